@@ -1,0 +1,258 @@
+"""What a run writes to ``results.json``: the contract between the harness and every tool that reads it.
+
+The docstring under each attribute becomes its description in the published JSON Schema. A status decides which
+fields may exist: a row that failed has no score and no rank, by construction.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "failed", "disqualified", "unsupported"]
+Interval = tuple[float, float]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Record(BaseModel):
+    """A stored value: immutable, strict about unknown keys, finite numbers only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class RunInfo(Record):
+    """Which run this is."""
+
+    id: str
+    """Name of the run's folder."""
+    created: str
+    """When the run began, ISO 8601 with time zone."""
+    harness_version: str
+    """Version of the harness that measured."""
+    command: str
+    """The command line, so that a reader can repeat the run."""
+    complete: bool = True
+    """False where the run was interrupted before its last submission."""
+    convention: str = "PSNR over the whole image; SSIM Gaussian 11x11, sigma 1.5, valid; Y BT.601 studio range"
+    """The definition of the quality figures, in one sentence."""
+
+
+class TrackInfo(Record):
+    """The challenge whose rules were applied."""
+
+    name: str
+    """For example ``ntire23-x2``."""
+    scale: int
+    """Upscaling factor."""
+    score_formula: str
+    """The score, as a formula in words that a reader can type into a calculator."""
+    bicubic_psnr: float
+    """RGB PSNR of bicubic, dB, that the score subtracts."""
+    bicubic_source: Literal["measured", "published"] = "measured"
+    """Whether ``bicubic_psnr`` was measured in this run or is the challenge's constant."""
+
+
+class DatasetInfo(Record):
+    """What the networks were given."""
+
+    name: str
+    images: int
+    """Number of image pairs."""
+    fingerprint: str
+    """SHA-256 over names, pixels and degradation."""
+    degradation: str
+    """How LR was made from HR, in one line."""
+    image_names: list[str] = []
+    """Names in order, without extension."""
+
+
+class DeviceInfo(Record):
+    """Where the networks ran."""
+
+    kind: str
+    """``cpu``, ``cuda``, ``xpu``, ``mps``..."""
+    name: str
+    """Model of the processor or card."""
+    torch: str
+    """Version of torch."""
+    threads: int
+    """Threads that a network may use on the CPU."""
+    python: str = ""
+    platform: str = ""
+    memory_bytes: int | None = None
+    """Main memory of the machine, or the card's memory."""
+    driver: str | None = None
+    versions: dict[str, str] = {}
+    """Other packages whose version can change a number: Pillow and its JPEG library, numpy, numba."""
+
+
+class ProtocolInfo(Record):
+    """How time was measured."""
+
+    name: str
+    input_shape: tuple[int, int, int, int]
+    """N, C, H, W of the timed input."""
+    output_shape: tuple[int, int, int, int]
+    """N, C, H, W of the timed output."""
+    precision: Literal["fp32", "fp16", "bf16"]
+    warmup: str
+    """Warm-up rule in words."""
+    repeats: str
+    """Rule for the number of timed calls, in words."""
+    statistic: Literal["mean", "median"]
+    """Which statistic of the samples the score uses."""
+    clock: str
+    """Device events or the monotonic clock."""
+    lane: str = "eager"
+    """How the network is executed; lanes are never mixed in one ranking."""
+    time_budget_s: float | None = None
+    """Seconds that a model's timing may take."""
+
+
+class ErrorInfo(Record):
+    """Why a row has no score."""
+
+    stage: str
+    """``load``, ``reparameterize``, ``count``, ``time``, ``upscale``..."""
+    type: str
+    """Class of the exception or of the end, such as ``ImportError``, ``Timeout``, ``Crash``."""
+    message: str
+    log: str = ""
+    """The last lines that the submission printed."""
+
+
+class Runtime(Record):
+    """Time of one forward pass at the track's size."""
+
+    median: float
+    """Milliseconds."""
+    mean: float
+    """Milliseconds."""
+    ci: Interval
+    """95 % interval of the statistic that the score uses, milliseconds."""
+    p95: float
+    """Milliseconds."""
+    samples: int
+    """Number of timed calls."""
+    stable: bool
+    """False where too few or too scattered samples were had to trust the figure."""
+    note: str | None = None
+    """What a reader must know, such as ``one call: it outlasts the time budget``."""
+
+
+class Reparam(Record):
+    """What became of the training form."""
+
+    method: str
+    """``none``, ``author: switch_to_deploy``, ``automatic``..."""
+    params_before: int
+    params_after: int
+    macs_before: int | None = None
+    macs_after: int | None = None
+    max_abs_error: float | None = None
+    """Largest difference of the two forms' outputs on [0, 1], random and natural input, borders included."""
+    notes: list[str] = []
+    """Regions folded, and what was refused and why."""
+
+
+class Published(Record):
+    """Figures that the model's authors claim, shown beside the measured ones."""
+
+    params_k: float | None = None
+    """Thousands of parameters."""
+    macs_g: float | None = None
+    """10^9 multiply-accumulates at the track's size, by the source's own counter."""
+    runtime_ms: float | None = None
+    psnr_val: float | None = None
+    """RGB PSNR, dB, on the challenge's validation set."""
+    psnr_test: float | None = None
+    """RGB PSNR, dB, on the challenge's test set."""
+    score: float | None = None
+    source: str = ""
+    note: str = ""
+    """Why a figure differs from what the network as described has."""
+
+
+class Entry(Record):
+    """One row of the leaderboard."""
+
+    name: str
+    team: str = ""
+    kind: Literal["submission", "baseline"]
+    status: Status
+    error: ErrorInfo | None = None
+    slug: str = ""
+    """Folder-safe unique name, used for files that belong to the row."""
+    fingerprint: str = ""
+    """What the measurements depend on, as one hash."""
+    notes: list[str] = []
+    """Remarks for the reader: padded input, undeclared size limits, identical submissions."""
+    reconstructed: bool = False
+    """True where the layers were solved from published counts, not read in code."""
+    isolation: str = ""
+    """What the submission's process was confined by."""
+
+    rank: int | None = None
+    tied_with: list[str] = []
+    """Slugs of rows whose score does not differ significantly."""
+    score: float | None = None
+    score_ci: Interval | None = None
+
+    params: int | None = None
+    """Parameters of the form that was timed."""
+    macs: int | None = None
+    """Multiply-accumulates of one forward pass at the track's size."""
+    flops: int | None = None
+    """Two per multiply-accumulate."""
+    macs_ntire23: int | None = None
+    """By the 2023 report's counter: convolution MACs plus one per output of a ReLU-family module."""
+    activations: int | None = None
+    """Elements of all convolution outputs."""
+    macs_source: str | None = None
+    """How ``macs`` was obtained, and whether the cross-check agreed."""
+    peak_memory_bytes: int | None = None
+    incomplete_ops: list[str] = []
+    """Operators that the counter could not see."""
+
+    runtime_ms: Runtime | None = None
+    fps: float | None = None
+
+    psnr_rgb: float | None = None
+    psnr_y: float | None = None
+    ssim_rgb: float | None = None
+    ssim_y: float | None = None
+    delta_psnr_bicubic: float | None = None
+    """RGB PSNR minus bicubic's, dB."""
+    precision_drop_db: float | None = None
+    """RGB PSNR of float32 minus that of the timed precision, dB; 0 where float32 was timed."""
+    reparam: Reparam | None = None
+    published: Published | None = None
+    load_info: dict[str, str] = {}
+    """Provenance: where the code and the weights came from."""
+
+    @model_validator(mode="after")
+    def _status_decides(self) -> Self:
+        if self.status == "ok" and self.error is not None:
+            raise ValueError(f"{self.name}: a row with status 'ok' carries an error")
+        if self.status != "ok" and self.error is None:
+            raise ValueError(f"{self.name}: a row with status {self.status!r} must say why")
+        if self.status != "ok" and (self.score is not None or self.rank is not None):
+            raise ValueError(f"{self.name}: a row with status {self.status!r} has no score and no rank")
+        return self
+
+
+class Run(Record):
+    """The whole of ``results.json``."""
+
+    schema_version: Literal[1] = 1
+    run: RunInfo
+    track: TrackInfo
+    dataset: DatasetInfo
+    device: DeviceInfo
+    protocol: ProtocolInfo
+    entries: list[Entry]
+    warnings: list[str] = []
+    """What a reader of the whole run must know: load of the machine, plugins that failed."""

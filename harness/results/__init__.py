@@ -1,0 +1,1 @@
+"""The stored results of a run: schema, store, fingerprints, comparison."""

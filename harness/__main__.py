@@ -1,0 +1,5 @@
+"""``python -m harness``: the command line without an installed script."""
+
+from harness.cli import main
+
+main()

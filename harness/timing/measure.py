@@ -1,0 +1,119 @@
+"""The measurement itself: warm up, sample, stop. It reads like the protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from harness.timing.clock import Clock
+
+_WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a warmer start
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One timed call.
+
+    Attributes
+    ----------
+    at_s
+        When it began, seconds since the measurement began.
+    ms
+        How long it took, milliseconds.
+    """
+
+    at_s: float
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How often to call, see :class:`harness.timing.protocol.TimingProtocol`."""
+
+    warmup: int
+    repeats: int
+    min_repeats: int
+    budget_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All samples of one network, and the calls that warmed it up."""
+
+    warmup: tuple[Sample, ...]
+    samples: tuple[Sample, ...]
+    note: str | None
+    clock: str
+
+
+def time_forward(
+    forward: Callable[[Tensor], Tensor],
+    inputs: Iterator[Tensor],
+    clock: Clock,
+    sampling: Sampling,
+    check: Callable[[Tensor], None],
+) -> Timing:
+    """Time a network's forward pass.
+
+    Parameters
+    ----------
+    forward
+        The network, in its inference form and precision.
+    inputs
+        Endless; each item is on the device, in the network's value range and precision.
+    clock
+        Times one call.
+    sampling
+        How often.
+    check
+        Called, untimed, on the output of every call; raises where it is not an upscaled image.
+
+    Returns
+    -------
+    Timing
+        Where a single call outlasts the budget, that first call is the only sample, and ``note`` says so.
+    """
+    begin = time.monotonic()
+
+    def call() -> Sample:
+        frame = next(inputs)
+        at = time.monotonic() - begin
+        milliseconds, output = clock.time(lambda: forward(frame))
+        check(output)
+        return Sample(at, milliseconds)
+
+    def spent() -> float:
+        return time.monotonic() - begin
+
+    budget = float("inf") if sampling.budget_s is None else sampling.budget_s
+    warmup = [call()]
+    if warmup[0].ms / 1e3 >= budget:
+        note = f"one call, not warmed up: it outlasts the budget of {budget:g} s"
+        return Timing((), (warmup[0],), note, clock.name)
+    while len(warmup) < sampling.warmup and spent() < budget * _WARMUP_SHARE:
+        warmup.append(call())
+    samples: list[Sample] = []
+    while len(samples) < sampling.repeats and (spent() < budget or len(samples) < sampling.min_repeats):
+        samples.append(call())
+    return Timing(tuple(warmup), tuple(samples), None, clock.name)
+
+
+def fresh_frames(frames: list[Tensor]) -> Iterator[Tensor]:
+    """Yield endless frames of which no two are the same: the given ones in turn, shifted round more each time.
+
+    A network that keeps a result by the identity, the address or the content of its input gains nothing.
+    """
+    turn = 0
+    while True:
+        for frame in frames:
+            yield frame.roll((turn, 3 * turn + 1), dims=(-2, -1)) if turn else frame.clone()
+        turn += 1
+
+
+def repeated_frame(frames: list[Tensor]) -> Iterator[Tensor]:
+    """Yield the first frame for ever, as the published script does."""
+    while True:
+        yield frames[0]

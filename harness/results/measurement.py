@@ -1,0 +1,60 @@
+"""What was measured of one submission, before anything is scored: the unit that is stored and resumed."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from harness.results.schema import ErrorInfo, Record, Reparam, Status
+
+
+class ImageQuality(Record):
+    """Quality of one upscaled image."""
+
+    image: str
+    """Name without extension."""
+    psnr_rgb: float
+    """dB, at most 100."""
+    psnr_y: float
+    """dB, at most 100."""
+    ssim_rgb: float
+    ssim_y: float
+
+
+class TimingRecord(Record):
+    """Every call of the timing, nothing summarised."""
+
+    clock: str
+    """What the milliseconds were read from."""
+    warmup: list[tuple[float, float]] = []
+    """Untimed calls: seconds since the start, milliseconds."""
+    samples: list[tuple[float, float]] = []
+    """Timed calls: seconds since the start, milliseconds."""
+    note: str | None = None
+
+
+class Measurement(Record):
+    """All that is known of one submission; parts that were not reached are None."""
+
+    fingerprint: str
+    """Hash of all that the figures depend on."""
+    created: str
+    """ISO 8601 with time zone."""
+    status: Status
+    error: ErrorInfo | None = None
+    isolation: str = ""
+    has_weights: bool = True
+    """False where the network ran with random weights: it has no quality and no score."""
+    notes: list[str] = []
+    load_info: dict[str, str] = {}
+    reparam: Reparam | None = None
+    params: int | None = None
+    macs: int | None = None
+    activations: int | None = None
+    macs_ntire23: int | None = None
+    incomplete_ops: list[str] = []
+    macs_source: str | None = None
+    peak_memory_bytes: int | None = None
+    timing: TimingRecord | None = None
+    images: list[ImageQuality] = Field(default_factory=list)
+    float32_psnr_rgb: float | None = None
+    """Mean RGB PSNR of the same network in float32, where another precision was timed."""

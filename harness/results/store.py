@@ -1,0 +1,188 @@
+"""The folder of one run: every file is written under a temporary name, flushed to the disk and renamed.
+
+A reader therefore sees a whole file or none, whatever happens to the writer.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import ResultsError
+from harness.results.measurement import Measurement
+from harness.results.schema import SCHEMA_VERSION, Entry, Run
+
+_PER_IMAGE = ("slug", "image", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
+_LEADERBOARD = (
+    "rank", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y",
+    "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "error",
+)  # fmt: skip
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that the file is either as before or complete.
+
+    Raises
+    ------
+    ResultsError
+        The disk is full or the folder cannot be written; what was there before is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ResultsError(
+            f"cannot be written ({error.strerror or error})",
+            where=str(path),
+            mend="free some space or choose another folder with --out; what was saved before is intact",
+        ) from error
+
+
+class RunStore:
+    """Reads and writes the files of one run.
+
+    Parameters
+    ----------
+    folder
+        The run's folder; it is created with the first file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def measurement(self, fingerprint: str) -> Measurement | None:
+        """Return the stored measurement, or None where there is none or it is damaged (it is then repeated)."""
+        path = self._measurement_path(fingerprint)
+        try:
+            stored = Measurement.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return stored if stored.fingerprint == fingerprint else None
+
+    def save_measurement(self, measurement: Measurement) -> None:
+        """Store a measurement the moment it exists."""
+        content = measurement.model_dump_json(indent=1).encode()
+        write_atomically(self._measurement_path(measurement.fingerprint), content)
+
+    def forget_measurements(self) -> None:
+        """Delete all stored measurements of this run."""
+        for path in (self.folder / "measurements").glob("*.json"):
+            path.unlink()
+
+    def _measurement_path(self, fingerprint: str) -> Path:
+        return self.folder / "measurements" / f"{fingerprint}.json"
+
+    def log_path(self, slug: str) -> Path:
+        """Return where the prints of a submission are kept."""
+        return self.folder / "logs" / f"{slug}.log"
+
+    def save_run(self, run: Run, measurements: Mapping[str, Measurement]) -> None:
+        """Write ``results.json``, ``leaderboard.csv``, ``per_image.csv`` and ``samples/``.
+
+        Parameters
+        ----------
+        run
+            The finished table.
+        measurements
+            By slug, those that the table was made from.
+        """
+        for slug, measurement in measurements.items():
+            if measurement.timing is not None:
+                write_atomically(self.folder / "samples" / f"{slug}.json", _samples(slug, measurement))
+        write_atomically(self.folder / "per_image.csv", _per_image(measurements))
+        write_atomically(self.folder / "leaderboard.csv", _leaderboard(run.entries))
+        write_atomically(self.folder / "results.json", run.model_dump_json(indent=1).encode())
+
+
+def read_run(path: Path) -> Run:
+    """Read a run's ``results.json``.
+
+    Parameters
+    ----------
+    path
+        The run's folder or the file itself.
+
+    Raises
+    ------
+    ResultsError
+        The file is missing, not JSON, of another schema version, or does not hold what the schema asks for.
+    """
+    file = path / "results.json" if path.is_dir() else path
+    try:
+        raw = json.loads(file.read_bytes())
+    except OSError as error:
+        raise ResultsError(
+            "there are no results here",
+            where=str(path),
+            mend="name the folder of a finished run, with its results.json",
+        ) from error
+    except ValueError as error:
+        raise ResultsError(
+            f"is not JSON ({error})", where=str(file), mend="run it again: nothing measured is lost"
+        ) from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ResultsError(
+            f"has schema version {version!r}, this release reads {SCHEMA_VERSION}",
+            where=str(file),
+            mend="use the release that wrote it, or run it again",
+        )
+    try:
+        return Run.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ResultsError(f"{place}: {first['msg']}", where=str(file), mend="run it again to rewrite it") from error
+
+
+def _samples(slug: str, measurement: Measurement) -> bytes:
+    timing = measurement.timing
+    assert timing is not None
+    content = {"slug": slug, "unit": "ms", **timing.model_dump(mode="json")}
+    return json.dumps(content, indent=1).encode()
+
+
+def _per_image(measurements: Mapping[str, Measurement]) -> bytes:
+    rows = (
+        [slug, *image.model_dump().values()]
+        for slug, measurement in measurements.items()
+        for image in measurement.images
+    )
+    return _table(_PER_IMAGE, rows)
+
+
+def _leaderboard(entries: Iterable[Entry]) -> bytes:
+    return _table(_LEADERBOARD, ([_cell(entry, column) for column in _LEADERBOARD] for entry in entries))
+
+
+def _cell(entry: Entry, column: str) -> object:
+    if column == "runtime_ms":
+        return entry.runtime_ms.median if entry.runtime_ms else None
+    if column == "error":
+        return f"{entry.error.stage}: {entry.error.message}" if entry.error else None
+    return getattr(entry, column)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()

@@ -32,7 +32,8 @@ class RepConv(nn.Module):
 
     def get_equivalent_kernel_bias(self) -> tuple[Tensor, Tensor]:
         """Return weight (out, in, 3, 3) and bias (out,) of the one convolution this block equals."""
-        assert self.expand.bias is not None and self.reduce.bias is not None
+        assert self.expand.bias is not None
+        assert self.reduce.bias is not None
         reduce = self.reduce.weight[:, :, 0, 0]
         weight = torch.einsum("om,mikl->oikl", reduce, self.expand.weight)
         bias = reduce @ self.expand.bias + self.reduce.bias

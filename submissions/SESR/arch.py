@@ -29,7 +29,8 @@ class LinearBlock(nn.Module):
 
     def get_equivalent_kernel_bias(self) -> tuple[Tensor, Tensor]:
         """Return weight (out, in, k, k) and bias (out,) of the one convolution this block equals."""
-        assert self.expand.bias is not None and self.project.bias is not None
+        assert self.expand.bias is not None
+        assert self.project.bias is not None
         project = self.project.weight[:, :, 0, 0]
         weight = torch.einsum("om,mikl->oikl", project, self.expand.weight)
         bias = project @ self.expand.bias + self.project.bias

@@ -10,9 +10,11 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from harness.errors import ResultsError
@@ -85,6 +87,30 @@ class RunStore:
         """Delete all stored measurements of this run."""
         for path in (self.folder / "measurements").glob("*.json"):
             path.unlink()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second run out of this folder for as long as this one goes on.
+
+        Raises
+        ------
+        ResultsError
+            Another run is using the folder, or it cannot be created.
+        """
+        lock = FileLock(self.folder / ".lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            mend = "wait for it, or choose another folder with --out"
+            raise ResultsError("another run is writing here", where=str(self.folder), mend=mend) from error
+        except OSError as error:
+            reason = f"cannot be used ({error.strerror or error})"
+            raise ResultsError(reason, where=str(self.folder), mend="choose another folder with --out") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _measurement_path(self, fingerprint: str) -> Path:
         return self.folder / "measurements" / f"{fingerprint}.json"

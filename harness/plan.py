@@ -1,0 +1,259 @@
+"""What a run will do, decided before anything of it is done: who, on what, where, by which protocol."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from PIL import features
+
+from harness import __version__
+from harness.data import Dataset, get_degradation, open_dataset
+from harness.errors import UsageError
+from harness.isolation.opening import Sandbox
+from harness.results import combine, fingerprint_folder
+from harness.results.schema import DeviceInfo, ProtocolInfo
+from harness.submissions import BrokenSubmission, Submission, baselines, discover
+from harness.timing import Precision, TimingProtocol, protocol_for
+from harness.tracks import Track, get_track, track_for_scale
+
+_TIMING_FRAMES = 4
+_PROOF_FRAMES = 2
+_PROOF_SIZE = (97, 131)  # odd, so that a form that differs at a border of unusual parity is found out
+_VERSIONS = ("numpy", "numba", "pillow", "fvcore")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the user asked for; see the options of ``harness run``."""
+
+    submissions: tuple[Path, ...]
+    scale: int | None = None
+    track: str | None = None
+    dataset: str = "embedded"
+    out: Path | None = None
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    with_baselines: bool = True
+    device: str = "auto"
+    threads: int | None = None
+    precision: Precision | None = None
+    time_budget_s: float | None = None
+    timeout_s: float = 600.0
+    sandbox: Sandbox = "auto"
+    fresh: bool = False
+    retry_failed: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSubmission:
+    """One submission's place in the run.
+
+    Attributes
+    ----------
+    submission
+        What is measured.
+    fingerprint
+        Hash of all that its figures depend on.
+    """
+
+    submission: Submission | BrokenSubmission
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run, decided.
+
+    Attributes
+    ----------
+    folder
+        Where results go.
+    submissions
+        Baselines first, then submissions in natural order.
+    """
+
+    request: RunRequest
+    track: Track
+    dataset: Dataset
+    device: DeviceInfo
+    protocol: TimingProtocol
+    folder: Path
+    submissions: tuple[PlannedSubmission, ...]
+
+    def timing_frames(self) -> list[NDArray[np.uint8]]:
+        """Return several LR frames of the track's timed size, made from the data set's own images."""
+        _, _, height, width = self.track.input_shape
+        count = min(_TIMING_FRAMES, len(self.dataset))
+        return [_fill(self.dataset.pair(index)[0], height, width) for index in range(count)]
+
+    def proof_frames(self) -> list[NDArray[np.uint8]]:
+        """Return small natural LR crops on which two forms of a network are compared."""
+        count = min(_PROOF_FRAMES, len(self.dataset))
+        return [_fill(_centre(self.dataset.pair(index)[0], *_PROOF_SIZE), *_PROOF_SIZE) for index in range(count)]
+
+    def protocol_info(self) -> ProtocolInfo:
+        """Return how time is measured, as the results state it."""
+        return ProtocolInfo(
+            name=self.protocol.name,
+            input_shape=self.track.input_shape,
+            output_shape=self.track.output_shape,
+            precision=self.protocol.precision,
+            warmup=self.protocol.describe_warmup(),
+            repeats=self.protocol.describe_repeats(),
+            statistic=self.protocol.statistic,
+            clock="monotonic clock" if self.device.kind == "cpu" else "device events",
+            time_budget_s=self.protocol.budget_s,
+        )
+
+
+def make_plan(request: RunRequest) -> Plan:
+    """Decide everything that a run needs, without loading any submitted code.
+
+    Raises
+    ------
+    UsageError
+        Nothing to run, an unknown track, data set or device, or options that contradict one another.
+    DataError
+        The data set cannot be read.
+    """
+    track = _track(request)
+    found = discover(request.submissions, only=request.only, exclude=request.exclude)
+    submissions = [*(baselines() if request.with_baselines else []), *found]
+    dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
+    device = describe_device(request.device, request.threads)
+    protocol = protocol_for(device.kind, budget_s=request.time_budget_s, precision=request.precision)
+    conditions = _conditions(track, dataset, device, protocol)
+    planned = tuple(PlannedSubmission(s, _fingerprint(s, track.scale, conditions)) for s in submissions)
+    folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
+    return Plan(request, track, dataset, device, protocol, folder, planned)
+
+
+def _track(request: RunRequest) -> Track:
+    if request.track is None:
+        return track_for_scale(request.scale or 2)
+    track = get_track(request.track)
+    if request.scale not in (None, track.scale):
+        raise UsageError(
+            f"track {track.name} is for scale {track.scale}, not {request.scale}",
+            mend="drop --scale or choose another --track",
+        )
+    return track
+
+
+def _conditions(track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol) -> str:
+    """Return the hash of what all submissions of a run share."""
+    return combine(
+        {
+            "harness": __version__,
+            "input_shape": track.input_shape,
+            "dataset": dataset.fingerprint,
+            "device": device.model_dump(mode="json"),
+            "protocol": asdict(protocol),
+        }
+    )
+
+
+def _fingerprint(submission: Submission | BrokenSubmission, scale: int, conditions: str) -> str:
+    if isinstance(submission, BrokenSubmission):
+        return combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
+    manifest = submission.manifest
+    weights = manifest.weights_for(scale)
+    return combine(
+        {
+            "conditions": conditions,
+            "code": fingerprint_folder(submission.root),
+            "module": submission.module,
+            "factory": manifest.factory,
+            "scale": scale,
+            "supported": scale in manifest.scales,
+            "weights": None if weights is None else str(weights),
+            "value_range": manifest.value_range,
+            "size_multiple": manifest.size_multiple,
+            "reparameterize": manifest.reparameterize,
+        }
+    )
+
+
+def describe_device(wanted: str, threads: int | None) -> DeviceInfo:
+    """Describe the device that networks run on.
+
+    Parameters
+    ----------
+    wanted
+        ``auto`` (an accelerator where there is one, else the CPU) or a torch device such as ``cpu`` or ``cuda:1``.
+    threads
+        CPU threads that a network may use; None for all cores that this process may use.
+
+    Raises
+    ------
+    UsageError
+        There is no such device on this machine.
+    """
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    kind = wanted if wanted != "auto" else (accelerator.type if accelerator else "cpu")
+    if kind != "cpu" and (accelerator is None or accelerator.type != kind.split(":")[0]):
+        here = accelerator.type if accelerator else "no accelerator"
+        raise UsageError(f"device {wanted!r} is not here (torch sees {here})", mend="use --device auto or --device cpu")
+    return DeviceInfo(
+        kind=kind,
+        name=_processor() if kind == "cpu" else _accelerator_name(torch.device(kind)),
+        torch=torch.__version__,
+        threads=threads or len(os.sched_getaffinity(0)),
+        python=platform.python_version(),
+        platform=platform.platform(terse=True),
+        memory_bytes=psutil.virtual_memory().total if kind == "cpu" else _accelerator_memory(torch.device(kind)),
+        driver=torch.version.cuda if kind.startswith("cuda") else None,
+        versions=_versions(),
+    )
+
+
+def _accelerator_name(device: torch.device) -> str:
+    module = torch.get_device_module(device)
+    return str(module.get_device_name(device)) if hasattr(module, "get_device_name") else device.type
+
+
+def _accelerator_memory(device: torch.device) -> int | None:
+    module = torch.get_device_module(device)
+    properties = getattr(module, "get_device_properties", lambda _: None)(device)
+    return getattr(properties, "total_memory", None)
+
+
+def _processor() -> str:
+    """Return the processor's model name, which `platform` does not know on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    found = {"libjpeg": str(features.version("jpg")), "libjpeg-turbo": str(features.version("libjpeg_turbo"))}
+    for package in _VERSIONS:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    top, left = max(0, (image.shape[0] - height) // 2), max(0, (image.shape[1] - width) // 2)
+    return image[top : top + height, left : left + width]
+
+
+def _fill(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Return an image of exactly the given size: mirrored outwards where it is smaller, cropped where larger."""
+    missing = max(0, height - image.shape[0]), max(0, width - image.shape[1])
+    grown = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+    return np.ascontiguousarray(grown[:height, :width])

@@ -1,0 +1,164 @@
+"""From measurements to ranked rows: the only place where scores and ranks are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from harness.results.measurement import ImageQuality, Measurement
+from harness.results.schema import Entry, ErrorInfo, Published, Runtime
+from harness.tracks.ranking import rank
+from harness.tracks.track import Track
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A submission with all that was measured of it.
+
+    Attributes
+    ----------
+    name, team, kind, slug
+        As the leaderboard shows them.
+    measurement
+        The stored figures.
+    runtime
+        The timing, summarised; None where the submission was not timed.
+    published
+        The figures that its authors claim at this scale.
+    reconstructed
+        Whether its layers were solved from published counts.
+    """
+
+    name: str
+    team: str
+    kind: Literal["submission", "baseline"]
+    slug: str
+    measurement: Measurement
+    runtime: Runtime | None
+    published: Published | None = None
+    reconstructed: bool = False
+
+
+def make_entries(
+    candidates: Sequence[Candidate], track: Track, bicubic_psnr: float, statistic: Literal["mean", "median"]
+) -> list[Entry]:
+    """Score and rank candidates.
+
+    Parameters
+    ----------
+    candidates
+        In the order of discovery.
+    track
+        Whose formula scores.
+    bicubic_psnr
+        RGB PSNR of bicubic on the same images, dB.
+    statistic
+        Which statistic of the runtime the score uses.
+
+    Returns
+    -------
+    list of Entry
+        Ranked rows first, best first; then what has no score, in the order of discovery. Baselines are scored but
+        not ranked, so that they take no place from a submission.
+    """
+    entries = [_entry(candidate, track, bicubic_psnr, statistic) for candidate in candidates]
+    scores = {e.slug: e.score for e in entries if e.score is not None and e.kind == "submission"}
+    ranks = rank(scores, higher_is_better=track.higher_is_better)
+    twins = _twins(candidates)
+    ranked = [
+        entry.model_copy(update={"rank": ranks.get(entry.slug), "notes": [*entry.notes, *twins.get(entry.slug, [])]})
+        for entry in entries
+    ]
+    return sorted(ranked, key=lambda entry: _order(entry, track))
+
+
+def _order(entry: Entry, track: Track) -> tuple[bool, float]:
+    sign = -1.0 if track.higher_is_better else 1.0
+    return entry.score is None, sign * (entry.score or 0.0)
+
+
+def _twins(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
+    """Return a remark for every candidate whose code and weights another one has too."""
+    by_fingerprint: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        by_fingerprint.setdefault(candidate.measurement.fingerprint, []).append(candidate)
+    return {
+        candidate.slug: [f"same code and weights as {', '.join(c.name for c in group if c is not candidate)}"]
+        for group in by_fingerprint.values()
+        if len(group) > 1
+        for candidate in group
+    }
+
+
+def _entry(candidate: Candidate, track: Track, bicubic_psnr: float, statistic: Literal["mean", "median"]) -> Entry:
+    measured = candidate.measurement
+    runtime = candidate.runtime
+    quality = _mean_quality(measured.images) if measured.status == "ok" else None
+    milliseconds = None if runtime is None else getattr(runtime, statistic)
+    score = (
+        None if quality is None or milliseconds is None else track.score(quality.psnr_rgb, milliseconds, bicubic_psnr)
+    )
+    drop = None if quality is None else _precision_drop(measured, quality)
+    return Entry(
+        name=candidate.name,
+        team=candidate.team,
+        kind=candidate.kind,
+        slug=candidate.slug,
+        status=measured.status,
+        error=measured.error,
+        fingerprint=measured.fingerprint,
+        isolation=measured.isolation,
+        notes=measured.notes,
+        reconstructed=candidate.reconstructed,
+        score=score,
+        score_ci=None if quality is None or runtime is None else _score_interval(quality, runtime, track, bicubic_psnr),
+        params=measured.params,
+        macs=measured.macs,
+        flops=None if measured.macs is None else 2 * measured.macs,
+        macs_ntire23=measured.macs_ntire23,
+        activations=measured.activations,
+        macs_source=measured.macs_source,
+        peak_memory_bytes=measured.peak_memory_bytes,
+        incomplete_ops=measured.incomplete_ops,
+        runtime_ms=runtime,
+        fps=None if milliseconds is None else 1e3 / milliseconds,
+        psnr_rgb=quality.psnr_rgb if quality else None,
+        psnr_y=quality.psnr_y if quality else None,
+        ssim_rgb=quality.ssim_rgb if quality else None,
+        ssim_y=quality.ssim_y if quality else None,
+        delta_psnr_bicubic=quality.psnr_rgb - bicubic_psnr if quality else None,
+        precision_drop_db=drop,
+        reparam=measured.reparam,
+        published=candidate.published,
+        load_info=measured.load_info,
+    )
+
+
+def _score_interval(quality: ImageQuality, runtime: Runtime, track: Track, bicubic_psnr: float) -> tuple[float, float]:
+    """Return the scores at the two ends of the runtime's interval, in rising order."""
+    ends = [track.score(quality.psnr_rgb, milliseconds, bicubic_psnr) for milliseconds in runtime.ci]
+    return min(ends), max(ends)
+
+
+def _precision_drop(measured: Measurement, quality: ImageQuality) -> float:
+    return 0.0 if measured.float32_psnr_rgb is None else measured.float32_psnr_rgb - quality.psnr_rgb
+
+
+def _mean_quality(images: Sequence[ImageQuality]) -> ImageQuality | None:
+    """Return the mean over images: the mean of the PSNRs, as the challenges print it."""
+    if not images:
+        return None
+    return ImageQuality(
+        image="mean",
+        psnr_rgb=fmean(image.psnr_rgb for image in images),
+        psnr_y=fmean(image.psnr_y for image in images),
+        ssim_rgb=fmean(image.ssim_rgb for image in images),
+        ssim_y=fmean(image.ssim_y for image in images),
+    )
+
+
+def missing_weights(scale: int) -> ErrorInfo:
+    """Return why a network without weights has no score."""
+    return ErrorInfo(stage="load", type="NoWeights", message=f"no weights for x{scale}")

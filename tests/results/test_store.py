@@ -1,0 +1,101 @@
+"""What is stored survives damage, a second writer and a full disk."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ResultsError
+from harness.results import Measurement, RunStore, combine, fingerprint_folder, read_run, write_atomically
+from harness.results.schema import Entry, ErrorInfo
+
+
+def measurement(fingerprint: str = "abc") -> Measurement:
+    return Measurement(fingerprint=fingerprint, created="2026-01-01T00:00:00+00:00", status="ok", params=7)
+
+
+def test_a_measurement_comes_back_as_it_was(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    store.save_measurement(measurement())
+    assert store.measurement("abc") == measurement()
+    assert store.measurement("other") is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"null", b'{"fingerprint": "abc"}', b"\xff\xfe"])
+def test_a_damaged_measurement_counts_as_missing(tmp_path: Path, damage: bytes) -> None:
+    store = RunStore(tmp_path)
+    store.save_measurement(measurement())
+    (tmp_path / "measurements" / "abc.json").write_bytes(damage)
+    assert store.measurement("abc") is None
+
+
+def test_a_measurement_under_another_name_is_not_believed(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    store.save_measurement(measurement())
+    (tmp_path / "measurements" / "abc.json").rename(tmp_path / "measurements" / "def.json")
+    assert store.measurement("def") is None
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with RunStore(tmp_path).locked(), pytest.raises(ResultsError, match="another run"), RunStore(tmp_path).locked():
+        pass
+    with RunStore(tmp_path).locked():
+        pass  # free again
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "file.json"
+    write_atomically(target, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.results.store.os.fsync", full)
+    with pytest.raises(ResultsError, match="No space left"):
+        write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_unreadable_results_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="no results here"):
+        read_run(tmp_path)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(ResultsError, match="not JSON"):
+        read_run(tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps({"schema_version": 99}))
+    with pytest.raises(ResultsError, match="schema version 99"):
+        read_run(tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps({"schema_version": 1}))
+    with pytest.raises(ResultsError, match="Field required"):
+        read_run(tmp_path)
+
+
+def test_the_status_decides_which_fields_exist() -> None:
+    reason = ErrorInfo(stage="load", type="ImportError", message="no")
+    with pytest.raises(ValueError, match="must say why"):
+        Entry(name="a", kind="submission", status="failed")
+    with pytest.raises(ValueError, match="carries an error"):
+        Entry(name="a", kind="submission", status="ok", error=reason)
+    with pytest.raises(ValueError, match="no score"):
+        Entry(name="a", kind="submission", status="failed", error=reason, score=3.0)
+
+
+def test_a_fingerprint_follows_what_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "arch.py").write_text("x = 1\n")
+    (tmp_path / "submission.toml").write_text("name = 'a'\n")
+    before = fingerprint_folder(tmp_path)
+    (tmp_path / "submission.toml").write_text("name = 'b'\n")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "arch.pyc").write_bytes(b"1")
+    assert fingerprint_folder(tmp_path) == before
+    (tmp_path / "arch.py").write_text("x = 2\n")
+    edited = fingerprint_folder(tmp_path)
+    assert edited != before
+    (tmp_path / "arch.py").rename(tmp_path / "arch2.py")
+    assert fingerprint_folder(tmp_path) not in {before, edited}
+
+
+def test_a_combined_fingerprint_does_not_depend_on_the_order() -> None:
+    assert combine({"a": 1, "b": [2, None]}) == combine({"b": [2, None], "a": 1})
+    assert combine({"a": 1}) != combine({"a": 2})

@@ -1,0 +1,98 @@
+"""The timing loop, driven by a clock whose readings are scripted."""
+
+from collections.abc import Callable, Iterator
+from itertools import repeat
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.timing import HostClock, Sampling, fresh_frames, repeated_frame, time_forward
+
+
+class ScriptedClock:
+    """Runs the call and reports the next scripted time."""
+
+    name = "scripted"
+
+    def __init__(self, milliseconds: Iterator[float]) -> None:
+        self.milliseconds = milliseconds
+        self.calls = 0
+
+    def time(self, call: Callable[[], Tensor]) -> tuple[float, Tensor]:
+        self.calls += 1
+        return next(self.milliseconds), call()
+
+
+def nothing(_: Tensor) -> None:
+    """Accept any output."""
+
+
+FRAME = torch.zeros(1, 3, 4, 4)
+
+
+def test_without_a_budget_the_protocol_decides_the_number_of_calls() -> None:
+    clock = ScriptedClock(iter([*[100.0] * 50, *[float(i) for i in range(244)]]))
+    timing = time_forward(lambda x: x, repeated_frame([FRAME]), clock, Sampling(50, 244, 244, None), nothing)
+    assert clock.calls == 294
+    assert [sample.ms for sample in timing.samples] == [float(i) for i in range(244)]
+    assert len(timing.warmup) == 50
+    assert timing.note is None
+
+
+def test_a_call_that_outlasts_the_budget_is_the_only_sample_and_is_marked() -> None:
+    clock = ScriptedClock(repeat(60_000.0))
+    timing = time_forward(lambda x: x, repeated_frame([FRAME]), clock, Sampling(3, 244, 3, 8.0), nothing)
+    assert clock.calls == 1
+    assert [sample.ms for sample in timing.samples] == [60_000.0]
+    assert timing.note is not None
+    assert "one call" in timing.note
+
+
+def test_a_spent_budget_still_gives_the_least_number_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("harness.timing.measure.time.monotonic", lambda: now[0])
+
+    def forward(x: Tensor) -> Tensor:
+        now[0] += 5.0
+        return x
+
+    clock = ScriptedClock(repeat(5_000.0))
+    timing = time_forward(forward, repeated_frame([FRAME]), clock, Sampling(3, 244, 3, 8.0), nothing)
+    assert len(timing.warmup) == 1  # five of eight seconds: more than the share for warming up
+    assert len(timing.samples) == 3
+    assert [sample.at_s for sample in timing.samples] == [5.0, 10.0, 15.0]
+
+
+def test_every_output_is_checked() -> None:
+    seen: list[Tensor] = []
+    clock = ScriptedClock(repeat(1.0))
+    time_forward(lambda x: x + 1, repeated_frame([FRAME]), clock, Sampling(2, 5, 5, None), seen.append)
+    assert len(seen) == 7
+
+
+def test_a_failed_check_ends_the_timing() -> None:
+    def refuse(_: Tensor) -> None:
+        raise ValueError("not an image")
+
+    with pytest.raises(ValueError, match="not an image"):
+        time_forward(lambda x: x, repeated_frame([FRAME]), HostClock(), Sampling(1, 1, 1, None), refuse)
+
+
+def test_no_two_fresh_frames_are_the_same() -> None:
+    source = [torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    frames = fresh_frames(source)
+    first = [next(frames) for _ in range(12)]
+    assert len({frame.data_ptr() for frame in first}) == 12
+    assert len({frame.numpy().tobytes() for frame in first}) == 12
+    assert all(
+        torch.equal(frame.sort().values.sum(), source[i % 3].sort().values.sum()) for i, frame in enumerate(first[:3])
+    )
+
+
+def test_the_host_clock_counts_the_time_of_the_call() -> None:
+    import time
+
+    milliseconds, output = HostClock().time(lambda: (time.sleep(0.02), FRAME)[1])
+    assert 20.0 <= milliseconds < 500.0
+    assert output is FRAME

@@ -1,0 +1,7 @@
+"""Where workers run: this machine, or the caller's own process for tests."""
+
+from harness.engines.engine import Engine, Job
+from harness.engines.inline import InlineEngine
+from harness.engines.local import LocalEngine
+
+__all__ = ["Engine", "InlineEngine", "Job", "LocalEngine"]

@@ -1,0 +1,1 @@
+"""Where submitted code runs: worker process, sandbox, and the framed messages between it and the controller."""

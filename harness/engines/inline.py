@@ -1,0 +1,55 @@
+"""Submissions run in this very process: for tests of what is around them, and for one's own code in a debugger.
+
+There is no isolation, no time limit and no log.
+"""
+
+from __future__ import annotations
+
+from harness.engines.engine import Job
+from harness.isolation.failures import describe
+from harness.isolation.messages import Message
+from harness.isolation.opening import load_request
+from harness.isolation.operations import Operations
+from harness.isolation.session import Session
+
+
+class InlineEngine:
+    """Runs the worker's operations by calling them."""
+
+    name = "inline"
+
+    def open(self, job: Job) -> Session:
+        """Return a session without a process."""
+        request = load_request(
+            job.submission,
+            scale=job.scale,
+            device=job.device,
+            precision=job.precision,
+            threads=job.threads,
+        )
+        return Session(InlineExchange(), request, job.timeout_s)
+
+
+class InlineExchange:
+    """Answers requests in the caller's process."""
+
+    isolation = "none: the harness's own process"
+
+    def __init__(self) -> None:
+        self._operations = Operations()
+
+    def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:  # noqa: ARG002
+        """Carry out the request; the deadline and the payload limit have no meaning here."""
+        try:
+            body, arrays = self._operations.run(message.name, message.body, message.arrays)
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            return Message("error", describe(error, message.name).model_dump(mode="json"))
+        return Message(message.name, body.model_dump(mode="json"), tuple(arrays))
+
+    def log_tail(self) -> str:
+        """Return nothing: what is printed goes to the terminal."""
+        return ""
+
+    def close(self) -> None:
+        """Let go of the network."""
+        self._operations = Operations()

@@ -1,0 +1,75 @@
+"""The environment that a worker starts in: nothing of the controller's, and an allocator that does not distort time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import harness
+
+PACKAGE = Path(harness.__file__).resolve().parent
+"""Folder of the ``harness`` package."""
+
+# glibc maps every large block anew and gives it back when it is freed, so that each forward pass would fault in
+# all its pages again: about half of the time of a network on the CPU. These keep the pages in the process.
+_KEEP = str(16 << 30)
+_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": _KEEP,
+    "MALLOC_TRIM_THRESHOLD_": _KEEP,
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+_DEVICE_VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "ZE_AFFINITY_MASK",
+    "LD_LIBRARY_PATH",
+)
+
+
+def worker_environment(*, threads: int, private: Path, library: Path, device: str) -> dict[str, str]:
+    """Return the whole environment of a worker.
+
+    Parameters
+    ----------
+    threads
+        How many threads a network may use on the CPU.
+    private
+        The worker's own temporary folder, as it sees it; home and caches are there.
+    library
+        The folder from which it imports ``harness``.
+    device
+        On an accelerator, the variables that choose the card are passed on.
+    """
+    count = str(threads)
+    own = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(private),
+        "TMPDIR": str(private),
+        "PYTHONPATH": str(library),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONSAFEPATH": "1",
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "NUMBA_NUM_THREADS": count,
+        "NUMBA_CACHE_DIR": str(private / "numba"),
+        "TORCHINDUCTOR_CACHE_DIR": str(private / "inductor"),
+        "TORCH_HOME": str(private / "torch"),
+        "TRITON_CACHE_DIR": str(private / "triton"),
+        "MPLCONFIGDIR": str(private / "matplotlib"),
+        "XDG_CACHE_HOME": str(private / "cache"),
+    }
+    chosen = _DEVICE_VARIABLES if device != "cpu" else ()
+    return own | _ALLOCATOR | {name: os.environ[name] for name in chosen if name in os.environ}
+
+
+def worker_command(fd: int, *, parent: int, limits: str) -> list[str]:
+    """Return the command line of a worker, without a sandbox around it."""
+    options = ["--fd", str(fd), "--parent", str(parent), "--limits", limits]
+    return [sys.executable, "-m", "harness.isolation.worker", *options]

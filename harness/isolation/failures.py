@@ -1,0 +1,53 @@
+"""What is said of an exception in submitted code: plain text of bounded length, whatever the exception does."""
+
+from __future__ import annotations
+
+import traceback
+import unicodedata
+
+from harness.errors import HarnessError, WorkerError
+from harness.isolation.requests import ErrorReply
+
+MAX_MESSAGE = 2000
+MAX_TRACEBACK = 6000
+
+
+def describe(error: BaseException, stage: str) -> ErrorReply:
+    """Return the reply for an exception that a request ended in."""
+    kind = error.kind if isinstance(error, WorkerError) else type(error).__name__
+    own = isinstance(error, HarnessError)  # ours says what, where and mend; a traceback would add nothing
+    return ErrorReply(
+        stage=printable(stage, 100),
+        type=printable(str(kind), 100),
+        message=printable(_message(error), MAX_MESSAGE),
+        traceback="" if own else printable(_traceback(error), MAX_TRACEBACK, keep_end=True),
+    )
+
+
+def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
+    """Return `text` without control characters (terminal escapes, surrogates), cut to `limit` characters."""
+    kept = "".join(char if char in "\n\t" or unicodedata.category(char)[0] != "C" else "\ufffd" for char in text)
+    if len(kept) <= limit:
+        return kept
+    return f"…{kept[-limit + 1 :]}" if keep_end else f"{kept[: limit - 1]}…"
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the code called sys.exit({_safely(lambda: repr(error.code))})"
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return _safely(lambda: str(error)) or type(error).__name__
+
+
+def _traceback(error: BaseException) -> str:
+    return _safely(lambda: "".join(traceback.format_exception(error, limit=-12)))
+
+
+def _safely(text: object) -> str:
+    """Return what `text()` gives; the exception's own methods are submitted code and may raise."""
+    try:
+        assert callable(text)
+        return str(text())
+    except BaseException as failure:  # noqa: BLE001
+        return f"(its description raises {type(failure).__name__})"

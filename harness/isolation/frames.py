@@ -1,0 +1,127 @@
+"""From uint8 frames to what a network eats, and from what it gives back to uint8 frames.
+
+Runs in the worker. Both directions are outside the timed window.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
+
+from harness.errors import ContractError
+
+Image = NDArray[np.uint8]
+
+
+def to_input(image: Image, value_range: float, multiple: int) -> Tensor:
+    """Return the frame as the network's input.
+
+    Parameters
+    ----------
+    image
+        H x W x 3, uint8, RGB.
+    value_range
+        1.0 or 255.0: what white becomes.
+    multiple
+        Height and width are padded to a multiple of this, at the bottom and the right, by repeating the edge.
+
+    Returns
+    -------
+    Tensor
+        1 x 3 x H' x W', float32, on the CPU, in [0, value_range].
+    """
+    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0)
+    scaled = tensor.to(torch.float32).mul_(value_range / 255).contiguous()
+    height, width = image.shape[:2]
+    bottom, right = -height % multiple, -width % multiple
+    return pad(scaled, (0, right, 0, bottom), mode="replicate") if bottom or right else scaled
+
+
+def check_output(output: object, given: Tensor, scale: int) -> Tensor:
+    """Return the output of a forward pass if it is an upscaled frame.
+
+    Parameters
+    ----------
+    output
+        What the network returned.
+    given
+        The input, 1 x 3 x H x W.
+    scale
+        The output must be 1 x 3 x (scale * H) x (scale * W), of a floating type, and finite.
+
+    Raises
+    ------
+    ContractError
+        It is not.
+    """
+    if not isinstance(output, Tensor):
+        raise ContractError(
+            f"the network returns {_article(type(output).__name__)}, not a tensor",
+            mend="return the upscaled image alone",
+        )
+    expected = (1, 3, scale * given.shape[-2], scale * given.shape[-1])
+    if tuple(output.shape) != expected:
+        raise ContractError(
+            f"the output has shape {_by(output.shape)} for an input of {_by(given.shape)}",
+            mend=f"an upscaler by {scale} returns {_by(expected)}",
+        )
+    if not output.is_floating_point():
+        raise ContractError(
+            f"the output is of type {str(output.dtype).removeprefix('torch.')}",
+            mend="return floating-point values and leave rounding to the harness",
+        )
+    if output.device.type != given.device.type:
+        raise ContractError(
+            f"the output is on {output.device} but the input was on {given.device}",
+            mend="keep the computation on the input's device",
+        )
+    _check_finite(output)
+    return output
+
+
+def to_image(output: Tensor, value_range: float, height: int, width: int) -> Image:
+    """Return the network's output as a frame: cropped, divided by the value range, clamped, rounded.
+
+    Parameters
+    ----------
+    output
+        1 x 3 x H x W, floating point, any device, in [0, value_range] and a little beyond.
+    value_range
+        1.0 or 255.0.
+    height, width
+        Size without the padding that was added to the input.
+
+    Returns
+    -------
+    numpy.ndarray
+        H x W x 3, uint8, C-contiguous.
+    """
+    cropped = output[0, :, :height, :width].detach().to(torch.float32)
+    levels = (cropped * (255 / value_range)).round_().clamp_(0, 255).to(torch.uint8)
+    image: Image = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
+    return image
+
+
+def _check_finite(output: Tensor) -> None:
+    # The sum of finite values of an image is finite; only where it is not are the elements worth looking at.
+    if math.isfinite(float(output.detach().sum(dtype=torch.float32))):
+        return
+    bad = int((~torch.isfinite(output)).sum())
+    if bad:
+        raise ContractError(
+            f"the output has {bad} values that are NaN or infinite",
+            mend="look for a division by zero or an overflow of the precision",
+        )
+
+
+def _by(shape: torch.Size | tuple[int, ...]) -> str:
+    return " x ".join(str(side) for side in shape) or "a scalar"
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

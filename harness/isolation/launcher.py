@@ -1,0 +1,105 @@
+"""Starts a worker process and ends it, with everything that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.isolation.channel import Channel
+from harness.isolation.environment import PACKAGE, worker_command, worker_environment
+from harness.isolation.limits import Limits, Watcher, limits_to_json
+from harness.isolation.log import LogCapture
+from harness.isolation.messages import SECRET_BYTES
+from harness.isolation.processes import kill_tree
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A running worker, seen from the controller."""
+
+    process: subprocess.Popen[bytes]
+    channel: Channel
+    log: LogCapture
+    watcher: Watcher
+    private: Path
+    """Its temporary folder, removed at the end."""
+
+    def alive(self) -> bool:
+        """Tell whether the process still runs."""
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """End the worker and all that it started, at once, and release what it held."""
+        self.watcher.stop()
+        kill_tree(self.process.pid)
+        self.process.wait()
+        self.channel.close()
+        self.log.finish()
+        shutil.rmtree(self.private, ignore_errors=True)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the process ends by itself, at most `timeout_s`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout_s)
+
+
+def launch(*, threads: int, device: str, limits: Limits) -> Worker:
+    """Start a worker as a plain process with limits.
+
+    The calling thread must live as long as the worker: the kernel kills the worker when it ends.
+    """
+    private = Path(tempfile.mkdtemp(prefix="sr-harness-"))
+    ours, theirs = socket.socketpair()
+    command = worker_command(theirs.fileno(), parent=os.getpid(), limits=limits_to_json(limits))
+    environment = worker_environment(threads=threads, private=private, library=PACKAGE.parent, device=device)
+    return start(command, environment, ours, theirs, private, limits)
+
+
+def start(
+    command: Sequence[str],
+    environment: dict[str, str],
+    ours: socket.socket,
+    theirs: socket.socket,
+    private: Path,
+    limits: Limits,
+) -> Worker:
+    """Start `command` with one end of the channel, its output captured and its use of the machine watched."""
+    log = LogCapture()
+    with theirs:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log.writer,
+            stderr=log.writer,
+            env=environment,
+            cwd=private,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+    log.start()
+    secret = secrets.token_bytes(SECRET_BYTES)
+    with contextlib.suppress(OSError):  # a worker that is already dead is noticed at the first request
+        ours.sendall(secret)
+    watcher = Watcher(process.pid, limits)
+    watcher.start()
+    return Worker(process, Channel(ours, secret, lambda: process.poll() is None), log, watcher, private)
+
+
+def describe_end(returncode: int | None) -> str:
+    """Say in words how a process ended."""
+    if returncode is None:
+        return "closed the channel to the harness"
+    number = -returncode if returncode < 0 else returncode - 128
+    if returncode < 0 or returncode > 128:  # a sandbox passes a signal on as 128 + its number
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(number).name}"
+    return f"ended itself with exit status {returncode}"

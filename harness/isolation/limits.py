@@ -1,0 +1,141 @@
+"""What a worker may use, and the two ways in which that is enforced: by the kernel and by a watching thread.
+
+Resource limits bind each process by itself; a watcher adds up the worker and everything that it started.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import threading
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import psutil
+
+from harness.isolation.processes import kill_tree, process_tree, usage
+
+_WATCH_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one worker with all that it starts; None for no bound.
+
+    Attributes
+    ----------
+    memory_bytes
+        Private memory of each process (RLIMIT_DATA) and resident memory of all together.
+    tasks
+        Processes and threads of all together.
+    open_files
+        Descriptors of each process.
+    file_bytes
+        Size of each file that it writes.
+    cpu_s
+        Processor seconds of each process.
+    tmp_bytes
+        Size of the private ``/tmp``, where there is a sandbox.
+    """
+
+    memory_bytes: int | None = None
+    tasks: int | None = 256
+    open_files: int | None = 1024
+    file_bytes: int | None = 1 << 30
+    cpu_s: int | None = None
+    tmp_bytes: int = 1 << 30
+
+
+UNLIMITED = Limits(tasks=None, open_files=None, file_bytes=None)
+"""What ``--sandbox none`` gives: a process of its own and nothing more."""
+
+
+def default_limits() -> Limits:
+    """Return limits that leave a quarter of the machine's main memory to everything else."""
+    return Limits(memory_bytes=psutil.virtual_memory().total * 3 // 4)
+
+
+def limits_to_json(limits: Limits) -> str:
+    """Return the limits as one command-line argument."""
+    return json.dumps(asdict(limits))
+
+
+def limits_from_json(text: str) -> Limits:
+    """Return the limits from what :func:`limits_to_json` gave."""
+    return Limits(**json.loads(text))
+
+
+def apply_in_worker(limits: Limits) -> None:
+    """Set this process's resource limits; what it starts inherits them."""
+    bounds = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_DATA: limits.memory_bytes,
+        resource.RLIMIT_NOFILE: limits.open_files,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_CPU: limits.cpu_s,
+    }
+    for kind, bound in bounds.items():
+        if bound is not None:
+            _lower(kind, bound)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file over the limit is an OSError, not a death
+
+
+def _lower(kind: int, bound: int) -> None:
+    _soft, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        bound = min(bound, hard)
+    resource.setrlimit(kind, (bound, bound))
+
+
+Excess = Literal["MemoryLimit", "TaskLimit"]
+
+
+class Watcher:
+    """Adds up the memory and the tasks of a process tree, and kills it where they are over the limits.
+
+    Parameters
+    ----------
+    pid
+        The tree's root.
+    limits
+        Only ``memory_bytes`` and ``tasks`` matter here.
+    """
+
+    def __init__(self, pid: int, limits: Limits) -> None:
+        self._pid = pid
+        self._limits = limits
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"watch worker {pid}", daemon=True)
+        self.excess: Excess | None = None
+        """What was over the limit, where the tree was killed for it."""
+        self.detail = ""
+        """The same as a sentence."""
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Cease to watch."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_WATCH_S):
+            memory, tasks = usage(process_tree(self._pid))
+            if self._limits.memory_bytes is not None and memory > self._limits.memory_bytes:
+                self.excess = "MemoryLimit"
+                self.detail = f"it used {_gib(memory)} of memory, the limit is {_gib(self._limits.memory_bytes)}"
+            elif self._limits.tasks is not None and tasks > self._limits.tasks:
+                self.excess = "TaskLimit"
+                self.detail = f"it ran {tasks} processes and threads, the limit is {self._limits.tasks}"
+            else:
+                continue
+            kill_tree(self._pid)
+            return
+
+
+def _gib(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GiB"

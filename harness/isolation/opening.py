@@ -1,0 +1,106 @@
+"""From a submission and a run's settings to an open session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+from harness.isolation.launcher import launch
+from harness.isolation.limits import UNLIMITED, Limits, default_limits
+from harness.isolation.requests import LoadRequest, Precision
+from harness.isolation.session import Session, WorkerExchange
+
+Sandbox = Literal["auto", "bwrap", "process", "none"]
+
+
+class ManifestFacts(Protocol):
+    """What is read of a manifest; ``harness.submissions.manifest.Manifest`` has it."""
+
+    @property
+    def factory(self) -> str: ...  # noqa: D102
+    @property
+    def value_range(self) -> float: ...  # noqa: D102
+    @property
+    def size_multiple(self) -> int: ...  # noqa: D102
+    @property
+    def reparameterize(self) -> str | None: ...  # noqa: D102
+    def weights_for(self, scale: int) -> Path | None: ...  # noqa: D102
+    def lacks_weights(self, scale: int) -> bool: ...  # noqa: D102
+
+
+class SubmissionFacts(Protocol):
+    """What is read of a submission; ``harness.submissions.discovery.Submission`` has it."""
+
+    @property
+    def root(self) -> Path: ...  # noqa: D102
+    @property
+    def manifest(self) -> ManifestFacts: ...  # noqa: D102
+
+
+def load_request(
+    submission: SubmissionFacts, *, scale: int, device: str, precision: Precision, threads: int, seed: int = 0
+) -> LoadRequest:
+    """Return the request that loads a submission, with paths as the controller sees them."""
+    manifest = submission.manifest
+    weights = manifest.weights_for(scale)
+    return LoadRequest(
+        root=str(submission.root.resolve()),
+        factory=manifest.factory,
+        scale=scale,
+        weights=None if weights is None else weights.as_posix(),
+        random_weights=manifest.lacks_weights(scale),
+        hook=manifest.reparameterize,
+        value_range=manifest.value_range,
+        size_multiple=manifest.size_multiple,
+        device=device,
+        precision=precision,
+        threads=threads,
+        seed=seed,
+    )
+
+
+def open_session(
+    submission: SubmissionFacts,
+    *,
+    scale: int,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    threads: int = 1,
+    timeout_s: float = 300.0,
+    log_path: Path | None = None,
+    sandbox: Sandbox = "auto",
+    limits: Limits | None = None,
+) -> Session:
+    """Start a worker for one submission.
+
+    Parameters
+    ----------
+    submission
+        Root folder and manifest; nothing of it is imported here.
+    scale
+        Upscaling factor.
+    device
+        Where the network runs, ``cpu`` or as torch names it.
+    precision
+        Number format of the network, for speed and quality alike.
+    threads
+        How many threads the network may use on the CPU.
+    timeout_s
+        Longest wait for any one step, seconds.
+    log_path
+        Where to write what the submission printed, when the session is closed.
+    sandbox
+        How to confine it.
+    limits
+        What it may use; :func:`harness.isolation.limits.default_limits` by default.
+
+    Returns
+    -------
+    Session
+        A context manager; the thread that opened it must outlive it.
+    """
+    job = load_request(submission, scale=scale, device=device, precision=precision, threads=threads)
+    bounds = UNLIMITED if sandbox == "none" else limits or default_limits()
+    worker = launch(threads=threads, device=device, limits=bounds)
+    isolation = "process" if sandbox == "none" else "process with limits"
+    return Session(WorkerExchange(worker, isolation, log_path), job, timeout_s)

@@ -1,0 +1,229 @@
+"""What a worker does on request: the steps from a folder to an upscaled frame.
+
+This is the only place where a submission's network is held. It runs in a worker process, or in the controller's
+own process where nothing foreign is measured (see ``harness.engines.inline``).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import ContractError, UnsupportedError, WorkerError
+from harness.isolation.frames import Image, check_output, to_image, to_input
+from harness.isolation.memory import PeakMeter
+from harness.isolation.messages import Array
+from harness.isolation.requests import (
+    REQUESTS,
+    Body,
+    CloseRequest,
+    CountReply,
+    CountRequest,
+    EmptyReply,
+    LoadReply,
+    LoadRequest,
+    MemoryReply,
+    MemoryRequest,
+    ReparameterizeRequest,
+    TimeReply,
+    TimeRequest,
+    UpscaleRequest,
+)
+from harness.results.schema import Reparam
+
+Reply = tuple[Body | Reparam, list[Array]]
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Operations:
+    """One submission's network and what can be asked of it, in the order load, then anything."""
+
+    def __init__(self) -> None:
+        self._request: LoadRequest | None = None
+        self._original: nn.Module | None = None  # as loaded, float32, on the CPU
+        self._network: nn.Module | None = None  # the form to measure, float32, on the CPU
+        self._runner: nn.Module | None = None  # the same on the device and in the precision that is measured
+        self._multiple = 1
+        self._peak: int | None = None
+        self._handlers: dict[type[Body], Callable[[Any, Sequence[Array]], Reply]] = {
+            LoadRequest: self._load,
+            ReparameterizeRequest: self._reparameterize,
+            CountRequest: self._count,
+            TimeRequest: self._time,
+            UpscaleRequest: self._upscale,
+            MemoryRequest: self._memory,
+            CloseRequest: lambda _request, _arrays: (EmptyReply(), []),
+        }
+
+    def run(self, name: str, body: dict[str, Any], arrays: Sequence[Array]) -> Reply:
+        """Carry out the request `name` and return its reply's fields and arrays."""
+        request = REQUESTS[name].model_validate(body)
+        if self._request is not None:
+            _restore_settings(self._request.threads)
+        return self._handlers[type(request)](request, arrays)
+
+    def _load(self, request: LoadRequest, _arrays: Sequence[Array]) -> Reply:
+        from harness.submissions.loader import load
+
+        self._request = request
+        require_device(request.device)
+        _restore_settings(request.threads)
+        torch.manual_seed(request.seed)
+        root = Path(request.root)
+        weights = root / request.weights if request.weights else None
+        loaded = load(root, request.factory, request.scale, weights)
+        network = self._original = self._network = loaded.network
+        self._multiple = self._find_multiple(request)
+        reply = LoadReply(
+            params_before=_parameter_count(network),
+            size_multiple=self._multiple,
+            weights=not request.random_weights,
+            notes=[note[:500] for note in [*loaded.notes, *self._notes(request)]],
+        )
+        return reply, []
+
+    def _find_multiple(self, request: LoadRequest) -> int:
+        from harness.submissions.contract import find_size_multiple
+
+        try:
+            found = find_size_multiple(self._loaded(), request.scale, request.value_range)
+        except ContractError:
+            if request.size_multiple == 1:
+                raise
+            return request.size_multiple  # a multiple that nobody would guess
+        return math.lcm(found, request.size_multiple)
+
+    def _notes(self, request: LoadRequest) -> list[str]:
+        if self._multiple == request.size_multiple:
+            return []
+        return [f"takes only sides that are multiples of {self._multiple}, which its manifest does not say"]
+
+    def _reparameterize(self, _request: ReparameterizeRequest, arrays: Sequence[Array]) -> Reply:
+        from harness.reparam import reparameterize
+
+        settings = self._settings()
+        assert self._original is not None
+        outcome = reparameterize(
+            self._original,
+            hook=settings.hook,
+            frames=[self._input(frame) for frame in arrays],
+            value_range=settings.value_range,
+            size_multiple=self._multiple,
+        )
+        self._network = outcome.network.eval().requires_grad_(False)
+        self._runner = None
+        return outcome.record, []
+
+    def _count(self, request: CountRequest, _arrays: Sequence[Array]) -> Reply:
+        from harness.complexity import count
+
+        n, c, h, w = request.input_shape
+        counted = count(self._loaded(), (n, c, h, w), size_multiple=self._multiple)
+        reply = CountReply(
+            params=counted.params,
+            macs=counted.macs,
+            activations=counted.activations,
+            macs_ntire23=counted.macs_ntire23,
+            incomplete_ops=list(counted.incomplete_ops),
+            source=counted.source[:500],
+        )
+        return reply, []
+
+    def _time(self, request: TimeRequest, arrays: Sequence[Array]) -> Reply:
+        from harness.timing.clock import clock_for
+        from harness.timing.measure import Sampling, fresh_frames, repeated_frame, time_forward
+
+        settings = self._settings()
+        runner, inputs = self._running(), [self._placed(self._input(frame)) for frame in arrays]
+        meter = PeakMeter(torch.device(settings.device))
+        self._peak = None
+
+        def check(output: Tensor) -> None:
+            if self._peak is None:  # the first call, which is a warm-up call
+                self._peak = meter.read()
+            check_output(output, inputs[0], settings.scale)
+
+        with torch.inference_mode():
+            timing = time_forward(
+                runner,
+                (fresh_frames if request.fresh_inputs else repeated_frame)(inputs),
+                clock_for(torch.device(settings.device)),
+                Sampling(request.warmup, request.repeats, request.min_repeats, request.budget_s),
+                check,
+            )
+        reply = TimeReply(
+            samples_ms=[sample.ms for sample in timing.samples],
+            at_s=[sample.at_s for sample in timing.samples],
+            clock=timing.clock,
+            warmup_calls=len(timing.warmup),
+            note=timing.note,
+        )
+        return reply, []
+
+    def _upscale(self, _request: UpscaleRequest, arrays: Sequence[Array]) -> Reply:
+        (frame,) = arrays
+        settings = self._settings()
+        given = self._placed(self._input(frame))
+        with torch.inference_mode():
+            output = check_output(self._running()(given), given, settings.scale)
+            height, width = (side * settings.scale for side in frame.shape[:2])
+            return EmptyReply(), [to_image(output, settings.value_range, height, width)]
+
+    def _memory(self, _request: MemoryRequest, _arrays: Sequence[Array]) -> Reply:
+        return MemoryReply(peak_bytes=self._peak), []
+
+    def _settings(self) -> LoadRequest:
+        if self._request is None or self._network is None:
+            raise WorkerError("nothing is loaded yet", stage="load", kind="NotLoaded")
+        return self._request
+
+    def _loaded(self) -> nn.Module:
+        assert self._network is not None
+        return self._network
+
+    def _running(self) -> nn.Module:
+        if self._runner is None:
+            settings = self._settings()
+            # A copy, because counting and reparameterizing need the float32 network on the CPU.
+            self._runner = copy.deepcopy(self._loaded()).to(settings.device, _DTYPES[settings.precision]).eval()
+        return self._runner
+
+    def _input(self, frame: Image) -> Tensor:
+        return to_input(frame, self._settings().value_range, self._multiple)
+
+    def _placed(self, frame: Tensor) -> Tensor:
+        settings = self._settings()
+        return frame.to(settings.device, _DTYPES[settings.precision])
+
+
+def require_device(name: str) -> None:
+    """Raise UnsupportedError where torch cannot reach the device: a worker never falls back to another one."""
+    device = torch.device(name)
+    if device.type == "cpu":
+        return
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if accelerator is None or accelerator.type != device.type:
+        raise UnsupportedError(
+            f"the worker sees no {device.type} device",
+            mend="check the driver and the sandbox (harness doctor), or run with --device cpu",
+        )
+    if device.index is not None and device.index >= torch.accelerator.device_count():
+        raise UnsupportedError(f"there is no device {name}", mend="list the devices with harness doctor")
+
+
+def _restore_settings(threads: int) -> None:
+    """Undo what a submission may have changed for the whole process."""
+    torch.set_default_dtype(torch.float32)
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+
+
+def _parameter_count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,148 @@
+"""The requests that the controller makes of a worker, and the replies that it accepts, field by field.
+
+Arrays travel beside these models, never in them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Precision = Literal["fp32", "fp16", "bf16"]
+Count = Annotated[int, Field(ge=0, le=1 << 62)]
+ShortText = Annotated[str, Field(max_length=500)]
+Text = Annotated[str, Field(max_length=20_000)]
+
+
+class Body(BaseModel):
+    """Fields of one message: immutable, no unknown key, no conversion between types, finite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class LoadRequest(Body):
+    """Build the network."""
+
+    root: str
+    """Folder of the submission as the worker sees it."""
+    factory: str
+    scale: Annotated[int, Field(ge=1, le=16)]
+    weights: str | None
+    """Checkpoint relative to ``root``; None where the factory needs none or none is there."""
+    random_weights: bool
+    """True where weights are missing: the network is measured with a seeded random initialisation."""
+    hook: str | None
+    """The author's method that reparameterizes; None to look for the usual names."""
+    value_range: Annotated[float, Field(gt=0)]
+    size_multiple: Annotated[int, Field(ge=1, le=1024)]
+    device: str
+    precision: Precision
+    threads: Annotated[int, Field(ge=1)]
+    seed: Count = 0
+
+
+class ReparameterizeRequest(Body):
+    """Turn the training form into the inference form; the arrays are uint8 frames for the proof."""
+
+
+class CountRequest(Body):
+    """Count operations for one input shape N, C, H, W."""
+
+    input_shape: Annotated[list[int], Field(min_length=4, max_length=4)]
+
+
+class TimeRequest(Body):
+    """Time forward passes; the arrays are the uint8 frames."""
+
+    warmup: Count
+    repeats: Annotated[int, Field(ge=1)]
+    min_repeats: Annotated[int, Field(ge=1)]
+    budget_s: Annotated[float, Field(gt=0)] | None
+    fresh_inputs: bool = True
+
+
+class UpscaleRequest(Body):
+    """Upscale the one array, a uint8 frame."""
+
+
+class MemoryRequest(Body):
+    """Report the peak memory of a forward pass."""
+
+
+class CloseRequest(Body):
+    """End the worker."""
+
+
+class LoadReply(Body):
+    """What was loaded."""
+
+    params_before: Count
+    """Parameters of the network as built, before any reparameterization."""
+    size_multiple: Annotated[int, Field(ge=1, le=1024)]
+    """The frame's sides are padded to a multiple of this before the network, and the output cropped."""
+    weights: bool
+    """False where the network has random weights because the submission brings none for this scale."""
+    info: dict[ShortText, ShortText] = {}
+    notes: Annotated[list[ShortText], Field(max_length=100)] = []
+
+
+class CountReply(Body):
+    """Operations of one forward pass; see ``harness.complexity.Complexity``."""
+
+    params: Count
+    macs: Count | None = None
+    activations: Count | None = None
+    macs_ntire23: Count | None = None
+    incomplete_ops: Annotated[list[ShortText], Field(max_length=1000)] = []
+    source: ShortText = ""
+
+
+class TimeReply(Body):
+    """Raw samples of the timed calls."""
+
+    samples_ms: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1, max_length=100_000)]
+    clock: ShortText
+    at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=100_000)] = []
+    """When each timed call began, seconds since the first."""
+    warmup_calls: Count = 0
+    note: ShortText | None = None
+    """What a reader must know about the samples."""
+    wall_s: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds that the whole request took by the controller's clock."""
+
+    @model_validator(mode="after")
+    def _one_time_for_each_sample(self) -> Self:
+        if self.at_s and len(self.at_s) != len(self.samples_ms):
+            raise ValueError(f"{len(self.samples_ms)} samples but {len(self.at_s)} times")
+        return self
+
+
+class MemoryReply(Body):
+    """Peak memory of one forward pass above what was there before it, bytes; None where it is unknown."""
+
+    peak_bytes: Count | None
+
+
+class EmptyReply(Body):
+    """Done."""
+
+
+class ErrorReply(Body):
+    """An exception in the worker."""
+
+    stage: ShortText
+    type: ShortText
+    message: Text
+    traceback: Text = ""
+
+
+REQUESTS: dict[str, type[Body]] = {
+    "load": LoadRequest,
+    "reparameterize": ReparameterizeRequest,
+    "count": CountRequest,
+    "time": TimeRequest,
+    "upscale": UpscaleRequest,
+    "memory": MemoryRequest,
+    "close": CloseRequest,
+}

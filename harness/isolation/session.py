@@ -1,0 +1,255 @@
+"""The controller's side of one submission: asks a worker for each step and believes nothing unchecked.
+
+The controller never imports submitted code. Whatever goes wrong in a worker, exception, crash, hang or an invalid
+reply, arrives here as one :class:`harness.errors.WorkerError` that says at which stage.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import WorkerError
+from harness.isolation.failures import printable
+from harness.isolation.launcher import Worker, describe_end
+from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
+from harness.isolation.requests import (
+    Body,
+    CloseRequest,
+    CountReply,
+    CountRequest,
+    EmptyReply,
+    ErrorReply,
+    LoadReply,
+    LoadRequest,
+    MemoryReply,
+    MemoryRequest,
+    ReparameterizeRequest,
+    TimeReply,
+    TimeRequest,
+    UpscaleRequest,
+)
+from harness.results.schema import Reparam
+
+Image = NDArray[np.uint8]
+ReplyT = TypeVar("ReplyT", bound=BaseModel)
+
+_GRACE_S = 2.0  # for a worker to end by itself
+
+
+class Exchange(Protocol):
+    """Carries one request to where a submission runs and brings the reply back."""
+
+    isolation: str
+    """What the submission is confined by, in words for the report."""
+
+    def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
+        """Return the reply; raises WorkerError."""
+        ...
+
+    def log_tail(self) -> str:
+        """Return the last of what the submission printed."""
+        ...
+
+    def close(self) -> None:
+        """End it and release everything."""
+        ...
+
+
+@dataclass(slots=True)
+class Session:
+    """One submission, loaded and measured step by step; use it as a context manager.
+
+    Every method raises WorkerError, with the stage and the end of the submission's log.
+    """
+
+    exchange: Exchange
+    job: LoadRequest
+    timeout_s: float
+    closed: bool = field(default=False, init=False)
+
+    @property
+    def isolation(self) -> str:
+        """What the submission is confined by."""
+        return self.exchange.isolation
+
+    def load(self) -> LoadReply:
+        """Build the network."""
+        return self._ask("load", self.job, LoadReply)
+
+    def reparameterize(self, frames: Sequence[Image]) -> Reparam:
+        """Turn the training form into the inference form, compared on `frames` (H x W x 3, uint8)."""
+        return self._ask("reparameterize", ReparameterizeRequest(), Reparam, frames)
+
+    def count(self, input_shape: tuple[int, int, int, int]) -> CountReply:
+        """Count parameters and operations at one input shape N, C, H, W."""
+        return self._ask("count", CountRequest(input_shape=list(input_shape)), CountReply)
+
+    def time(
+        self,
+        lr: Sequence[Image],
+        warmup: int,
+        repeats: int,
+        min_repeats: int,
+        budget_s: float | None,
+        *,
+        fresh_inputs: bool = True,
+    ) -> TimeReply:
+        """Time forward passes on the frames `lr` (H x W x 3, uint8, all of one size)."""
+        request = TimeRequest(
+            warmup=warmup,
+            repeats=repeats,
+            min_repeats=min_repeats,
+            budget_s=budget_s,
+            fresh_inputs=fresh_inputs,
+        )
+        begin = time.monotonic()
+        # Within its budget a model may be slow; beyond it one call gets the usual deadline.
+        reply = self._ask("time", request, TimeReply, lr, extra_s=budget_s or 0.0)
+        wall_s = time.monotonic() - begin
+        if sum(reply.samples_ms) > wall_s * 1e3:
+            self._refuse("time", f"{sum(reply.samples_ms) / 1e3:.3g} s of samples in {wall_s:.3g} s")
+        return reply.model_copy(update={"wall_s": wall_s})
+
+    def upscale(self, lr: Image) -> Image:
+        """Upscale one frame, H x W x 3, uint8."""
+        height, width, _ = lr.shape
+        shape = (height * self.job.scale, width * self.job.scale, 3)
+        message = self._exchange("upscale", UpscaleRequest(), [lr], 0.0, max_payload=int(np.prod(shape)))
+        self._validate("upscale", message, EmptyReply)
+        if len(message.arrays) != 1:
+            self._refuse("upscale", f"{len(message.arrays)} arrays in place of one image")
+        (image,) = message.arrays
+        if image.dtype != np.uint8 or image.shape != shape:
+            self._refuse("upscale", f"an image of {image.shape}, {image.dtype}, in place of {shape}, uint8")
+        return image
+
+    def memory(self) -> int | None:
+        """Return the peak memory of one forward pass at the timed size, bytes; None before `time`, or unknown."""
+        return self._ask("memory", MemoryRequest(), MemoryReply).peak_bytes
+
+    def close(self) -> None:
+        """End the worker and save its log; never raises for what the submission did."""
+        if self.closed:
+            return
+        self.closed = True
+        self.exchange.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(
+        self,
+        name: str,
+        request: Body,
+        reply: type[ReplyT],
+        arrays: Sequence[Array] = (),
+        *,
+        extra_s: float = 0.0,
+    ) -> ReplyT:
+        return self._validate(name, self._exchange(name, request, arrays, extra_s, max_payload=0), reply)
+
+    def _exchange(self, name: str, request: Body, arrays: Sequence[Array], extra_s: float, max_payload: int) -> Message:
+        message = Message(name, request.model_dump(mode="json"), tuple(arrays))
+        reply = self.exchange.request(message, self.timeout_s + extra_s, max_payload)
+        if reply.name == "error":
+            self._raise(name, self._validate(name, reply, ErrorReply))
+        if reply.name != name:
+            self._refuse(name, f"a reply to {reply.name!r}")
+        return reply
+
+    def _validate(self, stage: str, message: Message, kind: type[ReplyT]) -> ReplyT:
+        try:
+            return kind.model_validate(message.body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            self._refuse(stage, f"{place}: {first['msg']}")
+
+    def _raise(self, stage: str, error: ErrorReply) -> NoReturn:
+        log = "\n".join(part for part in (self.exchange.log_tail().rstrip(), error.traceback) if part)
+        # Again, because a worker may send what `describe` would not.
+        kind, message = printable(error.type, 100), printable(error.message, 2000)
+        raise WorkerError(message, stage=stage, kind=kind, log=printable(log, 8000, keep_end=True))
+
+    def _refuse(self, stage: str, what: str) -> NoReturn:
+        raise WorkerError(
+            f"the worker sent {printable(what, 500)}",
+            stage=stage,
+            kind="ProtocolError",
+            log=printable(self.exchange.log_tail(), 8000, keep_end=True),
+        )
+
+
+class WorkerExchange:
+    """Requests and replies over a worker's channel; kills the worker where it crashes, hangs or misbehaves."""
+
+    def __init__(self, worker: Worker, isolation: str, log_path: Path | None = None) -> None:
+        self.isolation = isolation
+        self._worker = worker
+        self._log_path = log_path
+        self._sequence = 0
+        self._dead: str | None = None
+
+    def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
+        """Return the reply; raises WorkerError."""
+        stage = message.name
+        if self._dead:
+            raise WorkerError(self._dead, stage=stage, kind="Crash", log=self.log_tail())
+        deadline = time.monotonic() + timeout_s
+        try:
+            self._worker.channel.send(message, self._sequence, deadline)
+            reply = self._worker.channel.receive(self._sequence, deadline, max_payload)
+        except DeadlinePassed:
+            self._fail(stage, "Timeout", f"no answer within {timeout_s:g} s")
+        except ChannelClosed:
+            self._worker.wait(_GRACE_S)
+            self._crashed(stage)
+        except ProtocolError as error:
+            self._fail(stage, "ProtocolError", error.what)
+        self._sequence += 1
+        return reply
+
+    def log_tail(self) -> str:
+        """Return the last of what the submission printed."""
+        return printable(self._worker.log.tail(), 8000, keep_end=True)
+
+    def close(self) -> None:
+        """Ask the worker to end, kill what is left, and save its log."""
+        if self._dead is None:
+            self._say_goodbye()
+            self._worker.kill()
+        if self._log_path is not None:
+            self._worker.log.save(self._log_path)
+
+    def _say_goodbye(self) -> None:
+        try:
+            deadline = time.monotonic() + _GRACE_S
+            self._worker.channel.send(Message("close", CloseRequest().model_dump()), self._sequence, deadline)
+            self._worker.wait(_GRACE_S)
+        except ProtocolError:
+            return
+
+    def _crashed(self, stage: str) -> NoReturn:
+        excess, detail = self._worker.watcher.excess, self._worker.watcher.detail
+        if excess:
+            self._fail(stage, excess, detail)
+        self._fail(stage, "Crash", f"the process {describe_end(self._worker.process.poll())}")
+
+    def _fail(self, stage: str, kind: str, what: str) -> NoReturn:
+        self._worker.kill()
+        self._dead = f"the worker is gone: {what}"
+        raise WorkerError(what, stage=stage, kind=kind, log=self.log_tail())

@@ -1,0 +1,98 @@
+"""The worker's main program: read a request, carry it out, reply, until the controller closes the channel.
+
+Run as ``python -m harness.isolation.worker --fd N`` by ``harness.isolation.launcher`` alone. Standard output and
+standard error are the submission's log; what it prints there cannot reach the channel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import socket
+import sys
+
+from harness.isolation.channel import Channel
+from harness.isolation.failures import describe
+from harness.isolation.limits import apply_in_worker, limits_from_json
+from harness.isolation.messages import SECRET_BYTES, ChannelClosed, Message
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve one controller; return the exit status."""
+    parser = argparse.ArgumentParser(prog="harness.isolation.worker")
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--parent", type=int, default=0)
+    parser.add_argument("--limits", default="{}")
+    options = parser.parse_args(arguments)
+    _die_with(options.parent)
+    apply_in_worker(limits_from_json(options.limits))
+    channel = _open_channel(options.fd)
+    with contextlib.suppress(ChannelClosed):
+        serve(channel)
+    sys.stdout.flush()
+    os._exit(0)  # neither exit handlers nor threads of submitted code may hold the process
+
+
+def serve(channel: Channel) -> None:
+    """Answer requests until one of them is ``close``; raises ChannelClosed where the controller has gone."""
+    from harness.isolation.operations import Operations
+
+    operations = Operations()
+    sequence = 0
+    while True:
+        request = channel.receive(sequence)
+        channel.send(_answer(operations, request), sequence)
+        if request.name == "close":
+            return
+        sequence += 1
+
+
+def _answer(operations: object, request: Message) -> Message:
+    from harness.isolation.operations import Operations
+
+    assert isinstance(operations, Operations)
+    try:
+        body, arrays = operations.run(request.name, request.body, request.arrays)
+        return Message(request.name, body.model_dump(mode="json"), tuple(arrays))
+    except BaseException as error:  # noqa: BLE001  also sys.exit and KeyboardInterrupt of submitted code
+        return Message("error", describe(error, request.name).model_dump(mode="json"))
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+
+
+def _open_channel(fd: int) -> Channel:
+    """Take the inherited socket to a high number, out of the way of code that counts descriptors."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fd, soft - 16))
+    os.close(fd)
+    sock = socket.socket(fileno=high)
+    sock.settimeout(None)
+    secret = b""
+    while len(secret) < SECRET_BYTES:
+        part = sock.recv(SECRET_BYTES - len(secret))
+        if not part:
+            raise SystemExit("the controller closed the channel before the first request")
+        secret += part
+    return Channel(sock, secret)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when the controller dies, where it can (Linux)."""
+    if not parent or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""A session from load to close, and what becomes of a worker that fails in each possible way."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from harness.errors import WorkerError
+from harness.isolation.limits import Limits
+from harness.isolation.session import Session
+from harness.submissions.discovery import Submission
+from harness.submissions.loader import load_network
+
+Open = Callable[..., Session]
+
+HONEST = """
+from torch import nn
+
+def srmodel(scale=2):
+    return nn.Sequential(nn.Conv2d(3, 3 * scale**2, 3, 1, 1), nn.PixelShuffle(scale))
+"""
+
+
+def test_every_step_of_an_honest_network(open_small: Open, frame: np.ndarray, tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "small.txt"
+    code = f"print('héllo from the factory')\n{HONEST}"
+    with open_small(code, log_path=log) as session:
+        loaded = session.load()
+        assert loaded.params_before == 3 * 12 * 9 + 12
+        assert (loaded.size_multiple, loaded.weights) == (1, True)
+        assert session.reparameterize([frame]).method == "none"
+        assert session.count((1, 3, 1080, 1920)).macs == 1080 * 1920 * 3 * 12 * 9
+        timed = session.time([frame], 1, 5, 2, None)
+        assert len(timed.samples_ms) == len(timed.at_s) == 5
+        assert sum(timed.samples_ms) / 1e3 <= timed.wall_s
+        assert (session.memory() or 0) >= 0
+        assert session.upscale(frame).shape == (46, 66, 3)
+    assert "héllo from the factory" in log.read_text(encoding="utf-8")
+
+
+def test_an_upscaled_frame_is_what_the_network_computes(
+    make_submission: Callable[..., Submission], open_small: Open, frame: np.ndarray
+) -> None:
+    session = open_small(
+        "import torch\nfrom torch import nn\n\ndef srmodel(scale=2):\n    torch.manual_seed(3)\n"
+        "    return nn.Sequential(nn.Conv2d(3, 12, 3, 1, 1), nn.PixelShuffle(2))\n"
+    )
+    session.load()
+    given = session.upscale(frame)
+    network = load_network(Path(session.job.root), "arch:srmodel", 2, None)
+    with torch.inference_mode():
+        output = network(torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255)
+    expected = (output[0].permute(1, 2, 0) * 255).round().clamp(0, 255).numpy()
+    assert np.abs(given.astype(int) - expected).max() <= 1  # a value on the border between two levels
+    assert (given == expected).mean() > 0.999
+
+
+def test_missing_weights_are_said_and_the_network_is_seeded(
+    make_submission: Callable[..., Submission], frame: np.ndarray
+) -> None:
+    from harness.isolation.opening import open_session
+
+    submission = make_submission(extra="needs_weights = true\n")
+    images = []
+    for _ in range(2):
+        with open_session(submission, scale=2, sandbox="process") as session:
+            assert session.load().weights is False
+            images.append(session.upscale(frame))
+    np.testing.assert_array_equal(*images)
+
+
+UNSHUFFLES = """
+from torch import nn
+
+def srmodel(scale=2):
+    return nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 48 * scale**2, 1), nn.PixelShuffle(4 * scale))
+"""
+
+
+def test_sizes_that_a_network_cannot_take_are_padded_and_said(open_small: Open, frame: np.ndarray) -> None:
+    session = open_small(UNSHUFFLES)
+    loaded = session.load()
+    assert loaded.size_multiple == 4
+    assert any("multiples of 4" in note for note in loaded.notes)
+    assert session.upscale(frame).shape == (46, 66, 3)
+    assert session.time([frame], 0, 1, 1, None).samples_ms
+
+
+def network_with(forward: str) -> str:
+    return f"""
+import ctypes, os, signal, sys, threading, time, warnings
+import torch
+from torch import nn
+
+class Network(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        good = nn.functional.interpolate(x, scale_factor=self.scale, mode="nearest")
+        if x.shape[-1] < 33 or self.calls < 2:
+            return good
+        {forward}
+        return good
+
+def srmodel(scale=2):
+    return Network(scale)
+"""
+
+
+@pytest.mark.parametrize(
+    ("forward", "kind", "message"),
+    [
+        ("raise RuntimeError('no such luck')", "RuntimeError", "no such luck"),
+        ("sys.exit(3)", "SystemExit", r"sys.exit\(3\)"),
+        ("os._exit(7)", "Crash", "exit status 7"),
+        ("os._exit(0)", "Crash", "exit status 0"),
+        ("ctypes.string_at(0)", "Crash", "SIGSEGV"),
+        ("os.abort()", "Crash", "SIGABRT"),
+        ("os.closerange(0, 65536)", "Crash", "ended itself|closed the channel"),
+        ("return good * float('nan')", "ContractError", "NaN"),
+        ("return good[:, :, :-1]", "ContractError", "shape"),
+        ("return [good]", "ContractError", "list"),
+        ("return good.to(torch.uint8)", "ContractError", "uint8"),
+    ],
+)
+def test_each_failure_in_the_timing_stage_is_named(
+    open_small: Open, frame: np.ndarray, forward: str, kind: str, message: str
+) -> None:
+    session = open_small(network_with(forward), timeout_s=30)
+    session.load()
+    with pytest.raises(WorkerError, match=message) as caught:
+        session.time([frame], 1, 5, 2, None)
+    assert (caught.value.stage, caught.value.kind) == ("time", kind)
+    if kind == "RuntimeError":
+        assert "arch.py" in caught.value.log
+
+
+def test_a_hang_ends_at_the_deadline_with_its_children(open_small: Open, frame: np.ndarray) -> None:
+    session = open_small(network_with("print('before the end', os.getpid()); os.fork(); time.sleep(600)"), timeout_s=20)
+    session.load()
+    pid = session.exchange._worker.process.pid  # type: ignore[attr-defined]
+    session.timeout_s = 1.0
+    begin = time.monotonic()
+    with pytest.raises(WorkerError) as caught:
+        session.time([frame], 1, 5, 2, None)
+    assert (caught.value.stage, caught.value.kind) == ("time", "Timeout")
+    assert "before the end" in caught.value.log
+    assert time.monotonic() - begin < 6
+    assert not [p for p in psutil.process_iter() if p.pid == pid or p.ppid() == pid]
+
+
+def test_after_a_failure_the_session_says_that_the_worker_is_gone(open_small: Open, frame: np.ndarray) -> None:
+    session = open_small(network_with("os._exit(7)"))
+    session.load()
+    for _ in range(2):
+        with pytest.raises(WorkerError) as caught:
+            session.time([frame], 1, 5, 2, None)
+    assert caught.value.kind == "Crash"
+
+
+def test_an_exception_leaves_the_worker_usable(open_small: Open, frame: np.ndarray) -> None:
+    session = open_small(network_with("raise RuntimeError('large frames only')"))
+    session.load()
+    with pytest.raises(WorkerError):
+        session.time([frame], 1, 5, 2, None)
+    assert session.upscale(frame[:, :20]).shape == (46, 40, 3)
+
+
+def test_memory_over_the_limit_is_an_error_that_names_memory(open_small: Open, frame: np.ndarray) -> None:
+    code = network_with("kept = [torch.ones(1 << 26) for _ in range(32)]")  # stops at 8 GiB
+    session = open_small(code, limits=Limits(memory_bytes=2 << 30))
+    session.load()
+    with pytest.raises(WorkerError, match=r"(?i)memory") as caught:
+        session.time([frame], 1, 5, 2, None)
+    assert caught.value.kind in {"RuntimeError", "MemoryError", "MemoryLimit", "OutOfMemoryError"}
+
+
+def test_a_frame_on_the_channel_by_the_submission_is_refused(open_small: Open, frame: np.ndarray) -> None:
+    forge = (
+        "[os.write(fd, b'SRH1' + bytes(64)) for fd in range(3, 1024) if os.path.exists(f'/proc/self/fd/{fd}') "
+        "and os.readlink(f'/proc/self/fd/{fd}').startswith('socket')]"
+    )
+    session = open_small(network_with(forge), timeout_s=30)
+    session.load()
+    with pytest.raises(WorkerError, match="forged") as caught:
+        session.time([frame], 1, 5, 2, None)
+    assert caught.value.kind == "ProtocolError"
+
+
+def test_the_worker_sees_nothing_of_the_controllers_environment(
+    open_small: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "s3cret")
+    code = "import os\nraise RuntimeError(sorted(os.environ))"
+    session = open_small(code)
+    with pytest.raises(WorkerError, match="PYTHONPATH") as caught:
+        session.load()
+    assert "SECRET_TOKEN" not in str(caught.value)
+    assert caught.value.stage == "load"
+
+
+def test_a_flood_of_output_is_bounded(open_small: Open, frame: np.ndarray, tmp_path: Path) -> None:
+    log = tmp_path / "flood.txt"
+    code = network_with("[print('x' * 65535) for _ in range(1600)]; print('the end')")
+    with open_small(code, log_path=log) as session:
+        session.load()
+        session.time([frame], 1, 1, 1, None)
+    text = log.read_text()
+    assert len(text) < 700_000
+    assert "bytes not kept" in text
+    assert text.rstrip().endswith("the end")
+
+
+def test_the_worker_dies_with_the_controller(make_submission: Callable[..., Submission], tmp_path: Path) -> None:
+    submission = make_submission("import time, os\nopen('/proc/self/comm', 'w').write('srwork')\ntime.sleep(600)")
+    program = tmp_path / "controller.py"
+    program.write_text(
+        "import sys, os, time, threading\nfrom pathlib import Path\n"
+        "from harness.isolation.opening import open_session\nfrom harness.submissions.discovery import discover\n"
+        f"(found,) = discover([Path({str(submission.root)!r})], entry_points=False)\n"
+        "s = open_session(found, scale=2, sandbox='process')\n"
+        "print(s.exchange._worker.process.pid, flush=True)\ntime.sleep(0.2)\nos.kill(os.getpid(), 9)\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environment, check=False)
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the worker outlives its controller"
+        time.sleep(0.05)

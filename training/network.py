@@ -1,0 +1,92 @@
+"""The network to train, its value range, and its stored weights."""
+
+import importlib.util
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from harness.errors import UsageError
+
+SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
+
+
+@dataclass(frozen=True, slots=True)
+class Trainee:
+    """A network with what training needs to know of its manifest.
+
+    ``value_range`` is 1.0 or 255.0: what the network eats and gives; images here are in [0, 1].
+    """
+
+    name: str
+    scale: int
+    network: nn.Module
+    value_range: float
+
+    def upscale(self, lr: Tensor) -> Tensor:
+        """Upscale N x 3 x h x w in [0, 1] to N x 3 x sh x sw, about [0, 1], float32, not clamped."""
+        output: Tensor = self.network(lr * self.value_range)
+        return output.float() / self.value_range
+
+
+def load_trainee(model: str, scale: int, submissions: Path = SUBMISSIONS) -> Trainee:
+    """Build the training form of a model of the zoo with random weights.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model, or it does not support the scale.
+    """
+    root = submissions / model
+    if not (root / "arch.py").is_file():
+        raise UsageError(f"there is no model {model!r}", where=str(submissions), mend="name a folder of it")
+    manifest = tomllib.loads((root / "submission.toml").read_text(encoding="utf-8"))["submission"]
+    if scale not in manifest["scales"]:
+        raise UsageError(f"{model} does not upscale by {scale}", where=str(root / "submission.toml"))
+    return Trainee(model, scale, _build(root / "arch.py", scale), float(manifest.get("value_range", 1.0)))
+
+
+def _build(path: Path, scale: int) -> nn.Module:
+    name = f"trained_{path.parent.name.replace('+', 'p').replace('-', '_')}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError("cannot import the network", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    network: nn.Module = module.srmodel(scale)
+    return network
+
+
+def weights_path(model: str, scale: int, submissions: Path = SUBMISSIONS) -> Path:
+    """Return where a model keeps its weights; the log lies beside them with the suffix ``.json``."""
+    return submissions / model / "weights" / f"x{scale}.safetensors"
+
+
+def save_weights(weights: dict[str, Tensor], path: Path, store: str) -> None:
+    """Write weights in ``store`` precision, under a temporary name first."""
+    dtype = torch.float16 if store == "float16" else torch.float32
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    stored = {
+        name: value.detach().to(dtype if value.is_floating_point() else value.dtype).contiguous()
+        for name, value in weights.items()
+    }
+    save_file(stored, partial, metadata={"format": "pt"})
+    partial.replace(path)
+
+
+def load_weights(network: nn.Module, path: Path, *, matching: bool = False) -> list[str]:
+    """Load stored weights and return the names that were left out.
+
+    ``matching`` takes only the tensors whose shape fits: how a x3 network inherits the body of its x2 sibling.
+    """
+    stored = load_file(path)
+    own = network.state_dict()
+    fits = {name: value for name, value in stored.items() if name in own and own[name].shape == value.shape}
+    network.load_state_dict(fits if matching else stored, strict=not matching)
+    return sorted(set(own) - set(fits))

@@ -256,3 +256,15 @@ class Run(Record):
     entries: list[Entry]
     warnings: list[str] = []
     """What a reader of the whole run must know: load of the machine, plugins that failed."""
+
+
+def json_schema() -> dict[str, object]:
+    """Return the JSON Schema of ``results.json``."""
+    return Run.model_json_schema()
+
+
+if __name__ == "__main__":
+    import json
+    import sys
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""What is measured: manifests, discovery, archives, checkpoints, loading and the contract of a submission."""

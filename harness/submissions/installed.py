@@ -1,0 +1,70 @@
+"""Submissions that installed packages offer as entry points: read from their metadata, never imported."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from harness.errors import ManifestError, SubmissionError
+from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
+from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Submission
+
+GROUP = "harness.submissions"
+
+
+def installed_submissions() -> list[Found]:
+    """List the entry points of the group ``harness.submissions``.
+
+    An entry point is ``package.module:factory`` or ``package.module`` (then the factory is ``srmodel``). The
+    package may hold a ``submission.toml`` beside the module or above it; it tells everything but the factory.
+    """
+    return [_describe(point) for point in entry_points(group=GROUP)]
+
+
+def _describe(point: EntryPoint) -> Found:
+    module, _, attribute = point.value.partition(":")
+    module, factory = module.strip(), attribute.split("[")[0].strip() or "srmodel"
+    try:
+        package = _package_folder(module, point)
+        manifest = _manifest(package, module, point.name)
+        manifest = manifest.model_copy(update={"factory": f"{module}:{factory}"})
+    except SubmissionError as error:
+        return BrokenSubmission(point.name, Path(point.value), error)
+    return Submission(manifest.name, "", "submission", package, manifest, "entry-point", module)
+
+
+def _package_folder(module: str, point: EntryPoint) -> Path:
+    top = module.split(".", maxsplit=1)[0]
+    try:
+        # Only the finders of a top-level name are asked: finding a dotted name would import its parents.
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        owner = f" of {point.dist.name}" if point.dist else ""
+        raise ManifestError(
+            f"the entry point {point.name} = {point.value!r}{owner} names no installed package",
+            mend="point it at a module inside a package, such as my_model.arch:srmodel",
+        )
+    return Path(next(iter(spec.submodule_search_locations))).resolve()
+
+
+def _manifest(package: Path, module: str, name: str) -> Manifest:
+    folder = package.joinpath(*module.split(".")[1:])
+    for candidate in (folder, *folder.parents):
+        if (candidate / FILE_NAME).is_file():
+            return _relative_to(package, candidate, read_manifest(candidate))
+        if candidate == package:
+            break
+    return Manifest(name=name, scales=list(PROTOCOL_SCALES))
+
+
+def _relative_to(package: Path, folder: Path, manifest: Manifest) -> Manifest:
+    """Return ``manifest`` with weights relative to the package instead of the manifest's own folder."""
+    if folder == package or not manifest.weights:
+        return manifest
+    inner = folder.relative_to(package)
+    return manifest.model_copy(
+        update={"weights": {key: (inner / path).as_posix() for key, path in manifest.weights.items()}}
+    )

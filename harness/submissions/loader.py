@@ -1,0 +1,231 @@
+"""Build a submission's network and fill in its weights. Runs in a worker: it executes submitted code."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import CheckpointError, SubmissionError
+from harness.submissions.checkpoint import GIB, misfits, read_state_dict
+from harness.submissions.importing import describe, import_symbol, place_of
+from harness.submissions.manifest import FILE_NAME
+from harness.submissions.process_state import preserved, without_cuda
+
+SCALE_NAMES = ("scale", "upscale", "upscale_factor", "upscaling_factor", "scale_factor", "sr_rate", "sf", "factor", "r")
+"""What factories call the upscaling factor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A network that is ready to run, and what a reader should know of how it got so."""
+
+    network: nn.Module
+    notes: list[str] = field(default_factory=list)
+
+
+def load_network(root: Path, factory: str, scale: int, weights: Path | None) -> nn.Module:
+    """Return the network of a submission: float32, on the CPU, in eval mode, without gradients.
+
+    Parameters
+    ----------
+    root
+        The submission's folder.
+    factory
+        ``module:callable``, called as ``f()`` or ``f(scale)`` by its signature.
+    weights
+        Checkpoint, relative to ``root`` or absolute; None leaves what the factory made.
+
+    Raises
+    ------
+    SubmissionError
+        The code does not import, the factory fails or gives something else than an ``nn.Module``.
+    CheckpointError
+        The weights are unreadable or do not fit.
+    UnsupportedError
+        A package that the code imports is missing.
+    """
+    return load(root, factory, scale, weights).network
+
+
+def load(
+    root: Path,
+    factory: str,
+    scale: int,
+    weights: Path | None,
+    *,
+    limit_bytes: int = 4 * GIB,
+    trust_pickle: bool = False,
+) -> Loaded:
+    """Do what :func:`load_network` does, and return the remarks with the network."""
+    root = root.resolve()
+    notes: list[str] = []
+    with preserved(root, notes), without_cuda(notes):
+        opened = _OpenedFiles()
+        network = _build(import_symbol(root, factory), root, factory, scale)
+        opened.stop()
+        if weights is not None:
+            path = root / weights
+            state = _weights(network, path, limit_bytes, trust_pickle, notes, _may_load_itself(root, opened, path))
+            if state is not None:
+                _fill(network, state, path, notes)
+        _settle(network, root, notes)
+    return Loaded(network, notes)
+
+
+class _OpenedFiles:
+    """Records which files the process opens, to tell whether a factory has read its checkpoint itself."""
+
+    def __init__(self) -> None:
+        self.paths: set[str] = set()
+        self.active = True
+        sys.addaudithook(self._note)  # an audit hook cannot be removed, so it is switched off instead
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.active and event == "open" and isinstance(arguments[0], str | os.PathLike):
+            self.paths.add(str(Path(arguments[0]).absolute()))
+
+    def stop(self) -> None:
+        self.active = False
+
+
+def _may_load_itself(root: Path, opened: _OpenedFiles, path: Path) -> bool:
+    """Return whether the factory read ``path``, in the layout without manifest, where the protocol asks it to."""
+    return str(path) in opened.paths and not (root / FILE_NAME).is_file()
+
+
+def _build(factory: Any, root: Path, name: str, scale: int) -> nn.Module:
+    if not callable(factory):
+        raise SubmissionError(
+            f"{name} is a {type(factory).__name__}, not a function", where=str(root), mend="set factory to a callable"
+        )
+    arguments, keywords = call_for(factory, name, scale)
+    try:
+        network = factory(*arguments, **keywords)
+    except (Exception, SystemExit) as error:
+        raise SubmissionError(
+            f"{name} raised {describe(error)}",
+            where=place_of(error, root) or str(root),
+            mend=f"it was called as {_shown(name, arguments, keywords)}",
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise SubmissionError(
+            f"{name} returned a {type(network).__name__}, not a torch.nn.Module",
+            where=str(root),
+            mend="return the network itself",
+        )
+    return network
+
+
+def _shown(name: str, arguments: tuple[int, ...], keywords: dict[str, int]) -> str:
+    inner = [str(value) for value in arguments] + [f"{key}={value}" for key, value in keywords.items()]
+    return f"{name.partition(':')[2]}({', '.join(inner)})"
+
+
+def call_for(factory: Callable[..., Any], name: str, scale: int) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Return the arguments with which ``factory`` is called for ``scale``, from its signature.
+
+    A parameter that is named like a scale gets it; a single required parameter of another name gets it too;
+    without either the factory is called without arguments.
+
+    Raises
+    ------
+    SubmissionError
+        The factory requires more than the scale.
+    """
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except (ValueError, TypeError):  # a builtin without a signature
+        return (), {}
+    named = next((p for alias in SCALE_NAMES for p in parameters if p.name == alias and p.kind not in _STARRED), None)
+    required = [p for p in parameters if p.default is p.empty and p.kind not in _STARRED]
+    if named is None and len(required) == 1:
+        named = required[0]
+    if any(p is not named for p in required):
+        raise SubmissionError(
+            f"{name} needs the arguments {', '.join(p.name for p in required)}",
+            mend="give all but the scale a default: srmodel(scale=2)",
+        )
+    if named is None:
+        return (), {}
+    return ((scale,), {}) if named.kind is named.POSITIONAL_ONLY else ((), {named.name: scale})
+
+
+_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _weights(
+    network: nn.Module, path: Path, limit_bytes: int, trust_pickle: bool, notes: list[str], loaded_itself: bool
+) -> dict[str, Tensor] | None:
+    own = network.state_dict()
+    try:
+        state = read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes, trust_pickle=trust_pickle)
+    except CheckpointError:
+        if not loaded_itself:
+            raise
+        state = None
+    if loaded_itself and (state is None or misfits(state, own)):
+        notes.append(f"the factory loads {path.name} itself, in a form that the harness could not check")
+        return None
+    return state
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], path: Path, notes: list[str]) -> None:
+    own = dict(network.state_dict())
+    misfit = misfits(state, own)
+    try:
+        result = _load_strictly(network, state)
+    except Exception as error:  # submitted classes override load_state_dict
+        reason = misfit or describe(error)
+        raise CheckpointError(f"does not fit the network: {reason}", where=str(path), mend=_MEND_MISFIT) from error
+    if misfit and not _converts(network, own):
+        raise CheckpointError(f"does not fit the network: {misfit}", where=str(path), mend=_MEND_MISFIT)
+    if misfit:
+        notes.append(f"load_state_dict converts the checkpoint ({misfit[:200]})")
+    if missing := getattr(result, "missing_keys", None):
+        raise CheckpointError(f"leaves {len(missing)} parameters unset: {', '.join(missing[:8])}", where=str(path))
+
+
+_MEND_MISFIT = "save the state dict of exactly the network that the factory returns"
+
+
+def _load_strictly(network: nn.Module, state: dict[str, Tensor]) -> Any:
+    with torch.no_grad():
+        try:
+            return network.load_state_dict(state, strict=True)
+        except TypeError:  # an override without the argument
+            return network.load_state_dict(state)
+
+
+def _converts(network: nn.Module, own: dict[str, Tensor]) -> bool:
+    """Return whether the network changed its own form while it was filled, as some reparameterize there."""
+    return set(network.state_dict()) != set(own)
+
+
+def _settle(network: nn.Module, root: Path, notes: list[str]) -> None:
+    try:
+        network.cpu()
+        kinds = {p.dtype for p in (*network.parameters(), *network.buffers()) if p.is_floating_point()}
+        if kinds - {torch.float32}:
+            notes.append(f"parameters were stored as {', '.join(sorted(map(str, kinds)))}; measured from float32")
+            network.float()
+        network.eval()
+        network.requires_grad_(False)
+    except (Exception, SystemExit) as error:
+        raise SubmissionError(
+            f"eval() raised {describe(error)}",
+            where=place_of(error, root) or str(root),
+            mend="mend the overridden method",
+        ) from error
+    stuck = [module for module in network.modules() if module.training]
+    if stuck:
+        notes.append(f"{len(stuck)} modules stayed in training mode after eval(); switched")
+        for module in stuck:
+            module.training = False

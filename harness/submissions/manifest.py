@@ -1,0 +1,228 @@
+"""The description of a submission, ``submission.toml``: read, validated, every mistake named with its mend."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from harness.errors import ManifestError
+from harness.results.schema import Published
+from harness.submissions import mistakes
+
+FILE_NAME = "submission.toml"
+
+_FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_SCALE_KEY = re.compile(r"x(\d+)", re.ASCII)
+
+Scale = Annotated[int, Field(ge=1, le=16, strict=True)]
+Text = Annotated[str, Field(max_length=4000)]
+
+
+class Manifest(BaseModel):
+    """What a submission says of itself. Unknown keys are refused.
+
+    The keys of the file's table ``[submission]`` are the attributes of this class; the tables ``[weights]`` and
+    ``[published]`` are the attributes of the same name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    """What the leaderboard shows."""
+    team: Annotated[str, Field(max_length=200)] = ""
+    """Who submits."""
+    scales: Annotated[list[Scale], Field(min_length=1)]
+    """Upscaling factors that the network supports."""
+    factory: str = "arch:srmodel"
+    """``module:callable`` in the submission's folder; called as ``f()`` or ``f(scale)``."""
+    value_range: float = 1.0
+    """What the network eats and gives for white: 1.0 or 255.0."""
+    description: Text = ""
+    """One or two sentences for the reader of the leaderboard."""
+    paper: Text = ""
+    """Title or address of the paper."""
+    license: Text = ""
+    """Licence of code and weights, preferably an SPDX identifier."""
+    reparameterize: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", max_length=200)] | None = None
+    """Name of the author's method that turns the training form into the inference form; ``none`` keeps the form."""
+    size_multiple: Annotated[int, Field(ge=1, le=512, strict=True)] = 1
+    """Height and width of the input must be multiples of this; the harness pads and crops."""
+    reconstructed: Annotated[bool, Field(strict=True)] = False
+    """Whether the layers were solved from published counts, not read in code."""
+    reconstructed_note: Text = ""
+    """How the layers were found."""
+    needs_weights: Annotated[bool, Field(strict=True)] = False
+    """Whether the network is untrained at a scale that ``[weights]`` does not list."""
+    requires: list[Annotated[str, Field(max_length=500)]] = []
+    """Packages that the code imports, as requirement strings such as ``einops>=0.7``."""
+    weights: dict[str, str] | None = None
+    """Checkpoint of each scale: ``x2 = "weights/x2.safetensors"``, relative to the folder."""
+    published: dict[str, Published] = {}
+    """Figures that the authors claim, by scale, shown beside the measured ones."""
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.strip() or any(ord(character) < 32 for character in name):
+            raise ValueError("must be one line of visible text")
+        return name.strip()
+
+    @field_validator("scales")
+    @classmethod
+    def _distinct(cls, scales: list[int]) -> list[int]:
+        if len(set(scales)) != len(scales):
+            raise ValueError("lists a scale twice")
+        return sorted(scales)
+
+    @field_validator("factory")
+    @classmethod
+    def _module_and_callable(cls, factory: str) -> str:
+        if not _FACTORY.fullmatch(factory):
+            raise ValueError("must be module:callable, such as arch:srmodel")
+        return factory
+
+    @field_validator("value_range")
+    @classmethod
+    def _known_range(cls, value: float) -> float:
+        if value not in (1.0, 255.0):
+            raise ValueError("must be 1.0 or 255.0")
+        return value
+
+    @field_validator("requires")
+    @classmethod
+    def _requirement_strings(cls, requires: list[str]) -> list[str]:
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        for text in requires:
+            try:
+                Requirement(text)
+            except InvalidRequirement as error:
+                raise ValueError(f"{text!r} is no requirement such as einops>=0.7") from error
+        return requires
+
+    @field_validator("weights")
+    @classmethod
+    def _inside(cls, weights: dict[str, str] | None) -> dict[str, str] | None:
+        for key, path in (weights or {}).items():
+            if not is_inside(path):
+                raise ValueError(f"[weights] {key}: {path!r} must be a path inside the submission's folder, with /")
+        return weights
+
+    @model_validator(mode="after")
+    def _keys_are_scales(self) -> Manifest:
+        for table in ("weights", "published"):
+            for key in getattr(self, table) or {}:
+                match = _SCALE_KEY.fullmatch(key)
+                if not match:
+                    raise ValueError(f"[{table}] {key}: keys are scales, such as x2")
+                if int(match[1]) not in self.scales:
+                    raise ValueError(f"[{table}] {key}: scales = {self.scales} does not list {match[1]}")
+        return self
+
+    def weights_for(self, scale: int) -> Path | None:
+        """Return the checkpoint of ``scale``, relative to the submission's folder, or None."""
+        path = (self.weights or {}).get(f"x{scale}")
+        return None if path is None else Path(path)
+
+    def published_for(self, scale: int) -> Published | None:
+        """Return the figures that the authors claim at ``scale``, or None."""
+        return self.published.get(f"x{scale}")
+
+    def lacks_weights(self, scale: int) -> bool:
+        """Return whether the network would be measured with random weights at ``scale``.
+
+        That is so where the manifest lists weights for other scales only, has an empty ``[weights]`` table, or says
+        ``needs_weights``. Without any of these the factory is taken to load its own.
+        """
+        return (self.weights is not None or self.needs_weights) and self.weights_for(scale) is None
+
+
+def is_inside(path: str) -> bool:
+    """Return whether ``path`` is relative and cannot leave the folder that it is relative to."""
+    parts = PurePosixPath(path).parts
+    plain = path and "\\" not in path and "\0" not in path and ":" not in path and not path.startswith("/")
+    return bool(plain) and bool(parts) and ".." not in parts
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and validate a ``submission.toml``; the weights it names must exist inside its folder.
+
+    Parameters
+    ----------
+    path
+        The file, or the submission's folder.
+
+    Raises
+    ------
+    ManifestError
+        With file, line, key and mend of each mistake.
+    """
+    path = path / FILE_NAME if path.is_dir() else path
+    text = _read_text(path)
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ManifestError(
+            f"is not valid TOML: {error}", where=str(path), mend='quote text as in name = "LRSRN"'
+        ) from error
+    manifest = _validate(document, text, path)
+    _check_weights(manifest, text, path)
+    return manifest
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ManifestError(
+            "there is no submission.toml", where=str(path.parent), mend="`harness new NAME` writes one to start from"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(
+            f"cannot be read as UTF-8 text: {error}", where=str(path), mend="save it as UTF-8"
+        ) from error
+
+
+def _validate(document: dict[str, Any], text: str, path: Path) -> Manifest:
+    table = document.get("submission")
+    if not isinstance(table, dict):
+        raise ManifestError(
+            "has no table [submission]", where=str(path), mend='begin the file with [submission] and name = "..."'
+        )
+    others = {key: value for key, value in document.items() if key != "submission"}
+    stray = mistakes.stray_tables(others, table, text, path)
+    if stray:
+        raise mistakes.as_error(stray, path)
+    try:
+        return Manifest.model_validate({**table, **others})
+    except ValidationError as error:
+        raise mistakes.as_error(mistakes.from_pydantic(error, text, Manifest), path) from error
+
+
+def _check_weights(manifest: Manifest, text: str, path: Path) -> None:
+    root = path.parent.resolve()
+    found = []
+    for key, value in (manifest.weights or {}).items():
+        file = root / value
+        line = mistakes.line_of(text, ("weights", key))
+        if not file.resolve().is_relative_to(root):
+            found.append(
+                mistakes.Mistake(
+                    line, f"[weights] {key}", f"{value} is a link out of the folder", "copy the file into the folder"
+                )
+            )
+        elif not file.is_file():
+            found.append(
+                mistakes.Mistake(
+                    line,
+                    f"[weights] {key}",
+                    f"there is no file {value}",
+                    "add the file, or remove the key and set needs_weights = true",
+                )
+            )
+    if found:
+        raise mistakes.as_error(found, path)

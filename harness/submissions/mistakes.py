@@ -1,0 +1,141 @@
+"""Mistakes in a manifest: where each one stands in the file and how a person mends it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import ManifestError
+
+_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
+_KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
+_TABLES = ("weights", "published")
+_REASONS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no key that a manifest has",
+    "string_type": "must be text in quotes",
+    "list_type": "must be a list, such as [2, 3]",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a table",
+    "model_type": "must be a table, such as { params_k = 41.4 }",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "too_short": "must not be empty",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake: its line in the file (None where the key is absent), its key, the reason and the mend."""
+
+    line: int | None
+    key: str
+    reason: str
+    mend: str | None = None
+
+    def sentence(self) -> str:
+        """Return the mistake without its mend, on one line."""
+        place = f"line {self.line}: " if self.line else ""
+        return f"{place}{self.key} {self.reason}"
+
+
+def as_error(mistakes: Sequence[Mistake], path: Path) -> ManifestError:
+    """Return the exception that names every one of ``mistakes`` in the manifest at ``path``."""
+    if len(mistakes) == 1:
+        return ManifestError(mistakes[0].sentence(), where=str(path), mend=mistakes[0].mend)
+    lines = [f"{m.sentence()}{f' ({m.mend})' if m.mend else ''}" for m in mistakes]
+    return ManifestError(
+        "\n  ".join([f"{len(lines)} mistakes", *lines]), where=str(path), mend="mend them in this order"
+    )
+
+
+def line_of(text: str, path: Sequence[str]) -> int | None:
+    """Return the line, from 1, of the key ``path`` (table, key, ...), or of its nearest parent if it is inline."""
+    dotted = [".".join(path[:depth]) for depth in range(len(path), 0, -1)]
+    lines = _positions(text)
+    return next((lines[name] for name in dotted if name in lines), None)
+
+
+def _positions(text: str) -> dict[str, int]:
+    table = ""
+    positions: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            table = _plain(header[1])
+            positions.setdefault(table, number)
+        elif key := _KEY.match(line):
+            positions.setdefault(f"{table}.{_plain(key[1])}".lstrip("."), number)
+    return positions
+
+
+def _plain(name: str) -> str:
+    return ".".join(part.strip().strip("\"'") for part in name.split("."))
+
+
+def stray_tables(others: Mapping[str, Any], submission: Mapping[str, Any], text: str, path: Path) -> list[Mistake]:
+    """Return mistakes of layout: keys outside ``[submission]``, unknown tables, tables within ``[submission]``."""
+    del path
+    found = []
+    for key in others:
+        if key not in _TABLES:
+            line = line_of(text, (key,))
+            mend = suggestion(key, (*_TABLES, "submission")) or "move it into [submission], or remove it"
+            found.append(Mistake(line, key, "stands outside [submission]", mend))
+    for key in _TABLES:
+        if key in submission:
+            line = line_of(text, ("submission", key))
+            found.append(
+                Mistake(
+                    line, f"[submission.{key}]", "stands inside [submission]", f"write [{key}] as a table of its own"
+                )
+            )
+    return found
+
+
+def from_pydantic(error: ValidationError, text: str, model: type[BaseModel]) -> list[Mistake]:
+    """Return pydantic's findings as mistakes of the manifest ``text``, each key once."""
+    found: dict[str, Mistake] = {}
+    for detail in error.errors(include_url=False):
+        location = [str(part) for part in detail["loc"] if not isinstance(part, int)]
+        mistake = _mistake(detail["type"], detail["msg"], location, text, model)
+        found.setdefault(mistake.key or mistake.reason, mistake)
+    return sorted(found.values(), key=lambda mistake: mistake.line or 0)
+
+
+def _mistake(kind: str, message: str, location: list[str], text: str, model: type[BaseModel]) -> Mistake:
+    message = message.removeprefix("Value error, ")
+    if match := re.match(r"\[(\w+)\] (\S+): (.*)", message):
+        return Mistake(line_of(text, (match[1], match[2])), f"[{match[1]}] {match[2]}", match[3])
+    if not location:
+        return Mistake(None, "", message)
+    path = location if location[0] in _TABLES else ["submission", *location]
+    reason = _REASONS.get(kind, message[0].lower() + message[1:])
+    mend = None
+    if kind == "extra_forbidden":
+        known = _known_keys(model, path)
+        mend = suggestion(path[-1], known) or f"the keys are {', '.join(known)}"
+    elif kind == "missing":
+        mend = f"add a line {path[-1]} = {'[2]' if path[-1] == 'scales' else '...'}"
+    line = None if kind == "missing" else line_of(text, path)
+    return Mistake(line, f"[{path[0]}] {'.'.join(path[1:])}".strip(), reason, mend)
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    if path[0] == "published":
+        from harness.results.schema import Published
+
+        return list(Published.model_fields)
+    return [name for name in model.model_fields if name not in _TABLES]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """Return ``did you mean ...?`` for a misspelt key, or None where nothing is near."""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else None

@@ -1,0 +1,91 @@
+"""What loading a submission must not change in its worker, and what it may take for granted without a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+import torch
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def preserved(folder: Path, notes: list[str]) -> Iterator[None]:
+    """Work in ``folder``; afterwards put back the process's settings and note which ones were changed."""
+    home = Path.cwd()
+    settings: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+        "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+        "the number of threads": (torch.get_num_threads, torch.set_num_threads),
+        "grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    }
+    before = {name: read() for name, (read, _) in settings.items()}
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(home)
+        for name, (read, write) in settings.items():
+            if read() != before[name]:
+                notes.append(f"the code changed {name} while loading; put back")
+                write(before[name])
+
+
+@contextlib.contextmanager
+def without_cuda(notes: list[str]) -> Iterator[None]:
+    """Where there is no GPU, let code that asks for one while loading stay on the CPU, and note it.
+
+    ``.cuda()``, ``.to("cuda")`` and ``torch.load`` of a checkpoint saved on a GPU are what most challenge
+    submissions do without asking whether there is one.
+    """
+    if torch.cuda.is_available():
+        yield
+        return
+    note = "asks for CUDA while loading; kept on the CPU"
+
+    def stay(self: T, *_: object, **__: object) -> T:
+        _once(notes, note)
+        return self
+
+    with contextlib.ExitStack() as stack:
+        for owner in (torch.Tensor, torch.nn.Module):
+            stack.enter_context(mock.patch.object(owner, "cuda", stay))
+            stack.enter_context(mock.patch.object(owner, "to", _to_cpu(owner.to, notes, note)))
+        stack.enter_context(mock.patch.object(torch, "load", _load_on_cpu(torch.load)))
+        yield
+
+
+def _to_cpu(to: Callable[..., Any], notes: list[str], note: str) -> Callable[..., Any]:
+    @functools.wraps(to)
+    def moved(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if any(map(_is_cuda, (*args, *kwargs.values()))):
+            _once(notes, note)
+            args = tuple("cpu" if _is_cuda(value) else value for value in args)
+            kwargs = {key: "cpu" if _is_cuda(value) else value for key, value in kwargs.items()}
+        return to(self, *args, **kwargs)
+
+    return moved
+
+
+def _load_on_cpu(load: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(load)
+    def loaded(file: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return load(file, "cpu" if map_location is None or _is_cuda(map_location) else map_location, *args, **kwargs)
+
+    return loaded
+
+
+def _is_cuda(value: object) -> bool:
+    return (isinstance(value, str) and value.startswith("cuda")) or (
+        isinstance(value, torch.device) and value.type == "cuda"
+    )
+
+
+def _once(notes: list[str], note: str) -> None:
+    if note not in notes:
+        notes.append(note)

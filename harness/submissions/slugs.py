@@ -1,0 +1,40 @@
+"""Names that are safe as file names, unique within a run, and in the order in which a person would list them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+_LENGTH = 60
+
+
+def slugify(name: str) -> str:
+    """Return ``name`` as letters, digits, ``.``, ``_``, ``-`` of ASCII, at most 60 of them, never empty.
+
+    >>> slugify("Bicubic++ (Aselsan)")
+    'Bicubic-plus-plus-Aselsan'
+    """
+    spelled = name.replace("+", " plus ")
+    ascii_only = unicodedata.normalize("NFKD", spelled).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._]+", "-", ascii_only).strip("-._")[:_LENGTH].rstrip("-._") or "submission"
+
+
+def unique_slugs(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
+    """Return one slug for each name, in order; equal ones (case aside) get ``-2``, ``-3``..."""
+    used = {slug.casefold() for slug in taken}
+    slugs = []
+    for name in names:
+        slug = stem = slugify(name)
+        number = 2
+        while slug.casefold() in used:
+            slug, number = f"{stem}-{number}", number + 1
+        used.add(slug.casefold())
+        slugs.append(slug)
+    return slugs
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key under which ``team2`` comes before ``team10``."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return tuple((0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part) for part in parts if part)

@@ -1,0 +1,43 @@
+"""What discovery returns: a submission, or one that cannot be described."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import SubmissionError
+from harness.submissions.manifest import Manifest
+
+Kind = Literal["submission", "baseline"]
+Origin = Literal["folder", "zip", "entry-point"]
+
+PROTOCOL_SCALES = (2, 3, 4)
+"""Scales at which a submission without manifest is tried; the network itself shows which one it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One model to measure. ``root`` is its folder; ``module`` is set where it is an installed package."""
+
+    name: str
+    slug: str
+    kind: Kind
+    root: Path
+    manifest: Manifest
+    origin: Origin
+    module: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenSubmission:
+    """A submission that cannot even be described: it becomes a failed row."""
+
+    name: str
+    path: Path
+    error: SubmissionError
+    slug: str = ""
+    kind: Kind = "submission"
+
+
+Found = Submission | BrokenSubmission

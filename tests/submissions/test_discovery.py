@@ -1,0 +1,185 @@
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ArchiveError, ManifestError, UsageError
+from harness.submissions.discovery import BrokenSubmission, discover
+from harness.submissions.loader import load_network
+from harness.submissions.skeleton import create
+from harness.submissions.slugs import natural_key, slugify, unique_slugs
+
+BOMB = "raise RuntimeError('imported')\n"
+
+
+def model(parent: Path, name: str, title: str | None = None) -> Path:
+    folder = parent / name
+    folder.mkdir(parents=True)
+    (folder / "submission.toml").write_text(f'[submission]\nname = "{title or name}"\nscales = [2]\n')
+    (folder / "arch.py").write_text(BOMB)
+    return folder
+
+
+def protocol_zip(path: Path, top: str = "") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{top}arch.py", BOMB)
+        archive.writestr(f"{top}checkpoint.pth", "x")
+        archive.writestr(f"{top}results/1.png", "x")
+    return path
+
+
+def find(*paths: Path, **options):
+    return discover(paths, entry_points=False, **options)
+
+
+def test_a_folder_of_everything_in_natural_order(tmp_path):
+    where = tmp_path / "all"
+    for name in ("team10", "team2", "Team1"):
+        model(where, name)
+    protocol_zip(where / "team3.zip")
+    protocol_zip(where / "team4.zip", top="wrapped/")
+    (where / "bare").mkdir()
+    (where / "bare" / "arch.py").write_text(BOMB)
+    (where / "notes.txt").touch()
+    (where / "empty").mkdir()
+    (where / ".git").mkdir()
+    (where / "broken").mkdir()
+    (where / "broken" / "submission.toml").write_text("[submission")
+    (where / "stray").mkdir()
+    (where / "stray" / "model.py").touch()
+    (where / "bad.zip").write_bytes(b"no zip")
+    found = find(where, cache_dir=tmp_path / "cache")
+    assert [one.name for one in found] == [
+        "bad",
+        "bare",
+        "broken",
+        "stray",
+        "Team1",
+        "team2",
+        "team3",
+        "team4",
+        "team10",
+    ]
+    broken = {one.name: type(one.error) for one in found if isinstance(one, BrokenSubmission)}
+    assert broken == {"bad": ArchiveError, "broken": ManifestError, "stray": ManifestError}
+    zipped = next(one for one in found if one.name == "team4")
+    assert zipped.origin == "zip"
+    assert zipped.manifest.weights_for(3) == Path("checkpoint.pth")
+    assert (zipped.root / "arch.py").is_file()
+
+
+def test_one_submission_and_one_zip(tmp_path):
+    (one,) = find(model(tmp_path, "a", "Bicubic++ (X)"))
+    assert (one.name, one.slug, one.kind, one.origin) == (
+        "Bicubic++ (X)",
+        "Bicubic-plus-plus-X",
+        "submission",
+        "folder",
+    )
+    (zipped,) = find(protocol_zip(tmp_path / "submission_12.zip"), cache_dir=tmp_path / "cache")
+    assert zipped.name == "submission_12"
+
+
+def test_the_same_folder_twice_is_one_and_equal_names_are_told_apart(tmp_path):
+    model(tmp_path, "a", "Same")
+    model(tmp_path, "b", "same")
+    found = find(tmp_path, tmp_path / "a")
+    assert [one.slug for one in found] == ["Same", "same-2"]
+
+
+def test_globs_pick_by_name_slug_and_folder(tmp_path):
+    for name in ("LRSRN", "IMDN", "SESR"):
+        model(tmp_path, name, f"{name} x")
+    assert [one.name for one in find(tmp_path, only=["*sr*"])] == ["LRSRN x", "SESR x"]
+    assert [one.name for one in find(tmp_path, only=["imdn", "SESR-x"])] == ["IMDN x", "SESR x"]
+    assert [one.name for one in find(tmp_path, only=["*sr*"], exclude=["l*"])] == ["SESR x"]
+    with pytest.raises(UsageError, match=r"left of 3 after --only.*LRSRN"):
+        find(tmp_path, only=["nothing"])
+
+
+def test_nothing_found_says_what_was_looked_for(tmp_path):
+    with pytest.raises(UsageError, match=r"submission\.toml or arch\.py.*harness new"):
+        find(tmp_path)
+    with pytest.raises(UsageError, match="does not exist"):
+        find(tmp_path / "none")
+    (tmp_path / "x.tar").touch()
+    with pytest.raises(UsageError, match="is no submission"):
+        find(tmp_path / "x.tar")
+
+
+@pytest.mark.parametrize("name", ["\u8d85\u89e3\u50cf \u2728", "x" * 4096, "..", "a/b", "caf\u00e9", " ", "-"])
+def test_slugs_are_safe(name):
+    slug = slugify(name)
+    assert slug.isascii()
+    assert 1 <= len(slug) <= 60
+    assert slug not in (".", "..")
+    assert "/" not in slug
+
+
+def test_unique_slugs_never_clash():
+    assert unique_slugs(["a", "A", "a-2", "a"]) == ["a", "A-2", "a-2-2", "a-3"]
+    assert unique_slugs(["a"], taken=["A"]) == ["a-2"]
+
+
+def test_natural_key_takes_any_text():
+    assert sorted(["x10", "x2", "X1", "\u00b2", "3", ""], key=natural_key) == ["", "3", "X1", "x2", "x10", "\u00b2"]
+
+
+ENTRY_POINTS = """\
+[harness.submissions]
+Plain = zz_models.plain:build
+Described = zz_models.nested.arch
+Missing = zz_not_there.arch:srmodel
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    (site / "zz_models" / "nested").mkdir(parents=True)
+    (site / "zz_models" / "__init__.py").write_text(BOMB)
+    (site / "zz_models" / "plain.py").write_text(BOMB)
+    (site / "zz_models" / "nested" / "arch.py").write_text(BOMB)
+    (site / "zz_models" / "nested" / "w.safetensors").touch()
+    text = '[submission]\nname = "From package"\nscales = [3]\n[weights]\nx3 = "w.safetensors"\n'
+    (site / "zz_models" / "nested" / "submission.toml").write_text(text)
+    info = site / "zz_models-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zz-models\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(site)
+    return site / "zz_models"
+
+
+def test_installed_packages_are_listed_without_being_imported(package, tmp_path):
+    found = {one.name: one for one in discover([model(tmp_path, "local")])}
+    assert set(found) >= {"local", "Plain", "From package", "Missing"}
+    assert not any(name.startswith("zz_models") for name in sys.modules)
+    plain, described, missing = found["Plain"], found["From package"], found["Missing"]
+    assert (plain.root, plain.module, plain.manifest.factory) == (package, "zz_models.plain", "zz_models.plain:build")
+    assert described.manifest.factory == "zz_models.nested.arch:srmodel"
+    assert described.manifest.weights_for(3) == Path("nested/w.safetensors")
+    assert (described.root / described.manifest.weights_for(3)).is_file()
+    assert described.origin == "entry-point"
+    assert isinstance(missing, BrokenSubmission)
+    assert "names no installed package" in str(missing.error)
+
+
+def test_an_installed_package_loads_under_its_own_name(package):
+    (package / "__init__.py").write_text("")
+    (package / "size.py").write_text("SCALE = 2\n")
+    (package / "plain.py").write_text(
+        "import zz_models\nfrom .size import SCALE\nfrom torch import nn\n"
+        "def build():\n    return nn.Upsample(scale_factor=SCALE)\n"
+    )
+    network = load_network(package, "zz_models.plain:build", 2, None)
+    assert network.scale_factor == 2.0
+    for name in [name for name in sys.modules if name.startswith("zz_models")]:
+        del sys.modules[name]
+
+
+def test_a_new_submission_is_found(tmp_path):
+    create("My model 2", tmp_path)
+    (one,) = find(tmp_path)
+    assert one.name == "My model 2"

@@ -1,0 +1,25 @@
+"""Exact PSNR and SSIM under named conventions, and the bicubic reference of the scores."""
+
+from harness.quality.bicubic import upscale_bicubic
+from harness.quality.convention import CONVENTIONS, Convention, get_convention
+from harness.quality.evaluate import Quality, average, evaluate_pair, psnr, ssim
+from harness.quality.luma import LUMAS, Luma, luma_plane
+from harness.quality.window import GAUSSIAN, UNIFORM, Window
+
+__all__ = [
+    "CONVENTIONS",
+    "GAUSSIAN",
+    "LUMAS",
+    "UNIFORM",
+    "Convention",
+    "Luma",
+    "Quality",
+    "Window",
+    "average",
+    "evaluate_pair",
+    "get_convention",
+    "luma_plane",
+    "psnr",
+    "ssim",
+    "upscale_bicubic",
+]

@@ -1,0 +1,221 @@
+"""How low-resolution images are made from high-resolution ones.
+
+An encoder's build is part of a degradation: libjpeg-turbo and libjpeg 9 at the same quality differ by up to 0.1 dB in
+the RGB PSNR of what is upscaled from them. Pillow's wheels carry libjpeg-turbo.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from harness.errors import UsageError
+from harness.plugins import choose, list_plugins
+
+Resizer = Literal["pillow-bicubic", "pillow-lanczos", "matlab-bicubic"]
+Codec = Literal["none", "jpeg", "avif"]
+Array = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A way to make LR from HR: a downscaling, then a compression.
+
+    Attributes
+    ----------
+    name
+        What a user types, for example ``ntire23``.
+    description
+        The same in one line for a reader of results.
+    resize
+        The downscaling filter; both kinds are antialiased.
+    codec
+        The compression that the LR image goes through.
+    quality
+        JPEG quality (0 to 100) or AVIF quantiser (0 best to 63 worst); unused without a codec.
+    subsampling
+        Chroma subsampling of the codec.
+    """
+
+    name: str
+    description: str
+    resize: Resizer = "pillow-bicubic"
+    codec: Codec = "none"
+    quality: int = 0
+    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0"
+
+    @property
+    def parameters(self) -> dict[str, str | int]:
+        """All that the pixels depend on, without name and description."""
+        return {key: value for key, value in asdict(self).items() if key not in ("name", "description")}
+
+
+def jpeg(
+    quality: int, subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0", name: str | None = None
+) -> Degradation:
+    """Return Pillow bicubic followed by Pillow's JPEG at a quality (1 to 100) and subsampling."""
+    return Degradation(
+        name or f"jpeg{quality}-{subsampling.replace(':', '')}",
+        f"Pillow bicubic, then JPEG quality {quality} with {subsampling} chroma",
+        codec="jpeg",
+        quality=quality,
+        subsampling=subsampling,
+    )
+
+
+def avif(quantiser: int) -> Degradation:
+    """Return Pillow Lanczos followed by AVIF at a quantiser (0 to 63): close to the AIS 2024 challenge, not equal."""
+    return Degradation(
+        f"avif{quantiser}",
+        f"Pillow Lanczos, then AVIF at quantiser {quantiser} of 63 with 4:2:0 chroma (approximates AIS 2024)",
+        resize="pillow-lanczos",
+        codec="avif",
+        quality=quantiser,
+    )
+
+
+BUILTIN_DEGRADATIONS = {
+    degradation.name: degradation
+    for degradation in (
+        jpeg(90, name="ntire23"),
+        Degradation("bicubic", "Pillow bicubic, without compression"),
+        Degradation("matlab", "MATLAB-compatible antialiased bicubic imresize", resize="matlab-bicubic"),
+        *(avif(quantiser) for quantiser in (31, 39, 47, 55, 63)),
+    )
+}
+_JPEG_NAME = re.compile(r"jpeg(100|[1-9][0-9]?)(?:-(444|422|420))?")
+_GROUP = "harness.degradations"
+
+
+def get_degradation(name: str) -> Degradation:
+    """Return a degradation by name.
+
+    Parameters
+    ----------
+    name
+        ``ntire23`` (JPEG quality 90), ``bicubic``, ``matlab``, ``avif31``, ``avif39``, ``avif47``, ``avif55``,
+        ``avif63``, or ``jpegQ`` or ``jpegQ-444`` for any JPEG quality Q and subsampling 444, 422 or 420.
+
+    Raises
+    ------
+    UsageError
+        There is no such degradation.
+    """
+    found = _JPEG_NAME.fullmatch(name)
+    if not found:
+        return choose(Degradation, _GROUP, name, BUILTIN_DEGRADATIONS)
+    subsampling: dict[str | None, Literal["4:4:4", "4:2:2", "4:2:0"]] = {"444": "4:4:4", "422": "4:2:2"}
+    return jpeg(int(found[1]), subsampling.get(found[2], "4:2:0"))
+
+
+def list_degradations() -> list[str]:
+    """Return the names of all degradations, built-in and installed, without the ``jpegQ`` family."""
+    return sorted({*BUILTIN_DEGRADATIONS, *(plugin.name for plugin in list_plugins(_GROUP))})
+
+
+def degrade(hr: Array, scale: int, degradation: Degradation) -> Array:
+    """Make the LR image of an HR image.
+
+    Parameters
+    ----------
+    hr
+        H x W x 3, uint8; both sides multiples of `scale`.
+    scale
+        The factor to shrink by; 1 compresses only.
+    degradation
+        How.
+
+    Returns
+    -------
+    numpy.ndarray
+        H/scale x W/scale x 3, uint8, as decoded again after the compression.
+
+    Raises
+    ------
+    UsageError
+        The sides of `hr` are not multiples of `scale`.
+    """
+    return decode(encode(shrink(hr, scale, degradation), degradation))
+
+
+def shrink(hr: Array, scale: int, degradation: Degradation) -> Array:
+    """Return the downscaled image before any compression; see `degrade`."""
+    height, width = hr.shape[:2]
+    if height % scale or width % scale:
+        raise UsageError(
+            f"an image of {width}x{height} cannot be shrunk by {scale} evenly", mend="crop it with centre_crop first"
+        )
+    return _RESIZERS[degradation.resize](hr, height // scale, width // scale)
+
+
+def _pillow(filter_: Image.Resampling) -> Callable[[Array, int, int], Array]:
+    def resize(hr: Array, height: int, width: int) -> Array:
+        return np.array(Image.fromarray(hr).resize((width, height), filter_))
+
+    return resize
+
+
+def _matlab(hr: Array, height: int, width: int) -> Array:
+    from harness.data.imresize import imresize
+
+    return imresize(hr, height, width)
+
+
+_RESIZERS: dict[Resizer, Callable[[Array, int, int], Array]] = {
+    "pillow-bicubic": _pillow(Image.Resampling.BICUBIC),
+    "pillow-lanczos": _pillow(Image.Resampling.LANCZOS),
+    "matlab-bicubic": _matlab,
+}
+
+
+def encode(lr: Array, degradation: Degradation) -> bytes:
+    """Return an LR image as the bytes of the file that the degradation stores: JPEG, AVIF, or PNG without a codec."""
+    stream = io.BytesIO()
+    image = Image.fromarray(lr)
+    if degradation.codec == "jpeg":
+        image.save(stream, format="JPEG", quality=degradation.quality, subsampling=degradation.subsampling)
+    elif degradation.codec == "avif":
+        _save_avif(image, stream, degradation)
+    else:
+        image.save(stream, format="PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def _save_avif(image: Image.Image, stream: io.BytesIO, degradation: Degradation) -> None:
+    """Encode with libaom at a fixed quantiser.
+
+    libavif takes a quality of 0 to 100 and makes of it the quantiser ``(100 - quality) * 63 / 100``, rounded; the
+    quality below is the inverse. ``max_threads=1`` keeps the bytes independent of the machine.
+    """
+    try:
+        image.save(
+            stream,
+            format="AVIF",
+            quality=round(100 - degradation.quality * 100 / 63),
+            subsampling=degradation.subsampling,
+            speed=5,
+            codec="aom",
+            max_threads=1,
+        )
+    except (KeyError, ValueError, OSError) as error:
+        raise UsageError(
+            f"this Pillow cannot write AVIF with libaom ({error})", mend="install Pillow 11.3 or newer from its wheel"
+        ) from error
+
+
+def decode(content: bytes) -> Array:
+    """Return the pixels of an encoded LR image, H x W x 3, uint8."""
+    with Image.open(io.BytesIO(content)) as image:
+        return np.array(image.convert("RGB"))
+
+
+def file_suffix(degradation: Degradation) -> str:
+    """Return the suffix of the file that `encode` gives."""
+    return {"jpeg": ".jpg", "avif": ".avif", "none": ".png"}[degradation.codec]

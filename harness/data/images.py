@@ -1,0 +1,107 @@
+"""Image files to arrays and back: 8-bit RGB or nothing, so that no conversion happens unseen."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from harness.errors import DataError
+from harness.results import write_atomically
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
+_PLAIN_MODES = ("RGB", "L", "1", "P")
+_MEND = {
+    "alpha": "flatten it onto a background and save it as RGB",
+    "16-bit": "convert it to 8 bits per channel by the rule that your paper states",
+    "mode": "save it as 8-bit RGB",
+    "corrupt": "copy or download it again",
+}
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read an image file.
+
+    Parameters
+    ----------
+    path
+        A PNG, JPEG, WebP, BMP, TIFF, PPM or AVIF file. Greyscale and palette images become RGB as Pillow's
+        ``convert("RGB")`` does it. Orientation tags are ignored, as the challenges' scripts ignore them.
+
+    Returns
+    -------
+    numpy.ndarray
+        H x W x 3, uint8, RGB, C-contiguous and writable.
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged, has more than 8 bits per channel, an alpha channel, or another colour space.
+    """
+    try:
+        with Image.open(path) as image:
+            _refuse_what_rgb_cannot_hold(image, path)
+            return np.array(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise DataError("there is no such image", where=str(path)) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f"not a readable image ({error})", where=str(path), mend=_MEND["corrupt"]) from error
+
+
+def is_greyscale(path: Path) -> bool:
+    """Return whether an image file holds one channel; `path` must be readable by `read_rgb`."""
+    with Image.open(path) as image:
+        return image.mode in ("L", "1")
+
+
+def _refuse_what_rgb_cannot_hold(image: Image.Image, path: Path) -> None:
+    if image.mode.startswith(("I", "F")) or _bits_per_channel(image) > 8:
+        raise DataError("has more than 8 bits per channel", where=str(path), mend=_MEND["16-bit"])
+    if image.has_transparency_data or "A" in image.getbands():
+        raise DataError(f"has an alpha channel (mode {image.mode})", where=str(path), mend=_MEND["alpha"])
+    if image.mode not in _PLAIN_MODES:
+        raise DataError(f"has colour mode {image.mode}", where=str(path), mend=_MEND["mode"])
+
+
+def _bits_per_channel(image: Image.Image) -> int:
+    """Return 16 where the file stores 16 bits although Pillow would quietly hand out 8, as it does for RGB PNGs."""
+    raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
+    return 16 if any("16" in mode for mode in raw_modes) else 8
+
+
+def encode_png(image: NDArray[np.uint8], compress_level: int = 1) -> bytes:
+    """Return an H x W x 3 uint8 image as the bytes of a PNG file; level 1 is five times faster than 6."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, format="PNG", compress_level=compress_level)
+    return stream.getvalue()
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an H x W x 3 uint8 image as PNG: `path` holds the whole file or is left as it was.
+
+    Raises
+    ------
+    ResultsError
+        The file cannot be written.
+    """
+    write_atomically(path, encode_png(image))
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return a folder's image files, sorted by name; hidden files and other types are left out.
+
+    Raises
+    ------
+    DataError
+        There is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError("there is no such folder", where=str(folder), mend="check the path")
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )

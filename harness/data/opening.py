@@ -1,0 +1,111 @@
+"""Finding a data set: the embedded one, a registered one, an installed package's, or a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.data.datasets import Dataset
+from harness.data.degradation import Degradation
+from harness.data.images import list_images
+from harness.errors import DataError, UsageError
+from harness.plugins import list_plugins, load_plugin
+
+_EMBEDDED = Path(__file__).parent / "embedded"
+_HR_FOLDERS = ("HR", "GT", "hr", "gt")
+_GROUP = "harness.datasets"
+
+
+def open_dataset(
+    name_or_dir: str | Path, scale: int, degradation: Degradation, cache_dir: Path | None = None
+) -> Dataset:
+    """Open a data set.
+
+    Parameters
+    ----------
+    name_or_dir
+        ``embedded``; a registered name such as ``Set5``; a data set of an installed package (entry-point group
+        ``harness.datasets``); or a folder, either of HR images or with subfolders ``HR`` (or ``GT``) and ``LR``
+        (or ``LR_x2``, ``LRx2``, ``X2`` for scale 2). Without an LR folder, LR is made from HR.
+    scale
+        Upscaling factor.
+    degradation
+        How LR is made from HR.
+    cache_dir
+        Where made LR images are kept; the user's cache folder by default.
+
+    Raises
+    ------
+    UsageError
+        There is no such data set or folder.
+    DataError
+        The folder holds no images, or HR and LR do not match by name.
+    """
+    name = str(name_or_dir)
+    if name == "embedded":
+        return _open_folder("embedded", _EMBEDDED, scale, degradation, cache_dir)
+    folder = Path(name_or_dir)
+    if folder.is_dir():
+        return _open_folder(_folder_name(folder), folder, scale, degradation, cache_dir)
+    installed = [plugin.name for plugin in list_plugins(_GROUP)]
+    if name in installed:
+        return _open_folder(name, _plugin_folder(name), scale, degradation, cache_dir)
+    raise UsageError(
+        f"there is no data set or folder {name!r}",
+        mend=f"give a folder of HR images, or one of: {', '.join(['embedded', *installed])}",
+    )
+
+
+def _plugin_folder(name: str) -> Path:
+    """Return the folder of an installed data set: the entry point is a path, or a callable that returns one."""
+    target = load_plugin(_GROUP, name)
+    folder = target() if callable(target) else target
+    if not isinstance(folder, str | Path):
+        raise UsageError(f"data set plugin {name!r} gives a {type(folder).__name__}, not a folder", where=_GROUP)
+    return Path(folder)
+
+
+def _folder_name(folder: Path) -> str:
+    resolved = folder.resolve()
+    return resolved.parent.name if resolved.name in _HR_FOLDERS else resolved.name
+
+
+def _open_folder(name: str, folder: Path, scale: int, degradation: Degradation, cache_dir: Path | None) -> Dataset:
+    hr_folder = _first_folder(folder, _HR_FOLDERS) or folder
+    hr_paths = _images_of(hr_folder)
+    lr_folder = _first_folder(folder, _lr_names(scale)) if hr_folder != folder else None
+    if lr_folder is None:
+        return Dataset(name, hr_paths, scale, degradation, cache_dir=cache_dir)
+    given = Degradation("given", f"LR images as given in {lr_folder.name}")
+    return Dataset(name, hr_paths, scale, given, lr_paths=_matching(hr_paths, lr_folder, scale), cache_dir=cache_dir)
+
+
+def _first_folder(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
+def _lr_names(scale: int) -> tuple[str, ...]:
+    return (*(f"{stem}{scale}" for stem in ("LR_x", "LR_X", "LRx", "LR", "X", "x")), "LR", "lr")
+
+
+def _images_of(folder: Path) -> list[Path]:
+    paths = list_images(folder)
+    if not paths:
+        raise DataError("holds no images", where=str(folder), mend="give a folder of PNG, JPEG, WebP or TIFF files")
+    twins = {path.stem for path in paths if sum(other.stem == path.stem for other in paths) > 1}
+    if twins:
+        raise DataError(f"holds several images called {', '.join(sorted(twins))}", where=str(folder))
+    return paths
+
+
+def _matching(hr_paths: list[Path], lr_folder: Path, scale: int) -> list[Path]:
+    """Return the LR image of each HR image: the same name, or the name with the scale behind it (``0801x2``)."""
+    by_stem = {path.stem: path for path in list_images(lr_folder)}
+    found = [by_stem.get(hr.stem) or by_stem.get(f"{hr.stem}x{scale}") for hr in hr_paths]
+    missing = [hr.name for hr, lr in zip(hr_paths, found, strict=True) if lr is None]
+    if missing:
+        raise DataError(
+            f"has no LR image for {len(missing)} of {len(hr_paths)} HR images: {', '.join(missing[:5])}",
+            where=str(lr_folder),
+            mend="name LR images as the HR images are named",
+        )
+    return [lr for lr in found if lr is not None]

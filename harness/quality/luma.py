@@ -1,0 +1,76 @@
+"""What a paper may mean by "Y": four conversions from RGB, up to 1.3 dB apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Luma:
+    """A linear conversion from 8-bit RGB to one luma value, ``weights . (R, G, B) + offset``.
+
+    Attributes
+    ----------
+    name
+        What a user types as ``y_convention``.
+    description
+        The same as a phrase.
+    weights
+        Of red, green and blue, for values of 0 to 255.
+    offset
+        Added to the weighted sum.
+    rounded
+        Whether the value is rounded half up to an integer, as an 8-bit image holds it.
+    single_precision
+        Whether the released script computes luma in float32, and its mean squared error too; off by up to 5e-6 dB.
+    """
+
+    name: str
+    description: str
+    weights: tuple[float, float, float]
+    offset: float
+    rounded: bool = False
+    single_precision: bool = False
+
+
+_STUDIO = (65.481 / 255, 128.553 / 255, 24.966 / 255)
+
+BT601 = Luma("bt601", "Y of BT.601 in studio range (16 to 235), unrounded", _STUDIO, 16.0)
+BT601_ROUNDED = Luma(
+    "bt601-rounded", "Y of BT.601 in studio range (16 to 235), rounded to integers", _STUDIO, 16.0, rounded=True
+)
+FULL_RANGE = Luma(
+    "full-range",
+    "8-bit luma of BT.601 in full range (0 to 255), as Pillow's mode L and OpenCV's YCrCb give it",
+    (19595 / 65536, 38470 / 65536, 7471 / 65536),
+    0.0,
+    rounded=True,
+)
+SWAPPED = Luma(
+    "ntire23",
+    "Y of BT.601 in studio range with the weights of red and blue swapped, in float32, as the 2023 scripts compute it",
+    (_STUDIO[2], _STUDIO[1], _STUDIO[0]),
+    16.0,
+    single_precision=True,
+)
+
+LUMAS = {luma.name: luma for luma in (BT601, BT601_ROUNDED, FULL_RANGE, SWAPPED)}
+
+
+def luma_plane(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float64]:
+    """Return the luma of an H x W x 3 uint8 image as H x W float64: the readable definition."""
+    red, green, blue = np.moveaxis(image.astype(np.float64), 2, 0)
+    of_red, of_green, of_blue = luma.weights
+    plane: NDArray[np.float64] = of_red * red + of_green * green + of_blue * blue + luma.offset
+    return np.floor(plane + 0.5) if luma.rounded else plane
+
+
+def script_luma(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float32]:
+    """Return the luma with the float32 steps of the scripts that descend from BasicSR: scaled to [0, 1] and back."""
+    unit = image.astype(np.float32) / np.float32(255)
+    weights = np.array(luma.weights) * 255.0
+    plane = ((unit.astype(np.float64) @ weights + luma.offset) / 255.0).astype(np.float32)
+    return plane * np.float32(255)

@@ -1,0 +1,53 @@
+"""PSNR and SSIM as their definitions read, in plain NumPy: what the fast kernels must equal.
+
+Slow and memory-hungry on large images; `harness.quality.psnr` and `harness.quality.ssim` give the same digits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.quality.window import GAUSSIAN, Window
+
+Floats = NDArray[np.float64]
+
+C1 = (0.01 * 255.0) ** 2
+C2 = (0.03 * 255.0) ** 2
+
+
+def mean_squared_error(x: Floats, y: Floats) -> float:
+    """Return the mean of the squared differences of two arrays of one shape."""
+    return float(np.mean((x - y) ** 2))
+
+
+def psnr_of(mse: float) -> float:
+    """Return 10 log10(255^2 / mse) in dB; infinite where the images are identical."""
+    return 10.0 * math.log10(255.0**2 / mse) if mse > 0 else math.inf
+
+
+def mse_of(psnr: float) -> float:
+    """Return the mean squared error that a PSNR stands for; 0 where it is infinite."""
+    return float(255.0**2 * 10.0 ** (-psnr / 10.0))
+
+
+def ssim_plane(x: Floats, y: Floats, window: Window = GAUSSIAN) -> float:
+    """Return the SSIM of two H x W planes (Wang et al., 2004), mean over the window's valid positions."""
+    mean_x, mean_y = filter_valid(x, window), filter_valid(y, window)
+    factor = window.covariance_factor
+    variance_x = factor * (filter_valid(x * x, window) - mean_x**2)
+    variance_y = factor * (filter_valid(y * y, window) - mean_y**2)
+    covariance = factor * (filter_valid(x * y, window) - mean_x * mean_y)
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    structure = (2 * covariance + C2) / (variance_x + variance_y + C2)
+    return float(np.mean(luminance * structure))
+
+
+def filter_valid(plane: Floats, window: Window) -> Floats:
+    """Return the weighted means of a plane under a window, where the window lies wholly inside it."""
+    taps = np.array(window.taps)
+    views = np.lib.stride_tricks.sliding_window_view(plane, (len(taps), len(taps)))
+    return cast("Floats", np.einsum("ijkl,k,l->ij", views, taps, taps))

@@ -1,0 +1,120 @@
+"""The NTIRE efficient super-resolution challenges of 2024 to 2026: a weighted sum of exponentials, lower is better."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.errors import UsageError
+
+PSNR_GATE_VALIDATION = 26.90
+PSNR_GATE_TEST = 26.99
+
+
+@dataclass(frozen=True, slots=True)
+class EsrFigures:
+    """What the score is made of: runtime in ms, FLOPs in G (fvcore, 1x3x256x256), parameters in millions."""
+
+    runtime_ms: float
+    flops_g: float
+    params_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class EsrScore:
+    """The three partial scores, their weighted sum, and its decimal logarithm.
+
+    A slow network's score has twenty digits, which no table can show: print `log10` beside it.
+    """
+
+    runtime: float
+    flops: float
+    params: float
+    final: float
+
+    @property
+    def log10(self) -> float:
+        """Decimal logarithm of the final score."""
+        return math.log10(self.final)
+
+
+@dataclass(frozen=True, slots=True)
+class EsrTrack:
+    """The rules of one year.
+
+    Attributes
+    ----------
+    baseline_name, baseline
+        The network that every figure is divided by, and its figures.
+    weights
+        Shares of runtime, FLOPs and parameters in the final score.
+    gpu
+        The card on which the baseline's runtime was measured.
+    """
+
+    name: str
+    title: str
+    baseline_name: str
+    baseline: EsrFigures
+    weights: tuple[float, float, float]
+    gpu: str
+    score_formula: str = "sum of weight * exp(2 * x / x_baseline) over runtime, FLOPs and parameters; lower is better"
+    higher_is_better: bool = False
+
+    def score(self, figures: EsrFigures) -> EsrScore:
+        """Return the score of a network that passes the PSNR gate. From the README of the challenge's repository."""
+        parts = (
+            math.exp(2 * figures.runtime_ms / self.baseline.runtime_ms),
+            math.exp(2 * figures.flops_g / self.baseline.flops_g),
+            math.exp(2 * figures.params_m / self.baseline.params_m),
+        )
+        return EsrScore(*parts, final=sum(w * part for w, part in zip(self.weights, parts, strict=True)))
+
+
+def passes_gate(psnr_validation: float, psnr_test: float) -> bool:
+    """Return whether a network's RGB PSNRs, as printed with two decimals, admit it to the ranking."""
+    return round(psnr_validation, 2) >= PSNR_GATE_VALIDATION and round(psnr_test, 2) >= PSNR_GATE_TEST
+
+
+ESR_TRACKS = {
+    track.name: track
+    for track in (
+        EsrTrack(
+            "ntire-esr-2024",
+            "NTIRE 2024 Efficient Super-Resolution",
+            "RLFN",
+            EsrFigures(13.54, 19.67, 0.317),
+            (0.70, 0.15, 0.15),
+            "RTX 3090",
+        ),
+        EsrTrack(
+            "ntire-esr-2025",
+            "NTIRE 2025 Efficient Super-Resolution",
+            "EFDN",
+            EsrFigures(16.69, 16.70, 0.276),
+            (0.70, 0.15, 0.15),
+            "RTX A6000",
+        ),
+        EsrTrack(
+            "ntire-esr-2026",
+            "NTIRE 2026 Efficient Super-Resolution",
+            "SPAN",
+            EsrFigures(7.74, 9.83, 0.151),
+            (0.80, 0.10, 0.10),
+            "RTX A6000",
+        ),
+    )
+}
+
+
+def get_esr_track(name: str) -> EsrTrack:
+    """Return the rules of one year, such as ``ntire-esr-2024``.
+
+    Raises
+    ------
+    UsageError
+        There is no such track.
+    """
+    if name not in ESR_TRACKS:
+        raise UsageError(f"no ESR track is called {name!r}", mend=f"choose one of: {', '.join(ESR_TRACKS)}")
+    return ESR_TRACKS[name]

@@ -1,0 +1,169 @@
+"""The look that all figures share, and marks with names in a plane of two measures."""
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from harness.report.labels import Box, Label, Mark, place_labels
+from harness.report.numbers import fixed, spell
+from harness.report.palette import PAPER
+from harness.report.rows import Row
+
+SIZE = (6.4, 4.7)
+TEXT = 8.5
+LONGEST = 26
+
+STYLE: Any = {
+    "font.size": TEXT,
+    "text.color": PAPER["ink"],
+    "text.parse_math": False,
+    "axes.edgecolor": PAPER["muted"],
+    "axes.labelcolor": PAPER["ink"],
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.facecolor": "none",
+    "axes.unicode_minus": True,
+    "grid.color": PAPER["rule"],
+    "grid.linewidth": 0.6,
+    "xtick.color": PAPER["muted"],
+    "ytick.color": PAPER["muted"],
+    "xtick.labelcolor": PAPER["muted"],
+    "ytick.labelcolor": PAPER["muted"],
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "xtick.major.width": 0.6,
+    "figure.facecolor": "none",
+    "figure.dpi": 72,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "harness",
+    "path.simplify": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A row in a plane; ``radius`` in points, ``low`` marks a value below the axis, drawn at its foot."""
+
+    row: Row
+    x: float
+    y: float
+    radius: float = 3.6
+    low: bool = False
+
+
+def new_axes(width: float = SIZE[0], height: float = SIZE[1]) -> tuple[Figure, Axes]:
+    """Return an empty figure in inches, with room on the right for the names of curves."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0.095, 0.115, 0.845, 0.865))
+    return figure, axes
+
+
+def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
+    """Make an axis logarithmic, with plain numbers at 1, 2, 5 or, over many decades, at 1."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 3000 else (1.0,), numticks=20))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: spell(value)))
+
+
+def plain_numbers(axes: Axes) -> None:
+    """Write the vertical axis like the table: a true minus, thin spaces."""
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: fixed(value, 2).rstrip("0").rstrip(".")))
+
+
+def short(name: str) -> str:
+    """Return a name that fits beside a mark, without control characters."""
+    name = "".join(letter for letter in name if letter.isprintable())
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+
+
+def draw_points(axes: Axes, points: Sequence[Point]) -> dict[str, str]:
+    """Draw marks; return from the id of each in the drawing to its row's anchor."""
+    targets = {}
+    for point in points:
+        line = axes.plot([point.x], [point.y], gid=f"mark-{point.row.anchor}", **_mark_style(point))[0]
+        line.set_clip_on(False)
+        targets[f"mark-{point.row.anchor}"] = point.row.anchor
+    return targets
+
+
+def _mark_style(point: Point) -> dict[str, Any]:
+    hue = PAPER["base"] if point.row.baseline else PAPER["mark"]
+    hollow = point.row.baseline or point.row.entry.reconstructed
+    return {
+        "marker": "v" if point.low else "s" if point.row.baseline else "o",
+        "markersize": 2 * point.radius,
+        "markerfacecolor": PAPER["ground"] if hollow else hue,
+        "markeredgecolor": hue if hollow else PAPER["ground"],
+        "markeredgewidth": 1.2 if hollow else 0.7,
+        "linestyle": "none",
+        "zorder": 4,
+    }
+
+
+def draw_labels(axes: Axes, points: Sequence[Point], obstacles: Sequence[Box] = ()) -> list[Label]:
+    """Write names beside marks, where they fit; the best rows choose first."""
+    frame = axes.get_window_extent()
+    bounds = Box(frame.x0 + 1, frame.y0 + 1, frame.x1 + 1, frame.y1 - 9)
+    marks = [_mark(axes, point) for point in points]
+    labels = place_labels(marks, bounds, TEXT, obstacles)
+    rows = {id(mark): point.row for mark, point in zip(marks, points, strict=True)}
+    for label in labels:
+        _write(axes, label, PAPER["muted"] if rows[id(label.mark)].baseline else PAPER["ink"])
+    return labels
+
+
+def _mark(axes: Axes, point: Point) -> Mark:
+    x, y = axes.transData.transform((point.x, point.y))
+    return Mark(float(x), float(y), point.radius, short(point.row.entry.name))
+
+
+def _write(axes: Axes, label: Label, hue: str) -> None:
+    box, mark = label.box, label.mark
+    unmap = axes.transAxes.inverted().transform
+    align = "left" if box.left >= mark.x else "right" if box.right <= mark.x else "center"
+    x = {"left": box.left, "right": box.right, "center": (box.left + box.right) / 2}[align]
+    middle = (box.bottom + box.top) / 2
+    place = unmap((x, middle))
+    axes.text(
+        place[0],
+        place[1],
+        label.mark.text,
+        transform=axes.transAxes,
+        ha=align,
+        va="center_baseline",
+        color=hue,
+        zorder=5,
+    )
+    if label.far:
+        start, end = unmap((mark.x, mark.y)), place
+        axes.plot(
+            [start[0], end[0]], [start[1], end[1]], transform=axes.transAxes, color=PAPER["muted"], lw=0.5, zorder=3
+        )
+
+
+def render(figure: Figure, kind: str) -> bytes:
+    """Return the figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes."""
+    dates: dict[str, dict[str, Any]] = {
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        "png": {"Software": None},
+    }
+    stream = io.BytesIO()
+    with warnings.catch_warnings(), mpl.rc_context(STYLE):
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
+        figure.savefig(stream, format=kind, metadata=dates[kind], dpi=300 if kind == "png" else 72)
+    return stream.getvalue()

@@ -1,0 +1,248 @@
+"""The figures of a run: quality and score against runtime, quality against operations."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.report.bands import BANDS
+from harness.report.drawing import (
+    STYLE,
+    TEXT,
+    Point,
+    draw_labels,
+    draw_points,
+    log_axis,
+    new_axes,
+    plain_numbers,
+)
+from harness.report.labels import Box
+from harness.report.numbers import TIMES, spell
+from harness.report.palette import PAPER
+from harness.report.rows import Row
+from harness.results.schema import Run
+
+Score = Callable[[float, float], float]
+# How far under bicubic the axis may reach; what is worse is drawn at its foot.
+DEEPEST_DB = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure, its text alternative, and which of its ids belong to which row."""
+
+    name: str
+    title: str
+    caption: str
+    description: str
+    figure: Figure
+    targets: Mapping[str, str]
+
+
+def draw_figures(run: Run, rows: Sequence[Row], score: Score | None) -> list[Drawn]:
+    """Draw every figure that the rows have data for, best row first.
+
+    Parameters
+    ----------
+    score
+        The track's score of (RGB PSNR in dB, runtime in ms), for the curves of equal score.
+    """
+    with mpl.rc_context(STYLE):
+        drawn = [psnr_runtime(run, rows, score), score_runtime(run, rows), psnr_macs(run, rows)]
+    return [figure for figure in drawn if figure is not None]
+
+
+def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None) -> Drawn | None:
+    """Draw RGB PSNR against runtime, with curves of equal score and the Pareto front."""
+    floor = run.track.bicubic_psnr - DEEPEST_DB
+    points = [
+        Point(row, row.runtime, max(row.entry.psnr_rgb, floor), low=row.entry.psnr_rgb < floor)
+        for row in rows
+        if row.runtime and row.entry.psnr_rgb is not None
+    ]
+    if not points:
+        return None
+    figure, axes = new_axes()
+    _runtime_axis(axes, points, run)
+    _quality_axis(axes, points, run.track.bicubic_psnr)
+    if score is not None:
+        _equal_scores(axes, score, [row.entry.score for row in rows if row.entry.score])
+    line = _front(axes, points)
+    for point in points:
+        if point.row.entry.runtime_ms:
+            axes.plot(point.row.entry.runtime_ms.ci, [point.y, point.y], color=PAPER["muted"], lw=0.8, zorder=3)
+    targets = draw_points(axes, points)
+    draw_labels(axes, points, [*line, _bicubic_line(axes, run.track.bicubic_psnr)])
+    title = "Quality against runtime"
+    text = f"RGB PSNR against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
+    caption = "Grey curves join equal scores, the brown line the models that none beats in both; dashed: bicubic."
+    return Drawn("psnr-runtime", title, caption, text, figure, targets)
+
+
+def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
+    """Draw the score, with its interval, against runtime."""
+    points = [Point(row, row.runtime, row.entry.score) for row in rows if row.runtime and row.entry.score is not None]
+    if not points:
+        return None
+    figure, axes = new_axes()
+    _runtime_axis(axes, points, run)
+    high = max([point.y for point in points] + [0.0])
+    low = min([point.y for point in points] + [0.0])
+    axes.set_ylim(low - 0.04 * (high - low or 1), high + 0.12 * (high - low or 1))
+    axes.set_ylabel("score")
+    plain_numbers(axes)
+    for point in points:
+        if point.row.entry.score_ci:
+            axes.plot([point.x, point.x], point.row.entry.score_ci, color=PAPER["muted"], lw=0.8, zorder=3)
+    targets = draw_points(axes, points)
+    draw_labels(axes, points)
+    text = f"Score against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
+    caption = "Upright lines are 95 % intervals; the strip at the foot shows the bands of frames per second."
+    return Drawn("score-runtime", "Score against runtime", caption, text, figure, targets)
+
+
+def psnr_macs(run: Run, rows: Sequence[Row]) -> Drawn | None:
+    """Draw RGB PSNR against multiply-accumulates; a mark's area grows with the parameters."""
+    floor = run.track.bicubic_psnr - DEEPEST_DB
+    points = [
+        Point(
+            row,
+            row.entry.macs / 1e9,
+            max(row.entry.psnr_rgb, floor),
+            _radius(row.entry.params),
+            row.entry.psnr_rgb < floor,
+        )
+        for row in rows
+        if row.entry.macs and row.entry.psnr_rgb is not None
+    ]
+    if not points:
+        return None
+    figure, axes = new_axes()
+    low, high = min(point.x for point in points), max(point.x for point in points)
+    log_axis(axes, "x", low / 1.8, high * 2.2)
+    axes.set_xlabel("multiply-accumulates of one forward pass, G")
+    _quality_axis(axes, points, run.track.bicubic_psnr)
+    targets = draw_points(axes, sorted(points, key=lambda point: -point.radius))
+    draw_labels(axes, points, [_size_key(axes), _bicubic_line(axes, run.track.bicubic_psnr)])
+    text = f"RGB PSNR against multiply-accumulates for {len(points)} models; larger marks have more parameters."
+    caption = "The larger a mark, the more parameters; hollow: reconstructed; dashed: bicubic."
+    return Drawn("psnr-macs", "Quality against operations", caption, text, figure, targets)
+
+
+def _radius(params: int | None) -> float:
+    """Return a mark's radius in points: 2 at a thousand parameters and less, 11 at a million."""
+    return 2.0 + 3.0 * max(0.0, float(np.log10((params or 0) + 1)) - 3.0)
+
+
+def _size_key(axes: Axes) -> Box:
+    """Draw what a mark's size means at the upper left; return the room it takes, in points."""
+    frame = axes.get_window_extent()
+    unmap = axes.transAxes.inverted().transform
+    x, y = frame.x0 + 8, frame.y1 - 14
+    for params, name in ((1_000, "1 K"), (30_000, "30 K"), (1_000_000, "1 M parameters")):
+        radius = _radius(params)
+        place = unmap((x + radius, y))
+        axes.plot(
+            [place[0]],
+            [place[1]],
+            "o",
+            transform=axes.transAxes,
+            ms=2 * radius,
+            mfc="none",
+            mec=PAPER["muted"],
+            mew=0.7,
+        )
+        edge = unmap((x + 2 * radius + 3, y))
+        axes.text(
+            edge[0], edge[1], name, transform=axes.transAxes, va="center_baseline", color=PAPER["muted"], size=TEXT - 1
+        )
+        x += 2 * radius + 7 + 4.4 * len(name)
+    return Box(frame.x0, y - 14, x, frame.y1)
+
+
+def _quality_axis(axes: Axes, points: Sequence[Point], bicubic: float) -> None:
+    values = [bicubic, *(point.y for point in points)]
+    low, high = min(values), max(values)
+    room = (high - low) or 1.0
+    axes.set_ylim(low - 0.07 * room, high + 0.12 * room)
+    axes.set_ylabel("PSNR RGB, dB")
+    axes.axhline(bicubic, color=PAPER["base"], lw=0.8, ls=(0, (4, 3)), zorder=2)
+    plain_numbers(axes)
+
+
+def _bicubic_line(axes: Axes, bicubic: float) -> Box:
+    """Return the room of the dashed line, so that no label lies on it."""
+    frame = axes.get_window_extent()
+    y = float(axes.transData.transform((axes.get_xlim()[0], bicubic))[1])
+    return Box(frame.x0, y - 1, frame.x1, y + 1)
+
+
+def _runtime_axis(axes: Axes, points: Sequence[Point], run: Run) -> None:
+    low, high = min(point.x for point in points), max(point.x for point in points)
+    log_axis(axes, "x", low / 1.35, high * 1.9)
+    shape = run.protocol.output_shape
+    axes.set_xlabel(f"{run.protocol.statistic} runtime of one frame at {shape[3]}{TIMES}{shape[2]}, ms")
+    _speed_strip(axes)
+
+
+def _speed_strip(axes: Axes) -> None:
+    """Colour the foot of the plot by the bands of frames per second, as the table does."""
+    low, high = axes.get_xlim()
+    frame = axes.get_xaxis_transform()
+    for band in BANDS:
+        left, right = max(low, 1000 / band.high), min(high, 1000 / band.low if band.low else high)
+        if left < right:
+            axes.plot([left, right], [0, 0], transform=frame, color=PAPER[f"band{band.index}"], lw=3.2,
+                      solid_capstyle="butt", clip_on=False, zorder=6)  # fmt: skip
+    room = 0.045 * np.log10(high / low)
+    named: list[float] = []
+    for edge in (24.0, 60.0, 120.0, 30.0):
+        place = float(np.log10(1000 / edge))
+        if low < 1000 / edge < high and all(abs(place - other) > room for other in named):
+            named.append(place)
+            axes.text(1000 / edge, 0.012, f"{edge:.0f} fps", transform=frame, ha="center", va="bottom",
+                      color=PAPER["muted"], size=TEXT - 1.5)  # fmt: skip
+
+
+def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
+    """Join the models that no other beats in both measures; return the room that the line takes."""
+    front = sorted((point for point in points if point.row.pareto), key=lambda point: point.x)
+    axes.step([p.x for p in front], [p.y for p in front], where="post", color=PAPER["front"], lw=0.9, zorder=2)
+    places = [axes.transData.transform((point.x, point.y)) for point in front]
+    boxes = []
+    for (left, low), (right, high) in pairwise(places):
+        boxes += [Box(left, low - 1, right, low + 1), Box(right - 1, low, right + 1, high)]
+    return boxes
+
+
+def _equal_scores(axes: Axes, score: Score, scores: Sequence[float]) -> None:
+    """Draw curves of equal score, named where they leave the plot."""
+    levels = _levels(scores)
+    if not levels:
+        return
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    times, psnrs = np.geomspace(left, right, 90), np.linspace(bottom, top, 90)
+    surface = np.array([[score(float(psnr), float(time)) for time in times] for psnr in psnrs])
+    surface[surface <= 0] = np.nan
+    contours = axes.contour(times, psnrs, surface, levels=levels, colors=PAPER["curve"], linewidths=0.8, zorder=1)
+    for level, segments in zip(levels, contours.allsegs, strict=True):
+        if len(segments) and len(segments[0]):
+            x, y = max((point for segment in segments for point in segment), key=lambda point: point[0])
+            upper = y > top - 0.02 * (top - bottom)
+            axes.annotate(spell(level), (x, y), xytext=(0, -1) if upper else (3, 0), textcoords="offset points",
+                          ha="right" if upper else "left", va="top" if upper else "center", size=TEXT - 1,
+                          color=PAPER["muted"], annotation_clip=False)  # fmt: skip
+
+
+def _levels(scores: Sequence[float]) -> list[float]:
+    """Return round scores between the worst and a little over the best."""
+    positive = [value for value in scores if value > 0]
+    if not positive:
+        return []
+    decades = range(int(np.floor(np.log10(min(positive)))), int(np.ceil(np.log10(max(positive)))) + 1)
+    round_ones = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    return [value for value in round_ones if min(positive) * 0.7 <= value <= max(positive) * 2][-7:]

@@ -1,0 +1,86 @@
+"""Labels beside marks that overlap neither each other nor the marks."""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+# The widest common interface fonts need about 0.6 em a letter; an East Asian letter or an emoji needs one em.
+LETTER_EM = 0.6
+WIDE_EM = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in points; y grows upwards."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def meets(self, other: "Box") -> bool:
+        """Return whether the two rectangles share an area."""
+        return (
+            self.left < other.right and other.left < self.right and self.bottom < other.top and other.bottom < self.top
+        )
+
+    def within(self, other: "Box") -> bool:
+        """Return whether this rectangle lies wholly inside ``other``."""
+        return (
+            self.left >= other.left and self.right <= other.right
+            and self.bottom >= other.bottom and self.top <= other.top
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A point with a radius, in points, and the text that it would like."""
+
+    x: float
+    y: float
+    radius: float
+    text: str
+
+    @property
+    def box(self) -> Box:
+        """The square around the mark."""
+        return Box(self.x - self.radius, self.y - self.radius, self.x + self.radius, self.y + self.radius)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Where a mark's text goes: the left end of its middle line; ``far`` labels want a leader."""
+
+    mark: Mark
+    box: Box
+    far: bool
+
+
+def text_width(text: str, size: float) -> float:
+    """Return an upper estimate of a text's width in points, without asking a font."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return size * (LETTER_EM * (len(text) - wide) + WIDE_EM * wide)
+
+
+def place_labels(marks: Sequence[Mark], bounds: Box, size: float, obstacles: Sequence[Box] = ()) -> list[Label]:
+    """Place as many labels as fit, first marks first; a mark in a crowd goes without."""
+    taken = [*obstacles, *(mark.box for mark in marks)]
+    labels: list[Label] = []
+    for mark in marks:
+        for box, far in _candidates(mark, size):
+            if box.within(bounds) and not any(box.meets(other) for other in taken):
+                labels.append(Label(mark, box, far))
+                taken.append(box)
+                break
+    return labels
+
+
+def _candidates(mark: Mark, size: float) -> Iterator[tuple[Box, bool]]:
+    """Yield rectangles around a mark, the pleasantest first: right, left, above, below, then further out."""
+    width, height = text_width(mark.text, size), size * 1.25
+    for gap in (2.5, 9.0, 17.0, 26.0):
+        reach = mark.radius + gap
+        for dx, dy in ((1, 0), (-1, 0), (0.7, 0.8), (-0.7, 0.8), (0.7, -0.8), (-0.7, -0.8), (0, 1), (0, -1)):
+            x, y = mark.x + dx * reach, mark.y + dy * (reach + (height / 2 if dx == 0 else 0))
+            left = x if dx > 0 else x - width if dx < 0 else x - width / 2
+            yield Box(left, y - height / 2, left + width, y + height / 2), gap > 5

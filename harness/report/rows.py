@@ -1,0 +1,129 @@
+"""From entries to what the page shows: order, ties, bands, intervals."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from harness.report.bands import Band, band_of
+from harness.report.columns import columns_of, runtime_of
+from harness.report.folder import RunFolder
+from harness.results.schema import Entry, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the page.
+
+    ``anchor`` is made here and safe in HTML, whatever the submission calls itself. ``tied_above`` and
+    ``tied_below`` say whether the neighbour in rank has a score that does not differ significantly; ``places``
+    says by column where the row is ``best`` or ``second-best``.
+    """
+
+    anchor: str
+    entry: Entry
+    runtime: float | None
+    band: Band | None
+    tied_above: bool = False
+    tied_below: bool = False
+    pareto: bool = False
+    log: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def baseline(self) -> bool:
+        """Whether the harness added the row itself."""
+        return self.entry.kind == "baseline"
+
+
+def scored_rows(folder: RunFolder) -> list[Row]:
+    """Return the rows that were measured to the end, best first."""
+    sign = -1.0 if higher_is_better(folder.run) else 1.0
+    entries = sorted(
+        (entry for entry in folder.run.entries if entry.status == "ok"), key=lambda entry: _order(entry, sign)
+    )
+    front, places = pareto_front(folder.run), best_places(folder.run)
+    return [
+        Row(
+            anchor=f"m{index}",
+            entry=entry,
+            runtime=runtime_of(entry, folder.run.protocol),
+            band=band_of(entry.fps) if entry.fps is not None else None,
+            tied_above=index > 0 and _tied(entry, entries[index - 1]),
+            tied_below=index + 1 < len(entries) and _tied(entry, entries[index + 1]),
+            pareto=id(entry) in front,
+            places=places[id(entry)],
+        )
+        for index, entry in enumerate(entries)
+    ]
+
+
+def unscored_rows(folder: RunFolder) -> list[Row]:
+    """Return the rows without a score: unsupported, disqualified, failed; by name within each."""
+    order = {"unsupported": 0, "disqualified": 1, "failed": 2}
+    entries = sorted(
+        (entry for entry in folder.run.entries if entry.status != "ok"),
+        key=lambda entry: (order[entry.status], entry.name.casefold(), entry.slug),
+    )
+    return [
+        Row(f"u{index}", entry, runtime_of(entry, folder.run.protocol), None, log=_log_link(folder, entry))
+        for index, entry in enumerate(entries)
+    ]
+
+
+def pareto_front(run: Run) -> set[int]:
+    """Return the ``id`` of each scored submission that no other beats in both RGB PSNR and runtime."""
+    points = []
+    for entry in run.entries:
+        time = runtime_of(entry, run.protocol)
+        if entry.status == "ok" and entry.kind == "submission" and entry.psnr_rgb is not None and time is not None:
+            points.append((time, -entry.psnr_rgb, id(entry)))
+    front: set[int] = set()
+    best = float("inf")
+    for _, loss, identity in sorted(points):
+        if loss < best:
+            best = loss
+            front.add(identity)
+    return front
+
+
+def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
+    """Return, by ``id`` of an entry and column, ``best`` or ``second-best`` among the scored submissions."""
+    contenders = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
+    places: dict[int, dict[str, str]] = defaultdict(dict)
+    for column in columns_of(run):
+        shown = [(entry, column.rounded(entry)) for entry in contenders]
+        known = [(entry, value) for entry, value in shown if value is not None]
+        ladder = sorted({value for _, value in known}, reverse=column.better == "high")
+        for name, value in zip(("best", "second-best"), ladder, strict=False):
+            _name_place(places, [entry for entry, own in known if own == value], column.key, name)
+    return places
+
+
+def _name_place(places: dict[int, dict[str, str]], entries: Sequence[Entry], key: str, name: str) -> None:
+    for entry in entries:
+        places[id(entry)][key] = name
+
+
+def higher_is_better(run: Run) -> bool:
+    """Return whether a larger score wins, as the ranks of the run show."""
+    ranked = sorted((entry.rank, entry.score) for entry in run.entries if entry.rank and entry.score is not None)
+    return not ranked or ranked[0][1] >= ranked[-1][1]
+
+
+def _order(entry: Entry, sign: float) -> tuple[float, float, float, str]:
+    """Sort by score, baselines among the others; what scores zero by quality."""
+    rank = float("inf") if entry.rank is None else float(entry.rank)
+    score = float("inf") if entry.score is None else sign * entry.score
+    return score, rank, -(entry.psnr_rgb or 0.0), entry.name
+
+
+def _tied(entry: Entry, other: Entry) -> bool:
+    return bool(other.slug) and other.slug in entry.tied_with
+
+
+def _log_link(folder: RunFolder, entry: Entry) -> str:
+    for name in (f"logs/{entry.slug}.log", f"logs/{entry.slug}.txt"):
+        if entry.slug and (folder.path / name).is_file():
+            return quote(name)
+    return ""

@@ -1,1 +1,21 @@
-"""What is measured: manifests, discovery, archives, checkpoints, loading and the contract of a submission."""
+"""What is measured: manifests, discovery, archives, checkpoints, loading and the contract of a submission.
+
+The names below are found without importing torch; loading is in `harness.submissions.loader`, the contract in
+`harness.submissions.contract`, checkpoints in `harness.submissions.checkpoint` and `harness.submissions.convert`.
+"""
+
+from harness.submissions.discovery import baselines, discover
+from harness.submissions.manifest import Manifest, read_manifest
+from harness.submissions.skeleton import create
+from harness.submissions.submission import BrokenSubmission, Found, Submission
+
+__all__ = [
+    "BrokenSubmission",
+    "Found",
+    "Manifest",
+    "Submission",
+    "baselines",
+    "create",
+    "discover",
+    "read_manifest",
+]

@@ -17,6 +17,8 @@ from harness.submissions.importing import describe
 
 Level = Literal["ok", "warn", "error"]
 
+_MEND_FORWARD = "it must take one float32 RGB image on the CPU, without gradients"
+
 MULTIPLES = (1, 2, 3, 4, 6, 8, 16, 32, 64)
 """Multiples tried for the sides of the input: unshuffling by 2, 3, 4 and windows of up to 64."""
 
@@ -53,23 +55,39 @@ def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0)
     ContractError
         No size works, with the reason at the largest multiple, such as a wrong scale or type.
     """
-    reason = ""
+    fault = None
     for multiple in MULTIPLES:
         height, width = (multiple * factor for factor in _FACTORS[multiple])
         frame = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * value_range
-        try:
-            with torch.inference_mode():
-                output = network(frame.to(_device(network)))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 -- a network says what it cannot take by raising
-            reason = describe(error)
-            continue
-        fault = output_fault(output, frame, scale)
+        fault = _fault_at(network, frame.to(_device(network)), scale)
         if fault is None:
             return multiple
-        reason = fault.what
-    raise ContractError(
-        f"works at no input size tried: {reason}", mend="`harness check` tries each part of the contract"
-    )
+    assert fault is not None
+    raise ContractError(f"{fault.what}; no other input size that was tried works either", mend=fault.mend)
+
+
+def _fault_at(network: nn.Module, frame: Tensor, scale: int) -> Finding | None:
+    try:
+        with torch.no_grad():  # tensors cached in inference mode would spoil later calls
+            output = network(frame)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- what a submitted forward raises is the finding
+        shape = "x".join(map(str, frame.shape))
+        return Finding("error", f"the forward pass raised {describe(error)} for an input of {shape}", _MEND_FORWARD)
+    return output_fault(output, frame, scale)
+
+
+def scale_of(network: nn.Module) -> int | None:
+    """Return by which whole factor the network enlarges an image of 192x192, None if by no such."""
+    side = 192  # a multiple of everything in MULTIPLES
+    try:
+        with torch.no_grad():
+            output = network(torch.zeros(1, 3, side, side, device=_device(network)))
+    except (Exception, SystemExit):  # noqa: BLE001 -- the contract's own checks report why
+        return None
+    if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[2] != output.shape[3]:
+        return None
+    factor, rest = divmod(output.shape[2], side)
+    return factor if factor and not rest else None
 
 
 def _device(network: nn.Module) -> torch.device:
@@ -86,6 +104,8 @@ def output_fault(output: Any, frame: Tensor, scale: int) -> Finding | None:
         return _shape_fault(tuple(output.shape), wanted, frame, scale)
     if not output.is_floating_point():
         return Finding("error", f"returns {output.dtype}", "return floating point; the harness rounds to 8 bit itself")
+    if output.device != frame.device:
+        return Finding("error", f"returns a tensor on {output.device}", "keep the computation on the input's device")
     return None
 
 
@@ -118,13 +138,10 @@ def check_network(network: nn.Module, scale: int, value_range: float = 1.0, size
     with torch.no_grad():
         lr, hr = _photograph(scale)
         frame = lr * value_range
-        try:
-            output = network(frame.clone())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 -- what a submitted forward raises is the finding
-            return [Finding("error", f"the forward pass raised {describe(error)}", _MEND_FORWARD)]
-        fault = output_fault(output, frame, scale)
+        fault = _fault_at(network, frame.clone(), scale)
         if fault:
             return [fault]
+        output = network(frame.clone())
         findings = [
             Finding("ok", f"upscales by {scale}: 1x3x{lr.shape[2]}x{lr.shape[3]} to {'x'.join(map(str, output.shape))}")
         ]
@@ -134,11 +151,6 @@ def check_network(network: nn.Module, scale: int, value_range: float = 1.0, size
         findings.append(_sizes(network, scale, value_range, size_multiple))
         findings += _accuracy(network, lr, hr, scale, value_range)
     return findings
-
-
-_MEND_FORWARD = (
-    "it was given one float32 image of 1x3x96x96 without gradients; declare size_multiple if it needs other sizes"
-)
 
 
 @functools.cache

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.errors import CheckpointError, SubmissionError
+from harness.errors import CheckpointError, SubmissionError, UnsupportedError
+from harness.submissions import requirements
 from harness.submissions.checkpoint import GIB, misfits, read_state_dict
+from harness.submissions.contract import scale_of
 from harness.submissions.importing import describe, import_symbol, place_of
-from harness.submissions.manifest import FILE_NAME
+from harness.submissions.manifest import FILE_NAME, read_manifest
 from harness.submissions.process_state import preserved, without_cuda
 
 SCALE_NAMES = ("scale", "upscale", "upscale_factor", "upscaling_factor", "scale_factor", "sr_rate", "sf", "factor", "r")
@@ -66,7 +68,7 @@ def load(
 ) -> Loaded:
     """Do what :func:`load_network` does, and return the remarks with the network."""
     root = root.resolve()
-    notes: list[str] = []
+    notes = _check_requirements(root)
     with preserved(root, notes), without_cuda(notes):
         opened = _OpenedFiles()
         network = _build(import_symbol(root, factory), root, factory, scale)
@@ -77,7 +79,27 @@ def load(
             if state is not None:
                 _fill(network, state, path, notes)
         _settle(network, root, notes)
+        if not (root / FILE_NAME).is_file():
+            _check_scale(network, scale, root)
     return Loaded(network, notes)
+
+
+def _check_requirements(root: Path) -> list[str]:
+    """Refuse what the manifest requires and lacks; only remark what ``requirements.txt``, often a whole dump, lists."""
+    if (root / FILE_NAME).is_file():
+        requirements.check(read_manifest(root).requires, str(root / FILE_NAME))
+    lacking = requirements.unmet(requirements.read_requirements(root))
+    shown = f"{', '.join(lacking[:5])}{' ...' if len(lacking) > 5 else ''}"
+    return [f"{requirements.FILE_NAME} asks for {shown}; measured without"] if lacking else []
+
+
+def _check_scale(network: nn.Module, scale: int, root: Path) -> None:
+    """Refuse a network of another scale where nothing but the network itself says which one it has."""
+    actual = scale_of(network)
+    if actual is not None and actual != scale:
+        raise UnsupportedError(
+            f"upscales by {actual}, not by {scale}", where=str(root), mend=f"run it at scale {actual}"
+        )
 
 
 class _OpenedFiles:

@@ -15,6 +15,7 @@ from harness.errors import ManifestError
 
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
+_MEND = "docs/submitting.md describes every key"
 _TABLES = ("weights", "published")
 _REASONS = {
     "missing": "is missing",
@@ -112,12 +113,12 @@ def from_pydantic(error: ValidationError, text: str, model: type[BaseModel]) -> 
 def _mistake(kind: str, message: str, location: list[str], text: str, model: type[BaseModel]) -> Mistake:
     message = message.removeprefix("Value error, ")
     if match := re.match(r"\[(\w+)\] (\S+): (.*)", message):
-        return Mistake(line_of(text, (match[1], match[2])), f"[{match[1]}] {match[2]}", match[3])
+        return Mistake(line_of(text, (match[1], match[2])), f"[{match[1]}] {match[2]}", match[3], _MEND)
     if not location:
-        return Mistake(None, "", message)
+        return Mistake(None, "", message, _MEND)
     path = location if location[0] in _TABLES else ["submission", *location]
     reason = _REASONS.get(kind, message[0].lower() + message[1:])
-    mend = None
+    mend = _MEND
     if kind == "extra_forbidden":
         known = _known_keys(model, path)
         mend = suggestion(path[-1], known) or f"the keys are {', '.join(known)}"

@@ -241,6 +241,26 @@ def srmodel():
     loaded = load(root, "arch:srmodel", 2, Path("checkpoint.pth"))
     assert float(loaded.network.conv.weight.mean()) == 0.5
     assert any("loads checkpoint.pth itself" in note for note in loaded.notes)
-    (root / "submission.toml").touch()
+    (root / "submission.toml").write_text('[submission]\nname = "a"\nscales = [2]\n')
     with pytest.raises(CheckpointError, match="does not fit"):
         load(root, "arch:srmodel", 2, Path("checkpoint.pth"))
+
+
+def test_without_manifest_the_network_shows_its_scale(tmp_path):
+    root = folder(tmp_path, "def srmodel():\n    return Net(3)\n")
+    with pytest.raises(UnsupportedError, match="upscales by 3, not by 2"):
+        load_network(root, "arch:srmodel", 2, None)
+    assert load_network(root, "arch:srmodel", 3, None)
+    (root / "submission.toml").write_text('[submission]\nname = "a"\nscales = [2]\n')
+    assert load_network(root, "arch:srmodel", 2, None)
+
+
+def test_requirements_of_the_manifest_bind_those_of_the_text_file_inform(tmp_path):
+    root = folder(tmp_path, "def srmodel():\n    return Net(2)\n")
+    (root / "requirements.txt").write_text("# ours\n-f wheels\ntorch>=1.0\nno-such-package-here==3  # why\n\n")
+    (note,) = load(root, "arch:srmodel", 2, None).notes
+    assert note == "requirements.txt asks for no-such-package-here==3 (not installed); measured without"
+    text = '[submission]\nname = "a"\nscales = [2]\nrequires = ["numpy<1", "other; sys_platform == \'plan9\'"]\n'
+    (root / "submission.toml").write_text(text)
+    with pytest.raises(UnsupportedError, match=r"requires numpy<1 \([0-9.]+ is installed\)\. Install"):
+        load(root, "arch:srmodel", 2, None)

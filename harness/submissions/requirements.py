@@ -1,0 +1,65 @@
+"""Packages that a submission asks for, compared with what is installed."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from harness.errors import UnsupportedError
+
+FILE_NAME = "requirements.txt"
+
+
+def unmet(requires: list[str]) -> list[str]:
+    """Return those requirement strings that no installed package meets, with what is installed instead.
+
+    A requirement for another platform counts as met; one that cannot be parsed counts as unmet.
+
+    >>> unmet(["packaging", "packaging<1"])  # doctest: +SKIP
+    ['packaging<1 (24.1 is installed)']
+    """
+    return [reason for text in requires if (reason := _unmet(text))]
+
+
+def _unmet(text: str) -> str | None:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return f"{text} (not a requirement)"
+    if requirement.marker and not requirement.marker.evaluate():
+        return None
+    try:
+        installed = version(requirement.name)
+    except PackageNotFoundError:
+        return f"{text} (not installed)"
+    # A local version such as 2.6.0+cu124 meets a requirement on 2.6.0.
+    if requirement.specifier.contains(installed, prereleases=True):
+        return None
+    return f"{text} ({installed} is installed)"
+
+
+def check(requires: list[str], where: str) -> None:
+    """Raise unless every requirement of a manifest is met.
+
+    Raises
+    ------
+    UnsupportedError
+        Naming each requirement that is not.
+    """
+    lacking = unmet(requires)
+    if lacking:
+        raise UnsupportedError(
+            f"requires {', '.join(lacking)}", where=where, mend="install what is missing beside the harness"
+        )
+
+
+def read_requirements(root: Path) -> list[str]:
+    """Return the lines of ``requirements.txt``, without comments and options of pip; empty where there is none."""
+    try:
+        text = (root / FILE_NAME).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = (line.split(" #")[0].strip() for line in text[:100_000].splitlines())
+    return [line for line in lines if line and not line.startswith(("#", "-"))]

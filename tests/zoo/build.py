@@ -1,0 +1,168 @@
+"""Build the zoo: copy its folders, and make the checkpoints and archives that are broken on purpose.
+
+Each folder beside this file is one behaviour, with an ``expected.toml`` that names the row it must end as:
+
+``status``
+    ``ok``, ``failed`` or ``unsupported``.
+``stage``
+    Where it ends; absent where that depends on the protocol.
+``type``
+    The error's type, such as ``Timeout`` or ``Crash``.
+``match``
+    Regular expression on the error's message.
+``note``
+    Regular expression that one of the row's notes matches.
+``sandbox``
+    True where only a sandbox holds the submission.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import stat
+import tomllib
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+ZOO = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One behaviour: where it was built, and the row that it must end as."""
+
+    folder: str
+    path: Path
+    status: str
+    stage: str | None = None
+    type: str | None = None
+    match: str | None = None
+    note: str | None = None
+    sandbox: bool = False
+
+
+def expectations() -> dict[str, dict]:
+    """Return the contents of every ``expected.toml``, by folder."""
+    files = sorted(ZOO.glob("*/expected.toml"))
+    return {file.parent.name: tomllib.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def build_zoo(destination: Path) -> list[Case]:
+    """Build every submission under ``destination`` and return what each must end as."""
+    destination.mkdir(parents=True, exist_ok=True)
+    cases = []
+    for name, expected in expectations().items():
+        path = destination / name
+        if name in ARCHIVES:
+            path = path.with_suffix(".zip")
+            ARCHIVES[name](path)
+        else:
+            shutil.copytree(ZOO / name, path, ignore=shutil.ignore_patterns("expected.toml", "__pycache__"))
+            for file, content in CONTENTS.get(name, dict)().items():
+                (path / file).write_bytes(content)
+        cases.append(Case(name, path, **expected))
+    return cases
+
+
+class _Command:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return os.system, ("touch /tmp/unpickled",)
+
+
+def _saved(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def _state(scale: int = 2) -> dict[str, torch.Tensor]:
+    """Return a convolution that repeats each pixel scale x scale times."""
+    channels = 3 * scale**2
+    weight = torch.zeros(channels, 3, 3, 3)
+    for channel in range(channels):
+        weight[channel, channel // scale**2, 1, 1] = 1.0
+    return {"conv.weight": weight, "conv.bias": torch.zeros(channels)}
+
+
+def _without_bias() -> dict[str, torch.Tensor]:
+    return {"conv.weight": _state()["conv.weight"]}
+
+
+def _with_tail() -> dict[str, torch.Tensor]:
+    return _state() | {"tail.weight": torch.zeros(3), "tail.bias": torch.zeros(3)}
+
+
+def _sparse() -> torch.Tensor:
+    with warnings.catch_warnings(action="ignore"):
+        return torch.sparse_coo_tensor(
+            torch.zeros(1, 1, dtype=torch.long), torch.ones(1), (2**60,), check_invariants=True
+        )
+
+
+CONTENTS: dict[str, Callable[[], dict[str, bytes]]] = {
+    # Not a file of its own, so that tools which read all Python files of the project can.
+    "syntax_error": lambda: {"arch.py": b"def srmodel(:\n    pass\n"},
+    "honest_trained": lambda: {"x2.safetensors": save(_state())},
+    "keys_missing": lambda: {"x2.pth": _saved(_without_bias())},
+    "keys_extra": lambda: {"x2.pth": _saved(_with_tail())},
+    "keys_misshaped": lambda: {"x2.pth": _saved(_state(3))},
+    "checkpoint_truncated": lambda: {"x2.pth": _saved(_state())[:-300]},
+    "checkpoint_empty": lambda: {"x2.pth": b""},
+    "checkpoint_html": lambda: {"x2.pth": b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"},
+    "checkpoint_lfs": lambda: {"x2.pth": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 99\n"},
+    "checkpoint_pickle": lambda: {"x2.pth": _saved({"state_dict": _state(), "hook": _Command()})},
+    "checkpoint_module": lambda: {"x2.pth": _saved(torch.nn.Conv2d(3, 12, 3))},
+    "checkpoint_sparse": lambda: {"x2.pth": _saved({"conv.weight": _sparse()})},
+    "checkpoint_huge": lambda: {"x2.pth": _saved({"conv.weight": torch.zeros(1).expand(2**20, 2**20)})},
+    "checkpoint_safetensors_cut": lambda: {"x2.safetensors": save(_state())[:-20]},
+}
+
+_ARCH = (ZOO / "honest_trained" / "arch.py").read_text(encoding="utf-8")
+
+
+def _pack(path: Path, *entries: tuple[str | zipfile.ZipInfo, str | bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings(action="ignore"):
+        archive.writestr("arch.py", _ARCH)
+        archive.writestr("checkpoint.pth", _saved(_state()))
+        for name, content in entries:
+            archive.writestr(name, content)
+
+
+def _link() -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo("utils")
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return entry
+
+
+def _encrypted(path: Path) -> None:
+    _pack(path)
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(raw)
+
+
+def _truncated(path: Path) -> None:
+    _pack(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+ARCHIVES: dict[str, Callable[[Path], None]] = {
+    "zip_protocol": lambda path: _pack(path, ("utils/__init__.py", ""), ("results/1.png", b"not read")),
+    "zip_slip": lambda path: _pack(path, ("../escaped.py", "")),
+    "zip_absolute": lambda path: _pack(path, ("/tmp/escaped.py", "")),
+    "zip_symlink": lambda path: _pack(path, (_link(), "/etc")),
+    "zip_bomb": lambda path: _pack(path, ("zeros.bin", bytes(2**25))),
+    "zip_nested": lambda path: _pack(path, ("more.zip", b"PK")),
+    "zip_encrypted": _encrypted,
+    "zip_duplicate": lambda path: _pack(path, ("arch.py", "")),
+    "zip_case": lambda path: _pack(path, ("ARCH.py", "")),
+    "zip_truncated": _truncated,
+}

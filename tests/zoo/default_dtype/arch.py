@@ -1,0 +1,17 @@
+"""Changes the default dtype."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+torch.set_default_dtype(torch.float64)
+
+
+class Network(nn.Module):
+    def forward(self, x):
+        y = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        return y
+
+
+def srmodel():
+    return Network()

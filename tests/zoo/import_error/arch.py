@@ -1,0 +1,3 @@
+"""Divides by zero while it is imported."""
+
+1 / 0

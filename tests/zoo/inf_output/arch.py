@@ -1,0 +1,16 @@
+"""Gives infinity in one pixel."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Network(nn.Module):
+    def forward(self, x):
+        y = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        y[..., -1, -1] = float("inf")
+        return y
+
+
+def srmodel():
+    return Network()

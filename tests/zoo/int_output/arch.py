@@ -1,0 +1,15 @@
+"""Returns 8-bit integers."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Network(nn.Module):
+    def forward(self, x):
+        y = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        return (y * 255).round().to(torch.uint8)
+
+
+def srmodel():
+    return Network()

@@ -1,0 +1,15 @@
+"""Returns a transposed view."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Network(nn.Module):
+    def forward(self, x):
+        y = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        return y.transpose(2, 3).contiguous().transpose(2, 3)
+
+
+def srmodel():
+    return Network()

@@ -1,0 +1,15 @@
+"""Adds a little noise."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Network(nn.Module):
+    def forward(self, x):
+        y = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        return y + torch.randn_like(y) * 0.001
+
+
+def srmodel():
+    return Network()

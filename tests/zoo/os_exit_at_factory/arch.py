@@ -1,0 +1,17 @@
+"""Its factory ends the process without a word."""
+
+import os
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Network(nn.Module):
+    def forward(self, x):
+        y = functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        return y
+
+
+def srmodel():
+    os._exit(0)

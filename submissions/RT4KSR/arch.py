@@ -73,8 +73,9 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
-        normal = (x - mean) / (variance + self.eps).sqrt()
+        centred = x - x.mean(dim=1, keepdim=True)
+        variance = (centred * centred).mean(dim=1, keepdim=True)  # var_mean takes four times as long on a CPU
+        normal = centred / (variance + self.eps).sqrt()
         return self.weight[:, None, None] * normal + self.bias[:, None, None]
 
 

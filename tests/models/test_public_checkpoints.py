@@ -40,6 +40,7 @@ def _psnr(sr: np.ndarray, hr: np.ndarray) -> float:
     return float(20 * np.log10(255) - 10 * np.log10(np.mean((sr.astype(float) - hr.astype(float)) ** 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["training", "inference"])
 def test_rt4ksr_reproduces_the_released_figures(build: Build, to_inference: Convert, shared: Path, form: str) -> None:
     network = _released_rt4ksr(build, shared)

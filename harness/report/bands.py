@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-EDGES = (24.0, 30.0, 60.0, 120.0)
+from harness.tracks import FPS_BANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Band:
 
 
 BANDS = tuple(
-    Band(index, low, high) for index, (low, high) in enumerate(zip((0.0, *EDGES), (*EDGES, float("inf")), strict=True))
+    Band(index, low, high)
+    for index, (low, high) in enumerate(zip((0.0, *FPS_BANDS), (*FPS_BANDS, float("inf")), strict=True))
 )
 
 

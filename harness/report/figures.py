@@ -24,11 +24,13 @@ from harness.report.labels import Box
 from harness.report.numbers import TIMES, spell
 from harness.report.palette import PAPER
 from harness.report.rows import Row
+from harness.report.rules import Metric, quality
 from harness.results.schema import Run
 
 Score = Callable[[float, float], float]
 # How far under bicubic the axis may reach; what is worse is drawn at its foot.
 DEEPEST_DB = 2.0
+NAMES: Mapping[Metric, str] = {"psnr_rgb": "PSNR RGB", "psnr_y": "PSNR Y"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +45,34 @@ class Drawn:
     targets: Mapping[str, str]
 
 
-def draw_figures(run: Run, rows: Sequence[Row], score: Score | None) -> list[Drawn]:
+def draw_figures(run: Run, rows: Sequence[Row], score: Score | None, metric: Metric = "psnr_rgb") -> list[Drawn]:
     """Draw every figure that the rows have data for, best row first.
 
     Parameters
     ----------
     score
-        The track's score of (RGB PSNR in dB, runtime in ms), for the curves of equal score.
+        The track's score of (PSNR in dB, runtime in ms), for the curves of equal score.
+    metric
+        Which PSNR the track scores.
     """
     with mpl.rc_context(STYLE):
-        drawn = [psnr_runtime(run, rows, score), score_runtime(run, rows), psnr_macs(run, rows)]
+        drawn = [psnr_runtime(run, rows, score, metric), score_runtime(run, rows), psnr_macs(run, rows, metric)]
     return [figure for figure in drawn if figure is not None]
 
 
-def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None) -> Drawn | None:
-    """Draw RGB PSNR against runtime, with curves of equal score and the Pareto front."""
+def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Metric) -> Drawn | None:
+    """Draw PSNR against runtime, with curves of equal score and the Pareto front."""
     floor = run.track.bicubic_psnr - DEEPEST_DB
     points = [
-        Point(row, row.runtime, max(row.entry.psnr_rgb, floor), low=row.entry.psnr_rgb < floor)
+        Point(row, row.runtime, max(psnr, floor), low=psnr < floor)
         for row in rows
-        if row.runtime and row.entry.psnr_rgb is not None
+        if row.runtime and (psnr := quality(row.entry, metric)) is not None
     ]
     if not points:
         return None
     figure, axes = new_axes()
     _runtime_axis(axes, points, run)
-    _quality_axis(axes, points, run.track.bicubic_psnr)
+    _quality_axis(axes, points, run.track.bicubic_psnr, metric)
     if score is not None:
         _equal_scores(axes, score, [row.entry.score for row in rows if row.entry.score])
     line = _front(axes, points)
@@ -78,7 +82,9 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None) -> Drawn | 
     targets = draw_points(axes, points)
     draw_labels(axes, points, [*line, _bicubic_line(axes, run.track.bicubic_psnr)])
     title = "Quality against runtime"
-    text = f"RGB PSNR against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
+    text = (
+        f"{NAMES[metric]} against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
+    )
     caption = "Grey curves join equal scores, the brown line the models that none beats in both; dashed: bicubic."
     return Drawn("psnr-runtime", title, caption, text, figure, targets)
 
@@ -105,19 +111,13 @@ def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
     return Drawn("score-runtime", "Score against runtime", caption, text, figure, targets)
 
 
-def psnr_macs(run: Run, rows: Sequence[Row]) -> Drawn | None:
-    """Draw RGB PSNR against multiply-accumulates; a mark's area grows with the parameters."""
+def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
+    """Draw PSNR against multiply-accumulates; a mark's area grows with the parameters."""
     floor = run.track.bicubic_psnr - DEEPEST_DB
     points = [
-        Point(
-            row,
-            row.entry.macs / 1e9,
-            max(row.entry.psnr_rgb, floor),
-            _radius(row.entry.params),
-            row.entry.psnr_rgb < floor,
-        )
+        Point(row, row.entry.macs / 1e9, max(psnr, floor), _radius(row.entry.params), psnr < floor)
         for row in rows
-        if row.entry.macs and row.entry.psnr_rgb is not None
+        if row.entry.macs and (psnr := quality(row.entry, metric)) is not None
     ]
     if not points:
         return None
@@ -125,10 +125,10 @@ def psnr_macs(run: Run, rows: Sequence[Row]) -> Drawn | None:
     low, high = min(point.x for point in points), max(point.x for point in points)
     log_axis(axes, "x", low / 1.8, high * 2.2)
     axes.set_xlabel("multiply-accumulates of one forward pass, G")
-    _quality_axis(axes, points, run.track.bicubic_psnr)
+    _quality_axis(axes, points, run.track.bicubic_psnr, metric)
     targets = draw_points(axes, sorted(points, key=lambda point: -point.radius))
     draw_labels(axes, points, [_size_key(axes), _bicubic_line(axes, run.track.bicubic_psnr)])
-    text = f"RGB PSNR against multiply-accumulates for {len(points)} models; larger marks have more parameters."
+    text = f"{NAMES[metric]} against multiply-accumulates for {len(points)} models; larger marks have more parameters."
     caption = "The larger a mark, the more parameters; hollow: reconstructed; dashed: bicubic."
     return Drawn("psnr-macs", "Quality against operations", caption, text, figure, targets)
 
@@ -164,12 +164,12 @@ def _size_key(axes: Axes) -> Box:
     return Box(frame.x0, y - 14, x, frame.y1)
 
 
-def _quality_axis(axes: Axes, points: Sequence[Point], bicubic: float) -> None:
+def _quality_axis(axes: Axes, points: Sequence[Point], bicubic: float, metric: Metric) -> None:
     values = [bicubic, *(point.y for point in points)]
     low, high = min(values), max(values)
     room = (high - low) or 1.0
     axes.set_ylim(low - 0.07 * room, high + 0.12 * room)
-    axes.set_ylabel("PSNR RGB, dB")
+    axes.set_ylabel(f"{NAMES[metric]}, dB")
     axes.axhline(bicubic, color=PAPER["base"], lw=0.8, ls=(0, (4, 3)), zorder=2)
     plain_numbers(axes)
 

@@ -7,12 +7,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import ResultsError
+from harness.report.frame import entries_frame
 from harness.results.schema import Run
 from harness.results.store import read_run
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 PerImage = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Timed calls in order, as (seconds since the start, milliseconds)."""
+
+    clock: str
+    warmup: list[tuple[float, float]]
+    samples: list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -35,19 +52,50 @@ class RunFolder:
                 table[slug][image] = {key: float(value) for key, value in row.items() if value}
         return table
 
-    def samples(self, slug: str) -> list[tuple[float, float]]:
-        """Return raw timing samples as (seconds since the start, ms), in order; empty where none were kept."""
+    def trace(self, slug: str) -> Trace | None:
+        """Return every timed call of a row, or None where none were kept.
+
+        Raises
+        ------
+        ResultsError
+            The file of samples is damaged.
+        """
         file = self.path / "samples" / f"{slug}.json"
-        if not slug or Path(slug).name != slug or not file.is_file():
-            return []
+        if not is_file_name(slug) or not file.is_file():
+            return None
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
-            return [(float(at), float(ms)) for at, ms in record["samples"]]
-        except (ValueError, KeyError, TypeError) as error:
+            warmup, samples = _pairs(record.get("warmup", [])), _pairs(record["samples"])
+            return Trace(str(record.get("clock", "")), warmup, samples)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ResultsError(f"the timing samples cannot be read: {error}", where=str(file)) from error
 
+    def to_frame(self) -> "pd.DataFrame":
+        """Return one row per entry, nested figures flattened as ``runtime_ms_median``, ``reparam_method``..."""
+        return entries_frame(self.run)
 
-def open_run(path: Path) -> RunFolder:
+    def per_image_frame(self) -> "pd.DataFrame":
+        """Return one row per entry and image: slug, image and the four measures of quality."""
+        import pandas as pd
+
+        rows = [
+            {"slug": slug, "image": image, **measures}
+            for slug, images in self.per_image.items()
+            for image, measures in images.items()
+        ]
+        return pd.DataFrame(rows, columns=["slug", "image", *MEASURES])
+
+
+def is_file_name(slug: str) -> bool:
+    """Return whether a slug can name a file in the run's folder and no other."""
+    return bool(slug) and Path(slug).name == slug and slug not in {".", ".."} and slug.isprintable()
+
+
+def _pairs(values: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(float(at), float(ms)) for at, ms in values]
+
+
+def load_run(path: Path) -> RunFolder:
     """Read and check a run; ``path`` is its folder or its ``results.json``.
 
     Raises

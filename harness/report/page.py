@@ -13,10 +13,11 @@ from harness.report.bands import BANDS
 from harness.report.columns import columns_of
 from harness.report.drawing import render
 from harness.report.figures import Drawn, draw_figures
-from harness.report.folder import RunFolder, open_run
+from harness.report.folder import RunFolder, load_run
 from harness.report.numbers import binary_size, fixed
 from harness.report.palette import PAPER
-from harness.report.rows import Row, higher_is_better, scored_rows, unscored_rows
+from harness.report.rows import Row, scored_rows, unscored_rows
+from harness.report.rules import metric_of, score_of
 from harness.report.svg import for_page
 from harness.results.schema import Run
 from harness.results.store import write_atomically
@@ -42,7 +43,7 @@ def build_report(run_dir: Path) -> Path:
     ResultsError
         The results are missing or cannot be read, or the page cannot be written.
     """
-    folder = open_run(run_dir)
+    folder = load_run(run_dir)
     page = folder.path / PAGE
     write_atomically(page, leaderboard(folder).encode("utf-8"))
     return page
@@ -58,7 +59,7 @@ def leaderboard(folder: RunFolder) -> str:
         unscored=unscored_rows(folder),
         summary=summary(run, rows),
         top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
-        figures=[(drawn, on_page(drawn)) for drawn in draw_figures(run, rows, score_of(run))],
+        figures=[(drawn, on_page(drawn)) for drawn in draw_figures(run, rows, score_of(run), metric_of(run))],
         bands=BANDS,
         script=script("leaderboard.js"),
         script_hash=script_hash("leaderboard.js"),
@@ -94,14 +95,6 @@ def _best(
         return []
     number, row = max(known, key=lambda pair: pair[0])
     return [(label, f"{fixed(abs(number), digits)} {unit}", row.entry.name)]
-
-
-def score_of(run: Run) -> Callable[[float, float], float] | None:
-    """Return the track's score of (RGB PSNR, runtime in ms), or None where the track is not known here."""
-    if not run.track.name.startswith("ntire23") or not higher_is_better(run):
-        return None
-    bicubic = run.track.bicubic_psnr
-    return lambda psnr, ms: 0.0 if psnr <= bicubic else float(2 ** (psnr - bicubic) * 2 / (0.1 * ms**0.5))
 
 
 def on_page(drawn: Drawn) -> Markup:

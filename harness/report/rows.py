@@ -8,6 +8,7 @@ from urllib.parse import quote
 from harness.report.bands import Band, band_of
 from harness.report.columns import columns_of, runtime_of
 from harness.report.folder import RunFolder
+from harness.report.rules import metric_of, quality
 from harness.results.schema import Entry, Run
 
 
@@ -72,12 +73,12 @@ def unscored_rows(folder: RunFolder) -> list[Row]:
 
 
 def pareto_front(run: Run) -> set[int]:
-    """Return the ``id`` of each scored submission that no other beats in both RGB PSNR and runtime."""
-    points = []
+    """Return the ``id`` of each scored submission that no other beats in both the PSNR that is scored and runtime."""
+    points, metric = [], metric_of(run)
     for entry in run.entries:
-        time = runtime_of(entry, run.protocol)
-        if entry.status == "ok" and entry.kind == "submission" and entry.psnr_rgb is not None and time is not None:
-            points.append((time, -entry.psnr_rgb, id(entry)))
+        time, psnr = runtime_of(entry, run.protocol), quality(entry, metric)
+        if entry.status == "ok" and entry.kind == "submission" and psnr is not None and time is not None:
+            points.append((time, -psnr, id(entry)))
     front: set[int] = set()
     best = float("inf")
     for _, loss, identity in sorted(points):

@@ -235,8 +235,10 @@ def write_samples(folder: Path, results: dict[str, Any]) -> None:
         median = row["runtime_ms"]["median"]
         times = median * (1 + 0.01 * random.standard_normal(244)) + median * 0.2 * np.exp(-np.arange(244) / 12)
         times[100] *= 1.5
+        times = np.round(times, 6).tolist()
         samples = [[round(0.001 * median * index, 6), round(float(ms), 6)] for index, ms in enumerate(times)]
-        record = {"slug": row["slug"], "unit": "ms", "clock": "CUDA events", "samples": samples}
+        warmup = [[-0.05, times[0] * 3]]
+        record = {"slug": row["slug"], "unit": "ms", "clock": "CUDA events", "warmup": warmup, "samples": samples}
         (folder / "samples" / f"{row['slug']}.json").write_text(json.dumps(record), encoding="utf-8")
 
 
@@ -248,3 +250,11 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return write_fake_run(tmp_path / name, cpu, extra)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def page_source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the leaderboard of a made-up run, built once."""
+    from harness.report import build_report
+
+    return build_report(write_fake_run(tmp_path_factory.mktemp("page"))).read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from harness.quality.luma import HALF_UP
 from harness.quality.reference import C1, C2
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,7 +88,7 @@ def _luma_moments(x: Bytes, y: Bytes, line: Floats, weights: Weights, offset: fl
         of_x = of_red * x[3 * j] + of_green * x[3 * j + 1] + of_blue * x[3 * j + 2] + offset
         of_y = of_red * y[3 * j] + of_green * y[3 * j + 1] + of_blue * y[3 * j + 2] + offset
         if rounded:
-            of_x, of_y = np.floor(of_x + 0.5), np.floor(of_y + 0.5)
+            of_x, of_y = np.floor(of_x + HALF_UP), np.floor(of_y + HALF_UP)
         total, difference = of_x + of_y - _CENTRE, of_x - of_y
         s[j], d[j], ss[j], dd[j] = total, difference, total * total, difference * difference
 
@@ -198,7 +199,7 @@ def rounded_luma_error(x: Bytes, y: Bytes, box: Box, weights: Weights, offset: f
     for i in range(top, bottom):
         u, v = x[i, 3 * left : 3 * right], y[i, 3 * left : 3 * right]
         for j in range(u.size // 3):
-            of_x = np.floor(of_red * u[3 * j] + of_green * u[3 * j + 1] + of_blue * u[3 * j + 2] + offset + 0.5)
-            of_y = np.floor(of_red * v[3 * j] + of_green * v[3 * j + 1] + of_blue * v[3 * j + 2] + offset + 0.5)
+            of_x = np.floor(of_red * u[3 * j] + of_green * u[3 * j + 1] + of_blue * u[3 * j + 2] + offset + HALF_UP)
+            of_y = np.floor(of_red * v[3 * j] + of_green * v[3 * j + 1] + of_blue * v[3 * j + 2] + offset + HALF_UP)
             total += (of_x - of_y) * (of_x - of_y)
     return total

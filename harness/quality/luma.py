@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+HALF_UP = 0.5 + 1e-6
+"""Added before `floor`, to round half up: all lumas here are multiples of 1/255000 or 1/65536, so the millionth decides
+nothing but exact halves, which float64 would else decide by its own rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Luma:
@@ -25,7 +29,8 @@ class Luma:
     rounded
         Whether the value is rounded half up to an integer, as an 8-bit image holds it.
     single_precision
-        Whether the released script computes luma in float32, and its mean squared error too; off by up to 5e-6 dB.
+        Whether the released script computes luma in float32, and its mean squared error too: some 1e-6 dB off
+        on photographs, 3e-5 dB on flat images.
     """
 
     name: str
@@ -65,7 +70,7 @@ def luma_plane(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float64]:
     red, green, blue = np.moveaxis(image.astype(np.float64), 2, 0)
     of_red, of_green, of_blue = luma.weights
     plane: NDArray[np.float64] = of_red * red + of_green * green + of_blue * blue + luma.offset
-    return np.floor(plane + 0.5) if luma.rounded else plane
+    return np.floor(plane + HALF_UP) if luma.rounded else plane
 
 
 def script_luma(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float32]:

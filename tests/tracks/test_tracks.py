@@ -1,0 +1,64 @@
+"""Tracks and ranks by themselves."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.tracks import BUILTIN_TRACKS, EsrFigures, get_esr_track, get_track, list_tracks, rank, track_for_scale
+
+
+@pytest.mark.parametrize("track", BUILTIN_TRACKS.values(), ids=BUILTIN_TRACKS)
+def test_every_track_is_found_by_its_name(track) -> None:
+    assert get_track(track.name) is track
+    assert track.name in list_tracks()
+    assert track.output_shape[2:] == tuple(track.scale * side for side in track.input_shape[2:])
+
+
+@pytest.mark.parametrize(("scale", "shape"), [(2, (1080, 1920)), (3, (720, 1280)), (4, (540, 960))])
+def test_default_tracks_reach_4k(scale: int, shape: tuple[int, int]) -> None:
+    track = track_for_scale(scale)
+    assert track.input_shape == (1, 3, *shape)
+    assert track.output_shape == (1, 3, 2160, 3840)
+
+
+def test_unknown_names_list_what_there_is() -> None:
+    with pytest.raises(UsageError, match="ntire23-x2"):
+        get_track("ntire24-x2")
+    with pytest.raises(UsageError, match="2, 3, 4"):
+        track_for_scale(5)
+    with pytest.raises(UsageError, match="ntire-esr-2025"):
+        get_esr_track("ntire-esr-2023")
+
+
+def test_at_or_below_bicubic_the_2023_score_is_zero() -> None:
+    track = get_track("ntire23-x2")
+    assert track.score(33.0, 1.0, 33.0) == track.score(32.9, 1.0, 33.0) == 0.0
+    assert track.score(34.0, 4.0, 33.0) == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("runtime", [0.0, -1.0, math.nan])
+def test_a_runtime_must_be_positive(runtime: float) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        get_track("ntire23-x2").score(34.0, runtime, 33.0)
+
+
+def test_huge_esr_scores_have_a_logarithm() -> None:
+    score = get_esr_track("ntire-esr-2026").score(EsrFigures(129.70, 9.62, 0.149))
+    assert score.log10 == pytest.approx(14.458, abs=1e-3)
+
+
+def test_equal_scores_share_a_place() -> None:
+    assert rank({"a": 3.0, "b": 5.0, "c": 3.0, "d": 1.0}) == {"b": 1, "a": 2, "c": 2, "d": 4}
+    assert rank({"a": 3.0, "b": 5.0}, higher_is_better=False) == {"a": 1, "b": 2}
+    assert rank({}) == {}
+    with pytest.raises(ValueError, match="not a number"):
+        rank({"a": math.nan})
+
+
+@given(st.dictionaries(st.text(max_size=3), st.floats(allow_nan=False), min_size=1))
+def test_a_place_is_one_more_than_the_number_of_better_scores(scores: dict[str, float]) -> None:
+    places = rank(scores)
+    assert all(places[key] == 1 + sum(other > score for other in scores.values()) for key, score in scores.items())

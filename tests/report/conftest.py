@@ -253,8 +253,14 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def page_source(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the leaderboard of a made-up run, built once."""
+def fake_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of one made-up run that tests read and leave as it is."""
+    return write_fake_run(tmp_path_factory.mktemp("fake") / "run")
+
+
+@pytest.fixture(scope="session")
+def page_source(fake_run: Path) -> str:
+    """Return the leaderboard of that run, built once."""
     from harness.report import build_report
 
-    return build_report(write_fake_run(tmp_path_factory.mktemp("page"))).read_text(encoding="utf-8")
+    return build_report(fake_run).read_text(encoding="utf-8")

@@ -1,0 +1,105 @@
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness.errors import UsageError
+from harness.report import load_run
+from harness.report.exports import FORMS, export
+from harness.report.latex import escaped
+
+
+@pytest.fixture(scope="module")
+def folder(fake_run):
+    return load_run(fake_run)
+
+
+def test_csv_keeps_figures_unrounded_and_every_row(folder):
+    rows = list(csv.DictReader(io.StringIO(export(folder, "csv"))))
+    entries = {entry.slug: entry for entry in folder.run.entries}
+    assert {row["slug"] for row in rows} == set(entries)
+    for row in rows:
+        entry = entries[row["slug"]]
+        assert row["name"] == entry.name
+        assert row["psnr_rgb"] == ("" if entry.psnr_rgb is None else str(entry.psnr_rgb))
+
+
+def test_json_equals_csv(folder):
+    records = json.loads(export(folder, "json"))
+    rows = list(csv.DictReader(io.StringIO(export(folder, "csv"))))
+    assert [{key: "" if value is None else str(value) for key, value in record.items()} for record in records] == rows
+
+
+def test_markdown_has_one_cell_a_column_whatever_the_names(folder):
+    lines = export(folder, "markdown").splitlines()
+    assert len(lines) == 2 + sum(entry.status == "ok" for entry in folder.run.entries)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {9}
+    assert not [line for line in lines if "<script" in line]
+    assert sum("**" in line for line in lines) >= 3
+
+
+def test_columns_are_chosen_in_order(folder):
+    head = export(folder, "markdown", ["fps", "score"]).splitlines()[0]
+    assert head == "| # | Model | Frames, fps | Score |"
+
+
+def test_latex_marks_the_best_and_the_second(folder):
+    text = export(folder, "latex", whole=False)
+    assert text.count(r"\bfseries") >= 6
+    assert text.count(r"\underline") >= 6
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {7}
+    assert all(line.endswith(r"\\") for line in body)
+    assert r"S[table-format=2.2]" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [("50% & _more_", r"50\% \& \_more\_"), ("\\input{x}", r"\textbackslash{}input\{x\}"), ("é 🚀", "é ?")],
+)
+def test_latex_prints_a_name_as_text(name, printed):
+    assert escaped(name) == printed
+
+
+def test_latex_compiles(folder, tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+    (tmp_path / "table.tex").write_text(export(folder, "latex"), encoding="utf-8")
+    command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_html_fragment_shows_names_as_text(folder):
+    text = export(folder, "html-fragment")
+    assert "&lt;script&gt;window.pwned" in text
+    assert "<script" not in text
+    assert text.count("<tr>") == text.count("</tr>") == 21
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_exports_are_repeatable(folder, form):
+    assert export(folder, form) == export(load_run(folder.path), form)
+
+
+def test_unknown_names_are_refused_with_the_choice(folder):
+    with pytest.raises(UsageError, match="markdown"):
+        export(folder, "docx")
+    with pytest.raises(UsageError, match="psnr_rgb"):
+        export(folder, "csv", ["beauty"])
+
+
+def test_frames_hold_every_row_and_image(folder):
+    frame = folder.to_frame()
+    assert len(frame) == len(folder.run.entries)
+    lrsrn = frame[frame["name"] == "LRSRN"].iloc[0]
+    assert lrsrn["runtime_ms_median"] == pytest.approx(11.19)
+    assert (lrsrn["reparam_params_before"], lrsrn["published_psnr_val"]) == (333_196, 32.831)
+    assert lrsrn["score_ci_low"] < lrsrn["score"] < lrsrn["score_ci_high"]
+    images = folder.per_image_frame()
+    assert len(images) == 20 * 6
+    assert images.groupby("slug")["psnr_rgb"].mean()[lrsrn["slug"]] == pytest.approx(lrsrn["psnr_rgb"], abs=0.2)

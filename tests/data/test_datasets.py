@@ -1,0 +1,154 @@
+"""Pairs from folders: matched, cropped, cached, fingerprinted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data import Dataset, degrade, get_degradation, open_dataset, read_rgb, write_png
+from harness.errors import DataError, UsageError
+
+NTIRE23 = get_degradation("ntire23")
+
+
+def image(seed: int, height: int = 25, width: int = 34) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for seed, name in enumerate(("b", "a", "c")):
+        write_png(tmp_path / "Mine" / f"{name}.png", image(seed))
+    return tmp_path / "Mine"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def test_a_folder_of_hr_images(folder: Path, cache: Path) -> None:
+    dataset = open_dataset(folder, 2, NTIRE23, cache)
+    assert (dataset.name, dataset.names, len(dataset), dataset.scale) == ("Mine", ["a", "b", "c"], 3, 2)
+    lr, hr = dataset.pair(1)
+    assert (lr.shape, hr.shape) == ((12, 17, 3), (24, 34, 3))
+    np.testing.assert_array_equal(hr, image(0)[:24])
+    np.testing.assert_array_equal(lr, degrade(hr, 2, NTIRE23))
+
+
+def test_lr_is_taken_from_the_cache(folder: Path, cache: Path) -> None:
+    lr, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
+    (kept,) = cache.rglob("*.png")
+    marked = lr.copy()
+    marked[0, 0] ^= 255
+    write_png(kept, marked)
+    again, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
+    np.testing.assert_array_equal(again, marked)
+
+
+def test_a_damaged_cache_file_is_made_again(folder: Path, cache: Path) -> None:
+    lr, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
+    (kept,) = cache.rglob("*.png")
+    kept.write_bytes(kept.read_bytes()[:100])
+    again, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
+    np.testing.assert_array_equal(again, lr)
+    np.testing.assert_array_equal(read_rgb(kept), lr)
+
+
+def test_a_changed_image_is_not_taken_from_the_cache(folder: Path, cache: Path) -> None:
+    before, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
+    write_png(folder / "a.png", image(9))
+    after, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
+    assert (before != after).any()
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lr, _ = open_dataset(folder, 2, NTIRE23, tmp_path / "file").pair(0)
+    assert lr.shape == (12, 17, 3)
+
+
+def test_given_lr_images_are_used(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_png(tmp_path / "set" / "HR" / f"{name}.png", image(1))
+        write_png(tmp_path / "set" / "LR_x2" / f"{name}x2.png", image(2, 12, 17))
+        write_png(tmp_path / "set" / "LR" / f"{name}.png", image(3, 8, 11))
+    double = open_dataset(tmp_path / "set", 2, NTIRE23)
+    np.testing.assert_array_equal(double.pair(0)[0], image(2, 12, 17))
+    np.testing.assert_array_equal(double.pair(0)[1], image(1)[:24])
+    assert double.degradation.description == "LR images as given in LR_x2"
+    triple = open_dataset(tmp_path / "set", 3, NTIRE23)
+    np.testing.assert_array_equal(triple.pair(1)[0], image(3, 8, 11))
+
+
+def test_lr_of_another_scale_is_named(tmp_path: Path) -> None:
+    write_png(tmp_path / "HR" / "one.png", image(1))
+    write_png(tmp_path / "LR" / "one.png", image(2, 12, 17))
+    with pytest.raises(DataError, match="HR is 34x25"):
+        open_dataset(tmp_path, 4, NTIRE23).pair(0)
+
+
+def test_a_missing_lr_image_is_named(tmp_path: Path) -> None:
+    write_png(tmp_path / "HR" / "one.png", image(1))
+    write_png(tmp_path / "HR" / "two.png", image(1))
+    write_png(tmp_path / "LR" / "one.png", image(2, 12, 17))
+    with pytest.raises(DataError, match=r"1 of 2 HR images: two\.png"):
+        open_dataset(tmp_path, 2, NTIRE23)
+
+
+def test_an_hr_folder_is_called_by_its_set(tmp_path: Path) -> None:
+    write_png(tmp_path / "Set9" / "HR" / "one.png", image(1))
+    assert open_dataset(tmp_path / "Set9" / "HR", 2, NTIRE23).name == "Set9"
+    assert open_dataset(tmp_path / "Set9", 2, NTIRE23).name == "Set9"
+
+
+def test_the_fingerprint_follows_every_input(folder: Path, cache: Path) -> None:
+    def fingerprint(scale: int = 2, degradation: str = "ntire23") -> str:
+        return open_dataset(folder, scale, get_degradation(degradation), cache).fingerprint
+
+    first = fingerprint()
+    assert first == fingerprint()
+    assert len(first) == 64
+    assert len({first, fingerprint(scale=3), fingerprint(degradation="bicubic")}) == 3
+    (folder / "a.png").rename(folder / "d.png")
+    renamed = fingerprint()
+    assert renamed != first
+    write_png(folder / "d.png", image(7))
+    assert fingerprint() != renamed
+
+
+def test_decoded_pairs_are_kept_within_the_bound(folder: Path, cache: Path) -> None:
+    paths = sorted(folder.iterdir())
+    one_pair = sum(part.nbytes for part in open_dataset(folder, 2, NTIRE23, cache).pair(0))
+    dataset = Dataset("kept", paths, 2, NTIRE23, cache_dir=cache, memory=2 * one_pair)
+    first, second = dataset.pair(0), dataset.pair(1)
+    assert dataset.pair(0)[1] is first[1]
+    dataset.pair(2)
+    assert dataset.pair(0)[1] is first[1]
+    assert dataset.pair(1)[1] is not second[1]
+
+
+@pytest.mark.parametrize("content", [(), ("notes.txt",)])
+def test_a_folder_without_images_is_named(tmp_path: Path, content: tuple[str, ...]) -> None:
+    for name in content:
+        (tmp_path / name).write_text("")
+    with pytest.raises(DataError, match="holds no images"):
+        open_dataset(tmp_path, 2, NTIRE23)
+
+
+def test_two_images_of_one_name_are_named(tmp_path: Path) -> None:
+    write_png(tmp_path / "one.png", image(1))
+    write_png(tmp_path / "one.webp", image(1))
+    with pytest.raises(DataError, match="several images called one"):
+        open_dataset(tmp_path, 2, NTIRE23)
+
+
+def test_an_image_smaller_than_the_scale_is_named(tmp_path: Path) -> None:
+    write_png(tmp_path / "one.png", image(1, 2, 9))
+    with pytest.raises(DataError, match="smaller than the scale"):
+        open_dataset(tmp_path, 3, NTIRE23).pair(0)
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(UsageError, match="embedded"):
+        open_dataset("Set6", 2, NTIRE23)

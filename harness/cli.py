@@ -33,7 +33,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-out = Console()
+_WIDTH = None if sys.stdout.isatty() else 120  # a pipe has no width, and 80 columns are too few for the table
+out = Console(width=_WIDTH)
 err = Console(stderr=True)
 
 
@@ -132,7 +133,7 @@ def run(
     """Measure, score and rank submissions, and write the leaderboard."""
     from harness.pipeline import run as run_pipeline
     from harness.plan import RunRequest
-    from harness.terminal import leaderboard_table, make_progress
+    from harness.terminal import leaderboard_table, make_progress, reasons
 
     request = RunRequest(
         submissions=tuple(submissions),
@@ -157,6 +158,8 @@ def run(
     with make_progress(err) as progress:
         finished = run_pipeline(request, progress)
     out.print(leaderboard_table(finished.run))
+    for reason in reasons(finished.run):
+        out.print(reason, markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
     if not finished.run.run.complete:
         err.print("interrupted: the table holds what was measured; the same command goes on from here")
@@ -184,7 +187,11 @@ def score(
     from harness.tracks import get_track
 
     chosen = get_track(track)
-    reference = chosen.reference_bicubic if bicubic is None else bicubic
+    reference = next(iter(chosen.official_bicubic.values()), None) if bicubic is None else bicubic
+    if reference is None:
+        raise UsageError(
+            f"track {track} has no published bicubic PSNR", mend="give the one of your images with --bicubic"
+        )
     out.print(f"{chosen.score(psnr, runtime, reference):.2f}", highlight=False)
     err.print(f"{chosen.score_formula}, bicubic = {reference} dB", highlight=False)
 
@@ -207,12 +214,20 @@ def new(
     parent: Annotated[Path, typer.Option("--in", help="Folder in which the submission's folder is made.")] = Path(),
 ) -> None:
     """Write the skeleton of a submission, which runs as it stands."""
-    from harness.submissions import create
+    from harness.submissions.skeleton import create
 
     folder = create(name, parent)
     out.print(
         f"{folder}: edit arch.py, then try: harness check {shlex.quote(str(folder))}", highlight=False, soft_wrap=True
     )
+
+
+@command
+def schema() -> None:
+    """Print the JSON Schema of results.json."""
+    from harness.results.schema import json_schema
+
+    out.print_json(data=json_schema())
 
 
 def main() -> None:

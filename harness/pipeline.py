@@ -22,10 +22,11 @@ from harness.quality import Quality, evaluate_pair, upscale_bicubic
 from harness.report import build_report
 from harness.results import ErrorInfo, ImageQuality, Measurement, Run, RunStore, TimingRecord
 from harness.results.schema import DatasetInfo, RunInfo, Status, TrackInfo
-from harness.submissions import BrokenSubmission, Submission
+from harness.submissions.discovery import BrokenSubmission, Submission
 from harness.timing import Precision, summarise
 from harness.tracks import Candidate, make_entries
 
+_REFERENCE = "Bicubic"  # the baseline that the score subtracts
 _PSNR_CAP = 100.0  # dB; identical images have no finite PSNR, and JSON has no infinity
 
 
@@ -180,6 +181,10 @@ class Subject:
             incomplete_ops=list(reply.incomplete_ops),
             macs_source=reply.source,
         )
+        reparam = self.measured.reparam
+        if reparam is not None and reparam.method != "none":
+            before = worker.count(self.plan.track.input_shape, original=True)
+            self._add(reparam=reparam.model_copy(update={"macs_before": before.macs, "macs_after": reply.macs}))
 
     def time(self, worker: Session) -> None:
         """Time the forward pass at the track's size, and note its peak memory."""
@@ -291,14 +296,14 @@ def _assemble(
         device=plan.device,
         protocol=plan.protocol_info(),
         entries=make_entries(candidates, plan.track, bicubic, plan.protocol.statistic),
-        warnings=_warnings(plan),
     )
 
 
 def _candidate(plan: Plan, planned: PlannedSubmission, measurement: Measurement) -> Candidate:
     submission = planned.submission
     timing = measurement.timing
-    runtime = timing and summarise([ms for _, ms in timing.samples], plan.protocol.statistic, note=timing.note)
+    samples = [milliseconds for _, milliseconds in timing.samples] if timing else []
+    runtime = summarise(samples, plan.protocol.statistic, note=timing.note) if timing else None
     candidate = Candidate(submission.name, "", submission.kind, submission.slug, measurement, runtime)
     if isinstance(submission, BrokenSubmission):
         return candidate
@@ -308,11 +313,12 @@ def _candidate(plan: Plan, planned: PlannedSubmission, measurement: Measurement)
         team=manifest.team,
         published=manifest.published.get(f"x{plan.track.scale}"),
         reconstructed=manifest.reconstructed,
+        is_reference=submission.kind == "baseline" and submission.name == _REFERENCE,
     )
 
 
 def _bicubic_psnr(plan: Plan) -> tuple[float, Literal["measured", "published"]]:
-    """Return the RGB PSNR that the score subtracts: the challenge's constant on its own data, else measured here."""
+    """Return the PSNR that the score subtracts: the challenge's constant on its own data, else measured here."""
     official = plan.track.official_bicubic.get(plan.dataset.name)
     if official is not None:
         return official, "published"
@@ -321,10 +327,5 @@ def _bicubic_psnr(plan: Plan) -> tuple[float, Literal["measured", "published"]]:
 
 def _bicubic_on(plan: Plan, index: int) -> float:
     lr, hr = plan.dataset.pair(index)
-    return min(evaluate_pair(upscale_bicubic(lr, plan.track.scale), hr).psnr_rgb, _PSNR_CAP)
-
-
-def _warnings(plan: Plan) -> list[str]:
-    if plan.device.kind == "cpu":
-        return ["Timed on a CPU: runtimes compare networks with one another, not with a challenge's GPU."]
-    return []
+    quality = evaluate_pair(upscale_bicubic(lr, plan.track.scale), hr)
+    return min(float(getattr(quality, plan.track.metric)), _PSNR_CAP)

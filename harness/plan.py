@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from harness.errors import UsageError
 from harness.isolation.opening import Sandbox
 from harness.results import combine, fingerprint_folder
 from harness.results.schema import DeviceInfo, ProtocolInfo
-from harness.submissions import BrokenSubmission, Submission, baselines, discover
+from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
 from harness.timing import Precision, TimingProtocol, protocol_for
 from harness.tracks import Track, get_track, track_for_scale
 
@@ -65,7 +65,7 @@ class PlannedSubmission:
         Hash of all that its figures depend on.
     """
 
-    submission: Submission | BrokenSubmission
+    submission: Found
     fingerprint: str
 
 
@@ -127,7 +127,7 @@ def make_plan(request: RunRequest) -> Plan:
     """
     track = _track(request)
     found = discover(request.submissions, only=request.only, exclude=request.exclude)
-    submissions = [*(baselines() if request.with_baselines else []), *found]
+    submissions = [*(_unlike(baselines(), found) if request.with_baselines else []), *found]
     dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
     device = describe_device(request.device, request.threads)
     protocol = protocol_for(device.kind, budget_s=request.time_budget_s, precision=request.precision)
@@ -135,6 +135,12 @@ def make_plan(request: RunRequest) -> Plan:
     planned = tuple(PlannedSubmission(s, _fingerprint(s, track.scale, conditions)) for s in submissions)
     folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
     return Plan(request, track, dataset, device, protocol, folder, planned)
+
+
+def _unlike(baseline_rows: list[Found], submitted: list[Found]) -> list[Found]:
+    """Return the baselines with slugs that no submission has: files and rows are named by slug."""
+    taken = {submission.slug for submission in submitted}
+    return [replace(row, slug=f"baseline-{row.slug}") if row.slug in taken else row for row in baseline_rows]
 
 
 def _track(request: RunRequest) -> Track:
@@ -162,7 +168,7 @@ def _conditions(track: Track, dataset: Dataset, device: DeviceInfo, protocol: Ti
     )
 
 
-def _fingerprint(submission: Submission | BrokenSubmission, scale: int, conditions: str) -> str:
+def _fingerprint(submission: Found, scale: int, conditions: str) -> str:
     if isinstance(submission, BrokenSubmission):
         return combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
     manifest = submission.manifest

@@ -169,13 +169,22 @@ def leaderboard_table(run: Run) -> Table:
     return table
 
 
+def reasons(run: Run) -> list[str]:
+    """Return one line for each row without a score, saying why."""
+    return [
+        f"{entry.name}: {entry.status} at {entry.error.stage}: {entry.error.message.splitlines()[0]}"
+        for entry in run.entries
+        if entry.error is not None
+    ]
+
+
 def _cells(entry: Entry) -> list[str]:
     runtime = entry.runtime_ms
     milliseconds = runtime.median if runtime else None
     doubt = "" if runtime is None or runtime.stable else "~"
-    label = escape(entry.name) + (" [dim]baseline[/]" if entry.kind == "baseline" else "")
+    label = f"[italic]{escape(entry.name)}[/]" if entry.kind == "baseline" else escape(entry.name)
     if entry.error is not None:
-        label += f" [dim]({entry.status}: {escape(entry.error.message.splitlines()[0][:60])})[/]"
+        label += f" [dim]{entry.status}[/]"
     return [
         str(entry.rank or ""),
         label,

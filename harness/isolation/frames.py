@@ -36,7 +36,8 @@ def to_input(image: Image, value_range: float, multiple: int) -> Tensor:
         1 x 3 x H' x W', float32, on the CPU, in [0, value_range].
     """
     tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0)
-    scaled = tensor.to(torch.float32).mul_(value_range / 255).contiguous()
+    # A division, because a product with 1/255 is another float32 number for a third of the grey levels.
+    scaled = tensor.to(torch.float32).div_(255 / value_range).contiguous()
     height, width = image.shape[:2]
     bottom, right = -height % multiple, -width % multiple
     return pad(scaled, (0, right, 0, bottom), mode="replicate") if bottom or right else scaled

@@ -125,7 +125,8 @@ class Operations:
         from harness.complexity import count
 
         n, c, h, w = request.input_shape
-        counted = count(self._loaded(), (n, c, h, w), size_multiple=self._multiple)
+        network = self._original if request.original and self._original is not None else self._loaded()
+        counted = count(network, (n, c, h, w), size_multiple=self._multiple)
         reply = CountReply(
             params=counted.params,
             macs=counted.macs,

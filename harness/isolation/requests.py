@@ -50,6 +50,8 @@ class CountRequest(Body):
     """Count operations for one input shape N, C, H, W."""
 
     input_shape: Annotated[list[int], Field(min_length=4, max_length=4)]
+    original: bool = False
+    """True for the network as it was loaded, False for the form that is timed."""
 
 
 class TimeRequest(Body):

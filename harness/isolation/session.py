@@ -89,9 +89,9 @@ class Session:
         """Turn the training form into the inference form, compared on `frames` (H x W x 3, uint8)."""
         return self._ask("reparameterize", ReparameterizeRequest(), Reparam, frames)
 
-    def count(self, input_shape: tuple[int, int, int, int]) -> CountReply:
-        """Count parameters and operations at one input shape N, C, H, W."""
-        return self._ask("count", CountRequest(input_shape=list(input_shape)), CountReply)
+    def count(self, input_shape: tuple[int, int, int, int], *, original: bool = False) -> CountReply:
+        """Count parameters and operations at one input shape N, C, H, W, of the timed form or of the `original`."""
+        return self._ask("count", CountRequest(input_shape=list(input_shape), original=original), CountReply)
 
     def time(
         self,

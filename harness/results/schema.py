@@ -50,7 +50,7 @@ class TrackInfo(Record):
     score_formula: str
     """The score, as a formula in words that a reader can type into a calculator."""
     bicubic_psnr: float
-    """RGB PSNR of bicubic, dB, that the score subtracts."""
+    """PSNR of bicubic, dB, that the score subtracts: RGB unless the track scores Y."""
     bicubic_source: Literal["measured", "published"] = "measured"
     """Whether ``bicubic_psnr`` was measured in this run or is the challenge's constant."""
 
@@ -225,7 +225,7 @@ class Entry(Record):
     ssim_rgb: float | None = None
     ssim_y: float | None = None
     delta_psnr_bicubic: float | None = None
-    """RGB PSNR minus bicubic's, dB."""
+    """PSNR minus bicubic's, dB: the figure that the score uses, RGB unless the track scores Y."""
     precision_drop_db: float | None = None
     """RGB PSNR of float32 minus that of the timed precision, dB; 0 where float32 was timed."""
     reparam: Reparam | None = None
@@ -261,10 +261,3 @@ class Run(Record):
 def json_schema() -> dict[str, object]:
     """Return the JSON Schema of ``results.json``."""
     return Run.model_json_schema()
-
-
-if __name__ == "__main__":
-    import json
-    import sys
-
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

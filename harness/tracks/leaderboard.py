@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Literal
 
 from harness.results.measurement import ImageQuality, Measurement
-from harness.results.schema import Entry, ErrorInfo, Published, Runtime
+from harness.results.schema import Entry, Published, Runtime
 from harness.tracks.ranking import rank
 from harness.tracks.track import Track
 
@@ -29,6 +29,9 @@ class Candidate:
         The figures that its authors claim at this scale.
     reconstructed
         Whether its layers were solved from published counts.
+    is_reference
+        Whether it is the interpolation that the score subtracts: its score is 0 by definition, whatever a device's
+        rounding makes of the last digit of its PSNR.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Candidate:
     runtime: Runtime | None
     published: Published | None = None
     reconstructed: bool = False
+    is_reference: bool = False
 
 
 def make_entries(
@@ -53,7 +57,7 @@ def make_entries(
     track
         Whose formula scores.
     bicubic_psnr
-        RGB PSNR of bicubic on the same images, dB.
+        PSNR of bicubic on the same images, dB: the figure that the track's ``metric`` names.
     statistic
         Which statistic of the runtime the score uses.
 
@@ -98,7 +102,9 @@ def _entry(candidate: Candidate, track: Track, bicubic_psnr: float, statistic: L
     quality = _mean_quality(measured.images) if measured.status == "ok" else None
     milliseconds = None if runtime is None else getattr(runtime, statistic)
     score = (
-        None if quality is None or milliseconds is None else track.score(quality.psnr_rgb, milliseconds, bicubic_psnr)
+        None
+        if quality is None or milliseconds is None
+        else _score(candidate, quality, milliseconds, track, bicubic_psnr)
     )
     drop = None if quality is None else _precision_drop(measured, quality)
     return Entry(
@@ -113,7 +119,7 @@ def _entry(candidate: Candidate, track: Track, bicubic_psnr: float, statistic: L
         notes=measured.notes,
         reconstructed=candidate.reconstructed,
         score=score,
-        score_ci=None if quality is None or runtime is None else _score_interval(quality, runtime, track, bicubic_psnr),
+        score_ci=None if score is None else _score_interval(candidate, quality, track, bicubic_psnr),
         params=measured.params,
         macs=measured.macs,
         flops=None if measured.macs is None else 2 * measured.macs,
@@ -128,7 +134,7 @@ def _entry(candidate: Candidate, track: Track, bicubic_psnr: float, statistic: L
         psnr_y=quality.psnr_y if quality else None,
         ssim_rgb=quality.ssim_rgb if quality else None,
         ssim_y=quality.ssim_y if quality else None,
-        delta_psnr_bicubic=quality.psnr_rgb - bicubic_psnr if quality else None,
+        delta_psnr_bicubic=getattr(quality, track.metric) - bicubic_psnr if quality else None,
         precision_drop_db=drop,
         reparam=measured.reparam,
         published=candidate.published,
@@ -136,10 +142,22 @@ def _entry(candidate: Candidate, track: Track, bicubic_psnr: float, statistic: L
     )
 
 
-def _score_interval(quality: ImageQuality, runtime: Runtime, track: Track, bicubic_psnr: float) -> tuple[float, float]:
+def _score(
+    candidate: Candidate, quality: ImageQuality, milliseconds: float, track: Track, bicubic_psnr: float
+) -> float:
+    if candidate.is_reference:
+        return 0.0
+    return track.score(getattr(quality, track.metric), milliseconds, bicubic_psnr)
+
+
+def _score_interval(
+    candidate: Candidate, quality: ImageQuality | None, track: Track, bicubic_psnr: float
+) -> tuple[float, float] | None:
     """Return the scores at the two ends of the runtime's interval, in rising order."""
-    ends = [track.score(quality.psnr_rgb, milliseconds, bicubic_psnr) for milliseconds in runtime.ci]
-    return min(ends), max(ends)
+    if quality is None or candidate.runtime is None:
+        return None
+    low, high = sorted(_score(candidate, quality, ms, track, bicubic_psnr) for ms in candidate.runtime.ci)
+    return low, high
 
 
 def _precision_drop(measured: Measurement, quality: ImageQuality) -> float:
@@ -157,8 +175,3 @@ def _mean_quality(images: Sequence[ImageQuality]) -> ImageQuality | None:
         ssim_rgb=fmean(image.ssim_rgb for image in images),
         ssim_y=fmean(image.ssim_y for image in images),
     )
-
-
-def missing_weights(scale: int) -> ErrorInfo:
-    """Return why a network without weights has no score."""
-    return ErrorInfo(stage="load", type="NoWeights", message=f"no weights for x{scale}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.errors import ContractError
+from harness.submissions.finding import Finding
 from harness.submissions.importing import describe
-
-Level = Literal["ok", "warn", "error"]
 
 _MEND_FORWARD = "it must take one float32 RGB image on the CPU, without gradients"
 
@@ -36,15 +34,6 @@ _FACTORS = {
 }
 _SIDE = 96
 _WRONG_RANGE_DB = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One sentence of the contract: whether it holds (``ok``, ``warn``, ``error``), what was seen, and the mend."""
-
-    level: Level
-    what: str
-    mend: str = ""
 
 
 def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0) -> int:
@@ -120,7 +109,9 @@ def _shape_fault(shape: tuple[int, ...], wanted: tuple[int, ...], frame: Tensor,
     return Finding("error", said, "return one image, upscaled by the scale exactly, without border")
 
 
-def check_network(network: nn.Module, scale: int, value_range: float = 1.0, size_multiple: int = 1) -> list[Finding]:
+def check_network(
+    network: nn.Module, scale: int, value_range: float = 1.0, size_multiple: int = 1, *, trained: bool = True
+) -> list[Finding]:
     """Try a loaded network against the contract, on small inputs.
 
     Parameters
@@ -129,6 +120,8 @@ def check_network(network: nn.Module, scale: int, value_range: float = 1.0, size
         In eval mode, float32, on the CPU.
     scale, value_range, size_multiple
         What the manifest declares.
+    trained
+        Whether its output is worth comparing with bicubic.
 
     Returns
     -------
@@ -146,10 +139,12 @@ def check_network(network: nn.Module, scale: int, value_range: float = 1.0, size
             Finding("ok", f"upscales by {scale}: 1x3x{lr.shape[2]}x{lr.shape[3]} to {'x'.join(map(str, output.shape))}")
         ]
         findings += [check(output, value_range) for check in _OUTPUT_CHECKS]
+        if trained:
+            findings.append(_range(output, value_range))
+            findings += _accuracy(network, lr, hr, scale, value_range)
         findings.append(_repeats(network, frame, output))
         findings.append(_keeps_input(network, frame))
         findings.append(_sizes(network, scale, value_range, size_multiple))
-        findings += _accuracy(network, lr, hr, scale, value_range)
     return findings
 
 
@@ -213,7 +208,7 @@ def _contiguous(output: Tensor, _: float) -> Finding:
     return Finding("ok", "the output is contiguous")
 
 
-_OUTPUT_CHECKS: tuple[Callable[[Tensor, float], Finding], ...] = (_finite, _range, _dtype, _gradient, _contiguous)
+_OUTPUT_CHECKS: tuple[Callable[[Tensor, float], Finding], ...] = (_finite, _dtype, _gradient, _contiguous)
 
 
 def _repeats(network: nn.Module, frame: Tensor, output: Tensor) -> Finding:

@@ -1,0 +1,174 @@
+"""The whole run on small images, in this process: what is written, what is reused, what becomes of failures."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.engines import InlineEngine, Job
+from harness.errors import UsageError
+from harness.isolation.session import Session
+from harness.pipeline import Finished, run
+from harness.plan import RunRequest
+from harness.results import Entry, read_run
+
+Submit = Callable[..., Path]
+Request = Callable[..., RunRequest]
+
+
+class CountingEngine(InlineEngine):
+    """Runs in this process and remembers what it was asked to open."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+
+    def open(self, job: Job) -> Session:
+        self.opened.append(job.submission.name)  # type: ignore[attr-defined]
+        return super().open(job)
+
+
+MEASURED_ANEW = {"runtime_ms", "score", "score_ci", "fps", "peak_memory_bytes"}
+
+
+def by_name(finished: Finished) -> dict[str, Entry]:
+    return {entry.name: entry for entry in finished.run.entries}
+
+
+def test_a_run_writes_all_its_files(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    finished = run(request_for(with_baselines=True), engine=InlineEngine())
+    rows = by_name(finished)
+    assert {"one", "Bicubic", "Nearest", "Bilinear", "Lanczos"} <= set(rows)
+    assert rows["one"].psnr_rgb == pytest.approx(rows["Nearest"].psnr_rgb, abs=1e-9)  # it repeats pixels
+    assert rows["one"].params == 1
+    assert rows["one"].rank == 1
+    assert rows["Bicubic"].rank is None
+    assert rows["Bicubic"].psnr_rgb == finished.run.track.bicubic_psnr
+    assert rows["Bicubic"].score == 0.0
+    for name in ("results.json", "leaderboard.html", "leaderboard.csv", "per_image.csv", "samples/one.json"):
+        assert (finished.folder / name).stat().st_size > 0
+    assert read_run(finished.folder) == finished.run
+    samples = json.loads((finished.folder / "samples" / "one.json").read_text())
+    assert len(samples["samples"]) == rows["one"].runtime_ms.samples
+    assert finished.run.dataset.image_names == ["first", "second"]
+
+
+def test_only_what_changed_is_measured_again(submit: Submit, request_for: Request, tmp_path: Path) -> None:
+    submit("one")
+    submit("two", "x = x * 0.9")
+    engine = CountingEngine()
+    first = run(request_for(), engine=engine)
+    assert engine.opened == ["one", "two"]
+    second = run(request_for(), engine=engine)
+    assert engine.opened == ["one", "two"]
+    assert [e.model_dump() for e in second.run.entries] == [e.model_dump() for e in first.run.entries]
+    submit("two", "x = x * 0.8")
+    (tmp_path / "submissions" / "one").rename(tmp_path / "submissions" / "renamed")
+    third = run(request_for(), engine=engine)
+    assert engine.opened == ["one", "two", "two"]
+    assert by_name(third)["two"].psnr_rgb != by_name(first)["two"].psnr_rgb
+    run(request_for(fresh=True), engine=engine)
+    assert len(engine.opened) == 5
+
+
+def test_another_time_budget_is_another_measurement(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    engine = CountingEngine()
+    run(request_for(), engine=engine)
+    run(request_for(time_budget_s=0.06), engine=engine)
+    assert engine.opened == ["one", "one"]
+
+
+@pytest.mark.parametrize(
+    ("body", "before", "stage", "message"),
+    [
+        ("pass", "raise OSError('no such library')\n", "load", "no such library"),
+        ("raise RuntimeError('inside')", "", "load", "inside"),
+        ("return x", "", "load", "size"),
+        ("x = x * float('nan')", "", "load|reparameterize|time", "NaN|finite|not a number"),
+    ],
+)
+def test_a_failure_is_a_row_and_leaves_the_others_alone(
+    submit: Submit, request_for: Request, body: str, before: str, stage: str, message: str
+) -> None:
+    submit("good")
+    alone = by_name(run(request_for(), engine=InlineEngine()))["good"]
+    submit("bad", body, before=before)
+    rows = by_name(run(request_for(fresh=True), engine=InlineEngine()))
+    assert rows["bad"].status == "failed"
+    assert rows["bad"].error.stage in stage.split("|")
+    assert any(part in rows["bad"].error.message for part in message.split("|"))
+    assert rows["good"].model_dump(exclude=MEASURED_ANEW) == alone.model_dump(exclude=MEASURED_ANEW)
+
+
+def test_a_scale_that_a_model_does_not_support_is_said(submit: Submit, request_for: Request) -> None:
+    submit("three", scales="[3]")
+    row = by_name(run(request_for(), engine=InlineEngine()))["three"]
+    assert row.status == "unsupported"
+    assert "x2" in row.error.message
+
+
+def test_a_broken_manifest_is_a_row(submit: Submit, request_for: Request) -> None:
+    submit("good")
+    (submit("broken") / "submission.toml").write_text("[submission]\nnane = 'broken'\n")
+    rows = {entry.slug: entry for entry in run(request_for(), engine=InlineEngine()).run.entries}
+    assert rows["broken"].status == "failed"
+    assert "nane" in rows["broken"].error.message
+    assert rows["good"].status == "ok"
+
+
+def test_failures_are_kept_until_they_are_to_be_tried_again(submit: Submit, request_for: Request) -> None:
+    submit("bad", "raise RuntimeError('inside')")
+    engine = CountingEngine()
+    run(request_for(), engine=engine)
+    run(request_for(), engine=engine)
+    assert engine.opened == ["bad"]
+    run(request_for(retry_failed=True), engine=engine)
+    assert engine.opened == ["bad", "bad"]
+
+
+def test_an_interrupt_keeps_what_was_measured(submit: Submit, request_for: Request) -> None:
+    submit("a-first")
+    submit("b-second", "x = x * 0.9")
+
+    class Interrupted(CountingEngine):
+        def open(self, job: Job) -> Session:
+            if self.opened:
+                raise KeyboardInterrupt
+            return super().open(job)
+
+    finished = run(request_for(), engine=Interrupted())
+    assert not finished.run.run.complete
+    assert list(by_name(finished)) == ["a-first"]
+    assert finished.report.is_file()
+    engine = CountingEngine()
+    resumed = run(request_for(), engine=engine)
+    assert engine.opened == ["b-second"]
+    assert resumed.run.run.complete
+
+
+def test_equal_submissions_are_pointed_out(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    submit("copy")
+    rows = by_name(run(request_for(), engine=InlineEngine()))
+    assert rows["one"].notes == ["same code and weights as copy"]
+    assert rows["copy"].notes == ["same code and weights as one"]
+
+
+def test_a_submission_named_like_a_baseline_keeps_its_own_row(submit: Submit, request_for: Request) -> None:
+    submit("Bicubic")
+    entries = run(request_for(with_baselines=True), engine=InlineEngine()).run.entries
+    slugs = [entry.slug for entry in entries]
+    assert len(set(slugs)) == len(slugs)
+    assert {entry.kind for entry in entries if entry.name == "Bicubic"} == {"submission", "baseline"}
+
+
+def test_options_that_contradict_are_refused(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    with pytest.raises(UsageError, match="not 3"):
+        run(request_for(track="ntire23-x2", scale=3))
+    with pytest.raises(UsageError, match="not here"):
+        run(request_for(device="xpu"))
+    with pytest.raises(UsageError, match="no submission is left"):
+        run(request_for(only=("nobody",)))

@@ -54,7 +54,7 @@ def extract(path: Path, cache_dir: Path | None = None, limits: Limits | None = N
         The file is no zip, or an entry would escape, collide, explode or be anything but a file or folder.
     """
     limits = limits or Limits()
-    cache = cache_dir or _default_cache()
+    cache = cache_dir or default_cache()
     target = cache / _digest(path, limits)
     if not target.is_dir():
         with _open(path, limits) as archive:
@@ -63,7 +63,8 @@ def extract(path: Path, cache_dir: Path | None = None, limits: Limits | None = N
     return submission_folder(target)
 
 
-def _default_cache() -> Path:
+def default_cache() -> Path:
+    """Return where archives and single files are unpacked: the user's cache folder."""
     import platformdirs
 
     return platformdirs.user_cache_path("sr-harness") / "archives"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import ManifestError, SubmissionError, UsageError
 from harness.submissions import archives
+from harness.submissions.bare import adopt, is_bare
 from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
@@ -33,7 +34,7 @@ def discover(
     Parameters
     ----------
     paths
-        Each a submission's folder, a zip file, or a folder of either.
+        Each a submission's folder, a zip file, an ONNX file, exported program or checkpoint, or a folder of these.
     only, exclude
         Globs on the name or the slug, case aside.
     entry_points
@@ -84,9 +85,10 @@ def _at(path: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
     if not path.exists():
         raise UsageError("does not exist", where=str(path), mend="give a submission, a zip file or a folder of them")
     if path.is_file():
-        if path.suffix.lower() != ".zip":
-            raise UsageError("is no submission", where=str(path), mend="give its folder, or a zip of it")
-        return [_from_zip(path, kind, cache_dir)]
+        one = _from_file(path, kind, cache_dir)
+        if one is None:
+            raise UsageError("is no submission", where=str(path), mend="give its folder, a zip of it, or an ONNX file")
+        return [one]
     if _is_submission(path):
         return [_from_folder(path, kind)]
     return [one for child in sorted(path.iterdir()) if (one := _child(child, kind, cache_dir))]
@@ -96,7 +98,7 @@ def _child(path: Path, kind: Kind, cache_dir: Path | None) -> Found | None:
     if path.name.startswith((".", "__")):
         return None
     if path.is_file():
-        return _from_zip(path, kind, cache_dir) if path.suffix.lower() == ".zip" else None
+        return _from_file(path, kind, cache_dir)
     if not path.is_dir():
         return None
     folder = archives.submission_folder(path)
@@ -107,6 +109,18 @@ def _child(path: Path, kind: Kind, cache_dir: Path | None) -> Found | None:
 
 def _is_submission(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() or (folder / "arch.py").is_file()
+
+
+def _from_file(path: Path, kind: Kind, cache_dir: Path | None) -> Found | None:
+    if path.suffix.lower() == ".zip":
+        return _from_zip(path, kind, cache_dir)
+    if not is_bare(path):
+        return None
+    try:
+        root, manifest = adopt(path, cache_dir)
+    except SubmissionError as error:
+        return BrokenSubmission(path.stem, path, error, kind=kind)
+    return Submission(manifest.name, "", kind, root, manifest, "file")
 
 
 def _from_zip(path: Path, kind: Kind, cache_dir: Path | None) -> Found:

@@ -18,6 +18,7 @@ from harness.submissions import requirements
 from harness.submissions.checkpoint import GIB, misfits, read_state_dict
 from harness.submissions.contract import scale_of
 from harness.submissions.importing import describe, import_symbol, place_of
+from harness.submissions.loaders import PREFIX, get_loader
 from harness.submissions.manifest import FILE_NAME, read_manifest
 from harness.submissions.process_state import preserved, without_cuda
 
@@ -70,18 +71,42 @@ def load(
     root = root.resolve()
     notes = _check_requirements(root)
     with preserved(root, notes), without_cuda(notes):
-        opened = _OpenedFiles()
-        network = _build(import_symbol(root, factory), root, factory, scale)
-        opened.stop()
-        if weights is not None:
-            path = root / weights
-            state = _weights(network, path, limit_bytes, trust_pickle, notes, _may_load_itself(root, opened, path))
-            if state is not None:
-                _fill(network, state, path, notes)
+        if factory.startswith(PREFIX):
+            network = _open_file(factory.removeprefix(PREFIX), root, scale, weights)
+        else:
+            network = _from_code(root, factory, scale, weights, limit_bytes, trust_pickle, notes)
         _settle(network, root, notes)
         if not (root / FILE_NAME).is_file():
             _check_scale(network, scale, root)
     return Loaded(network, notes)
+
+
+def _open_file(name: str, root: Path, scale: int, weights: Path | None) -> nn.Module:
+    if weights is None:
+        raise SubmissionError(
+            f"{PREFIX}{name} needs a file for x{scale}", where=str(root), mend=f"name it under [weights] as x{scale}"
+        )
+    return get_loader(name)(root / weights, scale)
+
+
+def _from_code(
+    root: Path,
+    factory: str,
+    scale: int,
+    weights: Path | None,
+    limit_bytes: int,
+    trust_pickle: bool,
+    notes: list[str],
+) -> nn.Module:
+    opened = _OpenedFiles()
+    network = _build(import_symbol(root, factory), root, factory, scale)
+    opened.stop()
+    if weights is not None:
+        path = root / weights
+        state = _weights(network, path, limit_bytes, trust_pickle, notes, _may_load_itself(root, opened, path))
+        if state is not None:
+            _fill(network, state, path, notes)
+    return network
 
 
 def _check_requirements(root: Path) -> list[str]:

@@ -10,7 +10,7 @@ from harness.errors import SubmissionError
 from harness.submissions.manifest import Manifest
 
 Kind = Literal["submission", "baseline"]
-Origin = Literal["folder", "zip", "entry-point"]
+Origin = Literal["folder", "zip", "file", "entry-point"]
 
 PROTOCOL_SCALES = (2, 3, 4)
 """Scales at which a submission without manifest is tried; the network itself shows which one it has."""

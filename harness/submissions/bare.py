@@ -1,0 +1,59 @@
+"""Submissions that are a single file: an ONNX model, an exported program, a checkpoint of a known network."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from harness.errors import ManifestError
+from harness.submissions.archives import default_cache
+from harness.submissions.loaders import PREFIX, SUFFIXES
+from harness.submissions.manifest import Manifest
+from harness.submissions.submission import PROTOCOL_SCALES
+
+
+def is_bare(path: Path) -> bool:
+    """Return whether ``path`` is a file that a loader takes by its suffix."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def adopt(path: Path, cache_dir: Path | None = None) -> tuple[Path, Manifest]:
+    """Give the file a folder of its own, named by its content, and return that with a manifest.
+
+    A worker sees a submission's folder: the file's own folder may hold other submissions.
+
+    Raises
+    ------
+    ManifestError
+        The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        name = f"network{path.suffix.lower()}"
+        folder = (cache_dir or default_cache()) / f"{digest}-file"
+        if not (folder / name).is_file():
+            _copy(path, folder, name)
+    except OSError as error:
+        raise ManifestError(f"cannot be read: {error.strerror}", where=str(path), mend="check the file") from error
+    return folder.resolve(), _manifest(path, name)
+
+
+def _copy(path: Path, folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as temporary, path.open("rb") as source:
+        shutil.copyfileobj(source, temporary)
+    Path(temporary.name).chmod(0o644)
+    Path(temporary.name).replace(folder / name)
+
+
+def _manifest(path: Path, name: str) -> Manifest:
+    visible = "".join(character for character in path.stem if character.isprintable()).strip()[:200]
+    return Manifest(
+        name=visible or "submission",
+        scales=list(PROTOCOL_SCALES),
+        factory=PREFIX + SUFFIXES[path.suffix.lower()],
+        weights={f"x{scale}": name for scale in PROTOCOL_SCALES},
+    )

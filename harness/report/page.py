@@ -23,6 +23,7 @@ from harness.results.schema import Run
 from harness.results.store import write_atomically
 
 PAGE = "leaderboard.html"
+SCRIPTS = ("theme.js", "table.js", "copy.js", "marks.js")
 
 
 def build_report(run_dir: Path) -> Path:
@@ -61,8 +62,8 @@ def leaderboard(folder: RunFolder) -> str:
         top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
         figures=[(drawn, on_page(drawn)) for drawn in draw_figures(run, rows, score_of(run), metric_of(run))],
         bands=BANDS,
-        script=script("leaderboard.js"),
-        script_hash=script_hash("leaderboard.js"),
+        script=script(SCRIPTS),
+        script_hash=script_hash(SCRIPTS),
     )  # fmt: skip
 
 
@@ -115,13 +116,13 @@ def environment() -> Environment:
 
 
 @cache
-def script(name: str) -> Markup:
-    """Return one of our scripts, to stand between ``<script>`` tags."""
-    source, _, _ = PackageLoader("harness.report").get_source(environment(), name)
-    return Markup(source)  # noqa: S704  (our own file)
+def script(names: tuple[str, ...]) -> Markup:
+    """Return our own scripts, one after the other, to stand between ``<script>`` tags."""
+    loader = PackageLoader("harness.report")
+    return Markup("\n".join(loader.get_source(environment(), name)[0] for name in names))  # noqa: S704  (our own files)
 
 
-def script_hash(name: str) -> str:
-    """Return the hash that lets the page's security policy run this script and no other."""
-    digest = hashlib.sha256(str(script(name)).encode("utf-8")).digest()
+def script_hash(names: tuple[str, ...]) -> str:
+    """Return the hash that lets the page's security policy run these scripts and no other."""
+    digest = hashlib.sha256(str(script(names)).encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -29,6 +29,7 @@ class Row:
     tied_below: bool = False
     pareto: bool = False
     log: str = ""
+    page: str = ""
     places: Mapping[str, str] = field(default_factory=dict)
 
     @property

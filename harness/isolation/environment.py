@@ -12,12 +12,11 @@ PACKAGE = Path(harness.__file__).resolve().parent
 """Folder of the ``harness`` package."""
 
 # glibc maps every large block anew and gives it back when it is freed, so that each forward pass would fault in
-# all its pages again: about half of the time of a network on the CPU. These keep the pages in the process.
-_KEEP = str(16 << 30)
+# all its pages again: half of the time of a small network on the CPU. These keep the pages in the process.
 _ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": _KEEP,
-    "MALLOC_TRIM_THRESHOLD_": _KEEP,
-    "MALLOC_TOP_PAD_": str(64 << 20),
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+    "MALLOC_ARENA_MAX": "1",
 }
 _DEVICE_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",

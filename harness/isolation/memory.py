@@ -1,70 +1,121 @@
-"""Peak memory of a piece of work: the device's counters, or the resident set of this process on the CPU."""
+"""Peak memory of a forward pass: the device's own counters, or the resident set of this process on the CPU."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current one
 
+# mallopt(3)
+_M_MMAP_THRESHOLD = -3
+_M_MMAP_MAX = -4
 
-class PeakMeter:
-    """Measures the memory that work takes above what is in use when the meter is made.
 
-    On Linux without an accelerator this is the growth of the resident set; free pages that the allocator keeps
-    are given back first, or a second pass would seem to need nothing.
+def forward_memory(
+    network: nn.Module, place: Callable[[Tensor], Tensor], size: tuple[int, int], multiple: int
+) -> int | None:
+    """Return what one forward pass at `size` needs beyond weights and input, bytes.
+
+    An accelerator counts what it hands out, so one pass at full size tells. The CPU's allocator does not, and the
+    worker's is set to keep its pages: it is set back for two passes at a quarter and at a sixteenth of the pixels,
+    whose resident peaks give a line (feature maps grow with the pixels, buffers of the weights do not).
 
     Parameters
     ----------
-    device
-        Where the work runs.
+    network
+        On its device, in its precision.
+    place
+        Moves a float32 tensor to that device and precision.
+    size
+        Height and width of the input, multiples of `multiple`.
+
+    Returns
+    -------
+    int or None
+        None where the machine cannot tell.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._start = self._reset()
+    def peak(height: int, width: int) -> int | None:
+        return _peak_of(network, place(torch.rand(1, 3, height, width)))
 
-    def read(self) -> int | None:
-        """Return the peak since the start in bytes, or None where the machine cannot tell."""
-        if self._start is None:
-            return None
-        return max(0, self._peak() - self._start)
-
-    def _reset(self) -> int | None:
-        if self._device.type == "cpu":
-            return _reset_resident_peak()
-        try:
-            torch.accelerator.empty_cache()
-            torch.accelerator.reset_peak_memory_stats(self._device)
-            return int(torch.accelerator.memory_allocated(self._device))
-        except (RuntimeError, AttributeError):  # a device without these counters
-            return None
-
-    def _peak(self) -> int:
-        if self._device.type == "cpu":
-            return _status_bytes("VmHWM")
-        return int(torch.accelerator.max_memory_allocated(self._device))
+    if next(network.parameters(), torch.empty(0)).device.type != "cpu":
+        return peak(*size)
+    with _returning_pages():
+        halves, quarters = (_reduced(size, factor, multiple) for factor in (2, 4))
+        large, small = peak(*halves), peak(*quarters)
+    if large is None or small is None:
+        return None
+    pixels = [height * width for height, width in (size, halves, quarters)]
+    slope = (large - small) / max(1, pixels[1] - pixels[2])
+    return max(0, round(large + slope * (pixels[0] - pixels[1])))
 
 
-def _release_free_memory() -> None:
-    """Give the pages that glibc's allocator keeps back to the system; elsewhere do nothing."""
+def _reduced(size: tuple[int, int], factor: int, multiple: int) -> tuple[int, int]:
+    height, width = (max(1, round(side / factor / multiple)) * multiple for side in size)
+    return height, width
+
+
+def _peak_of(network: nn.Module, given: Tensor) -> int | None:
+    start = _reset(given.device)
+    if start is None:
+        return None
+    output = network(given)
+    peak = _peak(given.device)
+    del output
+    return max(0, peak - start)
+
+
+def _reset(device: torch.device) -> int | None:
+    try:
+        if device.type == "cpu":
+            _give_back_free_pages()
+            _CLEAR_REFS.write_text(_RESET_PEAK)
+            return _status_bytes("VmRSS")
+        torch.accelerator.empty_cache()
+        torch.accelerator.reset_peak_memory_stats(device)
+        return int(torch.accelerator.memory_allocated(device))
+    except (OSError, ValueError, RuntimeError, AttributeError):  # neither Linux nor a device with counters
+        return None
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cpu":
+        return _status_bytes("VmHWM")
+    torch.accelerator.synchronize(device)
+    return int(torch.accelerator.max_memory_allocated(device))
+
+
+@contextmanager
+def _returning_pages() -> Iterator[None]:
+    """Let glibc return large blocks to the system when they are freed, as it does by default."""
+    _mallopt(_M_MMAP_THRESHOLD, 1 << 18)
+    _mallopt(_M_MMAP_MAX, 1 << 16)
+    try:
+        yield
+    finally:
+        _mallopt(_M_MMAP_MAX, 0)
+
+
+def _mallopt(parameter: int, value: int) -> None:
+    try:
+        ctypes.CDLL(None).mallopt(parameter, value)
+    except (OSError, AttributeError):
+        return  # another C library
+
+
+def _give_back_free_pages() -> None:
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):
         return
-
-
-def _reset_resident_peak() -> int | None:
-    _release_free_memory()
-    try:
-        _CLEAR_REFS.write_text(_RESET_PEAK)
-        return _status_bytes("VmRSS")
-    except (OSError, ValueError):
-        return None
 
 
 def _status_bytes(key: str) -> int:

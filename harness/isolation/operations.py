@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from harness.errors import ContractError, UnsupportedError, WorkerError
 from harness.isolation.frames import Image, check_output, to_image, to_input
-from harness.isolation.memory import PeakMeter
+from harness.isolation.memory import forward_memory
 from harness.isolation.messages import Array
 from harness.isolation.requests import (
     REQUESTS,
@@ -51,7 +51,7 @@ class Operations:
         self._network: nn.Module | None = None  # the form to measure, float32, on the CPU
         self._runner: nn.Module | None = None  # the same on the device and in the precision that is measured
         self._multiple = 1
-        self._peak: int | None = None
+        self._timed_size: tuple[int, int] | None = None
         self._handlers: dict[type[Body], Callable[[Any, Sequence[Array]], Reply]] = {
             LoadRequest: self._load,
             ReparameterizeRequest: self._reparameterize,
@@ -143,12 +143,9 @@ class Operations:
 
         settings = self._settings()
         runner, inputs = self._running(), [self._placed(self._input(frame)) for frame in arrays]
-        meter = PeakMeter(torch.device(settings.device))
-        self._peak = None
+        self._timed_size = inputs[0].shape[-2], inputs[0].shape[-1]
 
         def check(output: Tensor) -> None:
-            if self._peak is None:  # the first call, which is a warm-up call
-                self._peak = meter.read()
             check_output(output, inputs[0], settings.scale)
 
         with torch.inference_mode():
@@ -178,7 +175,11 @@ class Operations:
             return EmptyReply(), [to_image(output, settings.value_range, height, width)]
 
     def _memory(self, _request: MemoryRequest, _arrays: Sequence[Array]) -> Reply:
-        return MemoryReply(peak_bytes=self._peak), []
+        if self._timed_size is None:
+            return MemoryReply(peak_bytes=None), []
+        with torch.inference_mode():
+            peak = forward_memory(self._running(), self._placed, self._timed_size, self._multiple)
+        return MemoryReply(peak_bytes=peak), []
 
     def _settings(self) -> LoadRequest:
         if self._request is None or self._network is None:

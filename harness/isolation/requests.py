@@ -69,7 +69,7 @@ class UpscaleRequest(Body):
 
 
 class MemoryRequest(Body):
-    """Report the peak memory of a forward pass."""
+    """Measure the peak memory of one forward pass at the size that was timed last."""
 
 
 class CloseRequest(Body):
@@ -105,8 +105,8 @@ class TimeReply(Body):
 
     samples_ms: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1, max_length=100_000)]
     clock: ShortText
-    at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=100_000)] = []
-    """When each timed call began, seconds since the first."""
+    at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=100_000)]
+    """When each timed call began, seconds since the measurement began."""
     warmup_calls: Count = 0
     note: ShortText | None = None
     """What a reader must know about the samples."""
@@ -115,13 +115,13 @@ class TimeReply(Body):
 
     @model_validator(mode="after")
     def _one_time_for_each_sample(self) -> Self:
-        if self.at_s and len(self.at_s) != len(self.samples_ms):
+        if len(self.at_s) != len(self.samples_ms):
             raise ValueError(f"{len(self.samples_ms)} samples but {len(self.at_s)} times")
         return self
 
 
 class MemoryReply(Body):
-    """Peak memory of one forward pass above what was there before it, bytes; None where it is unknown."""
+    """Peak memory of one forward pass above what is there before it, bytes; None where it is unknown."""
 
     peak_bytes: Count | None
 

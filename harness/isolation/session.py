@@ -133,7 +133,10 @@ class Session:
         return image
 
     def memory(self) -> int | None:
-        """Return the peak memory of one forward pass at the timed size, bytes; None before `time`, or unknown."""
+        """Measure the peak memory of one forward pass at the timed size, bytes; None before `time`, or unknown.
+
+        On the CPU it is had from two smaller passes, see `harness.isolation.memory`.
+        """
         return self._ask("memory", MemoryRequest(), MemoryReply).peak_bytes
 
     def close(self) -> None:

@@ -1,0 +1,42 @@
+"""The page on submitting names everything that a submitter can write."""
+
+import re
+
+import pytest
+
+from harness.results.schema import Published
+from harness.submissions.checkpoint import WRAPPERS
+from harness.submissions.loader import SCALE_NAMES
+from harness.submissions.loaders import BUILT_IN, SUFFIXES
+from harness.submissions.manifest import Manifest, read_manifest
+
+
+@pytest.fixture(scope="module")
+def page(root):
+    return (root / "docs" / "submitting.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "words", [Manifest.model_fields, Published.model_fields, SCALE_NAMES, WRAPPERS, BUILT_IN, SUFFIXES]
+)
+def test_every_word_is_explained(page, words):
+    missing = [word for word in words if f"`{word}`" not in page and f"`[{word}]`" not in page]
+    assert not missing
+
+
+def test_the_examples_are_valid(page, tmp_path):
+    examples = [text for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[submission]" in text]
+    assert len(examples) == 2
+    (tmp_path / "weights").mkdir()
+    for file in ("weights/x2.safetensors", "weights/x3.safetensors", "x2.onnx"):
+        (tmp_path / file).touch()
+    for text in examples:
+        (tmp_path / "submission.toml").write_text(text)
+        read_manifest(tmp_path)
+
+
+def test_the_defaults_are_those_of_the_code(page):
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", page, re.MULTILINE))
+    for key, shown in rows.items():
+        assert shown.strip('"') == str(Manifest.model_fields[key].default).replace("False", "false"), key
+    assert len(rows) >= 10

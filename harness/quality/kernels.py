@@ -6,8 +6,8 @@ the local variances, and without the centring,
     1 - SSIM = 1 - (1 - mu_d^2 / P) (1 - v_d / Q),   P = (mu_s^2 + mu_d^2) / 2 + C1,   Q = (v_s + v_d) / 2 + C2,
 
 which needs four filterings instead of five, and loses no digits where the images are nearly the same. An image is
-worked through in tiles that fit in the processor's cache: each row is filtered along, then each column of the
-filtered rows; nothing of the image's size is ever allocated.
+worked through in tiles that fit in the processor's cache: each window row's moments are first taken down the columns,
+then along the row; nothing of the image's size is ever allocated.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Box = tuple[int, int, int, int]
 Weights = tuple[float, float, float]
+Taps = tuple[float, ...]
+Shorts = NDArray[np.int16]
 
 BAND = 64
 """Rows of SSIM that one job computes: sums do not depend on the number of threads."""
-_TILE = 384
-_CENTRE = 256.0
+_WIDTH = 1034
+"""Columns of a tile: a multiple of a vector register's samples, and the reach of an 11-tap window."""
+_CENTRE = 256
 
 
 def _compiled(function: F) -> F:
@@ -40,130 +43,137 @@ def _compiled(function: F) -> F:
 
 
 @_compiled
-def _along_rgb(source: Floats, target: Floats, taps: tuple[float, ...]) -> None:
-    """Filter interleaved RGB samples: neighbours of one channel are three apart."""
-    radius = len(taps) // 2
-    for j in range(target.size):
-        total = taps[radius] * source[j + 3 * radius]
-        for k in range(radius):
-            total += taps[k] * (source[j + 3 * k] + source[j + 3 * (2 * radius - k)])
-        target[j] = total
+def _channel(x: Bytes, y: Bytes, channel: int, s: Shorts, d: Shorts) -> None:
+    """Write the centred sums and the differences of one channel of a row of RGB."""
+    for j in range(s.size):
+        of_x, of_y = np.int16(x[3 * j + channel]), np.int16(y[3 * j + channel])
+        s[j] = of_x + of_y - _CENTRE
+        d[j] = of_x - of_y
 
 
 @_compiled
-def _along(source: Floats, target: Floats, taps: tuple[float, ...]) -> None:
-    radius = len(taps) // 2
-    for j in range(target.size):
-        total = taps[radius] * source[j + radius]
-        for k in range(radius):
-            total += taps[k] * (source[j + k] + source[j + 2 * radius - k])
-        target[j] = total
-
-
-@_compiled
-def _down(source: Floats, target: Floats, taps: tuple[float, ...]) -> None:
-    """Filter down the columns of rows that lie `_TILE` samples apart."""
-    radius = len(taps) // 2
-    for j in range(target.size):
-        total = taps[radius] * source[j + radius * _TILE]
-        for k in range(radius):
-            total += taps[k] * (source[j + k * _TILE] + source[j + (2 * radius - k) * _TILE])
-        target[j] = total
-
-
-@_compiled
-def _moments(x: Bytes, y: Bytes, line: Floats) -> None:
-    s, d, ss, dd = line[0], line[1], line[2], line[3]
-    for j in range(x.size):
-        total = float(x[j]) + float(y[j]) - _CENTRE
-        difference = float(x[j]) - float(y[j])
-        s[j], d[j], ss[j], dd[j] = total, difference, total * total, difference * difference
-
-
-@_compiled
-def _luma_moments(x: Bytes, y: Bytes, line: Floats, weights: Weights, offset: float, rounded: bool) -> None:
-    s, d, ss, dd = line[0], line[1], line[2], line[3]
+def _luma(x: Bytes, y: Bytes, weights: Weights, offset: float, rounded: bool, s: Floats, d: Floats) -> None:
+    """Write the centred sums and the differences of the luma of a row of RGB."""
     of_red, of_green, of_blue = weights
-    for j in range(x.size // 3):
+    for j in range(s.size):
         of_x = of_red * x[3 * j] + of_green * x[3 * j + 1] + of_blue * x[3 * j + 2] + offset
         of_y = of_red * y[3 * j] + of_green * y[3 * j + 1] + of_blue * y[3 * j + 2] + offset
         if rounded:
             of_x, of_y = np.floor(of_x + HALF_UP), np.floor(of_y + HALF_UP)
-        total, difference = of_x + of_y - _CENTRE, of_x - of_y
-        s[j], d[j], ss[j], dd[j] = total, difference, total * total, difference * difference
+        s[j] = of_x + of_y - _CENTRE
+        d[j] = of_x - of_y
 
 
 @_compiled
-def _loss(means: Floats, count: int, factor: float) -> float:
-    """Return the sum of 1 - SSIM over a row of filtered moments."""
-    s, d, ss, dd = means[0], means[1], means[2], means[3]
+def _down_integers(s: Shorts, d: Shorts, taps: Taps, moments: Floats, count: int) -> None:
+    """Filter s, d, s^2 and d^2 down the columns of rows that lie `_WIDTH` samples apart.
+
+    Rows at one distance from the middle have one weight: their sum is exact in 32-bit integers, which halves the
+    conversions and products in float64.
+    """
+    radius = len(taps) // 2
+    of_s, of_d, of_ss, of_dd = moments[0], moments[1], moments[2], moments[3]
+    for j in range(count):
+        u, v = np.int32(s[j + radius * _WIDTH]), np.int32(d[j + radius * _WIDTH])
+        sum_s, sum_d = taps[radius] * np.float64(u), taps[radius] * np.float64(v)
+        sum_ss, sum_dd = taps[radius] * np.float64(np.int32(u * u)), taps[radius] * np.float64(np.int32(v * v))
+        for k in range(radius):
+            above, below = j + k * _WIDTH, j + (2 * radius - k) * _WIDTH
+            u, v, p, q = np.int32(s[above]), np.int32(d[above]), np.int32(s[below]), np.int32(d[below])
+            sum_s += taps[k] * np.float64(np.int32(u + p))
+            sum_d += taps[k] * np.float64(np.int32(v + q))
+            sum_ss += taps[k] * np.float64(np.int32(u * u + p * p))
+            sum_dd += taps[k] * np.float64(np.int32(v * v + q * q))
+        of_s[j], of_d[j], of_ss[j], of_dd[j] = sum_s, sum_d, sum_ss, sum_dd
+
+
+@_compiled
+def _down(s: Floats, d: Floats, taps: Taps, moments: Floats, count: int) -> None:
+    """Do as `_down_integers` does, on float64."""
+    radius = len(taps) // 2
+    of_s, of_d, of_ss, of_dd = moments[0], moments[1], moments[2], moments[3]
+    for j in range(count):
+        u, v = s[j + radius * _WIDTH], d[j + radius * _WIDTH]
+        sum_s, sum_d, sum_ss, sum_dd = taps[radius] * u, taps[radius] * v, taps[radius] * u * u, taps[radius] * v * v
+        for k in range(radius):
+            above, below = j + k * _WIDTH, j + (2 * radius - k) * _WIDTH
+            u, v, p, q = s[above], d[above], s[below], d[below]
+            sum_s += taps[k] * (u + p)
+            sum_d += taps[k] * (v + q)
+            sum_ss += taps[k] * (u * u + p * p)
+            sum_dd += taps[k] * (v * v + q * q)
+        of_s[j], of_d[j], of_ss[j], of_dd[j] = sum_s, sum_d, sum_ss, sum_dd
+
+
+@_compiled
+def _loss_along(moments: Floats, count: int, taps: Taps, factor: float) -> float:
+    """Filter a row of column-filtered moments along, and return its sum of 1 - SSIM."""
+    radius = len(taps) // 2
+    of_s, of_d, of_ss, of_dd = moments[0], moments[1], moments[2], moments[3]
     total = 0.0
     for j in range(count):
-        variance_s = ss[j] - s[j] * s[j]
-        variance_d = factor * (dd[j] - d[j] * d[j])
-        mean_s, square_d = s[j] + _CENTRE, d[j] * d[j]
+        i = j + radius
+        s, d, ss, dd = taps[radius] * of_s[i], taps[radius] * of_d[i], taps[radius] * of_ss[i], taps[radius] * of_dd[i]
+        for k in range(radius):
+            left, right = j + k, j + 2 * radius - k
+            s += taps[k] * (of_s[left] + of_s[right])
+            d += taps[k] * (of_d[left] + of_d[right])
+            ss += taps[k] * (of_ss[left] + of_ss[right])
+            dd += taps[k] * (of_dd[left] + of_dd[right])
+        variance_s, variance_d = factor * (ss - s * s), factor * (dd - d * d)
+        mean_s, square_d = s + _CENTRE, d * d
         p = 0.5 * (mean_s * mean_s + square_d) + C1
-        q = 0.5 * (factor * variance_s + variance_d) + C2
+        q = 0.5 * (variance_s + variance_d) + C2
         total += (square_d * q + variance_d * p - square_d * variance_d) / (p * q)
     return total
 
 
 @_compiled
-def ssim_loss_rgb(x: Bytes, y: Bytes, taps: tuple[float, ...], factor: float, box: Box) -> float:
+def ssim_loss_rgb(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box) -> float:
     """Return the sum of 1 - SSIM over a box of window positions, all three channels.
 
     `x` and `y` are H x 3W; `box` is (top, bottom, left, right): windows whose first row is in [top, bottom) and whose
     first column is in [left, right).
     """
-    reach = len(taps) - 1
     top, bottom, left, right = box
-    line = np.empty((4, _TILE + 3 * reach))
-    rows = np.empty((4, (bottom - top + reach) * _TILE))
-    means = np.empty((4, _TILE))
+    reach = len(taps) - 1
+    rows = bottom - top + reach
+    s, d = np.empty(rows * _WIDTH, np.int16), np.empty(rows * _WIDTH, np.int16)
+    moments = np.empty((4, _WIDTH))
     total = 0.0
-    for start in range(3 * left, 3 * right, _TILE):
-        count = min(_TILE, 3 * right - start)
-        for i in range(bottom - top + reach):
-            end = start + count + 3 * reach
-            _moments(x[top + i, start:end], y[top + i, start:end], line)
-            for moment in range(4):
-                _along_rgb(line[moment], rows[moment, i * _TILE : i * _TILE + count], taps)
-        for i in range(bottom - top):
-            for moment in range(4):
-                _down(rows[moment, i * _TILE :], means[moment, :count], taps)
-            total += _loss(means, count, factor)
+    for start in range(left, right, _WIDTH - reach):
+        count = min(_WIDTH, right + reach - start)
+        pixels = slice(3 * start, 3 * (start + count))
+        for channel in range(3):
+            for i in range(rows):
+                at = slice(i * _WIDTH, i * _WIDTH + count)
+                _channel(x[top + i, pixels], y[top + i, pixels], channel, s[at], d[at])
+            for i in range(bottom - top):
+                _down_integers(s[i * _WIDTH :], d[i * _WIDTH :], taps, moments, count)
+                total += _loss_along(moments, count - reach, taps, factor)
     return total
 
 
 @_compiled
 def ssim_loss_luma(
-    x: Bytes,
-    y: Bytes,
-    taps: tuple[float, ...],
-    factor: float,
-    box: Box,
-    weights: Weights,
-    offset: float,
-    rounded: bool,
+    x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box, weights: Weights, offset: float, rounded: bool
 ) -> float:
     """Return the sum of 1 - SSIM over a box of window positions, on luma; see `ssim_loss_rgb`."""
-    reach = len(taps) - 1
     top, bottom, left, right = box
-    line = np.empty((4, _TILE + reach))
-    rows = np.empty((4, (bottom - top + reach) * _TILE))
-    means = np.empty((4, _TILE))
+    reach = len(taps) - 1
+    rows = bottom - top + reach
+    s, d = np.empty(rows * _WIDTH), np.empty(rows * _WIDTH)
+    moments = np.empty((4, _WIDTH))
     total = 0.0
-    for start in range(left, right, _TILE):
-        count = min(_TILE, right - start)
-        for i in range(bottom - top + reach):
-            begin, end = 3 * start, 3 * (start + count + reach)
-            _luma_moments(x[top + i, begin:end], y[top + i, begin:end], line, weights, offset, rounded)
-            for moment in range(4):
-                _along(line[moment], rows[moment, i * _TILE : i * _TILE + count], taps)
+    for start in range(left, right, _WIDTH - reach):
+        count = min(_WIDTH, right + reach - start)
+        pixels = slice(3 * start, 3 * (start + count))
+        for i in range(rows):
+            at = slice(i * _WIDTH, i * _WIDTH + count)
+            _luma(x[top + i, pixels], y[top + i, pixels], weights, offset, rounded, s[at], d[at])
         for i in range(bottom - top):
-            for moment in range(4):
-                _down(rows[moment, i * _TILE :], means[moment, :count], taps)
-            total += _loss(means, count, factor)
+            _down(s[i * _WIDTH :], d[i * _WIDTH :], taps, moments, count)
+            total += _loss_along(moments, count - reach, taps, factor)
     return total
 
 

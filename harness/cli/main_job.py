@@ -1,41 +1,18 @@
-"""The commands. Each one reads its options, calls one function and shows what came of it."""
+"""``harness run``: the main job."""
 
 from __future__ import annotations
 
 import enum
-import functools
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, ParamSpec, TypeVar
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from harness import __version__
-from harness.errors import HarnessError, UsageError
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-EXIT_SOME_FAILED = 1
-EXIT_USAGE = 2
-EXIT_BROKEN = 3
-EXIT_INTERRUPTED = 130
-
-app = typer.Typer(
-    name="harness",
-    help="Benchmark real-time image super-resolution networks, from a folder of submissions to a leaderboard.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_show_locals=False,
-)
-_WIDTH = None if sys.stdout.isatty() else 120  # a pipe has no width, and 80 columns are too few for the table
-out = Console(width=_WIDTH)
-err = Console(stderr=True)
+from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out
 
 
 class PrecisionOption(enum.StrEnum):
@@ -53,46 +30,6 @@ class SandboxOption(enum.StrEnum):
     bwrap = "bwrap"
     process = "process"
     none = "none"
-
-
-def command(function: Callable[P, R]) -> Callable[P, R]:
-    """Register a command whose errors end as one message and the documented exit status."""
-
-    @functools.wraps(function)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except UsageError as error:
-            _end(error, EXIT_USAGE)
-        except HarnessError as error:
-            _end(error, EXIT_BROKEN)
-        except KeyboardInterrupt:
-            err.print("interrupted")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-
-    app.command(name=function.__name__.strip("_").replace("_", "-"))(guarded)
-    return guarded
-
-
-def _end(error: HarnessError, status: int) -> NoReturn:
-    err.print("[bold red]error:[/]", end=" ")
-    err.print(str(error), markup=False, highlight=False)
-    raise typer.Exit(status) from error
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        out.print(f"harness {__version__}", highlight=False)
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Benchmark real-time image super-resolution networks."""
 
 
 @command
@@ -171,65 +108,3 @@ def run(
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     """Let a polite kill end a run as Ctrl-C does, with everything saved."""
     raise KeyboardInterrupt
-
-
-@command
-def score(
-    psnr: Annotated[float, typer.Option(help="RGB PSNR, dB.")],
-    runtime: Annotated[float, typer.Option(help="Runtime, milliseconds.")],
-    track: Annotated[str, typer.Option(help="Challenge whose formula is used.")] = "ntire23-x2",
-    bicubic: Annotated[
-        float | None,
-        typer.Option(help="RGB PSNR of bicubic on the same images, dB. [default: the challenge's test set]"),
-    ] = None,
-) -> None:
-    """Print the score of one PSNR and one runtime."""
-    from harness.tracks import get_track
-
-    chosen = get_track(track)
-    reference = next(iter(chosen.official_bicubic.values()), None) if bicubic is None else bicubic
-    if reference is None:
-        raise UsageError(
-            f"track {track} has no published bicubic PSNR", mend="give the one of your images with --bicubic"
-        )
-    out.print(f"{chosen.score(psnr, runtime, reference):.2f}", highlight=False)
-    err.print(f"{chosen.score_formula}, bicubic = {reference} dB", highlight=False)
-
-
-@command
-def report(
-    run_folder: Annotated[
-        Path, typer.Argument(help="Folder of a finished run, with its results.json.", show_default=False)
-    ],
-) -> None:
-    """Rebuild the leaderboard of a run from its results, byte for byte."""
-    from harness.report import build_report
-
-    out.print(f"leaderboard: {build_report(run_folder)}", highlight=False, soft_wrap=True)
-
-
-@command
-def new(
-    name: Annotated[str, typer.Argument(help="Name of the model.", show_default=False)],
-    parent: Annotated[Path, typer.Option("--in", help="Folder in which the submission's folder is made.")] = Path(),
-) -> None:
-    """Write the skeleton of a submission, which runs as it stands."""
-    from harness.submissions.skeleton import create
-
-    folder = create(name, parent)
-    out.print(
-        f"{folder}: edit arch.py, then try: harness check {shlex.quote(str(folder))}", highlight=False, soft_wrap=True
-    )
-
-
-@command
-def schema() -> None:
-    """Print the JSON Schema of results.json."""
-    from harness.results.schema import json_schema
-
-    out.print_json(data=json_schema())
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

@@ -1,0 +1,73 @@
+"""What all commands share: the application, the terminals, and how an error ends a command."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Annotated, NoReturn, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from harness import __version__
+from harness.errors import HarnessError, UsageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_SOME_FAILED = 1
+EXIT_USAGE = 2
+EXIT_BROKEN = 3
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="harness",
+    help="Benchmark real-time image super-resolution networks, from a folder of submissions to a leaderboard.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+_WIDTH = None if sys.stdout.isatty() else 120  # a pipe has no width, and 80 columns are too few for the table
+out = Console(width=_WIDTH)
+err = Console(stderr=True)
+
+
+def command(function: Callable[P, R]) -> Callable[P, R]:
+    """Register a command whose errors end as one message and the documented exit status."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except UsageError as error:
+            _end(error, EXIT_USAGE)
+        except HarnessError as error:
+            _end(error, EXIT_BROKEN)
+        except KeyboardInterrupt:
+            err.print("interrupted")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+    app.command(name=function.__name__.strip("_").replace("_", "-"))(guarded)
+    return guarded
+
+
+def _end(error: HarnessError, status: int) -> NoReturn:
+    err.print("[bold red]error:[/]", end=" ")
+    err.print(str(error), markup=False, highlight=False)
+    raise typer.Exit(status) from error
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"harness {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmark real-time image super-resolution networks."""

@@ -1,0 +1,79 @@
+"""Commands on what a run left: its report, its exports, its schema, and single scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.application import command, err, out
+from harness.errors import UsageError
+
+
+@command
+def score(
+    psnr: Annotated[float, typer.Option(help="RGB PSNR, dB.")],
+    runtime: Annotated[float, typer.Option(help="Runtime, milliseconds.")],
+    track: Annotated[str, typer.Option(help="Challenge whose formula is used.")] = "ntire23-x2",
+    bicubic: Annotated[
+        float | None,
+        typer.Option(help="RGB PSNR of bicubic on the same images, dB. [default: the challenge's test set]"),
+    ] = None,
+) -> None:
+    """Print the score of one PSNR and one runtime."""
+    from harness.tracks import get_track
+
+    chosen = get_track(track)
+    reference = next(iter(chosen.official_bicubic.values()), None) if bicubic is None else bicubic
+    if reference is None:
+        raise UsageError(
+            f"track {track} has no published bicubic PSNR", mend="give the one of your images with --bicubic"
+        )
+    out.print(f"{chosen.score(psnr, runtime, reference):.2f}", highlight=False)
+    err.print(f"{chosen.score_formula}, bicubic = {reference} dB", highlight=False)
+
+
+@command
+def report(
+    run_folder: Annotated[
+        Path, typer.Argument(help="Folder of a finished run, with its results.json.", show_default=False)
+    ],
+) -> None:
+    """Rebuild the leaderboard of a run from its results, byte for byte."""
+    from harness.report import build_report
+
+    out.print(f"leaderboard: {build_report(run_folder)}", highlight=False, soft_wrap=True)
+
+
+@command
+def export(
+    run_folder: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    form: Annotated[str, typer.Option("--format", help="csv, json, markdown, latex or html-fragment.")] = "markdown",
+    columns: Annotated[
+        str | None, typer.Option(help="Keys of columns, separated by commas, in the order wanted.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write. [default: the terminal]")
+    ] = None,
+) -> None:
+    """Write the leaderboard as CSV, JSON, Markdown, LaTeX or a piece of HTML."""
+    from harness.report import load_run
+    from harness.report.exports import export as export_run
+    from harness.results import write_atomically
+
+    chosen = [key.strip() for key in columns.split(",")] if columns else None
+    text = export_run(load_run(run_folder), form, chosen)
+    if output is None:
+        typer.echo(text, nl=not text.endswith("\n"))
+    else:
+        write_atomically(output, text.encode())
+        err.print(f"wrote {output}", markup=False, highlight=False)
+
+
+@command
+def schema() -> None:
+    """Print the JSON Schema of results.json."""
+    from harness.results.schema import json_schema
+
+    out.print_json(data=json_schema())

@@ -24,12 +24,13 @@ def main(
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     warm: Annotated[bool, typer.Option("--continue", help="Fresh schedule from the stored weights.")] = False,
     from_scale: Annotated[int | None, typer.Option(help="Take the body from the weights of this scale.")] = None,
+    threads: Annotated[int, typer.Option(help="Processor threads.")] = DEFAULTS.threads,
     pause_file: Annotated[Path | None, typer.Option(help="Sleep while this file exists.")] = None,
 ) -> None:
     """Train one model; resumes by itself where a checkpoint of it lies in training/state."""
     recipe = read_recipe(model, scale, steps=steps, lr=lr)
     factors = tuple(float(factor) for factor in shrink.split(","))
-    places = replace(DEFAULTS, hr=hr, shrink=factors, validation=validation)
+    places = replace(DEFAULTS, hr=hr, shrink=factors, validation=validation, threads=threads)
     limits = Limits(seconds=None if minutes is None else 60 * minutes, pause_file=pause_file)
     finished = run(model, scale, recipe, places, limits, Start(warm=warm, from_scale=from_scale))
     if not finished:

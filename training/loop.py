@@ -22,7 +22,7 @@ from training.recipe import Recipe, learning_rate
 from training.validation import TestImage, mean_psnr
 
 FIT_SEED_STEP = 2**31
-FIT_BATCH = 32
+FIT_BATCHES = 2
 PAUSE_POLL_S = 5.0
 ANNEAL_FROM = 0.8
 FLAT_SHARE = 0.2
@@ -91,11 +91,13 @@ class Trainer:
         ``carry`` is False where the body is already trained and the tail alone is new.
         """
         torch.manual_seed(self.recipe.seed)
-        lr, hr = self._tensors(*self.source.batch(self.recipe.seed, FIT_SEED_STEP, FIT_BATCH, self.recipe.patch))
+        recipe = self.recipe
+        count = FIT_BATCHES * recipe.batch
+        lr, hr = self._tensors(*self.source.batch(recipe.seed, FIT_SEED_STEP, count, recipe.patch))
         tail = find_tail(self.trainee.network, self.trainee.upscale, lr[:1])
-        if carry and self.recipe.near_identity:
+        if carry and recipe.near_identity:
             carry_through(self.trainee.network, tail)
-        error = fit_tail(tail, self.trainee.upscale, lr, hr, self.recipe.fit_tail)
+        error = fit_tail(tail, self.trainee.upscale, lr, hr, recipe.fit_tail)
         self.restart_average()
         return error
 
@@ -112,8 +114,7 @@ class Trainer:
             group["lr"] = learning_rate(recipe, self.progress.step, share)
         with torch.autocast("cpu", torch.bfloat16, enabled=share < recipe.exact_from):
             sr = self.trainee.upscale(lr)
-        margin = recipe.border * self.trainee.scale
-        error = (sr - hr)[..., margin : sr.shape[-2] - margin, margin : sr.shape[-1] - margin]
+        error = sr - hr
         loss = error.abs().mean() if share < recipe.l2_from else error.square().mean()
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

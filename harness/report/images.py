@@ -1,0 +1,89 @@
+"""Quality image by image: gains over bicubic, for one model and for the whole board."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import pstdev
+
+from harness.report.folder import RunFolder
+from harness.report.rows import Row
+from harness.report.rules import metric_of
+
+# A map with more rows or columns than this is neither read nor quick.
+MOST_ROWS, MOST_IMAGES = 60, 24
+# Limits of the colours of a map, dB.
+STEPS = (-0.5, -0.1, 0.1, 0.5, 1.0, 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One image of one model; ``gain`` is the scored PSNR minus bicubic's on the same image, dB."""
+
+    image: str
+    measures: Mapping[str, float]
+    gain: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """Gains over bicubic: columns are images, rows are (row, gains in dB with the class of each one's colour)."""
+
+    images: list[str]
+    rows: list[tuple[Row, list[tuple[float | None, int]]]]
+    left_out: int
+
+
+def bicubic_slug(folder: RunFolder) -> str | None:
+    """Return the slug of the row that the track's reference interpolation has in this run."""
+    slugs = [
+        entry.slug for entry in folder.run.entries if entry.kind == "baseline" and entry.name.casefold() == "bicubic"
+    ]
+    return slugs[0] if slugs else None
+
+
+def image_rows(folder: RunFolder, slug: str) -> list[ImageRow]:
+    """Return the images of one row, in the order of the data set."""
+    measured = folder.per_image.get(slug, {})
+    gained = gains(folder, slug)
+    names = [name for name in folder.run.dataset.image_names if name in measured]
+    names += [name for name in measured if name not in names]
+    return [ImageRow(name, measured[name], gained.get(name)) for name in names]
+
+
+def gains(folder: RunFolder, slug: str) -> dict[str, float]:
+    """Return by image how much better than bicubic a row is, dB; empty where bicubic was not measured."""
+    metric, reference = metric_of(folder.run), folder.per_image.get(bicubic_slug(folder) or "", {})
+    return {
+        name: measures[metric] - reference[name][metric]
+        for name, measures in folder.per_image.get(slug, {}).items()
+        if metric in measures and metric in reference.get(name, {})
+    }
+
+
+def heat_map(folder: RunFolder, rows: Sequence[Row]) -> HeatMap | None:
+    """Return the map of the best rows, on the images where they differ most; None without per-image figures."""
+    table = [(row, gained) for row in rows if (gained := gains(folder, row.entry.slug)) and _informs(folder, row)]
+    if not table:
+        return None
+    names = [image.image for image in image_rows(folder, table[0][0].entry.slug)]
+    chosen = _most_disputed(names, [gained for _, gained in table])
+    shown = table[:MOST_ROWS]
+    cells = [(row, [(gained.get(name), _step(gained.get(name))) for name in chosen]) for row, gained in shown]
+    return HeatMap(chosen, cells, len(names) - len(chosen))
+
+
+def _informs(folder: RunFolder, row: Row) -> bool:
+    return row.entry.slug != bicubic_slug(folder)
+
+
+def _most_disputed(names: Sequence[str], table: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return the images on which models differ most, in their own order."""
+    if len(names) <= MOST_IMAGES:
+        return list(names)
+    spread = {name: pstdev([gained[name] for gained in table if name in gained] or [0.0]) for name in names}
+    kept = set(sorted(names, key=lambda name: (-spread[name], name))[:MOST_IMAGES])
+    return [name for name in names if name in kept]
+
+
+def _step(gain: float | None) -> int:
+    """Return the index of a gain's colour: 0 much worse than bicubic, 6 much better."""
+    return 2 if gain is None else sum(gain >= limit for limit in STEPS)

@@ -1,0 +1,90 @@
+"""A page per model: what was measured of it, from the figures down to the single call and the single image."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from harness.report.columns import columns_of
+from harness.report.folder import RunFolder, is_file_name
+from harness.report.images import ImageRow, image_rows
+from harness.report.numbers import MINUS, fixed
+from harness.report.rows import Row
+from harness.report.site import page
+from harness.report.timing_plot import TimingPlot, timing_plot
+from harness.results.schema import Entry, Reparam
+
+SCRIPTS = ("theme.js",)
+
+
+def page_path(entry: Entry) -> str:
+    """Return where a row's page lies, relative to the run's folder; empty where its slug cannot name a file."""
+    return f"models/{entry.slug}.html" if is_file_name(entry.slug) else ""
+
+
+def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
+    """Return the page of one of ``rows``, with links to its neighbours."""
+    row = rows[position]
+    neighbours = [rows[place] if 0 <= place < len(rows) else None for place in (position - 1, position + 1)]
+    images = image_rows(folder, row.entry.slug)
+    return page(
+        "model.html",
+        SCRIPTS,
+        run=folder.run,
+        row=row,
+        columns=columns_of(folder.run),
+        neighbours=[(near, quote(f"{near.entry.slug}.html")) if near and near.page else None for near in neighbours],
+        plot=_plot(folder, row.entry),
+        images=images,
+        widest=max((abs(image.gain) for image in images if image.gain is not None), default=0.0),
+        extremes=_extremes(images),
+        reparam=reparam_rows(row.entry.reparam),
+        claims=claims(folder, row.entry),
+    )
+
+
+def _plot(folder: RunFolder, entry: Entry) -> TimingPlot | None:
+    trace = folder.trace(entry.slug)
+    if trace is None or entry.runtime_ms is None:
+        return None
+    return timing_plot(trace, entry.runtime_ms.median, entry.runtime_ms.ci)
+
+
+def _extremes(images: Sequence[ImageRow]) -> tuple[ImageRow, ImageRow] | None:
+    """Return the images where a model gains least and most."""
+    known = [(image.gain, image) for image in images if image.gain is not None]
+    if len(known) < 2:
+        return None
+    known.sort(key=lambda pair: pair[0])
+    return known[0][1], known[-1][1]
+
+
+def reparam_rows(reparam: Reparam | None) -> list[tuple[str, str, str, str]]:
+    """Return (quantity, before, after, share left) of a collapsed network; empty where nothing was collapsed."""
+    if reparam is None or reparam.method == "none":
+        return []
+    pairs = [("Parameters, K", reparam.params_before, reparam.params_after, 1e3)]
+    if reparam.macs_before and reparam.macs_after:
+        pairs.append(("MACs, G", reparam.macs_before, reparam.macs_after, 1e9))
+    return [
+        (name, fixed(before / unit, 2), fixed(after / unit, 2), f"{fixed(100 * after / before, 1)} %" if before else "")
+        for name, before, after, unit in pairs
+    ]
+
+
+def claims(folder: RunFolder, entry: Entry) -> list[tuple[str, str, str, str]]:
+    """Return (quantity, published, measured here, difference in per cent or dB) for every published figure."""
+    found = []
+    for column in columns_of(folder.run):
+        theirs = column.published(entry.published) if column.published and entry.published else None
+        ours = column.value(entry)
+        if theirs is not None:
+            name = f"{column.title}, {column.unit}" if column.unit else column.title
+            found.append((name, fixed(theirs, 2), column.text(entry), _difference(theirs, ours, column.unit)))
+    return found
+
+
+def _difference(theirs: float, ours: float | None, unit: str) -> str:
+    if ours is None:
+        return ""
+    if unit == "dB":
+        return f"{fixed(ours - theirs, 2, signed=True)} dB"
+    return f"{fixed(100 * (ours / theirs - 1), 1, signed=True)} %".replace("-", MINUS) if theirs else ""

@@ -1,0 +1,63 @@
+"""Templates and scripts: how every page of a report is put together."""
+
+import base64
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.errors import ResultsError
+from harness.report.numbers import binary_size, fixed
+
+
+def page(template: str, scripts: tuple[str, ...], **values: Any) -> str:
+    """Return a page as HTML; a security policy lets it run the named scripts of ours and no other."""
+    source = script(scripts)
+    return environment().get_template(template).render(script=source, script_hash=script_hash(source), **values) + "\n"
+
+
+def write_page(path: Path, content: str | bytes) -> None:
+    """Write a file that can be made again, whole or not at all; without waiting for the disk, as there are hundreds.
+
+    Raises
+    ------
+    ResultsError
+        The folder cannot be written.
+    """
+    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise ResultsError(
+            f"cannot be written ({reason})", where=str(path), mend="free some space or allow writing"
+        ) from error
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates; everything put into them is escaped."""
+    loader = PackageLoader("harness.report")
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {"fixed": fixed, "binary_size": binary_size}
+    return made
+
+
+@cache
+def script(names: tuple[str, ...]) -> Markup:
+    """Return our own scripts, one after the other, to stand between ``<script>`` tags."""
+    loader = PackageLoader("harness.report")
+    return Markup("\n".join(loader.get_source(environment(), name)[0] for name in names))  # noqa: S704  (our own files)
+
+
+def script_hash(source: str) -> str:
+    """Return a script's hash in the form of a content security policy."""
+    digest = hashlib.sha256(source.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

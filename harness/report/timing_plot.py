@@ -1,0 +1,109 @@
+"""Every timed call of one model in order, and beside it how often each time occurred, on one axis."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from harness.report.folder import Trace
+from harness.report.numbers import digits_for, fixed
+
+Numbers = NDArray[np.float64]
+
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 560.0, 12.0, 214.0
+BARS_LEFT, BARS_RIGHT = 580.0, 752.0
+BINS = 36
+# A call that takes longer than this many medians is drawn at the upper edge, so that it does not flatten the rest.
+LONGEST_MEDIANS = 1.6
+
+
+@dataclass(frozen=True, slots=True)
+class TimingPlot:
+    """Ready geometry for the template: paths, and ticks as (place, text)."""
+
+    samples: str
+    warmup: str
+    beyond: str
+    bars: str
+    median: float
+    interval: tuple[float, float]
+    times: list[tuple[float, str]]
+    calls: list[tuple[float, str]]
+    clipped: int
+
+
+def timing_plot(trace: Trace, median: float, interval: tuple[float, float]) -> TimingPlot | None:
+    """Lay out a trace; None where there is none.
+
+    Parameters
+    ----------
+    trace
+        Timed calls.
+    median, interval
+        The row's median and the interval of its statistic, ms.
+    """
+    samples = np.array([ms for _, ms in trace.samples], dtype=np.float64)
+    if not samples.size:
+        return None
+    warmup = np.array([ms for _, ms in trace.warmup], dtype=np.float64)
+    low, high = _span(samples, median, interval)
+    calls = np.arange(-warmup.size, samples.size, dtype=np.float64)
+
+    def place_x(call: Numbers) -> Numbers:
+        share: Numbers = (call - calls[0] + 0.5) / calls.size
+        return LEFT + share * (RIGHT - LEFT)
+
+    def place_y(ms: Numbers) -> Numbers:
+        share: Numbers = (np.clip(ms, low, high) - low) / (high - low)
+        return BOTTOM - share * (BOTTOM - TOP)
+
+    over, timed = samples > high, np.arange(samples.size, dtype=np.float64)
+    ticks = [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
+    digits = max(digits_for([median], 4), digits_for([high - low], 2))
+    marks = [
+        float(tick) for tick in MaxNLocator(6, integer=True).tick_values(0, samples.size) if 0 <= tick < samples.size
+    ]
+    return TimingPlot(
+        samples=_dots(place_x(timed[~over]), place_y(samples[~over])),
+        warmup=_dots(place_x(np.arange(-warmup.size, 0, dtype=np.float64)), place_y(warmup)),
+        beyond=_arrows(place_x(timed[over])),
+        bars=_bars(samples[~over], low, high),
+        median=_round(place_y(np.array(median))),
+        interval=(_round(place_y(np.array(interval[1]))), _round(place_y(np.array(interval[0])))),
+        times=[(_round(place_y(np.array(tick))), fixed(tick, digits)) for tick in ticks],
+        calls=[(_round(place_x(np.array(mark))), fixed(mark + 1, 0)) for mark in marks],
+        clipped=int(over.sum()),
+    )
+
+
+def _span(samples: Numbers, median: float, interval: tuple[float, float]) -> tuple[float, float]:
+    """Return the axis: all samples and the interval, but none beyond the longest shown."""
+    high = min(float(samples.max()), LONGEST_MEDIANS * median)
+    low, high = min(float(samples.min()), interval[0]), max(high, interval[1])
+    room = 0.06 * (high - low) or 0.05 * high
+    return max(0.0, low - room), high + room
+
+
+def _round(value: Numbers | float) -> float:
+    return round(float(value), 1)
+
+
+def _dots(xs: Numbers, ys: Numbers) -> str:
+    return "".join(f"M{x:.1f} {y:.1f}h0" for x, y in zip(xs, ys, strict=True))
+
+
+def _arrows(xs: Numbers) -> str:
+    return "".join(f"M{x - 3:.1f} {TOP + 6:.1f}l3 -6l3 6z" for x in xs)
+
+
+def _bars(samples: Numbers, low: float, high: float) -> str:
+    counts, edges = np.histogram(samples, bins=BINS, range=(low, high))
+    unit = (BARS_RIGHT - BARS_LEFT) / max(1, int(counts.max()))
+    height = (BOTTOM - TOP) / BINS
+    tops = BOTTOM - (edges[1:] - low) / (high - low) * (BOTTOM - TOP)
+    return "".join(
+        f"M{BARS_LEFT:.1f} {top + 0.5:.1f}h{count * unit:.1f}v{height - 1:.1f}H{BARS_LEFT:.1f}z"
+        for count, top in zip(counts, tops, strict=True)
+        if count
+    )

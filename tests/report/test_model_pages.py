@@ -1,0 +1,126 @@
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from harness.report import build_report, load_run
+from harness.report.folder import Trace
+from harness.report.images import MOST_IMAGES, gains, heat_map
+from harness.report.rows import scored_rows
+from harness.report.timing_plot import BARS_LEFT, BOTTOM, LEFT, RIGHT, TOP, timing_plot
+
+
+@pytest.fixture(scope="module")
+def built(fake_run):
+    build_report(fake_run)
+    return fake_run
+
+
+def test_every_entry_has_a_page_and_the_board_leads_to_it(built):
+    entries = load_run(built).run.entries
+    board = (built / "leaderboard.html").read_text(encoding="utf-8")
+    for entry in entries:
+        assert (built / "models" / f"{entry.slug}.html").is_file()
+        assert f'href="models/{entry.slug}.html"' in board
+
+
+def test_a_page_shows_its_evidence(built):
+    text = (built / "models" / "row-0.html").read_text(encoding="utf-8")
+    for fact in (
+        "244 timed calls",
+        "4 regions folded",
+        "3.1e-07",
+        "castle",
+        "CVPRW 2023 poster",
+        "weights/x2.safetensors",
+        "774",
+    ):
+        assert fact in text
+    assert "12.4 %" in text  # 41,356 of 333,196 parameters are left
+
+
+def test_a_failed_page_shows_its_log_as_text(built):
+    slug = next(entry.slug for entry in load_run(built).run.entries if entry.name.startswith("Import"))
+    text = (built / "models" / f"{slug}.html").read_text(encoding="utf-8")
+    assert "ImportError: mamba_ssm" in text
+    assert "Import &lt;b&gt;bomb&lt;/b&gt;" in text
+
+
+@pytest.mark.parametrize("slug", ["../evil", "a/b", "..", "", "a\nb"])
+def test_a_slug_that_is_no_file_name_writes_nothing(make_run, slug):
+    run = make_run()
+    results = json.loads((run / "results.json").read_text())
+    results["entries"][0]["slug"] = slug
+    (run / "results.json").write_text(json.dumps(results))
+    before = {path for path in run.parent.rglob("*") if path.is_file()}
+    build_report(run)
+    made = {path for path in run.parent.rglob("*") if path.is_file()} - before
+    assert {path.parent for path in made} <= {run, run / "models"}
+    assert len([path for path in made if path.parent.name == "models"]) == len(results["entries"]) - 1
+
+
+def test_pages_are_repeatable(built):
+    before = {path: path.read_bytes() for path in (built / "models").iterdir()}
+    build_report(built)
+    assert {path: path.read_bytes() for path in (built / "models").iterdir()} == before
+    assert len(before) == 24
+
+
+def points(path):
+    return [(float(x), float(y)) for x, y in re.findall(r"M([\d.]+) ([\d.]+)h0", path)]
+
+
+def test_the_trace_draws_every_call_inside_its_frame():
+    random = np.random.default_rng(1)
+    times = list(10 + random.normal(0, 0.1, 200))
+    times[50] = 100.0
+    plot = timing_plot(Trace("clock", [(0, 30.0)], [(i, ms) for i, ms in enumerate(times)]), 10.0, (9.98, 10.02))
+    drawn = points(plot.samples)
+    assert (len(drawn), plot.clipped, len(points(plot.warmup))) == (199, 1, 1)
+    assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for x, y in drawn + points(plot.warmup))
+    order = [time for time in times if time < 100]
+    heights = [-y for _, y in drawn]
+    assert np.argmax(order) == np.argmax(heights) or math.isclose(
+        heights[int(np.argmax(order))], max(heights), abs_tol=0.11
+    )
+
+
+def test_the_histogram_counts_every_call():
+    times = [10.0] * 30 + [10.5] * 10
+    plot = timing_plot(Trace("clock", [], list(enumerate(times))), 10.0, (10.0, 10.1))
+    widths = [float(width) for width in re.findall(r"h([\d.]+)v", plot.bars)]
+    assert sorted(width / max(widths) for width in widths) == pytest.approx([1 / 3, 1.0], abs=0.01)
+    assert f"M{BARS_LEFT:.1f}" in plot.bars
+
+
+def test_no_trace_no_plot():
+    assert timing_plot(Trace("clock", [], []), 1.0, (1.0, 1.0)) is None
+
+
+def test_gains_are_differences_to_bicubic(fake_run):
+    folder = load_run(fake_run)
+    assert set(gains(folder, "row-16").values()) == {0.0}
+    table = folder.per_image
+    assert (
+        gains(folder, "row-0")["castle"] == table["row-0"]["castle"]["psnr_rgb"] - table["row-16"]["castle"]["psnr_rgb"]
+    )
+
+
+def test_the_map_holds_all_models_but_bicubic(fake_run):
+    folder = load_run(fake_run)
+    heat = heat_map(folder, scored_rows(folder))
+    assert len(heat.rows) == 19
+    assert len(heat.images) == 6 <= MOST_IMAGES
+    assert {step for _, cells in heat.rows for _, step in cells} <= set(range(7))
+
+
+def test_a_run_without_images_or_samples_has_pages_without_them(make_run):
+    run = make_run()
+    (run / "per_image.csv").unlink()
+    for path in (run / "samples").iterdir():
+        path.unlink()
+    board = build_report(run).read_text(encoding="utf-8")
+    assert 'id="images"' not in board
+    assert "Every call in order" not in (run / "models" / "row-0.html").read_text(encoding="utf-8")

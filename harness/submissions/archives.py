@@ -146,6 +146,8 @@ def _bad_name(entry: zipfile.ZipInfo, _: Limits) -> str | None:
 
 
 def _bad_kind(entry: zipfile.ZipInfo, _: Limits) -> str | None:
+    if entry.header_offset < 0:
+        return "lies before the beginning of the file"
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind == stat.S_IFLNK:
         return "is a symbolic link"
@@ -198,15 +200,25 @@ def _key(path: PurePosixPath) -> str:
 
 
 def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: Path, path: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".extracting-"))
+    temporary = _temporary_beside(target, path)
     try:
         for entry in entries:
             if not entry.is_dir() and not _skipped(entry):
                 _write(archive, entry, temporary, path)
         _settle(temporary, target)
+    except OSError as error:
+        raise _refuse(path, f"cannot be unpacked: {error.strerror}", f"make room in {target.parent}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary_beside(target: Path, path: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=target.parent, prefix=".extracting-"))
+    except OSError as error:
+        mend = f"make {target.parent} writable, or set XDG_CACHE_HOME"
+        raise _refuse(path, f"cannot be unpacked: {error.strerror}", mend) from error
 
 
 def _skipped(entry: zipfile.ZipInfo) -> bool:

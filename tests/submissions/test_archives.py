@@ -1,3 +1,6 @@
+import contextlib
+import os
+import shutil
 import stat
 import warnings
 import zipfile
@@ -133,17 +136,53 @@ def test_damaged_content_leaves_nothing_behind(tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-@settings(max_examples=200, deadline=None)
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory):
+    return tmp_path_factory.mktemp("arena")
+
+
+def only_archive_errors(arena: Path, path: Path) -> None:
+    """Extract, and find nothing anywhere but in the cache."""
+    before = sorted(arena.iterdir())
+    cache = arena / "deep" / "deeper" / "cache"
+    with contextlib.suppress(ArchiveError):
+        assert extract(path, cache).is_relative_to(cache)
+        assert not any(file.is_symlink() for file in cache.rglob("*"))
+        assert [child.name for child in (arena / "deep" / "deeper").iterdir()] == ["cache"]
+    shutil.rmtree(arena / "deep", ignore_errors=True)
+    assert sorted(arena.iterdir()) == before
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data())
-def test_only_archive_errors_come_out_of_a_mutated_zip(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("fuzz")
-    path = pack(folder / "s.zip", [("arch.py", ARCH), ("utils/a.py", "x" * 50), ("checkpoint.pth", b"\0" * 99)])
+def test_only_archive_errors_come_out_of_a_mutated_zip(arena, data):
+    path = pack(arena / "s.zip", [("arch.py", ARCH), ("utils/a.py", "x" * 50), ("checkpoint.pth", b"\0" * 99)])
     raw = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 6))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(raw)
-    try:
-        root = extract(path, folder / "cache")
-    except ArchiveError:
-        return
-    assert root.is_relative_to(folder / "cache")
+    only_archive_errors(arena, path)
+
+
+parts = st.sampled_from(
+    ["..", ".", "a", "A", "\u00e9", "e\u0301", "results", "", "con", "b.zip", "x" * 256, "\u202e", "-"]
+)
+names = st.lists(parts, min_size=1, max_size=5).map("/".join) | st.text(min_size=1, max_size=12)
+kinds = st.sampled_from([0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK])
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.lists(st.tuples(names, kinds, st.binary(max_size=20)), min_size=1, max_size=5))
+def test_only_archive_errors_come_out_of_odd_names(arena, entries):
+    with contextlib.suppress(UnicodeEncodeError):
+        only_archive_errors(arena, pack(arena / "s.zip", [(info(name, kind), text) for name, kind, text in entries]))
+
+
+def test_a_cache_that_cannot_be_written_is_the_row_of_that_zip(tmp_path):
+    (tmp_path / "file").touch()
+    path = pack(tmp_path / "s.zip", [("arch.py", ARCH)])
+    with pytest.raises(ArchiveError, match=r"cannot be unpacked: .*XDG_CACHE_HOME"):
+        extract(path, tmp_path / "file" / "cache")

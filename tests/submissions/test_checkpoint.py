@@ -1,11 +1,15 @@
+import contextlib
 import io
+import os
 import pickle
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save, save_file
 
 from harness.errors import CheckpointError, UsageError
 from harness.submissions.checkpoint import misfits, read_state_dict, strip_prefix
@@ -146,3 +150,29 @@ def test_public_checkpoints(shared: Path):
     assert not any(key.startswith("module.") for key in state)
     assert sum(value.numel() for value in read_state_dict(shared / "weights" / "bicubic_pp_x3.pth").values()) == 50_400
     assert len(read_state_dict(shared / "weights" / "imdn_x2.pth")) > 50
+
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+
+
+def safetensors_bytes() -> bytes:
+    return save(STATE)
+
+
+def legacy_bytes() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"params": STATE}, buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content", [torch_bytes({"params": STATE}), safetensors_bytes(), legacy_bytes()])
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(data=st.data())
+def test_only_checkpoint_errors_come_out_of_a_mutated_file(tmp_path_factory, content, data):
+    raw = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 6))):
+        raw[data.draw(st.integers(0, min(len(raw) - 1, 900)))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "fuzzed.pth"
+    path.write_bytes(raw)
+    with contextlib.suppress(CheckpointError):
+        assert all(isinstance(value, torch.Tensor) for value in read_state_dict(path).values())

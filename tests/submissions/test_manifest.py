@@ -1,4 +1,5 @@
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,8 @@ def test_paths_that_could_leave_the_folder(path):
     assert not is_inside(path)
 
 
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -149,10 +152,26 @@ def toml(value) -> str:
     return "0" if value is None else str(value).lower()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.data())
+def test_only_manifest_errors_come_out_of_mutated_text(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp() / "manifest"
+    folder.mkdir(exist_ok=True)
+    text = list(GOOD)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + data.draw(st.integers(0, 3))] = data.draw(st.text(max_size=3))
+    path = write(folder, "")
+    path.write_bytes("".join(text).encode("utf-8", "surrogatepass"))
+    with contextlib.suppress(ManifestError):
+        read_manifest(folder)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.dictionaries(st.sampled_from([*Manifest.model_fields, "weights", "other"]), values, max_size=5), st.text())
 def test_only_manifest_errors_come_out(tmp_path_factory, keys, noise):
-    folder = tmp_path_factory.mktemp("fuzz")
+    folder = tmp_path_factory.getbasetemp() / "manifest"
+    folder.mkdir(exist_ok=True)
     body = "\n".join(f"{key} = {toml(value)}" for key, value in keys.items())
     for text in (f"[submission]\n{body}\n", noise):
         (folder / "submission.toml").write_bytes(text.encode("utf-8", "surrogatepass"))

@@ -103,7 +103,7 @@ class CountReply(Body):
 class TimeReply(Body):
     """Raw samples of the timed calls."""
 
-    samples_ms: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1, max_length=100_000)]
+    samples_ms: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=100_000)]
     clock: ShortText
     at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=100_000)]
     """When each timed call began, seconds since the measurement began."""

@@ -1,16 +1,19 @@
-"""Which form of a network is measured: the author's inference form where it is right, else the original."""
+"""Which form of a network is measured: the author's inference form where it is right, then automatic collapse."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from harness.reparam import author
 from harness.reparam.author import AuthorForm
+from harness.reparam.collapse import Collapse, collapse
 from harness.reparam.outcome import Outcome, parameter_count
-from harness.reparam.proof import Difference, ProofImage, accepted_multiple, difference, outputs, proof_images
+from harness.reparam.proof import Difference, accepted_multiple
+from harness.reparam.reference import Reference
 from harness.results.schema import Reparam
 
 AUTHOR_TOLERANCE = 1e-3
@@ -18,6 +21,9 @@ AUTHOR_TOLERANCE = 1e-3
 
 REMARKABLE = 1e-4
 """An accepted author's form whose error is larger than this is named in the notes."""
+
+SALVAGE = 16
+"""Regions that are tried one by one where all together are not equal."""
 
 
 def reparameterize(
@@ -27,8 +33,13 @@ def reparameterize(
     frames: Sequence[Tensor] = (),
     value_range: float = 1.0,
     size_multiple: int = 1,
+    allow_border_error: bool = False,
+    automatic: bool = True,
 ) -> Outcome:
     """Turn a training form into its inference form, and prove that both give the same image.
+
+    The author's method comes first. Where it crashes or its result is wrong by more than
+    :data:`AUTHOR_TOLERANCE`, the original form goes on. Automatic collapse then works on what there is.
 
     Parameters
     ----------
@@ -43,6 +54,10 @@ def reparameterize(
         The largest pixel value that the network takes and gives, 1 or 255.
     size_multiple
         Height and width must be multiples of this.
+    allow_border_error
+        Also collapse regions that are equal in the interior of the image only.
+    automatic
+        Whether to collapse automatically; without, the author's method alone is called.
 
     Returns
     -------
@@ -51,24 +66,31 @@ def reparameterize(
     """
     if hook == "none":
         return _kept(network, ["switched off by the manifest"])
-    images = _images(network, frames, size_multiple, value_range)
-    if not images:
+    called = copy.deepcopy(network)
+    multiple = accepted_multiple(called, declared=size_multiple)
+    if not multiple:
         return _kept(network, ["the network takes none of the sizes on which two forms are compared"])
-    form = _author_form(network, hook, images[0])
-    if form.network is None:
-        return _kept(network, [form.note] if form.note else [])
-    gap = _compare(network, form.network, images, value_range)
-    if isinstance(gap, str) or gap.largest > AUTHOR_TOLERANCE:
-        return _kept(network, [f"the author's {form.hook} is wrong: {_reason(gap)}; the training form is kept"])
-    notes = [f"the author's {form.hook} differs by {gap}"] if gap.largest > REMARKABLE else []
+    reference = Reference(network, frames, multiple=multiple, value_range=value_range)
+    form, notes = _author_form(reference, hook, called)
+    base = form.network or network
+    work = _collapsed(reference.other(base), allow_border_error) if automatic else Collapse()
+    notes += [f"folded {text}" for text in work.folded] + [f"left {text}" for text in work.refused]
+    methods = [f"author: {form.hook}"] if form.network else []
+    methods += ["automatic"] if work.network else []
+    return _outcome(reference, work.network or base, " + ".join(methods), notes)
+
+
+def _outcome(reference: Reference, network: nn.Module, method: str, notes: list[str]) -> Outcome:
+    if not method:
+        return _kept(reference.network, notes)
     record = Reparam(
-        method=f"author: {form.hook}",
-        params_before=parameter_count(network),
-        params_after=parameter_count(form.network),
-        max_abs_error=gap.largest,
+        method=method,
+        params_before=parameter_count(reference.network),
+        params_after=parameter_count(network),
+        max_abs_error=reference.difference(network).largest,
         notes=notes,
     )
-    return Outcome(form.network, record)
+    return Outcome(network, record)
 
 
 def _kept(network: nn.Module, notes: list[str]) -> Outcome:
@@ -76,32 +98,60 @@ def _kept(network: nn.Module, notes: list[str]) -> Outcome:
     return Outcome(network, Reparam(method="none", params_before=params, params_after=params, notes=notes))
 
 
-def _images(network: nn.Module, frames: Sequence[Tensor], multiple: int, value_range: float) -> list[ProofImage]:
-    found = accepted_multiple(copy.deepcopy(network), declared=multiple)
-    return proof_images(frames, multiple=found, value_range=value_range) if found else []
+def _author_form(reference: Reference, hook: str | None, called: nn.Module) -> tuple[AuthorForm, list[str]]:
+    """Give what the author's method makes, where it is right, and remarks.
+
+    ``called`` is a copy that has run once: some training forms convert themselves in their first forward.
+    """
+    form = author.convert(reference.network, hook)
+    if form.network is None and hook is None and parameter_count(called) != parameter_count(reference.network):
+        form = AuthorForm(called, "first forward")
+    if form.network is None:
+        return form, [form.note] if form.note else []
+    gap = _difference(reference, form.network)
+    if isinstance(gap, str) or not gap.largest <= AUTHOR_TOLERANCE:
+        reason = f"it raises {gap}" if isinstance(gap, str) else f"error {gap}"
+        return AuthorForm(None), [f"the author's {form.hook} is wrong: {reason}; the training form is used"]
+    return form, [f"the author's {form.hook} differs by {gap}"] if gap.largest > REMARKABLE else []
 
 
-def _author_form(network: nn.Module, hook: str | None, image: ProofImage) -> AuthorForm:
-    """Give what the author's method makes; some training forms convert themselves in their first forward."""
-    form = author.convert(network, hook)
-    if form.network is not None or hook is not None:
-        return form
-    called = copy.deepcopy(network)
-    outputs(called, [image])
-    return form if parameter_count(called) == parameter_count(network) else AuthorForm(called, "first forward")
-
-
-def _compare(
-    network: nn.Module, converted: nn.Module, images: list[ProofImage], value_range: float
-) -> Difference | str:
+def _difference(reference: Reference, converted: nn.Module) -> Difference | str:
     """Give the difference, or the exception of the converted form in words."""
-    expected = [outputs(copy.deepcopy(network), [image])[0] for image in images]
     try:
-        actual = outputs(copy.deepcopy(converted), images)
+        return reference.difference(converted)
     except Exception as error:  # noqa: BLE001  # foreign code raises anything, and it becomes a remark
         return f"{type(error).__name__}: {error}".splitlines()[0]
-    return difference(expected, actual, images, value_range=value_range)
 
 
-def _reason(gap: Difference | str) -> str:
-    return f"it raises {gap}" if isinstance(gap, str) else f"error {gap}"
+def _collapsed(reference: Reference, allow_border_error: bool) -> Collapse:
+    """Collapse what is proved equal: all regions together, else those that are so one by one."""
+    work = collapse(reference.network, reference.small_image, allow_border_error=allow_border_error)
+    if work.network is None or allow_border_error:
+        return work
+    doubt = _refutation(reference, work.network)
+    if not doubt:
+        return work
+    good = _salvageable(reference, work.sinks) if len(work.sinks) > 1 else set()
+    again = collapse(reference.network, reference.small_image, choice=good.__contains__) if good else Collapse()
+    if again.network is not None and _refutation(reference, again.network):
+        again = Collapse()
+    again.refused.append(f"{len(work.sinks) - len(again.sinks)} regions as they were: {doubt}")
+    return again
+
+
+def _salvageable(reference: Reference, sinks: list[str]) -> set[str]:
+    """Find the regions that are equal when collapsed alone."""
+    good: set[str] = set()
+    for sink in sinks[:SALVAGE]:
+        alone = collapse(reference.network, reference.small_image, choice={sink}.__contains__)
+        if alone.network is not None and not _refutation(reference, alone.network):
+            good.add(sink)
+    return good
+
+
+def _refutation(reference: Reference, converted: nn.Module) -> str:
+    try:
+        with torch.no_grad():
+            return reference.refutation(converted)
+    except Exception as error:  # noqa: BLE001  # a form that raises is not equal
+        return f"it raises {type(error).__name__}: {error}".splitlines()[0]

@@ -76,7 +76,7 @@ class Difference:
 
 
 def proof_images(
-    frames: Sequence[Tensor], *, multiple: int = 1, value_range: float = 1.0, seed: int = 0
+    frames: Sequence[Tensor], *, multiple: int = 1, value_range: float = 1.0, seed: int = 0, side: int = 37
 ) -> list[ProofImage]:
     """Make the inputs of a comparison: two of noise and two crops of the first frames, of odd sizes.
 
@@ -90,12 +90,15 @@ def proof_images(
         The largest value of an input pixel, 1 or 255.
     seed
         Seed of the noise.
+    side
+        The shorter side of the largest image, about.
     """
     generator = torch.Generator().manual_seed(seed)
-    sizes = [(_odd_multiple(37, multiple), _odd_multiple(53, multiple)), (_odd_multiple(24, multiple),) * 2]
-    noise = [torch.rand(1, 3, *size, generator=generator) * value_range for size in sizes]
+    size = _odd_multiple(side, multiple), _odd_multiple(side * 4 // 3, multiple)
+    small = (_odd_multiple(side * 2 // 3, multiple),) * 2
+    noise = [torch.rand(1, 3, *shape, generator=generator) * value_range for shape in (size, small)]
     images = [ProofImage("random", pixels) for pixels in noise]
-    return images + [ProofImage("natural", crop) for crop in _crops(frames, multiple)]
+    return images + [ProofImage("natural", crop) for crop in _crops(frames, size, multiple)]
 
 
 def _odd_multiple(length: int, multiple: int) -> int:
@@ -103,11 +106,10 @@ def _odd_multiple(length: int, multiple: int) -> int:
     return multiple * (quotient + 1 - quotient % 2)
 
 
-def _crops(frames: Sequence[Tensor], multiple: int) -> Iterator[Tensor]:
-    height, width = _odd_multiple(61, multiple), _odd_multiple(75, multiple)
+def _crops(frames: Sequence[Tensor], size: tuple[int, int], multiple: int) -> Iterator[Tensor]:
+    """Cut the first frame in its middle and the second in its corner."""
     for index, frame in enumerate(frames[:2]):
-        rows = min(height, frame.shape[-2] // multiple * multiple)
-        columns = min(width, frame.shape[-1] // multiple * multiple)
+        rows, columns = (min(n, m // multiple * multiple) for n, m in zip(size, frame.shape[-2:], strict=True))
         top = (frame.shape[-2] - rows) // 2 * (1 - index)
         left = (frame.shape[-1] - columns) // 2 * (1 - index)
         if rows and columns:

@@ -1,0 +1,119 @@
+"""What one run of a traced network shows about its nodes: values, constants, aliases and in-place changes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+
+class Facts(fx.Interpreter):
+    """Run a graph once on an image and remember what happened.
+
+    Parameters
+    ----------
+    graph
+        The traced network.
+    image
+        Its input, of the network's dtype.
+
+    Attributes
+    ----------
+    values
+        What each node gave; tensors are copies made before anything changed them.
+    constants
+        Nodes whose values do not depend on the input.
+    changed_by
+        For a node whose tensor was changed in place: the first node that did so.
+    frozen
+        Nodes whose tensor shares memory with another in a way that in-place changes show; not to be rewritten.
+    """
+
+    def __init__(self, graph: fx.GraphModule, image: Tensor) -> None:
+        super().__init__(graph, garbage_collect_values=False)
+        self.values: dict[fx.Node, Any] = {}
+        self.constants: set[fx.Node] = set()
+        self.changed_by: dict[fx.Node, fx.Node] = {}
+        self._live: dict[fx.Node, Tensor] = {}
+        self.order: dict[fx.Node, int] = {}
+        with torch.no_grad():
+            self.run(image.clone(), enable_io_processing=False)
+        self.frozen = frozenset(self._frozen())
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Execute a node and watch its arguments."""
+        self.order[n] = len(self.order)
+        arguments = [node for node in n.all_input_nodes if node in self._live]
+        versions = [self._live[node]._version for node in arguments]
+        result = super().run_node(n)
+        for node, version in zip(arguments, versions, strict=True):
+            if self._live[node]._version != version:
+                self.changed_by.setdefault(node, n)
+        self._remember(n, result)
+        return result
+
+    def _remember(self, node: fx.Node, result: Any) -> None:
+        if node.op == "get_attr" or (node.op != "placeholder" and self._depends_on_constants(node)):
+            self.constants.add(node)
+        if isinstance(result, Tensor):
+            self._live[node] = result
+            result = result.clone()
+        self.values[node] = result
+
+    def _depends_on_constants(self, node: fx.Node) -> bool:
+        return all(argument in self.constants for argument in node.all_input_nodes)
+
+    def shape(self, node: fx.Node) -> torch.Size | None:
+        """Shape of a node's tensor, or None for another kind of value."""
+        value = self.values.get(node)
+        return value.shape if isinstance(value, Tensor) else None
+
+    def is_image(self, node: fx.Node) -> bool:
+        """Whether a node gives one 4-D tensor that depends on the input."""
+        shape = self.shape(node)
+        return shape is not None and len(shape) == 4 and node not in self.constants
+
+    def _frozen(self) -> Iterator[fx.Node]:
+        for group in self._aliases():
+            changed = any(node in self.changed_by for node in group)
+            if changed and not self._is_chain(group):
+                yield from group
+
+    def _aliases(self) -> list[list[fx.Node]]:
+        groups: dict[int, list[fx.Node]] = defaultdict(list)
+        for node, tensor in self._live.items():
+            groups[tensor.untyped_storage().data_ptr()].append(node)
+        return list(groups.values())
+
+    def _is_chain(self, group: list[fx.Node]) -> bool:
+        """Whether each node of the group is the one before it and replaces it from then on."""
+        return all(self._is_link(old, new) for old, new in itertools.pairwise(group))
+
+    def _is_link(self, old: fx.Node, new: fx.Node) -> bool:
+        replaces = self.changed_by.get(old) is new or set(old.users) == {new}
+        return replaces and self.is_same_tensor(old, new)
+
+    def is_same_tensor(self, old: fx.Node, new: fx.Node) -> bool:
+        """Whether both nodes gave the same view of the same memory."""
+        one, two = self._live.get(old), self._live.get(new)
+        return (
+            one is not None
+            and two is not None
+            and (one.data_ptr(), one.shape, one.stride()) == (two.data_ptr(), two.shape, two.stride())
+        )
+
+
+def rename_in_place(graph: fx.GraphModule, facts: Facts) -> None:
+    """Let uses of a tensor after an in-place change refer to the node that changed it.
+
+    The execution stays the same, since both are one tensor; the graph then says which value is used where.
+    """
+    for old, new in sorted(facts.changed_by.items(), key=lambda pair: facts.order[pair[0]]):
+        if old in facts.frozen or not facts.is_same_tensor(old, new):
+            continue
+        old.replace_all_uses_with(new, delete_user_cb=lambda user, new=new: facts.order[user] > facts.order[new])  # type: ignore[misc]
+    graph.recompile()

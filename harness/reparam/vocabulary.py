@@ -1,0 +1,382 @@
+"""What the nodes of a traced graph do to an affine map: the operations that keep a region affine.
+
+Each rule takes the operands of one call and gives the map of its result, or None where the call, with these
+arguments, is not affine and shift-invariant. An operation without a rule ends a region.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness.reparam import affine
+from harness.reparam.affine import NO_SIDES, AffineMap, Sides
+
+Result = AffineMap | tuple[AffineMap, ...] | None
+Rule = Callable[..., Result]
+
+
+# Addition and scaling ---------------------------------------------------------------------------------------
+
+
+def add(first: Any, second: Any, *, alpha: float = 1) -> Result:
+    """``first + alpha * second``; one of them may be a constant per channel."""
+    if isinstance(first, AffineMap) and isinstance(second, AffineMap):
+        return affine.added(first, second if alpha == 1 else affine.scaled(second, torch.tensor(float(alpha))))
+    if isinstance(first, AffineMap):
+        offsets = per_channel(second, first)
+        return None if offsets is None else affine.shifted(first, alpha * offsets)
+    offsets = per_channel(first, second)
+    return None if offsets is None else affine.shifted(affine.scaled(second, torch.tensor(float(alpha))), offsets)
+
+
+def subtract(first: Any, second: Any, *, alpha: float = 1) -> Result:
+    """``first - alpha * second``."""
+    return add(first, second, alpha=-alpha)
+
+
+def reverse_subtract(first: Any, second: Any) -> Result:
+    """``second - first``."""
+    return add(second, first, alpha=-1)
+
+
+def multiply(first: Any, second: Any) -> Result:
+    """Scale by a constant; the product of two results is not affine."""
+    if isinstance(first, AffineMap) and isinstance(second, AffineMap):
+        return None
+    value, factor = (first, second) if isinstance(first, AffineMap) else (second, first)
+    factors = per_channel(factor, value)
+    return None if factors is None else affine.scaled(value, factors)
+
+
+def divide(first: Any, second: Any) -> Result:
+    """Divide by a constant."""
+    factors = per_channel(second, first) if isinstance(first, AffineMap) else None
+    return None if factors is None or not factors.all() else affine.scaled(first, 1 / factors)
+
+
+def negate(value: AffineMap) -> Result:
+    """``-value``."""
+    return affine.scaled(value, torch.tensor(-1.0))
+
+
+def per_channel(constant: Any, value: AffineMap) -> Tensor | None:
+    """Read a constant as one number or one number per channel; None where it varies over the image."""
+    if isinstance(constant, int | float):
+        return torch.tensor(float(constant), dtype=torch.float64)
+    if not isinstance(constant, Tensor):
+        return None
+    shape = (1,) * (4 - constant.dim()) + tuple(constant.shape)
+    if len(shape) > 4 or shape[0] != 1 or shape[2:] != (1, 1) or shape[1] not in (1, value.channels):
+        return None
+    return constant.double().flatten().expand(value.channels)
+
+
+# Convolutions and normalization -----------------------------------------------------------------------------
+
+
+def convolve(
+    value: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Result:
+    """``conv2d`` with constant weights and zero padding."""
+    if not isinstance(value, AffineMap) or not isinstance(weight, Tensor) or isinstance(bias, AffineMap):
+        return None
+    steps = pair(dilation)
+    sides = _sides(padding, weight, steps)
+    if sides is None:
+        return None
+    return affine.convolved(value, weight, bias, padding=sides, stride=pair(stride), dilation=steps, groups=groups)
+
+
+def _sides(padding: Any, weight: Tensor, dilation: tuple[int, int]) -> Sides | None:
+    if padding == "valid":
+        return NO_SIDES
+    if padding == "same":
+        totals = [(n - 1) * d for n, d in zip(weight.shape[2:], dilation, strict=True)]
+        return totals[0] // 2, totals[0] - totals[0] // 2, totals[1] // 2, totals[1] - totals[1] // 2
+    if isinstance(padding, str):
+        return None
+    vertical, horizontal = pair(padding)
+    return vertical, vertical, horizontal, horizontal
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """Read an argument that may be one number for both directions."""
+    if isinstance(value, int):
+        return value, value
+    numbers = tuple(value)
+    return (numbers[0], numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def normalize(
+    value: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,  # noqa: ARG001  # the signature is torch's
+    eps: float = 1e-5,
+) -> Result:
+    """``batch_norm`` with stored statistics: a scale and a shift per channel."""
+    if training or not isinstance(running_mean, Tensor) or not isinstance(running_var, Tensor):
+        return None
+    factors = (running_var.double() + eps).rsqrt()
+    if weight is not None:
+        factors = factors * weight.double()
+    offsets = -running_mean.double() * factors
+    return affine.shifted(affine.scaled(value, factors), offsets if bias is None else offsets + bias.double())
+
+
+def average(
+    value: AffineMap,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Result:
+    """``avg_pool2d`` of stride 1 that counts its zero padding: one averaging kernel per channel."""
+    height, width = pair(kernel_size)
+    stepped = pair(kernel_size if stride in (None, []) else stride) != (1, 1)
+    if stepped or ceil_mode or (pair(padding) != (0, 0) and not count_include_pad):
+        return None
+    share = 1 / (divisor_override or height * width)
+    weight = torch.full((value.channels, 1, height, width), share, dtype=torch.float64)
+    return convolve(value, weight, padding=padding, groups=value.channels)
+
+
+# Rearrangements ---------------------------------------------------------------------------------------------
+
+
+def keep(value: AffineMap, *_: Any, **__: Any) -> Result:
+    """Copy, detach, make contiguous: the values stay."""
+    return value
+
+
+def drop(value: AffineMap, p: float = 0.5, training: bool = True, *_: Any) -> Result:
+    """Dropout outside training."""
+    del p
+    return None if training else value
+
+
+def surround(inner: AffineMap, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Result:
+    """Constant padding of rows and columns."""
+    if mode != "constant" or len(pad) > 4 or not all(isinstance(n, int) for n in pad):
+        return None
+    left, right, top, bottom = (tuple(pad) + NO_SIDES)[:4]
+    return affine.padded(inner, (top, bottom, left, right), value or 0.0)
+
+
+def concatenate(tensors: Sequence[Any], dim: int = 0) -> Result:
+    """Stack channels."""
+    if dim not in (1, -3) or not all(isinstance(value, AffineMap) for value in tensors):
+        return None
+    return affine.concatenated(tensors)
+
+
+def chunk(value: AffineMap, chunks: int, dim: int = 0) -> Result:
+    """Split channels into equal parts."""
+    if dim not in (1, -3):
+        return None
+    return _parts(value, [len(part) for part in torch.arange(value.channels).chunk(chunks)])
+
+
+def split(value: AffineMap, split_size: Any, dim: int = 0) -> Result:
+    """Split channels into parts of given sizes."""
+    if dim not in (1, -3):
+        return None
+    return _parts(value, [len(part) for part in torch.split(torch.arange(value.channels), split_size)])
+
+
+def _parts(value: AffineMap, lengths: Sequence[int]) -> tuple[AffineMap, ...]:
+    return tuple(affine.selected(value, part) for part in torch.split(torch.arange(value.channels), list(lengths)))
+
+
+def get(value: Any, index: Any) -> Result:
+    """Take one part of a split, a slice of the channels, or a crop of the image."""
+    if isinstance(value, tuple):
+        return value[index] if isinstance(index, int) else None
+    if not isinstance(index, tuple) or len(index) > 4 or not all(isinstance(i, slice) for i in index):
+        return None
+    batch, channels, *space = (*index, *[slice(None)] * (4 - len(index)))
+    sides = [_crop(part) for part in space]
+    if batch != slice(None) or any(side is None for side in sides):
+        return None
+    picked = value if channels == slice(None) else affine.selected(value, torch.arange(value.channels)[channels])
+    (top, bottom), (left, right) = sides  # type: ignore[misc]
+    return affine.padded(picked, (top, bottom, left, right))
+
+
+def _crop(part: slice) -> tuple[int, int] | None:
+    """Read ``a:-b`` as rows taken away; a slice that counts from one end only depends on the size."""
+    start, stop = part.start or 0, part.stop if part.stop is not None else 0
+    known = isinstance(start, int) and isinstance(stop, int)
+    return (-start, stop) if known and start >= 0 >= stop and part.step in (None, 1) else None
+
+
+def narrow(value: AffineMap, dim: int, start: int, length: int) -> Result:
+    """Take a range of channels."""
+    return affine.selected(value, torch.arange(start, start + length)) if dim in (1, -3) else None
+
+
+def repeat(value: AffineMap, *sizes: Any) -> Result:
+    """Repeat all channels, as a block, some times."""
+    times = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
+    if len(times) != 4 or times[0] != 1 or times[2:] != (1, 1):
+        return None
+    return affine.selected(value, torch.arange(value.channels).repeat(times[1]))
+
+
+def repeat_each(value: AffineMap, repeats: Any, dim: int | None = None) -> Result:
+    """Repeat each channel some times."""
+    if dim not in (1, -3) or not isinstance(repeats, int):
+        return None
+    return affine.selected(value, torch.arange(value.channels).repeat_interleave(repeats))
+
+
+def shuffle_pixels(value: AffineMap, upscale_factor: int) -> Result:
+    """``pixel_shuffle``."""
+    return affine.shuffled(value, upscale_factor)
+
+
+def shuffle_channels(value: AffineMap, groups: int) -> Result:
+    """``channel_shuffle``."""
+    return affine.selected(value, torch.arange(value.channels).reshape(groups, -1).T.flatten())
+
+
+def interpolate(
+    value: AffineMap,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    *_: Any,
+    **__: Any,
+) -> Result:
+    """Nearest-neighbour upsampling by a whole factor."""
+    if mode not in ("nearest", "nearest-exact") or size is not None or scale_factor is None:
+        return None
+    factors = {scale_factor} if isinstance(scale_factor, int | float) else set(scale_factor)
+    factor = factors.pop()
+    return affine.upsampled(value, int(factor)) if not factors and float(factor).is_integer() else None
+
+
+# The tables -------------------------------------------------------------------------------------------------
+
+RULES: dict[Any, Rule] = {
+    operator.add: add, operator.iadd: add, torch.add: add, "add": add, "add_": add,
+    operator.sub: subtract, operator.isub: subtract, torch.sub: subtract, torch.subtract: subtract,
+    "sub": subtract, "sub_": subtract, torch.rsub: reverse_subtract,
+    operator.mul: multiply, operator.imul: multiply, torch.mul: multiply, torch.multiply: multiply,
+    "mul": multiply, "mul_": multiply, "multiply": multiply,
+    operator.truediv: divide, operator.itruediv: divide, torch.div: divide, "div": divide, "div_": divide,
+    operator.neg: negate, torch.neg: negate, "neg": negate, "neg_": negate,
+    functional.conv2d: convolve, torch.conv2d: convolve,
+    functional.batch_norm: normalize,
+    functional.avg_pool2d: average,
+    "clone": keep, "contiguous": keep, "detach": keep, torch.clone: keep, torch.detach: keep,
+    functional.pad: surround,
+    functional.dropout: drop, functional.dropout2d: drop,
+    torch.cat: concatenate, torch.concat: concatenate, torch.concatenate: concatenate,
+    torch.chunk: chunk, "chunk": chunk,
+    torch.split: split, "split": split,
+    operator.getitem: get,
+    torch.narrow: narrow, "narrow": narrow,
+    "repeat": repeat, "repeat_interleave": repeat_each, torch.repeat_interleave: repeat_each,
+    functional.pixel_shuffle: shuffle_pixels, torch.pixel_shuffle: shuffle_pixels,
+    torch.channel_shuffle: shuffle_channels,
+    functional.interpolate: interpolate,
+}  # fmt: skip
+"""Rules by function, or by name for methods of a tensor."""
+
+FREE = frozenset({keep, drop, get, chunk, split, narrow})
+"""Rules of calls that cost nothing to speak of: views, and what does nothing outside training."""
+
+
+def rule_of(target: Any) -> Rule | None:
+    """Find the rule of a function or of a tensor's method."""
+    try:
+        return RULES.get(target)
+    except TypeError:
+        return None
+
+
+def apply_module(module: nn.Module, value: AffineMap) -> Result:
+    """Give the map of a module of torch after a map, or None where it is none."""
+    if module._forward_hooks or module._forward_pre_hooks:
+        return None
+    for kind, rule in MODULES.items():
+        if isinstance(module, kind) and type(module).forward is kind.forward:
+            return rule(module, value)
+    return None
+
+
+def _conv_module(module: nn.Conv2d, value: AffineMap) -> Result:
+    if module.padding_mode != "zeros":
+        return None
+    return convolve(value, module.weight, module.bias, module.stride, module.padding, module.dilation, module.groups)
+
+
+def _norm_module(module: nn.BatchNorm2d, value: AffineMap) -> Result:
+    return normalize(
+        value,
+        module.running_mean,
+        module.running_var,
+        module.weight,
+        module.bias,
+        training=module.training,
+        eps=module.eps,
+    )
+
+
+def _pool_module(module: nn.AvgPool2d, value: AffineMap) -> Result:
+    return average(
+        value,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.ceil_mode,
+        module.count_include_pad,
+        module.divisor_override,
+    )
+
+
+def _pad_module(module: nn.ConstantPad2d, value: AffineMap) -> Result:
+    return surround(value, module.padding, "constant", module.value)
+
+
+def _upsample_module(module: nn.Upsample, value: AffineMap) -> Result:
+    return interpolate(value, module.size, module.scale_factor, module.mode)
+
+
+MODULES: dict[type[nn.Module], Callable[[Any, AffineMap], Result]] = {
+    nn.Conv2d: _conv_module,
+    nn.BatchNorm2d: _norm_module,
+    nn.SyncBatchNorm: _norm_module,
+    nn.AvgPool2d: _pool_module,
+    nn.ConstantPad2d: _pad_module,
+    nn.ZeroPad2d: _pad_module,
+    nn.Upsample: _upsample_module,
+    nn.UpsamplingNearest2d: _upsample_module,
+    nn.PixelShuffle: lambda module, value: shuffle_pixels(value, module.upscale_factor),
+    nn.ChannelShuffle: lambda module, value: shuffle_channels(value, module.groups),
+    nn.Identity: lambda _, value: value,
+    nn.Dropout: lambda module, value: drop(value, training=module.training),
+    nn.Dropout2d: lambda module, value: drop(value, training=module.training),
+}
+"""Rules by class of module."""
+
+FREE_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d)
+"""Modules that cost nothing outside training."""

@@ -1,0 +1,68 @@
+"""The command line as a user meets it: exit status, messages, output."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness import __version__
+from harness.cli import app
+
+runner = CliRunner()
+
+
+def test_version() -> None:
+    assert runner.invoke(app, ["--version"]).output.strip() == f"harness {__version__}"
+
+
+def test_one_score_of_the_published_table() -> None:
+    result = runner.invoke(app, ["score", "--psnr", "35.02", "--runtime", "3.19", "--track", "ntire23-x2"])
+    assert result.exit_code == 0
+    assert float(result.stdout) == pytest.approx(24.13, rel=0.0035)  # PSNR is printed to 0.005 dB
+
+
+def test_a_score_below_bicubic_is_zero() -> None:
+    assert runner.invoke(app, ["score", "--psnr", "33.9", "--runtime", "1"]).stdout.strip() == "0.00"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["run", "nowhere"], 2, "does not exist"),
+        (["run"], 2, "Missing argument"),
+        (["run", ".", "--track", "ntire99"], 2, "ntire23-x2"),
+        (["run", ".", "--scale", "7"], 2, "7"),
+        (["score", "--psnr", "30", "--runtime", "1", "--track", "mai2021-x3"], 2, "--bicubic"),
+        (["report", "nowhere"], 3, "no results"),
+        (["export", "nowhere"], 3, "no results"),
+        (["check", "nowhere"], 2, "does not exist"),
+    ],
+)
+def test_a_mistake_ends_with_its_status_and_one_message(arguments: list[str], status: int, message: str) -> None:
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == status
+    assert message in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+def test_a_new_submission_passes_the_check(tmp_path: Path) -> None:
+    assert runner.invoke(app, ["new", "MyNet", "--in", str(tmp_path)]).exit_code == 0
+    assert runner.invoke(app, ["new", "MyNet", "--in", str(tmp_path)]).exit_code == 2  # never overwritten
+    command = [sys.executable, "-m", "harness", "check", str(tmp_path / "MyNet"), "--scale", "2"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+    assert "1 of 1 passed" in checked.stderr
+
+
+def test_the_schema_is_valid_json() -> None:
+    schema = json.loads(runner.invoke(app, ["schema"]).stdout)
+    assert set(schema["required"]) == {"run", "track", "dataset", "device", "protocol", "entries"}
+    assert schema["$defs"]["Entry"]["properties"]["macs"]["description"]
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    code = "import sys, harness.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,22 @@ def list_images(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
+
+
+def distinct_images(folder: Path) -> list[Path]:
+    """Return a folder's image files, sorted by name: at least one, and no two that differ in their suffix only.
+
+    Raises
+    ------
+    DataError
+        There is no such folder, it holds no images, or two of one name.
+    """
+    paths = list_images(folder)
+    if not paths:
+        raise DataError("holds no images", where=str(folder), mend="give a folder of PNG, JPEG, WebP or TIFF files")
+    stems = Counter(path.stem for path in paths)
+    twins = sorted(stem for stem, count in stems.items() if count > 1)
+    if twins:
+        mend = "rename or remove one of each"
+        raise DataError(f"holds several images called {', '.join(twins)}", where=str(folder), mend=mend)
+    return paths

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.data.datasets import Dataset
 from harness.data.degradation import Degradation
-from harness.data.images import list_images
+from harness.data.images import distinct_images, list_images
 from harness.errors import DataError, UsageError
 from harness.plugins import list_plugins, load_plugin
 
@@ -71,7 +71,7 @@ def _folder_name(folder: Path) -> str:
 
 def _open_folder(name: str, folder: Path, scale: int, degradation: Degradation, cache_dir: Path | None) -> Dataset:
     hr_folder = _first_folder(folder, _HR_FOLDERS) or folder
-    hr_paths = _images_of(hr_folder)
+    hr_paths = distinct_images(hr_folder)
     lr_folder = _first_folder(folder, _lr_names(scale)) if hr_folder != folder else None
     if lr_folder is None:
         return Dataset(name, hr_paths, scale, degradation, cache_dir=cache_dir)
@@ -85,16 +85,6 @@ def _first_folder(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 def _lr_names(scale: int) -> tuple[str, ...]:
     return (*(f"{stem}{scale}" for stem in ("LR_x", "LR_X", "LRx", "LR", "X", "x")), "LR", "lr")
-
-
-def _images_of(folder: Path) -> list[Path]:
-    paths = list_images(folder)
-    if not paths:
-        raise DataError("holds no images", where=str(folder), mend="give a folder of PNG, JPEG, WebP or TIFF files")
-    twins = {path.stem for path in paths if sum(other.stem == path.stem for other in paths) > 1}
-    if twins:
-        raise DataError(f"holds several images called {', '.join(sorted(twins))}", where=str(folder))
-    return paths
 
 
 def _matching(hr_paths: list[Path], lr_folder: Path, scale: int) -> list[Path]:

@@ -3,6 +3,7 @@
 from harness.quality.bicubic import upscale_bicubic
 from harness.quality.convention import CONVENTIONS, Convention, get_convention
 from harness.quality.evaluate import Quality, average, evaluate_pair, psnr, ssim
+from harness.quality.folders import ImageFailure, ImageScore, score_folders
 from harness.quality.luma import LUMAS, Luma, luma_plane
 from harness.quality.window import GAUSSIAN, UNIFORM, Window
 
@@ -12,6 +13,8 @@ __all__ = [
     "LUMAS",
     "UNIFORM",
     "Convention",
+    "ImageFailure",
+    "ImageScore",
     "Luma",
     "Quality",
     "Window",
@@ -20,6 +23,7 @@ __all__ = [
     "get_convention",
     "luma_plane",
     "psnr",
+    "score_folders",
     "ssim",
     "upscale_bicubic",
 ]

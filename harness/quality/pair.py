@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.bounded import available_cores
 from harness.errors import DataError
 from harness.quality.luma import Luma, script_luma
 from harness.quality.window import Window
@@ -183,5 +183,4 @@ def _mean_over_windows(pair: Pair, window: Window, loss: Callable[[Box], float],
 def _threads(pixels: int, wanted: int | None) -> int:
     if wanted is not None:
         return max(1, wanted)
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if pixels < _SMALL else min(available, _MOST_THREADS)
+    return 1 if pixels < _SMALL else min(available_cores(), _MOST_THREADS)

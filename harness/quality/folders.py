@@ -1,0 +1,121 @@
+"""Two folders of images, matched by name and measured one after another in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness.data.bounded import available_cores, map_in_order
+from harness.data.crop import centre_crop
+from harness.data.images import is_greyscale, list_images, read_rgb
+from harness.errors import DataError, HarnessError
+from harness.quality.convention import DEFAULT, Convention, get_convention
+from harness.quality.evaluate import Quality, evaluate_pair
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScore:
+    """The figures of one image; `name` is the HR file's name without extension."""
+
+    name: str
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFailure:
+    """Why one image has no figures."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    name: str
+    sr: Path | None
+    hr: Path | None
+
+
+def score_folders(
+    sr_dir: Path,
+    hr_dir: Path,
+    convention: str | Convention = DEFAULT,
+    *,
+    scale: int | None = None,
+    workers: int | None = None,
+) -> Iterator[ImageScore | ImageFailure]:
+    """Measure every image of a folder against the image of the same name in another.
+
+    Parameters
+    ----------
+    sr_dir
+        Upscaled images. A name may end in the scale (``0801x2.png`` for ``0801.png``).
+    hr_dir
+        Ground truth.
+    convention
+        A convention or its name.
+    scale
+        Where given, HR images are centre-cropped to a multiple of it, as the tracks crop them; conventions whose
+        border is as wide as the scale need it.
+    workers
+        Images in work at once, and in memory; by default one per core.
+
+    Yields
+    ------
+    ImageScore or ImageFailure
+        In order of name; a missing partner, a mismatch or an unreadable file is a failure, and the rest goes on.
+
+    Raises
+    ------
+    DataError
+        A folder is missing, or neither holds an image.
+    UsageError
+        No such convention, or it needs a scale.
+    """
+    rules = get_convention(convention)
+    rules.border_at(scale)
+    tasks = _match(sr_dir, hr_dir)
+    if not tasks:
+        raise DataError("neither folder holds an image", where=f"{sr_dir}, {hr_dir}")
+    count = workers or available_cores()
+    score = partial(_score, rules=rules, scale=scale, threads=1 if count > 1 else None)
+    return map_in_order(score, tasks, count)
+
+
+def _match(sr_dir: Path, hr_dir: Path) -> list[_Task]:
+    hr = {path.stem: path for path in list_images(hr_dir)}
+    sr = {_plain(path.stem, hr): path for path in list_images(sr_dir)}
+    return [_Task(name, sr.get(name), hr.get(name)) for name in sorted(hr.keys() | sr.keys())]
+
+
+def _plain(stem: str, known: dict[str, Path]) -> str:
+    """Return an SR image's name without a scale such as ``x2`` at its end, where that names an HR image."""
+    base, _, digits = stem.rpartition("x")
+    return base if stem not in known and digits.isdigit() and base in known else stem
+
+
+def _score(task: _Task, rules: Convention, scale: int | None, threads: int | None) -> ImageScore | ImageFailure:
+    try:
+        return ImageScore(task.name, _measure(task, rules, scale, threads))
+    except HarnessError as error:
+        return ImageFailure(task.name, str(error))
+
+
+def _measure(task: _Task, rules: Convention, scale: int | None, threads: int | None) -> Quality:
+    if task.hr is None:
+        raise DataError("there is no HR image of this name", where=str(task.sr), mend="name both files alike")
+    if task.sr is None:
+        raise DataError("there is no SR image of this name", where=str(task.hr), mend="name both files alike")
+    sr, hr = read_rgb(task.sr), read_rgb(task.hr)
+    if is_greyscale(task.sr) and not is_greyscale(task.hr):
+        raise DataError("is greyscale, but its HR image has colours", where=str(task.sr), mend="save the SR in RGB")
+    hr = hr if scale is None else centre_crop(hr, scale)
+    if sr.shape != hr.shape:
+        raise DataError(
+            f"is {sr.shape[1]}x{sr.shape[0]}, but its HR image is {hr.shape[1]}x{hr.shape[0]}",
+            where=str(task.sr),
+            mend="compare images of one size" + ("; say the scale if HR is to be cropped" if scale is None else ""),
+        )
+    return evaluate_pair(sr, hr, rules, scale=scale, threads=threads)

@@ -1,0 +1,104 @@
+"""Whole folders: matched by name, every mistake named, the rest measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.data import write_png
+from harness.errors import DataError, UsageError
+from harness.quality import ImageFailure, ImageScore, evaluate_pair, score_folders
+
+
+def image(seed: int, height: int = 30, width: int = 40) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def sr(tmp_path: Path) -> Path:
+    return tmp_path / "sr"
+
+
+@pytest.fixture
+def hr(tmp_path: Path) -> Path:
+    return tmp_path / "hr"
+
+
+def failures(results: list[ImageScore | ImageFailure]) -> dict[str, str]:
+    return {result.name: result.reason for result in results if isinstance(result, ImageFailure)}
+
+
+def test_images_are_matched_by_name_in_order(sr: Path, hr: Path) -> None:
+    for seed, name in enumerate(("c", "a", "b")):
+        write_png(hr / f"{name}.png", image(seed))
+        write_png(sr / f"{name}x2.png", image(seed + 10))
+    results = list(score_folders(sr, hr, workers=2))
+    assert [result.name for result in results] == ["a", "b", "c"]
+    assert results[0] == ImageScore("a", evaluate_pair(image(11), image(1)))
+
+
+def test_every_mistake_is_named_and_the_rest_goes_on(sr: Path, hr: Path) -> None:
+    names = ("alpha", "corrupt", "good", "grey", "size", "unpaired")
+    for name in names:
+        write_png(hr / f"{name}.png", image(0))
+    write_png(sr / "good.png", image(1))
+    write_png(sr / "size.png", image(1, 28))
+    write_png(sr / "extra.png", image(1))
+    (sr / "corrupt.png").write_bytes(b"\x89PNG")
+    Image.fromarray(image(1)[..., 0]).save(sr / "grey.png")
+    Image.fromarray(image(1)).convert("RGBA").save(sr / "alpha.png")
+    results = list(score_folders(sr, hr))
+    reasons = failures(results)
+    assert [r.name for r in results if isinstance(r, ImageScore)] == ["good"]
+    assert reasons.keys() == {"alpha", "corrupt", "extra", "grey", "size", "unpaired"}
+    assert "alpha channel" in reasons["alpha"]
+    assert "not a readable image" in reasons["corrupt"]
+    assert "no HR image" in reasons["extra"]
+    assert "greyscale" in reasons["grey"]
+    assert "40x28" in reasons["size"]
+    assert "no SR image" in reasons["unpaired"]
+
+
+def test_a_greyscale_hr_image_may_have_a_colour_partner(sr: Path, hr: Path) -> None:
+    """As Set14's bridge has."""
+    hr.mkdir()
+    Image.fromarray(image(0)[..., 0]).save(hr / "bridge.png")
+    write_png(sr / "bridge.png", np.repeat(image(0)[..., :1], 3, axis=2))
+    (result,) = score_folders(sr, hr)
+    assert isinstance(result, ImageScore)
+    assert result.quality.ssim_rgb == 1.0
+
+
+def test_with_a_scale_hr_is_cropped_and_borders_known(sr: Path, hr: Path) -> None:
+    write_png(hr / "a.png", image(0, 31, 40))
+    write_png(sr / "a.png", image(0, 31, 40)[:30])
+    assert failures(list(score_folders(sr, hr)))["a"].endswith("say the scale if HR is to be cropped.")
+    (result,) = score_folders(sr, hr, "matlab", scale=2)
+    assert isinstance(result, ImageScore)
+    with pytest.raises(UsageError, match="as wide as the scale"):
+        score_folders(sr, hr, "matlab")
+
+
+def test_only_as_many_images_as_workers_are_read_ahead(sr: Path, hr: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.quality import folders
+
+    for index in range(9):
+        write_png(hr / f"{index}.png", image(index))
+        write_png(sr / f"{index}.png", image(index + 1))
+    read: list[Path] = []
+    original = folders.read_rgb
+    monkeypatch.setattr(folders, "read_rgb", lambda path: read.append(path) or original(path))
+    results = score_folders(sr, hr, workers=2)
+    next(results)
+    assert len(read) <= 2 * (2 + 1)
+    assert len(list(results)) == 8
+
+
+def test_missing_and_empty_folders_are_errors(sr: Path, hr: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        score_folders(sr, hr)
+    sr.mkdir()
+    hr.mkdir()
+    with pytest.raises(DataError, match="neither folder"):
+        score_folders(sr, hr)

@@ -3,5 +3,6 @@
 from harness.engines.engine import Engine, Job
 from harness.engines.inline import InlineEngine
 from harness.engines.local import LocalEngine
+from harness.engines.registry import get_engine
 
-__all__ = ["Engine", "InlineEngine", "Job", "LocalEngine"]
+__all__ = ["Engine", "InlineEngine", "Job", "LocalEngine", "get_engine"]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.isolation.limits import Limits
-from harness.isolation.opening import Sandbox, SubmissionFacts
+from harness.isolation.opening import SubmissionFacts
 from harness.isolation.requests import Precision
+from harness.isolation.sandbox import Sandbox
 from harness.isolation.session import Session
 
 

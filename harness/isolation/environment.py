@@ -46,6 +46,7 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
     own = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
+        "USER": "worker",
         "HOME": str(private),
         "TMPDIR": str(private),
         "PYTHONPATH": str(library),
@@ -68,7 +69,17 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
     return own | _ALLOCATOR | {name: os.environ[name] for name in chosen if name in os.environ}
 
 
-def worker_command(fd: int, *, parent: int, limits: str) -> list[str]:
-    """Return the command line of a worker, without a sandbox around it."""
-    options = ["--fd", str(fd), "--parent", str(parent), "--limits", limits]
-    return [sys.executable, "-m", "harness.isolation.worker", *options]
+def worker_command(fd: int, limits: str, *, parent: int | None) -> list[str]:
+    """Return the command line of a worker.
+
+    Parameters
+    ----------
+    fd
+        The channel's descriptor.
+    limits
+        From ``harness.isolation.limits.limits_to_json``.
+    parent
+        The controller's process; None in a sandbox, which sees to the worker's end itself.
+    """
+    tie = ["--sandboxed"] if parent is None else ["--parent", str(parent)]
+    return [sys.executable, "-m", "harness.isolation.worker", "--fd", str(fd), "--limits", limits, *tie]

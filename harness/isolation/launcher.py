@@ -20,6 +20,7 @@ from harness.isolation.limits import Limits, Watcher, limits_to_json
 from harness.isolation.log import LogCapture
 from harness.isolation.messages import SECRET_BYTES
 from harness.isolation.processes import kill_tree
+from harness.isolation.sandbox import LIBRARY, PRIVATE, Confinement, bwrap_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,32 @@ class Worker:
             self.process.wait(timeout_s)
 
 
-def launch(*, threads: int, device: str, limits: Limits) -> Worker:
-    """Start a worker as a plain process with limits.
+def launch(*, root: Path, inside: Path, threads: int, device: str, limits: Limits, confinement: Confinement) -> Worker:
+    """Start a worker for the submission in `root`, which it finds at `inside`.
 
     The calling thread must live as long as the worker: the kernel kills the worker when it ends.
     """
+    sandboxed = confinement == "bwrap"
     private = Path(tempfile.mkdtemp(prefix="sr-harness-"))
     ours, theirs = socket.socketpair()
-    command = worker_command(theirs.fileno(), parent=os.getpid(), limits=limits_to_json(limits))
-    environment = worker_environment(threads=threads, private=private, library=PACKAGE.parent, device=device)
+    environment = worker_environment(
+        threads=threads,
+        private=PRIVATE if sandboxed else private,
+        library=LIBRARY if sandboxed else PACKAGE.parent,
+        device=device,
+    )
+    parent = None if sandboxed else os.getpid()
+    command = worker_command(theirs.fileno(), limits_to_json(limits), parent=parent)
+    if sandboxed:
+        command = bwrap_command(
+            command,
+            environment=environment,
+            root=root,
+            inside=inside,
+            tmp_bytes=limits.tmp_bytes,
+            accelerator=device != "cpu",
+        )
+        environment = {"PATH": os.environ.get("PATH", os.defpath)}  # bubblewrap's own; the worker's is in its options
     return start(command, environment, ours, theirs, private, limits)
 
 

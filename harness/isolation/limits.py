@@ -6,6 +6,8 @@ Resource limits bind each process by itself; a watcher adds up the worker and ev
 from __future__ import annotations
 
 import json
+import os
+import re
 import resource
 import signal
 import threading
@@ -26,7 +28,10 @@ class Limits:
     Attributes
     ----------
     memory_bytes
-        Private memory of each process (RLIMIT_DATA) and resident memory of all together.
+        Resident memory of all together and, with ``cap_private_memory``, private memory of each process.
+    cap_private_memory
+        Whether the kernel bounds each process too (RLIMIT_DATA), so that an allocation fails instead of a process
+        being killed. Drivers of accelerators reserve far more than they use and do not bear it.
     tasks
         Processes and threads of all together.
     open_files
@@ -40,6 +45,7 @@ class Limits:
     """
 
     memory_bytes: int | None = None
+    cap_private_memory: bool = True
     tasks: int | None = 256
     open_files: int | None = 1024
     file_bytes: int | None = 1 << 30
@@ -51,9 +57,9 @@ UNLIMITED = Limits(tasks=None, open_files=None, file_bytes=None)
 """What ``--sandbox none`` gives: a process of its own and nothing more."""
 
 
-def default_limits() -> Limits:
+def default_limits(device: str = "cpu") -> Limits:
     """Return limits that leave a quarter of the machine's main memory to everything else."""
-    return Limits(memory_bytes=psutil.virtual_memory().total * 3 // 4)
+    return Limits(memory_bytes=psutil.virtual_memory().total * 3 // 4, cap_private_memory=device == "cpu")
 
 
 def limits_to_json(limits: Limits) -> str:
@@ -66,19 +72,35 @@ def limits_from_json(text: str) -> Limits:
     return Limits(**json.loads(text))
 
 
-def apply_in_worker(limits: Limits) -> None:
-    """Set this process's resource limits; what it starts inherits them."""
+def apply_in_worker(limits: Limits, *, own_namespace: bool = False) -> None:
+    """Set this process's resource limits; what it starts inherits them.
+
+    Parameters
+    ----------
+    limits
+        The bounds.
+    own_namespace
+        Whether the worker has a user namespace of its own. Only there does the kernel's count of a user's tasks
+        leave out what the user runs elsewhere.
+    """
     bounds = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_DATA: limits.memory_bytes,
+        resource.RLIMIT_DATA: limits.memory_bytes if limits.cap_private_memory else None,
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_FSIZE: limits.file_bytes,
         resource.RLIMIT_CPU: limits.cpu_s,
+        resource.RLIMIT_NPROC: limits.tasks if own_namespace and _counts_by_namespace() else None,
     }
     for kind, bound in bounds.items():
         if bound is not None:
             _lower(kind, bound)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file over the limit is an OSError, not a death
+
+
+def _counts_by_namespace() -> bool:
+    """Tell whether this kernel counts tasks by user namespace: since Linux 5.14."""
+    major, minor = re.findall(r"\d+", os.uname().release)[:2]
+    return (int(major), int(minor)) >= (5, 14)
 
 
 def _lower(kind: int, bound: int) -> None:

@@ -25,7 +25,7 @@ def forward_memory(
     """Return what one forward pass at `size` needs beyond weights and input, bytes.
 
     An accelerator counts what it hands out, so one pass at full size tells. The CPU's allocator does not, and the
-    worker's is set to keep its pages: it is set back for two passes at a quarter and at a sixteenth of the pixels,
+    worker's is set to keep its pages: it is set back for two passes at a quarter and an eighth of the sides,
     whose resident peaks give a line (feature maps grow with the pixels, buffers of the weights do not).
 
     Parameters
@@ -46,14 +46,15 @@ def forward_memory(
     def peak(height: int, width: int) -> int | None:
         return _peak_of(network, place(torch.rand(1, 3, height, width)))
 
-    if next(network.parameters(), torch.empty(0)).device.type != "cpu":
+    if place(torch.empty(0)).device.type != "cpu":
         return peak(*size)
     with _returning_pages():
-        halves, quarters = (_reduced(size, factor, multiple) for factor in (2, 4))
-        large, small = peak(*halves), peak(*quarters)
+        quarter, eighth = (_reduced(size, factor, multiple) for factor in (4, 8))
+        peak(*eighth)  # a first pass also loads code
+        large, small = peak(*quarter), peak(*eighth)
     if large is None or small is None:
         return None
-    pixels = [height * width for height, width in (size, halves, quarters)]
+    pixels = [height * width for height, width in (size, quarter, eighth)]
     slope = (large - small) / max(1, pixels[1] - pixels[2])
     return max(0, round(large + slope * (pixels[0] - pixels[1])))
 

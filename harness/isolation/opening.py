@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from harness.isolation.launcher import launch
 from harness.isolation.limits import UNLIMITED, Limits, default_limits
 from harness.isolation.requests import LoadRequest, Precision
+from harness.isolation.sandbox import Sandbox, choose, place_of
 from harness.isolation.session import Session, WorkerExchange
 
-Sandbox = Literal["auto", "bwrap", "process", "none"]
+__all__ = ["ManifestFacts", "Sandbox", "SubmissionFacts", "load_request", "open_session"]
 
 
 class ManifestFacts(Protocol):
@@ -33,6 +34,8 @@ class SubmissionFacts(Protocol):
 
     @property
     def root(self) -> Path: ...  # noqa: D102
+    @property
+    def module(self) -> str | None: ...  # noqa: D102
     @property
     def manifest(self) -> ManifestFacts: ...  # noqa: D102
 
@@ -90,7 +93,7 @@ def open_session(
     log_path
         Where to write what the submission printed, when the session is closed.
     sandbox
-        How to confine it.
+        How to confine it: ``auto`` takes bubblewrap where it works, else a process with limits.
     limits
         What it may use; :func:`harness.isolation.limits.default_limits` by default.
 
@@ -98,9 +101,19 @@ def open_session(
     -------
     Session
         A context manager; the thread that opened it must outlive it.
+
+    Raises
+    ------
+    UsageError
+        ``sandbox`` is ``bwrap``, and it does not work here.
     """
     job = load_request(submission, scale=scale, device=device, precision=precision, threads=threads)
-    bounds = UNLIMITED if sandbox == "none" else limits or default_limits()
-    worker = launch(threads=threads, device=device, limits=bounds)
-    isolation = "process" if sandbox == "none" else "process with limits"
-    return Session(WorkerExchange(worker, isolation, log_path), job, timeout_s)
+    choice = choose(sandbox)
+    root = Path(job.root)
+    inside = place_of(root, installed=submission.module is not None) if choice.confinement == "bwrap" else root
+    bounds = UNLIMITED if choice.confinement == "none" else limits or default_limits(device)
+    worker = launch(
+        root=root, inside=inside, threads=threads, device=device, limits=bounds, confinement=choice.confinement
+    )
+    request = job.model_copy(update={"root": str(inside)})
+    return Session(WorkerExchange(worker, choice.describe(), log_path), request, timeout_s)

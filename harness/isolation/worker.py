@@ -22,6 +22,7 @@ from harness.isolation.limits import apply_in_worker, limits_from_json
 from harness.isolation.messages import SECRET_BYTES, ChannelClosed, Message
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,10 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="harness.isolation.worker")
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--parent", type=int, default=0)
+    parser.add_argument("--sandboxed", action="store_true")
     parser.add_argument("--limits", default="{}")
     options = parser.parse_args(arguments)
-    _die_with(options.parent)
-    apply_in_worker(limits_from_json(options.limits))
+    _tie_to(options.parent)
+    apply_in_worker(limits_from_json(options.limits), own_namespace=options.sandboxed)
     channel = _open_channel(options.fd)
     with contextlib.suppress(ChannelClosed):
         serve(channel)
@@ -85,13 +87,16 @@ def _open_channel(fd: int) -> Channel:
     return Channel(sock, secret)
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when the controller dies, where it can (Linux)."""
-    if not parent or not sys.platform.startswith("linux"):
+def _tie_to(parent: int) -> None:
+    """Have the kernel kill this process when the controller dies, and keep its orphans its own (Linux only)."""
+    if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if parent:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 if __name__ == "__main__":

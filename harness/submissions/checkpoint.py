@@ -54,7 +54,8 @@ def read_state_dict(
         content = _read_torch(path, head, limit_bytes, trust_pickle)
     state = _unwrap(content, path)
     _check_tensors(state, path, limit_bytes)
-    return strip_prefix(state, expected)
+    stripped = strip_prefix(state, expected)
+    return {key: value for key, value in stripped.items() if key in (expected or ()) or not _is_count(key)}
 
 
 def _head(path: Path) -> bytes:
@@ -221,9 +222,15 @@ def strip_prefix(state: dict[str, Tensor], expected: Collection[str] | None = No
     return state
 
 
+def _is_count(key: str) -> bool:
+    """Return whether ``key`` is a buffer that the profiler thop leaves in a network and thus in its checkpoint."""
+    return key.rpartition(".")[2] in ("total_ops", "total_params")
+
+
 def misfits(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
     """Return what keeps the checkpoint ``state`` from filling the parameters ``own``, or None where it fits."""
-    missing = [key for key in own if key not in state]
+    # Batch norm of torch before 0.4.1 did not count its batches, which inference does not use.
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     extra = [key for key in state if key not in own]
     shapes = [
         f"{key} ({_shape(state[key])} for {_shape(own[key])})"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from harness.submissions.contract import scale_of
 from harness.submissions.importing import describe, import_symbol, place_of
 from harness.submissions.loaders import PREFIX, get_loader
 from harness.submissions.manifest import FILE_NAME, read_manifest
+from harness.submissions.opened_files import recorded
 from harness.submissions.process_state import preserved, without_cuda
 
 SCALE_NAMES = ("scale", "upscale", "upscale_factor", "upscaling_factor", "scale_factor", "sr_rate", "sf", "factor", "r")
@@ -98,12 +97,13 @@ def _from_code(
     trust_pickle: bool,
     notes: list[str],
 ) -> nn.Module:
-    opened = _OpenedFiles()
-    network = _build(import_symbol(root, factory), root, factory, scale)
-    opened.stop()
+    with recorded() as opened:
+        network = _build(import_symbol(root, factory), root, factory, scale)
     if weights is not None:
         path = root / weights
-        state = _weights(network, path, limit_bytes, trust_pickle, notes, _may_load_itself(root, opened, path))
+        # The layout without manifest asks the factory to load its checkpoint; elsewhere that is the harness's part.
+        loads_itself = path in opened and not (root / FILE_NAME).is_file()
+        state = _weights(network, path, limit_bytes, trust_pickle, notes, loads_itself)
         if state is not None:
             _fill(network, state, path, notes)
     return network
@@ -125,27 +125,6 @@ def _check_scale(network: nn.Module, scale: int, root: Path) -> None:
         raise UnsupportedError(
             f"upscales by {actual}, not by {scale}", where=str(root), mend=f"run it at scale {actual}"
         )
-
-
-class _OpenedFiles:
-    """Records which files the process opens, to tell whether a factory has read its checkpoint itself."""
-
-    def __init__(self) -> None:
-        self.paths: set[str] = set()
-        self.active = True
-        sys.addaudithook(self._note)  # an audit hook cannot be removed, so it is switched off instead
-
-    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.active and event == "open" and isinstance(arguments[0], str | os.PathLike):
-            self.paths.add(str(Path(arguments[0]).absolute()))
-
-    def stop(self) -> None:
-        self.active = False
-
-
-def _may_load_itself(root: Path, opened: _OpenedFiles, path: Path) -> bool:
-    """Return whether the factory read ``path``, in the layout without manifest, where the protocol asks it to."""
-    return str(path) in opened.paths and not (root / FILE_NAME).is_file()
 
 
 def _build(factory: Any, root: Path, name: str, scale: int) -> nn.Module:
@@ -232,10 +211,10 @@ def _fill(network: nn.Module, state: dict[str, Tensor], path: Path, notes: list[
     except Exception as error:  # submitted classes override load_state_dict
         reason = misfit or describe(error)
         raise CheckpointError(f"does not fit the network: {reason}", where=str(path), mend=_MEND_MISFIT) from error
-    if misfit and not _converts(network, own):
+    if misfit and _overrides_loading(network) and not _converts(network, own):
         raise CheckpointError(f"does not fit the network: {misfit}", where=str(path), mend=_MEND_MISFIT)
     if misfit:
-        notes.append(f"load_state_dict converts the checkpoint ({misfit[:200]})")
+        notes.append(f"the checkpoint is converted while it is loaded ({misfit[:200]})")
     if missing := getattr(result, "missing_keys", None):
         raise CheckpointError(f"leaves {len(missing)} parameters unset: {', '.join(missing[:8])}", where=str(path))
 
@@ -249,6 +228,17 @@ def _load_strictly(network: nn.Module, state: dict[str, Tensor]) -> Any:
             return network.load_state_dict(state, strict=True)
         except TypeError:  # an override without the argument
             return network.load_state_dict(state)
+
+
+def _overrides_loading(network: nn.Module) -> bool:
+    """Return whether the submission's own code takes part in filling it: torch's own is strict when told to be."""
+    if type(network).load_state_dict is not nn.Module.load_state_dict:
+        return True
+    return any(
+        type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
+        and not type(module).__module__.startswith("torch.")
+        for module in network.modules()
+    )
 
 
 def _converts(network: nn.Module, own: dict[str, Tensor]) -> bool:

@@ -14,6 +14,7 @@ from harness.results.schema import Published
 from harness.submissions import mistakes
 
 FILE_NAME = "submission.toml"
+_MAX_BYTES = 1_000_000
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _SCALE_KEY = re.compile(r"x(\d+)", re.ASCII)
@@ -176,6 +177,8 @@ def read_manifest(path: Path) -> Manifest:
 
 def _read_text(path: Path) -> str:
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ManifestError("is larger than 1 MB", where=str(path), mend="it needs some twenty lines")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ManifestError(

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional
 
 from harness.errors import ContractError, UsageError
-from harness.submissions.contract import check_network, find_size_multiple
+from harness.submissions.contract import check_network, find_size_multiple, suspect_range
 from harness.submissions.discovery import discover
 from harness.submissions.loader import load_network
 from harness.submissions.skeleton import create
@@ -121,6 +121,8 @@ def test_a_wrong_value_range_is_found():
     _, text = levels(Upscaler(change=for_255))
     assert "set value_range = 255.0" in text
     assert levels(Upscaler(change=for_255), value_range=255.0)[0] == {"ok"}
+    assert "set value_range = 255.0" in suspect_range(Upscaler(change=for_255), 2, 1.0)
+    assert suspect_range(Upscaler(change=for_255), 2, 255.0) is None
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -264,3 +264,24 @@ def test_requirements_of_the_manifest_bind_those_of_the_text_file_inform(tmp_pat
     (root / "submission.toml").write_text(text)
     with pytest.raises(UnsupportedError, match=r"requires numpy<1 \([0-9.]+ is installed\)\. Install"):
         load(root, "arch:srmodel", 2, None)
+
+
+def test_hooks_of_torch_may_rename_keys(tmp_path):
+    arch = """
+def srmodel():
+    net = Net(2)
+    net.conv = nn.utils.parametrizations.weight_norm(net.conv)
+    net.norm = nn.BatchNorm2d(3)
+    return net
+"""
+    root = folder(tmp_path, arch)
+    old = {
+        "conv.weight_g": torch.ones(12, 1, 1, 1),
+        "conv.weight_v": torch.ones(12, 3, 3, 3),
+        "conv.bias": torch.zeros(12),
+    }
+    norm = {f"norm.{key}": torch.ones(3) for key in ("weight", "bias", "running_mean", "running_var")}
+    counted = {"total_ops": torch.zeros(1), "conv.total_params": torch.zeros(1)}
+    torch.save({**old, **norm, **counted}, root / "x2.pth")
+    network = load_network(root, "arch:srmodel", 2, Path("x2.pth"))
+    assert float(network.conv.weight[0].norm()) == pytest.approx(1.0)

@@ -39,7 +39,9 @@ class Collapse:
     Attributes
     ----------
     network
-        The collapsed copy, or None where nothing was collapsed.
+        The collapsed copy in the network's precision, or None where nothing was collapsed.
+    exact
+        The same in float64, before its kernels were rounded.
     folded, refused
         In words: what was replaced, and what was left alone and why.
     sinks
@@ -47,6 +49,7 @@ class Collapse:
     """
 
     network: nn.Module | None = None
+    exact: nn.Module | None = None
     folded: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     sinks: list[str] = field(default_factory=list)
@@ -72,21 +75,27 @@ def collapse(
     choice
         Which regions may be collapsed, by the name of their last node.
     """
-    work = _settled(network, image)
-    dtypes = {p.dtype for p in work.parameters() if p.is_floating_point()}
+    dtypes = {p.dtype for p in network.parameters() if p.is_floating_point()} or {torch.float32}
     if len(dtypes) > 1:
         return Collapse(refused=["a network of mixed precision is not collapsed"])
+    rules = Rules(dtypes.pop(), allow_border_error, choice)
     try:
-        graph = trace(work)
-    except Untraceable:
-        return _children(work, image, allow_border_error, choice)
-    collapser = _Collapser(graph, image, allow_border_error, choice)
-    try:
-        collapser.run()
+        done = _collapse_double(_settled(network, image).double(), image.double(), rules)
     except Exception as error:  # noqa: BLE001  # foreign code raises anything; the network is then left as it is
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Collapse(refused=[f"not collapsed, since the network does not run in float64 ({reason})"])
-    return collapser.result(next(iter(dtypes), torch.float32))
+        return Collapse(refused=[f"everything, since the network does not run in float64 ({reason})"])
+    if done.exact is not None:
+        done.network = copy.deepcopy(done.exact).to(rules.dtype)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The precision that is timed, whether borders may differ, and which regions may be collapsed."""
+
+    dtype: torch.dtype
+    allow_border_error: bool
+    choice: Choice
 
 
 @torch.no_grad()
@@ -97,21 +106,28 @@ def _settled(network: nn.Module, image: Tensor) -> nn.Module:
     return work
 
 
+def _collapse_double(network: nn.Module, image: Tensor, rules: Rules) -> Collapse:
+    """Collapse a network in float64; only :attr:`Collapse.exact` is given."""
+    try:
+        graph = trace(network)
+    except Untraceable:
+        return _collapse_children(network, image, rules)
+    return _Collapser(graph, image, rules).run()
+
+
 class _Collapser:
     """The rounds of one traced network, in float64."""
 
-    def __init__(self, graph: fx.GraphModule, image: Tensor, allow_border_error: bool, choice: Choice) -> None:
-        self._graph = graph.double()
+    def __init__(self, graph: fx.GraphModule, image: Tensor, rules: Rules) -> None:
+        self._graph = graph
         self._image = image
-        self._allow = allow_border_error
-        self._choice = choice
+        self._rules = rules
         self._outcome = Collapse()
         self._probed: dict[str, AffineMap] = {}
         self._macs: dict[str, int] = {}
         self._opaque: set[str] = set()
-        self._changed = False
 
-    def run(self) -> None:
+    def run(self) -> Collapse:
         """Collapse until no region is left."""
         for _ in range(ROUNDS):
             facts = self._observe()
@@ -120,15 +136,10 @@ class _Collapser:
                 break
         self._refuse(facts, [region for region in regions if not region.value.exact])
         self._look_into_opaque(facts)
-
-    def result(self, dtype: torch.dtype) -> Collapse:
-        """Give the collapsed network in its own precision."""
-        if self._changed:
-            self._outcome.network = self._graph.to(dtype)
         return self._outcome
 
     def _observe(self) -> Facts:
-        facts = Facts(self._graph, self._image.double())
+        facts = Facts(self._graph, self._image)
         rename_in_place(self._graph, facts)
         for node in self._graph.graph.nodes:
             self._measure(node, facts)
@@ -162,7 +173,7 @@ class _Collapser:
         for region in regions:
             if region.freed & gone or (region.base in gone and region.base not in new):
                 continue
-            allowed = (region.value.exact or self._allow) and self._choice(region.sink.name)
+            allowed = (region.value.exact or self._rules.allow_border_error) and self._rules.choice(region.sink.name)
             if allowed and self._is_proved(facts, region):
                 gone |= region.freed
                 new[region.sink] = self._replace(region, new.get(region.base, region.base))
@@ -173,8 +184,8 @@ class _Collapser:
         return bool(gone)
 
     def _is_proved(self, facts: Facts, region: Region) -> bool:
-        error = region_error(self._graph, facts, region, self._image.dtype)
-        if error.is_proof(allow_border_error=self._allow):
+        error = region_error(self._graph, facts, region, self._rules.dtype)
+        if error.is_proof(allow_border_error=self._rules.allow_border_error):
             return True
         self._outcome.refused.append(
             f"{region}: not equal (float64 {max(error.interior, error.border):.2g}, {error.single:.2g})"
@@ -192,7 +203,7 @@ class _Collapser:
         region.sink.replace_all_uses_with(node)
         self._outcome.folded.append(str(region))
         self._outcome.sinks.append(region.sink.name)
-        self._changed = True
+        self._outcome.exact = self._graph
         return node
 
     def _refuse(self, facts: Facts, regions: list[Region]) -> None:
@@ -202,7 +213,7 @@ class _Collapser:
             if len(self._outcome.refused) == REFUSALS or region.freed & named:
                 continue
             named |= region.freed
-            error = region_error(self._graph, facts, region, self._image.dtype)
+            error = region_error(self._graph, facts, region, self._rules.dtype)
             self._outcome.refused.append(
                 f"{region}: differs at the border by {error.border:.2g} (interior {error.interior:.2g})"
             )
@@ -214,13 +225,17 @@ class _Collapser:
             module = module_of(self._graph, node)
             if value is None or module is None:
                 continue
-            inner = _children(module, value, self._allow, self._choice)
+            inner = _collapse_children(module, value, self._rules)
             self._outcome.folded += inner.folded
             self._outcome.refused += inner.refused
-            if inner.network is not None:
-                parent, _, attribute = str(node.target).rpartition(".")
-                setattr(self._graph.get_submodule(parent), attribute, inner.network)
-                self._changed = True
+            if inner.exact is not None:
+                _put(self._graph, str(node.target), inner.exact)
+                self._outcome.exact = self._graph
+
+
+def _put(network: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, attribute = path.rpartition(".")
+    setattr(network.get_submodule(parent), attribute, module)
 
 
 def _is_of_torch(module: nn.Module) -> bool:
@@ -244,22 +259,19 @@ def _numbered(stem: str) -> Iterator[str]:
         number += 1
 
 
-def _children(network: nn.Module, image: Tensor, allow_border_error: bool, choice: Choice) -> Collapse:
-    """Collapse the submodules of a network whose own forward cannot be traced; the network is altered."""
+def _collapse_children(network: nn.Module, image: Tensor, rules: Rules) -> Collapse:
+    """Collapse the submodules of a network whose own forward cannot be traced."""
     total = Collapse()
     work = copy.deepcopy(network)
     for path, value in _inputs_of_children(work, image).items():
-        if _is_of_torch(work.get_submodule(path)):
-            continue
-        wrapped = nn.Sequential(work.get_submodule(path))
-        part = collapse(wrapped, value, allow_border_error=allow_border_error, choice=choice)
+        module = work.get_submodule(path)
+        part = Collapse() if _is_of_torch(module) else _collapse_double(nn.Sequential(module), value, rules)
         total.folded += [f"{path}: {text}" for text in part.folded]
         total.refused += [f"{path}: {text}" for text in part.refused]
         total.sinks += part.sinks
-        if part.network is not None:
-            parent, _, attribute = path.rpartition(".")
-            setattr(work.get_submodule(parent), attribute, part.network)
-            total.network = work
+        if part.exact is not None:
+            _put(work, path, part.exact)
+            total.exact = work
     return total
 
 

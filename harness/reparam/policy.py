@@ -128,12 +128,12 @@ def _collapsed(reference: Reference, allow_border_error: bool) -> Collapse:
     work = collapse(reference.network, reference.small_image, allow_border_error=allow_border_error)
     if work.network is None or allow_border_error:
         return work
-    doubt = _refutation(reference, work.network)
+    doubt = _refutation(reference, work)
     if not doubt:
         return work
     good = _salvageable(reference, work.sinks) if len(work.sinks) > 1 else set()
     again = collapse(reference.network, reference.small_image, choice=good.__contains__) if good else Collapse()
-    if again.network is not None and _refutation(reference, again.network):
+    if again.network is not None and _refutation(reference, again):
         again = Collapse()
     again.refused.append(f"{len(work.sinks) - len(again.sinks)} regions as they were: {doubt}")
     return again
@@ -144,14 +144,16 @@ def _salvageable(reference: Reference, sinks: list[str]) -> set[str]:
     good: set[str] = set()
     for sink in sinks[:SALVAGE]:
         alone = collapse(reference.network, reference.small_image, choice={sink}.__contains__)
-        if alone.network is not None and not _refutation(reference, alone.network):
+        if alone.network is not None and not _refutation(reference, alone):
             good.add(sink)
     return good
 
 
-def _refutation(reference: Reference, converted: nn.Module) -> str:
+def _refutation(reference: Reference, work: Collapse) -> str:
+    assert work.network is not None
+    assert work.exact is not None
     try:
         with torch.no_grad():
-            return reference.refutation(converted)
+            return reference.refutation(work.network, work.exact)
     except Exception as error:  # noqa: BLE001  # a form that raises is not equal
         return f"it raises {type(error).__name__}: {error}".splitlines()[0]

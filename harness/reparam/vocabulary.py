@@ -176,7 +176,8 @@ def surround(inner: AffineMap, pad: Sequence[int], mode: str = "constant", value
     """Constant padding of rows and columns."""
     if mode != "constant" or len(pad) > 4 or not all(isinstance(n, int) for n in pad):
         return None
-    left, right, top, bottom = (tuple(pad) + NO_SIDES)[:4]
+    sides = list(pad) + [0] * (4 - len(pad))
+    left, right, top, bottom = sides
     return affine.padded(inner, (top, bottom, left, right), value or 0.0)
 
 

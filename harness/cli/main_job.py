@@ -63,11 +63,13 @@ def run(
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which a stage of a submission counts as hung.")] = 600.0,
     sandbox: Annotated[SandboxOption, typer.Option(help="How submissions are confined.")] = SandboxOption.auto,
+    engine: Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")] = "local",
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure everything again.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed submissions again.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any submission failed.")] = False,
 ) -> None:
     """Measure, score and rank submissions, and write the leaderboard."""
+    from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
     from harness.plan import RunRequest
     from harness.terminal import leaderboard_table, make_progress, reasons
@@ -93,7 +95,7 @@ def run(
     )
     signal.signal(signal.SIGTERM, _interrupt)
     with make_progress(err) as progress:
-        finished = run_pipeline(request, progress)
+        finished = run_pipeline(request, progress, get_engine(engine))
     out.print(leaderboard_table(finished.run))
     for reason in reasons(finished.run):
         out.print(reason, markup=False, highlight=False)

@@ -24,7 +24,24 @@ const board = (() => {
     tbody.append(...rows.map((entry) => entry[2]));
     heads.forEach((head, i) => i === index ? head.setAttribute("aria-sort", state.dir) : head.removeAttribute("aria-sort"));
     body.dataset.order = state.sort === "rank" && state.dir === "ascending" ? "rank" : "other";
+    reach = step;
+    reveal();
   };
+
+  /* A long table shows its first rows, and more as one scrolls: laying out thousands of cells takes a browser long */
+  const step = 120, more = document.getElementById("more");
+  let reach = step;
+  const reveal = () => {
+    let place = 0;
+    for (const row of tbody.rows) row.classList.toggle("later", !row.hidden && ++place > reach);
+    more.hidden = place <= reach;
+  };
+  new IntersectionObserver((seen) => {
+    if (more.hidden || !seen.some((entry) => entry.isIntersecting)) return;
+    reach += step;
+    reveal();
+  }, { rootMargin: "600px" }).observe(more);
+  addEventListener("beforeprint", () => { reach = Infinity; reveal(); });
 
   /* Filters */
   const passes = (row) => {
@@ -41,6 +58,8 @@ const board = (() => {
   const filter = () => {
     let shown = 0;
     for (const row of tbody.rows) { row.hidden = !passes(row); shown += !row.hidden; }
+    reach = step;
+    reveal();
     for (const row of unscored) row.hidden = !says(row) || !["", row.dataset.status].includes(state.status);
     document.getElementById("count").textContent = `${shown} of ${tbody.rows.length} scored rows`;
     for (const mark of document.querySelectorAll("[data-row]")) mark.classList.toggle("dim", document.getElementById(mark.dataset.row)?.hidden ?? false);
@@ -109,7 +128,7 @@ const board = (() => {
   const light = () => {
     for (const row of tbody.querySelectorAll(".lit")) row.classList.remove("lit");
     const row = state.row && document.getElementById(state.row);
-    if (row) { row.classList.add("lit"); row.scrollIntoView({ block: "center" }); }
+    if (row) { if (row.classList.contains("later")) { reach = Infinity; reveal(); } row.classList.add("lit"); row.scrollIntoView({ block: "center" }); }
   };
   const apply = () => { read(); mirror(); sort(); filter(); columns(); light(); };
 

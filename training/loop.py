@@ -118,6 +118,7 @@ class Trainer:
         loss = error.abs().mean() if share < recipe.l2_from else error.square().mean()
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.trainee.network.parameters(), recipe.clip)
         self.optimiser.step()
         self._follow()
         self.progress.step += 1

@@ -27,6 +27,8 @@ class Recipe(BaseModel):
         Share of the schedule after which the loss changes from L1 to L2, which is what PSNR measures.
     exact_from
         Share of the schedule after which arithmetic changes from bfloat16 to float32.
+    clip
+        Largest norm of the gradient of a step: one odd batch cannot throw the weights away.
     ema
         Decay of the moving average of the weights, which is what is validated and stored.
     validations
@@ -51,6 +53,7 @@ class Recipe(BaseModel):
     warmup: int = 200
     l2_from: float = 0.8
     exact_from: float = 0.9
+    clip: float = 0.5
     ema: float = 0.999
     validations: int = 20
     flat_db: float = 0.005

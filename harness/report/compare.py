@@ -1,0 +1,118 @@
+"""The comparison of two runs, for the terminal and as a page."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness.report.comparison import Change, Comparison, Shift, compare_runs
+from harness.report.folder import RunFolder, load_run
+from harness.report.numbers import digits_for, fixed
+from harness.report.site import page, write_page
+
+SCRIPTS = ("theme.js",)
+# Beside a difference: it is more than noise, it is not, nothing tells.
+SIGNS = {True: "*", False: "", None: "?"}
+
+
+def build_comparison(before: Path, after: Path, out: Path | None = None) -> Path:
+    """Write a page that compares two runs.
+
+    Parameters
+    ----------
+    before, after
+        Folders of runs.
+    out
+        The page; ``compare-ID.html`` in the folder of ``after`` where None, ID being the run ``before``.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    ResultsError
+        A run cannot be read, or the page cannot be written.
+    """
+    old, new = load_run(before), load_run(after)
+    target = out or new.path / f"compare-{old.path.resolve().name}.html"
+    write_page(target, comparison_page(compare_runs(old, new)))
+    return target
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """Return a comparison as HTML."""
+    return page(
+        "compare.html",
+        SCRIPTS,
+        run=comparison.after.run,
+        old=comparison.before.run,
+        comparison=comparison,
+        rows=[(change, _cells(comparison, change)) for change in comparison.changes],
+        widest=max((abs(ratio - 1) for ratio in _ratios(comparison.changes)), default=0.0),
+    )
+
+
+def comparison_text(before: RunFolder, after: RunFolder) -> str:
+    """Return a comparison as lines for a terminal."""
+    comparison = compare_runs(before, after)
+    head = ["model", "score", "", "PSNR dB", "", "runtime ms", "", "status"]
+    rows = [_text_row(comparison, change) for change in comparison.changes]
+    lines = [f"{before.run.run.id} -> {after.run.run.id}", *_warnings(comparison), "", *_aligned([head, *rows])]
+    for title, entries in (("added", comparison.added), ("removed", comparison.removed)):
+        if entries:
+            lines.append(f"{title}: {', '.join(_printable(entry.name) for entry in entries)}")
+    lines.append("* more than noise (95 %)   ? no interval or images to tell")
+    return "\n".join(lines) + "\n"
+
+
+def _warnings(comparison: Comparison) -> list[str]:
+    return [
+        f"{'! ' if one.spoils else '  '}{one.what}: {_printable(one.before)} -> {_printable(one.after)}"
+        + (f"  ({one.verdict})" if one.spoils else "")
+        for one in comparison.differences
+    ]
+
+
+def _text_row(comparison: Comparison, change: Change) -> list[str]:
+    cells = [text for pair in _cells(comparison, change) for text in pair]
+    status = "" if change.before.status == change.after.status else f"{change.before.status} -> {change.after.status}"
+    return [_printable(change.after.name), *cells, status]
+
+
+def _cells(comparison: Comparison, change: Change) -> list[tuple[str, str]]:
+    """Return (value after, difference with its sign of significance) for score, PSNR and runtime."""
+    times = [other.runtime.after for other in comparison.changes if other.runtime]
+    scores = [other.score.after for other in comparison.changes if other.score]
+    return [
+        _pair(change.score, max(2, digits_for(scores)), relative=False),
+        _pair(change.psnr, 3, relative=False),
+        _pair(change.runtime, digits_for(times), relative=True),
+    ]
+
+
+def _pair(shift: Shift | None, digits: int, *, relative: bool) -> tuple[str, str]:
+    if shift is None:
+        return "", ""
+    if relative and shift.ratio is not None:
+        moved = f"{fixed(100 * (shift.ratio - 1), 1, signed=True)} %"
+    else:
+        moved = fixed(shift.difference, digits, signed=True)
+    return fixed(shift.after, digits), moved + SIGNS[shift.real]
+
+
+def _ratios(changes: Iterable[Change]) -> list[float]:
+    return [change.runtime.ratio for change in changes if change.runtime and change.runtime.ratio is not None]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return ["  ".join(_padded(text, widths[at], at) for at, text in enumerate(row)).rstrip() for row in rows]
+
+
+def _padded(text: str, width: int, at: int) -> str:
+    return text.ljust(width) if at in {0, 7} else text.rjust(width)
+
+
+def _printable(text: str) -> str:
+    """Return text without what could move a terminal's cursor or turn its direction."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

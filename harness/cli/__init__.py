@@ -1,9 +1,15 @@
 """The commands. Each one reads its options, calls one function and shows what came of it."""
 
-from harness.cli import extensions, main_job, models, results  # registers the commands, in the order that --help shows
+from harness.cli import (  # registers the commands, in the order that --help shows
+    extensions,
+    images,
+    main_job,
+    models,
+    results,
+)
 from harness.cli.application import app
 
-__all__ = ["app", "extensions", "main", "main_job", "models", "results"]
+__all__ = ["app", "extensions", "images", "main", "main_job", "models", "results"]
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.errors import UsageError
-from harness.plugins import choose, list_plugins
 
 Resizer = Literal["pillow-bicubic", "pillow-lanczos", "matlab-bicubic"]
 Codec = Literal["none", "jpeg", "avif"]
@@ -81,7 +80,7 @@ def avif(quantiser: int) -> Degradation:
     )
 
 
-BUILTIN_DEGRADATIONS = {
+DEGRADATIONS = {
     degradation.name: degradation
     for degradation in (
         jpeg(90, name="ntire23"),
@@ -91,7 +90,6 @@ BUILTIN_DEGRADATIONS = {
     )
 }
 _JPEG_NAME = re.compile(r"jpeg(100|[1-9][0-9]?)(?:-(444|422|420))?")
-_GROUP = "harness.degradations"
 
 
 def get_degradation(name: str) -> Degradation:
@@ -108,16 +106,14 @@ def get_degradation(name: str) -> Degradation:
     UsageError
         There is no such degradation.
     """
+    if name in DEGRADATIONS:
+        return DEGRADATIONS[name]
     found = _JPEG_NAME.fullmatch(name)
     if not found:
-        return choose(Degradation, _GROUP, name, BUILTIN_DEGRADATIONS)
+        known = ", ".join(DEGRADATIONS)
+        raise UsageError(f"no degradation is called {name!r}", mend=f"choose one of: {known}, jpegQ or jpegQ-444")
     subsampling: dict[str | None, Literal["4:4:4", "4:2:2", "4:2:0"]] = {"444": "4:4:4", "422": "4:2:2"}
     return jpeg(int(found[1]), subsampling.get(found[2], "4:2:0"))
-
-
-def list_degradations() -> list[str]:
-    """Return the names of all degradations, built-in and installed, without the ``jpegQ`` family."""
-    return sorted({*BUILTIN_DEGRADATIONS, *(plugin.name for plugin in list_plugins(_GROUP))})
 
 
 def degrade(hr: Array, scale: int, degradation: Degradation) -> Array:

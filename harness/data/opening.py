@@ -6,11 +6,12 @@ from pathlib import Path
 
 from harness.data.datasets import Dataset
 from harness.data.degradation import Degradation
+from harness.data.fetching import by_hand
 from harness.data.images import distinct_images, list_images
+from harness.data.registry import EMBEDDED, KNOWN_DATASETS, hr_folder, registered
 from harness.errors import DataError, UsageError
 from harness.plugins import list_plugins, load_plugin
 
-_EMBEDDED = Path(__file__).parent / "embedded"
 _HR_FOLDERS = ("HR", "GT", "hr", "gt")
 _GROUP = "harness.datasets"
 
@@ -42,16 +43,20 @@ def open_dataset(
     """
     name = str(name_or_dir)
     if name == "embedded":
-        return _open_folder("embedded", _EMBEDDED, scale, degradation, cache_dir)
+        return _open_folder("embedded", EMBEDDED, scale, degradation, cache_dir)
     folder = Path(name_or_dir)
     if folder.is_dir():
         return _open_folder(_folder_name(folder), folder, scale, degradation, cache_dir)
+    folders = registered()
+    if name in folders:
+        return _open_folder(name, folders[name], scale, degradation, cache_dir)
     installed = [plugin.name for plugin in list_plugins(_GROUP)]
     if name in installed:
         return _open_folder(name, _plugin_folder(name), scale, degradation, cache_dir)
     raise UsageError(
         f"there is no data set or folder {name!r}",
-        mend=f"give a folder of HR images, or one of: {', '.join(['embedded', *installed])}",
+        mend=f"give a folder of HR images, or one of: {', '.join(['embedded', *sorted(folders), *installed])}"
+        + (f"; {by_hand(KNOWN_DATASETS[name])}" if name in KNOWN_DATASETS else ""),
     )
 
 
@@ -70,9 +75,8 @@ def _folder_name(folder: Path) -> str:
 
 
 def _open_folder(name: str, folder: Path, scale: int, degradation: Degradation, cache_dir: Path | None) -> Dataset:
-    hr_folder = _first_folder(folder, _HR_FOLDERS) or folder
-    hr_paths = distinct_images(hr_folder)
-    lr_folder = _first_folder(folder, _lr_names(scale)) if hr_folder != folder else None
+    hr_paths = distinct_images(hr_folder(folder))
+    lr_folder = _first_folder(folder, _lr_names(scale)) if hr_folder(folder) != folder else None
     if lr_folder is None:
         return Dataset(name, hr_paths, scale, degradation, cache_dir=cache_dir)
     given = Degradation("given", f"LR images as given in {lr_folder.name}")

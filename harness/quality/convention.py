@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.errors import UsageError
-from harness.plugins import choose
 from harness.quality.luma import BT601, BT601_ROUNDED, FULL_RANGE, SWAPPED, Luma
 from harness.quality.window import GAUSSIAN, UNIFORM, Window
 
@@ -92,7 +91,7 @@ DEFAULT = CONVENTIONS["harness"]
 
 
 def get_convention(convention: str | Convention) -> Convention:
-    """Return a convention by name (built-in, or of the entry-point group ``harness.conventions``), or as given.
+    """Return a convention by name, or as given.
 
     Raises
     ------
@@ -101,4 +100,6 @@ def get_convention(convention: str | Convention) -> Convention:
     """
     if isinstance(convention, Convention):
         return convention
-    return choose(Convention, "harness.conventions", convention, CONVENTIONS)
+    if convention not in CONVENTIONS:
+        raise UsageError(f"no convention is called {convention!r}", mend=f"choose one of: {', '.join(CONVENTIONS)}")
+    return CONVENTIONS[convention]

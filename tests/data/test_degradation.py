@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.data import centre_crop, centre_crop_to, degrade, get_degradation, jpeg, list_degradations
+from harness.data import DEGRADATIONS, centre_crop, centre_crop_to, degrade, get_degradation, jpeg
 from harness.data.degradation import decode, encode, shrink
 from harness.errors import UsageError
 
@@ -40,7 +40,7 @@ def test_unknown_degradations_list_what_there_is(name: str) -> None:
         get_degradation(name)
 
 
-@pytest.mark.parametrize("name", list_degradations())
+@pytest.mark.parametrize("name", DEGRADATIONS)
 def test_every_degradation_keeps_a_smooth_image_nearly(name: str) -> None:
     degradation = get_degradation(name)
     lr = degrade(SMOOTH, 2, degradation)

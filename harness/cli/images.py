@@ -1,0 +1,213 @@
+"""Commands on images: measure two folders, prepare LR images, and look after data sets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from harness.cli.application import EXIT_SOME_FAILED, command, err, out
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.quality import ImageFailure, ImageScore
+
+Row = dict[str, float | str | None]
+
+_FREE = "free; each image's is in its catalogue"
+_COLUMNS = ("image", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y", "error")
+
+
+@command
+def quality(
+    sr_dir: Annotated[Path, typer.Argument(help="Folder of upscaled images.", show_default=False)],
+    hr_dir: Annotated[Path, typer.Argument(help="Folder of ground truth, matched by name.", show_default=False)],
+    convention: Annotated[
+        str, typer.Option(help="harness, ntire23, lrsrn, matlab, matlab-uint8, ntire-esr or basicsr.")
+    ] = "harness",
+    scale: Annotated[
+        int | None, typer.Option(min=1, help="Crop HR to a multiple; conventions that shave by the scale need it.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Images in work at once. [default: all cores]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, each line as soon as it is known.")] = False,
+) -> None:
+    """Measure PSNR and SSIM of a folder of images against the images of the same name in another."""
+    from harness.quality import ImageFailure, ImageScore, average, get_convention, score_folders
+
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other", mend="choose one")
+    rules = get_convention(convention)
+    results: list[ImageScore | ImageFailure] = []
+    for result in score_folders(sr_dir, hr_dir, rules, scale=scale, workers=workers):
+        if as_csv:
+            _print_csv([_row(result)], header=not results)
+        results.append(result)
+    scores = [one.quality for one in results if isinstance(one, ImageScore)]
+    mean: Row = {"image": "mean", **asdict(average(scores, rules))} if scores else {"image": "mean"}
+    if as_csv:
+        _print_csv([mean], header=False)
+    elif as_json:
+        _print_json(rules.sentence, [_row(one) for one in results], mean)
+    else:
+        _print_table([*(_row(one) for one in results), mean])
+        err.print(rules.sentence, markup=False, highlight=False)
+    failures = [one for one in results if isinstance(one, ImageFailure)]
+    if failures:
+        err.print(f"{len(failures)} of {len(results)} images could not be measured", highlight=False)
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _row(result: ImageScore | ImageFailure) -> Row:
+    from harness.quality import ImageScore
+
+    if isinstance(result, ImageScore):
+        return {"image": result.name, **asdict(result.quality)}
+    return {"image": result.name, "error": result.reason}
+
+
+def _print_csv(rows: Iterable[Row], *, header: bool) -> None:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, _COLUMNS, restval="", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    out.print(stream.getvalue(), end="", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_json(sentence: str, rows: Sequence[Row], mean: Row) -> None:
+    """Print the figures; JSON has no infinity, so identical images have a PSNR of null."""
+    content = {"convention": sentence, "images": [_finite(row) for row in rows], "mean": _finite(mean)}
+    out.print(json.dumps(content, indent=2), markup=False, highlight=False, soft_wrap=True)
+
+
+def _finite(row: Row) -> Row:
+    return {key: None if isinstance(value, float) and math.isinf(value) else value for key, value in row.items()}
+
+
+def _print_table(rows: Iterable[Row]) -> None:
+    table = Table("image", "PSNR RGB", "PSNR Y", "SSIM RGB", "SSIM Y")
+    for row in rows:
+        figures = [row.get(column) for column in _COLUMNS[1:5]]
+        if row.get("error"):
+            table.add_row(escape(str(row["image"])), f"[red]{escape(str(row['error']))}[/]")
+        else:
+            digits = (3, 3, 5, 5)
+            texts = ("" if x is None else f"{x:.{n}f}" for x, n in zip(figures, digits, strict=True))
+            table.add_row(escape(str(row["image"])), *texts)
+    out.print(table)
+
+
+@command
+def prepare(
+    hr_dir: Annotated[Path, typer.Argument(help="Folder of HR images.", show_default=False)],
+    output: Annotated[
+        Path, typer.Argument(help="Folder that gets LR_xS and HR; --dataset opens it.", show_default=False)
+    ],
+    scale: Annotated[int, typer.Option(min=1, help="The factor to shrink by.")] = 2,
+    degradation: Annotated[
+        str, typer.Option(help="ntire23, bicubic, matlab, avif31 to avif63, jpegQ or jpegQ-444.")
+    ] = "ntire23",
+    crop: Annotated[
+        str | None, typer.Option(help="WIDTHxHEIGHT cut from the middle, such as 2040x1080. [default: multiples]")
+    ] = None,
+    with_hr: Annotated[bool, typer.Option("--hr/--no-hr", help="Write the cropped HR images too, as PNG.")] = True,
+    as_script: Annotated[
+        bool, typer.Option("--as-script", help="Store LR of .jpg sources at quality 100, as prepare_data.py does.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Images in work at once. [default: all cores]")] = None,
+) -> None:
+    """Make LR images from HR images as the challenges do; a second call goes on where the first was stopped."""
+    from harness.data import get_degradation
+    from harness.data import prepare as prepare_folder
+
+    chosen = get_degradation(degradation)
+    results = prepare_folder(
+        hr_dir, output, scale, chosen, crop=_crop(crop), with_hr=with_hr, as_script=as_script, workers=workers
+    )
+    states = []
+    for one in results:
+        states.append(one.state)
+        if one.state == "failed":
+            err.print(one.reason, style="red", markup=False, highlight=False, soft_wrap=True)
+    summary = f"{states.count('made')} made, {states.count('kept')} kept, {states.count('failed')} failed"
+    out.print(f"{output}: {summary} ({chosen.description})", markup=False, highlight=False, soft_wrap=True)
+    if "failed" in states:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _crop(text: str | None) -> tuple[int, int] | None:
+    """Return height and width from ``WIDTHxHEIGHT``."""
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise UsageError(f"{text!r} is no size", mend="write it as WIDTHxHEIGHT, such as 2040x1080")
+    return int(height), int(width)
+
+
+@command
+def datasets(
+    action: Annotated[str, typer.Argument(help="list; add NAME FOLDER; fetch NAME; verify NAME or FOLDER.")] = "list",
+    name: Annotated[str | None, typer.Argument(help="Name of a data set.", show_default=False)] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of HR images.", show_default=False)] = None,
+) -> None:
+    """List the field's test sets, register a folder under a name, download a set, or check its images."""
+    if action == "list":
+        return _list_datasets()
+    if name is None or (action == "add" and folder is None):
+        raise UsageError(f"datasets {action} needs more", mend="harness datasets --help shows what")
+    if action == "add" and folder is not None:
+        from harness.data import add
+
+        return out.print(f"{name}: {add(name, folder)} images in {folder}", markup=False, highlight=False)
+    if action == "fetch":
+        from harness.data import fetch
+
+        return out.print(f"{name}: in {fetch(name)}", markup=False, highlight=False, soft_wrap=True)
+    if action == "verify":
+        return _verify(name)
+    raise UsageError(f"there is no action {action!r}", mend="choose one of: list, add, fetch, verify")
+
+
+def _list_datasets() -> None:
+    from harness.data import list_datasets
+
+    table = Table("name", "images", "MB", "here", "licence")
+    for one in list_datasets():
+        known = one.known
+        here = f"{one.found} in {one.folder}" if one.folder else "no"
+        table.add_row(
+            *map(
+                escape,
+                (
+                    one.name,
+                    str((known and known.images) or one.found or "?"),
+                    str((known and known.megabytes) or ""),
+                    here,
+                    known.licence if known else _FREE if one.name == "embedded" else "",
+                ),
+            )
+        )
+    out.print(table)
+
+
+def _verify(name: str) -> None:
+    from harness.data import registered, verify
+
+    results = list(verify(registered().get(name, Path(name))))
+    bad = [one for one in results if one.state == "bad"]
+    for one in bad:
+        out.print(f"{one.name}: {one.reason}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"{len(results) - len(bad)} of {len(results)} images are sound", highlight=False)
+    if bad:
+        raise typer.Exit(EXIT_SOME_FAILED)

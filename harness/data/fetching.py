@@ -1,0 +1,108 @@
+"""Downloading a data set: verified, resumable where the server allows it, with mirrors, and never half there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness.data.cache import cache_root
+from harness.data.images import list_images
+from harness.data.registry import KNOWN_DATASETS, Archive, KnownDataset, add
+from harness.errors import DataError, UsageError
+
+
+def fetch(name: str, *, progress: bool = False) -> Path:
+    """Download a known data set, unpack it and register it.
+
+    Parameters
+    ----------
+    name
+        One of `KNOWN_DATASETS`.
+    progress
+        Whether to show a progress bar (needs tqdm).
+
+    Returns
+    -------
+    pathlib.Path
+        The folder of HR images.
+
+    Raises
+    ------
+    UsageError
+        No such set, or pooch is not installed.
+    DataError
+        The set cannot be downloaded, from any mirror or at all; the message says what to put where by hand.
+    """
+    if name not in KNOWN_DATASETS:
+        raise UsageError(f"no data set is called {name!r}", mend=f"choose one of: {', '.join(KNOWN_DATASETS)}")
+    known = KNOWN_DATASETS[name]
+    if known.archive is None:
+        raise DataError(f"{name} cannot be downloaded without asking its authors", mend=by_hand(known))
+    archive = _download(known, known.archive, progress)
+    folder = cache_root() / "datasets" / name
+    _unpack(archive, folder, known)
+    add(name, folder)
+    return folder
+
+
+def by_hand(known: KnownDataset) -> str:
+    """Return what to do where a set cannot be downloaded."""
+    return (
+        f"get its HR images from {known.where}; put them into a folder HR; "
+        f"then: harness datasets add {known.name} FOLDER"
+    )
+
+
+def _pooch() -> Any:
+    try:
+        import pooch
+    except ImportError as error:
+        raise UsageError(
+            "downloading needs the package pooch", mend="install it: pip install 'sr-harness[fetch]'"
+        ) from error
+    return pooch
+
+
+def _download(known: KnownDataset, archive: Archive, progress: bool) -> Path:
+    pooch = _pooch()
+    reasons = []
+    for url in archive.urls:
+        try:
+            path = pooch.retrieve(
+                url,
+                known_hash=archive.checksum,
+                fname=url.rpartition("/")[2],
+                path=cache_root() / "archives",
+                progressbar=progress,
+            )
+        except Exception as error:  # noqa: BLE001 - pooch passes on what requests, urllib3 and the disk raise
+            reasons.append(f"{url}: {error}")
+        else:
+            return Path(path)
+    raise DataError(f"{known.name} could not be downloaded ({'; '.join(reasons)})", mend=by_hand(known))
+
+
+def _unpack(archive: Path, folder: Path, known: KnownDataset) -> None:
+    """Unpack the images of an archive into ``FOLDER/HR``, which appears complete or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as temporary:
+        raw, whole = Path(temporary) / "raw", Path(temporary) / "whole"
+        try:
+            shutil.unpack_archive(archive, raw, filter="data" if ".tar" in archive.name else None)
+        except (shutil.ReadError, OSError, ValueError) as error:
+            archive.unlink(missing_ok=True)
+            raise DataError(f"is no sound archive ({error})", where=str(archive), mend="fetch it again") from error
+        images = [path for place in (raw, *raw.rglob("*")) if place.is_dir() for path in list_images(place)]
+        if not images or known.images not in (None, len(images)):
+            raise DataError(
+                f"holds {len(images)} images, but {known.name} has {known.images}",
+                where=str(archive),
+                mend=by_hand(known),
+            )
+        (whole / "HR").mkdir(parents=True)
+        for path in images:
+            path.replace(whole / "HR" / path.name)
+        shutil.rmtree(folder, ignore_errors=True)
+        whole.replace(folder)

@@ -1,0 +1,109 @@
+"""The commands on images, as a user types them."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from harness.cli import app
+from harness.data import read_rgb, write_png
+from harness.quality import evaluate_pair
+
+
+def image(seed: int, height: int = 30, width: int = 40) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for index in range(3):
+        write_png(tmp_path / "hr" / f"{index}.png", image(index))
+        write_png(tmp_path / "sr" / f"{index}.png", image(index + 10))
+    return tmp_path
+
+
+def harness(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def test_quality_as_a_table() -> None:
+    result = harness("quality", "sr", "hr")
+    assert result.exit_code == 0
+    assert f"{evaluate_pair(image(10), image(0)).psnr_rgb:.3f}" in result.stdout
+    assert "mean" in result.stdout
+    assert "BT.601" in result.stderr
+
+
+def test_quality_as_json() -> None:
+    write_png(Path("sr/2.png"), image(2))
+    result = harness("quality", "sr", "hr", "--json", "--convention", "ntire23")
+    content = json.loads(result.stdout)
+    assert content["convention"].startswith("ntire23")
+    assert [row["image"] for row in content["images"]] == ["0", "1", "2"]
+    assert content["images"][0]["psnr_y"] == evaluate_pair(image(10), image(0), "ntire23").psnr_y
+    assert content["images"][2]["psnr_rgb"] is None
+    assert content["mean"]["ssim_rgb"] < 1
+
+
+def test_quality_as_csv_with_a_bad_image() -> None:
+    Path("sr/1.png").write_bytes(b"")
+    result = harness("quality", "sr", "hr", "--csv")
+    assert result.exit_code == 1
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [row["image"] for row in rows] == ["0", "1", "2", "mean"]
+    assert "not a readable image" in rows[1]["error"]
+    assert float(rows[0]["ssim_y"]) == evaluate_pair(image(10), image(0)).ssim_y
+    assert "1 of 3 images" in result.stderr
+
+
+def test_quality_names_bad_usage() -> None:
+    assert harness("quality", "sr", "hr", "--json", "--csv").exit_code == 2
+    assert harness("quality", "sr", "hr", "--convention", "none").exit_code == 2
+    assert harness("quality", "sr", "hr", "--convention", "matlab").exit_code == 2
+    assert harness("quality", "sr", "hr", "--convention", "matlab", "--scale", "2").exit_code == 0
+
+
+def test_prepare_twice() -> None:
+    first = harness("prepare", "hr", "out", "--crop", "32x24")
+    assert (first.exit_code, "3 made, 0 kept, 0 failed" in first.stdout) == (0, True)
+    assert read_rgb(Path("out/LR_x2/1.jpg")).shape == (12, 16, 3)
+    assert "0 made, 3 kept, 0 failed" in harness("prepare", "hr", "out", "--crop", "32x24").stdout
+
+
+def test_prepare_reports_what_failed() -> None:
+    Path("hr/1.png").write_bytes(b"")
+    result = harness("prepare", "hr", "out", "--scale", "3", "--degradation", "jpeg75-444")
+    assert result.exit_code == 1
+    assert "2 made, 0 kept, 1 failed" in result.stdout
+    assert "hr/1.png" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("--crop", "32"), ("--crop", "0x24"), ("--degradation", "blur")])
+def test_prepare_names_bad_usage(words: tuple[str, str]) -> None:
+    assert harness("prepare", "hr", "out", *words).exit_code == 2
+
+
+def test_data_sets_are_added_listed_and_verified() -> None:
+    assert "3 images" in harness("datasets", "add", "mine", "hr").stdout
+    listed = harness("datasets").stdout
+    assert "mine" in listed
+    assert "Manga109" in listed
+    assert "3 of 3 images are sound" in harness("datasets", "verify", "mine").stdout
+    Path("hr/1.png").write_bytes(b"")
+    broken = harness("datasets", "verify", "mine")
+    assert broken.exit_code == 1
+    assert "1.png" in broken.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(("add", "mine"), 2), (("fetch",), 2), (("drop", "mine"), 2), (("fetch", "Manga109"), 3), (("fetch", "Set6"), 2)],
+)
+def test_data_sets_name_bad_usage(words: tuple[str, ...], status: int) -> None:
+    assert harness("datasets", *words).exit_code == status

@@ -1,0 +1,182 @@
+"""The registry of data sets: facts, registered folders, verification, downloads from a local server."""
+
+import hashlib
+import http.server
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data import (
+    KNOWN_DATASETS,
+    add,
+    fetch,
+    fetching,
+    get_degradation,
+    list_datasets,
+    open_dataset,
+    registered,
+    registry,
+    verify,
+    write_png,
+)
+from harness.data.registry import Archive, KnownDataset
+from harness.errors import DataError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for index in range(5):
+        write_png(tmp_path / "images" / f"{index}.png", np.full((24, 36, 3), 40 * index, np.uint8))
+    return tmp_path / "images"
+
+
+def test_the_sets_of_the_field_are_listed() -> None:
+    names = {"embedded", "Set5", "Set14", "B100", "Urban100", "Manga109", "DIV2K-valid", "LSDIR-valid", "ntire23-test"}
+    listed = {one.name: one for one in list_datasets()}
+    assert listed.keys() == names
+    assert listed["embedded"].found > 0
+    assert listed["Set5"].folder is None
+    assert all(known.licence and known.where for known in KNOWN_DATASETS.values())
+
+
+def test_known_counts_are_those_of_the_real_sets(shared: Path) -> None:
+    for name in ("Set5", "Set14"):
+        assert add(name, shared / "data" / name) == KNOWN_DATASETS[name].images
+        assert len(open_dataset(name, 2, get_degradation("bicubic"))) == KNOWN_DATASETS[name].images
+
+
+def test_a_registered_folder_opens_by_name(folder: Path) -> None:
+    assert add("mine", folder) == 5
+    assert registered() == {"mine": folder}
+    dataset = open_dataset("mine", 2, get_degradation("ntire23"))
+    assert (dataset.name, len(dataset)) == ("mine", 5)
+    assert {one.name: one.found for one in list_datasets()}["mine"] == 5
+
+
+def test_a_folder_with_other_images_than_the_known_set_is_refused(folder: Path) -> None:
+    (folder / "4.png").unlink()
+    with pytest.raises(DataError, match="holds 4 images, but Set5 has 5"):
+        add("Set5", folder)
+    assert registered() == {}
+
+
+@pytest.mark.parametrize("name", ["embedded", "", "a/b"])
+def test_some_names_are_taken(folder: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name"):
+        add(name, folder)
+
+
+def test_a_damaged_registry_is_named(cache: Path) -> None:
+    cache.mkdir()
+    (cache / "datasets.json").write_text("[")
+    with pytest.raises(DataError, match="is damaged"):
+        registered()
+
+
+def test_a_known_set_that_is_not_here_says_how_to_get_it() -> None:
+    with pytest.raises(UsageError, match="harness datasets add Manga109 FOLDER"):
+        open_dataset("Manga109", 2, get_degradation("ntire23"))
+    with pytest.raises(DataError, match="request access"):
+        fetch("Manga109")
+    with pytest.raises(UsageError, match="one of: Set5"):
+        fetch("Set6")
+
+
+def test_verify_names_every_bad_image(folder: Path) -> None:
+    write_png(folder / "LR" / "0.png", np.zeros((12, 18, 3), np.uint8))
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:50])
+    results = {one.name: one for one in verify(folder)}
+    assert results.keys() == {"0.png", "1.png", "2.png", "3.png", "4.png", "LR/0.png"}
+    assert [name for name, one in results.items() if one.state == "bad"] == ["2.png"]
+    with pytest.raises(DataError, match="no such folder"):
+        verify(folder / "nowhere")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Serve a folder on this machine."""
+    root = tmp_path / "served"
+    root.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, directory=str(root), **kwargs)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}", root
+        listening.shutdown()
+        thread.join()
+
+
+def known(monkeypatch: pytest.MonkeyPatch, archive: Archive) -> None:
+    tiny = KnownDataset("tiny", "a test", 5, 1, "free", "nowhere", archive)
+    for module in (registry, fetching):
+        monkeypatch.setitem(module.KNOWN_DATASETS, "tiny", tiny)
+
+
+def pack(folder: Path, target: Path) -> str:
+    """Pack the images as archives on the web are packed, in a folder of the set's name; return the checksum."""
+    if target.suffix == ".zip":
+        with zipfile.ZipFile(target, "w") as archive:
+            for path in folder.iterdir():
+                archive.write(path, f"tiny_HR/{path.name}")
+    else:
+        with tarfile.open(target, "w:gz") as archive:
+            archive.add(folder, "tiny_HR")
+    return f"sha256:{hashlib.sha256(target.read_bytes()).hexdigest()}"
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_a_set_is_fetched_checked_unpacked_and_registered(
+    server: tuple[str, Path], folder: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    address, root = server
+    checksum = pack(folder, root / f"tiny.{suffix}")
+    known(monkeypatch, Archive((f"{address}/gone.{suffix}", f"{address}/tiny.{suffix}"), checksum))
+    place = fetch("tiny")
+    assert sorted(path.name for path in (place / "HR").iterdir()) == [f"{index}.png" for index in range(5)]
+    assert len(open_dataset("tiny", 2, get_degradation("ntire23"))) == 5
+    assert not [path for path in place.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_a_wrong_checksum_is_refused(server: tuple[str, Path], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, root = server
+    pack(folder, root / "tiny.zip")
+    known(monkeypatch, Archive((f"{address}/tiny.zip",), f"sha256:{'0' * 64}"))
+    with pytest.raises(DataError, match="could not be downloaded"):
+        fetch("tiny")
+    assert registered() == {}
+
+
+def test_an_incomplete_archive_is_refused(
+    server: tuple[str, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "3.png").unlink()
+    address, root = server
+    checksum = pack(folder, root / "tiny.zip")
+    known(monkeypatch, Archive((f"{address}/tiny.zip",), checksum))
+    with pytest.raises(DataError, match="holds 4 images, but tiny has 5"):
+        fetch("tiny")
+    assert registered() == {}
+
+
+def test_without_a_network_it_says_what_to_put_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    known(monkeypatch, Archive(("http://127.0.0.1:9/tiny.zip",)))
+    with pytest.raises(DataError, match="put them into a folder HR; then: harness datasets add tiny FOLDER"):
+        fetch("tiny")

@@ -20,7 +20,7 @@ from harness.data.images import list_images, read_rgb
 from harness.errors import DataError
 
 Array = npt.NDArray[np.uint8]
-SMALLEST_SIDE = 128
+SMALLEST_LR_SIDE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _build(files: Sequence[Path], scale: int, shrink: Sequence[float], home: Pat
             for factor in shrink:
                 hr = centre_crop(_shrunk(image, factor), scale)
                 lr = degrade(hr, scale, get_degradation("ntire23"))
-                if min(lr.shape[:2]) < SMALLEST_SIDE // scale:
+                if min(lr.shape[:2]) < SMALLEST_LR_SIDE:
                     continue
                 height, width = lr.shape[:2]
                 name = f"{file.stem}/{factor:g}"

@@ -1,6 +1,7 @@
 """The recipe on two small images: it learns, resumes exactly, and costs what the inference form costs."""
 
 import json
+import signal
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,3 +189,42 @@ def test_every_model_starts_close_to_bicubic_or_above(model: str, source: PatchS
     lr, hr = (torch.from_numpy(part).permute(0, 3, 1, 2) / 255.0 for part in source.batch(9, 9, 16, 36))
     reference = float((bicubic(2)(lr) - hr).square().mean())
     assert error < 1.6 * reference
+
+
+def test_a_run_sleeps_while_the_pause_file_exists(source, photographs, tmp_path, monkeypatch) -> None:
+    pause = tmp_path / "pause"
+    pause.touch()
+    naps = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            pause.unlink()
+
+    monkeypatch.setattr("training.loop.time.sleep", nap)
+    trainer = Trainer(lrsrn(), RECIPE.model_copy(update={"steps": 2}), source, tmp_path / "state.pt")
+    assert train(trainer, Limits(pause_file=pause), load_images(photographs, 2))
+    assert len(naps) == 3
+
+
+def test_a_request_to_stop_leaves_a_checkpoint(source, photographs, tmp_path, monkeypatch) -> None:
+    trainer = Trainer(lrsrn(), RECIPE, source, tmp_path / "state.pt")
+    step = trainer.step
+
+    def stopped_at_three(share: float) -> float:
+        if trainer.progress.step == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return step(share)
+
+    monkeypatch.setattr(trainer, "step", stopped_at_three)
+    assert not train(trainer, Limits(), load_images(photographs, 2))
+    again = Trainer(lrsrn(), RECIPE, source, tmp_path / "state.pt")
+    assert again.resume()
+    assert again.progress.step == 3
+
+
+def test_the_gradient_of_a_step_is_bounded(source, tmp_path) -> None:
+    trainer = Trainer(lrsrn(), RECIPE.model_copy(update={"clip": 1e-3}), source, tmp_path / "state.pt")
+    trainer.step(0.0)
+    slopes = [value.grad.norm() for value in trainer.trainee.network.parameters() if value.grad is not None]
+    assert float(torch.stack(slopes).norm()) == pytest.approx(1e-3, rel=1e-3)

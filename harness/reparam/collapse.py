@@ -19,7 +19,7 @@ from harness.reparam.audit import audit
 from harness.reparam.facts import Facts, rename_in_place
 from harness.reparam.probe import probe
 from harness.reparam.regionproof import region_error
-from harness.reparam.regions import Region, RegionFinder, name_of
+from harness.reparam.regions import Region, RegionFinder
 from harness.reparam.trace import Untraceable, module_of, trace
 
 ROUNDS = 6
@@ -126,6 +126,7 @@ class _Collapser:
         self._probed: dict[str, AffineMap] = {}
         self._macs: dict[str, int] = {}
         self._opaque: set[str] = set()
+        self._added: list[str] = []
 
     def run(self) -> Collapse:
         """Collapse until no region is left."""
@@ -193,8 +194,7 @@ class _Collapser:
         return False
 
     def _replace(self, region: Region, base: fx.Node) -> fx.Node:
-        name = _free_name(self._graph, region)
-        self._graph.add_submodule(name, region.form.module(torch.float64, torch.device("cpu")))
+        name = self._convolution(region)
         with self._graph.graph.inserting_before(region.sink):
             node = self._graph.graph.call_module(name, (base,))
             node.meta["nn_module_stack"] = region.sink.meta.get("nn_module_stack")
@@ -205,6 +205,17 @@ class _Collapser:
         self._outcome.sinks.append(region.sink.name)
         self._outcome.exact = self._graph
         return node
+
+    def _convolution(self, region: Region) -> str:
+        """Add the convolution of a region, or find it where a module called twice has given it already."""
+        module = region.form.module(torch.float64, torch.device("cpu"))
+        for name in self._added:
+            if _is_equal(self._graph.get_submodule(name), module):
+                return name
+        name = _free_name(self._graph, region)
+        self._graph.add_submodule(name, module)
+        self._added.append(name)
+        return name
 
     def _refuse(self, facts: Facts, regions: list[Region]) -> None:
         """Name the regions that differ at the border, with the error that collapsing them would bring."""
@@ -238,14 +249,22 @@ def _put(network: nn.Module, path: str, module: nn.Module) -> None:
     setattr(network.get_submodule(parent), attribute, module)
 
 
+def _is_equal(one: nn.Module, two: nn.Module) -> bool:
+    """Whether two convolutions are the same in their settings and in every number."""
+    if repr(one) != repr(two):
+        return False
+    return all(torch.equal(p, q) for p, q in zip(one.parameters(), two.parameters(), strict=True))
+
+
 def _is_of_torch(module: nn.Module) -> bool:
+    """Whether a module is a single layer of torch that does what its class says."""
     hooked = bool(module._forward_hooks or module._forward_pre_hooks)
-    return type(module).__module__.startswith("torch.") and not hooked
+    return type(module).__module__.startswith("torch.") and not hooked and not any(module.children())
 
 
 def _free_name(graph: fx.GraphModule, region: Region) -> str:
     """Name the new convolution after the place of what it replaces."""
-    stem = "_".join(name_of(region.sink).split(" ")[0].split(".")).strip("_") or "conv"
+    stem = region.place.replace(".", "_").strip("_")
     stem = stem if stem.isidentifier() else f"conv_{stem}"
     taken = {name.split(".")[0] for name, _ in graph.named_modules()} | set(dir(graph))
     return next(name for name in _numbered(stem) if name not in taken)

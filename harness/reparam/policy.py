@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +67,30 @@ def reparameterize(
     """
     if hook == "none":
         return _kept(network, ["switched off by the manifest"])
+    with _one_thread():
+        return _reparameterized(network, hook, frames, value_range, size_multiple, allow_border_error, automatic)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Work with one thread: the images are so small that more of them only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _reparameterized(
+    network: nn.Module,
+    hook: str | None,
+    frames: Sequence[Tensor],
+    value_range: float,
+    size_multiple: int,
+    allow_border_error: bool,
+    automatic: bool,
+) -> Outcome:
     called = copy.deepcopy(network)
     multiple = accepted_multiple(called, declared=size_multiple)
     if not multiple:

@@ -73,19 +73,24 @@ class Region:
         """Sort key: the saving, then no pixel shuffle to take along, then more of the graph."""
         return (*self.saves, -self.value.shuffle, len(self.freed))
 
+    @property
+    def place(self) -> str:
+        """Path of the innermost module that the region ends in, or of a module that it holds."""
+        paths = [module_path(node) for node in (self.sink, *sorted(self.freed, key=lambda node: node.name))]
+        return next((path for path in paths if path), self.sink.name)
+
     def __str__(self) -> str:
         out_channels, in_channels, height, width = self.form.weight.shape
         size = f"{height}x{width} {in_channels * self.form.groups}-{out_channels}"
-        return f"{self.calls_before} calls up to {name_of(self.sink)} into one convolution {size}"
+        return f"{self.calls_before} calls up to {self.place} into one convolution {size}"
 
 
-def name_of(node: fx.Node) -> str:
-    """Say where in the network a node is: the path of the innermost module that it belongs to."""
+def module_path(node: fx.Node) -> str:
+    """Give the path of the innermost module that a node belongs to; empty for the network's own forward."""
     if node.op == "call_module":
         return str(node.target)
     stack = node.meta.get("nn_module_stack") or {}
-    paths = [path for path, _ in stack.values() if path]
-    return f"{paths[-1]} ({node.name})" if paths else node.name
+    return next((path for path, _ in reversed(stack.values()) if path), "")
 
 
 class RegionFinder:

@@ -212,13 +212,13 @@ def get(value: Any, index: Any) -> Result:
         return value[index] if isinstance(index, int) else None
     if not isinstance(index, tuple) or len(index) > 4 or not all(isinstance(i, slice) for i in index):
         return None
-    batch, channels, *space = (*index, *[slice(None)] * (4 - len(index)))
-    sides = [_crop(part) for part in space]
-    if batch != slice(None) or any(side is None for side in sides):
+    whole = slice(None)
+    batch, channels, rows, columns = [*index, whole, whole, whole][:4]
+    vertical, horizontal = _crop(rows), _crop(columns)
+    if batch != whole or vertical is None or horizontal is None:
         return None
-    picked = value if channels == slice(None) else affine.selected(value, torch.arange(value.channels)[channels])
-    (top, bottom), (left, right) = sides  # type: ignore[misc]
-    return affine.padded(picked, (top, bottom, left, right))
+    picked = value if channels == whole else affine.selected(value, torch.arange(value.channels)[channels])
+    return affine.padded(picked, vertical + horizontal)
 
 
 def _crop(part: slice) -> tuple[int, int] | None:

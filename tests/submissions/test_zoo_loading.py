@@ -28,7 +28,7 @@ BUILD = build()
 HOLDS = {
     name: expected
     for name, expected in BUILD.expectations().items()
-    if "type" not in expected and not expected.get("sandbox") and expected.get("stage") in (None, "load", "discover")
+    if not {"type", "sandbox", "process"} & expected.keys() and expected.get("stage") in (None, "load", "discover")
 }
 
 

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,18 @@ class Point:
     y: float
     radius: float = 3.6
     low: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure, its text alternative, and which of its ids belong to which row."""
+
+    name: str
+    title: str
+    caption: str
+    description: str
+    figure: Figure
+    targets: Mapping[str, str]
 
 
 def new_axes(width: float = SIZE[0], height: float = SIZE[1]) -> tuple[Figure, Axes]:
@@ -154,16 +166,21 @@ def _write(axes: Axes, label: Label, hue: str) -> None:
         )
 
 
-def render(figure: Figure, kind: str) -> bytes:
-    """Return the figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes."""
+def render(figure: Figure, kind: str, *, paper: bool = False) -> bytes:
+    """Return the figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes.
+
+    For ``paper`` letters become outlines in SVG, and PNG gets 300 dpi on white.
+    """
     dates: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": None},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
         "png": {"Software": None},
     }
+    style = STYLE | ({"svg.fonttype": "path", "pdf.fonttype": 42} if paper else {})
+    ground = "white" if kind == "png" else "none"
     stream = io.BytesIO()
-    with warnings.catch_warnings(), mpl.rc_context(STYLE):
+    with warnings.catch_warnings(), mpl.rc_context(style):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
-        figure.savefig(stream, format=kind, metadata=dates[kind], dpi=300 if kind == "png" else 72)
+        figure.savefig(stream, format=kind, metadata=dates[kind], dpi=300 if kind == "png" else 72, facecolor=ground)
     return stream.getvalue()

@@ -1,18 +1,17 @@
 """The figures of a run: quality and score against runtime, quality against operations."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from harness.report.bands import BANDS
 from harness.report.drawing import (
     STYLE,
     TEXT,
+    Drawn,
     Point,
     draw_labels,
     draw_points,
@@ -31,18 +30,6 @@ Score = Callable[[float, float], float]
 # How far under bicubic the axis may reach; what is worse is drawn at its foot.
 DEEPEST_DB = 2.0
 NAMES: Mapping[Metric, str] = {"psnr_rgb": "PSNR RGB", "psnr_y": "PSNR Y"}
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A figure, its text alternative, and which of its ids belong to which row."""
-
-    name: str
-    title: str
-    caption: str
-    description: str
-    figure: Figure
-    targets: Mapping[str, str]
 
 
 def draw_figures(run: Run, rows: Sequence[Row], score: Score | None, metric: Metric = "psnr_rgb") -> list[Drawn]:
@@ -71,7 +58,7 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
     if not points:
         return None
     figure, axes = new_axes()
-    _runtime_axis(axes, points, run)
+    strip = _runtime_axis(axes, points, run)
     _quality_axis(axes, points, run.track.bicubic_psnr, metric)
     if score is not None:
         _equal_scores(axes, score, [row.entry.score for row in rows if row.entry.score])
@@ -80,7 +67,7 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
         if point.row.entry.runtime_ms:
             axes.plot(point.row.entry.runtime_ms.ci, [point.y, point.y], color=PAPER["muted"], lw=0.8, zorder=3)
     targets = draw_points(axes, points)
-    draw_labels(axes, points, [*line, _bicubic_line(axes, run.track.bicubic_psnr)])
+    draw_labels(axes, points, [*strip, *line, _bicubic_line(axes, run.track.bicubic_psnr)])
     title = "Quality against runtime"
     text = (
         f"{NAMES[metric]} against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
@@ -95,7 +82,7 @@ def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
     if not points:
         return None
     figure, axes = new_axes()
-    _runtime_axis(axes, points, run)
+    strip = _runtime_axis(axes, points, run)
     high = max([point.y for point in points] + [0.0])
     low = min([point.y for point in points] + [0.0])
     axes.set_ylim(low - 0.04 * (high - low or 1), high + 0.12 * (high - low or 1))
@@ -105,7 +92,7 @@ def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
         if point.row.entry.score_ci:
             axes.plot([point.x, point.x], point.row.entry.score_ci, color=PAPER["muted"], lw=0.8, zorder=3)
     targets = draw_points(axes, points)
-    draw_labels(axes, points)
+    draw_labels(axes, points, strip)
     text = f"Score against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
     caption = "Upright lines are 95 % intervals; the strip at the foot shows the bands of frames per second."
     return Drawn("score-runtime", "Score against runtime", caption, text, figure, targets)
@@ -117,7 +104,7 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     points = [
         Point(row, row.entry.macs / 1e9, max(psnr, floor), _radius(row.entry.params), psnr < floor)
         for row in rows
-        if row.entry.macs and (psnr := quality(row.entry, metric)) is not None
+        if not row.baseline and row.entry.macs and (psnr := quality(row.entry, metric)) is not None
     ]
     if not points:
         return None
@@ -181,16 +168,17 @@ def _bicubic_line(axes: Axes, bicubic: float) -> Box:
     return Box(frame.x0, y - 1, frame.x1, y + 1)
 
 
-def _runtime_axis(axes: Axes, points: Sequence[Point], run: Run) -> None:
+def _runtime_axis(axes: Axes, points: Sequence[Point], run: Run) -> list[Box]:
+    """Set up the axis of runtimes; return the room that the names of its bands take."""
     low, high = min(point.x for point in points), max(point.x for point in points)
     log_axis(axes, "x", low / 1.35, high * 1.9)
     shape = run.protocol.output_shape
     axes.set_xlabel(f"{run.protocol.statistic} runtime of one frame at {shape[3]}{TIMES}{shape[2]}, ms")
-    _speed_strip(axes)
+    return _speed_strip(axes)
 
 
-def _speed_strip(axes: Axes) -> None:
-    """Colour the foot of the plot by the bands of frames per second, as the table does."""
+def _speed_strip(axes: Axes) -> list[Box]:
+    """Colour the foot of the plot by the bands of frames per second, as the table does; return its names' room."""
     low, high = axes.get_xlim()
     frame = axes.get_xaxis_transform()
     for band in BANDS:
@@ -198,14 +186,23 @@ def _speed_strip(axes: Axes) -> None:
         if left < right:
             axes.plot([left, right], [0, 0], transform=frame, color=PAPER[f"band{band.index}"], lw=3.2,
                       solid_capstyle="butt", clip_on=False, zorder=6)  # fmt: skip
-    room = 0.045 * np.log10(high / low)
-    named: list[float] = []
+    return _name_speeds(axes, low, high)
+
+
+def _name_speeds(axes: Axes, low: float, high: float) -> list[Box]:
+    """Write where the bands meet, as many as there is room for; return the room taken."""
+    frame, taken = axes.get_window_extent(), list[Box]()
     for edge in (24.0, 60.0, 120.0, 30.0):
-        place = float(np.log10(1000 / edge))
-        if low < 1000 / edge < high and all(abs(place - other) > room for other in named):
-            named.append(place)
-            axes.text(1000 / edge, 0.012, f"{edge:.0f} fps", transform=frame, ha="center", va="bottom",
-                      color=PAPER["muted"], size=TEXT - 1.5)  # fmt: skip
+        if low < 1000 / edge < high:
+            x = float(axes.transData.transform((1000 / edge, axes.get_ylim()[0]))[0])
+            box = Box(x - 15, frame.y0, x + 15, frame.y0 + 12)
+            if not any(box.meets(other) for other in taken):
+                taken.append(box)
+                axes.text(
+                    1000 / edge, 0.012, f"{edge:.0f} fps", transform=axes.get_xaxis_transform(), ha="center",
+                    va="bottom", color=PAPER["muted"], size=TEXT - 1.5,
+                )  # fmt: skip
+    return taken
 
 
 def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:

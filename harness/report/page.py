@@ -7,12 +7,13 @@ from markupsafe import Markup
 
 from harness.report.bands import BANDS
 from harness.report.columns import columns_of
-from harness.report.drawing import render
-from harness.report.figures import Drawn, draw_figures
+from harness.report.drawing import Drawn, render
+from harness.report.figures import draw_figures
 from harness.report.folder import RunFolder, load_run
 from harness.report.images import heat_map
 from harness.report.model import model_page, page_path
 from harness.report.numbers import fixed
+from harness.report.row_figures import row_figures
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.report.rules import metric_of, score_of
 from harness.report.site import page, write_page
@@ -64,7 +65,7 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row])
         unscored=unscored,
         summary=summary(run, rows),
         top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
-        figures=[(drawn, on_page(drawn)) for drawn in draw_figures(run, rows, score_of(run), metric_of(run))],
+        figures=[(drawn, on_page(drawn)) for drawn in all_figures(folder, rows)],
         bands=BANDS,
         heat=heat_map(folder, rows),
     )
@@ -99,6 +100,35 @@ def _best(
         return []
     number, row = max(known, key=lambda pair: pair[0])
     return [(label, f"{fixed(abs(number), digits)} {unit}", row.entry.name)]
+
+
+def all_figures(folder: RunFolder, rows: Sequence[Row]) -> list[Drawn]:
+    """Return every figure of a run."""
+    run = folder.run
+    return [*draw_figures(run, rows, score_of(run), metric_of(run)), *row_figures(folder, rows)]
+
+
+def build_figures(run_dir: Path) -> list[Path]:
+    """Write every figure of a run into its folder ``figures/``, as SVG, PDF and PNG for print.
+
+    Returns
+    -------
+    list of Path
+        The files, of which the same results give the same bytes with the same version of matplotlib.
+
+    Raises
+    ------
+    ResultsError
+        The results are missing or cannot be read, or a figure cannot be written.
+    """
+    folder = load_run(run_dir)
+    written = []
+    for drawn in all_figures(folder, scored_rows(folder)):
+        for kind in ("svg", "pdf", "png"):
+            path = folder.path / "figures" / f"{drawn.name}.{kind}"
+            write_page(path, render(drawn.figure, kind, paper=True))
+            written.append(path)
+    return written
 
 
 def on_page(drawn: Drawn) -> Markup:

@@ -33,6 +33,11 @@ class Row:
     places: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def unstable(self) -> bool:
+        """Whether the runtime stands on too few or too scattered calls."""
+        return self.entry.runtime_ms is not None and not self.entry.runtime_ms.stable
+
+    @property
     def baseline(self) -> bool:
         """Whether the harness added the row itself."""
         return self.entry.kind == "baseline"

@@ -1,0 +1,129 @@
+"""Figures with one line per model: spread over images, spread of ranks, reparameterization, loss of precision."""
+
+from collections.abc import Iterable, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from harness.report.drawing import STYLE, Drawn, log_axis, short
+from harness.report.folder import RunFolder
+from harness.report.images import bicubic_slug, gains
+from harness.report.palette import PAPER
+from harness.report.rank_spread import rank_spread
+from harness.report.rows import Row
+
+MOST_ROWS = 24
+WIDTH, LINE, MARGINS = 6.4, 0.21, 0.75
+NAMES_SHARE = 0.27
+# Losses of precision under this are shown by no display.
+SEEN_DB = 0.0005
+
+
+def row_figures(folder: RunFolder, rows: Sequence[Row]) -> list[Drawn]:
+    """Draw every figure of this kind that the run has data for, best row at the top."""
+    with mpl.rc_context(STYLE):
+        drawn = [image_spread(folder, rows), ranks(folder, rows), reparameterized(rows), precision_drop(folder, rows)]
+    return [figure for figure in drawn if figure is not None]
+
+
+def image_spread(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
+    """Draw each model's gain over bicubic on every image, and the mean."""
+    reference = bicubic_slug(folder)
+    known = [(row, gained) for row in rows if row.entry.slug != reference and (gained := gains(folder, row.entry.slug))]
+    if not known or len(known[0][1]) < 2:
+        return None
+    figure, axes = _lines([row for row, _ in known[:MOST_ROWS]])
+    for place, (row, gained) in enumerate(known[:MOST_ROWS]):
+        values = list(gained.values())
+        axes.plot(values, [place] * len(values), "o", ms=3.4, mfc=_hue(row), mec="none", alpha=0.55, gid=_gid(row))
+        mean = float(np.mean(values))
+        axes.plot([mean, mean], [place - 0.34, place + 0.34], color=PAPER["ink"], lw=1.1)
+    axes.axvline(0.0, color=PAPER["base"], lw=0.8, ls=(0, (4, 3)), zorder=1)
+    axes.set_xlabel("PSNR over bicubic, dB")
+    caption = "A dot is an image, the upright line the mean; dashed: bicubic."
+    text = f"Gain over bicubic on every image for {len(known[:MOST_ROWS])} models; the table of images has the figures."
+    return Drawn("image-spread", "Gain, image by image", caption, text, figure, _targets(row for row, _ in known))
+
+
+def ranks(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
+    """Draw between which places a rank lies when images and runtimes are drawn anew."""
+    spread = rank_spread(folder, rows)[:MOST_ROWS]
+    if not spread:
+        return None
+    figure, axes = _lines([one.row for one in spread])
+    for place, one in enumerate(spread):
+        axes.plot([one.low, one.high], [place, place], color=PAPER["mark"], lw=3.2, alpha=0.4, solid_capstyle="round")
+        axes.plot([one.middle], [place], "o", ms=5.6, color=PAPER["mark"], gid=_gid(one.row))
+    axes.set_xlim(0.5, max(one.high for one in spread) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("rank")
+    caption = "Middle 90 % of ranks when images are drawn anew with replacement and runtimes within their intervals."
+    text = f"Spread of the ranks of {len(spread)} models under bootstrap of the images and noise of the runtimes."
+    return Drawn("rank-spread", "How firm the ranks are", caption, text, figure, _targets(one.row for one in spread))
+
+
+def reparameterized(rows: Sequence[Row]) -> Drawn | None:
+    """Draw the parameters of the submitted and of the timed form."""
+    pairs = [
+        (row, row.entry.reparam.params_before / 1e3, row.entry.reparam.params_after / 1e3)
+        for row in rows
+        if row.entry.reparam and 0 < row.entry.reparam.params_after != row.entry.reparam.params_before > 0
+    ][:MOST_ROWS]
+    if not pairs:
+        return None
+    figure, axes = _lines([row for row, *_ in pairs])
+    for place, (row, before, after) in enumerate(pairs):
+        axes.plot([before, after], [place, place], color=PAPER["curve"], lw=2.4, zorder=2)
+        axes.plot([before], [place], "o", ms=6, mfc=PAPER["ground"], mec=PAPER["base"], zorder=3)
+        axes.plot([after], [place], "o", ms=6, color=PAPER["mark"], gid=_gid(row), zorder=3)
+    sizes = [size for _, *both in pairs for size in both]
+    log_axis(axes, "x", min(sizes) / 1.4, max(sizes) * 1.4)
+    axes.set_xlabel("parameters, K")
+    caption = "Hollow: as submitted; filled: as timed."
+    text = f"Parameters before and after reparameterization of {len(pairs)} models."
+    return Drawn(
+        "reparameterized", "Before and after reparameterization", caption, text, figure, _targets(r for r, *_ in pairs)
+    )
+
+
+def precision_drop(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
+    """Draw what the timed precision costs in PSNR."""
+    drops = [(row, row.entry.precision_drop_db) for row in rows if row.entry.precision_drop_db is not None][:MOST_ROWS]
+    if not any(abs(drop) >= SEEN_DB for _, drop in drops):
+        return None
+    figure, axes = _lines([row for row, _ in drops])
+    for place, (row, drop) in enumerate(drops):
+        axes.plot([0.0, drop], [place, place], color=PAPER["mark"], lw=2.4, alpha=0.5)
+        axes.plot([drop], [place], "o", ms=5.6, color=PAPER["mark"], gid=_gid(row))
+    axes.set_xlabel(f"PSNR of float32 minus PSNR of {folder.run.protocol.precision}, dB")
+    text = f"Loss of PSNR to the timed precision for {len(drops)} models."
+    caption = "What the precision that was timed costs."
+    return Drawn("precision-drop", "Loss of precision", caption, text, figure, _targets(row for row, _ in drops))
+
+
+def _lines(rows: Sequence[Row]) -> tuple[Figure, Axes]:
+    """Return axes with a line per row, the first at the top, named on the left."""
+    height = LINE * len(rows) + MARGINS
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_axes((NAMES_SHARE, 0.5 / height, 0.97 - NAMES_SHARE, 1 - 0.6 / height))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), [short(row.entry.name) for row in rows])
+    for label, row in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set_color(PAPER["muted"] if row.baseline else PAPER["ink"])
+    axes.spines["left"].set_visible(False)
+    return figure, axes
+
+
+def _hue(row: Row) -> str:
+    return PAPER["base"] if row.baseline else PAPER["mark"]
+
+
+def _gid(row: Row) -> str:
+    return f"mark-{row.anchor}"
+
+
+def _targets(rows: Iterable[Row]) -> dict[str, str]:
+    return {_gid(row): row.anchor for row in rows}

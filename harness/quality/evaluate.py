@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UsageError
-from harness.quality import pair as measure
 from harness.quality.convention import DEFAULT, Convention, get_convention
 from harness.quality.luma import LUMAS, Luma
 from harness.quality.pair import Pair, make_pair
@@ -65,7 +64,7 @@ def psnr(sr: Image, hr: Image, *, colour: Colour = "rgb", y_convention: str = "b
         The images differ in size or are not 8-bit RGB.
     """
     both = make_pair(sr, hr, border)
-    return psnr_of(measure.mse_rgb(both) if colour == "rgb" else measure.mse_luma(both, get_luma(y_convention)))
+    return psnr_of(both.mse_rgb() if colour == "rgb" else both.mse_luma(get_luma(y_convention)))
 
 
 def ssim(
@@ -96,8 +95,8 @@ def ssim(
     """
     both = make_pair(sr, hr, border)
     if colour == "rgb":
-        return measure.ssim_rgb(both, window, threads)
-    return measure.ssim_luma(both, window, get_luma(y_convention), threads)
+        return both.ssim_rgb(window, threads)
+    return both.ssim_luma(window, get_luma(y_convention), threads)
 
 
 def get_luma(name: str) -> Luma:
@@ -152,10 +151,10 @@ def evaluate_pair(
 
 def _measure(both: Pair, luma: Luma, window: Window, threads: int | None) -> Quality:
     return Quality(
-        psnr_rgb=psnr_of(measure.mse_rgb(both)),
-        psnr_y=psnr_of(measure.mse_luma(both, luma)),
-        ssim_rgb=measure.ssim_rgb(both, window, threads),
-        ssim_y=measure.ssim_luma(both, window, luma, threads),
+        psnr_rgb=psnr_of(both.mse_rgb()),
+        psnr_y=psnr_of(both.mse_luma(luma)),
+        ssim_rgb=both.ssim_rgb(window, threads),
+        ssim_y=both.ssim_luma(window, luma, threads),
     )
 
 

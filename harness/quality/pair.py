@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,28 +29,30 @@ _SMALL = 2**18
 _MOST_THREADS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two images of one size as H x 3W interleaved RGB, and the box (top, bottom, left, right) that counts."""
+class Pair(Protocol):
+    """Two images of one size, of which a box of pixels counts, and what can be measured of them."""
 
-    x: Bytes
-    y: Bytes
-    box: Box
+    def mse_rgb(self) -> float:
+        """Return the mean squared error over all three channels."""
 
-    @property
-    def pixels(self) -> int:
-        """Pixels in the box."""
-        top, bottom, left, right = self.box
-        return (bottom - top) * (right - left)
+    def mse_luma(self, luma: Luma) -> float:
+        """Return the mean squared error of luma, by the luma's own precision."""
+
+    def ssim_rgb(self, window: Window, threads: int | None = None) -> float:
+        """Return the mean SSIM over channels and valid window positions."""
+
+    def ssim_luma(self, window: Window, luma: Luma, threads: int | None = None) -> float:
+        """Return the mean SSIM of luma over valid window positions."""
 
 
 def make_pair(sr: Image, hr: Image, border: int = 0) -> Pair:
-    """Check two images and bring them to the kernels' form, without a copy where they are contiguous.
+    """Check two images and bring them to one form, without a copy where they are contiguous.
 
     Parameters
     ----------
     sr, hr
-        H x W x 3 uint8 arrays; H x W for greyscale; or torch tensors, see `as_array`.
+        H x W x 3 uint8 arrays; H x W for greyscale; or torch tensors, see `as_array`. Where one is a tensor on an
+        accelerator, both are measured there.
     border
         Pixels to leave out at each side.
 
@@ -59,16 +61,57 @@ def make_pair(sr: Image, hr: Image, border: int = 0) -> Pair:
     DataError
         The images differ in size, are no 8-bit images, or the border leaves nothing.
     """
+    device = _accelerator(sr, hr)
+    if device is not None:
+        from harness.quality.tensors import TensorPair, to_bytes
+
+        u, v = to_bytes(_on(sr, device)), to_bytes(_on(hr, device))
+        return TensorPair(u, v, inner_box((u.shape[0], u.shape[1]), (v.shape[0], v.shape[1]), border))
     x, y = as_array(sr, "SR"), as_array(hr, "HR")
-    if x.shape != y.shape:
-        raise DataError(
-            f"SR is {x.shape[1]}x{x.shape[0]}, HR is {y.shape[1]}x{y.shape[0]}", mend="compare images of one size"
-        )
-    height, width = x.shape[:2]
+    return ArrayPair(_interleaved(x), _interleaved(y), inner_box(x.shape, y.shape, border))
+
+
+def _accelerator(*images: Image) -> torch.device | None:
+    """Return the accelerator that an image is on; one without float64 (Apple's) is left to the CPU."""
+    devices = [image.device for image in images if not isinstance(image, np.ndarray)]
+    return next((device for device in devices if device.type not in ("cpu", "mps")), None)
+
+
+def _on(image: Image, device: torch.device) -> torch.Tensor:
+    import torch
+
+    return (torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image).to(device)
+
+
+def inner_box(sr: tuple[int, ...], hr: tuple[int, ...], border: int) -> Box:
+    """Return (top, bottom, left, right) of what is left of two images without their border.
+
+    Raises
+    ------
+    DataError
+        The images differ in size, or nothing is left.
+    """
+    height, width = hr[:2]
+    if sr[:2] != hr[:2]:
+        raise DataError(f"SR is {sr[1]}x{sr[0]}, HR is {width}x{height}", mend="compare images of one size")
     if border < 0 or 2 * border >= min(height, width):
         raise DataError(f"a border of {border} pixels leaves nothing of an image of {width}x{height}")
-    box = (border, height - border, border, width - border)
-    return Pair(_interleaved(x), _interleaved(y), box)
+    return border, height - border, border, width - border
+
+
+def window_positions(box: Box, window: Window) -> Box:
+    """Return the box of a window's first rows and columns, such that it lies inside `box`.
+
+    Raises
+    ------
+    DataError
+        The box is smaller than the window.
+    """
+    top, bottom, left, right = box
+    reach = len(window.taps) - 1
+    if bottom - top <= reach or right - left <= reach:
+        raise DataError(f"an image of {right - left}x{bottom - top} is smaller than SSIM's window ({reach + 1} pixels)")
+    return top, bottom - reach, left, right - reach
 
 
 def as_array(image: Image, role: str = "the image") -> Bytes:
@@ -105,79 +148,84 @@ def _interleaved(image: Bytes) -> Bytes:
     return rows
 
 
-def mse_rgb(pair: Pair) -> float:
-    """Return the mean squared error over all three channels: an exact integer sum, divided once."""
-    return float(np.trace(_products(pair))) / (3 * pair.pixels)
+@dataclass(frozen=True, slots=True)
+class ArrayPair:
+    """Two images as H x 3W arrays of interleaved RGB, measured by the compiled kernels."""
+
+    x: Bytes
+    y: Bytes
+    box: Box
+
+    def mse_rgb(self) -> float:
+        """Return the mean squared error over all three channels: an exact integer sum, divided once."""
+        return float(np.trace(self._products())) / (3 * area(self.box))
+
+    def mse_luma(self, luma: Luma) -> float:
+        """Return the mean squared error of luma, by the luma's own precision."""
+        from harness.quality import kernels
+
+        if luma.single_precision:
+            return self._mse_single(luma)
+        if luma.rounded:
+            error = kernels.rounded_luma_error(self.x, self.y, self.box, luma.weights, luma.offset)
+            return float(error) / area(self.box)
+        weights = np.array(luma.weights)
+        return float(weights @ self._products() @ weights) / area(self.box)
+
+    def _products(self) -> NDArray[np.float64]:
+        """Return the symmetric matrix of summed products of channel differences."""
+        from harness.quality import kernels
+
+        rr, gg, bb, rg, rb, gb = kernels.cross_products(self.x, self.y, self.box)
+        return np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]], dtype=np.float64)
+
+    def _mse_single(self, luma: Luma) -> float:
+        """Replay the scripts' float32: luma, differences and their mean."""
+        top, bottom, left, right = self.box
+        shape = (self.x.shape[0], -1, 3)
+        x = script_luma(self.x.reshape(shape)[top:bottom, left:right], luma)
+        y = script_luma(self.y.reshape(shape)[top:bottom, left:right], luma)
+        return float(np.mean((x - y) ** 2))
+
+    def ssim_rgb(self, window: Window, threads: int | None = None) -> float:
+        """Return the mean SSIM over channels and valid window positions."""
+        from harness.quality import kernels
+
+        def loss(box: Box) -> float:
+            return float(kernels.ssim_loss_rgb(self.x, self.y, window.taps, window.covariance_factor, box))
+
+        return 1.0 - self._mean(window, loss, threads) / 3.0
+
+    def ssim_luma(self, window: Window, luma: Luma, threads: int | None = None) -> float:
+        """Return the mean SSIM of luma over valid window positions."""
+        from harness.quality import kernels
+
+        settings = (luma.weights, luma.offset, luma.rounded)
+
+        def loss(box: Box) -> float:
+            factor = window.covariance_factor
+            return float(kernels.ssim_loss_luma(self.x, self.y, window.taps, factor, box, *settings))
+
+        return 1.0 - self._mean(window, loss, threads)
+
+    def _mean(self, window: Window, loss: Callable[[Box], float], threads: int | None) -> float:
+        """Return the mean loss over window positions, summed in bands whose sums do not depend on the threads."""
+        from harness.quality.kernels import BAND
+
+        positions = window_positions(self.box, window)
+        top, bottom, left, right = positions
+        bands = [(row, min(row + BAND, bottom), left, right) for row in range(top, bottom, BAND)]
+        workers = _threads(area(self.box), threads)
+        if workers == 1:
+            return math.fsum(map(loss, bands)) / area(positions)
+        with ThreadPoolExecutor(workers) as pool:
+            return math.fsum(pool.map(loss, bands)) / area(positions)
 
 
-def mse_luma(pair: Pair, luma: Luma) -> float:
-    """Return the mean squared error of luma, by the luma's own precision."""
-    from harness.quality import kernels
-
-    if luma.single_precision:
-        return _mse_single(pair, luma)
-    if luma.rounded:
-        error = kernels.rounded_luma_error(pair.x, pair.y, pair.box, luma.weights, luma.offset)
-        return float(error) / pair.pixels
-    weights = np.array(luma.weights)
-    return float(weights @ _products(pair) @ weights) / pair.pixels
-
-
-def _products(pair: Pair) -> NDArray[np.float64]:
-    """Return the symmetric matrix of summed products of channel differences."""
-    from harness.quality import kernels
-
-    rr, gg, bb, rg, rb, gb = kernels.cross_products(pair.x, pair.y, pair.box)
-    return np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]], dtype=np.float64)
-
-
-def _mse_single(pair: Pair, luma: Luma) -> float:
-    """Replay the scripts' float32: luma, differences and their mean."""
-    top, bottom, left, right = pair.box
-    shape = (pair.x.shape[0], -1, 3)
-    x = script_luma(pair.x.reshape(shape)[top:bottom, left:right], luma)
-    y = script_luma(pair.y.reshape(shape)[top:bottom, left:right], luma)
-    return float(np.mean((x - y) ** 2))
-
-
-def ssim_rgb(pair: Pair, window: Window, threads: int | None = None) -> float:
-    """Return the mean SSIM over channels and valid window positions."""
-    from harness.quality import kernels
-
-    def loss(box: Box) -> float:
-        return float(kernels.ssim_loss_rgb(pair.x, pair.y, window.taps, window.covariance_factor, box))
-
-    return 1.0 - _mean_over_windows(pair, window, loss, threads) / 3.0
-
-
-def ssim_luma(pair: Pair, window: Window, luma: Luma, threads: int | None = None) -> float:
-    """Return the mean SSIM of luma over valid window positions."""
-    from harness.quality import kernels
-
-    def loss(box: Box) -> float:
-        return float(
-            kernels.ssim_loss_luma(
-                pair.x, pair.y, window.taps, window.covariance_factor, box, luma.weights, luma.offset, luma.rounded
-            )
-        )
-
-    return 1.0 - _mean_over_windows(pair, window, loss, threads)
-
-
-def _mean_over_windows(pair: Pair, window: Window, loss: Callable[[Box], float], threads: int | None) -> float:
-    from harness.quality.kernels import BAND
-
-    reach = len(window.taps) - 1
-    top, bottom, left, right = pair.box
-    rows, columns = bottom - top - reach, right - left - reach
-    if rows < 1 or columns < 1:
-        raise DataError(f"an image of {right - left}x{bottom - top} is smaller than SSIM's window ({reach + 1} pixels)")
-    bands = [(row, min(row + BAND, top + rows), left, left + columns) for row in range(top, top + rows, BAND)]
-    workers = _threads(pair.pixels, threads)
-    if workers == 1:
-        return math.fsum(map(loss, bands)) / (rows * columns)
-    with ThreadPoolExecutor(workers) as pool:
-        return math.fsum(pool.map(loss, bands)) / (rows * columns)
+def area(box: Box) -> int:
+    """Return the number of pixels in a box."""
+    top, bottom, left, right = box
+    return (bottom - top) * (right - left)
 
 
 def _threads(pixels: int, wanted: int | None) -> int:

@@ -1,10 +1,20 @@
-"""Torch tensors as images."""
+"""Torch tensors as images, and their quality measured on their own device."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
 from harness.errors import DataError
+from harness.quality.luma import HALF_UP, Luma
+from harness.quality.pair import Box, area, window_positions
+from harness.quality.reference import C1, C2
+from harness.quality.window import Window
+
+_STRIP = 256
+"""Rows whose moments are on the device at once: some 250 MB at 4K."""
 
 
 def to_bytes(image: torch.Tensor) -> torch.Tensor:
@@ -43,3 +53,81 @@ def quantise(image: torch.Tensor) -> torch.Tensor:
     if not bool(torch.isfinite(image).all()):
         raise DataError("the image has values that are not finite")
     return (image.detach().float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPair:
+    """Two images as H x W x 3 uint8 tensors on one device, measured there in float64 and exact integers.
+
+    `threads` is taken for the sake of the common interface and ignored.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    box: Box
+
+    def mse_rgb(self) -> float:
+        """Return the mean squared error over all three channels."""
+        x, y = self._inner()
+        return float((x.int() - y.int()).square().sum(dtype=torch.int64)) / (3 * area(self.box))
+
+    def mse_luma(self, luma: Luma) -> float:
+        """Return the mean squared error of luma, by the luma's own precision."""
+        x, y = (_luma(image, luma) for image in self._inner())
+        if luma.single_precision:
+            x, y = x.float(), y.float()
+        return float((x - y).square().mean())
+
+    def ssim_rgb(self, window: Window, threads: int | None = None) -> float:
+        """Return the mean SSIM over channels and valid window positions."""
+        del threads
+        x, y = (image.permute(2, 0, 1).double() for image in self._inner())
+        return 1.0 - self._loss(x, y, window) / 3
+
+    def ssim_luma(self, window: Window, luma: Luma, threads: int | None = None) -> float:
+        """Return the mean SSIM of luma over valid window positions."""
+        del threads
+        x, y = (_luma(image, luma)[None] for image in self._inner())
+        return 1.0 - self._loss(x, y, window)
+
+    def _inner(self) -> tuple[torch.Tensor, torch.Tensor]:
+        top, bottom, left, right = self.box
+        return self.x[top:bottom, left:right], self.y[top:bottom, left:right]
+
+    def _loss(self, x: torch.Tensor, y: torch.Tensor, window: Window) -> float:
+        """Return the sum over planes of the mean of 1 - SSIM."""
+        positions = window_positions(self.box, window)
+        total = sum(float(_loss(u, v, window)) for u, v in _strips(x, y, len(window.taps) - 1))
+        return total / area(positions)
+
+
+def _luma(image: torch.Tensor, luma: Luma) -> torch.Tensor:
+    weights = torch.tensor(luma.weights, dtype=torch.float64, device=image.device)
+    plane = image.double() @ weights + luma.offset
+    return (plane + HALF_UP).floor() if luma.rounded else plane
+
+
+def _strips(x: torch.Tensor, y: torch.Tensor, reach: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for top in range(0, x.shape[1] - reach, _STRIP):
+        rows = slice(top, top + _STRIP + reach)
+        yield x[:, rows], y[:, rows]
+
+
+def _loss(x: torch.Tensor, y: torch.Tensor, window: Window) -> torch.Tensor:
+    """Return the sum of 1 - SSIM over planes of C x H x W, by the algebra of `harness.quality.kernels`."""
+    total, difference = x + y - 256.0, x - y
+    moments = torch.stack([total, difference, total.square(), difference.square()])
+    s, d, ss, dd = _filter(moments, window)
+    variance_s = window.covariance_factor * (ss - s.square())
+    variance_d = window.covariance_factor * (dd - d.square())
+    p = 0.5 * ((s + 256.0).square() + d.square()) + C1
+    q = 0.5 * (variance_s + variance_d) + C2
+    return ((d.square() * q + variance_d * p - d.square() * variance_d) / (p * q)).sum()
+
+
+def _filter(planes: torch.Tensor, window: Window) -> torch.Tensor:
+    taps = torch.tensor(window.taps, dtype=planes.dtype, device=planes.device)
+    flat = planes.reshape(-1, 1, *planes.shape[-2:])
+    down = torch.nn.functional.conv2d(flat, taps[None, None, :, None])
+    along: torch.Tensor = torch.nn.functional.conv2d(down, taps[None, None, None, :])
+    return along.reshape(*planes.shape[:-2], *along.shape[-2:])

@@ -16,7 +16,7 @@ from typing import Literal
 
 import psutil
 
-from harness.isolation.processes import kill_tree, process_tree, usage
+from harness.isolation.processes import kill_tree, process_tree, proportional_memory, usage
 
 _WATCH_S = 0.1
 
@@ -146,17 +146,23 @@ class Watcher:
 
     def _watch(self) -> None:
         while not self._stop.wait(_WATCH_S):
-            memory, tasks = usage(process_tree(self._pid))
-            if self._limits.memory_bytes is not None and memory > self._limits.memory_bytes:
+            if self._over():
+                kill_tree(self._pid)
+                return
+
+    def _over(self) -> bool:
+        tree = process_tree(self._pid)
+        memory, tasks = usage(tree)
+        if self._limits.tasks is not None and tasks > self._limits.tasks:
+            self.excess = "TaskLimit"
+            self.detail = f"it ran {tasks} processes and threads, the limit is {self._limits.tasks}"
+        elif self._limits.memory_bytes is not None and memory > self._limits.memory_bytes:
+            # Pages that processes share were counted for each of them.
+            memory = memory if len(tree) == 1 else proportional_memory(tree)
+            if memory > self._limits.memory_bytes:
                 self.excess = "MemoryLimit"
                 self.detail = f"it used {_gib(memory)} of memory, the limit is {_gib(self._limits.memory_bytes)}"
-            elif self._limits.tasks is not None and tasks > self._limits.tasks:
-                self.excess = "TaskLimit"
-                self.detail = f"it ran {tasks} processes and threads, the limit is {self._limits.tasks}"
-            else:
-                continue
-            kill_tree(self._pid)
-            return
+        return self.excess is not None
 
 
 def _gib(count: int) -> str:

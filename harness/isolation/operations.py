@@ -22,7 +22,6 @@ from harness.isolation.messages import Array
 from harness.isolation.requests import (
     REQUESTS,
     Body,
-    CloseRequest,
     CountReply,
     CountRequest,
     EmptyReply,
@@ -59,7 +58,6 @@ class Operations:
             TimeRequest: self._time,
             UpscaleRequest: self._upscale,
             MemoryRequest: self._memory,
-            CloseRequest: lambda _request, _arrays: (EmptyReply(), []),
         }
 
     def run(self, name: str, body: dict[str, Any], arrays: Sequence[Array]) -> Reply:

@@ -33,17 +33,37 @@ def usage(pids: list[int]) -> tuple[int, int]:
     return memory, tasks
 
 
+def proportional_memory(pids: list[int]) -> int:
+    """Return the memory of `pids` together with shared pages counted once, bytes; slower than `usage`."""
+    memory = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, psutil.Error, AttributeError):
+            memory += psutil.Process(pid).memory_full_info().pss
+    return memory
+
+
 def kill_tree(pid: int) -> None:
-    """Kill a process, its group and all its descendants."""
-    for _attempt in range(3):  # a tree that forks meanwhile is caught on the next look
-        tree = process_tree(pid)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        for process in tree:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(process, signal.SIGKILL)
-        if len(tree) <= 1:
-            return
+    """Kill a process, its group and all its descendants.
+
+    They are stopped before they are killed, so that none can start another behind the back of this function.
+    """
+    stopped: set[int] = set()
+    for _attempt in range(10):
+        running = [process for process in process_tree(pid) if process not in stopped]
+        if not running:
+            break
+        for process in running:
+            _signal(process, signal.SIGSTOP)
+        stopped.update(running)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    for process in stopped:
+        _signal(process, signal.SIGKILL)
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def _children(pid: int) -> list[int]:

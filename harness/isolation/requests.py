@@ -72,10 +72,6 @@ class MemoryRequest(Body):
     """Measure the peak memory of one forward pass at the size that was timed last."""
 
 
-class CloseRequest(Body):
-    """End the worker."""
-
-
 class LoadReply(Body):
     """What was loaded."""
 
@@ -146,5 +142,4 @@ REQUESTS: dict[str, type[Body]] = {
     "time": TimeRequest,
     "upscale": UpscaleRequest,
     "memory": MemoryRequest,
-    "close": CloseRequest,
 }

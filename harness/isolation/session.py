@@ -23,7 +23,6 @@ from harness.isolation.launcher import Worker, describe_end
 from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
 from harness.isolation.requests import (
     Body,
-    CloseRequest,
     CountReply,
     CountRequest,
     EmptyReply,
@@ -231,20 +230,12 @@ class WorkerExchange:
         return printable(self._worker.log.tail(), 8000, keep_end=True)
 
     def close(self) -> None:
-        """Ask the worker to end, kill what is left, and save its log."""
+        """Kill the worker with all that it started, and save its log."""
+        # Not asked to end by itself: it would leave behind what it detached from itself.
         if self._dead is None:
-            self._say_goodbye()
             self._worker.kill()
         if self._log_path is not None:
             self._worker.log.save(self._log_path)
-
-    def _say_goodbye(self) -> None:
-        try:
-            deadline = time.monotonic() + _GRACE_S
-            self._worker.channel.send(Message("close", CloseRequest().model_dump()), self._sequence, deadline)
-            self._worker.wait(_GRACE_S)
-        except ProtocolError:
-            return
 
     def _crashed(self, stage: str) -> NoReturn:
         excess, detail = self._worker.watcher.excess, self._worker.watcher.detail

@@ -10,23 +10,29 @@ import argparse
 import contextlib
 import ctypes
 import fcntl
+import itertools
 import os
 import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.isolation.channel import Channel
 from harness.isolation.failures import describe
 from harness.isolation.limits import apply_in_worker, limits_from_json
-from harness.isolation.messages import SECRET_BYTES, ChannelClosed, Message
+from harness.isolation.messages import SECRET_BYTES, Array, ChannelClosed, Message
+
+if TYPE_CHECKING:  # torch is imported when the limits are in force
+    from harness.isolation.operations import Reply
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Serve one controller; return the exit status."""
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Serve one controller until it closes the channel."""
     parser = argparse.ArgumentParser(prog="harness.isolation.worker")
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--parent", type=int, default=0)
@@ -35,33 +41,25 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     _tie_to(options.parent)
     apply_in_worker(limits_from_json(options.limits), own_namespace=options.sandboxed)
-    channel = _open_channel(options.fd)
     with contextlib.suppress(ChannelClosed):
-        serve(channel)
-    sys.stdout.flush()
+        serve(_open_channel(options.fd))
     os._exit(0)  # neither exit handlers nor threads of submitted code may hold the process
 
 
-def serve(channel: Channel) -> None:
-    """Answer requests until one of them is ``close``; raises ChannelClosed where the controller has gone."""
+def serve(channel: Channel) -> NoReturn:
+    """Answer requests; raises ChannelClosed when the controller has gone."""
     from harness.isolation.operations import Operations
 
     operations = Operations()
-    sequence = 0
-    while True:
+    for sequence in itertools.count():
         request = channel.receive(sequence)
-        channel.send(_answer(operations, request), sequence)
-        if request.name == "close":
-            return
-        sequence += 1
+        channel.send(_answer(operations.run, request), sequence)
+    raise AssertionError("unreachable")
 
 
-def _answer(operations: object, request: Message) -> Message:
-    from harness.isolation.operations import Operations
-
-    assert isinstance(operations, Operations)
+def _answer(run: Callable[[str, dict[str, Any], tuple[Array, ...]], Reply], request: Message) -> Message:
     try:
-        body, arrays = operations.run(request.name, request.body, request.arrays)
+        body, arrays = run(request.name, request.body, request.arrays)
         return Message(request.name, body.model_dump(mode="json"), tuple(arrays))
     except BaseException as error:  # noqa: BLE001  also sys.exit and KeyboardInterrupt of submitted code
         return Message("error", describe(error, request.name).model_dump(mode="json"))
@@ -74,7 +72,7 @@ def _answer(operations: object, request: Message) -> Message:
 def _open_channel(fd: int) -> Channel:
     """Take the inherited socket to a high number, out of the way of code that counts descriptors."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fd, soft - 16))
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fd, min(soft, 1024) - 16))
     os.close(fd)
     sock = socket.socket(fileno=high)
     sock.settimeout(None)
@@ -100,4 +98,4 @@ def _tie_to(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,6 +14,8 @@ Each folder beside this file is one behaviour, with an ``expected.toml`` that na
     Regular expression that one of the row's notes matches.
 ``sandbox``
     True where only a sandbox holds the submission.
+``process``
+    True where it would harm the process that loads it, so that it must have one of its own.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class Case:
     match: str | None = None
     note: str | None = None
     sandbox: bool = False
+    process: bool = False
 
 
 def expectations() -> dict[str, dict]:

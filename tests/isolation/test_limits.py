@@ -1,0 +1,120 @@
+"""The watcher and the process tree, on small processes that end by themselves."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from harness.isolation.limits import Limits, Watcher, limits_from_json, limits_to_json
+from harness.isolation.processes import kill_tree, process_tree, proportional_memory, usage
+
+LEAVE = "time.sleep(20); os._exit(0)"
+Start = Callable[[str], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(code: str) -> subprocess.Popen[bytes]:
+        prelude = "import os, threading, time\n"
+        started.append(subprocess.Popen([sys.executable, "-I", "-c", prelude + code], start_new_session=True))
+        return started[-1]
+
+    yield run
+    for process in started:
+        kill_tree(process.pid)
+        process.wait()
+
+
+def watched(process: subprocess.Popen[bytes], limits: Limits) -> Watcher:
+    watcher = Watcher(process.pid, limits)
+    watcher.start()
+    process.wait(20)
+    watcher.stop()
+    return watcher
+
+
+def test_children_count_towards_memory(start: Start) -> None:
+    process = start(f"for _ in range(3):
+  if os.fork() == 0:
+    b = bytearray(80 << 20)
+    {LEAVE}
+time.sleep(20)")
+    watcher = watched(process, Limits(memory_bytes=200 << 20))
+    assert watcher.excess == "MemoryLimit"
+    assert "0.2 GiB" in watcher.detail
+
+
+def test_pages_that_children_share_count_once(start: Start) -> None:
+    block = "b = bytearray(os.urandom(1)) * (60 << 20)"
+    process = start(f"{block}
+for _ in range(4):
+  if os.fork() == 0:
+    {LEAVE}
+time.sleep(20)")
+    deadline = time.monotonic() + 20
+    while len(process_tree(process.pid)) < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    tree = process_tree(process.pid)
+    assert usage(tree)[0] > 4 * (60 << 20)
+    assert proportional_memory(tree) < 2 * (60 << 20)
+    watcher = Watcher(process.pid, Limits(memory_bytes=200 << 20))
+    watcher.start()
+    time.sleep(0.5)
+    watcher.stop()
+    assert watcher.excess is None
+
+
+def test_threads_count_as_tasks(start: Start) -> None:
+    process = start(
+        "[threading.Thread(target=time.sleep, args=(20,), daemon=True).start() for _ in range(40)]\ntime.sleep(20)"
+    )
+    watcher = watched(process, Limits(tasks=32))
+    assert watcher.excess == "TaskLimit"
+    assert re.fullmatch(r"it ran (3[3-9]|4[01]) processes and threads, the limit is 32", watcher.detail)
+
+
+def test_a_process_within_its_limits_is_left_alone(start: Start) -> None:
+    watcher = watched(start("time.sleep(0.5)"), Limits(memory_bytes=1 << 30))
+    assert watcher.excess is None
+
+
+def test_killing_a_tree_reaches_grandchildren_in_other_sessions(start: Start) -> None:
+    process = start("if os.fork() == 0:\n  os.setsid()\n  os.fork()\ntime.sleep(30)")
+    deadline = time.monotonic() + 20
+    while len(tree := process_tree(process.pid)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    others = [psutil.Process(pid) for pid in tree[1:]]
+    kill_tree(process.pid)
+    process.wait(10)
+    assert not psutil.wait_procs(others, timeout=10)[1]
+
+
+def test_the_tree_is_what_psutil_sees(start: Start) -> None:
+    process = start("os.fork()\nos.fork()\ntime.sleep(20)")
+    deadline = time.monotonic() + 20
+    while len(tree := process_tree(process.pid)) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert set(tree) == {process.pid, *(p.pid for p in psutil.Process(process.pid).children(recursive=True))}
+    assert process_tree(os.getpid())[0] == os.getpid()
+
+
+def test_a_process_that_has_ended_has_no_tree() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert process_tree(process.pid) == []
+    kill_tree(process.pid)
+
+
+def test_limits_survive_the_command_line() -> None:
+    limits = Limits(memory_bytes=5, tasks=None, cap_private_memory=False)
+    assert limits_from_json(limits_to_json(limits)) == limits

@@ -1,0 +1,146 @@
+"""What a worker sees of the machine in a sandbox, and how the harness decides what it can have."""
+
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import harness
+from harness.errors import UsageError, WorkerError
+from harness.isolation import doctor, sandbox
+from harness.isolation.limits import Limits
+from harness.isolation.opening import open_session
+from harness.isolation.sandbox import LIBRARY, bwrap_command, bwrap_problem, choose
+from harness.isolation.session import Session
+from harness.submissions.discovery import Submission
+
+needs_bwrap = pytest.mark.skipif(bwrap_problem() is not None, reason=f"no sandbox: {bwrap_problem()}")
+
+
+def inside(script: str, root: Path, **environment: str) -> str:
+    """Run a shell script in a sandbox and return what it prints."""
+    command = bwrap_command(
+        ["/bin/sh", "-c", script],
+        environment={"PATH": "/usr/bin:/bin", **environment},
+        root=root,
+        inside=Path("/submission"),
+        tmp_bytes=1 << 20,
+        accelerator=False,
+    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout + done.stderr
+
+
+@needs_bwrap
+def test_the_submission_is_all_that_is_there_and_cannot_be_changed(tmp_path: Path) -> None:
+    (tmp_path / "arch.py").write_text("")
+    (tmp_path.parent / "secret.txt").write_text("ground truth")
+    assert inside("ls /submission", tmp_path).split() == ["arch.py"]
+    assert "Read-only" in inside("touch /submission/new", tmp_path)
+    assert "Read-only" in inside("rm /submission/arch.py", tmp_path)
+    assert "No such file" in inside(f"cat {tmp_path.parent}/secret.txt", tmp_path)
+    assert (tmp_path / "arch.py").exists()
+
+
+@needs_bwrap
+@pytest.mark.parametrize("place", ["/", "/usr", "/etc", "/dev", "/home", str(LIBRARY / "harness")])
+def test_nothing_but_tmp_can_be_written(tmp_path: Path, place: str) -> None:
+    assert inside(f"touch {place}/new && echo written", tmp_path).strip() != "written"
+    assert inside("touch /tmp/new && echo written", tmp_path).strip() == "written"
+
+
+@needs_bwrap
+def test_tmp_and_shared_memory_have_a_size(tmp_path: Path) -> None:
+    assert "No space left" in inside("head -c 3000000 /dev/zero > /tmp/large", tmp_path)
+    assert "No space left" in inside("head -c 300000000 /dev/zero > /dev/shm/large", tmp_path)
+
+
+@needs_bwrap
+def test_ground_truth_that_ships_with_the_package_is_covered(tmp_path: Path) -> None:
+    assert (Path(harness.__file__).parent / "data" / "embedded" / "catalogue.toml").exists()
+    assert inside(f"ls {LIBRARY}/harness/data/embedded", tmp_path) == ""
+    assert inside("find / -name catalogue.toml -not -path '/proc/*' 2>/dev/null", tmp_path) == ""
+
+
+@needs_bwrap
+def test_the_environment_is_what_was_given_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "s3cret")
+    names = {line.partition("=")[0] for line in inside("env", tmp_path, GIVEN="yes").splitlines()}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", "GIVEN"}
+
+
+@needs_bwrap
+def test_other_processes_are_out_of_sight_and_privileges_are_gone(tmp_path: Path) -> None:
+    pids = [int(entry) for entry in inside("ls /proc", tmp_path).split() if entry.isdigit()]
+    assert max(pids) < 20
+    status = inside("cat /proc/self/status", tmp_path)
+    assert "CapEff:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+
+
+@needs_bwrap
+def test_a_server_of_the_machine_cannot_be_reached(make_submission: Callable[..., Submission]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=5)"
+        with open_session(make_submission(code), scale=2, sandbox="bwrap") as session:
+            with pytest.raises(WorkerError, match="ConnectionRefusedError"):
+                session.load()
+            assert session.isolation == "bubblewrap"
+
+
+@needs_bwrap
+def test_a_worker_dies_with_its_sandbox(make_submission: Callable[..., Submission], frame: np.ndarray) -> None:
+    session = open_session(make_submission(), scale=2, sandbox="bwrap")
+    session.load()
+    session.exchange._worker.process.kill()  # type: ignore[attr-defined]
+    with pytest.raises(WorkerError) as caught:
+        session.upscale(frame)
+    assert caught.value.kind == "Crash"
+    session.close()
+
+
+def test_auto_falls_back_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "bwrap_problem", lambda: "bubblewrap is not installed")
+    choice = choose("auto")
+    assert choice.confinement == "process"
+    assert choice.describe() == "process with limits (no sandbox: bubblewrap is not installed)"
+    with pytest.raises(UsageError, match="bubblewrap is not installed"):
+        choose("bwrap")
+    assert choose("none").describe() == "process without limits"
+
+
+def test_a_bubblewrap_that_does_not_work_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert "No permissions" in (bwrap_problem.__wrapped__() or "")
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    assert bwrap_problem.__wrapped__() == "bubblewrap is not installed"
+
+
+def test_the_doctor_says_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for problem in ("bubblewrap is not installed", "bubblewrap fails: No permissions"):
+        monkeypatch.setattr(doctor, "bwrap_problem", lambda problem=problem: problem)
+        facts = doctor.sandbox_report()
+        assert facts[0].name == "bubblewrap sandbox"
+        assert not facts[0].available
+        assert all(fact.available or fact.advice for fact in facts)
+    monkeypatch.setattr(doctor, "bwrap_problem", lambda: None)
+    assert doctor.sandbox_report()[0].available
+
+
+@pytest.mark.parametrize("where", ["process", pytest.param("bwrap", marks=needs_bwrap)])
+def test_a_worker_meant_for_a_card_that_it_cannot_see_fails(open_small: Callable[..., Session], where: str) -> None:
+    import torch
+
+    if torch.accelerator.is_available():
+        pytest.skip("there is an accelerator")
+    session = open_small(device="cuda", precision="fp16", sandbox=where, limits=Limits(cap_private_memory=False))
+    with pytest.raises(WorkerError, match="no cuda device") as caught:
+        session.load()
+    assert caught.value.kind == "UnsupportedError"

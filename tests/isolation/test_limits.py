@@ -41,11 +41,8 @@ def watched(process: subprocess.Popen[bytes], limits: Limits) -> Watcher:
 
 
 def test_children_count_towards_memory(start: Start) -> None:
-    process = start(f"for _ in range(3):
-  if os.fork() == 0:
-    b = bytearray(80 << 20)
-    {LEAVE}
-time.sleep(20)")
+    fork = "for _ in range(3):\n  if os.fork() == 0:\n    b = bytearray(80 << 20)"
+    process = start(f"{fork}\n    {LEAVE}\ntime.sleep(20)")
     watcher = watched(process, Limits(memory_bytes=200 << 20))
     assert watcher.excess == "MemoryLimit"
     assert "0.2 GiB" in watcher.detail
@@ -53,11 +50,7 @@ time.sleep(20)")
 
 def test_pages_that_children_share_count_once(start: Start) -> None:
     block = "b = bytearray(os.urandom(1)) * (60 << 20)"
-    process = start(f"{block}
-for _ in range(4):
-  if os.fork() == 0:
-    {LEAVE}
-time.sleep(20)")
+    process = start(f"{block}\nfor _ in range(4):\n  if os.fork() == 0:\n    {LEAVE}\ntime.sleep(20)")
     deadline = time.monotonic() + 20
     while len(process_tree(process.pid)) < 5:
         assert time.monotonic() < deadline

@@ -21,18 +21,22 @@ from harness.errors import DataError
 
 Array = npt.NDArray[np.uint8]
 SMALLEST_LR_SIDE = 64
+DETAIL_LIMIT = 12.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One image in the arrays: offsets in bytes, sizes in LR pixels, and how often it is drawn."""
+    """One image in the arrays: offsets in bytes, sizes in LR pixels, and detail.
+
+    ``detail`` is the mean absolute difference of neighbouring grey values, in levels, down and across together.
+    """
 
     name: str
     lr_offset: int
     hr_offset: int
     height: int
     width: int
-    weight: float
+    detail: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,12 @@ class PatchSource:
     pairs: tuple[Pair, ...]
     lr: Array
     hr: Array
-    odds: npt.NDArray[np.float64]
+    chances: npt.NDArray[np.float64]
 
     def batch(self, seed: int, step: int, count: int, patch: int) -> tuple[Array, Array]:
         """Return LR (``count`` x ``patch`` x ``patch`` x 3) and HR patches; they depend on seed and step alone."""
         rng = np.random.default_rng((seed, step))
-        chosen = rng.choice(len(self.pairs), size=count, p=self.odds)
+        chosen = rng.choice(len(self.pairs), size=count, p=self.chances)
         cut = [self._cut(self.pairs[index], patch, rng) for index in chosen]
         return np.stack([lr for lr, _ in cut]), np.stack([hr for _, hr in cut])
 
@@ -106,9 +110,8 @@ def open_patches(folder: Path, scale: int, shrink: Sequence[float], cache: Path)
     if not (home / "pairs.json").exists():
         _build(files, scale, shrink, home)
     pairs = tuple(Pair(**item) for item in json.loads((home / "pairs.json").read_text()))
-    weights = np.array([pair.weight for pair in pairs])
     lr, hr = (np.memmap(home / f"{kind}.u8", dtype=np.uint8, mode="r") for kind in ("lr", "hr"))
-    return PatchSource(scale, fingerprint, pairs, lr, hr, weights / weights.sum())
+    return PatchSource(scale, fingerprint, pairs, lr, hr, odds(pairs))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -132,7 +135,7 @@ def _build(files: Sequence[Path], scale: int, shrink: Sequence[float], home: Pat
                     continue
                 height, width = lr.shape[:2]
                 name = f"{file.stem}/{factor:g}"
-                pairs.append(Pair(name, lr_out.tell(), hr_out.tell(), height, width, _weight(hr)))
+                pairs.append(Pair(name, lr_out.tell(), hr_out.tell(), height, width, _detail(hr)))
                 lr_out.write(lr.tobytes())
                 hr_out.write(hr.tobytes())
     if not pairs:
@@ -148,8 +151,16 @@ def _shrunk(image: Array, factor: float) -> Array:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
-def _weight(hr: Array) -> float:
-    """Return area times detail (mean absolute difference of neighbours, in grey levels): skies teach little."""
+def _detail(hr: Array) -> float:
     grey = hr.mean(axis=2)
-    detail = np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()
-    return float(grey.size * (0.5 + detail) / 1e6)
+    return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
+
+
+def odds(pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+    """Return how often each pair is drawn: by detail, since skies teach little, and by the root of its area.
+
+    Detail counts up to a limit, lest a few drawings of hard edges crowd out the photographs.
+    """
+    weights = np.array([(0.5 + min(pair.detail, DETAIL_LIMIT)) * np.sqrt(pair.height * pair.width) for pair in pairs])
+    chances: npt.NDArray[np.float64] = weights / weights.sum()
+    return chances

@@ -57,11 +57,13 @@ def crop(picture: Path, recipe: Recipe) -> Image.Image:
 
 
 def render(scene: Path, include: Path, out: Path) -> Path:
-    """Render a POV-Ray scene at the frame's size with recursive antialiasing; returns the PNG."""
-    size = (f"+W{WIDTH}", f"+H{HEIGHT}", "+A0.1", "+AM2", "+R2")
-    scene_dir = scene.parent
+    """Render a POV-Ray scene at the frame's size with recursive antialiasing; returns the PNG.
+
+    One thread, because the jitter of the antialiasing depends on how blocks fall to threads.
+    """
+    size = (f"+W{WIDTH}", f"+H{HEIGHT}", "+A0.1", "+AM2", "+R2", "+WT1")
     command = ["povray", f"+I{scene.name}", f"+O{out}", *size, "-D", "-GA", f"+L{include}"]
-    subprocess.run(command, cwd=scene_dir, check=True)
+    subprocess.run(command, cwd=scene.parent, check=True)
     return out
 
 

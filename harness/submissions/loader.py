@@ -1,28 +1,24 @@
-"""Build a submission's network and fill in its weights. Runs in a worker: it executes submitted code."""
+"""Load a submission's network, ready to measure. Runs in a worker: it executes submitted code."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from harness.errors import CheckpointError, SubmissionError, UnsupportedError
+from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions import requirements
-from harness.submissions.checkpoint import GIB, misfits, read_state_dict
+from harness.submissions.checkpoint import GIB
 from harness.submissions.contract import scale_of
-from harness.submissions.importing import describe, import_symbol, place_of
+from harness.submissions.factory import build_network
+from harness.submissions.filling import fill
+from harness.submissions.importing import describe, place_of
 from harness.submissions.loaders import PREFIX, get_loader
 from harness.submissions.manifest import FILE_NAME, read_manifest
 from harness.submissions.opened_files import recorded
 from harness.submissions.process_state import preserved, without_cuda
-
-SCALE_NAMES = ("scale", "upscale", "upscale_factor", "upscaling_factor", "scale_factor", "sr_rate", "sf", "factor", "r")
-"""What factories call the upscaling factor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +69,13 @@ def load(
         if factory.startswith(PREFIX):
             network = _open_file(factory.removeprefix(PREFIX), root, scale, weights)
         else:
-            network = _from_code(root, factory, scale, weights, limit_bytes, trust_pickle, notes)
+            with recorded() as opened:
+                network = build_network(root, factory, scale)
+            if weights is not None:
+                path = root / weights
+                # The layout without manifest asks the factory to load its checkpoint; else that is done here.
+                itself = path in opened and not (root / FILE_NAME).is_file()
+                notes += fill(network, path, limit_bytes=limit_bytes, trust_pickle=trust_pickle, loads_itself=itself)
         _settle(network, root, notes)
         if not (root / FILE_NAME).is_file():
             _check_scale(network, scale, root)
@@ -86,27 +88,6 @@ def _open_file(name: str, root: Path, scale: int, weights: Path | None) -> nn.Mo
             f"{PREFIX}{name} needs a file for x{scale}", where=str(root), mend=f"name it under [weights] as x{scale}"
         )
     return get_loader(name)(root / weights, scale)
-
-
-def _from_code(
-    root: Path,
-    factory: str,
-    scale: int,
-    weights: Path | None,
-    limit_bytes: int,
-    trust_pickle: bool,
-    notes: list[str],
-) -> nn.Module:
-    with recorded() as opened:
-        network = _build(import_symbol(root, factory), root, factory, scale)
-    if weights is not None:
-        path = root / weights
-        # The layout without manifest asks the factory to load its checkpoint; elsewhere that is the harness's part.
-        loads_itself = path in opened and not (root / FILE_NAME).is_file()
-        state = _weights(network, path, limit_bytes, trust_pickle, notes, loads_itself)
-        if state is not None:
-            _fill(network, state, path, notes)
-    return network
 
 
 def _check_requirements(root: Path) -> list[str]:
@@ -125,125 +106,6 @@ def _check_scale(network: nn.Module, scale: int, root: Path) -> None:
         raise UnsupportedError(
             f"upscales by {actual}, not by {scale}", where=str(root), mend=f"run it at scale {actual}"
         )
-
-
-def _build(factory: Any, root: Path, name: str, scale: int) -> nn.Module:
-    if not callable(factory):
-        raise SubmissionError(
-            f"{name} is a {type(factory).__name__}, not a function", where=str(root), mend="set factory to a callable"
-        )
-    arguments, keywords = call_for(factory, name, scale)
-    try:
-        network = factory(*arguments, **keywords)
-    except (Exception, SystemExit) as error:
-        raise SubmissionError(
-            f"{name} raised {describe(error)}",
-            where=place_of(error, root) or str(root),
-            mend=f"it was called as {_shown(name, arguments, keywords)}",
-        ) from error
-    if not isinstance(network, nn.Module):
-        raise SubmissionError(
-            f"{name} returned a {type(network).__name__}, not a torch.nn.Module",
-            where=str(root),
-            mend="return the network itself",
-        )
-    return network
-
-
-def _shown(name: str, arguments: tuple[int, ...], keywords: dict[str, int]) -> str:
-    inner = [str(value) for value in arguments] + [f"{key}={value}" for key, value in keywords.items()]
-    return f"{name.partition(':')[2]}({', '.join(inner)})"
-
-
-def call_for(factory: Callable[..., Any], name: str, scale: int) -> tuple[tuple[int, ...], dict[str, int]]:
-    """Return the arguments with which ``factory`` is called for ``scale``, from its signature.
-
-    A parameter that is named like a scale gets it; a single required parameter of another name gets it too;
-    without either the factory is called without arguments.
-
-    Raises
-    ------
-    SubmissionError
-        The factory requires more than the scale.
-    """
-    try:
-        parameters = list(inspect.signature(factory).parameters.values())
-    except (ValueError, TypeError):  # a builtin without a signature
-        return (), {}
-    named = next((p for alias in SCALE_NAMES for p in parameters if p.name == alias and p.kind not in _STARRED), None)
-    required = [p for p in parameters if p.default is p.empty and p.kind not in _STARRED]
-    if named is None and len(required) == 1:
-        named = required[0]
-    if any(p is not named for p in required):
-        raise SubmissionError(
-            f"{name} needs the arguments {', '.join(p.name for p in required)}",
-            mend="give all but the scale a default: srmodel(scale=2)",
-        )
-    if named is None:
-        return (), {}
-    return ((scale,), {}) if named.kind is named.POSITIONAL_ONLY else ((), {named.name: scale})
-
-
-_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-def _weights(
-    network: nn.Module, path: Path, limit_bytes: int, trust_pickle: bool, notes: list[str], loaded_itself: bool
-) -> dict[str, Tensor] | None:
-    own = network.state_dict()
-    try:
-        state = read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes, trust_pickle=trust_pickle)
-    except CheckpointError:
-        if not loaded_itself:
-            raise
-        state = None
-    if loaded_itself and (state is None or misfits(state, own)):
-        notes.append(f"the factory loads {path.name} itself, in a form that the harness could not check")
-        return None
-    return state
-
-
-def _fill(network: nn.Module, state: dict[str, Tensor], path: Path, notes: list[str]) -> None:
-    own = dict(network.state_dict())
-    misfit = misfits(state, own)
-    try:
-        result = _load_strictly(network, state)
-    except Exception as error:  # submitted classes override load_state_dict
-        reason = misfit or describe(error)
-        raise CheckpointError(f"does not fit the network: {reason}", where=str(path), mend=_MEND_MISFIT) from error
-    if misfit and _overrides_loading(network) and not _converts(network, own):
-        raise CheckpointError(f"does not fit the network: {misfit}", where=str(path), mend=_MEND_MISFIT)
-    if misfit:
-        notes.append(f"the checkpoint is converted while it is loaded ({misfit[:200]})")
-    if missing := getattr(result, "missing_keys", None):
-        raise CheckpointError(f"leaves {len(missing)} parameters unset: {', '.join(missing[:8])}", where=str(path))
-
-
-_MEND_MISFIT = "save the state dict of exactly the network that the factory returns"
-
-
-def _load_strictly(network: nn.Module, state: dict[str, Tensor]) -> Any:
-    with torch.no_grad():
-        try:
-            return network.load_state_dict(state, strict=True)
-        except TypeError:  # an override without the argument
-            return network.load_state_dict(state)
-
-
-def _overrides_loading(network: nn.Module) -> bool:
-    """Return whether the submission's own code takes part in filling it: torch's own is strict when told to be."""
-    if type(network).load_state_dict is not nn.Module.load_state_dict:
-        return True
-    return any(
-        type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
-        and not type(module).__module__.startswith("torch.")
-        for module in network.modules()
-    )
-
-
-def _converts(network: nn.Module, own: dict[str, Tensor]) -> bool:
-    """Return whether the network changed its own form while it was filled, as some reparameterize there."""
-    return set(network.state_dict()) != set(own)
 
 
 def _settle(network: nn.Module, root: Path, notes: list[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from harness.results.schema import Published
 from harness.submissions.checkpoint import WRAPPERS
-from harness.submissions.loader import SCALE_NAMES
+from harness.submissions.factory import SCALE_NAMES
 from harness.submissions.loaders import BUILT_IN, SUFFIXES
 from harness.submissions.manifest import Manifest, read_manifest
 

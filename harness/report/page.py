@@ -13,6 +13,8 @@ from harness.report.folder import RunFolder, load_run
 from harness.report.images import heat_map
 from harness.report.model import model_page, page_path
 from harness.report.numbers import fixed
+from harness.report.pixels import PAGE as PIXELS
+from harness.report.pixels import pieces, pixels_page
 from harness.report.row_figures import row_figures
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.report.rules import metric_of, score_of
@@ -48,13 +50,16 @@ def build_report(run_dir: Path) -> Path:
         for position, row in enumerate(rows):
             if row.page:
                 write_page(folder.path / page_path(row.entry), model_page(folder, rows, position))
+    found = pieces(folder, scored)
+    if found:
+        write_page(folder.path / PIXELS, pixels_page(folder, found))
     board = folder.path / PAGE
-    write_page(board, leaderboard(folder, scored, unscored))
+    write_page(board, leaderboard(folder, scored, unscored, pixels=bool(found)))
     return board
 
 
-def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row]) -> str:
-    """Return the leaderboard as HTML."""
+def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row], *, pixels: bool) -> str:
+    """Return the leaderboard as HTML, with a link to the page of pixels where there is one."""
     run = folder.run
     return page(
         "leaderboard.html",
@@ -67,6 +72,7 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row])
         top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
         figures=[(drawn, on_page(drawn)) for drawn in all_figures(folder, rows)],
         bands=BANDS,
+        pixels=pixels,
         heat=heat_map(folder, rows),
     )
 

@@ -207,7 +207,7 @@ def test_names_run_no_script(open_page, board):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_page_scrolls_sideways_and_no_text_overlaps(open_page, board, width):
-    for path in (board, board.parent / "models" / "row-0.html"):
+    for path in (board, board.parent / "models" / "row-0.html", board.parent / "pixels.html"):
         page = open_page(path, width=width)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         assert page.evaluate(OVERLAPS) == []
@@ -234,7 +234,7 @@ def test_no_serious_barrier(open_page, board, width, theme):
         missing("axe-playwright-python")
     from axe_playwright_python.sync_playwright import Axe
 
-    for path in (board, board.parent / "models" / "row-0.html"):
+    for path in (board, board.parent / "models" / "row-0.html", board.parent / "pixels.html"):
         page = open_page(path, width=width, theme=theme)
         found = Axe().run(page).response["violations"]
         serious = [
@@ -243,6 +243,41 @@ def test_no_serious_barrier(open_page, board, width, theme):
             if one["impact"] in {"serious", "critical"}
         ]
         assert serious == []
+
+
+def test_two_models_under_the_slider(open_page, board):
+    page = open_page(board.parent / "pixels.html")
+    assert page.locator("#duel img").count() == 2
+    assert page.locator(".piece:visible").count() == 1
+    cut = "getComputedStyle(document.querySelector('#duel [data-side=left]')).clipPath"
+    page.locator("#duel input").fill("20")
+    assert "80%" in page.evaluate(cut)
+    page.select_option("[name=right]", label="IMDN")
+    page.fill("[name=zoom]", "4")
+    page.check("[name=error]")
+    assert page.locator("#duel .truth").count() == 2
+    assert page.locator(".sides").inner_text().split("\n")[-1] == "IMDN"
+    drawn = page.locator(".piece:visible .shot img:first-child")
+    widths = drawn.evaluate_all("all => all.map(image => Math.round(image.getBoundingClientRect().width))")
+    assert len(set(widths)) == 1
+    again = open_page(board.parent / "pixels.html", fragment=page.evaluate("location.hash"))
+    assert again.input_value("[name=zoom]") == "4"
+    assert again.locator(".sides").inner_text() == page.locator(".sides").inner_text()
+
+
+def test_all_pictures_move_together(open_page, board):
+    page = open_page(board.parent / "pixels.html", fragment="#zoom=4")
+    drawn = page.locator(".piece:visible .shot img")
+    lefts = "all => all.map(i => Math.round(i.getBoundingClientRect().x - i.parentNode.getBoundingClientRect().x))"
+    first = page.locator(".piece:visible .shot").first
+    first.scroll_into_view_if_needed()
+    before, box = drawn.evaluate_all(lefts), first.bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 90, box["y"] + 60, steps=4)
+    page.mouse.up()
+    after = drawn.evaluate_all(lefts)
+    assert {new - old for old, new in zip(before, after, strict=True)} == {30}
 
 
 def test_the_table_is_there_without_script(open_page, board):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, fx, nn
@@ -171,18 +171,23 @@ class _Collapser:
         """Replace what can be replaced side by side; say whether anything was."""
         gone: set[fx.Node] = set()
         new: dict[fx.Node, fx.Node] = {}
-        for region in regions:
-            if region.freed & gone or (region.base in gone and region.base not in new):
+        for found in regions:
+            if found.freed & gone or (found.base in gone and found.base not in new):
                 continue
-            allowed = (region.value.exact or self._rules.allow_border_error) and self._rules.choice(region.sink.name)
-            if allowed and self._is_proved(facts, region):
+            region = replace(found, base=new.get(found.base, found.base))
+            if self._is_allowed(region) and self._is_proved(facts, region):
                 gone |= region.freed
-                new[region.sink] = self._replace(region, new.get(region.base, region.base))
+                new[region.sink] = self._replace(region)
+                facts.values[new[region.sink]] = facts.values[region.sink]
         for node in sorted(gone, key=lambda node: facts.order[node], reverse=True):
             self._graph.graph.erase_node(node)
         self._graph.delete_all_unused_submodules()
         self._graph.recompile()
         return bool(gone)
+
+    def _is_allowed(self, region: Region) -> bool:
+        exact = region.value.exact or self._rules.allow_border_error
+        return exact and self._rules.choice(region.sink.name)
 
     def _is_proved(self, facts: Facts, region: Region) -> bool:
         error = region_error(self._graph, facts, region, self._rules.dtype)
@@ -193,10 +198,10 @@ class _Collapser:
         )
         return False
 
-    def _replace(self, region: Region, base: fx.Node) -> fx.Node:
+    def _replace(self, region: Region) -> fx.Node:
         name = self._convolution(region)
         with self._graph.graph.inserting_before(region.sink):
-            node = self._graph.graph.call_module(name, (base,))
+            node = self._graph.graph.call_module(name, (region.base,))
             node.meta["nn_module_stack"] = region.sink.meta.get("nn_module_stack")
             if region.value.shuffle > 1:
                 node = self._graph.graph.call_function(functional.pixel_shuffle, (node, region.value.shuffle))

@@ -85,6 +85,7 @@ def save_weights(weights: dict[str, Tensor], path: Path, store: str) -> None:
         for name, value in weights.items()
     }
     save_file(stored, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)
     partial.replace(path)
 
 
@@ -93,6 +94,8 @@ def load_weights(network: nn.Module, path: Path, *, matching: bool = False) -> l
 
     ``matching`` takes only the tensors whose shape fits: how a x3 network inherits the body of its x2 sibling.
     """
+    if not path.is_file():
+        raise UsageError("there are no weights", where=str(path), mend="train the model first")
     stored = load_file(path)
     own = network.state_dict()
     fits = {name: value for name, value in stored.items() if name in own and own[name].shape == value.shape}

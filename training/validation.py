@@ -12,6 +12,7 @@ from torch import Tensor
 from harness.data.crop import centre_crop
 from harness.data.degradation import degrade, get_degradation
 from harness.data.images import list_images, read_rgb
+from harness.quality import psnr
 
 Array = npt.NDArray[np.uint8]
 
@@ -48,13 +49,7 @@ def to_image(output: Tensor) -> Array:
 def psnr_per_image(upscale: Callable[[Tensor], Tensor], images: Sequence[TestImage]) -> dict[str, float]:
     """Return the RGB PSNR in dB of each image over all of its pixels."""
     with torch.no_grad():
-        return {image.name: psnr_rgb(to_image(upscale(to_tensor(image.lr))), image.hr) for image in images}
-
-
-def psnr_rgb(image: Array, reference: Array) -> float:
-    """Return the PSNR in dB of two uint8 images over all samples."""
-    difference = image.astype(np.float64) - reference
-    return float(10.0 * np.log10(255.0**2 / np.mean(difference * difference)))
+        return {image.name: psnr(to_image(upscale(to_tensor(image.lr))), image.hr) for image in images}
 
 
 def mean_psnr(upscale: Callable[[Tensor], Tensor], images: Sequence[TestImage]) -> float:

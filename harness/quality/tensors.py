@@ -129,5 +129,6 @@ def _filter(planes: torch.Tensor, window: Window) -> torch.Tensor:
     taps = torch.tensor(window.taps, dtype=planes.dtype, device=planes.device)
     flat = planes.reshape(-1, 1, *planes.shape[-2:])
     down = torch.nn.functional.conv2d(flat, taps[None, None, :, None])
-    along: torch.Tensor = torch.nn.functional.conv2d(down, taps[None, None, None, :])
-    return along.reshape(*planes.shape[:-2], *along.shape[-2:])
+    along = torch.nn.functional.conv2d(down, taps[None, None, None, :])
+    filtered: torch.Tensor = along.reshape(*planes.shape[:-2], *along.shape[-2:])
+    return filtered

@@ -26,6 +26,8 @@ class Job:
     log_path: Path | None = None
     sandbox: Sandbox = "auto"
     limits: Limits | None = None
+    python: Path | None = None
+    trust_pickle: bool = False
 
 
 class Engine(Protocol):

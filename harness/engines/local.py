@@ -24,4 +24,6 @@ class LocalEngine:
             log_path=job.log_path,
             sandbox=job.sandbox,
             limits=job.limits,
+            python=job.python,
+            trust_pickle=job.trust_pickle,
         )

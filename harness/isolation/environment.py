@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import harness
@@ -69,11 +68,13 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
     return own | _ALLOCATOR | {name: os.environ[name] for name in chosen if name in os.environ}
 
 
-def worker_command(fd: int, limits: str, *, parent: int | None) -> list[str]:
+def worker_command(python: Path, fd: int, limits: str, *, parent: int | None) -> list[str]:
     """Return the command line of a worker.
 
     Parameters
     ----------
+    python
+        The interpreter.
     fd
         The channel's descriptor.
     limits
@@ -82,4 +83,4 @@ def worker_command(fd: int, limits: str, *, parent: int | None) -> list[str]:
         The controller's process; None in a sandbox, which sees to the worker's end itself.
     """
     tie = ["--sandboxed"] if parent is None else ["--parent", str(parent)]
-    return [sys.executable, "-m", "harness.isolation.worker", "--fd", str(fd), "--limits", limits, *tie]
+    return [str(python), "-m", "harness.isolation.worker", "--fd", str(fd), "--limits", limits, *tie]

@@ -53,33 +53,65 @@ class Worker:
             self.process.wait(timeout_s)
 
 
-def launch(*, root: Path, inside: Path, threads: int, device: str, limits: Limits, confinement: Confinement) -> Worker:
-    """Start a worker for the submission in `root`, which it finds at `inside`.
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a worker is started with.
+
+    Attributes
+    ----------
+    root
+        The submission's folder.
+    inside
+        Where the worker finds it.
+    python
+        The interpreter that runs the worker.
+    threads
+        How many threads a network may use on the CPU.
+    device
+        Where the network runs.
+    limits
+        What the worker may use.
+    confinement
+        What is around it.
+    """
+
+    root: Path
+    inside: Path
+    python: Path
+    threads: int
+    device: str
+    limits: Limits
+    confinement: Confinement
+
+
+def launch(plan: Launch) -> Worker:
+    """Start a worker.
 
     The calling thread must live as long as the worker: the kernel kills the worker when it ends.
     """
-    sandboxed = confinement == "bwrap"
+    sandboxed = plan.confinement == "bwrap"
     private = Path(tempfile.mkdtemp(prefix="sr-harness-"))
     ours, theirs = socket.socketpair()
     environment = worker_environment(
-        threads=threads,
+        threads=plan.threads,
         private=PRIVATE if sandboxed else private,
         library=LIBRARY if sandboxed else PACKAGE.parent,
-        device=device,
+        device=plan.device,
     )
     parent = None if sandboxed else os.getpid()
-    command = worker_command(theirs.fileno(), limits_to_json(limits), parent=parent)
+    command = worker_command(plan.python, theirs.fileno(), limits_to_json(plan.limits), parent=parent)
     if sandboxed:
         command = bwrap_command(
             command,
             environment=environment,
-            root=root,
-            inside=inside,
-            tmp_bytes=limits.tmp_bytes,
-            accelerator=device != "cpu",
+            root=plan.root,
+            inside=plan.inside,
+            python=plan.python,
+            tmp_bytes=plan.limits.tmp_bytes,
+            accelerator=plan.device != "cpu",
         )
         environment = {"PATH": os.environ.get("PATH", os.defpath)}  # bubblewrap's own; the worker's is in its options
-    return start(command, environment, ours, theirs, private, limits)
+    return start(command, environment, ours, theirs, private, plan.limits)
 
 
 def start(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Protocol
 
-from harness.isolation.launcher import launch
+from harness.errors import UsageError
+from harness.isolation.launcher import Launch, launch
 from harness.isolation.limits import UNLIMITED, Limits, default_limits
 from harness.isolation.requests import LoadRequest, Precision
 from harness.isolation.sandbox import Sandbox, choose, place_of
@@ -73,6 +75,8 @@ def open_session(
     log_path: Path | None = None,
     sandbox: Sandbox = "auto",
     limits: Limits | None = None,
+    python: Path | None = None,
+    trust_pickle: bool = False,
 ) -> Session:
     """Start a worker for one submission.
 
@@ -96,6 +100,10 @@ def open_session(
         How to confine it: ``auto`` takes bubblewrap where it works, else a process with limits.
     limits
         What it may use; :func:`harness.isolation.limits.default_limits` by default.
+    python
+        Interpreter of the environment that the submission asks for; the harness's own by default.
+    trust_pickle
+        Execute the code in a checkpoint's pickle; only with bubblewrap.
 
     Returns
     -------
@@ -105,15 +113,19 @@ def open_session(
     Raises
     ------
     UsageError
-        ``sandbox`` is ``bwrap``, and it does not work here.
+        ``sandbox`` is ``bwrap``, and it does not work here; or pickles are to be trusted without it.
     """
     job = load_request(submission, scale=scale, device=device, precision=precision, threads=threads)
     choice = choose(sandbox)
+    if trust_pickle and choice.confinement != "bwrap":
+        raise UsageError(
+            f"--trust-pickle needs a sandbox, and workers run as {choice.describe()}",
+            mend="install bubblewrap (harness doctor), or convert the checkpoint with harness convert",
+        )
     root = Path(job.root)
     inside = place_of(root, installed=submission.module is not None) if choice.confinement == "bwrap" else root
     bounds = UNLIMITED if choice.confinement == "none" else limits or default_limits(device)
-    worker = launch(
-        root=root, inside=inside, threads=threads, device=device, limits=bounds, confinement=choice.confinement
-    )
-    request = job.model_copy(update={"root": str(inside)})
+    interpreter = python or Path(sys.executable)
+    worker = launch(Launch(root, inside, interpreter, threads, device, bounds, choice.confinement))
+    request = job.model_copy(update={"root": str(inside), "trust_pickle": trust_pickle})
     return Session(WorkerExchange(worker, choice.describe(), log_path), request, timeout_s)

@@ -89,6 +89,7 @@ def bwrap_command(
     environment: Mapping[str, str],
     root: Path,
     inside: Path,
+    python: Path = Path(sys.executable),
     tmp_bytes: int,
     accelerator: bool,
 ) -> list[str]:
@@ -104,13 +105,15 @@ def bwrap_command(
         The submission's folder.
     inside
         Where the worker finds it.
+    python
+        The interpreter, whose environment is brought into view.
     tmp_bytes
         Size of its ``/tmp``.
     accelerator
         Whether it may use the machine's graphics cards.
     """
-    python = _without_nested({Path(sys.prefix).resolve(), Path(sys.prefix), Path(sys.base_prefix).resolve()})
-    binds = {prefix: prefix for prefix in python if not prefix.is_relative_to("/usr")}
+    prefixes = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), python.parent.parent}
+    binds = {prefix: prefix for prefix in _without_nested(prefixes) if not prefix.is_relative_to("/usr")}
     binds |= {PACKAGE: LIBRARY / PACKAGE.name, root: inside}
     options = [
         *_namespaces(),

@@ -7,7 +7,9 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from random import Random
 
 import numpy as np
 import pytest
@@ -122,6 +124,59 @@ def test_well_framed_nonsense_raises_documented_errors_only(header: object, payl
     data = framed(json.dumps(header).encode(), payload)
     with contextlib.suppress(ProtocolError):
         decode(reader(data), SECRET, 0)
+
+
+CORPUS = [
+    b'{"name":"load","body":{"params_before":41400,"size_multiple":1,"weights":true,"info":{},"notes":[]},"arrays":[]}',
+    b'{"name":"time","body":{"samples_ms":[9.5,9.75,1e1],"clock":"monotonic clock","at_s":[0.1,0.2,3e-1]},"arrays":[]}',
+    b'{"name":"upscale","body":{},"arrays":[{"dtype":"uint8","shape":[2,3,3]},{"dtype":"float32","shape":[]}]}',
+    b'{"name":"error","body":{"stage":"time","type":"X","message":"\\u00e9\\n","traceback":null},"arrays":[]}',
+]
+TOKENS = [
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b'"',
+    b"\\u0000",
+    b"\\ud800",
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b"null",
+    b",",
+    b":",
+    b"9" * 5000,
+    b"\xff",
+]
+
+
+def mutated(data: bytes, random: Random) -> bytes:
+    """Return `data` with a few bytes flipped, cut, doubled, or replaced by what parsers stumble over."""
+    result = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        start = random.randrange(len(result) + 1)
+        end = min(len(result), start + random.randint(0, 12))
+        replacements = (random.randbytes(1), random.choice(TOKENS), b"", bytes(result[start:end]) * 2)
+        result[start:end] = random.choice(replacements)
+    return bytes(result)
+
+
+def test_a_hundred_thousand_damaged_frames_raise_documented_errors_only() -> None:
+    random = Random(20230523)
+    outcomes = Counter()
+    for _ in range(100_000):
+        header = mutated(random.choice(CORPUS), random)
+        data = framed(header, bytes(random.choice((0, 22, 18))))
+        if random.random() < 0.2:
+            data = mutated(data, random)
+        try:
+            decode(reader(data), SECRET, 0, max_payload=1 << 16)
+            outcomes["accepted"] += 1
+        except ProtocolError as error:
+            outcomes[error.kind] += 1
+    assert outcomes["accepted"] > 1000  # so that what lies behind the header was reached too
+    assert outcomes["ProtocolError"] > 50_000
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from harness.isolation.limits import Limits
 from harness.isolation.opening import open_session
 from harness.isolation.sandbox import LIBRARY, bwrap_command, bwrap_problem, choose
 from harness.isolation.session import Session
-from harness.submissions.discovery import Submission
+from harness.submissions.discovery import Submission, discover
 
 needs_bwrap = pytest.mark.skipif(bwrap_problem() is not None, reason=f"no sandbox: {bwrap_problem()}")
 
@@ -101,6 +102,56 @@ def test_a_worker_dies_with_its_sandbox(make_submission: Callable[..., Submissio
         session.upscale(frame)
     assert caught.value.kind == "Crash"
     session.close()
+
+
+TRUSTED = """
+from torch import nn
+
+def srmodel(scale=2):
+    return nn.Sequential(nn.Conv2d(3, 12, 3, 1, 1), nn.PixelShuffle(2))
+"""
+
+
+def test_pickles_are_trusted_in_a_sandbox_only(make_submission: Callable[..., Submission]) -> None:
+    with pytest.raises(UsageError, match="needs a sandbox"):
+        open_session(make_submission(), scale=2, sandbox="process", trust_pickle=True)
+
+
+@needs_bwrap
+def test_a_trusted_pickle_runs_inside(make_submission: Callable[..., Submission], tmp_path: Path) -> None:
+    import torch
+    from torch import nn
+
+    network = nn.Sequential(nn.Conv2d(3, 12, 3, 1, 1), nn.PixelShuffle(2))
+    submission = make_submission(TRUSTED)
+    torch.save({"params": network.state_dict(), "optimiser": nn.Conv2d}, submission.root / "x2.pth")  # asks for a class
+    (submission.root / "submission.toml").write_text(
+        '[submission]\nname = "small"\nscales = [2]\n[weights]\nx2 = "x2.pth"\n'
+    )
+    (submission,) = discover([submission.root], entry_points=False)
+    with open_session(submission, scale=2, sandbox="bwrap") as session, pytest.raises(WorkerError) as caught:
+        session.load()
+    assert "wants to run code" in str(caught.value)
+    with open_session(submission, scale=2, sandbox="bwrap", trust_pickle=True) as session:
+        assert session.load().weights
+
+
+@pytest.mark.parametrize("where", ["process", pytest.param("bwrap", marks=needs_bwrap)])
+def test_a_worker_runs_in_the_environment_that_it_is_given(
+    make_submission: Callable[..., Submission], tmp_path: Path, where: str
+) -> None:
+    home = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "rare_package.py").write_text("VALUE = 42\n")
+    (site / "harness_packages.pth").write_text("\n".join(path for path in sys.path if "site-packages" in path) + "\n")
+    submission = make_submission("import rare_package\nraise RuntimeError(rare_package.VALUE)")
+    python = home / "bin" / "python"
+    with (
+        open_session(submission, scale=2, sandbox=where, python=python) as session,
+        pytest.raises(WorkerError, match="RuntimeError: 42"),
+    ):
+        session.load()
 
 
 def test_auto_falls_back_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

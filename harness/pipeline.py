@@ -191,13 +191,15 @@ class Subject:
         _, _, height, width = self.plan.track.output_shape
         self.observer.stage("time", f"at {width}x{height}", done=0.2)
         protocol = self.plan.protocol
+        dataset = self.plan.dataset
+        on_images = protocol.inputs == "dataset"
         reply = worker.time(
-            self.plan.timing_frames(),
+            [dataset.pair(index)[0] for index in range(len(dataset))] if on_images else self.plan.timing_frames(),
             warmup=protocol.warmup,
             repeats=protocol.repeats,
             min_repeats=protocol.min_repeats,
             budget_s=protocol.budget_s,
-            fresh_inputs=protocol.fresh_inputs,
+            inputs=protocol.inputs,
         )
         samples = list(zip(reply.at_s, reply.samples_ms, strict=True))
         self._add(

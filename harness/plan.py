@@ -45,6 +45,7 @@ class RunRequest:
     device: str = "auto"
     threads: int | None = None
     precision: Precision | None = None
+    protocol: str | None = None
     time_budget_s: float | None = None
     timeout_s: float = 600.0
     sandbox: Sandbox = "auto"
@@ -130,7 +131,9 @@ def make_plan(request: RunRequest) -> Plan:
     submissions = [*(_unlike(baselines(), found) if request.with_baselines else []), *found]
     dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
     device = describe_device(request.device, request.threads)
-    protocol = protocol_for(device.kind, budget_s=request.time_budget_s, precision=request.precision)
+    protocol = protocol_for(
+        device.kind, name=request.protocol, budget_s=request.time_budget_s, precision=request.precision
+    )
     conditions = _conditions(track, dataset, device, protocol)
     planned = tuple(PlannedSubmission(s, _fingerprint(s, track.scale, conditions)) for s in submissions)
     folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"

@@ -50,6 +50,9 @@ class InlineExchange:
         """Return nothing: what is printed goes to the terminal."""
         return ""
 
+    def pause(self) -> None:
+        """Do nothing: it runs only when it is asked."""
+
     def close(self) -> None:
         """Let go of the network."""
         self._operations = Operations()

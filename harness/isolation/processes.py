@@ -61,6 +61,20 @@ def kill_tree(pid: int) -> None:
         _signal(process, signal.SIGKILL)
 
 
+def stop_tree(pid: int) -> list[int]:
+    """Stop a process and all its descendants, and return their ids for :func:`continue_tree`."""
+    tree = process_tree(pid)
+    for process in tree:
+        _signal(process, signal.SIGSTOP)
+    return tree
+
+
+def continue_tree(pids: list[int]) -> None:
+    """Let stopped processes go on, children first."""
+    for process in reversed(pids):
+        _signal(process, signal.SIGCONT)
+
+
 def _signal(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["fp32", "fp16", "bf16"]
+Inputs = Literal["reused", "fresh", "dataset"]
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
 ShortText = Annotated[str, Field(max_length=500)]
 Text = Annotated[str, Field(max_length=20_000)]
@@ -39,6 +40,8 @@ class LoadRequest(Body):
     device: str
     precision: Precision
     threads: Annotated[int, Field(ge=1)]
+    trust_pickle: bool = False
+    """Execute the code in a checkpoint's pickle."""
     seed: Count = 0
 
 
@@ -61,7 +64,17 @@ class TimeRequest(Body):
     repeats: Annotated[int, Field(ge=1)]
     min_repeats: Annotated[int, Field(ge=1)]
     budget_s: Annotated[float, Field(gt=0)] | None
-    fresh_inputs: bool = True
+    inputs: Inputs = "fresh"
+    """Whether the frames are shifted so that no call sees one again, the first is reused, or each is used once."""
+
+
+class OutputRequest(Body):
+    """Return a part of what the last timed call gave, as it was when its time was taken: 3 x H x W, float32."""
+
+    top: Count
+    left: Count
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
 
 
 class UpscaleRequest(Body):
@@ -69,7 +82,10 @@ class UpscaleRequest(Body):
 
 
 class MemoryRequest(Body):
-    """Measure the peak memory of one forward pass at the size that was timed last."""
+    """Measure the peak memory of one forward pass."""
+
+    size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    """Height and width of the frame; None for the size that was timed last."""
 
 
 class LoadReply(Body):
@@ -104,6 +120,8 @@ class TimeReply(Body):
     at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=100_000)]
     """When each timed call began, seconds since the measurement began."""
     warmup_calls: Count = 0
+    alarms: Count = 0
+    """Calls after whose end the device went on working."""
     note: ShortText | None = None
     """What a reader must know about the samples."""
     wall_s: Annotated[float, Field(ge=0)] = 0.0
@@ -140,6 +158,7 @@ REQUESTS: dict[str, type[Body]] = {
     "reparameterize": ReparameterizeRequest,
     "count": CountRequest,
     "time": TimeRequest,
+    "output": OutputRequest,
     "upscale": UpscaleRequest,
     "memory": MemoryRequest,
 }

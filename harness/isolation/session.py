@@ -21,16 +21,19 @@ from harness.errors import WorkerError
 from harness.isolation.failures import printable
 from harness.isolation.launcher import Worker, describe_end
 from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
+from harness.isolation.processes import continue_tree, stop_tree
 from harness.isolation.requests import (
     Body,
     CountReply,
     CountRequest,
     EmptyReply,
     ErrorReply,
+    Inputs,
     LoadReply,
     LoadRequest,
     MemoryReply,
     MemoryRequest,
+    OutputRequest,
     ReparameterizeRequest,
     TimeReply,
     TimeRequest,
@@ -56,6 +59,10 @@ class Exchange(Protocol):
 
     def log_tail(self) -> str:
         """Return the last of what the submission printed."""
+        ...
+
+    def pause(self) -> None:
+        """Stop it until the next request."""
         ...
 
     def close(self) -> None:
@@ -100,15 +107,15 @@ class Session:
         min_repeats: int,
         budget_s: float | None,
         *,
-        fresh_inputs: bool = True,
+        inputs: Inputs = "fresh",
     ) -> TimeReply:
-        """Time forward passes on the frames `lr` (H x W x 3, uint8, all of one size)."""
+        """Time forward passes on the frames `lr` (H x W x 3, uint8; all of one size unless each is used once)."""
         request = TimeRequest(
             warmup=warmup,
             repeats=repeats,
             min_repeats=min_repeats,
             budget_s=budget_s,
-            fresh_inputs=fresh_inputs,
+            inputs=inputs,
         )
         begin = time.monotonic()
         # Within its budget a model may be slow; beyond it one call gets the usual deadline.
@@ -117,6 +124,21 @@ class Session:
         if sum(reply.samples_ms) > wall_s * 1e3:
             self._refuse("time", f"{sum(reply.samples_ms) / 1e3:.3g} s of samples in {wall_s:.3g} s")
         return reply.model_copy(update={"wall_s": wall_s})
+
+    def output(self, top: int, left: int, height: int, width: int) -> NDArray[np.float32]:
+        """Return a part of the last timed call's output: H x W x 3, as levels from 0 to 255, not rounded."""
+        request = OutputRequest(top=top, left=left, height=height, width=width)
+        message = self._exchange("output", request, [], 0.0, max_payload=3 * 4 * height * width)
+        self._validate("output", message, EmptyReply)
+        shapes = [(array.dtype, array.shape) for array in message.arrays]
+        if shapes != [(np.dtype(np.float32), (3, height, width))]:
+            self._refuse("time", f"{shapes} in place of a part of an image")
+        tile: NDArray[np.float32] = message.arrays[0].transpose(1, 2, 0) * np.float32(255 / self.job.value_range)
+        return tile
+
+    def pause(self) -> None:
+        """Stop the worker and all that it started until the next request, so that it cannot disturb another's time."""
+        self.exchange.pause()
 
     def upscale(self, lr: Image) -> Image:
         """Upscale one frame, H x W x 3, uint8."""
@@ -131,12 +153,18 @@ class Session:
             self._refuse("upscale", f"an image of {image.shape}, {image.dtype}, in place of {shape}, uint8")
         return image
 
-    def memory(self) -> int | None:
-        """Measure the peak memory of one forward pass at the timed size, bytes; None before `time`, or unknown.
+    def memory(self, size: tuple[int, int] | None = None) -> int | None:
+        """Measure the peak memory of one forward pass, bytes; None where it is unknown.
+
+        Parameters
+        ----------
+        size
+            Height and width of the frame; None for the timed size, of which nothing is known before `time`.
 
         On the CPU it is had from two smaller passes, see `harness.isolation.memory`.
         """
-        return self._ask("memory", MemoryRequest(), MemoryReply).peak_bytes
+        request = MemoryRequest(size=None if size is None else list(size))
+        return self._ask("memory", request, MemoryReply).peak_bytes
 
     def close(self) -> None:
         """End the worker and save its log; never raises for what the submission did."""
@@ -205,12 +233,14 @@ class WorkerExchange:
         self._log_path = log_path
         self._sequence = 0
         self._dead: str | None = None
+        self._paused: list[int] = []
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
         """Return the reply; raises WorkerError."""
         stage = message.name
         if self._dead:
             raise WorkerError(self._dead, stage=stage, kind="Crash", log=self.log_tail())
+        self._resume()
         deadline = time.monotonic() + timeout_s
         try:
             self._worker.channel.send(message, self._sequence, deadline)
@@ -228,6 +258,15 @@ class WorkerExchange:
     def log_tail(self) -> str:
         """Return the last of what the submission printed."""
         return printable(self._worker.log.tail(), 8000, keep_end=True)
+
+    def pause(self) -> None:
+        """Stop the worker and all that it started until the next request."""
+        if self._dead is None:
+            self._paused = stop_tree(self._worker.process.pid)
+
+    def _resume(self) -> None:
+        continue_tree(self._paused)
+        self._paused = []
 
     def close(self) -> None:
         """Kill the worker with all that it started, and save its log."""

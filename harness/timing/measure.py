@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.timing.clock import Clock
@@ -47,6 +49,8 @@ class Timing:
     samples: tuple[Sample, ...]
     note: str | None
     clock: str
+    alarms: int = 0
+    """Calls after whose end the device went on working, see :class:`harness.timing.clock.Reading`."""
 
 
 def time_forward(
@@ -77,28 +81,31 @@ def time_forward(
         Where a single call outlasts the budget, that first call is the only sample, and ``note`` says so.
     """
     begin = time.monotonic()
+    alarms = 0
 
     def call() -> Sample:
+        nonlocal alarms
         frame = next(inputs)
         at = time.monotonic() - begin
-        milliseconds, output = clock.time(lambda: forward(frame))
-        check(output)
-        return Sample(at, milliseconds)
+        reading = clock.time(lambda: forward(frame))
+        alarms += reading.alarming
+        check(reading.output)
+        return Sample(at, reading.ms)
 
     def spent() -> float:
         return time.monotonic() - begin
 
     budget = float("inf") if sampling.budget_s is None else sampling.budget_s
-    warmup = [call()]
-    if warmup[0].ms / 1e3 >= budget:
+    warmup = [call()] if sampling.warmup else []
+    if warmup and warmup[0].ms / 1e3 >= budget:
         note = f"one call, not warmed up: it outlasts the budget of {budget:g} s"
-        return Timing((), (warmup[0],), note, clock.name)
+        return Timing((), (warmup[0],), note, clock.name, alarms)
     while len(warmup) < sampling.warmup and spent() < budget * _WARMUP_SHARE:
         warmup.append(call())
     samples: list[Sample] = []
     while len(samples) < sampling.repeats and (spent() < budget or len(samples) < sampling.min_repeats):
         samples.append(call())
-    return Timing(tuple(warmup), tuple(samples), None, clock.name)
+    return Timing(tuple(warmup), tuple(samples), None, clock.name, alarms)
 
 
 def fresh_frames(frames: list[Tensor]) -> Iterator[Tensor]:
@@ -111,6 +118,12 @@ def fresh_frames(frames: list[Tensor]) -> Iterator[Tensor]:
         for frame in frames:
             yield frame.roll((turn, 3 * turn + 1), dims=(-2, -1)) if turn else frame.clone()
         turn += 1
+
+
+def frame_of_call(frames: list[NDArray[np.uint8]], call: int) -> NDArray[np.uint8]:
+    """Return the image behind call number `call` (from 0) of :func:`fresh_frames`, H x W x 3."""
+    turn, index = divmod(call, len(frames))
+    return np.roll(frames[index], (turn, 3 * turn + 1), axis=(0, 1)) if turn else frames[index]
 
 
 def repeated_frame(frames: list[Tensor]) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""Protocols: how often a network is called, on what, and which statistic of the samples counts."""
+"""Protocols: how often a network is called, on what, in which company, and which statistic of the samples counts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from harness.errors import UsageError
 
 Precision = Literal["fp32", "fp16", "bf16"]
 Statistic = Literal["mean", "median"]
+Order = Literal["alone", "rounds"]
+Inputs = Literal["reused", "fresh", "dataset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,40 +21,65 @@ class TimingProtocol:
     ----------
     name
         What ``--protocol`` and the report call it.
+    description
+        The rule in one sentence.
     precision
         In which the network runs, for speed and for quality alike.
+    order
+        ``alone``: a network is timed from its first call to its last before the next one begins. ``rounds``: all
+        networks stay loaded and take turns, with the anchor network between them.
+    inputs
+        ``reused``: one frame for all calls; ``fresh``: a frame that the network has not seen, for every call, at the
+        track's size; ``dataset``: each image of the data set once, at its own size.
     warmup
-        Untimed calls before the first sample.
+        Untimed calls before the first sample, at the most where there is a budget.
     repeats
-        Timed calls at the most.
+        Timed calls at the most; rounds at the most where they are interleaved.
     min_repeats
-        Timed calls at the least, unless a single call outlasts the budget.
+        Timed calls or rounds at the least, unless a single call outlasts the budget.
     budget_s
-        Seconds after which no further call begins; None for no limit.
-    fresh_inputs
-        Whether every call gets a frame that it has not seen.
+        Seconds of a model's timing after which no further call begins; None for no limit.
     statistic
         What the score uses.
+    half_width
+        A time counts as stable where its 95 % interval reaches no further than this to either side, as a fraction.
     """
 
     name: str
+    description: str
     precision: Precision
+    order: Order
+    inputs: Inputs
     warmup: int
     repeats: int
     min_repeats: int
     budget_s: float | None
-    fresh_inputs: bool
     statistic: Statistic
+    half_width: float = 0.02
+
+    @property
+    def fresh_inputs(self) -> bool:
+        """Whether every call gets a frame that it has not seen."""
+        return self.inputs == "fresh"
 
     def describe_warmup(self) -> str:
         """Return the warm-up rule in words."""
+        if self.order == "rounds":
+            return f"until the later half of its calls agrees with the earlier, at most {self.warmup} calls"
+        if not self.warmup:
+            return "none"
         if self.budget_s is None:
             return f"{self.warmup} calls"
         return f"{self.warmup} call(s), at most a fifth of the budget"
 
     def describe_repeats(self) -> str:
         """Return the rule for the number of timed calls in words."""
+        if self.inputs == "dataset":
+            return "one call for each image of the data set, at its own size"
         inputs = "a new frame each" if self.fresh_inputs else "one input, reused"
+        if self.order == "rounds":
+            limit = "" if self.budget_s is None else f" or {self.budget_s:g} s a model are spent"
+            return f"rounds of all networks with the anchor between them, until the interval is {self.half_width:.1%} to either side{limit}, {inputs}"  # noqa: E501
         if self.budget_s is None:
             return f"{self.repeats} calls, {inputs}"
         return f"up to {self.repeats} calls within {self.budget_s:g} s, at least {self.min_repeats}, {inputs}"
@@ -61,30 +88,76 @@ class TimingProtocol:
 # As published: `runtime_demo.py` of the NTIRE 2023 real-time challenge; its input is portrait, ours landscape.
 NTIRE23 = TimingProtocol(
     name="ntire23",
+    description="the 2023 real-time challenge as published: one frame, 50 calls to warm up, the mean of 244",
     precision="fp16",
+    order="alone",
+    inputs="reused",
     warmup=50,
     repeats=244,
     min_repeats=244,
     budget_s=None,
-    fresh_inputs=False,
     statistic="mean",
 )
 # The same measurement where there is no accelerator. Half precision is emulated on most CPUs, and a mean of few
 # samples is at the mercy of whatever else the machine does, so: float32, median, as many calls as time allows.
 NTIRE23_CPU = TimingProtocol(
     name="ntire23-cpu",
+    description="the 2023 challenge's measurement for a CPU: float32, new frames, the median of what fits the budget",
     precision="fp32",
+    order="alone",
+    inputs="fresh",
     warmup=3,
     repeats=244,
     min_repeats=3,
     budget_s=8.0,
-    fresh_inputs=True,
     statistic="median",
 )
+# As `test_demo.py` of the NTIRE efficient super-resolution challenges does it, the cold first call included.
+ESR = TimingProtocol(
+    name="esr",
+    description="the efficient super-resolution challenges as published: one call for each image, cold, their mean",
+    precision="fp32",
+    order="alone",
+    inputs="dataset",
+    warmup=0,
+    repeats=100_000,
+    min_repeats=1,
+    budget_s=None,
+    statistic="mean",
+)
+ROBUST = TimingProtocol(
+    name="robust",
+    description="interleaved rounds beside an anchor network; the median of the ratios to it, scaled back",
+    precision="fp32",
+    order="rounds",
+    inputs="fresh",
+    warmup=12,
+    repeats=400,
+    min_repeats=3,
+    budget_s=8.0,
+    statistic="median",
+    half_width=0.005,
+)
+
+PROTOCOLS: dict[str, TimingProtocol] = {p.name: p for p in (NTIRE23, NTIRE23_CPU, ESR, ROBUST)}
+"""Every protocol, by what ``--protocol`` calls it."""
+
+
+def get_protocol(name: str) -> TimingProtocol:
+    """Return the protocol called `name`.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    """
+    if name not in PROTOCOLS:
+        raise UsageError(f"there is no protocol {name!r}", mend=f"choose one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
 
 
 def protocol_for(
-    device_kind: str, *, budget_s: float | None = None, precision: Precision | None = None
+    device_kind: str, *, name: str | None = None, budget_s: float | None = None, precision: Precision | None = None
 ) -> TimingProtocol:
     """Return the protocol for a kind of device.
 
@@ -92,6 +165,8 @@ def protocol_for(
     ----------
     device_kind
         ``cpu``, or an accelerator's kind such as ``cuda``.
+    name
+        Which protocol; None for the challenge's own, in its form for the device.
     budget_s
         Replaces the protocol's time budget per model, seconds.
     precision
@@ -100,9 +175,12 @@ def protocol_for(
     Raises
     ------
     UsageError
-        The budget is not positive.
+        There is no such protocol, or the budget is not positive.
     """
-    protocol = NTIRE23_CPU if device_kind == "cpu" else NTIRE23
+    on_cpu = device_kind == "cpu"
+    protocol = get_protocol(name) if name else NTIRE23_CPU if on_cpu else NTIRE23
+    if protocol.order == "rounds" and not on_cpu:
+        protocol = replace(protocol, precision="fp16")  # what the real-time challenges time
     if budget_s is not None:
         if not budget_s > 0:
             raise UsageError(

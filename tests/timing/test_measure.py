@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from itertools import repeat
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from harness.timing import HostClock, Sampling, fresh_frames, repeated_frame, time_forward
+from harness.timing import HostClock, Reading, Sampling, frame_of_call, fresh_frames, repeated_frame, time_forward
 
 
 class ScriptedClock:
@@ -19,9 +20,10 @@ class ScriptedClock:
         self.milliseconds = milliseconds
         self.calls = 0
 
-    def time(self, call: Callable[[], Tensor]) -> tuple[float, Tensor]:
+    def time(self, call: Callable[[], Tensor]) -> Reading:
         self.calls += 1
-        return next(self.milliseconds), call()
+        ms = next(self.milliseconds)
+        return Reading(ms, ms, call())
 
 
 def nothing(_: Tensor) -> None:
@@ -93,6 +95,13 @@ def test_no_two_fresh_frames_are_the_same() -> None:
 def test_the_host_clock_counts_the_time_of_the_call() -> None:
     import time
 
-    milliseconds, output = HostClock().time(lambda: (time.sleep(0.02), FRAME)[1])
-    assert 20.0 <= milliseconds < 500.0
-    assert output is FRAME
+    reading = HostClock().time(lambda: (time.sleep(0.02), FRAME)[1])
+    assert 20.0 <= reading.ms < 5000.0
+    assert reading.output is FRAME
+
+
+def test_the_image_behind_each_fresh_frame_is_known() -> None:
+    images = [np.random.default_rng(i).integers(0, 256, (6, 8, 3), dtype=np.uint8) for i in range(3)]
+    frames = fresh_frames([torch.from_numpy(image).permute(2, 0, 1)[None] for image in images])
+    for call, frame in zip(range(10), frames, strict=False):
+        np.testing.assert_array_equal(frame[0].permute(1, 2, 0).numpy(), frame_of_call(images, call))

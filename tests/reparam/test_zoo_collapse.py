@@ -1,0 +1,95 @@
+"""The models of the repository, with their authors' hooks taken away, come down to the published counts."""
+
+import importlib.util
+import time
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from harness.reparam import reparameterize
+
+NO_SUCH_HOOK = "a hook that does not exist"
+
+
+def architecture(root: Path, name: str) -> ModuleType:
+    path = root / "submissions" / name / "arch.py"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    spec = importlib.util.spec_from_file_location(f"zoo_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def network_of(root: Path, name: str, scale: int) -> nn.Module:
+    torch.manual_seed(0)
+    return architecture(root, name).srmodel(scale).eval()
+
+
+@pytest.fixture(scope="module")
+def frames(shared: Path) -> list[Tensor]:
+    paths = sorted((shared / "data" / "Set5").rglob("*.png"))[:2]
+    pixels = [np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255 for path in paths]
+    return [torch.from_numpy(image).permute(2, 0, 1)[None, :, :120, :160] for image in pixels]
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "before", "after"),
+    [
+        ("LRSRN", 2, 333_196, 41_356),
+        ("LRSRN", 3, 426_166, 45_691),
+        ("SESR", 2, None, 17_628 + 80),  # and the slopes of PReLU
+        ("SESR", 3, None, 23_643 + 80),
+    ],
+)
+def test_collapse_reaches_the_inference_count(root, frames, name, scale, before, after) -> None:
+    network = network_of(root, name, scale)
+    outcome = reparameterize(network, hook=NO_SUCH_HOOK, frames=frames)
+    assert outcome.record.method == "automatic"
+    assert before in (None, outcome.record.params_before)
+    assert outcome.record.params_after == after
+    assert outcome.record.max_abs_error < 1e-5
+
+
+def test_rt4ksr_with_its_public_weights(root, shared, frames) -> None:
+    network = network_of(root, "RT4KSR", 2)
+    state = torch.load(shared / "weights" / "rt4ksr_x2.pth", map_location="cpu", weights_only=True)
+    state = state.get("state_dict", state)
+    network.load_state_dict({name.removeprefix("module."): tensor for name, tensor in state.items()})
+    outcome = reparameterize(network, hook=NO_SUCH_HOOK, frames=frames, size_multiple=2)
+    assert outcome.record.method == "automatic"
+    assert (outcome.record.params_before, outcome.record.params_after) == (152_233, 44_521)
+    assert outcome.record.max_abs_error < 1e-5
+    author = reparameterize(network, hook="reparameterize", frames=frames, size_multiple=2)
+    assert author.record.method == "author: reparameterize"
+    assert author.record.params_after == 44_521
+    x = frames[0][..., :62, :50]
+    torch.testing.assert_close(outcome.network(x), author.network(x), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "scale"), [("FSRCNN", 2), ("IMDN", 2), ("BicubicPP", 2), ("BicubicPP", 3)])
+def test_nothing_to_collapse(root, frames, name, scale) -> None:
+    network = network_of(root, name, scale)
+    reparameterize(network_of(root, "CRC", 2), frames=frames)  # what torch does once per process is not counted
+    start = time.process_time()
+    outcome = reparameterize(network, frames=frames)
+    assert time.process_time() - start < 1.0
+    assert outcome.network is network
+    assert outcome.record.method == "none"
+
+
+@pytest.mark.parametrize("name", ["LRSRN", "RT4KSR", "SESR", "RTVSR", "SCSRN", "CRC", "TeamOV", "ALONG", "RTSRN"])
+def test_every_model_is_collapsed_in_time_and_keeps_its_output(root, frames, name) -> None:
+    network = network_of(root, name, 2)
+    start = time.process_time()
+    outcome = reparameterize(network, hook=NO_SUCH_HOOK, frames=frames)
+    assert time.process_time() - start < 5.0
+    x = frames[1][..., :60, :66]
+    torch.testing.assert_close(outcome.network(x), network(x), atol=1e-5, rtol=1e-5)

@@ -122,7 +122,8 @@ def _loss(x: torch.Tensor, y: torch.Tensor, window: Window) -> torch.Tensor:
     variance_d = window.covariance_factor * (dd - d.square())
     p = 0.5 * ((s + 256.0).square() + d.square()) + C1
     q = 0.5 * (variance_s + variance_d) + C2
-    return ((d.square() * q + variance_d * p - d.square() * variance_d) / (p * q)).sum()
+    loss: torch.Tensor = (d.square() * q + variance_d * p - d.square() * variance_d) / (p * q)
+    return loss.sum()
 
 
 def _filter(planes: torch.Tensor, window: Window) -> torch.Tensor:

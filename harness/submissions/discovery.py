@@ -48,12 +48,14 @@ def discover(
         A path does not exist, or nothing is found.
     """
     places = [Path(path) for path in paths]
-    found: list[Found] = [one for path in places for one in _at(path, kind, cache_dir)]
+    # A folder that is given twice is one submission; two zip files of the same bytes are two.
+    sources = {source.resolve(): source for place in places for source in _sources(place)}
+    found = [_read(source, kind, cache_dir) for source in sources.values()]
     if entry_points:
         found += installed_submissions()
     if not found:
         raise _nothing(places)
-    chosen = [one for one in _named(_distinct(found)) if _wanted(one, only, exclude)]
+    chosen = [one for one in _named(found) if _wanted(one, only, exclude)]
     if not chosen:
         raise UsageError(
             f"no submission is left of {len(found)} after --only and --exclude",
@@ -81,59 +83,56 @@ def _nothing(paths: Sequence[Path]) -> UsageError:
     )
 
 
-def _at(path: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
+def _sources(path: Path) -> list[Path]:
+    """Return the folders, zip files and single files at ``path`` that are a submission each."""
     if not path.exists():
         raise UsageError("does not exist", where=str(path), mend="give a submission, a zip file or a folder of them")
-    if path.is_file():
-        one = _from_file(path, kind, cache_dir)
-        if one is None:
-            raise UsageError("is no submission", where=str(path), mend="give its folder, a zip of it, or an ONNX file")
-        return [one]
-    if _is_submission(path):
-        return [_from_folder(path, kind)]
-    return [one for child in sorted(path.iterdir()) if (one := _child(child, kind, cache_dir))]
+    if path.is_file() and not _is_source(path):
+        raise UsageError("is no submission", where=str(path), mend="give its folder, a zip of it, or an ONNX file")
+    if path.is_file() or _is_submission(path):
+        return [path]
+    return [child for child in sorted(path.iterdir()) if _is_source(child)]
 
 
-def _child(path: Path, kind: Kind, cache_dir: Path | None) -> Found | None:
+def _is_source(path: Path) -> bool:
     if path.name.startswith((".", "__")):
-        return None
+        return False
     if path.is_file():
-        return _from_file(path, kind, cache_dir)
-    if not path.is_dir():
-        return None
-    folder = archives.submission_folder(path)
-    if _is_submission(folder) or any(child.suffix in _CODE for child in folder.iterdir()):
-        return _from_folder(folder, kind, name=path.name)
-    return None
+        return path.suffix.lower() == ".zip" or is_bare(path)
+    try:
+        folder = archives.submission_folder(path)
+        return _is_submission(folder) or any(child.suffix in _CODE for child in folder.iterdir())
+    except NotADirectoryError:  # a broken link, a pipe
+        return False
+    except OSError:  # a folder that may not be read is somebody's submission all the same
+        return path.is_dir()
 
 
 def _is_submission(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() or (folder / "arch.py").is_file()
 
 
-def _from_file(path: Path, kind: Kind, cache_dir: Path | None) -> Found | None:
-    if path.suffix.lower() == ".zip":
-        return _from_zip(path, kind, cache_dir)
-    if not is_bare(path):
-        return None
+def _read(source: Path, kind: Kind, cache_dir: Path | None) -> Found:
     try:
-        root, manifest = adopt(path, cache_dir)
+        if source.is_dir():
+            return _from_folder(archives.submission_folder(source), kind, source.resolve().name)
+        if source.suffix.lower() == ".zip":
+            return _from_zip(source, kind, cache_dir)
+        root, manifest = adopt(source, cache_dir)
+        return Submission(manifest.name, "", kind, root, manifest, "file")
     except SubmissionError as error:
-        return BrokenSubmission(path.stem, path, error, kind=kind)
-    return Submission(manifest.name, "", kind, root, manifest, "file")
+        return BrokenSubmission(source.stem if source.is_file() else source.name, source, error, kind=kind)
+    except OSError as error:
+        reason = ManifestError(f"cannot be read: {error.strerror}", where=str(source), mend="check its permissions")
+        return BrokenSubmission(source.name, source, reason, kind=kind)
 
 
 def _from_zip(path: Path, kind: Kind, cache_dir: Path | None) -> Found:
-    try:
-        folder = archives.extract(path, cache_dir)
-    except SubmissionError as error:
-        return BrokenSubmission(path.stem, path, error, kind=kind)
-    found = _from_folder(folder, kind, name=path.stem)
+    found = _from_folder(archives.extract(path, cache_dir), kind, path.stem)
     return replace(found, origin="zip") if isinstance(found, Submission) else replace(found, path=path)
 
 
-def _from_folder(folder: Path, kind: Kind, name: str | None = None) -> Found:
-    name = name or folder.resolve().name
+def _from_folder(folder: Path, kind: Kind, name: str) -> Found:
     try:
         manifest = read_manifest(folder) if (folder / FILE_NAME).is_file() else protocol_manifest(folder, name)
     except SubmissionError as error:
@@ -156,16 +155,6 @@ def protocol_manifest(folder: Path, name: str) -> Manifest:
     weights = {f"x{scale}": checkpoint for scale in PROTOCOL_SCALES} if checkpoint else None
     visible = "".join(character if character.isprintable() else "?" for character in name).strip()[:200]
     return Manifest(name=visible or "submission", scales=list(PROTOCOL_SCALES), weights=weights)
-
-
-def _distinct(found: Iterable[Found]) -> list[Found]:
-    """Drop what was reached on two ways, such as a folder given twice."""
-    kept: dict[tuple[Path, str], Found] = {}
-    for one in found:
-        # A package may offer several submissions in one folder, which differ in their factory.
-        factory = one.manifest.factory if isinstance(one, Submission) and one.module else ""
-        kept.setdefault((_place(one).resolve(), factory), one)
-    return list(kept.values())
 
 
 def _named(found: Iterable[Found]) -> list[Found]:

@@ -1,3 +1,4 @@
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -86,6 +87,21 @@ def test_the_same_folder_twice_is_one_and_equal_names_are_told_apart(tmp_path):
     model(tmp_path, "b", "same")
     found = find(tmp_path, tmp_path / "a")
     assert [one.slug for one in found] == ["Same", "same-2"]
+
+
+def test_two_zip_files_of_the_same_bytes_are_two_submissions(tmp_path):
+    protocol_zip(tmp_path / "team1.zip")
+    (tmp_path / "team2.zip").write_bytes((tmp_path / "team1.zip").read_bytes())
+    found = find(tmp_path, tmp_path / "team1.zip", cache_dir=tmp_path / ".cache")
+    assert [one.name for one in found] == ["team1", "team2"]
+    assert found[0].root == found[1].root
+
+
+def test_links_that_lead_nowhere_are_passed_over(tmp_path):
+    model(tmp_path, "a")
+    (tmp_path / "b").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "c")
+    assert [one.name for one in find(tmp_path)] == ["a"]
 
 
 def test_globs_pick_by_name_slug_and_folder(tmp_path):

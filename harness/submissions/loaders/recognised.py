@@ -36,6 +36,9 @@ def load(path: Path, scale: int) -> nn.Module:
         raise UnsupportedError(
             "is a checkpoint of no network that spandrel knows", where=path.name, mend="add arch.py and submission.toml"
         ) from error
+    except (KeyError, ValueError, RuntimeError) as error:
+        reason = f"looks like a network that spandrel knows, but is not ({type(error).__name__})"
+        raise SubmissionError(reason, where=path.name, mend="add arch.py and submission.toml") from error
     if not isinstance(found, spandrel.ImageModelDescriptor) or (found.input_channels, found.output_channels) != (3, 3):
         raise SubmissionError("is no network from RGB to RGB", where=path.name, mend="submit an upscaler")
     if found.scale != scale:

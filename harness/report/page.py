@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from markupsafe import Markup
-
 from harness.report.bands import BANDS
 from harness.report.columns import columns_of
 from harness.report.drawing import Drawn, render
@@ -19,7 +17,7 @@ from harness.report.row_figures import row_figures
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.report.rules import metric_of, score_of
 from harness.report.site import page, write_page
-from harness.report.svg import for_page
+from harness.report.svg import on_page
 from harness.results.schema import Run
 
 PAGE = "leaderboard.html"
@@ -135,10 +133,3 @@ def build_figures(run_dir: Path) -> list[Path]:
             write_page(path, render(drawn.figure, kind, paper=True))
             written.append(path)
     return written
-
-
-def on_page(drawn: Drawn) -> Markup:
-    """Return a figure as HTML."""
-    drawing = render(drawn.figure, "svg").decode("utf-8")
-    element = for_page(drawing, drawn.name, drawn.title, drawn.description, drawn.targets)
-    return Markup(element)  # noqa: S704  (serialised XML, text escaped there)

@@ -4,6 +4,9 @@ import re
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
+from markupsafe import Markup
+
+from harness.report.drawing import Drawn, render
 from harness.report.palette import PAPER
 
 SVG = "http://www.w3.org/2000/svg"
@@ -12,6 +15,13 @@ REFERENCE = re.compile(r"url\(#([^)]+)\)")
 FONT = re.compile(r"font-family: [^;]+;? ?")
 HUES = {hue: f"var(--fig-{role})" for role, hue in PAPER.items()}
 HUE = re.compile("|".join(re.escape(hue) for hue in HUES))
+
+
+def on_page(drawn: Drawn) -> Markup:
+    """Return a figure as HTML."""
+    drawing = render(drawn.figure, "svg").decode("utf-8")
+    element = for_page(drawing, drawn.name, drawn.title, drawn.description, drawn.targets)
+    return Markup(element)  # noqa: S704  (serialised XML, text escaped there)
 
 
 def for_page(drawing: str, prefix: str, title: str, description: str, targets: Mapping[str, str]) -> str:

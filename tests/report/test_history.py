@@ -1,0 +1,62 @@
+import json
+import shutil
+
+import pytest
+
+from harness.errors import UsageError
+from harness.report.history import build_history, draw_history, history_text, model_history
+
+
+@pytest.fixture
+def reports(fake_run, tmp_path):
+    """Three runs: the second a little slower, the third on another card."""
+    for month, (factor, device) in enumerate([(1.0, None), (1.1, None), (0.5, "NVIDIA H100")], 5):
+        folder = tmp_path / f"2026-0{month}"
+        folder.mkdir()
+        results = json.loads((fake_run / "results.json").read_text())
+        results["run"]["created"] = f"2026-0{month}-01T10:00:00+00:00"
+        results["device"]["name"] = device or results["device"]["name"]
+        time = results["entries"][0]["runtime_ms"]
+        time.update(mean=time["mean"] * factor, ci=[value * factor for value in time["ci"]])
+        (folder / "results.json").write_text(json.dumps(results))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "results.json").write_text("{")
+    return tmp_path
+
+
+def test_moments_are_in_order_of_time_with_the_figures_of_their_run(reports):
+    moments = model_history(reports, "LRSRN")
+    assert [moment.run for moment in moments] == ["2026-05", "2026-06", "2026-07"]
+    base = 11.19 * 1.008
+    assert [moment.runtime for moment in moments] == pytest.approx([base, 1.1 * base, 0.5 * base])
+    assert moments == model_history(reports, "row-0")
+
+
+def test_only_equal_conditions_are_joined(reports):
+    moments = model_history(reports, "LRSRN")
+    axes = draw_history(moments, "LRSRN").figure.axes[2]
+    joined = [
+        line.get_xdata().tolist()
+        for line in axes.lines
+        if line.get_linestyle() == "-" and len(set(line.get_xdata())) > 1
+    ]
+    assert joined == [[0, 1]]
+
+
+def test_the_terminal_shows_where_conditions_changed(reports):
+    text = history_text(model_history(reports, "LRSRN"))
+    assert text.count("\n") == 5
+    assert "-- device: NVIDIA GeForce RTX 3090 -> NVIDIA H100" in text
+
+
+def test_the_page_is_repeatable(reports):
+    page = build_history(reports, "<script>window.pwned = 1</script>")
+    first = page.read_bytes()
+    assert build_history(reports, "<script>window.pwned = 1</script>").read_bytes() == first
+    assert b"<script>window.pwned" not in first
+
+
+def test_an_unknown_model_is_named(reports):
+    with pytest.raises(UsageError, match="Nobody"):
+        model_history(reports, "Nobody")
+    shutil.rmtree(reports / "broken")

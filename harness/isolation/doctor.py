@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.isolation.sandbox import bwrap_problem
 
@@ -16,8 +16,7 @@ _USER_NAMESPACES = (
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """One means of isolation: whether it is available here, and how to get it where it is not."""
 
     name: str

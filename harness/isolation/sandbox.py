@@ -75,9 +75,16 @@ def bwrap_problem() -> str | None:
         return "bubblewrap needs Linux"
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed"
+    trial = bwrap_command(
+        [sys.executable, "-I", "-c", ""],
+        environment={},
+        root=PACKAGE,
+        inside=SUBMISSION,
+        tmp_bytes=1 << 20,
+        accelerator=False,
+    )
     try:
-        trial = [*_namespaces(), *_system_binds(), "--proc", "/proc", "--dev", "/dev", "/usr/bin/env", "true"]
-        done = subprocess.run(["bwrap", *trial], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(trial, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap does not start: {error}"
     return None if done.returncode == 0 else f"bubblewrap fails: {done.stderr.strip()[:200] or 'without a message'}"
@@ -143,7 +150,17 @@ def place_of(root: Path, *, installed: bool) -> Path:
 
 def _namespaces() -> list[str]:
     options = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
-    return [*options, "--uid", "65534", "--gid", "65534", "--hostname", "worker", "--cap-drop", "ALL"]
+    options += ["--uid", "65534", "--gid", "65534", "--hostname", "worker", "--cap-drop", "ALL"]
+    # Nested user namespaces are where most of the kernel's escapes began.
+    return [*options, "--disable-userns"] if "--disable-userns" in _bwrap_help() else options
+
+
+@functools.cache
+def _bwrap_help() -> str:
+    try:
+        return subprocess.run(["bwrap", "--help"], capture_output=True, text=True, timeout=20, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def _system_binds() -> list[str]:

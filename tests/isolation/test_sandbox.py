@@ -80,6 +80,8 @@ def test_other_processes_are_out_of_sight_and_privileges_are_gone(tmp_path: Path
     status = inside("cat /proc/self/status", tmp_path)
     assert "CapEff:\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status
+    if "--disable-userns" in sandbox._bwrap_help():
+        assert "failed" in inside("unshare --user true", tmp_path)
 
 
 @needs_bwrap

@@ -1,0 +1,179 @@
+"""An inference form as a submission of its own: safetensors and a plain ``torch.nn`` definition."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, fx, nn
+
+from harness.errors import UnsupportedError, UsageError
+from harness.reparam.proof import accepted_multiple
+from harness.reparam.source import source
+from harness.reparam.trace import Untraceable, trace
+
+TOLERANCE = 1e-5
+"""Largest difference of the written network, read back, on [0, 1]: the operations are the same."""
+
+
+def write_submission(
+    network: nn.Module,
+    scale: int,
+    out_dir: Path,
+    *,
+    name: str = "collapsed",
+    value_range: float = 1.0,
+    size_multiple: int = 1,
+) -> Path:
+    """Write a network as a submission that needs no code but torch's.
+
+    Parameters
+    ----------
+    network, scale, name, value_range, size_multiple
+        As for :func:`submission_files`.
+    out_dir
+        The new folder.
+
+    Returns
+    -------
+    Path
+        ``out_dir``.
+
+    Raises
+    ------
+    UsageError
+        Where the folder holds something already.
+    UnsupportedError
+        Where the network cannot be traced, or calls what is not torch's.
+    """
+    if out_dir.exists() and any(out_dir.iterdir()):
+        raise UsageError("the folder is not empty", where=str(out_dir), mend="name a new one with -o")
+    files = submission_files(network, scale, name=name, value_range=value_range, size_multiple=size_multiple)
+    for relative, content in files.items():
+        path = out_dir / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return out_dir
+
+
+def submission_files(
+    network: nn.Module,
+    scale: int,
+    *,
+    name: str = "collapsed",
+    value_range: float = 1.0,
+    size_multiple: int = 1,
+) -> dict[str, bytes]:
+    """Give the files of a submission that needs no code but torch's.
+
+    Parameters
+    ----------
+    network
+        The inference form, in eval mode, float32, on the CPU.
+    scale
+        Its upscaling factor.
+    name
+        What the leaderboard shows.
+    value_range
+        The largest pixel value that the network takes and gives, 1 or 255.
+    size_multiple
+        Height and width must be multiples of this; a larger one is found where the network needs it.
+
+    Returns
+    -------
+    dict[str, bytes]
+        Contents of ``submission.toml``, ``arch.py`` and ``weights/x<scale>.safetensors``, by relative path.
+
+    Raises
+    ------
+    UnsupportedError
+        Where the network cannot be traced, or calls what is not torch's.
+    """
+    multiple = accepted_multiple(copy.deepcopy(network), declared=size_multiple) or size_multiple
+    graph = _traced(network)
+    names = _attribute_names(graph)
+    text = source(graph, names, title=re.sub(r'["\\\s]+', " ", name).strip())
+    tensors = _tensors(graph, names)
+    _check(text, tensors, network, multiple, value_range)
+    return {
+        "submission.toml": _manifest(name, scale, value_range, multiple).encode(),
+        "arch.py": text.encode(),
+        f"weights/x{scale}.safetensors": save(tensors),
+    }
+
+
+def _traced(network: nn.Module) -> fx.GraphModule:
+    try:
+        return trace(network)
+    except Untraceable as error:
+        raise UnsupportedError(
+            f"the network cannot be written as plain torch.nn ({error})",
+            mend="its forward branches on data or assigns to slices; move that into a submodule",
+        ) from error
+
+
+def _attribute_names(graph: fx.GraphModule) -> dict[str, str]:
+    """Flatten the paths that the graph refers to into attribute names, each used once."""
+    names: dict[str, str] = {}
+    taken = set(dir(nn.Module()))
+    for node in graph.graph.nodes:
+        path = str(node.target)
+        if node.op in ("call_module", "get_attr") and path not in names:
+            stem = re.sub(r"\W", "_", path)
+            stem = stem if stem.isidentifier() and not stem.startswith("_") else f"layer_{stem.strip('_')}"
+            while stem in taken:
+                stem += "_"
+            taken.add(stem)
+            names[path] = stem
+    return names
+
+
+def _tensors(graph: fx.GraphModule, names: dict[str, str]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for path, name in names.items():
+        parent, _, attribute = path.rpartition(".")
+        value = getattr(graph.get_submodule(parent), attribute)
+        if isinstance(value, Tensor):
+            tensors[name] = value
+        else:
+            tensors |= {f"{name}.{key}": tensor for key, tensor in value.state_dict().items()}
+    return {key: tensor.detach().clone().contiguous() for key, tensor in tensors.items()}
+
+
+def _check(text: str, tensors: dict[str, Tensor], network: nn.Module, multiple: int, value_range: float) -> None:
+    """Build the written network and compare it with the given one."""
+    namespace: dict[str, object] = {}
+    exec(compile(text, "arch.py", "exec"), namespace)  # noqa: S102  # our own text, made of torch's names
+    rebuilt = namespace["Network"]()  # type: ignore[operator]
+    rebuilt.load_state_dict(tensors)
+    sides = (multiple * -(-24 // multiple), multiple * -(-33 // multiple))
+    image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0)) * value_range
+    with torch.no_grad():
+        gap = (rebuilt.eval()(image.clone()) - copy.deepcopy(network)(image.clone())).abs().max().item()
+    if not gap <= TOLERANCE * value_range:
+        raise UnsupportedError(
+            f"the written network differs from the given one by {gap:.2g}",
+            mend="its forward does something that a trace does not see; keep the submission as it is",
+        )
+
+
+def _manifest(name: str, scale: int, value_range: float, size_multiple: int) -> str:
+    quoted = json.dumps(" ".join(name.split()), ensure_ascii=False)
+    lines = [
+        "[submission]",
+        f"name = {quoted}",
+        f"scales = [{scale}]",
+        'factory = "arch:srmodel"',
+        f"value_range = {value_range:.1f}",
+        f"size_multiple = {size_multiple}",
+        'reparameterize = "none"',
+        "",
+        "[weights]",
+        f'x{scale} = "weights/x{scale}.safetensors"',
+        "",
+    ]
+    return "\n".join(lines)

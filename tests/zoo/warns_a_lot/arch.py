@@ -7,7 +7,6 @@ from torch import nn
 from torch.nn import functional
 
 
-
 class Network(nn.Module):
     def forward(self, x):
         for number in range(20_000):

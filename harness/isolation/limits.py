@@ -49,11 +49,11 @@ class Limits:
     tasks: int | None = 256
     open_files: int | None = 1024
     file_bytes: int | None = 1 << 30
-    cpu_s: int | None = None
+    cpu_s: int | None = 8 * 3600
     tmp_bytes: int = 1 << 30
 
 
-UNLIMITED = Limits(tasks=None, open_files=None, file_bytes=None)
+UNLIMITED = Limits(tasks=None, open_files=None, file_bytes=None, cpu_s=None)
 """What ``--sandbox none`` gives: a process of its own and nothing more."""
 
 

@@ -14,11 +14,14 @@ import torch
 
 from harness.errors import WorkerError
 from harness.isolation.limits import Limits
+from harness.isolation.sandbox import bwrap_problem
 from harness.isolation.session import Session
 from harness.submissions.discovery import Submission
 from harness.submissions.loader import load_network
 
 Open = Callable[..., Session]
+
+needs_bwrap = pytest.mark.skipif(bwrap_problem() is not None, reason=f"no sandbox: {bwrap_problem()}")
 
 HONEST = """
 from torch import nn
@@ -222,21 +225,28 @@ def test_a_flood_of_output_is_bounded(open_small: Open, frame: np.ndarray, tmp_p
     assert text.rstrip().endswith("the end")
 
 
-def test_the_worker_dies_with_the_controller(make_submission: Callable[..., Submission], tmp_path: Path) -> None:
-    submission = make_submission("import time, os\nopen('/proc/self/comm', 'w').write('srwork')\ntime.sleep(600)")
+@pytest.mark.parametrize("sandbox", ["process", pytest.param("bwrap", marks=needs_bwrap)])
+def test_the_worker_dies_with_the_controller(
+    make_submission: Callable[..., Submission], tmp_path: Path, sandbox: str
+) -> None:
+    submission = make_submission("import time\nprint('loading')\ntime.sleep(600)")
     program = tmp_path / "controller.py"
     program.write_text(
-        "import sys, os, time, threading\nfrom pathlib import Path\n"
-        "from harness.isolation.opening import open_session\nfrom harness.submissions.discovery import discover\n"
+        "import os, threading, time\nfrom pathlib import Path\n"
+        "from harness.isolation.opening import open_session\nfrom harness.isolation.processes import process_tree\n"
+        "from harness.submissions.discovery import discover\n"
         f"(found,) = discover([Path({str(submission.root)!r})], entry_points=False)\n"
-        "s = open_session(found, scale=2, sandbox='process')\n"
-        "print(s.exchange._worker.process.pid, flush=True)\ntime.sleep(0.2)\nos.kill(os.getpid(), 9)\n"
+        f"session = open_session(found, scale=2, sandbox={sandbox!r})\n"
+        "threading.Thread(target=session.load, daemon=True).start()\n"
+        "while 'loading' not in session.exchange.log_tail():\n    time.sleep(0.05)\n"
+        "print(*process_tree(os.getpid())[1:], flush=True)\nos.kill(os.getpid(), 9)\n"
     )
     root = Path(__file__).resolve().parents[2]
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environment, check=False)
-    pid = int(done.stdout)
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "the worker outlives its controller"
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert pids, done.stderr
+    deadline = time.monotonic() + 20
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        assert time.monotonic() < deadline, "a worker outlives its controller"
         time.sleep(0.05)

@@ -25,11 +25,12 @@ MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Timed calls in order, as (seconds since the start, milliseconds)."""
+    """Timed calls in order, as (seconds since the start, ms); ``rounds`` says how many calls each turn had."""
 
     clock: str
     warmup: list[tuple[float, float]]
     samples: list[tuple[float, float]]
+    rounds: list[int]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class RunFolder:
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
             warmup, samples = _pairs(record.get("warmup", [])), _pairs(record["samples"])
-            return Trace(str(record.get("clock", "")), warmup, samples)
+            rounds = [int(turn["calls"]) for turn in record.get("rounds", [])]
+            return Trace(str(record.get("clock", "")), warmup, samples, rounds)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ResultsError(f"the timing samples cannot be read: {error}", where=str(file)) from error
 

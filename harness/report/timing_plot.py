@@ -20,9 +20,10 @@ LONGEST_MEDIANS = 1.6
 
 @dataclass(frozen=True, slots=True)
 class TimingPlot:
-    """Ready geometry for the template: paths, and ticks as (place, text)."""
+    """Ready geometry for the template: paths, and ticks as (place, text); ``odd`` holds every other round's calls."""
 
     samples: str
+    odd: str
     warmup: str
     beyond: str
     bars: str
@@ -59,13 +60,15 @@ def timing_plot(trace: Trace, median: float, interval: tuple[float, float]) -> T
         return BOTTOM - share * (BOTTOM - TOP)
 
     over, timed = samples > high, np.arange(samples.size, dtype=np.float64)
+    odd = _odd_rounds(samples.size, trace.rounds)
     ticks = [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
     digits = max(digits_for([median], 4), digits_for([high - low], 2))
     marks = [
         float(tick) for tick in MaxNLocator(6, integer=True).tick_values(0, samples.size) if 0 <= tick < samples.size
     ]
     return TimingPlot(
-        samples=_dots(place_x(timed[~over]), place_y(samples[~over])),
+        samples=_dots(place_x(timed[~over & ~odd]), place_y(samples[~over & ~odd])),
+        odd=_dots(place_x(timed[~over & odd]), place_y(samples[~over & odd])),
         warmup=_dots(place_x(np.arange(-warmup.size, 0, dtype=np.float64)), place_y(warmup)),
         beyond=_arrows(place_x(timed[over])),
         bars=_bars(samples[~over], low, high),
@@ -75,6 +78,14 @@ def timing_plot(trace: Trace, median: float, interval: tuple[float, float]) -> T
         calls=[(_round(place_x(np.array(mark))), fixed(mark + 1, 0)) for mark in marks],
         clipped=int(over.sum()),
     )
+
+
+def _odd_rounds(count: int, rounds: list[int]) -> NDArray[np.bool_]:
+    """Return which calls belong to every other round, to be drawn in another colour."""
+    number = np.repeat(np.arange(len(rounds)), rounds)[:count]
+    odd = np.zeros(count, dtype=np.bool_)
+    odd[: number.size] = number % 2 == 1
+    return odd
 
 
 def _span(samples: Numbers, median: float, interval: tuple[float, float]) -> tuple[float, float]:

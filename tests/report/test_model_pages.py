@@ -76,7 +76,7 @@ def test_the_trace_draws_every_call_inside_its_frame():
     random = np.random.default_rng(1)
     times = list(10 + random.normal(0, 0.1, 200))
     times[50] = 100.0
-    plot = timing_plot(Trace("clock", [(0, 30.0)], [(i, ms) for i, ms in enumerate(times)]), 10.0, (9.98, 10.02))
+    plot = timing_plot(Trace("clock", [(0, 30.0)], [(i, ms) for i, ms in enumerate(times)], []), 10.0, (9.98, 10.02))
     drawn = points(plot.samples)
     assert (len(drawn), plot.clipped, len(points(plot.warmup))) == (199, 1, 1)
     assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for x, y in drawn + points(plot.warmup))
@@ -89,14 +89,15 @@ def test_the_trace_draws_every_call_inside_its_frame():
 
 def test_the_histogram_counts_every_call():
     times = [10.0] * 30 + [10.5] * 10
-    plot = timing_plot(Trace("clock", [], list(enumerate(times))), 10.0, (10.0, 10.1))
+    plot = timing_plot(Trace("clock", [], list(enumerate(times)), [20, 20]), 10.0, (10.0, 10.1))
     widths = [float(width) for width in re.findall(r"h([\d.]+)v", plot.bars)]
     assert sorted(width / max(widths) for width in widths) == pytest.approx([1 / 3, 1.0], abs=0.01)
     assert f"M{BARS_LEFT:.1f}" in plot.bars
+    assert (len(points(plot.samples)), len(points(plot.odd))) == (20, 20)
 
 
 def test_no_trace_no_plot():
-    assert timing_plot(Trace("clock", [], []), 1.0, (1.0, 1.0)) is None
+    assert timing_plot(Trace("clock", [], [], []), 1.0, (1.0, 1.0)) is None
 
 
 def test_gains_are_differences_to_bicubic(fake_run):

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Row = dict[str, float | str | None]
 
 _FREE = "free; each image's is in its catalogue"
-_COLUMNS = ("image", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y", "error")
+_FIGURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 
 
 @command
@@ -37,29 +38,37 @@ def quality(
     scale: Annotated[
         int | None, typer.Option(min=1, help="Crop HR to a multiple; conventions that shave by the scale need it.")
     ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A further metric, such as lpips or a plug-in's; repeatable.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Images in work at once. [default: all cores]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, each line as soon as it is known.")] = False,
 ) -> None:
     """Measure PSNR and SSIM of a folder of images against the images of the same name in another."""
-    from harness.quality import ImageFailure, ImageScore, average, get_convention, score_folders
+    from harness.quality import ImageFailure, ImageScore, average, get_convention, get_metric, score_folders
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", mend="choose one")
     rules = get_convention(convention)
+    metrics = {name: get_metric(name) for name in metric or []}
+    columns = (*_FIGURES, *metrics)
     results: list[ImageScore | ImageFailure] = []
-    for result in score_folders(sr_dir, hr_dir, rules, scale=scale, workers=workers):
+    for result in score_folders(sr_dir, hr_dir, rules, scale=scale, workers=workers, metrics=metrics):
         if as_csv:
-            _print_csv([_row(result)], header=not results)
+            _print_csv([_row(result)], columns, header=not results)
         results.append(result)
-    scores = [one.quality for one in results if isinstance(one, ImageScore)]
-    mean: Row = {"image": "mean", **asdict(average(scores, rules))} if scores else {"image": "mean"}
+    scores = [one for one in results if isinstance(one, ImageScore)]
+    mean: Row = {"image": "mean"}
+    if scores:
+        mean |= asdict(average([one.quality for one in scores], rules))
+        mean |= {name: fmean(one.others[name] for one in scores) for name in metrics}
     if as_csv:
-        _print_csv([mean], header=False)
+        _print_csv([mean], columns, header=False)
     elif as_json:
         _print_json(rules.sentence, [_row(one) for one in results], mean)
     else:
-        _print_table([*(_row(one) for one in results), mean])
+        _print_table([*(_row(one) for one in results), mean], columns)
         err.print(rules.sentence, markup=False, highlight=False)
     failures = [one for one in results if isinstance(one, ImageFailure)]
     if failures:
@@ -71,13 +80,13 @@ def _row(result: ImageScore | ImageFailure) -> Row:
     from harness.quality import ImageScore
 
     if isinstance(result, ImageScore):
-        return {"image": result.name, **asdict(result.quality)}
+        return {"image": result.name, **asdict(result.quality), **result.others}
     return {"image": result.name, "error": result.reason}
 
 
-def _print_csv(rows: Iterable[Row], *, header: bool) -> None:
+def _print_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool) -> None:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, _COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(stream, ["image", *columns, "error"], restval="", lineterminator="\n")
     if header:
         writer.writeheader()
     writer.writerows(rows)
@@ -94,17 +103,20 @@ def _finite(row: Row) -> Row:
     return {key: None if isinstance(value, float) and math.isinf(value) else value for key, value in row.items()}
 
 
-def _print_table(rows: Iterable[Row]) -> None:
-    table = Table("image", "PSNR RGB", "PSNR Y", "SSIM RGB", "SSIM Y")
+def _print_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
+    table = Table("image", *(column.replace("_", " ").upper() for column in columns))
     for row in rows:
-        figures = [row.get(column) for column in _COLUMNS[1:5]]
         if row.get("error"):
             table.add_row(escape(str(row["image"])), f"[red]{escape(str(row['error']))}[/]")
         else:
-            digits = (3, 3, 5, 5)
-            texts = ("" if x is None else f"{x:.{n}f}" for x, n in zip(figures, digits, strict=True))
-            table.add_row(escape(str(row["image"])), *texts)
+            table.add_row(escape(str(row["image"])), *(_figure(row.get(column), column) for column in columns))
     out.print(table)
+
+
+def _figure(value: float | str | None, column: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if column.startswith("psnr") else f"{value:.5f}"
 
 
 @command

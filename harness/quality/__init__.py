@@ -5,6 +5,7 @@ from harness.quality.convention import CONVENTIONS, Convention, get_convention
 from harness.quality.evaluate import Quality, average, evaluate_pair, psnr, ssim
 from harness.quality.folders import ImageFailure, ImageScore, score_folders
 from harness.quality.luma import LUMAS, Luma, luma_plane
+from harness.quality.metrics import get_metric, list_metrics
 from harness.quality.window import GAUSSIAN, UNIFORM, Window
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "average",
     "evaluate_pair",
     "get_convention",
+    "get_metric",
+    "list_metrics",
     "luma_plane",
     "psnr",
     "score_folders",

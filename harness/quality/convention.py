@@ -29,7 +29,7 @@ class Convention:
     average
         Mean over images of the PSNRs, or the PSNR of the mean squared error over all images.
     jpeg_decoder
-        The library that must have written and read the LR images for published figures to come out.
+        The JPEG library that must have made the LR images for published figures to come out.
     """
 
     name: str
@@ -46,13 +46,16 @@ class Convention:
         return (
             f"{self.name} ({self.origin}): PSNR and SSIM on 8-bit RGB and on {self.luma.description}; "
             f"SSIM window {self.window.description}, valid region, mean over channels; {self._border_phrase()}; "
-            f"{self.average} over images."
+            f"{self.average} over images{self._jpeg_phrase()}."
         )
 
     def _border_phrase(self) -> str:
         if self.border == "scale":
             return "a border of as many pixels as the scale is cut off"
         return f"a border of {self.border} pixels is cut off" if self.border else "no border is cut off"
+
+    def _jpeg_phrase(self) -> str:
+        return "" if self.jpeg_decoder == "any" else f"; with LR images as {self.jpeg_decoder} compresses them"
 
     def border_at(self, scale: int | None) -> int:
         """Return the border in pixels.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.data.bounded import available_cores, map_in_order
 from harness.data.crop import centre_crop
@@ -13,14 +16,26 @@ from harness.data.images import is_greyscale, list_images, read_rgb
 from harness.errors import DataError, HarnessError
 from harness.quality.convention import DEFAULT, Convention, get_convention
 from harness.quality.evaluate import Quality, evaluate_pair
+from harness.quality.metrics import Metric
 
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """The figures of one image; `name` is the HR file's name without extension."""
+    """The figures of one image.
+
+    Attributes
+    ----------
+    name
+        The HR file's name without extension.
+    quality
+        PSNR and SSIM.
+    others
+        Figures of further metrics, by name.
+    """
 
     name: str
     quality: Quality
+    others: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,16 @@ class ImageFailure:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is done with every pair."""
+
+    rules: Convention
+    scale: int | None
+    threads: int | None
+    metrics: Mapping[str, Metric]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +70,7 @@ def score_folders(
     *,
     scale: int | None = None,
     workers: int | None = None,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> Iterator[ImageScore | ImageFailure]:
     """Measure every image of a folder against the image of the same name in another.
 
@@ -61,6 +87,8 @@ def score_folders(
         border is as wide as the scale need it.
     workers
         Images in work at once, and in memory; by default one per core.
+    metrics
+        Further metrics to compute, by the name of their figure.
 
     Yields
     ------
@@ -80,7 +108,8 @@ def score_folders(
     if not tasks:
         raise DataError("neither folder holds an image", where=f"{sr_dir}, {hr_dir}")
     count = workers or available_cores()
-    score = partial(_score, rules=rules, scale=scale, threads=1 if count > 1 else None)
+    job = _Job(rules, scale, 1 if count > 1 else None, metrics or {})
+    score = partial(_score, job=job)
     return map_in_order(score, tasks, count)
 
 
@@ -96,14 +125,28 @@ def _plain(stem: str, known: dict[str, Path]) -> str:
     return base if stem not in known and digits.isdigit() and base in known else stem
 
 
-def _score(task: _Task, rules: Convention, scale: int | None, threads: int | None) -> ImageScore | ImageFailure:
+def _score(task: _Task, job: _Job) -> ImageScore | ImageFailure:
     try:
-        return ImageScore(task.name, _measure(task, rules, scale, threads))
+        sr, hr = _read(task, job.scale)
+        quality = evaluate_pair(sr, hr, job.rules, scale=job.scale, threads=job.threads)
+        return ImageScore(
+            task.name, quality, {name: _apply(name, metric, sr, hr) for name, metric in job.metrics.items()}
+        )
     except HarnessError as error:
         return ImageFailure(task.name, str(error))
 
 
-def _measure(task: _Task, rules: Convention, scale: int | None, threads: int | None) -> Quality:
+def _apply(name: str, metric: Metric, sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
+    """Call a metric that others wrote: whatever it raises is a failure of this image, not of the folder."""
+    try:
+        return float(metric(sr, hr))
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise DataError(f"metric {name} failed ({type(error).__name__}: {error})") from error
+
+
+def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     if task.hr is None:
         raise DataError("there is no HR image of this name", where=str(task.sr), mend="name both files alike")
     if task.sr is None:
@@ -118,4 +161,4 @@ def _measure(task: _Task, rules: Convention, scale: int | None, threads: int | N
             where=str(task.sr),
             mend="compare images of one size" + ("; say the scale if HR is to be cropped" if scale is None else ""),
         )
-    return evaluate_pair(sr, hr, rules, scale=scale, threads=threads)
+    return sr, hr

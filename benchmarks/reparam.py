@@ -1,0 +1,80 @@
+"""Is the automatic inference form as fast as the author's own? Ratio of medians in one interleaved run.
+
+Run from the checkout: python benchmarks/reparam.py [--models LRSRN RT4KSR] [--size 270 480] [--rounds 40]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from harness.reparam import reparameterize
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def training_form(name: str, scale: int) -> nn.Module:
+    """Build a model of the repository with random weights."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "submissions" / name / "arch.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network: nn.Module = module.srmodel(scale)
+    for parameter in network.parameters():
+        if parameter.dim() == 1:  # biases that are zero by chance of initialization would fold away more
+            parameter.data.normal_(0.5, 0.1)
+    return network.eval()
+
+
+@torch.no_grad()
+def timed(network: nn.Module, image: Tensor) -> float:
+    """Seconds of one forward pass."""
+    start = time.perf_counter()
+    network(image)
+    return time.perf_counter() - start
+
+
+def compare(name: str, scale: int, size: tuple[int, int], rounds: int) -> None:
+    """Print the medians of both forms and their ratio."""
+    network = training_form(name, scale)
+    frames = [torch.rand(1, 3, 96, 120)]
+    author = reparameterize(network, frames=frames, automatic=False)
+    automatic = reparameterize(network, hook="no hook", frames=frames)
+    image = torch.rand(1, 3, *size)
+    samples: dict[str, list[float]] = {"author": [], "automatic": []}
+    forms = {"author": author.network, "automatic": automatic.network}
+    for index in range(rounds + 3):
+        for key in sorted(forms, reverse=bool(index % 2)):
+            seconds = timed(forms[key], image)
+            if index >= 3:
+                samples[key].append(seconds)
+    medians = {key: statistics.median(values) for key, values in samples.items()}
+    print(
+        f"{name} x{scale}: {author.record.method} {author.record.params_after:,} parameters"
+        f" {medians['author'] * 1e3:.2f} ms, {automatic.record.method} {automatic.record.params_after:,}"
+        f" {medians['automatic'] * 1e3:.2f} ms, ratio {medians['automatic'] / medians['author']:.3f}"
+    )
+
+
+def main() -> None:
+    """Compare every model that was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="+", default=["LRSRN", "RT4KSR"])
+    parser.add_argument("--scale", type=int, default=2)
+    parser.add_argument("--size", type=int, nargs=2, default=(270, 480))
+    parser.add_argument("--rounds", type=int, default=40)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    for name in options.models:
+        compare(name, options.scale, tuple(options.size), options.rounds)
+
+
+if __name__ == "__main__":
+    main()

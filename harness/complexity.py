@@ -265,11 +265,11 @@ def _line(pixels: list[int], values: tuple[float, ...]) -> tuple[Callable[[int],
 def _cross_check(model: nn.Module, shape: Shape, matrix_macs: int) -> str:
     """Compare with torch's own counter at the full size on the meta device, where nothing is computed."""
     try:
-        with torch.no_grad(), torch.device("meta"):
+        with torch.no_grad():
             on_meta = copy.deepcopy(model).to("meta")
             reference = next(iter(on_meta.parameters()), torch.empty(0))
             with FlopCounterMode(display=False) as counter:
-                on_meta(torch.empty(shape, dtype=reference.dtype))
+                on_meta(torch.empty(shape, dtype=reference.dtype, device="meta"))
     except Exception as error:  # noqa: BLE001 - strangers' code may not run without data
         return f"torch.utils.flop_counter could not check it ({type(error).__name__})"
     torch_macs = counter.get_total_flops() / 2

@@ -20,6 +20,17 @@ class ImageQuality(Record):
     ssim_y: float
 
 
+class RoundTimes(Record):
+    """One network's turn in an interleaved timing."""
+
+    number: int
+    """Which round, from 0; the same number is the same round for all networks of one ``session``."""
+    calls: int
+    """How many of the samples belong to it, in order."""
+    anchor_ms: tuple[float, float]
+    """The anchor network's median just before and just after, milliseconds."""
+
+
 class TimingRecord(Record):
     """Every call of the timing, nothing summarised."""
 
@@ -30,6 +41,10 @@ class TimingRecord(Record):
     samples: list[tuple[float, float]] = []
     """Timed calls: seconds since the start, milliseconds."""
     note: str | None = None
+    session: str = ""
+    """Name of the joint timing in which networks took turns; empty where this one was timed alone."""
+    rounds: list[RoundTimes] = []
+    """The turns, where there were any: their samples are those of ``samples``, in order."""
 
 
 class Measurement(Record):

@@ -1,6 +1,8 @@
 """How long a forward pass takes: clock, protocol, measurement, statistics."""
 
 from harness.timing.clock import Clock, EventClock, HostClock, Reading, clock_for
+from harness.timing.contender import Contender
+from harness.timing.frames import FrameSource
 from harness.timing.measure import (
     Sample,
     Sampling,
@@ -22,7 +24,8 @@ from harness.timing.protocol import (
     get_protocol,
     protocol_for,
 )
-from harness.timing.statistics import bootstrap_interval, summarise
+from harness.timing.rounds import Rounds
+from harness.timing.statistics import anchor_level, bootstrap_interval, round_ratios, summarise, summarise_record
 
 __all__ = [
     "ESR",
@@ -31,15 +34,19 @@ __all__ = [
     "PROTOCOLS",
     "ROBUST",
     "Clock",
+    "Contender",
     "EventClock",
+    "FrameSource",
     "HostClock",
     "Precision",
     "Reading",
+    "Rounds",
     "Sample",
     "Sampling",
     "Statistic",
     "Timing",
     "TimingProtocol",
+    "anchor_level",
     "bootstrap_interval",
     "clock_for",
     "frame_of_call",
@@ -47,6 +54,8 @@ __all__ = [
     "get_protocol",
     "protocol_for",
     "repeated_frame",
+    "round_ratios",
     "summarise",
+    "summarise_record",
     "time_forward",
 ]

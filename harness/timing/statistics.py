@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.results.measurement import TimingRecord
 from harness.results.schema import Runtime
-from harness.timing.protocol import Statistic
+from harness.timing.protocol import Statistic, TimingProtocol
 
 _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
 _STABLE_SAMPLES = 10
+_ANCHOR_JUMP = 0.3  # between the anchor's times on either side of a turn: the machine changed in its middle
+_DRIFT_WORTH_SAYING = 0.05
 
 
-def summarise(samples_ms: Sequence[float], statistic: Statistic, *, note: str | None = None) -> Runtime:
+def summarise(
+    samples_ms: Sequence[float],
+    statistic: Statistic,
+    *,
+    note: str | None = None,
+    half_width: float = _STABLE_HALF_WIDTH,
+) -> Runtime:
     """Summarise the samples of one network.
 
     The interval is a percentile bootstrap over blocks of neighbouring samples, because the times of back-to-back
@@ -29,11 +39,13 @@ def summarise(samples_ms: Sequence[float], statistic: Statistic, *, note: str | 
         Which one the interval is for: that which the score uses.
     note
         What a reader must know about the samples.
+    half_width
+        Widest interval to either side, as a fraction, that counts as stable.
 
     Returns
     -------
     Runtime
-        ``stable`` is False below ten samples or where the interval is wider than 2 % to either side.
+        ``stable`` is False below ten samples or where the interval is wider than `half_width` to either side.
 
     Raises
     ------
@@ -45,7 +57,7 @@ def summarise(samples_ms: Sequence[float], statistic: Statistic, *, note: str | 
         raise ValueError("there is no sample to summarise")
     low, high = bootstrap_interval(values, statistic)
     centre = _statistic(values, statistic)
-    stable = values.size >= _STABLE_SAMPLES and (high - low) / 2 <= _STABLE_HALF_WIDTH * centre
+    stable = values.size >= _STABLE_SAMPLES and (high - low) / 2 <= half_width * centre
     return Runtime(
         median=float(np.median(values)),
         mean=float(values.mean()),
@@ -70,3 +82,103 @@ def bootstrap_interval(values: NDArray[np.float64], statistic: Statistic) -> tup
 
 def _statistic(values: NDArray[np.float64], statistic: Statistic) -> float:
     return float(np.median(values) if statistic == "median" else values.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRatios:
+    """A network's time in each round, in units of the anchor's beside it.
+
+    Attributes
+    ----------
+    numbers
+        Which rounds.
+    values
+        The median of the turn's calls over the mean of the anchor's times before and after.
+    dropped
+        Rounds left out because the anchor's two times differ by more than 30 %.
+    drift
+        The anchor's time in the last third of the rounds over that in the first, less one.
+    """
+
+    numbers: tuple[int, ...]
+    values: NDArray[np.float64]
+    dropped: int
+    drift: float
+
+
+def round_ratios(record: TimingRecord) -> RoundRatios:
+    """Return the ratios to the anchor of a network that was timed in rounds.
+
+    Rounds are dropped by the anchor's times alone, so that a network's own scatter is never hidden, and none is
+    where more than half would be.
+
+    Parameters
+    ----------
+    record
+        With ``rounds``.
+    """
+    calls = np.cumsum([turn.calls for turn in record.rounds])[:-1]
+    turns = np.split(np.array([ms for _, ms in record.samples]), calls)
+    anchors = np.array([turn.anchor_ms for turn in record.rounds], dtype=np.float64).reshape(-1, 2)
+    values = np.array([np.median(turn) for turn in turns]) / anchors.mean(axis=1)
+    calm = np.abs(np.log(anchors[:, 1] / anchors[:, 0])) < np.log(1 + _ANCHOR_JUMP)
+    if calm.sum() <= len(calm) / 2:
+        calm[:] = True
+    third = max(1, len(anchors) // 3)
+    drift = float(np.median(anchors[-third:]) / np.median(anchors[:third])) - 1
+    numbers = tuple(turn.number for turn, kept in zip(record.rounds, calm, strict=True) if kept)
+    return RoundRatios(numbers, values[calm], int((~calm).sum()), drift)
+
+
+def interval_is_narrow(values: NDArray[np.float64], half_width: float) -> bool:
+    """Tell whether the 95 % interval of the median reaches no further than `half_width` to either side."""
+    if values.size < _STABLE_SAMPLES:
+        return False
+    low, high = bootstrap_interval(values, "median")
+    return (high - low) / 2 <= half_width * float(np.median(values))
+
+
+def anchor_level(records: Iterable[TimingRecord]) -> float | None:
+    """Return the anchor's median over all rounds of a run, milliseconds; None where nothing was timed in rounds."""
+    times = [ms for record in records for turn in record.rounds for ms in turn.anchor_ms]
+    return float(np.median(times)) if times else None
+
+
+def summarise_record(record: TimingRecord, protocol: TimingProtocol, anchor_ms: float | None = None) -> Runtime:
+    """Summarise a stored timing by a protocol's statistic; nothing is measured.
+
+    Parameters
+    ----------
+    record
+        As it was stored, whichever protocol it was taken by.
+    protocol
+        Whose statistic is wanted. One that compares with the anchor applies where the record has rounds; the
+        samples of others are taken as they are.
+    anchor_ms
+        What the ratios to the anchor are scaled back by: :func:`anchor_level` of the whole run, so that all its rows
+        have one scale. That of this record by default.
+
+    Returns
+    -------
+    Runtime
+        From rounds: ``median`` is the median of the ratios times the anchor's, ``mean`` and ``p95`` likewise.
+    """
+    if protocol.order != "rounds" or not record.rounds:
+        samples = [ms for _, ms in record.samples]
+        return summarise(samples, protocol.statistic, note=record.note, half_width=protocol.half_width)
+    ratios = round_ratios(record)
+    level = anchor_ms or anchor_level([record])
+    assert level is not None
+    notes = [record.note] if record.note else []
+    if ratios.dropped:
+        rounds = len(record.rounds)
+        notes.append(f"{ratios.dropped} of {rounds} rounds dropped: the machine's speed jumped in their middle")
+    if abs(ratios.drift) > _DRIFT_WORTH_SAYING:
+        notes.append(f"the machine's own speed drifted by {ratios.drift:+.0%}, which the anchor takes out")
+    runtime = summarise(
+        list(ratios.values * level),
+        protocol.statistic,
+        note="; ".join(notes) or None,
+        half_width=protocol.half_width,
+    )
+    return runtime.model_copy(update={"samples": len(record.samples)})

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -12,6 +13,8 @@ from harness.isolation.session import Session
 from harness.pipeline import Finished, run
 from harness.plan import RunRequest
 from harness.results import Entry, read_run
+from harness.results.samples import read_timing
+from harness.timing import get_protocol, summarise_record
 
 Submit = Callable[..., Path]
 Request = Callable[..., RunRequest]
@@ -172,3 +175,72 @@ def test_options_that_contradict_are_refused(submit: Submit, request_for: Reques
         run(request_for(device="xpu"))
     with pytest.raises(UsageError, match="no submission is left"):
         run(request_for(only=("nobody",)))
+
+
+def test_networks_that_take_turns_end_in_the_same_table(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    submit("two", "x = x * 0.9")
+    submit("bad", "raise RuntimeError('inside')")
+    engine = CountingEngine()
+    request = request_for(protocol="robust", time_budget_s=0.3, with_baselines=True, only=("one", "two", "bad"))
+    finished = run(request, engine=engine)
+    rows = by_name(finished)
+    assert engine.opened[-1] == "anchor"
+    assert rows["bad"].error.stage == "load"
+    for name in ("one", "two"):
+        assert (rows[name].status, rows[name].error) == ("ok", None)
+        samples = json.loads((finished.folder / "samples" / f"{name}.json").read_text())
+        assert len(samples["samples"]) == sum(turn["calls"] for turn in samples["rounds"])
+        assert rows[name].runtime_ms.samples == len(samples["samples"])
+        assert rows[name].psnr_rgb is not None
+        assert rows[name].peak_memory_bytes is not None
+    assert finished.run.protocol.name == "robust"
+    opened = len(engine.opened)
+    again = run(request, engine=engine)
+    assert len(engine.opened) == opened
+    assert again.run.entries == finished.run.entries
+
+
+def test_an_interrupt_between_turns_keeps_what_was_finished(submit: Submit, request_for: Request) -> None:
+    submit("a-broken", scales="[3]")
+    submit("b-first")
+    submit("c-second", "x = x * 0.9")
+
+    class Interrupted(CountingEngine):
+        def open(self, job: Job) -> Session:
+            if len(self.opened) == 2:
+                raise KeyboardInterrupt
+            return super().open(job)
+
+    request = request_for(protocol="robust", time_budget_s=0.2)
+    finished = run(request, engine=Interrupted())
+    assert list(by_name(finished)) == ["a-broken"]
+    assert not finished.run.run.complete
+    assert {e.status for e in run(request, engine=InlineEngine()).run.entries} == {"ok", "unsupported"}
+
+
+def test_groups_that_fill_the_memory_are_timed_one_after_the_other(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.bench._free_bytes", lambda _plan: 1 << 20)
+    submit("one")
+    submit("two", "x = x * 0.9")
+    engine = CountingEngine()
+    rows = by_name(run(request_for(protocol="robust", time_budget_s=0.2), engine=engine))
+    assert engine.opened == ["one", "two", "anchor", "anchor"]
+    assert {row.status for row in rows.values()} == {"ok"}
+
+
+def test_each_image_is_called_once_by_the_efficient_challenges_protocol(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    row = by_name(run(request_for(protocol="esr", time_budget_s=None), engine=InlineEngine()))["one"]
+    assert row.runtime_ms.samples == 2
+
+
+def test_a_stored_run_is_summarised_again_by_another_statistic(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    finished = run(request_for(protocol="robust", time_budget_s=0.2), engine=InlineEngine())
+    record = read_timing(finished.folder, "one")
+    times = [ms for _, ms in record.samples]
+    assert summarise_record(record, get_protocol("ntire23")).mean == pytest.approx(fmean(times))
+    assert summarise_record(record, get_protocol("robust")).median == by_name(finished)["one"].runtime_ms.median

@@ -1,0 +1,200 @@
+"""Who is on the bench: submissions that are loaded, timed alone or together, upscaled, and let go.
+
+Under a protocol that times alone, one submission is there at a time. Under one that times in rounds, as many as
+the memory holds; the anchor network ties the groups together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from harness.engines import Engine
+from harness.errors import SubmissionError, WorkerError
+from harness.observer import Observer
+from harness.plan import Plan, PlannedSubmission
+from harness.results import ErrorInfo, Measurement, RunStore
+from harness.results.schema import Status
+from harness.subject import Subject, empty_measurement, job_for
+from harness.submissions.discovery import BrokenSubmission, Submission, discover
+from harness.timing import Contender, FrameSource, Rounds
+
+_ANCHOR = Path(__file__).resolve().parent / "timing" / "anchor"
+_SHARE_OF_MEMORY = 0.7
+_BASE_BYTES = 600 << 20  # a worker with torch, a frame, and the copy of an output
+_UNKNOWN_BYTES = 2 << 30
+
+
+class Bench:
+    """Takes submissions one by one and measures them in groups; what is finished is stored at once.
+
+    Parameters
+    ----------
+    plan
+        What the run is.
+    store
+        Where measurements are kept.
+    engine
+        Opens workers.
+    observer
+        Hears of every step.
+    """
+
+    def __init__(self, plan: Plan, store: RunStore, engine: Engine, observer: Observer) -> None:
+        self._plan = plan
+        self._store = store
+        self._engine = engine
+        self._observer = observer
+        self._group: list[tuple[PlannedSubmission, Subject]] = []
+        self._subjects: list[Subject] = []
+        self._needed = 0
+        self._capacity = 0.0
+        self._done: dict[str, Measurement] = {}
+
+    def take(self, planned: PlannedSubmission) -> None:
+        """Take a submission from the store, or load it and, when the bench is full, measure the group."""
+        self._observer.submission_begins(planned.submission.name)
+        stored = self._store.measurement(planned.fingerprint)
+        if stored is not None and not (self._plan.request.retry_failed and stored.status == "failed"):
+            self._finish(planned, stored, reused=True)
+            return
+        subject = self._admit(planned)
+        if subject is None:
+            return
+        if not self._guarded(planned, subject, lambda: subject.prepare(self._engine)):
+            return
+        if self._plan.protocol.order == "rounds":
+            self._join(planned, subject)
+        else:
+            self._group.append((planned, subject))
+            self.measure()
+
+    def measure(self) -> None:
+        """Time the group, upscale with each of it, and let it go."""
+        if self._plan.protocol.order == "rounds":
+            self._time_in_rounds()
+        else:
+            self._each(lambda subject: subject.time_alone())
+        for planned, subject in list(self._group):
+            self._observer.submission_begins(planned.submission.name)
+            if self._guarded(planned, subject, lambda subject=subject: subject.upscale(self._engine)):  # type: ignore[misc]
+                self._group.remove((planned, subject))
+                self._finish(planned, subject.finish())
+        self._needed = 0
+
+    def done(self) -> list[tuple[PlannedSubmission, Measurement]]:
+        """Return all that is measured, in the plan's order."""
+        planned_and_done = ((planned, self._done.get(planned.submission.slug)) for planned in self._plan.submissions)
+        return [(planned, measurement) for planned, measurement in planned_and_done if measurement is not None]
+
+    def close(self) -> None:
+        """End every worker that is still there."""
+        for subject in self._subjects:
+            subject.close()
+
+    def _admit(self, planned: PlannedSubmission) -> Subject | None:
+        """Return a submission that can be tried; of others the row is made here."""
+        submission, scale = planned.submission, self._plan.track.scale
+        if isinstance(submission, BrokenSubmission):
+            self._reject(planned, "failed", "discover", submission.error)
+            return None
+        if scale not in submission.manifest.scales:
+            supported = ", ".join(f"x{scale}" for scale in submission.manifest.scales)
+            self._reject(
+                planned, "unsupported", "plan", SubmissionError(f"does not support x{scale} (supports {supported})")
+            )
+            return None
+        empty = empty_measurement(planned.fingerprint)
+        log = self._store.log_path(submission.slug)
+        self._subjects.append(Subject(self._plan, submission, self._observer, empty, log))
+        return self._subjects[-1]
+
+    def _join(self, planned: PlannedSubmission, subject: Subject) -> None:
+        """Let a loaded submission wait for its group, after the group before it if both do not fit the memory."""
+        if not self._guarded(planned, subject, lambda: self._weigh(subject)):
+            return
+        need = _BASE_BYTES + (subject.measured.peak_memory_bytes or _UNKNOWN_BYTES)
+        if self._group and self._needed + need > self._capacity:
+            self.measure()
+        if not self._group:
+            self._capacity = _SHARE_OF_MEMORY * _free_bytes(self._plan)
+        self._needed += need
+        self._group.append((planned, subject))
+
+    def _weigh(self, subject: Subject) -> None:
+        subject.measure_memory()
+        assert subject.worker is not None
+        subject.worker.pause()
+
+    def _time_in_rounds(self) -> None:
+        if not self._group:
+            return
+        contenders = [_contender(subject) for _, subject in self._group]
+        with self._engine.open(job_for(self._plan, _anchor(), self._plan.protocol.precision, None)) as worker:
+            worker.load()
+            rounds = Rounds(
+                contenders,
+                Contender("anchor", worker),
+                FrameSource(self._plan.timing_frames()),
+                self._plan.protocol,
+                self._plan.track.scale,
+                lambda name, done: self._observer.stage("time", f"in rounds: {name}", done=0.2 + 0.3 * done),
+            )
+            rounds.run()
+        for (planned, subject), contender in zip(list(self._group), contenders, strict=True):
+            if contender.samples:
+                subject.keep_timing(contender.record(rounds.session))
+            if contender.error is not None:
+                self._fail(planned, subject, contender.error)
+
+    def _each(self, step: Callable[[Subject], None]) -> None:
+        for planned, subject in list(self._group):
+            self._guarded(planned, subject, lambda subject=subject: step(subject))  # type: ignore[misc]
+
+    def _guarded(self, planned: PlannedSubmission, subject: Subject, step: Callable[[], None]) -> bool:
+        """Take a step; whatever goes wrong in the worker becomes the submission's row. Return whether it went well."""
+        try:
+            step()
+        except WorkerError as error:
+            self._fail(planned, subject, error)
+            return False
+        return True
+
+    def _fail(self, planned: PlannedSubmission, subject: Subject, error: WorkerError) -> None:
+        subject.fail(error)
+        if (planned, subject) in self._group:
+            self._group.remove((planned, subject))
+        self._finish(planned, subject.finish())
+
+    def _reject(self, planned: PlannedSubmission, status: Status, stage: str, error: Exception) -> None:
+        reason = ErrorInfo(stage=stage, type=type(error).__name__, message=str(error))
+        empty = empty_measurement(planned.fingerprint)
+        self._finish(planned, empty.model_copy(update={"status": status, "error": reason}))
+
+    def _finish(self, planned: PlannedSubmission, measurement: Measurement, *, reused: bool = False) -> None:
+        if not reused:
+            self._store.save_measurement(measurement)
+        self._done[planned.submission.slug] = measurement
+        self._observer.submission_ends(planned.submission.name, measurement, reused=reused)
+
+
+def _contender(subject: Subject) -> Contender:
+    assert subject.worker is not None
+    calls = 1 if subject.size_multiple > 1 else 20
+    return Contender(subject.submission.name, subject.worker, most_calls=calls)
+
+
+def _anchor() -> Submission:
+    (found,) = discover([_ANCHOR], entry_points=False)
+    assert isinstance(found, Submission)
+    return found
+
+
+def _free_bytes(plan: Plan) -> float:
+    """Return the memory that networks may share: what is free on the host, or all of the accelerator's."""
+    if plan.device.kind == "cpu":
+        return psutil.virtual_memory().available
+    return plan.device.memory_bytes or math.inf

@@ -1,0 +1,38 @@
+"""The raw samples of a stored run, read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import ResultsError
+from harness.results.measurement import TimingRecord
+
+
+def read_timing(run_folder: Path, slug: str) -> TimingRecord:
+    """Read every call of one network's timing, so that it can be summarised again.
+
+    Parameters
+    ----------
+    run_folder
+        Folder of a finished run.
+    slug
+        Which row.
+
+    Raises
+    ------
+    ResultsError
+        The network was not timed, or its file is damaged.
+    """
+    file = run_folder / "samples" / f"{slug}.json"
+    try:
+        content = json.loads(file.read_bytes())
+        return TimingRecord.model_validate({k: v for k, v in content.items() if k not in ("slug", "unit")})
+    except OSError as error:
+        raise ResultsError(
+            "there are no timing samples here", where=str(file), mend="name a row that was timed"
+        ) from error
+    except (ValueError, AttributeError, ValidationError) as error:
+        raise ResultsError("is damaged", where=str(file), mend="run it again to rewrite it") from error

@@ -1,0 +1,216 @@
+"""One submission on its way through the stages, in a worker of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from harness.engines import Engine, Job
+from harness.errors import WorkerError
+from harness.isolation.requests import TimeReply
+from harness.isolation.session import Session
+from harness.observer import Observer
+from harness.plan import Plan
+from harness.quality import Quality, evaluate_pair
+from harness.results import ErrorInfo, ImageQuality, Measurement, TimingRecord
+from harness.results.schema import Status
+from harness.submissions.discovery import Submission
+from harness.timing import Precision, frame_of_call
+from harness.timing.checks import DISQUALIFIED, OutputCheck, check_alarms
+
+PSNR_CAP = 100.0  # dB; identical images have no finite PSNR, and JSON has no infinity
+
+
+def empty_measurement(fingerprint: str) -> Measurement:
+    """Return the measurement of something of which nothing is known yet."""
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return Measurement(fingerprint=fingerprint, created=created, status="ok")
+
+
+@dataclass(slots=True)
+class Subject:
+    """A submission between its worker's start and its end; `measured` grows with each stage.
+
+    Every stage raises WorkerError; the caller hands that to `fail`.
+    """
+
+    plan: Plan
+    submission: Submission
+    observer: Observer
+    measured: Measurement
+    log: Path
+    worker: Session | None = None
+    size_multiple: int = 1
+
+    def prepare(self, engine: Engine) -> None:
+        """Start the worker, build the network, bring it into its inference form and count it."""
+        self._open(engine, self.plan.protocol.precision)
+        self._load()
+        self._reparameterize()
+        self._count()
+
+    def time_alone(self) -> None:
+        """Time the forward pass from the first call to the last, and note its peak memory."""
+        _, _, height, width = self.plan.track.output_shape
+        self.observer.stage("time", f"at {width}x{height}", done=0.2)
+        protocol, dataset = self.plan.protocol, self.plan.dataset
+        on_images = protocol.inputs == "dataset"
+        frames = [dataset.pair(i)[0] for i in range(len(dataset))] if on_images else self.plan.timing_frames()
+        reply = self._running().time(
+            frames,
+            warmup=protocol.warmup,
+            repeats=protocol.repeats,
+            min_repeats=protocol.min_repeats,
+            budget_s=protocol.budget_s,
+            inputs=protocol.inputs,
+        )
+        self._check_timed_output(frames, reply)
+        samples = list(zip(reply.at_s, reply.samples_ms, strict=True))
+        self._add(
+            timing=TimingRecord(clock=reply.clock, samples=samples, note=reply.note),
+            peak_memory_bytes=self._running().memory(),
+        )
+
+    def measure_memory(self) -> int | None:
+        """Note and return the peak memory of a forward pass at the track's size, bytes; None where it is unknown."""
+        _, _, height, width = self.plan.track.input_shape
+        peak = self._running().memory((height, width))
+        self._add(peak_memory_bytes=peak)
+        return peak
+
+    def keep_timing(self, timing: TimingRecord) -> None:
+        """Take what was timed in company."""
+        self._add(timing=timing)
+
+    def upscale(self, engine: Engine) -> None:
+        """Upscale every image of the data set and measure its quality; only LR goes to the worker."""
+        if self.measured.has_weights:
+            self._add(images=self._qualities())
+        self.close()
+        if self.measured.has_weights and self.plan.protocol.precision != "fp32":
+            self._upscale_in_float32(engine)
+
+    def fail(self, error: WorkerError) -> None:
+        """Keep what was measured before the failure, with the reason, and end the worker."""
+        reason = ErrorInfo(stage=error.stage, type=error.kind, message=str(error), log=error.log)
+        statuses: dict[str, Status] = {"UnsupportedError": "unsupported", DISQUALIFIED: "disqualified"}
+        self._add(status=statuses.get(error.kind, "failed"), error=reason)
+        self.close()
+
+    def finish(self) -> Measurement:
+        """Return the whole measurement."""
+        if self.measured.error is None and not self.measured.has_weights:
+            message = f"no weights for x{self.plan.track.scale}"
+            self._add(status="unsupported", error=ErrorInfo(stage="load", type="NoWeights", message=message))
+        return self.measured
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+    def _open(self, engine: Engine, precision: Precision) -> None:
+        self.observer.stage("start", done=0.0)
+        self.worker = engine.open(job_for(self.plan, self.submission, precision, self.log))
+
+    def _running(self) -> Session:
+        assert self.worker is not None
+        return self.worker
+
+    def _load(self) -> None:
+        self.observer.stage("load", done=0.05)
+        reply = self._running().load()
+        self.size_multiple = reply.size_multiple
+        self._add(
+            has_weights=reply.weights,
+            load_info=reply.info,
+            notes=reply.notes,
+            params=reply.params_before,
+            isolation=self._running().isolation,
+        )
+
+    def _reparameterize(self) -> None:
+        """Turn the training form into the inference form, and prove that both are the same."""
+        self.observer.stage("reparameterize", done=0.1)
+        self._add(reparam=self._running().reparameterize(self.plan.proof_frames()))
+
+    def _count(self) -> None:
+        """Count parameters and operations of the form that is timed."""
+        self.observer.stage("count", done=0.15)
+        reply = self._running().count(self.plan.track.input_shape)
+        self._add(
+            params=reply.params,
+            macs=reply.macs,
+            activations=reply.activations,
+            macs_ntire23=reply.macs_ntire23,
+            incomplete_ops=list(reply.incomplete_ops),
+            macs_source=reply.source,
+        )
+        reparam = self.measured.reparam
+        if reparam is not None and reparam.method != "none":
+            before = self._running().count(self.plan.track.input_shape, original=True)
+            self._add(reparam=reparam.model_copy(update={"macs_before": before.macs, "macs_after": reply.macs}))
+
+    def _check_timed_output(self, frames: list[Any], reply: TimeReply) -> None:
+        """Hold the last timed output against an untimed one; a model of one long call is spared another."""
+        check_alarms(reply.alarms, reply.warmup_calls + len(reply.samples_ms))
+        inputs = self.plan.protocol.inputs
+        last = reply.warmup_calls + len(reply.samples_ms) - 1
+        shifted_with_padding = inputs == "fresh" and self.size_multiple > 1 and last >= len(frames)
+        if reply.note is not None or shifted_with_padding:
+            return
+        frame = {"reused": frames[0], "dataset": frames[-1]}.get(inputs)
+        check = OutputCheck(
+            self._running(), self.plan.track.scale, self.plan.protocol.precision, np.random.default_rng()
+        )
+        check.check(frame_of_call(frames, last) if frame is None else frame)
+
+    def _upscale_in_float32(self, engine: Engine) -> None:
+        """Measure what the timed precision costs in quality."""
+        self._open(engine, "fp32")
+        self._running().load()
+        self._running().reparameterize(self.plan.proof_frames())
+        self._add(float32_psnr_rgb=fmean(image.psnr_rgb for image in self._qualities()))
+        self.close()
+
+    def _qualities(self) -> list[ImageQuality]:
+        dataset = self.plan.dataset
+        qualities = []
+        for index, name in enumerate(dataset.names):
+            self.observer.stage("upscale", name, done=0.5 + 0.5 * index / len(dataset))
+            lr, hr = dataset.pair(index)
+            qualities.append(_image_quality(name, evaluate_pair(self._running().upscale(lr), hr)))
+        return qualities
+
+    def _add(self, **figures: object) -> None:
+        self.measured = Measurement.model_validate({**dict(self.measured), **figures})
+
+
+def job_for(plan: Plan, submission: Submission, precision: Precision, log: Path | None) -> Job:
+    """Return how a run starts a worker."""
+    return Job(
+        submission,
+        scale=plan.track.scale,
+        device=plan.device.kind,
+        precision=precision,
+        threads=plan.device.threads,
+        timeout_s=plan.request.timeout_s,
+        log_path=log,
+        sandbox=plan.request.sandbox,
+    )
+
+
+def _image_quality(name: str, quality: Quality) -> ImageQuality:
+    return ImageQuality(
+        image=name,
+        psnr_rgb=min(quality.psnr_rgb, PSNR_CAP),
+        psnr_y=min(quality.psnr_y, PSNR_CAP),
+        ssim_rgb=quality.ssim_rgb,
+        ssim_y=quality.ssim_y,
+    )

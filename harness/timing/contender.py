@@ -1,0 +1,99 @@
+"""A network that is timed in company, as the timing sees it: something that takes frames and gives times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import WorkerError
+from harness.results.measurement import RoundTimes, TimingRecord
+
+Image = NDArray[np.uint8]
+
+
+class TimeReport(Protocol):
+    """What a worker says of one request; ``harness.isolation.requests.TimeReply`` has it."""
+
+    @property
+    def samples_ms(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def clock(self) -> str: ...  # noqa: D102
+    @property
+    def alarms(self) -> int: ...  # noqa: D102
+    @property
+    def wall_s(self) -> float: ...  # noqa: D102
+
+
+class Timed(Protocol):
+    """Where a network runs; ``harness.isolation.session.Session`` is one."""
+
+    def time(
+        self,
+        lr: Sequence[Image],
+        warmup: int,
+        repeats: int,
+        min_repeats: int,
+        budget_s: float | None,
+        *,
+        inputs: Literal["reused", "fresh", "dataset"] = "fresh",
+    ) -> TimeReport:
+        """Time forward passes."""
+        ...
+
+    def output(self, top: int, left: int, height: int, width: int) -> NDArray[np.float32]:
+        """Return a part of the last timed output, H x W x 3, in levels."""
+        ...
+
+    def upscale(self, lr: Image) -> Image:
+        """Upscale a frame outside the timing."""
+        ...
+
+    def pause(self) -> None:
+        """Stop it until the next request."""
+        ...
+
+
+@dataclass(slots=True)
+class Contender:
+    """One network of a joint timing; it grows with each round.
+
+    Attributes
+    ----------
+    name
+        For messages.
+    worker
+        Where it runs.
+    most_calls
+        Forward passes in one burst at the most: 1 where frames are padded for it, because then a shifted frame is
+        not what the controller can reproduce.
+    error
+        What ended it, where something did.
+    """
+
+    name: str
+    worker: Timed
+    most_calls: int = 20
+    calls: int = 1
+    spent_s: float = 0.0
+    clock: str = ""
+    warmup: list[tuple[float, float]] = field(default_factory=list)
+    samples: list[tuple[float, float]] = field(default_factory=list)
+    rounds: list[RoundTimes] = field(default_factory=list)
+    note: str | None = None
+    done: bool = False
+    error: WorkerError | None = None
+
+    def record(self, session: str) -> TimingRecord:
+        """Return all that was timed; `session` names the joint timing that it belongs to."""
+        return TimingRecord(
+            clock=self.clock,
+            warmup=self.warmup,
+            samples=self.samples,
+            rounds=self.rounds,
+            session=session,
+            note=self.note,
+        )

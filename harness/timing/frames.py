@@ -1,0 +1,35 @@
+"""Frames that no network has seen, made from real ones by the controller while the timing goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.timing.contender import Image
+
+
+class FrameSource:
+    """Gives endless frames: real ones, shifted round and mirrored at random.
+
+    Parameters
+    ----------
+    images
+        H x W x 3, uint8, all of one size.
+    rng
+        Seeded by the system unless given, so that nobody knows the frames in advance.
+    """
+
+    def __init__(self, images: Sequence[Image], rng: np.random.Generator | None = None) -> None:
+        self._images = list(images)
+        self._turn = 0
+        self.rng = rng or np.random.default_rng()
+
+    def fresh(self) -> Image:
+        """Return a frame that was never given before."""
+        image = self._images[self._turn % len(self._images)]
+        self._turn += 1
+        height, width, _ = image.shape
+        shift = int(self.rng.integers(1, max(2, height))), int(self.rng.integers(1, max(2, width)))
+        rows, columns = (1 - 2 * int(self.rng.integers(2)) for _ in range(2))
+        return np.ascontiguousarray(np.roll(image, shift, axis=(0, 1))[::rows, ::columns])

@@ -1,0 +1,233 @@
+"""Networks timed in turns: anchor A anchor B anchor C anchor, then backwards, until each is known well enough.
+
+Drift of the machine then hits all alike, and the ratio to the anchor network beside each turn takes it out.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.errors import WorkerError
+from harness.results.measurement import RoundTimes
+from harness.timing.checks import OutputCheck, Request, check_alarms, check_clocks, check_seen_frame
+from harness.timing.contender import Contender, Image
+from harness.timing.frames import FrameSource
+from harness.timing.measure import frame_of_call
+from harness.timing.protocol import TimingProtocol
+from harness.timing.statistics import interval_is_narrow, round_ratios
+
+_WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a warmer start
+_SETTLED = 0.05
+_SETTLED_CALLS = 4
+_BURST_MS = 50.0  # long enough that a turn is not all transfer and waking up
+_LOOK_EVERY = 4  # rounds between two looks at the intervals
+_CHECK_CHANCE = 0.15  # of a round to be checked afterwards
+_MOST_CHECKS = 3
+_FIRST_ROUNDS = 3  # in one of which a frame is timed that the network upscaled before
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Which round, on which frame, and the anchor's milliseconds on either side, 0 until it was timed."""
+
+    number: int
+    frame: Image
+    before: float
+    after: float = 0.0
+
+
+class Rounds:
+    """One joint timing.
+
+    Parameters
+    ----------
+    contenders
+        Networks that are loaded and wait.
+    anchor
+        The network that all are compared with; it is the harness's own.
+    frames
+        Gives frames of the timed size.
+    protocol
+        Budget, warm-up, stopping rule.
+    scale
+        Upscaling factor.
+    tell
+        Hears the name of the network whose turn it is, and the share of the work that is done.
+
+    Attributes
+    ----------
+    session
+        A name that no other joint timing has.
+    """
+
+    def __init__(
+        self,
+        contenders: Sequence[Contender],
+        anchor: Contender,
+        frames: FrameSource,
+        protocol: TimingProtocol,
+        scale: int,
+        tell: Callable[[str, float], None] = lambda _name, _done: None,
+    ) -> None:
+        self.contenders = list(contenders)
+        self.anchor = anchor
+        self.frames = frames
+        self.protocol = protocol
+        self.scale = scale
+        self.session = secrets.token_hex(8)
+        self._tell = tell
+        self._begin = time.monotonic()
+        self._budget_s = math.inf if protocol.budget_s is None else protocol.budget_s
+        self._requests: dict[int, list[Request]] = {id(c): [] for c in [*self.contenders, anchor]}
+        self._alarms = dict.fromkeys(self._requests, 0)
+        self._checks = {id(c): self._output_check(c) for c in self.contenders}
+        self._checked = dict.fromkeys(self._requests, 0)
+        self._seen_ms: dict[int, float] = {}
+        self._seen_round = {id(c): int(frames.rng.integers(_FIRST_ROUNDS)) for c in self.contenders}
+
+    def run(self) -> None:
+        """Time all; what becomes of each is in its contender, errors included.
+
+        Raises
+        ------
+        WorkerError
+            The anchor itself cannot be timed.
+        """
+        self._warm_up(self.anchor)
+        for contender in self.contenders:
+            self._guarded(contender, self._warm_up)
+        number = 0
+        while self._active():
+            self._round(number)
+            number += 1
+
+    def _active(self) -> list[Contender]:
+        return [contender for contender in self.contenders if not contender.done]
+
+    def _guarded(self, contender: Contender, step: Callable[[Contender], None]) -> None:
+        """Take a step; whatever fails in it ends this contender alone."""
+        try:
+            step(contender)
+        except WorkerError as error:
+            contender.error = error
+            contender.done = True
+
+    def _warm_up(self, contender: Contender) -> None:
+        """Call until the later half of the calls agrees with the earlier, and choose the length of a burst."""
+        first = self._burst(contender, self.frames.fresh(), 1)
+        if first[0] / 1e3 >= self._budget_s:
+            contender.samples, contender.done = contender.warmup, True
+            contender.warmup = []
+            contender.note = f"one call, not warmed up: it outlasts the budget of {self._budget_s:g} s"
+            return
+        times = list(first)
+        while not self._warm(contender, times):
+            times += self._burst(contender, self.frames.fresh(), 1)
+        calls = math.ceil(_BURST_MS / float(np.median(times)))
+        contender.calls = max(1, min(contender.most_calls, calls))
+
+    def _warm(self, contender: Contender, times: list[float]) -> bool:
+        if len(times) >= self.protocol.warmup or contender.spent_s >= _WARMUP_SHARE * self._budget_s:
+            return True
+        half = len(times) // 2
+        if len(times) < _SETTLED_CALLS:
+            return False
+        return abs(float(np.median(times[half:])) / float(np.median(times[:half])) - 1) < _SETTLED
+
+    def _round(self, number: int) -> None:
+        """Give every active network a turn, in rising order in even rounds and in falling order in odd ones."""
+        active = self._active()
+        frame = self.frames.fresh()
+        before = self._anchor_ms(frame)
+        for contender in active if number % 2 == 0 else reversed(active):
+            self._tell(contender.name, self._share_done())
+            turn = _Turn(number, frame, before)
+            self._guarded(contender, lambda c, turn=turn: self._turn(c, turn))  # type: ignore[misc]
+            before = turn.after or self._anchor_ms(frame)
+
+    def _turn(self, contender: Contender, turn: _Turn) -> None:
+        if self._seen_round[id(contender)] == turn.number:
+            self._time_a_seen_frame(contender)
+        # A random number of calls, so that nobody knows which is the last: that one's output may be asked for.
+        calls = int(self.frames.rng.integers(1, contender.calls + 1))
+        begin = len(contender.samples)
+        at_s = time.monotonic() - self._begin
+        times = self._burst(contender, turn.frame, calls, count=False)
+        contender.samples += [(at_s, ms) for ms in times]
+        self._check_sometimes(contender, frame_of_call([turn.frame], calls - 1))
+        turn.after = self._anchor_ms(turn.frame)
+        contender.spent_s += turn.after / 1e3
+        anchors = (turn.before, turn.after)
+        contender.rounds.append(RoundTimes(number=turn.number, calls=len(contender.samples) - begin, anchor_ms=anchors))
+        if self._enough(contender):
+            self._finish(contender, frame_of_call([turn.frame], calls - 1))
+
+    def _anchor_ms(self, frame: Image) -> float:
+        return float(np.median(self._burst(self.anchor, frame, self.anchor.calls, count=False)))
+
+    def _burst(self, contender: Contender, frame: Image, calls: int, *, count: bool = True) -> list[float]:
+        """Time `calls` passes in a row; with `count` they are warm-up calls."""
+        at_s = time.monotonic() - self._begin
+        reply = contender.worker.time([frame], 0, calls, calls, None)
+        contender.worker.pause()
+        times = list(reply.samples_ms)
+        contender.clock = reply.clock
+        contender.spent_s += reply.wall_s
+        self._alarms[id(contender)] += reply.alarms
+        self._requests[id(contender)].append(Request(len(times), sum(times), reply.wall_s * 1e3))
+        if count:
+            contender.warmup += [(at_s, ms) for ms in times]
+        return times
+
+    def _enough(self, contender: Contender) -> bool:
+        rounds = len(contender.rounds)
+        if rounds >= self.protocol.repeats:
+            return True
+        if rounds < self.protocol.min_repeats:
+            return False
+        if contender.spent_s >= self._budget_s:
+            return True
+        if rounds % _LOOK_EVERY:
+            return False
+        record = contender.record(self.session)
+        return interval_is_narrow(round_ratios(record).values, self.protocol.half_width)
+
+    def _finish(self, contender: Contender, last: Image) -> None:
+        """Judge the whole of a network's turns."""
+        contender.done = True
+        if not self._checked[id(contender)]:
+            self._check(contender, last)
+        calls = sum(request.calls for request in self._requests[id(contender)])
+        check_alarms(self._alarms[id(contender)], calls)
+        check_clocks(self._requests[id(contender)], self._requests[id(self.anchor)])
+        if id(contender) in self._seen_ms:
+            check_seen_frame(self._seen_ms[id(contender)], [ms for _, ms in contender.samples])
+
+    def _output_check(self, contender: Contender) -> OutputCheck:
+        return OutputCheck(contender.worker, self.scale, self.protocol.precision, self.frames.rng)
+
+    def _check_sometimes(self, contender: Contender, frame: Image) -> None:
+        if self._checked[id(contender)] < _MOST_CHECKS and self.frames.rng.random() < _CHECK_CHANCE:
+            self._check(contender, frame)
+
+    def _check(self, contender: Contender, frame: Image, untimed: Image | None = None) -> None:
+        self._checked[id(contender)] += 1
+        self._checks[id(contender)].check(frame, untimed)
+        contender.worker.pause()
+
+    def _time_a_seen_frame(self, contender: Contender) -> None:
+        """Time a frame that the network has upscaled already: the outputs must agree, the times too."""
+        frame = self.frames.fresh()
+        untimed = contender.worker.upscale(frame)
+        self._seen_ms[id(contender)] = self._burst(contender, frame, 1, count=False)[0]
+        self._checks[id(contender)].check(frame, untimed)
+
+    def _share_done(self) -> float:
+        shares = [1.0 if c.done else min(1.0, c.spent_s / self._budget_s) for c in self.contenders]
+        return sum(shares) / len(shares)

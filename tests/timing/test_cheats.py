@@ -1,0 +1,88 @@
+"""Submissions of the zoo that cheat the timing end as disqualified; honest ones beside them are not touched."""
+
+import importlib.util
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.engines import Engine, InlineEngine, LocalEngine
+from harness.pipeline import run
+from harness.plan import RunRequest
+from harness.results import Entry
+from harness.tracks import get_track
+
+HONEST = ["honest_bicubic", "honest_nearest", "honest_trained", "not_deterministic", "changes_input"]
+
+
+def _build():
+    spec = importlib.util.spec_from_file_location("zoo_of_cheats", Path(__file__).parent.parent / "zoo" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+BUILD = _build()
+CHEATS = {name: e for name, e in BUILD.expectations().items() if e["status"] == "disqualified" and e["stage"] == "time"}
+PATCHES_THE_HARNESS = {"forges_the_clock"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    track = replace(get_track("ntire23-x2"), input_shape=(1, 3, 96, 128))
+    monkeypatch.setattr("harness.plan.track_for_scale", lambda scale: track)
+    monkeypatch.setattr("harness.timing.rounds._BURST_MS", 5.0)
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        image = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+        Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
+    BUILD.build_zoo(tmp_path / "zoo")
+    return tmp_path
+
+
+def rows(folder: Path, names: list[str], engine: Engine, budget_s: float) -> dict[str, Entry]:
+    request = RunRequest(
+        submissions=tuple(folder / "zoo" / name for name in names),
+        dataset=str(folder / "images"),
+        out=folder / "run",
+        threads=1,
+        device="cpu",
+        protocol="robust",
+        time_budget_s=budget_s,
+        with_baselines=False,
+        timeout_s=120.0,
+        sandbox="process",
+    )
+    return {entry.slug.replace("-", "_"): entry for entry in run(request, engine=engine).run.entries}
+
+
+def check(found: dict[str, Entry], names: list[str]) -> None:
+    for name in names:
+        row = found[name]
+        if name in CHEATS:
+            assert (row.status, row.error and row.error.stage) == ("disqualified", "time"), f"{name}: {row.error}"
+            assert re.search(CHEATS[name]["match"], row.error.message), f"{name}: {row.error.message}"
+            assert row.score is None
+        else:
+            assert row.status == "ok", f"{name}: {row.error}"
+
+
+def test_the_zoo_has_cheats() -> None:
+    assert len(CHEATS) >= 8
+
+
+def test_cheats_are_disqualified_and_honest_networks_are_not(folder: Path) -> None:
+    names = [*HONEST, *sorted(CHEATS.keys() - PATCHES_THE_HARNESS)]
+    check(rows(folder, names, InlineEngine(), 1.0), names)
+
+
+@pytest.mark.slow
+def test_cheats_are_disqualified_in_their_workers(folder: Path) -> None:
+    names = ["honest_bicubic", *sorted(CHEATS)]
+    check(rows(folder, names, LocalEngine(), 4.0), names)

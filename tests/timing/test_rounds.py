@@ -1,0 +1,211 @@
+"""Joint timing of scripted workers on a scripted clock: turns, stopping, drift, failures and fouls."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from harness.errors import WorkerError
+from harness.timing import ROBUST, Contender, FrameSource, Rounds, anchor_level, summarise_record
+
+IMAGES = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), dtype=np.uint8) for i in range(3)]
+
+
+def repeat(frame: np.ndarray) -> np.ndarray:
+    return frame.repeat(2, axis=0).repeat(2, axis=1)
+
+
+@dataclass
+class Machine:
+    """A clock that scripted work moves on, and how fast the machine is at the moment."""
+
+    now: float = 0.0
+    speed: Callable[[float], float] = lambda _now: 1.0
+    turns: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ScriptedWorker:
+    """Upscales by repeating pixels, in a scripted time.
+
+    `timed` and `untimed` are what it makes of a frame when it is timed and when not.
+    """
+
+    machine: Machine
+    name: str
+    ms: float
+    timed: Callable[[np.ndarray], np.ndarray] = repeat
+    untimed: Callable[[np.ndarray], np.ndarray] = repeat
+    reported: float = 1.0
+    alarms: int = 0
+    fails_after: int = 10**9
+    calls: int = 0
+    last: np.ndarray | None = None
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
+
+    def time(
+        self, lr: Sequence[np.ndarray], warmup: int, repeats: int, min_repeats: int, budget_s: float | None, **_: object
+    ) -> SimpleNamespace:
+        self.machine.turns.append(self.name)
+        begin = self.machine.now
+        samples = []
+        for call in range(repeats):
+            self.calls += 1
+            if self.calls > self.fails_after:
+                raise WorkerError("gone", stage="time", kind="Crash")
+            ms = self.ms * self.machine.speed(self.machine.now) * self.rng.normal(1.0, 0.003)
+            self.machine.now += ms / 1e3 + 0.001
+            samples.append(ms * self.reported)
+            self.last = self.timed(np.roll(lr[0], (call, 3 * call + 1), axis=(0, 1)) if call else lr[0])
+        wall = self.machine.now - begin
+        return SimpleNamespace(samples_ms=samples, clock="scripted", alarms=self.alarms, wall_s=wall)
+
+    def output(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        assert self.last is not None
+        return self.last[top : top + height, left : left + width].astype(np.float32)
+
+    def upscale(self, lr: np.ndarray) -> np.ndarray:
+        self.machine.now += self.ms / 1e3
+        return self.untimed(lr)
+
+    def pause(self) -> None:
+        pass
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    one = Machine()
+    monkeypatch.setattr("harness.timing.rounds.time.monotonic", lambda: one.now)
+    return one
+
+
+def compete(machine: Machine, *workers: ScriptedWorker, budget_s: float = 20.0, seed: int = 0) -> dict[str, Contender]:
+    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
+    contenders = [Contender(worker.name, worker) for worker in workers]
+    frames = FrameSource(IMAGES, np.random.default_rng(seed))
+    Rounds(contenders, anchor, frames, replace(ROBUST, budget_s=budget_s), 2).run()
+    return {contender.name: contender for contender in contenders}
+
+
+def runtime(contenders: dict[str, Contender], name: str) -> float:
+    records = {one: contender.record("s") for one, contender in contenders.items()}
+    return summarise_record(records[name], ROBUST, anchor_level(records.values())).median
+
+
+def test_turns_alternate_and_the_anchor_stands_between(machine: Machine) -> None:
+    names = ("A", "B", "C")
+    done = compete(machine, *(ScriptedWorker(machine, name, 300.0) for name in names), budget_s=5.0)
+    assert all(contender.error is None for contender in done.values())
+    turns = [contender for contender in machine.turns if contender != "anchor"]
+    rounds = {name: [turn.number for turn in done[name].rounds] for name in names}
+    assert rounds["A"] == list(range(len(rounds["A"])))
+    tail = turns[-12:]
+    assert tail[:6] in (["A", "B", "C", "C", "B", "A"], ["C", "B", "A", "A", "B", "C"])
+    late = machine.turns[-12:]
+    assert all("anchor" in pair for pair in pairwise(late))
+
+
+def test_drift_of_the_machine_is_taken_out(machine: Machine) -> None:
+    machine.speed = lambda now: 1.0 + now / 30.0
+    done = compete(machine, ScriptedWorker(machine, "A", 100.0), ScriptedWorker(machine, "B", 110.0))
+    assert runtime(done, "B") / runtime(done, "A") == pytest.approx(1.1, rel=0.01)
+    note = summarise_record(done["A"].record("s"), ROBUST).note
+    assert "drifted by +" in note
+
+
+def test_it_stops_when_the_interval_is_narrow(machine: Machine) -> None:
+    done = compete(machine, ScriptedWorker(machine, "A", 100.0), budget_s=1000.0)
+    summary = summarise_record(done["A"].record("s"), ROBUST)
+    assert summary.stable
+    assert (summary.ci[1] - summary.ci[0]) / 2 <= 0.005 * summary.median
+    assert done["A"].spent_s < 200.0
+
+
+def test_a_spent_budget_is_said(machine: Machine) -> None:
+    done = compete(machine, ScriptedWorker(machine, "A", 1000.0), budget_s=8.0)
+    assert 8.0 <= done["A"].spent_s < 12.0
+    assert not summarise_record(done["A"].record("s"), ROBUST).stable
+
+
+def test_a_call_that_outlasts_the_budget_stays_one_call(machine: Machine) -> None:
+    slow = ScriptedWorker(machine, "slow", 60_000.0)
+    done = compete(machine, slow, ScriptedWorker(machine, "A", 100.0), budget_s=8.0)
+    assert slow.calls == 1
+    assert len(done["slow"].samples) == 1
+    assert "one call" in done["slow"].note
+    assert done["slow"].error is None
+    assert len(done["A"].rounds) >= 3
+
+
+def test_short_calls_are_timed_in_bursts_of_unforeseeable_length(machine: Machine) -> None:
+    done = compete(machine, ScriptedWorker(machine, "A", 5.0), budget_s=2.0)
+    lengths = {turn.calls for turn in done["A"].rounds}
+    assert max(lengths) > 5
+    assert len(lengths) > 3
+    assert sum(turn.calls for turn in done["A"].rounds) == len(done["A"].samples)
+
+
+def test_a_failure_ends_one_network_alone(machine: Machine) -> None:
+    done = compete(
+        machine, ScriptedWorker(machine, "bad", 100.0, fails_after=9), ScriptedWorker(machine, "A", 100.0), budget_s=5.0
+    )
+    assert done["bad"].error.kind == "Crash"
+    assert done["A"].error is None
+    assert len(done["A"].rounds) > len(done["bad"].rounds)
+
+
+def test_warming_up_ends_when_the_later_half_agrees_with_the_earlier(machine: Machine) -> None:
+    machine.speed = lambda now: 1.0 + 2.0 * np.exp(-now)
+    done = compete(machine, ScriptedWorker(machine, "A", 100.0), budget_s=100.0)
+    times = [ms for _, ms in done["A"].warmup]
+    half = len(times) // 2
+    assert len(times) == ROBUST.warmup or np.median(times[half:]) == pytest.approx(np.median(times[:half]), rel=0.05)
+    assert len(times) >= 4
+
+
+def darker(frame: np.ndarray) -> np.ndarray:
+    return np.uint8(repeat(frame) * 0.9)
+
+
+def always_the_same(_: np.ndarray) -> np.ndarray:
+    return repeat(IMAGES[0])
+
+
+@pytest.mark.parametrize(
+    ("worker", "reason"),
+    [
+        ({"timed": darker}, "differs from the untimed one"),
+        ({"timed": always_the_same, "untimed": always_the_same}, "same image came back"),
+        ({"reported": 0.5}, "controller's clock"),
+        ({"alarms": 20}, "went on working"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_fouls_are_seen(machine: Machine, worker: dict, reason: str, seed: int) -> None:
+    foul = ScriptedWorker(machine, "foul", 400.0, **worker)
+    done = compete(machine, foul, ScriptedWorker(machine, "A", 400.0), seed=seed)
+    assert done["foul"].error is not None
+    assert done["foul"].error.kind == "Disqualified"
+    assert reason in str(done["foul"].error)
+    assert done["A"].error is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_honest_networks_are_never_flagged(machine: Machine, seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    machine.speed = lambda _now: 1.0 + 3.0 * (noise.random() < 0.2)
+
+    def noisy(frame: np.ndarray) -> np.ndarray:
+        return np.uint8(np.clip(repeat(frame) + noise.normal(0, 1.0, (64, 96, 3)), 0, 255))
+
+    done = compete(
+        machine,
+        ScriptedWorker(machine, "A", 40.0),
+        ScriptedWorker(machine, "noisy", 40.0, timed=noisy, untimed=noisy),
+        budget_s=4.0,
+        seed=seed,
+    )
+    assert [contender.error for contender in done.values()] == [None, None]

@@ -38,8 +38,14 @@ _CENTRE = 256
 
 
 def _compiled(function: F) -> F:
-    """Compile on first use; `reassoc` lets sums use vector registers, and nothing here is NaN or infinite."""
-    return cast("F", njit(error_model="numpy", nogil=True, fastmath=True, cache=True)(function))
+    """Compile on first use, and keep the result on disk where a folder can be written.
+
+    Fast mathematics lets sums use vector registers; nothing here is NaN or infinite.
+    """
+    try:
+        return cast("F", njit(error_model="numpy", nogil=True, fastmath=True, cache=True)(function))
+    except RuntimeError:  # a read-only installation without a home: compile in every process
+        return cast("F", njit(error_model="numpy", nogil=True, fastmath=True)(function))
 
 
 @_compiled

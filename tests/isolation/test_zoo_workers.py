@@ -74,8 +74,9 @@ def run(path: Path, expected: dict, sandbox: str, cache: Path) -> Row:
     except WorkerError as error:
         status = "unsupported" if error.kind == "UnsupportedError" else "failed"
         return Row(status, error.stage, error.kind, str(error))
-    status = "ok" if loaded.weights else "unsupported"
-    return Row(status, message="" if loaded.weights else "no weights for x2", notes=tuple(loaded.notes), image=image)
+    if not loaded.weights:
+        return Row("unsupported", "load", message="no weights for x2")
+    return Row("ok", notes=tuple(loaded.notes), image=image)
 
 
 class Zoo:

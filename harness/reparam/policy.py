@@ -23,6 +23,9 @@ AUTHOR_TOLERANCE = 1e-3
 REMARKABLE = 1e-4
 """An accepted author's form whose error is larger than this is named in the notes."""
 
+LISTED = 24
+"""Regions that are named in the notes, of each kind."""
+
 SALVAGE = 16
 """Regions that are tried one by one where all together are not equal."""
 
@@ -99,10 +102,16 @@ def _reparameterized(
     form, notes = _author_form(reference, hook, called)
     base = form.network or network
     work = _collapsed(reference.other(base), allow_border_error) if automatic else Collapse()
-    notes += [f"folded {text}" for text in work.folded] + [f"left {text}" for text in work.refused]
+    notes += _listed("folded", work.folded) + _listed("left", work.refused)
     methods = [f"author: {form.hook}"] if form.network else []
     methods += ["automatic"] if work.network else []
     return _outcome(reference, work.network or base, " + ".join(methods), notes)
+
+
+def _listed(verb: str, texts: list[str]) -> list[str]:
+    rest = len(texts) - LISTED
+    more = [f"{verb} {rest} more"] if rest > 0 else []
+    return [f"{verb} {text}" for text in texts[:LISTED]] + more
 
 
 def _outcome(reference: Reference, network: nn.Module, method: str, notes: list[str]) -> Outcome:

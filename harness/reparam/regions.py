@@ -8,6 +8,7 @@ and lowers the number of calls.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +129,7 @@ class RegionFinder:
         assert shape is not None
         values: dict[fx.Node, Result] = {base: affine.identity(shape[1])}
         spent = 0
-        for node in self._while_unchanged(base):
+        for node in self._downstream(base, values):
             value = self._carried(node, values)
             if value is None:
                 continue
@@ -141,14 +142,21 @@ class RegionFinder:
             elif region and region.is_gain:
                 yield region
 
-    def _while_unchanged(self, base: fx.Node) -> Iterator[fx.Node]:
-        """Give the nodes after the base that run before anything has changed the base in place."""
+    def _downstream(self, base: fx.Node, values: Mapping[fx.Node, Result]) -> Iterator[fx.Node]:
+        """Give the users of the base and of what was carried, in order, until the base is changed in place."""
         last = self._facts.changed_by.get(base)
-        for node in self._nodes[self._facts.order[base] + 1 :]:
-            if is_compute(node) and node not in self._facts.frozen:
-                yield node
-            if node is last:
+        end = len(self._nodes) if last is None else self._facts.order[last]
+        waiting: list[int] = []
+        node, seen = base, {base}
+        while True:
+            for user in node.users if node in values else ():
+                if user not in seen and is_compute(user) and user not in self._facts.frozen:
+                    seen.add(user)
+                    heapq.heappush(waiting, self._facts.order[user])
+            if not waiting or waiting[0] > end:
                 return
+            node = self._nodes[heapq.heappop(waiting)]
+            yield node
 
     def _carried(self, node: fx.Node, values: Mapping[fx.Node, Result]) -> Result:
         """Give the map of a node, or None where it is not affine in the base."""
@@ -208,12 +216,16 @@ class RegionFinder:
 
     def _freed(self, base: fx.Node, sink: fx.Node) -> frozenset[fx.Node]:
         """Give the nodes that nothing uses any more once the sink is replaced."""
-        freed = {sink}
-        first, last = self._facts.order[base], self._facts.order[sink]
-        for node in reversed(self._nodes[:last]):
-            inside = self._facts.order[node] > first or node in self._facts.constants
-            if inside and node.users and all(user in freed for user in node.users):
+        order, freed = self._facts.order, {sink}
+        waiting = [-order[node] for node in sink.all_input_nodes]
+        heapq.heapify(waiting)
+        while waiting:
+            node = self._nodes[-heapq.heappop(waiting)]
+            inside = order[node] > order[base] or node in self._facts.constants
+            if node not in freed and inside and all(user in freed for user in node.users):
                 freed.add(node)
+                for used in node.all_input_nodes:
+                    heapq.heappush(waiting, -order[used])
         return frozenset(freed)
 
     def _groups(self, freed: frozenset[fx.Node]) -> set[int]:

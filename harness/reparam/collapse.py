@@ -20,7 +20,7 @@ from harness.reparam.facts import Facts, rename_in_place
 from harness.reparam.probe import probe
 from harness.reparam.regionproof import region_error
 from harness.reparam.regions import Region, RegionFinder
-from harness.reparam.trace import Untraceable, module_of, trace
+from harness.reparam.trace import Untraceable, is_compute, module_of, trace
 
 ROUNDS = 6
 """Passes over the graph: a collapsed region may be part of another."""
@@ -80,7 +80,7 @@ def collapse(
         return Collapse(refused=["a network of mixed precision is not collapsed"])
     rules = Rules(dtypes.pop(), allow_border_error, choice)
     try:
-        done = _collapse_double(_settled(network, image).double(), image.double(), rules)
+        done = _collapse_double(_settled(network, image), image.double(), rules)
     except Exception as error:  # noqa: BLE001  # foreign code raises anything; the network is then left as it is
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Collapse(refused=[f"everything, since the network does not run in float64 ({reason})"])
@@ -100,9 +100,9 @@ class Rules:
 
 @torch.no_grad()
 def _settled(network: nn.Module, image: Tensor) -> nn.Module:
-    """Give a copy that has run once: some training forms renew their merged weights in each forward."""
-    work = copy.deepcopy(network)
-    work(image.clone())
+    """Give a float64 copy that has run once: some training forms renew their merged weights in each forward."""
+    work = copy.deepcopy(network).double()
+    work(image.double())
     return work
 
 
@@ -135,6 +135,7 @@ class _Collapser:
             regions = RegionFinder(self._graph, facts, self._probed, self._macs).regions()
             if not self._round(facts, regions):
                 break
+        self._drop_renewals(facts)
         self._refuse(facts, [region for region in regions if not region.value.exact])
         self._look_into_opaque(facts)
         return self._outcome
@@ -221,6 +222,19 @@ class _Collapser:
         self._graph.add_submodule(name, module)
         self._added.append(name)
         return name
+
+    def _drop_renewals(self, facts: Facts) -> None:
+        """Remove what is computed from weights alone and not used: merged weights that each forward renews."""
+        dropped = 0
+        for node in reversed(self._graph.graph.nodes):
+            if node in facts.constants and not node.users:
+                dropped += is_compute(node)
+                self._graph.graph.erase_node(node)
+        if dropped:
+            self._graph.delete_all_unused_submodules()
+            self._graph.recompile()
+            self._outcome.folded.append(f"{dropped} calls that renew merged weights in each forward")
+            self._outcome.exact = self._graph
 
     def _refuse(self, facts: Facts, regions: list[Region]) -> None:
         """Name the regions that differ at the border, with the error that collapsing them would bring."""

@@ -233,6 +233,29 @@ class CustomFunctionBlock(nn.Module):
         return self.two(Squeeze.apply(self.one(x)))
 
 
+class RenewingBlock(nn.Module):
+    """SPAN's block (Wan et al., CVPRW 2024): merges its branches into ``eval_conv`` again in every forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skip = nn.Conv2d(C, C, 1)
+        self.conv = nn.Sequential(nn.Conv2d(C, 2 * C, 1), nn.Conv2d(2 * C, 2 * C, 3), nn.Conv2d(2 * C, C, 1))
+        self.eval_conv = nn.Conv2d(C, C, 3, padding=1)
+
+    def update_weights(self) -> None:
+        one, two, three = (layer.weight.data.clone().detach() for layer in self.conv)
+        a, b, c = (layer.bias.data.clone().detach() for layer in self.conv)
+        merged = torch.einsum("om,mnhw,ni->oihw", three[:, :, 0, 0], two, one[:, :, 0, 0])
+        self.eval_conv.weight.data = merged + F.pad(self.skip.weight.data, (1, 1, 1, 1))
+        self.eval_conv.bias.data = three[:, :, 0, 0] @ (two.sum((2, 3)) @ a + b) + c + self.skip.bias.data
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return self.conv(F.pad(x, (1, 1, 1, 1))) + self.skip(x)
+        self.update_weights()
+        return self.eval_conv(x)
+
+
 DENSE = 9 * C * C + C
 DEPTHWISE = 9 * C + C
 BLOCKS = [
@@ -245,6 +268,7 @@ BLOCKS = [
     (RepBlock, DENSE),
     (OnlineBlock, DENSE),
     (CustomFunctionBlock, DENSE),
+    (RenewingBlock, DENSE),
 ]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from rich.progress import DownloadColumn, Progress
 from rich.table import Table
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, out
@@ -183,12 +184,19 @@ def datasets(
 
         return out.print(f"{name}: {add(name, folder)} images in {folder}", markup=False, highlight=False)
     if action == "fetch":
-        from harness.data import fetch
-
-        return out.print(f"{name}: in {fetch(name)}", markup=False, highlight=False, soft_wrap=True)
+        return _fetch(name)
     if action == "verify":
         return _verify(name)
     raise UsageError(f"there is no action {action!r}", mend="choose one of: list, add, fetch, verify")
+
+
+def _fetch(name: str) -> None:
+    from harness.data import fetch
+
+    with Progress(*Progress.get_default_columns(), DownloadColumn(), console=err) as bar:
+        task = bar.add_task(name, total=None)
+        folder = fetch(name, lambda here, total: bar.update(task, completed=here, total=total or None))
+    out.print(f"{name}: in {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _list_datasets() -> None:

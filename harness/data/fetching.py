@@ -1,4 +1,4 @@
-"""Downloading a data set: verified, resumable where the server allows it, with mirrors, and never half there."""
+"""Downloading a data set: verified, resumed where the server allows it, with mirrors, and never half there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.cache import cache_root
+from harness.data.download import Progress, resuming_downloader
 from harness.data.images import list_images
 from harness.data.registry import KNOWN_DATASETS, Archive, KnownDataset, add
 from harness.errors import DataError, UsageError
 
 
-def fetch(name: str, *, progress: bool = False) -> Path:
+def fetch(name: str, progress: Progress | None = None) -> Path:
     """Download a known data set, unpack it and register it.
 
     Parameters
@@ -21,7 +22,7 @@ def fetch(name: str, *, progress: bool = False) -> Path:
     name
         One of `KNOWN_DATASETS`.
     progress
-        Whether to show a progress bar (needs tqdm).
+        Called with the bytes that are here and the bytes expected, again and again.
 
     Returns
     -------
@@ -62,10 +63,11 @@ def _pooch() -> Any:
         raise UsageError(
             "downloading needs the package pooch", mend="install it: pip install 'sr-harness[fetch]'"
         ) from error
+    pooch.get_logger().setLevel("WARNING")
     return pooch
 
 
-def _download(known: KnownDataset, archive: Archive, progress: bool) -> Path:
+def _download(known: KnownDataset, archive: Archive, progress: Progress | None) -> Path:
     pooch = _pooch()
     reasons = []
     for url in archive.urls:
@@ -75,7 +77,7 @@ def _download(known: KnownDataset, archive: Archive, progress: bool) -> Path:
                 known_hash=archive.checksum,
                 fname=url.rpartition("/")[2],
                 path=cache_root() / "archives",
-                progressbar=progress,
+                downloader=resuming_downloader(progress),
             )
         except Exception as error:  # noqa: BLE001 - pooch passes on what requests, urllib3 and the disk raise
             reasons.append(f"{url}: {error}")

@@ -45,7 +45,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             _refuse_what_rgb_cannot_hold(image, path)
-            return np.array(image.convert("RGB"))
+            return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except FileNotFoundError as error:
         raise DataError("there is no such image", where=str(path)) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:

@@ -6,6 +6,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from harness.data import (
     KNOWN_DATASETS,
     add,
+    download,
     fetch,
     fetching,
     get_degradation,
@@ -103,6 +105,19 @@ def test_verify_names_every_bad_image(folder: Path) -> None:
         verify(folder / "nowhere")
 
 
+@contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer requests on this machine; yield the address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.server_port}"
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Serve a folder on this machine."""
@@ -116,12 +131,8 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}", root
-        listening.shutdown()
-        thread.join()
+    with serving(Quiet) as address:
+        yield address, root
 
 
 def known(monkeypatch: pytest.MonkeyPatch, archive: Archive) -> None:
@@ -174,6 +185,39 @@ def test_an_incomplete_archive_is_refused(
     with pytest.raises(DataError, match="holds 4 images, but tiny has 5"):
         fetch("tiny")
     assert registered() == {}
+
+
+def test_a_download_that_was_cut_off_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checksum = pack(folder, tmp_path / "tiny.zip")
+    content = (tmp_path / "tiny.zip").read_bytes()
+    ranges: list[str | None] = []
+
+    class Cutting(http.server.BaseHTTPRequestHandler):
+        """Send half of the file, then hang up; send the rest to whoever asks for it."""
+
+        def do_GET(self) -> None:
+            ranges.append(self.headers["Range"])
+            start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-")) if ranges[-1] else 0
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            self.wfile.write(content[start:] if start else content[: len(content) // 2])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(download, "_CHUNK", 64)
+    with serving(Cutting) as address:
+        known(monkeypatch, Archive((f"{address}/tiny.zip",), checksum))
+        with pytest.raises(DataError, match="could not be downloaded"):
+            fetch("tiny")
+        seen: list[tuple[int, int]] = []
+        fetch("tiny", lambda here, total: seen.append((here, total)))
+    assert ranges[0] is None
+    assert ranges[1] is not None
+    assert 0 < int(ranges[1][6:-1]) <= len(content) // 2
+    assert seen[-1] == (len(content), len(content))
+    assert "tiny" in registered()
 
 
 def test_without_a_network_it_says_what_to_put_where(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,53 @@
+"""A download that goes on where an earlier one was cut off, for pooch to verify."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.data.cache import cache_root
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are here and the bytes expected, 0 where the server does not say."""
+
+_CHUNK = 2**18
+_TIMEOUT_S = 30.0
+_PARTIAL = 206  # a server that honours the range answers so; any other success is the whole file
+
+
+def resuming_downloader(progress: Progress | None = None) -> Callable[[str, str, Any], None]:
+    """Return a downloader for ``pooch.retrieve`` that keeps what arrived of an interrupted download.
+
+    Parameters
+    ----------
+    progress
+        Called after every quarter of a megabyte.
+    """
+
+    def download(url: str, output_file: str, _pooch: Any) -> None:
+        part = cache_root() / "archives" / f".{hashlib.sha256(url.encode()).hexdigest()[:16]}.part"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        _receive(url, part, progress or (lambda _here, _total: None))
+        part.replace(output_file)
+
+    return download
+
+
+def _receive(url: str, part: Path, progress: Progress) -> None:
+    import requests
+
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            part.unlink()  # the file on the server is not longer than ours: ours is whole or another one's
+        response.raise_for_status()
+        here = have if response.status_code == _PARTIAL else 0
+        total = here + int(response.headers.get("Content-Length", -here))
+        with part.open("ab" if here else "wb") as stream:
+            for chunk in response.iter_content(_CHUNK):
+                stream.write(chunk)
+                here += len(chunk)
+                progress(here, total)

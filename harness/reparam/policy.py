@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -70,7 +71,7 @@ def reparameterize(
     """
     if hook == "none":
         return _kept(network, ["switched off by the manifest"])
-    with _one_thread():
+    with _one_thread(), torch.inference_mode(False):
         return _reparameterized(network, hook, frames, value_range, size_multiple, allow_border_error, automatic)
 
 
@@ -94,7 +95,10 @@ def _reparameterized(
     allow_border_error: bool,
     automatic: bool,
 ) -> Outcome:
-    called = copy.deepcopy(network)
+    try:
+        called = copy.deepcopy(network)
+    except Exception as error:  # noqa: BLE001  # foreign classes refuse to be copied in any way
+        return _kept(network, [f"the network cannot be copied ({type(error).__name__}), and is left as it is"])
     multiple = accepted_multiple(called, declared=size_multiple)
     if not multiple:
         return _kept(network, ["the network takes none of the sizes on which two forms are compared"])
@@ -117,11 +121,12 @@ def _listed(verb: str, texts: list[str]) -> list[str]:
 def _outcome(reference: Reference, network: nn.Module, method: str, notes: list[str]) -> Outcome:
     if not method:
         return _kept(reference.network, notes)
+    error = reference.difference(network).largest
     record = Reparam(
         method=method,
         params_before=parameter_count(reference.network),
         params_after=parameter_count(network),
-        max_abs_error=reference.difference(network).largest,
+        max_abs_error=error if math.isfinite(error) else None,
         notes=notes,
     )
     return Outcome(network, record)

@@ -189,12 +189,14 @@ def _one_difference(reference: Tensor, candidate: Tensor, image: ProofImage, val
 
 def _gap(reference: Tensor, candidate: Tensor) -> Tensor:
     """Give the difference after clamping, or in units of the output where clamping would hide it."""
+    sound = reference.isfinite() & candidate.isfinite()
+    both_unsound = ~reference.isfinite() & ~candidate.isfinite()
     clipped = ((reference <= 0) | (reference >= 1)).double().mean().item()
     if clipped > SATURATED:
-        gap = (reference - candidate).abs() / max(1.0, reference.abs().max().item())
+        gap = (reference - candidate).abs() / max(1.0, reference[sound].abs().max().item() if sound.any() else 1.0)
     else:
         gap = (reference.clamp(0, 1) - candidate.clamp(0, 1)).abs()
-    return torch.where(reference.isfinite() & candidate.isfinite(), gap, math.inf)
+    return torch.where(both_unsound, 0.0, torch.where(sound, gap, math.inf))
 
 
 def _split(gap: Tensor, width: int) -> tuple[float, float]:

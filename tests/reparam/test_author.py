@@ -240,3 +240,32 @@ def test_value_range_255(frames) -> None:
     outcome = reparameterize(network, frames=[frame * 255 for frame in frames], value_range=255.0)
     assert outcome.record.method.startswith("author: fuse_model")
     assert outcome.record.max_abs_error < 1e-5
+
+
+def test_a_network_that_cannot_be_copied_is_left_alone(frames) -> None:
+    class Uncopiable(TwoBranches):
+        def __deepcopy__(self, memo: object) -> nn.Module:
+            raise TypeError("cannot pickle a lock")
+
+    network = Uncopiable().eval()
+    outcome = reparameterize(network, frames=frames)
+    assert outcome.network is network
+    assert any("cannot be copied" in note for note in outcome.record.notes)
+
+
+def test_values_that_are_not_finite_are_no_difference_where_both_have_them(frames) -> None:
+    class Dividing(InPlace):
+        def forward(self, x: Tensor) -> Tensor:
+            y = super().forward(x) * 0.1
+            return torch.where(x > 0.5, y, y / 0)
+
+    outcome = reparameterize(Dividing().eval(), frames=frames)
+    assert outcome.record.method.startswith("author: fuse_model")
+    assert outcome.record.max_abs_error < 1e-5
+
+
+def test_inference_mode_around_the_call_does_no_harm(frames) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 1)).eval()
+    with torch.inference_mode():
+        outcome = reparameterize(network, frames=frames)
+    assert outcome.record.method == "automatic"

@@ -77,3 +77,45 @@ def schema() -> None:
     from harness.results.schema import json_schema
 
     out.print_json(data=json_schema())
+
+
+@command
+def compare(
+    before: Annotated[Path, typer.Argument(help="Folder of the earlier run.", show_default=False)],
+    after: Annotated[Path, typer.Argument(help="Folder of the later run.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write. [default: in AFTER]")] = None,
+) -> None:
+    """Compare two runs: what changed, by how much, and whether it is more than noise."""
+    from harness.report import load_run
+    from harness.report.compare import build_comparison, comparison_text
+
+    typer.echo(comparison_text(load_run(before), load_run(after)), nl=False)
+    out.print(f"page: {build_comparison(before, after, output)}", highlight=False, soft_wrap=True)
+
+
+@command
+def history(
+    model: Annotated[str, typer.Argument(help="Name of the model, as leaderboards show it.", show_default=False)],
+    reports: Annotated[Path, typer.Option("--in", help="Folder that holds the runs.")] = Path("reports"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Page to write. [default: in that folder]")
+    ] = None,
+) -> None:
+    """Follow one model over the runs of a folder."""
+    from harness.report.history import build_history, history_text, model_history
+
+    typer.echo(history_text(model_history(reports, model)), nl=False)
+    out.print(f"page: {build_history(reports, model, output)}", highlight=False, soft_wrap=True)
+
+
+@command
+def serve(
+    reports: Annotated[Path, typer.Argument(help="Folder that holds the runs.")] = Path("reports"),
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 for a free one.")] = 8321,
+) -> None:
+    """Show a folder of reports to this machine's browser, with the run in progress; Ctrl-C ends it."""
+    from harness.report.serve import LOOPBACK, make_server
+
+    with make_server(reports, port) as server:
+        out.print(f"http://{LOOPBACK}:{server.server_port}/", highlight=False)
+        server.serve_forever()

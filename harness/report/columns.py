@@ -86,7 +86,16 @@ def _quality() -> list[Column]:
         Column("psnr_y", "PSNR Y", "dB", "BT.601 studio-range luma", lambda e: e.psnr_y, 2, "high"),
         Column("ssim_rgb", "SSIM RGB", "", "Mean of the three channels", lambda e: e.ssim_rgb, 4, "high"),
         Column("ssim_y", "SSIM Y", "", "BT.601 studio-range luma", lambda e: e.ssim_y, 4, "high"),
-        Column("delta_psnr_bicubic", "Δ bicubic", "dB", "The PSNR that is scored, minus bicubic's", delta, 2, "high", signed=True),
+        Column(
+            "delta_psnr_bicubic",
+            "Δ bicubic",
+            "dB",
+            "The PSNR that is scored, minus bicubic's",
+            delta,
+            2,
+            "high",
+            signed=True,
+        ),
     ]
 
 

@@ -83,7 +83,8 @@ class Comparison:
 def compare_runs(before: RunFolder, after: RunFolder) -> Comparison:
     """Compare two runs.
 
-    Models are matched by slug. A runtime or a score changed really where the two 95 % intervals do not meet. A PSNR
+    Models are matched by slug. A runtime or a score changed really where the two 95 % intervals do not meet;
+    nothing tells where a runtime is not stable. A PSNR
     changed really where the 95 % interval of the mean paired difference over images excludes zero.
     """
     old = {entry.slug or entry.name: entry for entry in before.run.entries}
@@ -135,12 +136,13 @@ def _package_conditions(old: Mapping[str, str], new: Mapping[str, str]) -> list[
 def _change(before: RunFolder, after: RunFolder, old: Entry, new: Entry) -> Change:
     metric = metric_of(after.run)
     times = runtime_of(old, before.run.protocol), runtime_of(new, after.run.protocol)
-    old_ci, new_ci = (entry.runtime_ms.ci if entry.runtime_ms else None for entry in (old, new))
+    firm = all(entry.runtime_ms is not None and entry.runtime_ms.stable for entry in (old, new))
+    old_ci, new_ci = (entry.runtime_ms.ci if entry.runtime_ms and firm else None for entry in (old, new))
     changed_images = _images_differ(before, after, old.slug, new.slug, metric)
     return Change(
         before=old,
         after=new,
-        score=_shift(old.score, new.score, _apart(old.score_ci, new.score_ci)),
+        score=_shift(old.score, new.score, _apart(old.score_ci, new.score_ci) if firm else None),
         psnr=_shift(quality(old, metric), quality(new, metric), changed_images),
         runtime=_shift(*times, _apart(old_ci, new_ci)),
     )

@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.report.bands import BANDS
-from harness.report.columns import columns_of
+from harness.report.columns import Column, columns_of
 from harness.report.drawing import Drawn, render
 from harness.report.figures import draw_figures
 from harness.report.folder import RunFolder, load_run
 from harness.report.images import heat_map
 from harness.report.model import model_page, page_path
-from harness.report.numbers import fixed
 from harness.report.pixels import PAGE as PIXELS
 from harness.report.pixels import pieces, pixels_page
 from harness.report.row_figures import row_figures
@@ -77,33 +76,31 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
 
 def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """Return what to know at a glance, as (label, figure, remark)."""
-    ranked = [row for row in rows if not row.baseline]
-    facts = [("Submissions", str(sum(e.kind == "submission" for e in run.entries)), _losses(run))]
-    scored = [row for row in ranked if row.entry.score is not None]
+    columns = {column.key: column for column in columns_of(run)}
+    submissions = [row for row in rows if not row.baseline]
+    facts = [("Submissions", str(sum(entry.kind == "submission" for entry in run.entries)), _losses(run))]
+    scored = [row for row in submissions if row.entry.score is not None]
     if scored:
-        best = scored[0]
-        score = next(column for column in columns_of(run) if column.key == "score")
-        facts.append(("Best score", score.text(best.entry), best.entry.name))
-    facts += _best(ranked, "Highest PSNR", lambda row: row.entry.psnr_rgb, 2, "dB")
-    facts += _best(ranked, "Fastest", lambda row: -row.runtime if row.runtime else None, 2, "ms")
+        facts.append(("Best score", columns["score"].text(scored[0].entry), scored[0].entry.name))
+    facts += _extreme("Highest PSNR", columns["psnr_rgb"], submissions, max)
+    facts += _extreme("Fastest", columns["runtime_ms"], submissions, min)
     return facts
 
 
 def _losses(run: Run) -> str:
-    counts = [
-        (state, sum(e.status == state for e in run.entries)) for state in ("failed", "disqualified", "unsupported")
-    ]
+    states = ("failed", "disqualified", "unsupported")
+    counts = [(state, sum(entry.status == state for entry in run.entries)) for state in states]
     return ", ".join(f"{count} {state}" for state, count in counts if count) or "all measured"
 
 
-def _best(
-    rows: Sequence[Row], label: str, value: Callable[[Row], float | None], digits: int, unit: str
+def _extreme(
+    label: str, column: Column, rows: Sequence[Row], choose: Callable[..., tuple[float, int]]
 ) -> list[tuple[str, str, str]]:
-    known = [(number, row) for row in rows if (number := value(row)) is not None]
+    known = [(value, place) for place, row in enumerate(rows) if (value := column.value(row.entry)) is not None]
     if not known:
         return []
-    number, row = max(known, key=lambda pair: pair[0])
-    return [(label, f"{fixed(abs(number), digits)} {unit}", row.entry.name)]
+    entry = rows[choose(known)[1]].entry
+    return [(label, f"{column.text(entry)} {column.unit}", entry.name)]
 
 
 def all_figures(folder: RunFolder, rows: Sequence[Row]) -> list[Drawn]:

@@ -16,6 +16,8 @@ BARS_LEFT, BARS_RIGHT = 580.0, 752.0
 BINS = 36
 # A call that takes longer than this many medians is drawn at the upper edge, so that it does not flatten the rest.
 LONGEST_MEDIANS = 1.6
+# Fewer calls are said in words.
+FEWEST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class TimingPlot:
 
 
 def timing_plot(trace: Trace, median: float, interval: tuple[float, float]) -> TimingPlot | None:
-    """Lay out a trace; None where there is none.
+    """Lay out a trace; None where there are too few calls to draw.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def timing_plot(trace: Trace, median: float, interval: tuple[float, float]) -> T
         The row's median and the interval of its statistic, ms.
     """
     samples = np.array([ms for _, ms in trace.samples], dtype=np.float64)
-    if not samples.size:
+    if samples.size < FEWEST:
         return None
     warmup = np.array([ms for _, ms in trace.warmup], dtype=np.float64)
     low, high = _span(samples, median, interval)

@@ -51,6 +51,15 @@ def test_a_runtime_counts_as_changed_only_where_intervals_part(changed):
     assert comparison.changes[0].after.name == "LRSRN"
 
 
+def test_an_unstable_runtime_tells_nothing(changed):
+    def edit(results):
+        results["entries"][0]["runtime_ms"].update(mean=9.0, median=9.0, ci=[9.0, 9.0], stable=False)
+
+    change = named(compare_runs(*changed(edit)), "LRSRN")
+    assert change.runtime.real is None
+    assert change.score.real is None
+
+
 def test_a_psnr_is_judged_on_paired_images(changed):
     before, after = changed(lambda results: None)
     text = (after.path / "per_image.csv").read_text().splitlines()

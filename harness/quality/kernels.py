@@ -1,6 +1,6 @@
 """The compiled inner loops of PSNR and SSIM, in float64 and exact integers.
 
-SSIM is computed from the sum s = x + y - 256 and the difference d = x - y of two images. With mu the local means and v
+SSIM is computed from the sum s = x + y - 255 and the difference d = x - y of two images. With mu the local means and v
 the local variances, and without the centring,
 
     1 - SSIM = 1 - (1 - mu_d^2 / P) (1 - v_d / Q),   P = (mu_s^2 + mu_d^2) / 2 + C1,   Q = (v_s + v_d) / 2 + C2,
@@ -29,12 +29,13 @@ Box = tuple[int, int, int, int]
 Weights = tuple[float, float, float]
 Taps = tuple[float, ...]
 Shorts = NDArray[np.int16]
+Words = NDArray[np.uint16]
 
 BAND = 64
 """Rows of SSIM that one job computes: sums do not depend on the number of threads."""
 _WIDTH = 1034
 """Columns of a tile: a multiple of a vector register's samples, and the reach of an 11-tap window."""
-_CENTRE = 256
+_CENTRE = 255
 
 
 def _compiled(function: F) -> F:
@@ -49,12 +50,13 @@ def _compiled(function: F) -> F:
 
 
 @_compiled
-def _channel(x: Bytes, y: Bytes, channel: int, s: Shorts, d: Shorts) -> None:
-    """Write the centred sums and the differences of one channel of a row of RGB."""
+def _channel(x: Bytes, y: Bytes, channel: int, s: Shorts, d: Shorts, ss: Words, dd: Words) -> None:
+    """Write s, d, s^2 and d^2 of one channel of a row of RGB; with |s| and |d| at most 255, squares fit in 16 bits."""
     for j in range(s.size):
         of_x, of_y = np.int16(x[3 * j + channel]), np.int16(y[3 * j + channel])
-        s[j] = of_x + of_y - _CENTRE
-        d[j] = of_x - of_y
+        total, difference = np.int16(of_x + of_y - _CENTRE), np.int16(of_x - of_y)
+        s[j], d[j] = total, difference
+        ss[j], dd[j] = np.uint16(total * total), np.uint16(difference * difference)
 
 
 @_compiled
@@ -71,31 +73,36 @@ def _luma(x: Bytes, y: Bytes, weights: Weights, offset: float, rounded: bool, s:
 
 
 @_compiled
-def _down_integers(s: Shorts, d: Shorts, taps: Taps, moments: Floats, count: int) -> None:
-    """Filter s, d, s^2 and d^2 down the columns of rows that lie `_WIDTH` samples apart.
+def _down_signed(plane: Shorts, taps: Taps, moment: Floats, count: int) -> None:
+    """Filter 16-bit samples down the columns of rows that lie `_WIDTH` samples apart.
 
-    Rows at one distance from the middle have one weight: their sum is exact in 32-bit integers, which halves the
-    conversions and products in float64.
+    Rows at one distance from the middle have one weight: their sum is exact in integers, which halves the conversions
+    and products in float64.
     """
     radius = len(taps) // 2
-    of_s, of_d, of_ss, of_dd = moments[0], moments[1], moments[2], moments[3]
     for j in range(count):
-        u, v = np.int32(s[j + radius * _WIDTH]), np.int32(d[j + radius * _WIDTH])
-        sum_s, sum_d = taps[radius] * np.float64(u), taps[radius] * np.float64(v)
-        sum_ss, sum_dd = taps[radius] * np.float64(np.int32(u * u)), taps[radius] * np.float64(np.int32(v * v))
+        total = taps[radius] * np.float64(plane[j + radius * _WIDTH])
         for k in range(radius):
-            above, below = j + k * _WIDTH, j + (2 * radius - k) * _WIDTH
-            u, v, p, q = np.int32(s[above]), np.int32(d[above]), np.int32(s[below]), np.int32(d[below])
-            sum_s += taps[k] * np.float64(np.int32(u + p))
-            sum_d += taps[k] * np.float64(np.int32(v + q))
-            sum_ss += taps[k] * np.float64(np.int32(u * u + p * p))
-            sum_dd += taps[k] * np.float64(np.int32(v * v + q * q))
-        of_s[j], of_d[j], of_ss[j], of_dd[j] = sum_s, sum_d, sum_ss, sum_dd
+            pair = np.int16(plane[j + k * _WIDTH] + plane[j + (2 * radius - k) * _WIDTH])
+            total += taps[k] * np.float64(pair)
+        moment[j] = total
+
+
+@_compiled
+def _down_squares(plane: Words, taps: Taps, moment: Floats, count: int) -> None:
+    """Do as `_down_signed` does, on unsigned samples whose sums need 17 bits."""
+    radius = len(taps) // 2
+    for j in range(count):
+        total = taps[radius] * np.float64(plane[j + radius * _WIDTH])
+        for k in range(radius):
+            pair = np.int32(np.int32(plane[j + k * _WIDTH]) + np.int32(plane[j + (2 * radius - k) * _WIDTH]))
+            total += taps[k] * np.float64(pair)
+        moment[j] = total
 
 
 @_compiled
 def _down(s: Floats, d: Floats, taps: Taps, moments: Floats, count: int) -> None:
-    """Do as `_down_integers` does, on float64."""
+    """Filter s, d, s^2 and d^2 down the columns of rows that lie `_WIDTH` samples apart, in float64."""
     radius = len(taps) // 2
     of_s, of_d, of_ss, of_dd = moments[0], moments[1], moments[2], moments[3]
     for j in range(count):
@@ -145,6 +152,7 @@ def ssim_loss_rgb(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box) -> fl
     reach = len(taps) - 1
     rows = bottom - top + reach
     s, d = np.empty(rows * _WIDTH, np.int16), np.empty(rows * _WIDTH, np.int16)
+    ss, dd = np.empty(rows * _WIDTH, np.uint16), np.empty(rows * _WIDTH, np.uint16)
     moments = np.empty((4, _WIDTH))
     total = 0.0
     for start in range(left, right, _WIDTH - reach):
@@ -153,9 +161,13 @@ def ssim_loss_rgb(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box) -> fl
         for channel in range(3):
             for i in range(rows):
                 at = slice(i * _WIDTH, i * _WIDTH + count)
-                _channel(x[top + i, pixels], y[top + i, pixels], channel, s[at], d[at])
+                _channel(x[top + i, pixels], y[top + i, pixels], channel, s[at], d[at], ss[at], dd[at])
             for i in range(bottom - top):
-                _down_integers(s[i * _WIDTH :], d[i * _WIDTH :], taps, moments, count)
+                start_row = i * _WIDTH
+                _down_signed(s[start_row:], taps, moments[0], count)
+                _down_signed(d[start_row:], taps, moments[1], count)
+                _down_squares(ss[start_row:], taps, moments[2], count)
+                _down_squares(dd[start_row:], taps, moments[3], count)
                 total += _loss_along(moments, count - reach, taps, factor)
     return total
 

@@ -21,11 +21,13 @@ from harness.results.schema import Status
 from harness.subject import Subject, empty_measurement, job_for
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
 from harness.timing import Contender, FrameSource, Rounds
+from harness.timing.device import device_lock
 
 _ANCHOR = Path(__file__).resolve().parent / "timing" / "anchor"
 _SHARE_OF_MEMORY = 0.7
 _BASE_BYTES = 600 << 20  # a worker with torch, a frame, and the copy of an output
 _UNKNOWN_BYTES = 2 << 30
+_OUT_OF_MEMORY = frozenset({"OutOfMemoryError", "MemoryLimit", "MemoryError", "AcceleratorError"})
 
 
 class Bench:
@@ -41,15 +43,21 @@ class Bench:
         Opens workers.
     observer
         Hears of every step.
+    with_quality
+        Whether images are upscaled and compared after the timing.
     """
 
-    def __init__(self, plan: Plan, store: RunStore, engine: Engine, observer: Observer) -> None:
+    def __init__(
+        self, plan: Plan, store: RunStore, engine: Engine, observer: Observer, *, with_quality: bool = True
+    ) -> None:
         self._plan = plan
         self._store = store
         self._engine = engine
         self._observer = observer
+        self._with_quality = with_quality
         self._group: list[tuple[PlannedSubmission, Subject]] = []
         self._subjects: list[Subject] = []
+        self._crowded_out: list[PlannedSubmission] = []
         self._needed = 0
         self._capacity = 0.0
         self._done: dict[str, Measurement] = {}
@@ -74,16 +82,21 @@ class Bench:
 
     def measure(self) -> None:
         """Time the group, upscale with each of it, and let it go."""
-        if self._plan.protocol.order == "rounds":
-            self._time_in_rounds()
-        else:
-            self._each(lambda subject: subject.time_alone())
+        with device_lock(self._plan.device.kind):
+            if self._plan.protocol.order == "rounds":
+                self._time_in_rounds()
+            else:
+                self._each(lambda subject: subject.time_alone())
+        crowded_out = self._crowded_out
+        self._crowded_out = []
         for planned, subject in list(self._group):
             self._observer.submission_begins(planned.submission.name)
-            if self._guarded(planned, subject, lambda subject=subject: subject.upscale(self._engine)):  # type: ignore[misc]
+            if self._guarded(planned, subject, lambda subject=subject: self._upscale(subject)):  # type: ignore[misc]
                 self._group.remove((planned, subject))
                 self._finish(planned, subject.finish())
         self._needed = 0
+        for planned in crowded_out:
+            self._try_alone(planned)
 
     def done(self) -> list[tuple[PlannedSubmission, Measurement]]:
         """Return all that is measured, in the plan's order."""
@@ -147,8 +160,26 @@ class Bench:
         for (planned, subject), contender in zip(list(self._group), contenders, strict=True):
             if contender.samples:
                 subject.keep_timing(contender.record(rounds.session))
-            if contender.error is not None:
+            if contender.error is None:
+                continue
+            if contender.error.kind in _OUT_OF_MEMORY and len(contenders) > 1:
+                subject.close()
+                self._group.remove((planned, subject))
+                self._crowded_out.append(planned)
+            else:
                 self._fail(planned, subject, contender.error)
+
+    def _try_alone(self, planned: PlannedSubmission) -> None:
+        """Measure what found no room among others once more, in a group of one."""
+        subject = self._admit(planned)
+        if subject is not None and self._guarded(planned, subject, lambda: subject.prepare(self._engine)):
+            self._group.append((planned, subject))
+            self.measure()
+
+    def _upscale(self, subject: Subject) -> None:
+        if self._with_quality:
+            subject.upscale(self._engine)
+        subject.close()
 
     def _each(self, step: Callable[[Subject], None]) -> None:
         for planned, subject in list(self._group):

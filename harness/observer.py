@@ -15,7 +15,7 @@ class Observer(Protocol):
         ...
 
     def submission_begins(self, name: str) -> None:
-        """Tell that a submission's turn has come."""
+        """Tell that a submission's turn has come, or has come again after it was timed with others."""
         ...
 
     def stage(self, name: str, detail: str = "", *, done: float) -> None:

@@ -25,7 +25,7 @@ from harness.results import Measurement, Run, RunStore
 from harness.results.schema import DatasetInfo, RunInfo, TrackInfo
 from harness.subject import PSNR_CAP
 from harness.submissions.discovery import BrokenSubmission
-from harness.timing import anchor_level, summarise_record
+from harness.timing import anchor_level, pace_of, summarise_record
 from harness.tracks import Candidate, make_entries
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
@@ -138,7 +138,8 @@ def _candidate(plan: Plan, planned: PlannedSubmission, measurement: Measurement,
     submission = planned.submission
     timing = measurement.timing
     runtime = summarise_record(timing, plan.protocol, anchor_ms) if timing else None
-    candidate = Candidate(submission.name, "", submission.kind, submission.slug, measurement, runtime)
+    pace = pace_of(timing) if timing else None
+    candidate = Candidate(submission.name, "", submission.kind, submission.slug, measurement, runtime, pace=pace)
     if isinstance(submission, BrokenSubmission):
         return candidate
     manifest = submission.manifest

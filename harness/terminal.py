@@ -33,6 +33,7 @@ class PlainProgress:
         self._said = 0.0
         self._total = 0
         self._turn = 0
+        self._turns: dict[str, int] = {}
         self._name = ""
         self._stage = ""
 
@@ -50,8 +51,8 @@ class PlainProgress:
         self._say(f"{submissions} networks on {images} images")
 
     def submission_begins(self, name: str) -> None:
-        """Remember whose turn it is."""
-        self._turn += 1
+        """Remember whose turn it is; it comes twice where networks are loaded first and timed together."""
+        self._turn = self._turns.setdefault(name, len(self._turns) + 1)
         self._name = name
         self._stage = ""
 

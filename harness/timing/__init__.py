@@ -1,6 +1,7 @@
 """How long a forward pass takes: clock, protocol, measurement, statistics."""
 
 from harness.timing.clock import Clock, EventClock, HostClock, Reading, clock_for
+from harness.timing.comparison import TimeComparison, compare_times
 from harness.timing.contender import Contender
 from harness.timing.frames import FrameSource
 from harness.timing.measure import (
@@ -25,7 +26,14 @@ from harness.timing.protocol import (
     protocol_for,
 )
 from harness.timing.rounds import Rounds
-from harness.timing.statistics import anchor_level, bootstrap_interval, round_ratios, summarise, summarise_record
+from harness.timing.statistics import (
+    anchor_level,
+    bootstrap_interval,
+    pace_of,
+    round_ratios,
+    summarise,
+    summarise_record,
+)
 
 __all__ = [
     "ESR",
@@ -44,14 +52,17 @@ __all__ = [
     "Sample",
     "Sampling",
     "Statistic",
+    "TimeComparison",
     "Timing",
     "TimingProtocol",
     "anchor_level",
     "bootstrap_interval",
     "clock_for",
+    "compare_times",
     "frame_of_call",
     "fresh_frames",
     "get_protocol",
+    "pace_of",
     "protocol_for",
     "repeated_frame",
     "round_ratios",

@@ -22,6 +22,8 @@ from harness.timing.measure import frame_of_call
 from harness.timing.protocol import TimingProtocol
 from harness.timing.statistics import interval_is_narrow, round_ratios
 
+_COLD = 2.0  # times slower than later ones a first call may be: it loads code and touches its memory first
+_SLOW_SHARE = 1 / 3  # of the budget: a call so long is not repeated for checks that the last one can serve
 _WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a warmer start
 _SETTLED = 0.05
 _SETTLED_CALLS = 4
@@ -121,7 +123,7 @@ class Rounds:
     def _warm_up(self, contender: Contender) -> None:
         """Call until the later half of the calls agrees with the earlier, and choose the length of a burst."""
         first = self._burst(contender, self.frames.fresh(), 1)
-        if first[0] / 1e3 >= self._budget_s:
+        if first[0] / 1e3 >= _COLD * self._budget_s:
             contender.samples, contender.done = contender.warmup, True
             contender.warmup = []
             contender.note = f"one call, not warmed up: it outlasts the budget of {self._budget_s:g} s"
@@ -129,8 +131,11 @@ class Rounds:
         times = list(first)
         while not self._warm(contender, times):
             times += self._burst(contender, self.frames.fresh(), 1)
-        calls = math.ceil(_BURST_MS / float(np.median(times)))
-        contender.calls = max(1, min(contender.most_calls, calls))
+        typical = float(np.median(times))
+        contender.calls = max(1, min(contender.most_calls, math.ceil(_BURST_MS / typical)))
+        if typical / 1e3 > _SLOW_SHARE * self._budget_s:
+            self._seen_round.pop(id(contender), None)
+            self._checked[id(contender)] = _MOST_CHECKS - 1
 
     def _warm(self, contender: Contender, times: list[float]) -> bool:
         if len(times) >= self.protocol.warmup or contender.spent_s >= _WARMUP_SHARE * self._budget_s:
@@ -152,7 +157,7 @@ class Rounds:
             before = turn.after or self._anchor_ms(frame)
 
     def _turn(self, contender: Contender, turn: _Turn) -> None:
-        if self._seen_round[id(contender)] == turn.number:
+        if self._seen_round.get(id(contender)) == turn.number:
             self._time_a_seen_frame(contender)
         # A random number of calls, so that nobody knows which is the last: that one's output may be asked for.
         calls = int(self.frames.rng.integers(1, contender.calls + 1))
@@ -201,7 +206,7 @@ class Rounds:
     def _finish(self, contender: Contender, last: Image) -> None:
         """Judge the whole of a network's turns."""
         contender.done = True
-        if not self._checked[id(contender)]:
+        if self._checked[id(contender)] < _MOST_CHECKS:
             self._check(contender, last)
         calls = sum(request.calls for request in self._requests[id(contender)])
         check_alarms(self._alarms[id(contender)], calls)
@@ -213,7 +218,7 @@ class Rounds:
         return OutputCheck(contender.worker, self.scale, self.protocol.precision, self.frames.rng)
 
     def _check_sometimes(self, contender: Contender, frame: Image) -> None:
-        if self._checked[id(contender)] < _MOST_CHECKS and self.frames.rng.random() < _CHECK_CHANCE:
+        if self._checked[id(contender)] < _MOST_CHECKS - 1 and self.frames.rng.random() < _CHECK_CHANCE:
             self._check(contender, frame)
 
     def _check(self, contender: Contender, frame: Image, untimed: Image | None = None) -> None:

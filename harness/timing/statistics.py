@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.results.measurement import TimingRecord
 from harness.results.schema import Runtime
 from harness.timing.protocol import Statistic, TimingProtocol
+from harness.tracks.significance import Pace
 
 _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
@@ -182,3 +183,11 @@ def summarise_record(record: TimingRecord, protocol: TimingProtocol, anchor_ms: 
         half_width=protocol.half_width,
     )
     return runtime.model_copy(update={"samples": len(record.samples)})
+
+
+def pace_of(record: TimingRecord) -> Pace:
+    """Return a network's times for the comparison with others: ratios to the anchor by round, or its samples."""
+    if not record.rounds:
+        return Pace(dict(enumerate(ms for _, ms in record.samples)))
+    ratios = round_ratios(record)
+    return Pace({n: float(value) for n, value in zip(ratios.numbers, ratios.values, strict=True)}, record.session)

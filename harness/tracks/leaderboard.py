@@ -10,6 +10,7 @@ from typing import Literal
 from harness.results.measurement import ImageQuality, Measurement
 from harness.results.schema import Entry, Published, Runtime
 from harness.tracks.ranking import rank
+from harness.tracks.significance import Evidence, Pace, tied
 from harness.tracks.track import Track
 
 
@@ -32,6 +33,8 @@ class Candidate:
     is_reference
         Whether it is the interpolation that the score subtracts: its score is 0 by definition, whatever a device's
         rounding makes of the last digit of its PSNR.
+    pace
+        The times behind `runtime`, so that rows can be told apart or not.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Candidate:
     published: Published | None = None
     reconstructed: bool = False
     is_reference: bool = False
+    pace: Pace | None = None
 
 
 def make_entries(
@@ -71,11 +75,34 @@ def make_entries(
     scores = {e.slug: e.score for e in entries if e.score is not None and e.kind == "submission"}
     ranks = rank(scores, higher_is_better=track.higher_is_better)
     twins = _twins(candidates)
+    evidence = _evidence(candidates, entries, track, statistic)
+    ties = tied({slug: evidence[slug] for slug in ranks if slug in evidence}, track, bicubic_psnr)
     ranked = [
-        entry.model_copy(update={"rank": ranks.get(entry.slug), "notes": [*entry.notes, *twins.get(entry.slug, [])]})
+        entry.model_copy(
+            update={
+                "rank": ranks.get(entry.slug),
+                "tied_with": ties.get(entry.slug, []),
+                "notes": [*entry.notes, *twins.get(entry.slug, [])],
+            }
+        )
         for entry in entries
     ]
     return sorted(ranked, key=lambda entry: _order(entry, track))
+
+
+def _evidence(
+    candidates: Sequence[Candidate], entries: Sequence[Entry], track: Track, statistic: Literal["mean", "median"]
+) -> dict[str, Evidence]:
+    """Return what each score rests on, by slug; rows that were measured before times were kept have none."""
+    return {
+        entry.slug: Evidence(
+            [getattr(image, track.metric) for image in candidate.measurement.images],
+            getattr(entry.runtime_ms, statistic),
+            candidate.pace,
+        )
+        for candidate, entry in zip(candidates, entries, strict=True)
+        if candidate.pace is not None and entry.score is not None
+    }
 
 
 def _order(entry: Entry, track: Track) -> tuple[bool, float]:

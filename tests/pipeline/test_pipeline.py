@@ -1,6 +1,7 @@
 """The whole run on small images, in this process: what is written, what is reused, what becomes of failures."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
@@ -14,6 +15,7 @@ from harness.pipeline import Finished, run
 from harness.plan import RunRequest
 from harness.results import Entry, read_run
 from harness.results.samples import read_timing
+from harness.stopwatch import time_submission
 from harness.timing import get_protocol, summarise_record
 
 Submit = Callable[..., Path]
@@ -244,3 +246,46 @@ def test_a_stored_run_is_summarised_again_by_another_statistic(submit: Submit, r
     times = [ms for _, ms in record.samples]
     assert summarise_record(record, get_protocol("ntire23")).mean == pytest.approx(fmean(times))
     assert summarise_record(record, get_protocol("robust")).median == by_name(finished)["one"].runtime_ms.median
+
+
+@pytest.mark.parametrize("protocol", ["ntire23-cpu", "robust"])
+def test_a_submission_is_timed_alone_without_images(submit: Submit, request_for: Request, protocol: str) -> None:
+    submit("one")
+    submit("bad", "raise RuntimeError('inside')")
+    times = time_submission(request_for(protocol=protocol, time_budget_s=0.2), engine=InlineEngine())
+    rows = {row.name: row for row in times.rows}
+    assert rows["one"].runtime.samples >= 3
+    assert rows["one"].runtime.median > 0
+    assert rows["one"].error is None
+    assert rows["bad"].runtime is None
+    assert "inside" in rows["bad"].error.message
+    assert times.protocol.name == protocol
+
+
+CROWDED = """
+import sys
+import torch
+
+def crowd():
+    frame, names = sys._getframe(), set()
+    while frame is not None:
+        names.add(frame.f_code.co_name)
+        frame = frame.f_back
+    if "time_forward" in names:
+        sys.timed_calls += 1
+        if sys.timed_calls == 2:
+            raise torch.OutOfMemoryError("no room")
+
+"""
+
+
+def test_what_finds_no_room_among_others_is_timed_alone(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "timed_calls", 0, raising=False)
+    submit("one")
+    submit("two", "crowd()", before=CROWDED)
+    engine = CountingEngine()
+    rows = by_name(run(request_for(protocol="robust", time_budget_s=0.3), engine=engine))
+    assert engine.opened == ["one", "two", "anchor", "two", "anchor"]
+    assert {row.status for row in rows.values()} == {"ok"}

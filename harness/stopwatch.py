@@ -1,0 +1,97 @@
+"""Time submissions and nothing else: no images are upscaled, nothing is scored or kept."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.bench import Bench
+from harness.engines import Engine, LocalEngine
+from harness.observer import Observer, Silent
+from harness.plan import RunRequest, make_plan
+from harness.results import ErrorInfo, RunStore, TimingRecord
+from harness.results.schema import DeviceInfo, ProtocolInfo, Runtime
+from harness.timing import anchor_level, summarise_record
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionTime:
+    """How long one submission takes.
+
+    Attributes
+    ----------
+    name
+        As its manifest has it.
+    runtime
+        None where it failed.
+    timing
+        Every call; None where it failed before.
+    params, macs, peak_memory_bytes
+        Of the form that was timed.
+    error
+        Why there is no runtime.
+    """
+
+    name: str
+    runtime: Runtime | None
+    timing: TimingRecord | None
+    params: int | None
+    macs: int | None
+    peak_memory_bytes: int | None
+    error: ErrorInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What :func:`time_submission` measured, on what and how."""
+
+    device: DeviceInfo
+    protocol: ProtocolInfo
+    rows: list[SubmissionTime]
+
+
+def time_submission(request: RunRequest, observer: Observer | None = None, engine: Engine | None = None) -> Times:
+    """Load, reparameterize, count and time submissions as a run does.
+
+    Parameters
+    ----------
+    request
+        As for a run; ``submissions`` is usually one path. Baselines and the output folder are left out.
+    observer
+        Hears of every step.
+    engine
+        Opens workers; those of this machine by default.
+
+    Raises
+    ------
+    UsageError, DataError
+        The request cannot be carried out.
+    """
+    with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
+        plan = make_plan(replace(request, with_baselines=False, out=Path(folder)))
+        listener = observer or Silent()
+        bench = Bench(plan, RunStore(plan.folder), engine or LocalEngine(), listener, with_quality=False)
+        listener.run_begins(len(plan.submissions), 0)
+        try:
+            for planned in plan.submissions:
+                bench.take(planned)
+            bench.measure()
+        finally:
+            bench.close()
+        listener.run_ends()
+    measured = bench.done()
+    level = anchor_level(m.timing for _, m in measured if m.timing is not None)
+    rows = [
+        SubmissionTime(
+            name=planned.submission.name,
+            runtime=summarise_record(m.timing, plan.protocol, level) if m.timing else None,
+            timing=m.timing,
+            params=m.params,
+            macs=m.macs,
+            peak_memory_bytes=m.peak_memory_bytes,
+            error=m.error,
+        )
+        for planned, m in measured
+    ]
+    return Times(plan.device, plan.protocol_info(), rows)

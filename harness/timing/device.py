@@ -1,0 +1,53 @@
+"""One measurement on a device at a time, across all processes of a machine."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from harness.errors import UsageError
+
+
+@contextmanager
+def device_lock(device: str, *, wait_s: float = 3600.0) -> Iterator[None]:
+    """Keep other runs off an accelerator while it is timed; on the CPU nothing is kept, its load is reported.
+
+    Parameters
+    ----------
+    device
+        As torch names it. Two names of one card are one lock where the card tells its UUID.
+    wait_s
+        How long to wait for another run, seconds.
+
+    Raises
+    ------
+    UsageError
+        The other run still holds it.
+    """
+    if device == "cpu":
+        yield
+        return
+    lock = FileLock(Path(tempfile.gettempdir()) / f"sr-harness-{_identity(torch.device(device))}.lock", mode=0o666)
+    try:
+        lock.acquire(timeout=wait_s)
+    except Timeout as error:
+        raise UsageError(
+            f"another run has been timing on {device} for {wait_s:g} s", mend="wait for it, or use another device"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _identity(device: torch.device) -> str:
+    module = torch.get_device_module(device)
+    properties = getattr(module, "get_device_properties", lambda _: None)(device)
+    name = str(getattr(properties, "uuid", None) or f"{device.type}-{device.index or 0}")
+    return re.sub(r"[^A-Za-z0-9-]", "-", name)

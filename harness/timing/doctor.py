@@ -1,0 +1,135 @@
+"""What of this machine makes times unreliable: its load, its frequencies, its threads, its temperature."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import torch
+
+Level = Literal["ok", "warn"]
+
+_CPU = Path("/sys/devices/system/cpu")
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_THROTTLED = Path("/sys/fs/cgroup/cpu.stat")
+_BUSY_SHARE = 0.15
+_STOLEN_SHARE = 0.01
+_LOOK_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that matters for timing.
+
+    Attributes
+    ----------
+    name
+        What was looked at.
+    value
+        What was found.
+    level
+        ``warn`` where it makes times unreliable.
+    mend
+        What can be done about it.
+    """
+
+    name: str
+    value: str
+    level: Level = "ok"
+    mend: str = ""
+
+
+def timing_facts() -> list[Fact]:
+    """Look at the machine for about a third of a second; return what a reader of its times should know."""
+    facts = [_load(), _threads(), *_governor(), *_quota(), *_throttling(), *_temperature(), *_accelerator()]
+    return [fact for fact in facts if fact is not None]
+
+
+def _load() -> Fact | None:
+    """Measure what others take of the processor now; an average over minutes would still hold what has ended."""
+    before, begin = psutil.cpu_times(), time.monotonic()
+    own = time.process_time()
+    time.sleep(_LOOK_S)
+    after = psutil.cpu_times()
+    available = (time.monotonic() - begin) * (os.cpu_count() or 1)
+    idle = after.idle - before.idle + getattr(after, "iowait", 0.0) - getattr(before, "iowait", 0.0)
+    busy = max(0.0, 1 - (idle + time.process_time() - own) / available)
+    stolen = (getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / available
+    if stolen > _STOLEN_SHARE:
+        mend = "other virtual machines share these cores: measure at another time, or on a machine of your own"
+        return Fact("load", f"{busy:.0%} busy, {stolen:.0%} taken by the host", "warn", mend)
+    if busy > _BUSY_SHARE:
+        mend = "end other programs; the robust protocol takes out what hits all networks alike"
+        return Fact("load", f"{busy:.0%} of the processor is in use by others", "warn", mend)
+    return Fact("load", f"{busy:.0%} of the processor is in use by others")
+
+
+def _threads() -> Fact:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    physical = psutil.cpu_count(logical=False) or usable
+    value = f"{usable} usable, {physical} cores, {torch.get_num_threads()} used by torch"
+    if usable > physical:
+        mend = f"run with --threads {physical}: two threads of one core share its arithmetic units"
+        return Fact("threads", f"{value}, simultaneous multithreading", "warn", mend)
+    return Fact("threads", value)
+
+
+def _governor() -> list[Fact]:
+    found = {_read(file) for file in _CPU.glob("cpu*/cpufreq/scaling_governor")} - {""}
+    if not found:
+        return [Fact("frequency", "the governor cannot be seen (a virtual machine, or no frequency scaling)")]
+    value = f"governor {', '.join(sorted(found))}"
+    if found == {"performance"}:
+        return [Fact("frequency", value)]
+    return [Fact("frequency", value, "warn", "cpupower frequency-set -g performance")]
+
+
+def _quota() -> list[Fact]:
+    quota, _, period = _read(_CGROUP_QUOTA).partition(" ")
+    if not quota.isdigit() or not period.isdigit():
+        return []
+    cores = int(quota) / int(period)
+    return [
+        Fact("quota", f"{cores:g} cores by the container's limit", "warn", f"run with --threads {max(1, int(cores))}")
+    ]
+
+
+def _throttling() -> list[Fact]:
+    counts = dict(line.split() for line in _read(_CGROUP_THROTTLED).splitlines() if len(line.split()) == 2)
+    times = int(counts.get("nr_throttled", 0))
+    hot = sum(int(_read(f) or 0) for f in _CPU.glob("cpu*/thermal_throttle/core_throttle_count"))
+    if not times and not hot:
+        return []
+    what = [f"{times} times by the container's quota"] if times else []
+    what += [f"{hot} times by heat"] if hot else []
+    return [Fact("throttling", f"{' and '.join(what)} since the start", "warn", "let it cool, or lift the limit")]
+
+
+def _temperature() -> list[Fact]:
+    sensors: dict[str, Any] = getattr(psutil, "sensors_temperatures", dict)()
+    readings = [one for group in sensors.values() for one in group if one.current]
+    if not readings:
+        return []
+    hottest = max(readings, key=lambda one: one.current)
+    near = hottest.high is not None and hottest.current > hottest.high - 5
+    return [Fact("temperature", f"{hottest.current:.0f} °C", "warn" if near else "ok", "let it cool" if near else "")]
+
+
+def _accelerator() -> list[Fact]:
+    if not torch.accelerator.is_available():
+        return []
+    device = torch.accelerator.current_accelerator()
+    assert device is not None
+    count = torch.accelerator.device_count()
+    return [Fact("accelerator", f"{count} x {device.type}, timed by device events")]
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""

@@ -171,13 +171,16 @@ class _Collapser:
     def _round(self, facts: Facts, regions: list[Region]) -> bool:
         """Replace what can be replaced side by side; say whether anything was."""
         gone: set[fx.Node] = set()
+        bases: set[fx.Node] = set()
         new: dict[fx.Node, fx.Node] = {}
         for found in regions:
-            if found.freed & gone or (found.base in gone and found.base not in new):
-                continue
+            overlaps = found.freed & gone or (found.freed - {found.sink}) & bases
+            if overlaps or (found.base in gone and found.base not in new):
+                continue  # the next round sees it as it is by then
             region = replace(found, base=new.get(found.base, found.base))
             if self._is_allowed(region) and self._is_proved(facts, region):
                 gone |= region.freed
+                bases.add(found.base)
                 new[region.sink] = self._replace(region)
                 facts.values[new[region.sink]] = facts.values[region.sink]
         for node in sorted(gone, key=lambda node: facts.order[node], reverse=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -91,11 +91,15 @@ class Facts(fx.Interpreter):
 
     def _is_chain(self, group: list[fx.Node]) -> bool:
         """Whether each node of the group is the one before it and replaces it from then on."""
-        return all(self._is_link(old, new) for old, new in itertools.pairwise(group))
+        return all(self._is_link(group[:index], group[index]) for index in range(1, len(group)))
 
-    def _is_link(self, old: fx.Node, new: fx.Node) -> bool:
-        replaces = self.changed_by.get(old) is new or set(old.users) == {new}
-        return replaces and self.is_same_tensor(old, new)
+    def _is_link(self, before: list[fx.Node], new: fx.Node) -> bool:
+        """Whether a node took the last one's place: by changing it, or since no name of it is read any more."""
+        users = [user for old in before for user in old.users]
+        replaces = self.changed_by.get(before[-1]) is new or all(
+            self.order.get(user, math.inf) <= self.order[new] for user in users
+        )
+        return replaces and self.is_same_tensor(before[-1], new)
 
     def is_same_tensor(self, old: fx.Node, new: fx.Node) -> bool:
         """Whether both nodes gave the same view of the same memory."""

@@ -101,6 +101,10 @@ class Random(nn.Module):
         return layer(x)
 
 
+def pieces(text: str) -> list[tuple[str, int]]:
+    return [(word[:-1], int(word[-1])) for word in text.split()]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     pieces=st.lists(st.tuples(st.sampled_from(PIECES), st.integers(0, 3)), min_size=2, max_size=9),
@@ -119,6 +123,11 @@ class Random(nn.Module):
         ("conv1_no_bias", 2),
     ],
     seed=10,
+    even=True,
+)
+@example(  # an identity shares memory that is changed later
+    pieces=pieces("tanh_in_place3 identity3 add_in_place3 reuse3 shuffle_channels2 concatenate2 grouped3"),
+    seed=16,
     even=True,
 )
 @example(  # the base of one region is the end of another

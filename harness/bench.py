@@ -17,6 +17,7 @@ from harness.errors import SubmissionError, WorkerError
 from harness.observer import Observer
 from harness.plan import Plan, PlannedSubmission
 from harness.results import ErrorInfo, Measurement, RunStore
+from harness.results.crops import CropStore
 from harness.results.schema import Status
 from harness.subject import Subject, empty_measurement, job_for
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
@@ -61,6 +62,7 @@ class Bench:
         self._needed = 0
         self._capacity = 0.0
         self._done: dict[str, Measurement] = {}
+        self._crops = CropStore(plan.folder) if plan.keeps_crops else None
 
     def take(self, planned: PlannedSubmission) -> None:
         """Take a submission from the store, or load it and, when the bench is full, measure the group."""
@@ -122,7 +124,7 @@ class Bench:
             return None
         empty = empty_measurement(planned.fingerprint)
         log = self._store.log_path(submission.slug)
-        self._subjects.append(Subject(self._plan, submission, self._observer, empty, log))
+        self._subjects.append(Subject(self._plan, submission, self._observer, empty, log, self._crops))
         return self._subjects[-1]
 
     def _join(self, planned: PlannedSubmission, subject: Subject) -> None:

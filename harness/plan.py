@@ -7,6 +7,7 @@ import platform
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import psutil
@@ -51,6 +52,7 @@ class RunRequest:
     sandbox: Sandbox = "auto"
     fresh: bool = False
     retry_failed: bool = False
+    images: Literal["auto", "none", "crops"] = "auto"
     command: str = ""
 
 
@@ -89,6 +91,11 @@ class Plan:
     protocol: TimingProtocol
     folder: Path
     submissions: tuple[PlannedSubmission, ...]
+
+    @property
+    def keeps_crops(self) -> bool:
+        """Whether pieces of HR images go into the run's folder: by default only where the images are public anyway."""
+        return self.request.images == "crops" or (self.request.images == "auto" and self.dataset.name == "embedded")
 
     def timing_frames(self) -> list[NDArray[np.uint8]]:
         """Return several LR frames of the track's timed size, made from the data set's own images."""

@@ -16,8 +16,9 @@ from harness.isolation.requests import TimeReply
 from harness.isolation.session import Session
 from harness.observer import Observer
 from harness.plan import Plan
-from harness.quality import Quality, evaluate_pair
+from harness.quality import Quality, evaluate_pair, upscale_bicubic
 from harness.results import ErrorInfo, ImageQuality, Measurement, TimingRecord
+from harness.results.crops import CropStore
 from harness.results.schema import Status
 from harness.submissions.discovery import Submission
 from harness.timing import Precision, frame_of_call
@@ -44,6 +45,7 @@ class Subject:
     observer: Observer
     measured: Measurement
     log: Path
+    crops: CropStore | None = None
     worker: Session | None = None
     size_multiple: int = 1
 
@@ -173,6 +175,7 @@ class Subject:
 
     def _upscale_in_float32(self, engine: Engine) -> None:
         """Measure what the timed precision costs in quality."""
+        self.crops = None  # the reader sees what was scored
         self._open(engine, "fp32")
         self._running().load()
         self._running().reparameterize(self.plan.proof_frames())
@@ -185,7 +188,11 @@ class Subject:
         for index, name in enumerate(dataset.names):
             self.observer.stage("upscale", name, done=0.5 + 0.5 * index / len(dataset))
             lr, hr = dataset.pair(index)
-            qualities.append(_image_quality(name, evaluate_pair(self._running().upscale(lr), hr)))
+            sr = self._running().upscale(lr)
+            qualities.append(_image_quality(name, evaluate_pair(sr, hr)))
+            if self.crops is not None:
+                self.crops.begin(name, hr, upscale_bicubic(lr, dataset.scale))
+                self.crops.add(name, self.submission.slug, sr)
         return qualities
 
     def _add(self, **figures: object) -> None:

@@ -23,6 +23,14 @@ class PrecisionOption(enum.StrEnum):
     bf16 = "bf16"
 
 
+class ImagesOption(enum.StrEnum):
+    """Which pictures a run keeps."""
+
+    auto = "auto"
+    none = "none"
+    crops = "crops"
+
+
 class SandboxOption(enum.StrEnum):
     """How a submission's process is confined."""
 
@@ -64,6 +72,9 @@ def run(
     timeout: Annotated[float, typer.Option(help="Seconds after which a stage of a submission counts as hung.")] = 600.0,
     sandbox: Annotated[SandboxOption, typer.Option(help="How submissions are confined.")] = SandboxOption.auto,
     engine: Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")] = "local",
+    images: Annotated[
+        ImagesOption, typer.Option(help="Keep crops of the images for the report. auto: only of the embedded data set.")
+    ] = ImagesOption.auto,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure everything again.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed submissions again.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any submission failed.")] = False,
@@ -89,6 +100,7 @@ def run(
         time_budget_s=time_budget,
         timeout_s=timeout,
         sandbox=sandbox.value,
+        images=images.value,
         fresh=fresh,
         retry_failed=retry_failed,
         command=shlex.join(["harness", *sys.argv[1:]]),

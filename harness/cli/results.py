@@ -39,11 +39,17 @@ def report(
     run_folder: Annotated[
         Path, typer.Argument(help="Folder of a finished run, with its results.json.", show_default=False)
     ],
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also write the figures for print: SVG, PDF, PNG.")
+    ] = False,
 ) -> None:
     """Rebuild the leaderboard of a run from its results, byte for byte."""
-    from harness.report import build_report
+    from harness.report import build_figures, build_report
 
     out.print(f"leaderboard: {build_report(run_folder)}", highlight=False, soft_wrap=True)
+    if figures:
+        build_figures(run_folder)
+        out.print(f"figures: {run_folder / 'figures'}", highlight=False, soft_wrap=True)
 
 
 @command

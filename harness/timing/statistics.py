@@ -110,8 +110,8 @@ class RoundRatios:
 def round_ratios(record: TimingRecord) -> RoundRatios:
     """Return the ratios to the anchor of a network that was timed in rounds.
 
-    Rounds are dropped by the anchor's times alone, so that a network's own scatter is never hidden, and none is
-    where more than half would be.
+    Rounds are dropped by the anchor's times alone, so that a network's own scatter is never hidden. None is dropped of
+    fewer than ten, or where half of them would be.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def round_ratios(record: TimingRecord) -> RoundRatios:
     anchors = np.array([turn.anchor_ms for turn in record.rounds], dtype=np.float64).reshape(-1, 2)
     values = np.array([np.median(turn) for turn in turns]) / anchors.mean(axis=1)
     calm = np.abs(np.log(anchors[:, 1] / anchors[:, 0])) < np.log(1 + _ANCHOR_JUMP)
-    if calm.sum() <= len(calm) / 2:
+    if len(calm) < _STABLE_SAMPLES or calm.sum() <= len(calm) / 2:
         calm[:] = True
     third = max(1, len(anchors) // 3)
     drift = float(np.median(anchors[-third:]) / np.median(anchors[:third])) - 1

@@ -5,11 +5,12 @@ from harness.cli import (  # registers the commands, in the order that --help sh
     images,
     main_job,
     models,
+    reparameterization,
     results,
 )
 from harness.cli.application import app
 
-__all__ = ["app", "extensions", "images", "main", "main_job", "models", "results"]
+__all__ = ["app", "extensions", "images", "main", "main_job", "models", "reparameterization", "results"]
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +26,8 @@ from harness.isolation.requests import (
     CountReply,
     CountRequest,
     EmptyReply,
+    ExportReply,
+    ExportRequest,
     LoadReply,
     LoadRequest,
     MemoryReply,
@@ -60,6 +63,7 @@ class Operations:
         self._handlers: dict[type[Body], Callable[[Any, Sequence[Array]], Reply]] = {
             LoadRequest: self._load,
             ReparameterizeRequest: self._reparameterize,
+            ExportRequest: self._export,
             CountRequest: self._count,
             TimeRequest: self._time,
             OutputRequest: self._output,
@@ -110,7 +114,7 @@ class Operations:
             return []
         return [f"takes only sides that are multiples of {self._multiple}, which its manifest does not say"]
 
-    def _reparameterize(self, _request: ReparameterizeRequest, arrays: Sequence[Array]) -> Reply:
+    def _reparameterize(self, request: ReparameterizeRequest, arrays: Sequence[Array]) -> Reply:
         from harness.reparam import reparameterize
 
         settings = self._settings()
@@ -121,10 +125,24 @@ class Operations:
             frames=[self._input(frame) for frame in arrays],
             value_range=settings.value_range,
             size_multiple=self._multiple,
+            allow_border_error=request.allow_border_error,
         )
         self._network = outcome.network.eval().requires_grad_(False)
         self._runner = None
         return outcome.record, []
+
+    def _export(self, request: ExportRequest, _arrays: Sequence[Array]) -> Reply:
+        from harness.reparam import submission_files
+
+        settings = self._settings()
+        files = submission_files(
+            self._loaded(),
+            settings.scale,
+            name=request.name,
+            value_range=settings.value_range,
+            size_multiple=self._multiple,
+        )
+        return ExportReply(paths=list(files)), [np.frombuffer(content, np.uint8) for content in files.values()]
 
     def _count(self, request: CountRequest, _arrays: Sequence[Array]) -> Reply:
         from harness.complexity import count

@@ -48,6 +48,22 @@ class LoadRequest(Body):
 class ReparameterizeRequest(Body):
     """Turn the training form into the inference form; the arrays are uint8 frames for the proof."""
 
+    allow_border_error: bool = False
+    """Also collapse what is equal in the interior of the image only."""
+
+
+class ExportRequest(Body):
+    """Write the inference form as a submission of its own."""
+
+    name: ShortText
+    """What the leaderboard is to show."""
+
+
+class ExportReply(Body):
+    """Relative paths of the files, whose bytes are the arrays."""
+
+    paths: Annotated[list[ShortText], Field(max_length=8)]
+
 
 class CountRequest(Body):
     """Count operations for one input shape N, C, H, W."""
@@ -156,6 +172,7 @@ class ErrorReply(Body):
 REQUESTS: dict[str, type[Body]] = {
     "load": LoadRequest,
     "reparameterize": ReparameterizeRequest,
+    "export": ExportRequest,
     "count": CountRequest,
     "time": TimeRequest,
     "output": OutputRequest,

@@ -28,6 +28,8 @@ from harness.isolation.requests import (
     CountRequest,
     EmptyReply,
     ErrorReply,
+    ExportReply,
+    ExportRequest,
     Inputs,
     LoadReply,
     LoadRequest,
@@ -43,6 +45,8 @@ from harness.results.schema import Reparam
 
 Image = NDArray[np.uint8]
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
+
+_MAX_EXPORT_BYTES = 1 << 30
 
 _GRACE_S = 2.0  # for a worker to end by itself
 
@@ -91,9 +95,21 @@ class Session:
         """Build the network."""
         return self._ask("load", self.job, LoadReply)
 
-    def reparameterize(self, frames: Sequence[Image]) -> Reparam:
+    def reparameterize(self, frames: Sequence[Image], *, allow_border_error: bool = False) -> Reparam:
         """Turn the training form into the inference form, compared on `frames` (H x W x 3, uint8)."""
-        return self._ask("reparameterize", ReparameterizeRequest(), Reparam, frames)
+        request = ReparameterizeRequest(allow_border_error=allow_border_error)
+        return self._ask("reparameterize", request, Reparam, frames)
+
+    def export(self, name: str) -> dict[str, bytes]:
+        """Return the files of a submission that is the timed form in plain torch, by relative path."""
+        paths = {"submission.toml", "arch.py", f"weights/x{self.job.scale}.safetensors"}
+        message = self._exchange("export", ExportRequest(name=name), [], 0.0, max_payload=_MAX_EXPORT_BYTES)
+        reply = self._validate("export", message, ExportReply)
+        if set(reply.paths) != paths or len(message.arrays) != len(paths):
+            self._refuse("export", "other files than those of a submission")
+        if any(array.dtype != np.uint8 or array.ndim != 1 for array in message.arrays):
+            self._refuse("export", "files that are not bytes")
+        return {path: array.tobytes() for path, array in zip(reply.paths, message.arrays, strict=True)}
 
     def count(self, input_shape: tuple[int, int, int, int], *, original: bool = False) -> CountReply:
         """Count parameters and operations at one input shape N, C, H, W, of the timed form or of the `original`."""

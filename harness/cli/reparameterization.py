@@ -1,0 +1,51 @@
+"""The command on training and inference forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.application import command, out
+
+
+@command
+def reparam(
+    path: Annotated[Path, typer.Argument(help="A submission's folder or zip.", show_default=False)],
+    scale: Annotated[int, typer.Option(help="Upscaling factor.")] = 2,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the inference form. [default: none is written]")
+    ] = None,
+    allow_border_error: Annotated[
+        bool, typer.Option("--allow-border-error", help="Also collapse what differs at the image border.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that one step may take.")] = 300.0,
+) -> None:
+    """Turn a training form into its inference form, prove that both are the same, and write it as a submission."""
+    from harness.collapsing import check_new, collapse_submission, write_files
+
+    if output is not None:
+        check_new(output)
+    done = collapse_submission(
+        path, scale, export=output is not None, allow_border_error=allow_border_error, timeout_s=timeout
+    )
+    record = done.reparam
+    _line(f"{done.name} x{scale}: {record.method}")
+    _line(f"  parameters {record.params_before:,} -> {record.params_after:,}")
+    _line(
+        f"  MACs at the track's size {(record.macs_before or 0) / 1e9:.4g} G -> {(record.macs_after or 0) / 1e9:.4g} G"
+    )
+    if record.max_abs_error is not None:
+        _line(f"  largest difference on [0, 1], float32: {record.max_abs_error:.2g}")
+    if done.speed is not None:
+        _line(f"  {done.speed:.2f} times as fast as before")
+    for note in record.notes:
+        _line(f"  {note}")
+    if output is not None:
+        write_files(done.files, output)
+        _line(f"wrote {output}")
+
+
+def _line(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)

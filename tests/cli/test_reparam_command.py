@@ -1,0 +1,47 @@
+"""``harness reparam`` from a submission to another submission."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+from harness.submissions.discovery import discover
+from harness.submissions.loader import load_network
+
+ARCH = """
+from torch import nn
+
+
+def srmodel(scale=2):
+    return nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 12, 1), nn.PixelShuffle(2))
+"""
+
+
+@pytest.fixture
+def submission(tmp_path: Path) -> Path:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "submission.toml").write_text('[submission]\nname = "Mine"\nscales = [2]\n')
+    (folder / "arch.py").write_text(ARCH)
+    return folder
+
+
+def test_collapsed_submission_is_written_and_loads(submission: Path, tmp_path: Path) -> None:
+    target = tmp_path / "collapsed"
+    result = CliRunner().invoke(app, ["reparam", str(submission), "--scale", "2", "-o", str(target)])
+    assert result.exit_code == 0, result.output
+    assert "Mine x2: automatic" in result.output
+    assert "parameters 1,292 -> 336" in result.output
+    (found,) = discover([target], entry_points=False)
+    network = load_network(found.root, found.manifest.factory, 2, found.manifest.weights_for(2))
+    assert sum(p.numel() for p in network.parameters()) == 336
+
+
+def test_a_folder_in_use_is_refused(submission: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["reparam", str(submission), "-o", str(submission)])
+    assert result.exit_code == 2
+
+
+def test_a_scale_that_is_not_there_is_refused(submission: Path) -> None:
+    assert CliRunner().invoke(app, ["reparam", str(submission), "--scale", "3"]).exit_code == 2

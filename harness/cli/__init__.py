@@ -3,6 +3,7 @@
 from harness.cli import (  # registers the commands, in the order that --help shows
     extensions,
     images,
+    machine,
     main_job,
     models,
     reparameterization,
@@ -10,7 +11,7 @@ from harness.cli import (  # registers the commands, in the order that --help sh
 )
 from harness.cli.application import app
 
-__all__ = ["app", "extensions", "images", "main", "main_job", "models", "reparameterization", "results"]
+__all__ = ["app", "extensions", "images", "machine", "main", "main_job", "models", "reparameterization", "results"]
 
 
 def main() -> None:

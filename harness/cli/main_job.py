@@ -66,6 +66,9 @@ def run(
     precision: Annotated[
         PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
     ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How time is measured: ntire23, ntire23-cpu, esr, robust. [default: ntire23]")
+    ] = None,
     time_budget: Annotated[
         float | None, typer.Option(help="Seconds of timing per model. [default: the protocol's]")
     ] = None,
@@ -97,6 +100,7 @@ def run(
         device=device,
         threads=threads,
         precision=precision.value if precision else None,
+        protocol=protocol,
         time_budget_s=time_budget,
         timeout_s=timeout,
         sandbox=sandbox.value,

@@ -1,0 +1,69 @@
+"""Commands on this machine: how long a network takes here, and what makes that unreliable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from harness.cli.application import EXIT_SOME_FAILED, command, err, out
+
+
+@command
+def time(
+    path: Annotated[Path, typer.Argument(help="A submission, a zip, or a folder of them.", show_default=False)],
+    scale: Annotated[int | None, typer.Option(help="Upscaling factor; chooses the track. [default: 2]")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How time is measured: ntire23, ntire23-cpu, esr, robust. [default: ntire23]")
+    ] = None,
+    time_budget: Annotated[float | None, typer.Option(help="Seconds per model. [default: the protocol's]")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: all cores]")] = None,
+) -> None:
+    """Time submissions at 4K output and nothing else: no images are upscaled, nothing is kept."""
+    from harness.plan import RunRequest
+    from harness.stopwatch import time_submission
+    from harness.terminal import make_progress
+
+    request = RunRequest(
+        (path,), scale=scale, protocol=protocol, time_budget_s=time_budget, device=device, threads=threads
+    )
+    with make_progress(err) as progress:
+        times = time_submission(request, progress)
+    statistic = times.protocol.statistic
+    table = Table("model", f"{statistic} ms", "95 % interval", "p95", "calls", "peak MB", "note")
+    for row in times.rows:
+        if row.runtime is None:
+            table.add_row(escape(row.name), *[""] * 5, escape(row.error.message if row.error else ""))
+            continue
+        low, high = row.runtime.ci
+        note = row.runtime.note or ("" if row.runtime.stable else "unstable")
+        memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}"
+        figures = (f"{getattr(row.runtime, statistic):.2f}", f"{low:.2f} to {high:.2f}", f"{row.runtime.p95:.2f}")
+        table.add_row(escape(row.name), *figures, str(row.runtime.samples), memory, escape(note))
+    out.print(table)
+    out.print(f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}", highlight=False)
+    if any(row.runtime is None for row in times.rows):
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@command
+def doctor() -> None:
+    """Say what this machine offers for isolation, what disturbs timing here, and what to do about it."""
+    from harness.isolation.doctor import sandbox_report
+    from harness.plan import describe_device
+    from harness.timing.doctor import timing_facts
+
+    device = describe_device("auto", None)
+    out.print(f"{device.name}, {device.kind}, {device.threads} threads, torch {device.torch}", highlight=False)
+    table = Table("", "what", "found", "what to do", title_justify="left")
+    for name, available, advice in sandbox_report():
+        mark = "[green]ok[/]" if available else "[yellow]missing[/]"
+        table.add_row(mark, escape(name), "available" if available else "not available", escape(advice))
+    for fact in timing_facts():
+        mark = "[green]ok[/]" if fact.level == "ok" else f"[yellow]{fact.level}[/]"
+        table.add_row(mark, escape(fact.name), escape(fact.value), escape(fact.mend))
+    out.print(table)

@@ -19,7 +19,7 @@ from harness.bench import Bench
 from harness.engines import Engine, LocalEngine
 from harness.observer import Observer, Silent
 from harness.plan import Plan, PlannedSubmission, RunRequest, make_plan
-from harness.quality import evaluate_pair, upscale_bicubic
+from harness.quality import evaluate_pair, get_convention, upscale_bicubic
 from harness.report import build_report
 from harness.results import Measurement, Run, RunStore
 from harness.results.schema import DatasetInfo, RunInfo, TrackInfo
@@ -113,6 +113,7 @@ def _assemble(
             harness_version=__version__,
             command=plan.request.command,
             complete=complete,
+            convention=get_convention(plan.track.convention).sentence,
         ),
         track=TrackInfo(
             name=plan.track.name,

@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=40)
     parser.add_argument("--budget", type=float, default=6.0, help="seconds for each network in a comparison")
     parser.add_argument("--calls", type=int, default=244, help="calls of the published statistic")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-load", action="store_true")
     options = parser.parse_args()
     done: list[Comparison] = []
@@ -159,7 +159,7 @@ def main() -> None:
             one = compare_once(networks, options.threads, options.budget, options.calls)
             done.append(one)
             print(
-                f"{number + 1:3}: A/A {one.same.ratio:.4f} p = {one.same.p_value:.3f}   "
+                f"{number + 1:3}: {one.same.rounds} rounds   A/A {one.same.ratio:.4f} p = {one.same.p_value:.3f}   "
                 f"+5 % {one.larger.ratio:.4f} p = {one.larger.p_value:.4f}   back to back {one.published:.4f}",
                 flush=True,
             )

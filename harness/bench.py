@@ -216,8 +216,10 @@ class Bench:
 
 def _contender(subject: Subject) -> Contender:
     assert subject.worker is not None
-    calls = 1 if subject.size_multiple > 1 else 20
-    return Contender(subject.submission.name, subject.worker, most_calls=calls)
+    worker = subject.worker
+    if subject.size_multiple > 1:
+        return Contender(subject.submission.name, worker, most_calls=1)
+    return Contender(subject.submission.name, worker)
 
 
 def _anchor() -> Submission:

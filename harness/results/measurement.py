@@ -28,7 +28,7 @@ class RoundTimes(Record):
     calls: int
     """How many of the samples belong to it, in order."""
     anchor_ms: tuple[float, float]
-    """The anchor network's median just before and just after, milliseconds."""
+    """The anchor network's mean just before and just after, milliseconds."""
 
 
 class TimingRecord(Record):

@@ -68,7 +68,7 @@ class Contender:
     worker
         Where it runs.
     most_calls
-        Forward passes in one burst at the most: 1 where frames are padded for it, because then a shifted frame is
+        Forward passes in one turn at the most: 1 where frames are padded for it, because then a shifted frame is
         not what the controller can reproduce.
     error
         What ended it, where something did.
@@ -76,8 +76,7 @@ class Contender:
 
     name: str
     worker: Timed
-    most_calls: int = 20
-    calls: int = 1
+    most_calls: int = 50
     spent_s: float = 0.0
     clock: str = ""
     warmup: list[tuple[float, float]] = field(default_factory=list)

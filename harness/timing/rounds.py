@@ -27,7 +27,7 @@ _SLOW_SHARE = 1 / 3  # of the budget: a call so long is not repeated for checks 
 _WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a warmer start
 _SETTLED = 0.05
 _SETTLED_CALLS = 4
-_BURST_MS = 50.0  # long enough that a turn is not all transfer and waking up
+_TURN_S = 0.1  # several time slices of a scheduler: what runs beside is then in all turns alike
 _LOOK_EVERY = 4  # rounds between two looks at the intervals
 _CHECK_CHANCE = 0.15  # of a round to be checked afterwards
 _MOST_CHECKS = 3
@@ -121,8 +121,8 @@ class Rounds:
             contender.done = True
 
     def _warm_up(self, contender: Contender) -> None:
-        """Call until the later half of the calls agrees with the earlier, and choose the length of a burst."""
-        first = self._burst(contender, self.frames.fresh(), 1)
+        """Call until the later half of the calls agrees with the earlier."""
+        first = self._warming_call(contender)
         if first[0] / 1e3 >= _COLD * self._budget_s:
             contender.samples, contender.done = contender.warmup, True
             contender.warmup = []
@@ -130,10 +130,8 @@ class Rounds:
             return
         times = list(first)
         while not self._warm(contender, times):
-            times += self._burst(contender, self.frames.fresh(), 1)
-        typical = float(np.median(times))
-        contender.calls = max(1, min(contender.most_calls, math.ceil(_BURST_MS / typical)))
-        if typical / 1e3 > _SLOW_SHARE * self._budget_s:
+            times += self._warming_call(contender)
+        if float(np.median(times)) / 1e3 > _SLOW_SHARE * self._budget_s:
             self._seen_round.pop(id(contender), None)
             self._checked[id(contender)] = _MOST_CHECKS - 1
 
@@ -159,35 +157,40 @@ class Rounds:
     def _turn(self, contender: Contender, turn: _Turn) -> None:
         if self._seen_round.get(id(contender)) == turn.number:
             self._time_a_seen_frame(contender)
-        # A random number of calls, so that nobody knows which is the last: that one's output may be asked for.
-        calls = int(self.frames.rng.integers(1, contender.calls + 1))
-        begin = len(contender.samples)
+        # Of random length, so that nobody knows which call is the last: that one's output may be asked for.
+        length_s = _TURN_S * self.frames.rng.uniform(0.5, 1.5)
         at_s = time.monotonic() - self._begin
-        times = self._burst(contender, turn.frame, calls, count=False)
+        times = self._burst(contender, turn.frame, length_s)
         contender.samples += [(at_s, ms) for ms in times]
-        self._check_sometimes(contender, frame_of_call([turn.frame], calls - 1))
+        last = frame_of_call([turn.frame], len(times) - 1)
+        self._check_sometimes(contender, last)
         turn.after = self._anchor_ms(turn.frame)
         contender.spent_s += turn.after / 1e3
         anchors = (turn.before, turn.after)
-        contender.rounds.append(RoundTimes(number=turn.number, calls=len(contender.samples) - begin, anchor_ms=anchors))
+        contender.rounds.append(RoundTimes(number=turn.number, calls=len(times), anchor_ms=anchors))
         if self._enough(contender):
-            self._finish(contender, frame_of_call([turn.frame], calls - 1))
+            self._finish(contender, last)
 
     def _anchor_ms(self, frame: Image) -> float:
-        return float(np.median(self._burst(self.anchor, frame, self.anchor.calls, count=False)))
+        # The mean, as of every turn: what the machine does meanwhile is in a long call whole, so it must be in here.
+        return float(np.mean(self._burst(self.anchor, frame, _TURN_S)))
 
-    def _burst(self, contender: Contender, frame: Image, calls: int, *, count: bool = True) -> list[float]:
-        """Time `calls` passes in a row; with `count` they are warm-up calls."""
+    def _warming_call(self, contender: Contender) -> list[float]:
         at_s = time.monotonic() - self._begin
-        reply = contender.worker.time([frame], 0, calls, calls, None)
+        times = self._burst(contender, self.frames.fresh())
+        contender.warmup += [(at_s, ms) for ms in times]
+        return times
+
+    def _burst(self, contender: Contender, frame: Image, length_s: float | None = None) -> list[float]:
+        """Time passes in a row for about `length_s` seconds, one at the least; one alone without it."""
+        calls = contender.most_calls if length_s else 1
+        reply = contender.worker.time([frame], 0, calls, 1, length_s)
         contender.worker.pause()
         times = list(reply.samples_ms)
         contender.clock = reply.clock
         contender.spent_s += reply.wall_s
         self._alarms[id(contender)] += reply.alarms
         self._requests[id(contender)].append(Request(len(times), sum(times), reply.wall_s * 1e3))
-        if count:
-            contender.warmup += [(at_s, ms) for ms in times]
         return times
 
     def _enough(self, contender: Contender) -> bool:
@@ -230,7 +233,7 @@ class Rounds:
         """Time a frame that the network has upscaled already: the outputs must agree, the times too."""
         frame = self.frames.fresh()
         untimed = contender.worker.upscale(frame)
-        self._seen_ms[id(contender)] = self._burst(contender, frame, 1, count=False)[0]
+        self._seen_ms[id(contender)] = self._burst(contender, frame)[0]
         self._checks[id(contender)].check(frame, untimed)
 
     def _share_done(self) -> float:

@@ -94,7 +94,7 @@ class RoundRatios:
     numbers
         Which rounds.
     values
-        The median of the turn's calls over the mean of the anchor's times before and after.
+        The mean of the turn's calls over the mean of the anchor's times before and after.
     dropped
         Rounds left out because the anchor's two times differ by more than 30 %.
     drift
@@ -121,7 +121,7 @@ def round_ratios(record: TimingRecord) -> RoundRatios:
     calls = np.cumsum([turn.calls for turn in record.rounds])[:-1]
     turns = np.split(np.array([ms for _, ms in record.samples]), calls)
     anchors = np.array([turn.anchor_ms for turn in record.rounds], dtype=np.float64).reshape(-1, 2)
-    values = np.array([np.median(turn) for turn in turns]) / anchors.mean(axis=1)
+    values = np.array([np.mean(turn) for turn in turns]) / anchors.mean(axis=1)
     calm = np.abs(np.log(anchors[:, 1] / anchors[:, 0])) < np.log(1 + _ANCHOR_JUMP)
     if len(calm) < _STABLE_SAMPLES or calm.sum() <= len(calm) / 2:
         calm[:] = True

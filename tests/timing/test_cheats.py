@@ -36,7 +36,7 @@ PATCHES_THE_HARNESS = {"forges_the_clock"}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     track = replace(get_track("ntire23-x2"), input_shape=(1, 3, 96, 128))
     monkeypatch.setattr("harness.plan.track_for_scale", lambda scale: track)
-    monkeypatch.setattr("harness.timing.rounds._BURST_MS", 5.0)
+    monkeypatch.setattr("harness.timing.rounds._TURN_S", 0.005)
     (tmp_path / "images").mkdir()
     rng = np.random.default_rng(0)
     for index in range(2):

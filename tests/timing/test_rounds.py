@@ -53,6 +53,8 @@ class ScriptedWorker:
         begin = self.machine.now
         samples = []
         for call in range(repeats):
+            if budget_s is not None and call >= min_repeats and self.machine.now - begin >= budget_s:
+                break
             self.calls += 1
             if self.calls > self.fails_after:
                 raise WorkerError("gone", stage="time", kind="Crash")

@@ -3,7 +3,7 @@
 Each folder beside this file is one behaviour, with an ``expected.toml`` that names the row it must end as:
 
 ``status``
-    ``ok``, ``failed`` or ``unsupported``.
+    ``ok``, ``failed``, ``unsupported`` or, for those that cheat, ``disqualified``.
 ``stage``
     Where it ends; absent where that depends on the protocol.
 ``type``

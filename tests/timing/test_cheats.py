@@ -16,8 +16,6 @@ from harness.plan import RunRequest
 from harness.results import Entry
 from harness.tracks import get_track
 
-HONEST = ["honest_bicubic", "honest_nearest", "honest_trained", "not_deterministic", "changes_input"]
-
 
 def _build():
     spec = importlib.util.spec_from_file_location("zoo_of_cheats", Path(__file__).parent.parent / "zoo" / "build.py")
@@ -29,6 +27,11 @@ def _build():
 
 BUILD = _build()
 CHEATS = {name: e for name, e in BUILD.expectations().items() if e["status"] == "disqualified" and e["stage"] == "time"}
+HONEST = sorted(
+    name
+    for name, e in BUILD.expectations().items()
+    if e["status"] == "ok" and not {"process", "sandbox"} & e.keys() and name not in BUILD.ARCHIVES
+)
 PATCHES_THE_HARNESS = {"forges_the_clock"}
 
 
@@ -46,20 +49,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def rows(folder: Path, names: list[str], engine: Engine, budget_s: float) -> dict[str, Entry]:
+def rows(folder: Path, names: list[str], engine: Engine, budget_s: float, protocol: str = "robust") -> dict[str, Entry]:
     request = RunRequest(
         submissions=tuple(folder / "zoo" / name for name in names),
         dataset=str(folder / "images"),
         out=folder / "run",
         threads=1,
         device="cpu",
-        protocol="robust",
+        protocol=protocol,
         time_budget_s=budget_s,
         with_baselines=False,
         timeout_s=120.0,
         sandbox="process",
     )
-    return {entry.slug.replace("-", "_"): entry for entry in run(request, engine=engine).run.entries}
+    entries = run(request, engine=engine).run.entries
+    return {entry.name if entry.name in names else entry.slug.replace("-", "_"): entry for entry in entries}
 
 
 def check(found: dict[str, Entry], names: list[str]) -> None:
@@ -77,9 +81,17 @@ def test_the_zoo_has_cheats() -> None:
     assert len(CHEATS) >= 8
 
 
-def test_cheats_are_disqualified_and_honest_networks_are_not(folder: Path) -> None:
-    names = [*HONEST, *sorted(CHEATS.keys() - PATCHES_THE_HARNESS)]
+def test_cheats_are_disqualified(folder: Path) -> None:
+    names = ["honest_bicubic", "not_deterministic", *sorted(CHEATS.keys() - PATCHES_THE_HARNESS)]
     check(rows(folder, names, InlineEngine(), 1.0), names)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("protocol", ["robust", "ntire23-cpu"])
+def test_odd_but_honest_networks_are_not(folder: Path, protocol: str) -> None:
+    found = rows(folder, HONEST, InlineEngine(), 0.2, protocol)
+    assert len(found) == len(HONEST) > 10
+    assert {name: row.error for name, row in found.items() if row.status != "ok"} == {}
 
 
 @pytest.mark.slow

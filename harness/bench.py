@@ -14,6 +14,7 @@ import psutil
 
 from harness.engines import Engine
 from harness.errors import SubmissionError, WorkerError
+from harness.isolation.failures import printable
 from harness.observer import Observer
 from harness.plan import Plan, PlannedSubmission
 from harness.results import ErrorInfo, Measurement, RunStore
@@ -62,13 +63,13 @@ class Bench:
         self._needed = 0
         self._capacity = 0.0
         self._done: dict[str, Measurement] = {}
-        self._crops = CropStore(plan.folder) if plan.keeps_crops else None
+        self._crops = CropStore(plan.folder, plan.dataset.fingerprint) if plan.keeps_crops else None
 
     def take(self, planned: PlannedSubmission) -> None:
         """Take a submission from the store, or load it and, when the bench is full, measure the group."""
         self._observer.submission_begins(planned.submission.name)
         stored = self._store.measurement(planned.fingerprint)
-        if stored is not None and not (self._plan.request.retry_failed and stored.status == "failed"):
+        if stored is not None and not self._to_be_tried_again(stored):
             self._finish(planned, stored, reused=True)
             return
         subject = self._admit(planned)
@@ -81,6 +82,12 @@ class Bench:
         else:
             self._group.append((planned, subject))
             self.measure()
+
+    def _to_be_tried_again(self, stored: Measurement) -> bool:
+        """Tell whether a stored row may end otherwise now: what was missing here may have been installed since."""
+        if stored.error is not None and stored.error.type == "UnsupportedError":
+            return True
+        return self._plan.request.retry_failed and stored.status in {"failed", "disqualified"}
 
     def measure(self) -> None:
         """Time the group, upscale with each of it, and let it go."""
@@ -203,7 +210,8 @@ class Bench:
         self._finish(planned, subject.finish())
 
     def _reject(self, planned: PlannedSubmission, status: Status, stage: str, error: Exception) -> None:
-        reason = ErrorInfo(stage=stage, type=type(error).__name__, message=str(error))
+        message = printable(str(error), 4000)  # a file name in it may hold what no JSON can
+        reason = ErrorInfo(stage=stage, type=type(error).__name__, message=message)
         empty = empty_measurement(planned.fingerprint)
         self._finish(planned, empty.model_copy(update={"status": status, "error": reason}))
 

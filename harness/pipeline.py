@@ -17,6 +17,7 @@ from typing import Literal
 from harness import __version__
 from harness.bench import Bench
 from harness.engines import Engine, LocalEngine
+from harness.isolation.failures import printable
 from harness.observer import Observer, Silent
 from harness.plan import Plan, PlannedSubmission, RunRequest, make_plan
 from harness.quality import evaluate_pair, get_convention, upscale_bicubic
@@ -111,7 +112,7 @@ def _assemble(
             id=plan.folder.name,
             created=began,
             harness_version=__version__,
-            command=plan.request.command,
+            command=printable(plan.request.command, 10_000),
             complete=complete,
             convention=get_convention(plan.track.convention).sentence,
         ),
@@ -140,7 +141,9 @@ def _candidate(plan: Plan, planned: PlannedSubmission, measurement: Measurement,
     timing = measurement.timing
     runtime = summarise_record(timing, plan.protocol, anchor_ms) if timing else None
     pace = pace_of(timing) if timing else None
-    candidate = Candidate(submission.name, "", submission.kind, submission.slug, measurement, runtime, pace=pace)
+    candidate = Candidate(
+        printable(submission.name, 300), "", submission.kind, submission.slug, measurement, runtime, pace=pace
+    )
     if isinstance(submission, BrokenSubmission):
         return candidate
     manifest = submission.manifest

@@ -17,7 +17,7 @@ from PIL import features
 
 from harness import __version__
 from harness.data import Dataset, get_degradation, open_dataset
-from harness.errors import UsageError
+from harness.errors import SubmissionError, UsageError
 from harness.isolation.opening import Sandbox
 from harness.results import combine, fingerprint_folder
 from harness.results.schema import DeviceInfo, ProtocolInfo
@@ -142,7 +142,7 @@ def make_plan(request: RunRequest) -> Plan:
         device.kind, name=request.protocol, budget_s=request.time_budget_s, precision=request.precision
     )
     conditions = _conditions(track, dataset, device, protocol)
-    planned = tuple(PlannedSubmission(s, _fingerprint(s, track.scale, conditions)) for s in submissions)
+    planned = tuple(_planned(submission, track.scale, conditions) for submission in submissions)
     folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
     return Plan(request, track, dataset, device, protocol, folder, planned)
 
@@ -178,6 +178,16 @@ def _conditions(track: Track, dataset: Dataset, device: DeviceInfo, protocol: Ti
     )
 
 
+def _planned(submission: Found, scale: int, conditions: str) -> PlannedSubmission:
+    try:
+        return PlannedSubmission(submission, _fingerprint(submission, scale, conditions))
+    except OSError as error:
+        place = submission.path if isinstance(submission, BrokenSubmission) else submission.root
+        reason = SubmissionError(f"a file cannot be read ({error})", where=str(place), mend="mend its permissions")
+        broken = BrokenSubmission(submission.name, place, reason, submission.slug, submission.kind)
+        return PlannedSubmission(broken, _fingerprint(broken, scale, conditions))
+
+
 def _fingerprint(submission: Found, scale: int, conditions: str) -> str:
     if isinstance(submission, BrokenSubmission):
         return combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
@@ -195,6 +205,8 @@ def _fingerprint(submission: Found, scale: int, conditions: str) -> str:
             "value_range": manifest.value_range,
             "size_multiple": manifest.size_multiple,
             "reparameterize": manifest.reparameterize,
+            "random_weights": manifest.lacks_weights(scale),
+            "requires": manifest.requires,
         }
     )
 

@@ -95,7 +95,11 @@ class Subject:
             self._add(images=self._qualities())
         self.close()
         if self.measured.has_weights and self.plan.protocol.precision != "fp32":
-            self._upscale_in_float32(engine)
+            try:
+                self._upscale_in_float32(engine)
+            except WorkerError as error:  # a remark is missing then, not a measurement
+                self._add(notes=[*self.measured.notes, f"not compared with float32: {error.what}"])
+                self.close()
 
     def fail(self, error: WorkerError) -> None:
         """Keep what was measured before the failure, with the reason, and end the worker."""

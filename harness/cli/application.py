@@ -47,6 +47,12 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt:
             err.print("interrupted")
             raise typer.Exit(EXIT_INTERRUPTED) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            err.print_exception()
+            err.print("this is a fault of the harness: please report it with the lines above", highlight=False)
+            raise typer.Exit(EXIT_BROKEN) from error
 
     app.command(name=function.__name__.strip("_").replace("_", "-"))(guarded)
     return guarded

@@ -14,7 +14,7 @@ from harness.errors import UsageError
 @command
 def score(
     psnr: Annotated[float, typer.Option(help="RGB PSNR, dB.")],
-    runtime: Annotated[float, typer.Option(help="Runtime, milliseconds.")],
+    runtime: Annotated[float, typer.Option(min=1e-4, help="Runtime, milliseconds.")],
     track: Annotated[str, typer.Option(help="Challenge whose formula is used.")] = "ntire23-x2",
     bicubic: Annotated[
         float | None,

@@ -5,6 +5,8 @@ There is no isolation, no time limit and no log.
 
 from __future__ import annotations
 
+import torch
+
 from harness.engines.engine import Job
 from harness.isolation.failures import describe
 from harness.isolation.messages import Message
@@ -40,10 +42,14 @@ class InlineExchange:
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:  # noqa: ARG002
         """Carry out the request; the deadline and the payload limit have no meaning here."""
+        grad, threads = torch.is_grad_enabled(), torch.get_num_threads()
         try:
             body, arrays = self._operations.run(message.name, message.body, message.arrays)
         except (Exception, SystemExit) as error:  # noqa: BLE001
             return Message("error", describe(error, message.name).model_dump(mode="json"))
+        finally:  # a worker may keep its settings, the caller's process must get its own back
+            torch.set_grad_enabled(grad)
+            torch.set_num_threads(threads)
         return Message(message.name, body.model_dump(mode="json"), tuple(arrays))
 
     def log_tail(self) -> str:

@@ -117,6 +117,18 @@ class LoadReply(Body):
     notes: Annotated[list[ShortText], Field(max_length=100)] = []
 
 
+class ReparamReply(Body):
+    """What became of the training form; see ``harness.results.schema.Reparam``."""
+
+    method: ShortText
+    params_before: Count
+    params_after: Count
+    macs_before: Count | None = None
+    macs_after: Count | None = None
+    max_abs_error: Annotated[float, Field(ge=0)] | None = None
+    notes: Annotated[list[Text], Field(max_length=1000)] = []
+
+
 class CountReply(Body):
     """Operations of one forward pass; see ``harness.complexity.Complexity``."""
 
@@ -131,7 +143,7 @@ class CountReply(Body):
 class TimeReply(Body):
     """Raw samples of the timed calls."""
 
-    samples_ms: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=100_000)]
+    samples_ms: Annotated[list[Annotated[float, Field(ge=1e-4, le=1e9)]], Field(min_length=1, max_length=100_000)]
     clock: ShortText
     at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=100_000)]
     """When each timed call began, seconds since the measurement began."""

@@ -37,6 +37,7 @@ from harness.isolation.requests import (
     MemoryRequest,
     OutputRequest,
     ReparameterizeRequest,
+    ReparamReply,
     TimeReply,
     TimeRequest,
     UpscaleRequest,
@@ -98,7 +99,9 @@ class Session:
     def reparameterize(self, frames: Sequence[Image], *, allow_border_error: bool = False) -> Reparam:
         """Turn the training form into the inference form, compared on `frames` (H x W x 3, uint8)."""
         request = ReparameterizeRequest(allow_border_error=allow_border_error)
-        return self._ask("reparameterize", request, Reparam, frames)
+        reply = self._ask("reparameterize", request, ReparamReply, frames)
+        notes = [printable(note, 2000) for note in reply.notes]
+        return Reparam(**{**dict(reply), "method": printable(reply.method, 500), "notes": notes})
 
     def export(self, name: str) -> dict[str, bytes]:
         """Return the files of a submission that is the timed form in plain torch, by relative path."""
@@ -137,6 +140,8 @@ class Session:
         # Within its budget a model may be slow; beyond it one call gets the usual deadline.
         reply = self._ask("time", request, TimeReply, lr, extra_s=budget_s or 0.0)
         wall_s = time.monotonic() - begin
+        if len(reply.samples_ms) > max(repeats, min_repeats, len(lr)):
+            self._refuse("time", f"{len(reply.samples_ms)} samples where {repeats} were asked for")
         if sum(reply.samples_ms) > wall_s * 1e3:
             self._refuse("time", f"{sum(reply.samples_ms) / 1e3:.3g} s of samples in {wall_s:.3g} s")
         return reply.model_copy(update={"wall_s": wall_s})

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,22 @@ class CropStore:
     ----------
     folder
         The run's folder.
+    dataset
+        Fingerprint of the data set, for a writer: pieces of other images that lie here are removed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dataset: str | None = None) -> None:
         self._folder = folder / "crops"
+        if dataset is not None:
+            self._belong_to(dataset)
         self._windows = {window.image: window for window in self.windows()}
+
+    def _belong_to(self, dataset: str) -> None:
+        marker = self._folder / "dataset"
+        if marker.is_file() and marker.read_text() == dataset:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        write_atomically(marker, dataset.encode())
 
     def windows(self) -> list[Window]:
         """Return the pieces that the run keeps, in the order of its images; none where it keeps none.

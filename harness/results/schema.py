@@ -227,7 +227,7 @@ class Entry(Record):
     delta_psnr_bicubic: float | None = None
     """PSNR minus bicubic's, dB: the figure that the score uses, RGB unless the track scores Y."""
     precision_drop_db: float | None = None
-    """RGB PSNR of float32 minus that of the timed precision, dB; 0 where float32 was timed."""
+    """RGB PSNR of float32 minus that of the timed precision, dB; None where float32 itself was timed."""
     reparam: Reparam | None = None
     published: Published | None = None
     load_info: dict[str, str] = {}

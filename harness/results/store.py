@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -84,9 +85,10 @@ class RunStore:
         write_atomically(self._measurement_path(measurement.fingerprint), content)
 
     def forget_measurements(self) -> None:
-        """Delete all stored measurements of this run."""
+        """Delete all stored measurements of this run, and the crops that were made with them."""
         for path in (self.folder / "measurements").glob("*.json"):
             path.unlink()
+        shutil.rmtree(self.folder / "crops", ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -133,7 +135,7 @@ class RunStore:
             if measurement.timing is not None:
                 write_atomically(self.folder / "samples" / f"{slug}.json", _samples(slug, measurement))
         write_atomically(self.folder / "per_image.csv", _per_image(measurements))
-        write_atomically(self.folder / "leaderboard.csv", _leaderboard(run.entries))
+        write_atomically(self.folder / "leaderboard.csv", _leaderboard(run))
         write_atomically(self.folder / "results.json", run.model_dump_json(indent=1).encode())
 
 
@@ -194,13 +196,14 @@ def _per_image(measurements: Mapping[str, Measurement]) -> bytes:
     return _table(_PER_IMAGE, rows)
 
 
-def _leaderboard(entries: Iterable[Entry]) -> bytes:
-    return _table(_LEADERBOARD, ([_cell(entry, column) for column in _LEADERBOARD] for entry in entries))
+def _leaderboard(run: Run) -> bytes:
+    rows = ([_cell(entry, column, run.protocol.statistic) for column in _LEADERBOARD] for entry in run.entries)
+    return _table(_LEADERBOARD, rows)
 
 
-def _cell(entry: Entry, column: str) -> object:
-    if column == "runtime_ms":
-        return entry.runtime_ms.median if entry.runtime_ms else None
+def _cell(entry: Entry, column: str, statistic: str) -> object:
+    if column == "runtime_ms":  # the one that the score uses, so that a row's figures belong together
+        return getattr(entry.runtime_ms, statistic) if entry.runtime_ms else None
     if column == "error":
         return f"{entry.error.stage}: {entry.error.message}" if entry.error else None
     return getattr(entry, column)

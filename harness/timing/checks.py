@@ -85,6 +85,8 @@ class OutputCheck:
     def _compare(
         self, tile: NDArray[np.float32], reference: Image, frame: Image, place: tuple[int, int, int, int]
     ) -> None:
+        if not np.isfinite(tile).all():
+            disqualify("the timed output holds values that are not finite")
         timed = np.clip(np.rint(tile), 0, 255)
         difference = float(np.abs(timed - _part(reference, place)).mean())
         if difference <= _TOLERANCE[self.precision]:

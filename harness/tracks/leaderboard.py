@@ -187,8 +187,8 @@ def _score_interval(
     return low, high
 
 
-def _precision_drop(measured: Measurement, quality: ImageQuality) -> float:
-    return 0.0 if measured.float32_psnr_rgb is None else measured.float32_psnr_rgb - quality.psnr_rgb
+def _precision_drop(measured: Measurement, quality: ImageQuality) -> float | None:
+    return None if measured.float32_psnr_rgb is None else measured.float32_psnr_rgb - quality.psnr_rgb
 
 
 def _mean_quality(images: Sequence[ImageQuality]) -> ImageQuality | None:

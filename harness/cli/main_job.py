@@ -67,7 +67,7 @@ def run(
         PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="How time is measured: ntire23, ntire23-cpu, esr, robust. [default: ntire23]")
+        str | None, typer.Option(help="How time is measured: ntire23, ntire23-cpu, esr, robust. [default: by device]")
     ] = None,
     time_budget: Annotated[
         float | None, typer.Option(help="Seconds of timing per model. [default: the protocol's]")

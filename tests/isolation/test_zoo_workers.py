@@ -38,7 +38,8 @@ def _build() -> ModuleType:
 
 
 BUILD = _build()
-EXPECTED = BUILD.expectations()
+# Those that cheat the clock are found out by what the timing compares: tests/timing/test_cheats.py runs them.
+EXPECTED = {name: row for name, row in BUILD.expectations().items() if row["status"] != "disqualified"}
 HONEST = ["honest_bicubic", "honest_nearest", "honest_trained"]
 IN_PROCESS = sorted(n for n, e in EXPECTED.items() if {"type", "process"} & e.keys() and not e.get("sandbox"))
 IN_SANDBOX = sorted(n for n, e in EXPECTED.items() if e.get("sandbox"))

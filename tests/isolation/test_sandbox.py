@@ -96,15 +96,20 @@ def test_a_server_of_the_machine_cannot_be_reached(make_submission: Callable[...
             assert session.isolation == "bubblewrap"
 
 
+def ask_until_it_ends(session: Session, frame: np.ndarray) -> None:
+    """Ask again: the kernel kills a worker a moment after its sandbox, so that it may still answer once."""
+    for _ in range(100):
+        session.upscale(frame)
+        time.sleep(0.05)
+
+
 @needs_bwrap
 def test_a_worker_dies_with_its_sandbox(make_submission: Callable[..., Submission], frame: np.ndarray) -> None:
     session = open_session(make_submission(), scale=2, sandbox="bwrap")
     session.load()
     session.exchange._worker.process.kill()  # type: ignore[attr-defined]
     with pytest.raises(WorkerError) as caught:
-        for _ in range(100):  # the kernel kills it a moment after its parent: it may still answer once
-            session.upscale(frame)
-            time.sleep(0.05)
+        ask_until_it_ends(session, frame)
     assert caught.value.kind == "Crash"
     session.close()
 

@@ -3,10 +3,12 @@
 What ends while it is found or loaded is in ``tests/submissions``. With ``-m slow`` all of them run in a sandbox.
 """
 
+import contextlib
 import importlib.util
 import re
 import sys
 import tempfile
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,13 +150,23 @@ def test_honest_networks_give_the_same_in_both(in_process, in_sandbox, name):
     np.testing.assert_array_equal(rows[0].image, rows[1].image)
 
 
+def left_behind() -> list[str]:
+    """Return the workers that still run and the private folders that are still there."""
+    left = [str(folder) for folder in Path(tempfile.gettempdir()).glob("sr-harness-*")]
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ended while it was looked at
+            command = " ".join(process.cmdline())
+            left += [command] if "harness.isolation.worker" in command else []
+    return left
+
+
 def test_nothing_is_left_running_and_no_temporary_folder_behind(in_process):
     for outcome in in_process.rows.values():
         outcome.result()
-    children = psutil.Process().children(recursive=True)
-    left = [process for process in children if "harness.isolation.worker" in " ".join(process.cmdline())]
-    assert not left
-    assert not list(Path(tempfile.gettempdir()).glob("sr-harness-*"))
+    patience = time.monotonic() + 20  # on a busy machine the kernel takes a while to bury the killed
+    while left_behind() and time.monotonic() < patience:
+        time.sleep(0.2)
+    assert left_behind() == []
 
 
 @pytest.mark.slow

@@ -45,6 +45,7 @@ def test_a_run_writes_all_its_files(submit: Submit, request_for: Request) -> Non
     finished = run(request_for(with_baselines=True), engine=InlineEngine())
     rows = by_name(finished)
     assert {"one", "Bicubic", "Nearest", "Bilinear", "Lanczos"} <= set(rows)
+    assert rows["one"].status == "ok", rows["one"].error
     assert rows["one"].psnr_rgb == pytest.approx(rows["Nearest"].psnr_rgb, abs=1e-9)  # it repeats pixels
     assert rows["one"].params == 1
     assert rows["one"].rank == 1

@@ -105,13 +105,12 @@ def ask_until_it_ends(session: Session, frame: np.ndarray) -> None:
 
 @needs_bwrap
 def test_a_worker_dies_with_its_sandbox(make_submission: Callable[..., Submission], frame: np.ndarray) -> None:
-    session = open_session(make_submission(), scale=2, sandbox="bwrap")
-    session.load()
-    session.exchange._worker.process.kill()  # type: ignore[attr-defined]
-    with pytest.raises(WorkerError) as caught:
-        ask_until_it_ends(session, frame)
+    with open_session(make_submission(), scale=2, sandbox="bwrap") as session:
+        session.load()
+        session.exchange._worker.process.kill()  # type: ignore[attr-defined]
+        with pytest.raises(WorkerError) as caught:
+            ask_until_it_ends(session, frame)
     assert caught.value.kind == "Crash"
-    session.close()
 
 
 TRUSTED = """

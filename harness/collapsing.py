@@ -58,6 +58,7 @@ def collapse_submission(
     scale: int,
     *,
     export: bool = False,
+    onnx: bool = False,
     allow_border_error: bool = False,
     threads: int | None = None,
     timeout_s: float = 300.0,
@@ -73,6 +74,8 @@ def collapse_submission(
         Upscaling factor.
     export
         Whether to make the files of the inference form.
+    onnx
+        Whether an ONNX model is among them.
     allow_border_error
         Also collapse what is equal in the interior of the image only.
     threads
@@ -95,7 +98,7 @@ def collapse_submission(
     with _loaded(job) as session:
         reparam = session.reparameterize(_proof_frames(scale, track.degradation), allow_border_error=allow_border_error)
         before, after = (session.count(track.input_shape, original=original).macs for original in (True, False))
-        files = session.export(f"{submission.name} (inference form)") if export else {}
+        files = session.export(f"{submission.name} (inference form)", onnx=onnx) if export else {}
         speed = None if reparam.method == "none" else _speed(job, session)
     reparam = reparam.model_copy(update={"macs_before": before, "macs_after": after})
     return Collapsed(submission.name, reparam, speed, files)

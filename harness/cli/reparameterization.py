@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.application import command, out
+from harness.errors import UsageError
 
 
 @command
@@ -17,6 +18,7 @@ def reparam(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the inference form. [default: none is written]")
     ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write an ONNX model beside the weights too.")] = False,
     allow_border_error: Annotated[
         bool, typer.Option("--allow-border-error", help="Also collapse what differs at the image border.")
     ] = False,
@@ -25,10 +27,17 @@ def reparam(
     """Turn a training form into its inference form, prove that both are the same, and write it as a submission."""
     from harness.collapsing import check_new, collapse_submission, write_files
 
+    if onnx and output is None:
+        raise UsageError("--onnx without a folder to write to", mend="name one with --output")
     if output is not None:
         check_new(output)
     done = collapse_submission(
-        path, scale, export=output is not None, allow_border_error=allow_border_error, timeout_s=timeout
+        path,
+        scale,
+        export=output is not None,
+        onnx=onnx,
+        allow_border_error=allow_border_error,
+        timeout_s=timeout,
     )
     record = done.reparam
     _line(f"{done.name} x{scale}: {record.method}")

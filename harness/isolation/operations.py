@@ -132,7 +132,7 @@ class Operations:
         return outcome.record, []
 
     def _export(self, request: ExportRequest, _arrays: Sequence[Array]) -> Reply:
-        from harness.reparam import submission_files
+        from harness.reparam import onnx_model, submission_files
 
         settings = self._settings()
         files = submission_files(
@@ -142,6 +142,8 @@ class Operations:
             value_range=settings.value_range,
             size_multiple=self._multiple,
         )
+        if request.onnx:
+            files[f"x{settings.scale}.onnx"] = onnx_model(self._loaded(), size_multiple=self._multiple)
         return ExportReply(paths=list(files)), [np.frombuffer(content, np.uint8) for content in files.values()]
 
     def _count(self, request: CountRequest, _arrays: Sequence[Array]) -> Reply:

@@ -58,6 +58,9 @@ class ExportRequest(Body):
     name: ShortText
     """What the leaderboard is to show."""
 
+    onnx: bool = False
+    """Whether an ONNX model is written beside."""
+
 
 class ExportReply(Body):
     """Relative paths of the files, whose bytes are the arrays."""

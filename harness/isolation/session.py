@@ -103,10 +103,13 @@ class Session:
         notes = [printable(note, 2000) for note in reply.notes]
         return Reparam(**{**dict(reply), "method": printable(reply.method, 500), "notes": notes})
 
-    def export(self, name: str) -> dict[str, bytes]:
+    def export(self, name: str, *, onnx: bool = False) -> dict[str, bytes]:
         """Return the files of a submission that is the timed form in plain torch, by relative path."""
         paths = {"submission.toml", "arch.py", f"weights/x{self.job.scale}.safetensors"}
-        message = self._exchange("export", ExportRequest(name=name), [], 0.0, max_payload=_MAX_EXPORT_BYTES)
+        if onnx:
+            paths.add(f"x{self.job.scale}.onnx")
+        request = ExportRequest(name=name, onnx=onnx)
+        message = self._exchange("export", request, [], 0.0, max_payload=_MAX_EXPORT_BYTES)
         reply = self._validate("export", message, ExportReply)
         if set(reply.paths) != paths or len(message.arrays) != len(paths):
             self._refuse("export", "other files than those of a submission")

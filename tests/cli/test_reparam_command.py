@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import onnxruntime
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from harness.cli import app
@@ -45,3 +47,22 @@ def test_a_folder_in_use_is_refused(submission: Path, tmp_path: Path) -> None:
 
 def test_a_scale_that_is_not_there_is_refused(submission: Path) -> None:
     assert CliRunner().invoke(app, ["reparam", str(submission), "--scale", "3"]).exit_code == 2
+
+
+def test_an_onnx_model_is_written_beside_the_weights(submission: Path, tmp_path: Path) -> None:
+    target = tmp_path / "collapsed"
+    result = CliRunner().invoke(app, ["reparam", str(submission), "-o", str(target), "--onnx"])
+    assert result.exit_code == 0, result.output
+    (found,) = discover([target], entry_points=False)
+    network = load_network(found.root, found.manifest.factory, 2, found.manifest.weights_for(2))
+    session = onnxruntime.InferenceSession(target / "x2.onnx", providers=["CPUExecutionProvider"])
+    image = torch.rand(1, 3, 37, 50)
+    (upscaled,) = session.run(None, {"image": image.numpy()})
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(upscaled), network.eval()(image), rtol=0, atol=1e-5)
+
+
+def test_onnx_without_a_folder_is_refused(submission: Path) -> None:
+    result = CliRunner().invoke(app, ["reparam", str(submission), "--onnx"])
+    assert result.exit_code == 2
+    assert "--output" in result.output

@@ -7,6 +7,7 @@ the memory holds; the anchor network ties the groups together.
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from harness.results.crops import CropStore
 from harness.results.schema import Status
 from harness.subject import Subject, empty_measurement, job_for
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
-from harness.timing import Contender, FrameSource, Rounds
+from harness.timing import AnchorLostError, Contender, FrameSource, Rounds
 from harness.timing.device import device_lock
 
 _ANCHOR = Path(__file__).resolve().parent / "timing" / "anchor"
@@ -155,28 +156,43 @@ class Bench:
         if not self._group:
             return
         contenders = [_contender(subject) for _, subject in self._group]
-        with self._engine.open(job_for(self._plan, _anchor(), self._plan.protocol.precision, None)) as worker:
-            worker.load()
-            rounds = Rounds(
-                contenders,
-                Contender("anchor", worker),
-                FrameSource(self._plan.timing_frames()),
-                self._plan.protocol,
-                self._plan.track.scale,
-                lambda name, done: self._observer.stage("time", f"in rounds: {name}", done=0.2 + 0.3 * done),
-            )
-            rounds.run()
+        session = secrets.token_hex(8)
+        lost = self._run_rounds(contenders, session)
         for (planned, subject), contender in zip(list(self._group), contenders, strict=True):
             if contender.samples:
-                subject.keep_timing(contender.record(rounds.session))
-            if contender.error is None:
-                continue
-            if contender.error.kind in _OUT_OF_MEMORY and len(contenders) > 1:
+                subject.keep_timing(contender.record(session))
+            if contender.error is not None and contender.error.kind in _OUT_OF_MEMORY and len(contenders) > 1:
                 subject.close()
                 self._group.remove((planned, subject))
                 self._crowded_out.append(planned)
-            else:
+            elif contender.error is not None:
                 self._fail(planned, subject, contender.error)
+            elif lost is not None and not contender.done:
+                self._time_alone_instead(planned, subject, lost)
+
+    def _time_alone_instead(self, planned: PlannedSubmission, subject: Subject, lost: WorkerError) -> None:
+        reason = f"timed alone, not in rounds, because the harness's anchor network failed ({lost.what})"
+        self._guarded(planned, subject, lambda: subject.time_alone(reason))
+
+    def _run_rounds(self, contenders: list[Contender], session: str) -> WorkerError | None:
+        """Let networks take turns beside the anchor; return what took the anchor away, where something did."""
+        try:
+            with self._engine.open(job_for(self._plan, _anchor(), self._plan.protocol.precision, None)) as worker:
+                worker.load()
+                Rounds(
+                    contenders,
+                    Contender("anchor", worker),
+                    FrameSource(self._plan.timing_frames()),
+                    self._plan.protocol,
+                    self._plan.track.scale,
+                    lambda name, done: self._observer.stage("time", f"in rounds: {name}", done=0.2 + 0.3 * done),
+                    session,
+                ).run()
+        except AnchorLostError as error:
+            return error.reason
+        except WorkerError as error:
+            return error
+        return None
 
     def _try_alone(self, planned: PlannedSubmission) -> None:
         """Measure what found no room among others once more, in a group of one."""

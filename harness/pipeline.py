@@ -133,6 +133,11 @@ def _assemble(
         device=plan.device,
         protocol=plan.protocol_info(),
         entries=make_entries(candidates, plan.track, bicubic, plan.protocol.statistic),
+        warnings=[
+            f"{printable(planned.submission.name, 300)}: {warning}"
+            for planned, measurement in measurements
+            for warning in measurement.warnings
+        ],
     )
 
 

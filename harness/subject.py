@@ -56,8 +56,11 @@ class Subject:
         self._reparameterize()
         self._count()
 
-    def time_alone(self) -> None:
-        """Time the forward pass from the first call to the last, and note its peak memory."""
+    def time_alone(self, reason: str | None = None) -> None:
+        """Time the forward pass from the first call to the last, and note its peak memory.
+
+        `reason` is why, where the protocol says otherwise: it goes to the row and to the run's warnings.
+        """
         _, _, height, width = self.plan.track.output_shape
         self.observer.stage("time", f"at {width}x{height}", done=0.2)
         protocol, dataset = self.plan.protocol, self.plan.dataset
@@ -73,10 +76,13 @@ class Subject:
         )
         self._check_timed_output(frames, reply)
         samples = list(zip(reply.at_s, reply.samples_ms, strict=True))
+        note = "; ".join(part for part in (reply.note, reason) if part) or None
         self._add(
-            timing=TimingRecord(clock=reply.clock, samples=samples, note=reply.note),
+            timing=TimingRecord(clock=reply.clock, samples=samples, note=note),
             peak_memory_bytes=self._running().memory(),
+            warnings=[*self.measured.warnings, *([reason] if reason else [])],
         )
+        self._running().pause()
 
     def measure_memory(self) -> int | None:
         """Note and return the peak memory of a forward pass at the track's size, bytes; None where it is unknown."""

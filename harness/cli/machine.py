@@ -17,7 +17,7 @@ def time(
     path: Annotated[Path, typer.Argument(help="A submission, a zip, or a folder of them.", show_default=False)],
     scale: Annotated[int | None, typer.Option(help="Upscaling factor; chooses the track. [default: 2]")] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="How time is measured: ntire23, ntire23-cpu, esr, robust. [default: by device]")
+        str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
     ] = None,
     time_budget: Annotated[float | None, typer.Option(help="Seconds per model. [default: the protocol's]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")] = "auto",

@@ -67,7 +67,7 @@ def run(
         PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="How time is measured: ntire23, ntire23-cpu, esr, robust. [default: by device]")
+        str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
     ] = None,
     time_budget: Annotated[
         float | None, typer.Option(help="Seconds of timing per model. [default: the protocol's]")
@@ -115,6 +115,8 @@ def run(
     out.print(leaderboard_table(finished.run))
     for reason in reasons(finished.run):
         out.print(reason, markup=False, highlight=False)
+    for warning in finished.run.warnings:
+        out.print(f"warning: {warning}", markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
     if not finished.run.run.complete:
         err.print("interrupted: the table holds what was measured; the same command goes on from here")

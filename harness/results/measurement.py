@@ -71,5 +71,7 @@ class Measurement(Record):
     peak_memory_bytes: int | None = None
     timing: TimingRecord | None = None
     images: list[ImageQuality] = Field(default_factory=list)
+    warnings: list[str] = []
+    """What a reader of the whole run must know of this submission."""
     float32_psnr_rgb: float | None = None
     """Mean RGB PSNR of the same network in float32, where another precision was timed."""

@@ -25,7 +25,7 @@ from harness.timing.protocol import (
     get_protocol,
     protocol_for,
 )
-from harness.timing.rounds import Rounds
+from harness.timing.rounds import AnchorLostError, Rounds
 from harness.timing.statistics import (
     anchor_level,
     bootstrap_interval,
@@ -41,6 +41,7 @@ __all__ = [
     "NTIRE23_CPU",
     "PROTOCOLS",
     "ROBUST",
+    "AnchorLostError",
     "Clock",
     "Contender",
     "EventClock",

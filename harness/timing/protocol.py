@@ -166,7 +166,7 @@ def protocol_for(
     device_kind
         ``cpu``, or an accelerator's kind such as ``cuda``.
     name
-        Which protocol; None for the challenge's own, in its form for the device.
+        Which protocol; None for `robust`.
     budget_s
         Replaces the protocol's time budget per model, seconds.
     precision
@@ -178,7 +178,7 @@ def protocol_for(
         There is no such protocol, or the budget is not positive.
     """
     on_cpu = device_kind == "cpu"
-    protocol = get_protocol(name) if name else NTIRE23_CPU if on_cpu else NTIRE23
+    protocol = get_protocol(name or ROBUST.name)
     if protocol.order == "rounds" and not on_cpu:
         protocol = replace(protocol, precision="fp16")  # what the real-time challenges time
     if budget_s is not None:

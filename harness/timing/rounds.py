@@ -34,6 +34,20 @@ _MOST_CHECKS = 3
 _FIRST_ROUNDS = 3  # in one of which a frame is timed that the network upscaled before
 
 
+class AnchorLostError(Exception):
+    """The anchor network cannot be timed any more, so no network's time can be related to it.
+
+    Attributes
+    ----------
+    reason
+        What ended it.
+    """
+
+    def __init__(self, reason: WorkerError) -> None:
+        super().__init__(reason.what)
+        self.reason = reason
+
+
 @dataclass(slots=True)
 class _Turn:
     """Which round, on which frame, and the anchor's milliseconds on either side, 0 until it was timed."""
@@ -61,11 +75,8 @@ class Rounds:
         Upscaling factor.
     tell
         Hears the name of the network whose turn it is, and the share of the work that is done.
-
-    Attributes
-    ----------
     session
-        A name that no other joint timing has.
+        A name that no other joint timing has; drawn where none is given.
     """
 
     def __init__(
@@ -76,13 +87,14 @@ class Rounds:
         protocol: TimingProtocol,
         scale: int,
         tell: Callable[[str, float], None] = lambda _name, _done: None,
+        session: str = "",
     ) -> None:
         self.contenders = list(contenders)
         self.anchor = anchor
         self.frames = frames
         self.protocol = protocol
         self.scale = scale
-        self.session = secrets.token_hex(8)
+        self.session = session or secrets.token_hex(8)
         self._tell = tell
         self._begin = time.monotonic()
         self._budget_s = math.inf if protocol.budget_s is None else protocol.budget_s
@@ -98,8 +110,8 @@ class Rounds:
 
         Raises
         ------
-        WorkerError
-            The anchor itself cannot be timed.
+        AnchorLostError
+            The anchor itself cannot be timed; contenders that were done by then keep what they have.
         """
         self._warm_up(self.anchor)
         for contender in self.contenders:
@@ -184,7 +196,12 @@ class Rounds:
     def _burst(self, contender: Contender, frame: Image, length_s: float | None = None) -> list[float]:
         """Time passes in a row for about `length_s` seconds, one at the least; one alone without it."""
         calls = contender.most_calls if length_s else 1
-        reply = contender.worker.time([frame], 0, calls, 1, length_s)
+        try:
+            reply = contender.worker.time([frame], 0, calls, 1, length_s)
+        except WorkerError as error:
+            if contender is self.anchor:
+                raise AnchorLostError(error) from error
+            raise
         contender.worker.pause()
         times = list(reply.samples_ms)
         contender.clock = reply.clock

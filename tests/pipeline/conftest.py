@@ -74,6 +74,7 @@ def request_for(tmp_path: Path, images: Path, tiny_track: None) -> Callable[...,
             out=tmp_path / "run",
             threads=1,
             device="cpu",
+            protocol="ntire23-cpu",
             time_budget_s=0.05,
             with_baselines=False,
         )

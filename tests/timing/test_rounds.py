@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import WorkerError
-from harness.timing import ROBUST, Contender, FrameSource, Rounds, anchor_level, summarise_record
+from harness.timing import ROBUST, AnchorLostError, Contender, FrameSource, Rounds, anchor_level, summarise_record
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), dtype=np.uint8) for i in range(3)]
 
@@ -157,6 +157,16 @@ def test_a_failure_ends_one_network_alone(machine: Machine) -> None:
     assert done["bad"].error.kind == "Crash"
     assert done["A"].error is None
     assert len(done["A"].rounds) > len(done["bad"].rounds)
+
+
+def test_the_anchor_s_failure_is_not_blamed_on_a_network(machine: Machine) -> None:
+    quick, slow = (Contender(name, ScriptedWorker(machine, name, ms)) for name, ms in (("A", 10.0), ("B", 100.0)))
+    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0, fails_after=100))
+    rounds = Rounds([quick, slow], anchor, FrameSource(IMAGES), replace(ROBUST, budget_s=2.0, half_width=0.0), 2)
+    with pytest.raises(AnchorLostError, match="gone"):
+        rounds.run()
+    assert (quick.error, slow.error) == (None, None)
+    assert not slow.done
 
 
 def test_warming_up_ends_when_the_later_half_agrees_with_the_earlier(machine: Machine) -> None:

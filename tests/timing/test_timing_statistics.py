@@ -61,7 +61,9 @@ def test_no_samples_are_an_error() -> None:
 
 
 def test_protocols_follow_the_device() -> None:
-    assert protocol_for("cuda") is NTIRE23
+    assert protocol_for("cuda", name="ntire23") is NTIRE23
+    assert (protocol_for("cuda").name, protocol_for("cuda").precision) == ("robust", "fp16")
+    assert (protocol_for("cpu").name, protocol_for("cpu").half_width) == ("robust", 0.005)
     assert (NTIRE23.warmup, NTIRE23.repeats, NTIRE23.precision, NTIRE23.statistic) == (50, 244, "fp16", "mean")
     on_cpu = protocol_for("cpu", budget_s=2.5)
     assert (on_cpu.precision, on_cpu.budget_s, on_cpu.fresh_inputs) == ("fp32", 2.5, True)

@@ -88,6 +88,8 @@ class Bench:
         """Tell whether a stored row may end otherwise now: what was missing here may have been installed since."""
         if stored.error is not None and stored.error.type == "UnsupportedError":
             return True
+        if stored.error is not None and stored.error.type == "CheckpointError" and self._plan.request.trust_pickle:
+            return True
         return self._plan.request.retry_failed and stored.status in {"failed", "disqualified"}
 
     def measure(self) -> None:

@@ -18,10 +18,11 @@ from PIL import features
 from harness import __version__
 from harness.data import Dataset, get_degradation, open_dataset
 from harness.errors import SubmissionError, UsageError
-from harness.isolation.opening import Sandbox
+from harness.isolation.opening import Sandbox, choose, require_sandbox_for_pickles
 from harness.results import combine, fingerprint_folder
 from harness.results.schema import DeviceInfo, ProtocolInfo
 from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
+from harness.submissions.environments import check_options, needed
 from harness.timing import Precision, TimingProtocol, protocol_for
 from harness.tracks import Track, get_track, track_for_scale
 
@@ -50,6 +51,9 @@ class RunRequest:
     time_budget_s: float | None = None
     timeout_s: float = 600.0
     sandbox: Sandbox = "auto"
+    install: bool = False
+    wheels: Path | None = None
+    trust_pickle: bool = False
     fresh: bool = False
     retry_failed: bool = False
     images: Literal["auto", "none", "crops"] = "auto"
@@ -134,6 +138,7 @@ def make_plan(request: RunRequest) -> Plan:
         The data set cannot be read.
     """
     track = _track(request)
+    _check_options(request)
     found = discover(request.submissions, only=request.only, exclude=request.exclude)
     submissions = [*(_unlike(baselines(), found) if request.with_baselines else []), *found]
     dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
@@ -142,9 +147,15 @@ def make_plan(request: RunRequest) -> Plan:
         device.kind, name=request.protocol, budget_s=request.time_budget_s, precision=request.precision
     )
     conditions = _conditions(track, dataset, device, protocol)
-    planned = tuple(_planned(submission, track.scale, conditions) for submission in submissions)
+    planned = tuple(_planned(submission, request, track.scale, conditions) for submission in submissions)
     folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
     return Plan(request, track, dataset, device, protocol, folder, planned)
+
+
+def _check_options(request: RunRequest) -> None:
+    check_options(install=request.install, wheels=request.wheels)
+    if request.trust_pickle:
+        require_sandbox_for_pickles(choose(request.sandbox))
 
 
 def _unlike(baseline_rows: list[Found], submitted: list[Found]) -> list[Found]:
@@ -178,9 +189,9 @@ def _conditions(track: Track, dataset: Dataset, device: DeviceInfo, protocol: Ti
     )
 
 
-def _planned(submission: Found, scale: int, conditions: str) -> PlannedSubmission:
+def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
     try:
-        return PlannedSubmission(submission, _fingerprint(submission, scale, conditions))
+        return PlannedSubmission(submission, _fingerprint(submission, scale, conditions, install=request.install))
     except OSError as error:
         place = submission.path if isinstance(submission, BrokenSubmission) else submission.root
         reason = SubmissionError(f"a file cannot be read ({error})", where=str(place), mend="mend its permissions")
@@ -188,11 +199,12 @@ def _planned(submission: Found, scale: int, conditions: str) -> PlannedSubmissio
         return PlannedSubmission(broken, _fingerprint(broken, scale, conditions))
 
 
-def _fingerprint(submission: Found, scale: int, conditions: str) -> str:
+def _fingerprint(submission: Found, scale: int, conditions: str, *, install: bool = False) -> str:
     if isinstance(submission, BrokenSubmission):
         return combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
     manifest = submission.manifest
     weights = manifest.weights_for(scale)
+    installed = needed(submission.root, manifest) if install else []
     return combine(
         {
             "conditions": conditions,
@@ -207,6 +219,7 @@ def _fingerprint(submission: Found, scale: int, conditions: str) -> str:
             "reparameterize": manifest.reparameterize,
             "random_weights": manifest.lacks_weights(scale),
             "requires": manifest.requires,
+            **({"installed": installed} if installed else {}),
         }
     )
 

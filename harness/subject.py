@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.engines import Engine, Job
-from harness.errors import WorkerError
+from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.requests import TimeReply
 from harness.isolation.session import Session
 from harness.observer import Observer
@@ -21,6 +21,7 @@ from harness.results import ErrorInfo, ImageQuality, Measurement, TimingRecord
 from harness.results.crops import CropStore
 from harness.results.schema import Status
 from harness.submissions.discovery import Submission
+from harness.submissions.environments import python_for
 from harness.timing import Precision, frame_of_call
 from harness.timing.checks import DISQUALIFIED, OutputCheck, check_alarms
 
@@ -48,9 +49,13 @@ class Subject:
     crops: CropStore | None = None
     worker: Session | None = None
     size_multiple: int = 1
+    python: Path | None = None
+    """Interpreter of the environment that was made for it; None for the harness's own."""
+    installed: list[str] = field(default_factory=list)
 
     def prepare(self, engine: Engine) -> None:
         """Start the worker, build the network, bring it into its inference form and count it."""
+        self._install()
         self._open(engine, self.plan.protocol.precision)
         self._load()
         self._reparameterize()
@@ -127,9 +132,24 @@ class Subject:
             self.worker.close()
             self.worker = None
 
+    def _install(self) -> None:
+        """Make the environment that the submission requires, where that is wanted."""
+        request, submission = self.plan.request, self.submission
+        if not request.install:
+            return
+        try:
+            self.python, self.installed = python_for(
+                submission.root,
+                submission.manifest,
+                request.wheels,
+                lambda what: self.observer.stage("install", what, done=0.0),
+            )
+        except UnsupportedError as error:
+            raise WorkerError(str(error), stage="install", kind="UnsupportedError") from error
+
     def _open(self, engine: Engine, precision: Precision) -> None:
         self.observer.stage("start", done=0.0)
-        self.worker = engine.open(job_for(self.plan, self.submission, precision, self.log))
+        self.worker = engine.open(job_for(self.plan, self.submission, precision, self.log, self.python))
 
     def _running(self) -> Session:
         assert self.worker is not None
@@ -142,10 +162,13 @@ class Subject:
         self._add(
             has_weights=reply.weights,
             load_info=reply.info,
-            notes=reply.notes,
+            notes=[*self._remark_on_environment(), *reply.notes],
             params=reply.params_before,
             isolation=self._running().isolation,
         )
+
+    def _remark_on_environment(self) -> list[str]:
+        return [f"installed for it: {', '.join(self.installed)}"] if self.installed else []
 
     def _reparameterize(self) -> None:
         """Turn the training form into the inference form, and prove that both are the same."""
@@ -209,7 +232,9 @@ class Subject:
         self.measured = Measurement.model_validate({**dict(self.measured), **figures})
 
 
-def job_for(plan: Plan, submission: Submission, precision: Precision, log: Path | None) -> Job:
+def job_for(
+    plan: Plan, submission: Submission, precision: Precision, log: Path | None, python: Path | None = None
+) -> Job:
     """Return how a run starts a worker."""
     return Job(
         submission,
@@ -220,6 +245,8 @@ def job_for(plan: Plan, submission: Submission, precision: Precision, log: Path 
         timeout_s=plan.request.timeout_s,
         log_path=log,
         sandbox=plan.request.sandbox,
+        python=python,
+        trust_pickle=plan.request.trust_pickle,
     )
 
 

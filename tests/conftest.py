@@ -1,7 +1,8 @@
 """Fixtures that every test may use, and the rule that nothing is skipped where everything must run."""
 
 import os
-from collections.abc import Generator
+import zipfile
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,29 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real images, checkpoints and tables are not at {folder}")
     return folder
+
+
+@pytest.fixture
+def make_wheel(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a wheel with one module, which holds its version, and returns the folder."""
+
+    def make(name: str, version: str, requires: tuple[str, ...] = ()) -> Path:
+        folder = tmp_path / "wheels"
+        folder.mkdir(exist_ok=True)
+        info = f"{name}-{version}.dist-info"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        files = {
+            f"{name}.py": f'VERSION = "{version}"\n',
+            f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {line}\n" for line in requires),
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        }
+        record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+            for file, text in {**files, f"{info}/RECORD": record}.items():
+                archive.writestr(file, text)
+        return folder
+
+    return make
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,6 +22,10 @@ def time(
     time_budget: Annotated[float | None, typer.Option(help="Seconds per model. [default: the protocol's]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: all cores]")] = None,
+    install: Annotated[bool, typer.Option("--install", help="Install what the submissions require.")] = False,
+    wheels: Annotated[
+        Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
+    ] = None,
 ) -> None:
     """Time submissions at 4K output and nothing else: no images are upscaled, nothing is kept."""
     from harness.plan import RunRequest
@@ -29,7 +33,14 @@ def time(
     from harness.terminal import make_progress
 
     request = RunRequest(
-        (path,), scale=scale, protocol=protocol, time_budget_s=time_budget, device=device, threads=threads
+        (path,),
+        scale=scale,
+        protocol=protocol,
+        time_budget_s=time_budget,
+        device=device,
+        threads=threads,
+        install=install,
+        wheels=wheels,
     )
     with make_progress(err) as progress:
         times = time_submission(request, progress)

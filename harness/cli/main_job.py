@@ -74,6 +74,15 @@ def run(
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which a stage of a submission counts as hung.")] = 600.0,
     sandbox: Annotated[SandboxOption, typer.Option(help="How submissions are confined.")] = SandboxOption.auto,
+    install: Annotated[
+        bool, typer.Option("--install", help="Install what submissions require, each set in an environment of its own.")
+    ] = False,
+    wheels: Annotated[
+        Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
+    ] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Execute the code in checkpoints; only in the bubblewrap sandbox.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")] = "local",
     images: Annotated[
         ImagesOption, typer.Option(help="Keep crops of the images for the report. auto: only of the embedded data set.")
@@ -104,6 +113,9 @@ def run(
         time_budget_s=time_budget,
         timeout_s=timeout,
         sandbox=sandbox.value,
+        install=install,
+        wheels=wheels,
+        trust_pickle=trust_pickle,
         images=images.value,
         fresh=fresh,
         retry_failed=retry_failed,

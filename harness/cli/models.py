@@ -35,11 +35,18 @@ def check(
     ],
     scale: Annotated[int | None, typer.Option(help="Check this scale only. [default: every declared scale]")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that one submission may take.")] = 120.0,
+    install: Annotated[bool, typer.Option("--install", help="Install what the submissions require.")] = False,
+    wheels: Annotated[
+        Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
+    ] = None,
 ) -> None:
     """Try submissions against the contract on small inputs, and say what is wrong and how to mend it."""
     from harness.submissions.checking import check_path
 
-    checks = check_path(path, scale=scale, timeout_s=timeout)
+    def tell(what: str) -> None:
+        err.print(what, markup=False, highlight=False, soft_wrap=True)
+
+    checks = check_path(path, scale=scale, timeout_s=timeout, install=install, wheels=wheels, tell=tell)
     for one in checks:
         title = one.name if one.scale is None else f"{one.name} x{one.scale}"
         out.print(f"[bold]{escape(title)}[/]", highlight=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import site
+import sys
 from pathlib import Path
 
 import harness
@@ -48,7 +50,7 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
         "USER": "worker",
         "HOME": str(private),
         "TMPDIR": str(private),
-        "PYTHONPATH": str(library),
+        "PYTHONPATH": os.pathsep.join([str(library), *_packages_of_the_user()]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONNOUSERSITE": "1",
@@ -66,6 +68,15 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
     }
     chosen = _DEVICE_VARIABLES if device != "cpu" else ()
     return own | _ALLOCATOR | {name: os.environ[name] for name in chosen if name in os.environ}
+
+
+def _packages_of_the_user() -> list[str]:
+    """Return the folder of what was installed with ``pip --user``, where this process uses it.
+
+    A worker has another home and would not look there.
+    """
+    own = {site.getusersitepackages()}
+    return [folder for folder in sys.path if folder in own]
 
 
 def worker_command(python: Path, fd: int, limits: str, *, parent: int | None) -> list[str]:

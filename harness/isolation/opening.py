@@ -10,10 +10,18 @@ from harness.errors import UsageError
 from harness.isolation.launcher import Launch, launch
 from harness.isolation.limits import UNLIMITED, Limits, default_limits
 from harness.isolation.requests import LoadRequest, Precision
-from harness.isolation.sandbox import Sandbox, choose, place_of
+from harness.isolation.sandbox import Choice, Sandbox, choose, place_of
 from harness.isolation.session import Session, WorkerExchange
 
-__all__ = ["ManifestFacts", "Sandbox", "SubmissionFacts", "load_request", "open_session"]
+__all__ = [
+    "ManifestFacts",
+    "Sandbox",
+    "SubmissionFacts",
+    "choose",
+    "load_request",
+    "open_session",
+    "require_sandbox_for_pickles",
+]
 
 
 class ManifestFacts(Protocol):
@@ -62,6 +70,21 @@ def load_request(
         threads=threads,
         seed=seed,
     )
+
+
+def require_sandbox_for_pickles(choice: Choice) -> None:
+    """Refuse to execute the code of pickles outside of bubblewrap.
+
+    Raises
+    ------
+    UsageError
+        Workers would be confined by anything less.
+    """
+    if choice.confinement != "bwrap":
+        raise UsageError(
+            f"--trust-pickle needs a sandbox, and workers run as {choice.describe()}",
+            mend="install bubblewrap (harness doctor), or convert the checkpoint with harness convert",
+        )
 
 
 def open_session(
@@ -117,11 +140,8 @@ def open_session(
     """
     job = load_request(submission, scale=scale, device=device, precision=precision, threads=threads)
     choice = choose(sandbox)
-    if trust_pickle and choice.confinement != "bwrap":
-        raise UsageError(
-            f"--trust-pickle needs a sandbox, and workers run as {choice.describe()}",
-            mend="install bubblewrap (harness doctor), or convert the checkpoint with harness convert",
-        )
+    if trust_pickle:
+        require_sandbox_for_pickles(choice)
     root = Path(job.root)
     inside = place_of(root, installed=submission.module is not None) if choice.confinement == "bwrap" else root
     bounds = UNLIMITED if choice.confinement == "none" else limits or default_limits(device)

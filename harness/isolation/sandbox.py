@@ -17,6 +17,7 @@ from typing import Literal
 
 from harness.errors import UsageError
 from harness.isolation.environment import PACKAGE
+from harness.submissions.packages import package_folders
 
 Sandbox = Literal["auto", "bwrap", "process", "none"]
 Confinement = Literal["bwrap", "process", "none"]
@@ -120,6 +121,7 @@ def bwrap_command(
         Whether it may use the machine's graphics cards.
     """
     prefixes = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), python.parent.parent}
+    prefixes |= set(package_folders())
     binds = {prefix: prefix for prefix in _without_nested(prefixes) if not prefix.is_relative_to("/usr")}
     binds |= {PACKAGE: LIBRARY / PACKAGE.name, root: inside}
     options = [

@@ -64,10 +64,10 @@ def extract(path: Path, cache_dir: Path | None = None, limits: Limits | None = N
 
 
 def default_cache() -> Path:
-    """Return where archives and single files are unpacked: the user's cache folder."""
-    import platformdirs
+    """Return where archives and single files are unpacked, in the folder of :func:`harness.data.cache.cache_root`."""
+    from harness.data.cache import cache_root
 
-    return platformdirs.user_cache_path("sr-harness") / "archives"
+    return cache_root() / "archives"
 
 
 def _refuse(path: Path, reason: str, mend: str = _TARGET) -> ArchiveError:

@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SubmissionError, UsageError
+from harness.errors import SubmissionError, UnsupportedError, UsageError
 from harness.submissions.discovery import discover
+from harness.submissions.environments import check_options, python_for
 from harness.submissions.finding import Finding
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Submission
 
@@ -35,7 +36,15 @@ class Check:
         return all(finding.level != "error" for finding in self.findings)
 
 
-def check_path(path: Path, *, scale: int | None = None, timeout_s: float = 120.0) -> list[Check]:
+def check_path(
+    path: Path,
+    *,
+    scale: int | None = None,
+    timeout_s: float = 120.0,
+    install: bool = False,
+    wheels: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[Check]:
     """Check every submission at ``path`` at every scale that it declares, or at one.
 
     Parameters
@@ -46,18 +55,30 @@ def check_path(path: Path, *, scale: int | None = None, timeout_s: float = 120.0
         The only scale to check; all by default.
     timeout_s
         Seconds that one submission may take at all its scales.
+    install
+        Make the environment that a submission requires, and check it there.
+    wheels
+        Folder of wheels to install from, instead of an index.
+    tell
+        Hears what is being installed.
 
     Raises
     ------
     UsageError
-        There is no submission, or none of that scale.
+        There is no submission, or none of that scale; or nothing can be installed here.
     """
+    check_options(install=install, wheels=wheels)
     checks: list[Check] = []
     for found in discover([path], entry_points=False):
         if isinstance(found, BrokenSubmission):
             checks.append(Check(found.name, None, (_as_finding(found.error),)))
         elif scales := [s for s in found.manifest.scales if scale in (None, s)]:
-            checks += _in_process(found, scales, timeout_s)
+            try:
+                python = _python(found, wheels, tell) if install else Path(sys.executable)
+            except UnsupportedError as error:
+                checks.append(Check(found.name, None, (_as_finding(error),)))
+            else:
+                checks += _in_process(found, scales, timeout_s, python)
     if not checks:
         raise UsageError(f"supports x{scale} nowhere", where=str(path), mend="leave --scale out to check every scale")
     return checks
@@ -68,10 +89,18 @@ def _as_finding(error: SubmissionError) -> Finding:
     return Finding("error", f"{place}{error.what}", error.mend or "")
 
 
-def _in_process(submission: Submission, scales: list[int], timeout_s: float) -> list[Check]:
+def _python(submission: Submission, wheels: Path | None, tell: Callable[[str], None]) -> Path:
+    def announce(what: str) -> None:
+        tell(f"{submission.name}: installing {what}")
+
+    python, _ = python_for(submission.root, submission.manifest, wheels, announce)
+    return python or Path(sys.executable)
+
+
+def _in_process(submission: Submission, scales: list[int], timeout_s: float, python: Path) -> list[Check]:
     with tempfile.TemporaryDirectory(prefix="harness-check-") as folder:
         report = Path(folder) / "report.jsonl"
-        end = _run(_job(submission, scales, report), timeout_s)
+        end = _run(_job(submission, scales, report), timeout_s, python)
         lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
     records = [json.loads(line) for line in lines]
     checks = [
@@ -117,9 +146,9 @@ def _job(submission: Submission, scales: list[int], report: Path) -> dict[str, A
     }
 
 
-def _run(job: dict[str, Any], timeout_s: float) -> str | None:
+def _run(job: dict[str, Any], timeout_s: float, python: Path) -> str | None:
     """Run the job in a process and return how it ended, or None where it ended well."""
-    command = [sys.executable, "-m", __name__, json.dumps(job)]
+    command = [str(python), "-m", __name__, json.dumps(job)]
     try:
         # What the submission prints goes where a person sees it, and not between the findings.
         status = subprocess.run(command, stdout=sys.stderr, timeout=timeout_s, check=False).returncode

@@ -21,7 +21,10 @@ WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "
 PREFIXES = ("module.", "network.", "model.", "net.", "generator.", "netG.", "_orig_mod.")
 """What wrappers (DataParallel, Lightning, compile) put before the names of a network's own parameters."""
 
-_CONVERT = "`harness convert FILE OUT.safetensors --trust-pickle` converts it, if you trust where it came from"
+_CONVERT = (
+    "if you trust where it came from, `harness convert FILE OUT.safetensors --trust-pickle` converts it, "
+    "and `harness run --trust-pickle` executes it in the sandbox"
+)
 _SHOWN = 8
 
 

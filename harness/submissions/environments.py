@@ -2,6 +2,9 @@
 
 The harness's own packages, torch above all, stay visible in such an environment and are never installed again: a
 submission that pins another torch is measured with the one that all others are measured with.
+
+Nothing that is asked for runs while it is installed: only wheels are taken, which are unpacked and no more, and only
+by name, from the index that uv is set to or from a folder.
 """
 
 from __future__ import annotations
@@ -11,24 +14,27 @@ import json
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from harness.errors import UnsupportedError
+from harness.errors import UnsupportedError, UsageError
 from harness.submissions.archives import default_cache
 from harness.submissions.manifest import Manifest
+from harness.submissions.packages import package_folders
 from harness.submissions.requirements import read_requirements, unmet
 
-KEPT = frozenset({"torch", "torchvision", "triton", "numpy", "sr-harness"})
-"""Packages that are the harness's, whatever version a submission asks for."""
+KEPT = frozenset(
+    "torch torchvision triton numpy sr-harness pydantic pydantic-core typing-extensions packaging psutil".split()
+)
+"""Packages that are the harness's, whatever version a submission asks for: a worker itself runs on them."""
 
 _TIMEOUT_S = 900
+_MEND = "correct the requirements, or name with --wheels a folder that holds these packages"
 
 
 def needed(root: Path, manifest: Manifest) -> list[str]:
@@ -48,6 +54,48 @@ def _name(line: str) -> str | None:
         return None
 
 
+def check_options(*, install: bool, wheels: Path | None) -> None:
+    """Refuse what ``--install`` and ``--wheels`` ask for where it cannot be had.
+
+    Raises
+    ------
+    UsageError
+        There is no uv, no such folder, or wheels without ``--install``.
+    """
+    if wheels is not None and not install:
+        raise UsageError("--wheels says where --install takes packages from", mend="add --install")
+    if wheels is not None and not wheels.is_dir():
+        raise UsageError("is no folder of wheels", where=str(wheels), mend="make one with `pip download -d FOLDER ...`")
+    if install and find_uv() is None:
+        raise UsageError("--install needs uv, which is not installed", mend="python -m pip install uv")
+
+
+def find_uv() -> str | None:
+    """Return the path of uv: the installed package's, else what is on the search path."""
+    try:
+        from uv import find_uv_bin
+    except ImportError:
+        return shutil.which("uv")
+    try:
+        return find_uv_bin()
+    except FileNotFoundError:
+        return shutil.which("uv")
+
+
+def python_for(
+    root: Path, manifest: Manifest, wheels: Path | None, tell: Callable[[str], None]
+) -> tuple[Path | None, list[str]]:
+    """Return the interpreter for one submission, None for the harness's own, and what was installed for it.
+
+    ``tell`` hears what is to be installed before that begins. Raises UnsupportedError.
+    """
+    lacking = needed(root, manifest)
+    if not lacking:
+        return None, []
+    tell(", ".join(lacking))
+    return environment(lacking, wheels=wheels), lacking
+
+
 def environment(requirements: Sequence[str], *, wheels: Path | None = None, cache_dir: Path | None = None) -> Path:
     """Return the Python interpreter of an environment that meets ``requirements``, built by uv or found in the cache.
 
@@ -63,12 +111,22 @@ def environment(requirements: Sequence[str], *, wheels: Path | None = None, cach
     Raises
     ------
     UnsupportedError
-        uv is not installed, or cannot install a requirement.
+        uv is not installed or cannot install a requirement, or the disk is full.
     """
+    addresses = [line for line in requirements if Requirement(line).url]
+    if addresses:
+        raise UnsupportedError(
+            f"asks for packages at an address ({', '.join(addresses)}), which are not installed",
+            mend="name a package of the index",
+        )
     target = (cache_dir or default_cache().parent / "environments") / _key(requirements)
     python = target / "bin" / "python"
     if not python.exists():
-        _build(list(requirements), target, wheels)
+        try:
+            _build(list(requirements), target, wheels)
+        except OSError as error:
+            reason = f"no environment can be made: {error.strerror or error}"
+            raise UnsupportedError(reason, where=str(target.parent), mend="make room there") from error
     return python
 
 
@@ -87,13 +145,21 @@ def _build(requirements: list[str], target: Path, wheels: Path | None) -> None:
     try:
         folder = temporary / "venv"
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(folder))
-        _uv("pip", "install", "--quiet", *_source(wheels), *_overrides(requirements, temporary),
+        _uv("pip", "install", "--quiet", "--no-build", *_source(wheels), *_overrides(requirements, temporary),
             "--python", str(folder / "bin" / "python"), "--", *requirements)  # fmt: skip
         _show_own_packages(folder)
-        if not target.exists():
-            folder.rename(target)
+        _settle(folder, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _settle(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError:
+        # Another process has built the same meanwhile: its environment is as good.
+        if not target.is_dir():
+            raise
 
 
 def _source(wheels: Path | None) -> list[str]:
@@ -113,18 +179,18 @@ def _show_own_packages(folder: Path) -> None:
     """Put the harness's packages behind those of the new environment on its path."""
     (site,) = folder.glob("lib/python*/site-packages")
     harness = Path(__file__).resolve().parents[2]
-    lines = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(harness)]
-    (site / "harness_packages.pth").write_text("\n".join(dict.fromkeys(lines)) + "\n", encoding="utf-8")
+    lines = [*map(str, package_folders()), str(harness)]
+    (site / "harness_packages.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _uv(*arguments: str) -> None:
-    uv = shutil.which("uv")
+    uv = find_uv()
     if uv is None:
-        raise UnsupportedError("--install needs uv, which is not installed", mend="pip install uv")
+        raise UnsupportedError("--install needs uv, which is not installed", mend="python -m pip install uv")
     try:
         done = subprocess.run([uv, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise UnsupportedError(f"uv did not finish within {_TIMEOUT_S} s", mend="use a folder of wheels") from error
     if done.returncode:
         reason = " ".join(done.stderr.split())[-600:]
-        raise UnsupportedError(f"uv cannot install what is required: {reason}", mend="correct the requirements")
+        raise UnsupportedError(f"uv cannot install what is required: {reason}", mend=_MEND)

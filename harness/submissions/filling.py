@@ -34,15 +34,28 @@ def fill(network: nn.Module, path: Path, *, limit_bytes: int, trust_pickle: bool
     """
     own = dict(network.state_dict())
     try:
-        state = read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes, trust_pickle=trust_pickle)
+        state, notes = _read(path, own, limit_bytes, trust_pickle=trust_pickle)
         misfit = misfits(state, own)
     except CheckpointError:
         if not loads_itself:
             raise
-        state, misfit = {}, "unreadable"
+        state, notes, misfit = {}, [], "unreadable"
     if misfit and loads_itself:
         return [f"the factory loads {path.name} itself, in a form that the harness could not check"]
-    return _load(network, own, state, misfit, path)
+    return notes + _load(network, own, state, misfit, path)
+
+
+def _read(
+    path: Path, own: dict[str, Tensor], limit_bytes: int, *, trust_pickle: bool
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Read the checkpoint, without its code if it can be had so, and return it with remarks."""
+    try:
+        return read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes), []
+    except CheckpointError:
+        if not trust_pickle:
+            raise
+    state = read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes, trust_pickle=True)
+    return state, [f"{path.name} ran code of its own while it was read (--trust-pickle)"]
 
 
 def _load(

@@ -119,7 +119,7 @@ def _import_failure(error: BaseException, root: Path, name: str) -> SubmissionEr
             return UnsupportedError(
                 f"imports {error.name}, which is not installed",
                 where=where,
-                mend=f"install {top} beside the harness, or remove the import",
+                mend=f"install {top} beside the harness, or list it under requires and run with --install",
             )
     if isinstance(error, SystemExit):
         return SubmissionError(

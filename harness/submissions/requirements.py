@@ -10,6 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from harness.errors import UnsupportedError
 
 FILE_NAME = "requirements.txt"
+_MAX_BYTES = 100_000
 
 
 def unmet(requires: list[str]) -> list[str]:
@@ -51,15 +52,21 @@ def check(requires: list[str], where: str) -> None:
     lacking = unmet(requires)
     if lacking:
         raise UnsupportedError(
-            f"requires {', '.join(lacking)}", where=where, mend="install what is missing beside the harness"
+            f"requires {', '.join(lacking)}",
+            where=where,
+            mend="run with --install, or install what is missing beside the harness",
         )
 
 
 def read_requirements(root: Path) -> list[str]:
     """Return the lines of ``requirements.txt``, without comments and options of pip; empty where there is none."""
+    path = root / FILE_NAME
+    if not path.is_file():
+        return []
     try:
-        text = (root / FILE_NAME).read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES).decode(errors="replace")
     except OSError:
         return []
-    lines = (line.split(" #")[0].strip() for line in text[:100_000].splitlines())
+    lines = (line.split(" #")[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]

@@ -2,32 +2,18 @@
 
 import shutil
 import subprocess
-import zipfile
-from pathlib import Path
+import sys
 
 import pytest
 
-from harness.errors import UnsupportedError
-from harness.submissions.environments import environment, needed
+from harness.errors import UnsupportedError, UsageError
+from harness.submissions import environments
+from harness.submissions.checking import check_path
+from harness.submissions.environments import check_options, environment, find_uv, needed
 from harness.submissions.manifest import Manifest
+from harness.submissions.skeleton import create
 
-needs_uv = pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not installed")
-
-
-def wheel(folder: Path, name: str, version: str, requires: tuple[str, ...] = ()) -> None:
-    """Write a wheel with one module that holds its version."""
-    folder.mkdir(exist_ok=True)
-    info = f"{name}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    files = {
-        f"{name}.py": f'VERSION = "{version}"\n',
-        f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {line}\n" for line in requires),
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for file, text in {**files, f"{info}/RECORD": record}.items():
-            archive.writestr(file, text)
+needs_uv = pytest.mark.skipif(find_uv() is None, reason="uv is not installed")
 
 
 def test_what_is_needed(tmp_path):
@@ -37,10 +23,9 @@ def test_what_is_needed(tmp_path):
 
 
 @needs_uv
-def test_an_environment_is_built_once_and_sees_torch(tmp_path):
-    wheel(tmp_path / "wheels", "zz_blocks", "2.5", requires=("torch>=99", "zz_deep"))
-    wheel(tmp_path / "wheels", "zz_deep", "1.0")
-    options = {"wheels": tmp_path / "wheels", "cache_dir": tmp_path / "cache"}
+def test_an_environment_is_built_once_and_sees_torch(tmp_path, make_wheel):
+    make_wheel("zz_blocks", "2.5", requires=("torch>=99", "zz_deep"))
+    options = {"wheels": make_wheel("zz_deep", "1.0"), "cache_dir": tmp_path / "cache"}
     python = environment(["zz_blocks>=2"], **options)
     code = "import zz_blocks, zz_deep, torch, harness.errors; print(zz_blocks.VERSION, torch.__version__)"
     shown = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
@@ -61,6 +46,72 @@ def test_what_cannot_be_installed_is_unsupported(tmp_path):
 
 
 def test_without_uv(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uv", None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(UnsupportedError, match="needs uv"):
         environment(["zz_nothing"], cache_dir=tmp_path)
+    with pytest.raises(UsageError, match="needs uv"):
+        check_options(install=True, wheels=None)
+
+
+def test_options_that_cannot_be_had_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="Add --install"):
+        check_options(install=False, wheels=tmp_path)
+    with pytest.raises(UsageError, match="no folder of wheels"):
+        check_options(install=True, wheels=tmp_path / "absent")
+    check_options(install=False, wheels=None)
+
+
+@needs_uv
+def test_nothing_that_is_asked_for_runs_while_it_is_installed(tmp_path):
+    """A source distribution would run its build script, here in the controller's own rights."""
+    project = tmp_path / "sources" / "zz_built-1.0"
+    project.mkdir(parents=True)
+    ran = tmp_path / "ran"
+    script = f"open({str(ran)!r}, 'w')\nfrom setuptools import setup\nsetup(name='zz_built')\n"
+    (project / "setup.py").write_text(script)
+    (project / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: zz_built\nVersion: 1.0\n")
+    shutil.make_archive(str(tmp_path / "sources" / "zz_built-1.0"), "gztar", tmp_path / "sources", project.name)
+    with pytest.raises(UnsupportedError, match="zz-built"):
+        environment(["zz_built"], wheels=tmp_path / "sources", cache_dir=tmp_path / "cache")
+    with pytest.raises(UnsupportedError, match="at an address"):
+        environment([f"zz_built @ file://{project}"], cache_dir=tmp_path / "cache")
+    assert not ran.exists()
+
+
+def test_a_disk_without_room_is_said(tmp_path, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(environments.tempfile, "mkdtemp", full)
+    with pytest.raises(UnsupportedError, match="No space left on device"):
+        environment(["zz_blocks"], cache_dir=tmp_path)
+
+
+def test_only_a_file_within_reason_is_read_for_requirements(tmp_path):
+    (tmp_path / "requirements.txt").symlink_to("/dev/zero")
+    assert needed(tmp_path, Manifest(name="a", scales=[2])) == []
+    (tmp_path / "requirements.txt").unlink()
+    (tmp_path / "requirements.txt").write_text("zz_blocks\n" + "#" * 200_000 + "\nzz_late\n")
+    assert needed(tmp_path, Manifest(name="a", scales=[2])) == ["zz_blocks"]
+
+
+@needs_uv
+def test_a_check_installs_what_is_required_and_says_so(tmp_path, make_wheel, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+    folder = create("Mine", tmp_path)
+    (folder / "arch.py").write_text("import zz_blocks\n" + (folder / "arch.py").read_text())
+    manifest = folder / "submission.toml"
+    text = manifest.read_text()
+    assert text.count("[submission]\n") == 1
+    manifest.write_text(text.replace("[submission]\n", '[submission]\nrequires = ["zz_blocks"]\n'))
+    wheels, said = make_wheel("zz_blocks", "2.5"), []
+    before = check_path(folder, scale=2)
+    assert not before[0].passed
+    assert "--install" in before[0].findings[0].mend
+    assert all(check.passed for check in check_path(folder, scale=2, install=True, wheels=wheels, tell=said.append))
+    assert said == ["Mine: installing zz_blocks"]
+    (wheels / "zz_blocks-2.5-py3-none-any.whl").unlink()
+    shutil.rmtree(tmp_path / "cache")
+    (failed,) = check_path(folder, scale=2, install=True, wheels=wheels)
+    assert "uv cannot install" in failed.findings[0].what

@@ -13,14 +13,16 @@ import copy
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from harness.layers import Layer, Observation, convolution_macs, describe_layers, observe
 
 Shape = tuple[int, int, int, int]
 
@@ -62,6 +64,8 @@ class Complexity:
         Operators that the counter cannot see, and what else makes the count doubtful.
     source
         How the figures were had, in one sentence.
+    layers
+        The network layer by layer; empty where it could not be traced.
     """
 
     params: int
@@ -70,6 +74,7 @@ class Complexity:
     macs_ntire23: int | None
     incomplete_ops: tuple[str, ...]
     source: str
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class _Counts:
     matrix_macs: float
     hooked_macs: float
     unseen: tuple[str, ...]
+    by_module: Mapping[str, int]
 
     def figures(self) -> tuple[float, ...]:
         return (self.macs, self.activations, self.macs_ntire23, self.matrix_macs, self.hooked_macs)
@@ -122,7 +128,21 @@ def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1) -> 
     except Exception as error:  # noqa: BLE001 - a tracer may raise anything on strangers' code; the row must survive
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         return Complexity(params, None, None, None, ("untraceable",), f"not counted: tracing failed ({reason})")
-    return _extrapolate(model, params, sizes, samples, _rounded_up(input_shape, size_multiple))
+    full = _rounded_up(input_shape, size_multiple)
+    counted = _extrapolate(model, params, sizes, samples, full)
+    return replace(counted, layers=_layers(model, sizes, samples, full))
+
+
+def _layers(
+    model: nn.Module, sizes: tuple[tuple[int, int], ...], samples: list[_Counts], full: Shape
+) -> tuple[Layer, ...]:
+    """Return the layers; none where a stranger's modules do not bear to be watched."""
+    traced = [counts.by_module for counts in samples]
+    try:
+        observed: list[Observation] = [observe(model, _probe(model, (1, full[1], *size))) for size in sizes]
+        return describe_layers(model, sizes, traced, observed, full[2:])
+    except Exception:  # noqa: BLE001 - a table is missing then, not a count
+        return ()
 
 
 def _rounded_up(shape: Shape, multiple: int) -> Shape:
@@ -162,12 +182,12 @@ def _count_at(model: nn.Module, shape: Shape) -> _Counts:
     with _quiet(), torch.no_grad():
         flops = _silenced(FlopCountAnalysis(model, (probe,)))
         activations = _silenced(ActivationCountAnalysis(model, (probe,)))
-        by_operator = flops.by_operator()
+        by_operator, by_module = flops.by_operator(), dict(flops.by_module())
         matrix = sum(n for op, n in by_operator.items() if op in _MATRIX_OPS)
         unseen = tuple(sorted(op for op in flops.unsupported_ops() if op not in _FREE_OPS))
         totals = float(flops.total()), float(activations.total())
     challenge, hooked = _count_by_hooks(model, probe)
-    return _Counts(*totals, challenge, float(matrix), hooked, unseen)
+    return _Counts(*totals, challenge, float(matrix), hooked, unseen, by_module)
 
 
 def _silenced(analysis: FlopCountAnalysis) -> FlopCountAnalysis:
@@ -201,8 +221,7 @@ def _count_by_hooks(model: nn.Module, probe: Tensor) -> tuple[float, float]:
         assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
         per_position = math.prod(module.kernel_size) * module.in_channels * module.out_channels // module.groups
         challenge += per_position * output[0, 0].numel()
-        positions = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
-        convolutions += per_position * positions[0, 0].numel()
+        convolutions += convolution_macs(module, inputs[0], output)
 
     def activation(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal challenge

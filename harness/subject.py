@@ -12,13 +12,15 @@ import numpy as np
 
 from harness.engines import Engine, Job
 from harness.errors import UnsupportedError, WorkerError
-from harness.isolation.requests import TimeReply
+from harness.isolation.failures import printable
+from harness.isolation.requests import LayerReply, TimeReply
 from harness.isolation.session import Session
 from harness.observer import Observer
 from harness.plan import Plan
 from harness.quality import Quality, evaluate_pair, upscale_bicubic
 from harness.results import ErrorInfo, ImageQuality, Measurement, TimingRecord
 from harness.results.crops import CropStore
+from harness.results.measurement import Layer
 from harness.results.schema import Status
 from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
@@ -186,6 +188,7 @@ class Subject:
             macs_ntire23=reply.macs_ntire23,
             incomplete_ops=list(reply.incomplete_ops),
             macs_source=reply.source,
+            layers=[_layer(layer) for layer in reply.layers],
         )
         reparam = self.measured.reparam
         if reparam is not None and reparam.method != "none":
@@ -248,6 +251,11 @@ def job_for(
         python=python,
         trust_pickle=plan.request.trust_pickle,
     )
+
+
+def _layer(reply: LayerReply) -> Layer:
+    words = {field: printable(getattr(reply, field), 300) for field in ("name", "type", "settings")}
+    return Layer(**{**dict(reply), **words})
 
 
 def _image_quality(name: str, quality: Quality) -> ImageQuality:

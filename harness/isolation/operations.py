@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from harness.isolation.requests import (
     EmptyReply,
     ExportReply,
     ExportRequest,
+    LayerReply,
     LoadReply,
     LoadRequest,
     MemoryReply,
@@ -38,6 +40,7 @@ from harness.isolation.requests import (
     TimeRequest,
     UpscaleRequest,
 )
+from harness.layers import Layer
 from harness.results.schema import Reparam
 
 # Before any submitted code, so that what it does to the modules of timers cannot reach these.
@@ -159,6 +162,7 @@ class Operations:
             macs_ntire23=counted.macs_ntire23,
             incomplete_ops=list(counted.incomplete_ops),
             source=counted.source[:500],
+            layers=[] if request.original else [_layer_reply(layer) for layer in counted.layers],
         )
         return reply, []
 
@@ -293,6 +297,10 @@ def _restore_settings(threads: int) -> None:
     torch.set_default_dtype(torch.float32)
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
+
+
+def _layer_reply(layer: Layer) -> LayerReply:
+    return LayerReply(**{**asdict(layer), "kernel": list(layer.kernel), "output_shape": list(layer.output_shape)})
 
 
 def _parameter_count(network: nn.Module) -> int:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Precision = Literal["fp32", "fp16", "bf16"]
 Inputs = Literal["reused", "fresh", "dataset"]
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
+Sides = Annotated[list[Count], Field(max_length=8)]
 ShortText = Annotated[str, Field(max_length=500)]
 Text = Annotated[str, Field(max_length=20_000)]
 
@@ -132,6 +133,21 @@ class ReparamReply(Body):
     notes: Annotated[list[Text], Field(max_length=1000)] = []
 
 
+class LayerReply(Body):
+    """One layer; see ``harness.layers.Layer``."""
+
+    name: ShortText
+    type: ShortText
+    kernel: Sides
+    settings: ShortText
+    in_channels: Count | None
+    out_channels: Count | None
+    output_shape: Sides
+    params: Count
+    macs: Count
+    calls: Count
+
+
 class CountReply(Body):
     """Operations of one forward pass; see ``harness.complexity.Complexity``."""
 
@@ -141,6 +157,8 @@ class CountReply(Body):
     macs_ntire23: Count | None = None
     incomplete_ops: Annotated[list[ShortText], Field(max_length=1000)] = []
     source: ShortText = ""
+    layers: Annotated[list[LayerReply], Field(max_length=2000)] = []
+    """Layer by layer; empty where it was not asked for or the network cannot be traced."""
 
 
 class TimeReply(Body):

@@ -9,8 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter, ValidationError
+
 from harness.errors import ResultsError
 from harness.report.frame import entries_frame
+from harness.results.measurement import Layer
 from harness.results.schema import Run
 from harness.results.store import read_run
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 PerImage = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
+LAYERS = TypeAdapter(list[Layer])
 MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 
 
@@ -71,6 +75,22 @@ class RunFolder:
             return Trace(str(record.get("clock", "")), warmup, samples, rounds)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ResultsError(f"the timing samples cannot be read: {error}", where=str(file)) from error
+
+    def layers(self, slug: str) -> list[Layer]:
+        """Return a row's layers in the order in which they run; empty where none were recorded.
+
+        Raises
+        ------
+        ResultsError
+            The file of layers is damaged.
+        """
+        file = self.path / "layers" / f"{slug}.json"
+        if not is_file_name(slug) or not file.is_file():
+            return []
+        try:
+            return LAYERS.validate_json(file.read_bytes())
+        except ValidationError as error:
+            raise ResultsError("the layers cannot be read", where=str(file), mend="run it again") from error
 
     def to_frame(self) -> "pd.DataFrame":
         """Return one row per entry, nested figures flattened as ``runtime_ms_median``, ``reparam_method``..."""

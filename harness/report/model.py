@@ -6,6 +6,7 @@ from urllib.parse import quote
 from harness.report.columns import columns_of
 from harness.report.folder import RunFolder, is_file_name
 from harness.report.images import ImageRow, image_rows
+from harness.report.layers import layer_table
 from harness.report.numbers import MINUS, fixed
 from harness.report.rows import Row
 from harness.report.site import page
@@ -37,6 +38,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
         widest=max((abs(image.gain) for image in images if image.gain is not None), default=0.0),
         extremes=_extremes(images),
         reparam=reparam_rows(row.entry.reparam),
+        layers=layer_table(folder.layers(row.entry.slug)),
         claims=claims(folder, row.entry),
     )
 

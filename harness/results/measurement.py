@@ -20,6 +20,29 @@ class ImageQuality(Record):
     ssim_y: float
 
 
+class Layer(Record):
+    """One layer of the form that was timed."""
+
+    name: str
+    """Path of the module in the network; empty for the network itself."""
+    type: str
+    """Class of the module."""
+    kernel: list[int] = []
+    """Height and width of the kernel, where it has one."""
+    settings: str = ""
+    """What differs from the plain case, such as ``stride 2, groups 12``."""
+    in_channels: int | None = None
+    out_channels: int | None = None
+    output_shape: list[int] = []
+    """N, C, H, W at the track's size; empty where unknown."""
+    params: int
+    """Elements of its own parameters; a tensor that several layers share belongs to the first."""
+    macs: int
+    """Multiply-accumulates of all its calls in one forward pass at the track's size."""
+    calls: int
+    """Times that it is called in a forward pass."""
+
+
 class RoundTimes(Record):
     """One network's turn in an interleaved timing."""
 
@@ -68,6 +91,8 @@ class Measurement(Record):
     macs_ntire23: int | None = None
     incomplete_ops: list[str] = []
     macs_source: str | None = None
+    layers: list[Layer] = []
+    """The timed form layer by layer; empty where it could not be traced."""
     peak_memory_bytes: int | None = None
     timing: TimingRecord | None = None
     images: list[ImageQuality] = Field(default_factory=list)

@@ -122,7 +122,7 @@ class RunStore:
         return self.folder / "logs" / f"{slug}.log"
 
     def save_run(self, run: Run, measurements: Mapping[str, Measurement]) -> None:
-        """Write ``results.json``, ``leaderboard.csv``, ``per_image.csv`` and ``samples/``.
+        """Write ``results.json``, ``leaderboard.csv``, ``per_image.csv``, ``samples/`` and ``layers/``.
 
         Parameters
         ----------
@@ -134,6 +134,8 @@ class RunStore:
         for slug, measurement in measurements.items():
             if measurement.timing is not None:
                 write_atomically(self.folder / "samples" / f"{slug}.json", _samples(slug, measurement))
+            if measurement.layers:
+                write_atomically(self.folder / "layers" / f"{slug}.json", _layers(measurement))
         write_atomically(self.folder / "per_image.csv", _per_image(measurements))
         write_atomically(self.folder / "leaderboard.csv", _leaderboard(run))
         write_atomically(self.folder / "results.json", run.model_dump_json(indent=1).encode())
@@ -185,6 +187,12 @@ def _samples(slug: str, measurement: Measurement) -> bytes:
     assert timing is not None
     content = {"slug": slug, "unit": "ms", **timing.model_dump(mode="json")}
     return json.dumps(content, indent=1).encode()
+
+
+def _layers(measurement: Measurement) -> bytes:
+    """Return a list of layers, one a line."""
+    lines = ",\n".join(layer.model_dump_json() for layer in measurement.layers)
+    return f"[\n{lines}\n]\n".encode()
 
 
 def _per_image(measurements: Mapping[str, Measurement]) -> bytes:

@@ -209,6 +209,7 @@ def write_fake_run(folder: Path, cpu: bool = False, extra: int = 0) -> Path:
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
     write_per_image(folder, results)
     write_samples(folder, results)
+    write_layers(folder, results)
     write_crops(folder, results)
     return folder
 
@@ -241,6 +242,25 @@ def write_samples(folder: Path, results: dict[str, Any]) -> None:
         warmup = [[-0.05, times[0] * 3]]
         record = {"slug": row["slug"], "unit": "ms", "clock": "CUDA events", "warmup": warmup, "samples": samples}
         (folder / "samples" / f"{row['slug']}.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def write_layers(folder: Path, results: dict[str, Any]) -> None:
+    """Write the layers of the first rows: a short network, a long one, and one whose names try to break the page."""
+    (folder / "layers").mkdir(exist_ok=True)
+    for row, depth in zip(results["entries"][:3], (5, 60, 4), strict=True):
+        layers = [layer_row(f"body.{at}.conv", 32, 32, row["macs"] / depth) for at in range(depth)]
+        layers[0] |= {"name": HOSTILE, "type": RIGHT_TO_LEFT, "settings": "stride 2, groups 4"}
+        layers[-1] |= {"name": "", "type": EMOJI, "calls": 0, "macs": 0, "in_channels": None, "out_channels": None}
+        (folder / "layers" / f"{row['slug']}.json").write_text(json.dumps(layers), encoding="utf-8")
+
+
+def layer_row(name: str, inputs: int, outputs: int, macs: float) -> dict[str, Any]:
+    """Return one layer."""
+    return {
+        "name": name, "type": "Conv2d", "kernel": [3, 3], "settings": "", "in_channels": inputs,
+        "out_channels": outputs, "output_shape": [1, outputs, 1080, 1920], "params": 9 * inputs * outputs + outputs,
+        "macs": round(macs), "calls": 1,
+    }  # fmt: skip
 
 
 def write_crops(folder: Path, results: dict[str, Any]) -> None:

@@ -1,3 +1,4 @@
+import html
 import json
 import math
 import re
@@ -5,9 +6,11 @@ import re
 import numpy as np
 import pytest
 
+from harness.errors import ResultsError
 from harness.report import build_report, load_run
 from harness.report.folder import Trace
 from harness.report.images import MOST_IMAGES, gains, heat_map
+from harness.report.numbers import TIMES
 from harness.report.rows import scored_rows
 from harness.report.timing_plot import BARS_LEFT, BOTTOM, LEFT, RIGHT, TOP, timing_plot
 
@@ -125,3 +128,37 @@ def test_a_run_without_images_or_samples_has_pages_without_them(make_run):
     board = build_report(run).read_text(encoding="utf-8")
     assert 'id="images"' not in board
     assert "Every call in order" not in (run / "models" / "row-0.html").read_text(encoding="utf-8")
+
+
+def layer_cells(page):
+    """Return the rows of the table of layers as text, unescaped, tags taken off."""
+    table = page.split("<caption>Layers")[1].split("</table>")[0].split("<tbody>")[1]
+    rows = [re.findall(r"<t[hd].*?</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)]
+    return [[html.unescape(re.sub("<.*?>", "", cell)).replace(TIMES, "x") for cell in row] for row in rows]
+
+
+def test_the_layers_are_listed_with_their_share(built):
+    row = load_run(built).run.entries[0]
+    first, second, *_, last = layer_cells((built / "models" / "row-0.html").read_text(encoding="utf-8"))
+    assert first[0] == "<script>window.pwned = 1</script>"
+    assert first[2] == "3x3stride 2, groups 4"
+    assert second[:5] == ["body.1.conv", "Conv2d", "3x3", "32 → 32", "32x1080x1920"]
+    assert float(second[6]) == pytest.approx(row.macs / 5e9, abs=1e-4)
+    assert second[7] == "25.0"  # one of four that compute
+    assert last[0] == "(the network itself)"
+    assert last[2] == "3x3not called by itself"
+    assert last[6] == ""
+
+
+def test_long_tables_of_layers_are_folded(built):
+    short, long = ((built / "models" / f"row-{at}.html").read_text(encoding="utf-8") for at in (0, 1))
+    assert re.search(r'<details class="fold" open><summary>5 layers', short)
+    assert re.search(r'<details class="fold"><summary>60 layers', long)
+    assert "Layers" not in (built / "models" / "row-5.html").read_text(encoding="utf-8")
+
+
+def test_damaged_layers_are_named(make_run):
+    run = make_run()
+    (run / "layers" / "row-0.json").write_text("[{]")
+    with pytest.raises(ResultsError, match=r"row-0\.json"):
+        build_report(run)

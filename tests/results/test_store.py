@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ResultsError
+from harness.report.folder import RunFolder
 from harness.results import Measurement, RunStore, combine, fingerprint_folder, read_run, write_atomically
+from harness.results.measurement import Layer
 from harness.results.schema import Entry, ErrorInfo
 
 
@@ -99,3 +101,12 @@ def test_a_fingerprint_follows_what_is_measured(tmp_path: Path) -> None:
 def test_a_combined_fingerprint_does_not_depend_on_the_order() -> None:
     assert combine({"a": 1, "b": [2, None]}) == combine({"b": [2, None], "a": 1})
     assert combine({"a": 1}) != combine({"a": 2})
+
+
+def test_layers_lie_beside_the_run_and_come_back(tmp_path: Path) -> None:
+    layer = Layer(name="head", type="Conv2d", kernel=[3, 3], params=896, macs=1_791_590_400, calls=1)
+    run = read_run(Path(__file__).parents[2] / "reports" / "sample")
+    with_layers = measurement().model_copy(update={"layers": [layer]})
+    RunStore(tmp_path).save_run(run, {"row-0": with_layers, "row-1": measurement("def")})
+    assert RunFolder(tmp_path, run).layers("row-0") == [layer]
+    assert RunFolder(tmp_path, run).layers("row-1") == []

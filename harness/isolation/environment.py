@@ -14,7 +14,7 @@ PACKAGE = Path(harness.__file__).resolve().parent
 
 # glibc maps every large block anew and gives it back when it is freed, so that each forward pass would fault in
 # all its pages again: half of the time of a small network on the CPU. These keep the pages in the process.
-_ALLOCATOR = {
+MEMORY_SETTINGS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "MALLOC_ARENA_MAX": "1",
@@ -67,7 +67,7 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
         "XDG_CACHE_HOME": str(private / "cache"),
     }
     chosen = _DEVICE_VARIABLES if device != "cpu" else ()
-    return own | _ALLOCATOR | {name: os.environ[name] for name in chosen if name in os.environ}
+    return own | MEMORY_SETTINGS | {name: os.environ[name] for name in chosen if name in os.environ}
 
 
 def _packages_of_the_user() -> list[str]:

@@ -4,7 +4,7 @@ import csv
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import ResultsError
 from harness.report.frame import entries_frame
 from harness.results.measurement import Layer
+from harness.results.rounds import kept_rounds
 from harness.results.schema import Run
 from harness.results.store import read_run
 
@@ -29,12 +30,17 @@ MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Timed calls in order, as (seconds since the start, ms); ``rounds`` says how many calls each turn had."""
+    """Timed calls in order, as (seconds since the start, ms).
+
+    ``rounds`` says how many calls each turn had, and ``kept`` which of the turns count; both are empty where the model
+    was timed alone.
+    """
 
     clock: str
     warmup: list[tuple[float, float]]
     samples: list[tuple[float, float]]
     rounds: list[int]
+    kept: list[bool] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,9 @@ class RunFolder:
             record = json.loads(file.read_text(encoding="utf-8"))
             warmup, samples = _pairs(record.get("warmup", [])), _pairs(record["samples"])
             rounds = [int(turn["calls"]) for turn in record.get("rounds", [])]
-            return Trace(str(record.get("clock", "")), warmup, samples, rounds)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            kept = kept_rounds([tuple(turn["anchor_ms"]) for turn in record.get("rounds", [])])
+            return Trace(str(record.get("clock", "")), warmup, samples, rounds, kept)
+        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
             raise ResultsError(f"the timing samples cannot be read: {error}", where=str(file)) from error
 
     def layers(self, slug: str) -> list[Layer]:

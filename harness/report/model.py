@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from harness.report.columns import columns_of
-from harness.report.folder import RunFolder, is_file_name
+from harness.report.columns import columns_of, runtime_of
+from harness.report.folder import RunFolder, Trace, is_file_name
 from harness.report.images import ImageRow, image_rows
 from harness.report.layers import layer_table
 from harness.report.numbers import MINUS, fixed
@@ -25,7 +25,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
     """Return the page of one of ``rows``, with links to its neighbours."""
     row = rows[position]
     neighbours = [rows[place] if 0 <= place < len(rows) else None for place in (position - 1, position + 1)]
-    images = image_rows(folder, row.entry.slug)
+    images, trace = image_rows(folder, row.entry.slug), folder.trace(row.entry.slug)
     return page(
         "model.html",
         SCRIPTS,
@@ -33,7 +33,8 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
         row=row,
         columns=columns_of(folder.run),
         neighbours=[(near, quote(f"{near.entry.slug}.html")) if near and near.page else None for near in neighbours],
-        plot=_plot(folder, row.entry),
+        plot=_plot(folder, row.entry, trace),
+        clock=(trace and trace.clock) or folder.run.protocol.clock,
         images=images,
         widest=max((abs(image.gain) for image in images if image.gain is not None), default=0.0),
         extremes=_extremes(images),
@@ -43,11 +44,11 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
     )
 
 
-def _plot(folder: RunFolder, entry: Entry) -> TimingPlot | None:
-    trace = folder.trace(entry.slug)
-    if trace is None or entry.runtime_ms is None:
+def _plot(folder: RunFolder, entry: Entry, trace: Trace | None) -> TimingPlot | None:
+    level = runtime_of(entry, folder.run.protocol)
+    if trace is None or entry.runtime_ms is None or level is None:
         return None
-    return timing_plot(trace, entry.runtime_ms.median, entry.runtime_ms.ci)
+    return timing_plot(trace, level, entry.runtime_ms.ci)
 
 
 def _extremes(images: Sequence[ImageRow]) -> tuple[ImageRow, ImageRow] | None:

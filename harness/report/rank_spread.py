@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ ROUNDS = 400
 MOST_ROWS = 40
 # Half the width of a 95 % interval in standard deviations.
 REACH = 1.959964
+# An interval of fewer calls tells little of their scatter.
+FEWEST_CALLS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +30,23 @@ class RankSpread:
     low: float
     middle: float
     high: float
+    borrowed: bool = False
 
 
 def rank_spread(folder: RunFolder, rows: Sequence[Row]) -> list[RankSpread]:
     """Return how ranks spread over bootstrap rounds, best row first; empty where the run has too little data.
 
     Each round draws as many images as there are, with replacement and the same for every model and for bicubic, and a
-    runtime from the normal distribution of which the row's interval is the middle 95 %. The seed is fixed.
+    runtime from the normal distribution of which the row's interval is the middle 95 %. A row of fewer than five calls
+    has no such interval: it takes the scatter of a single call that the other rows have (``borrowed``), over the root
+    of its own number of calls. Without any other row to borrow from there is no figure. The seed is fixed.
     """
     track, reference = track_of(folder.run), folder.per_image.get(bicubic_slug(folder) or "", {})
     chosen = [row for row in rows if not row.baseline and row.runtime and row.entry.slug in folder.per_image][
         :MOST_ROWS
     ]
-    if track is None or len(chosen) < 2 or len(reference) < 2:
+    noise = relative_noise([row.entry for row in rows])
+    if track is None or len(chosen) < 2 or len(reference) < 2 or noise is None:
         return []
     metric, names = metric_of(folder.run), sorted(reference)
     try:
@@ -49,7 +57,7 @@ def rank_spread(folder: RunFolder, rows: Sequence[Row]) -> list[RankSpread]:
     random = np.random.default_rng(0)
     picks = random.integers(0, len(names), (ROUNDS, len(names)))
     psnr, base = table[:, picks].mean(axis=2), bicubic[picks].mean(axis=1)
-    times = np.array([_times(row.entry, row.runtime or 1.0, random) for row in chosen])
+    times = np.array([_times(row.entry, row.runtime or 1.0, noise, random) for row in chosen])
     scores = np.array(
         [
             [track.score(psnr[at, turn], times[at, turn], base[turn]) for turn in range(ROUNDS)]
@@ -58,13 +66,36 @@ def rank_spread(folder: RunFolder, rows: Sequence[Row]) -> list[RankSpread]:
     )
     ranks = _ranks(scores if higher_is_better(folder.run) else -scores)
     low, middle, high = np.percentile(ranks, (5, 50, 95), axis=1, method="nearest")
-    return [RankSpread(row, *map(float, place)) for row, *place in zip(chosen, low, middle, high, strict=True)]
+    return [
+        RankSpread(row, float(least), float(usual), float(most), borrowed=_is_short(row.entry))
+        for row, least, usual, most in zip(chosen, low, middle, high, strict=True)
+    ]
 
 
-def _times(entry: Entry, runtime: float, random: np.random.Generator) -> NDArray[np.float64]:
-    low, high = entry.runtime_ms.ci if entry.runtime_ms else (runtime, runtime)
-    drawn = random.normal(runtime, (high - low) / (2 * REACH), ROUNDS)
-    return np.maximum(drawn, runtime / 10)
+def relative_noise(entries: Sequence[Entry]) -> float | None:
+    """Return the standard deviation of one call over the runtime: the median of the rows with five calls or more."""
+    long = [entry for entry in entries if not _is_short(entry)]
+    known = [_own_noise(entry) * sqrt(entry.runtime_ms.samples) for entry in long if entry.runtime_ms]
+    return median(known) if known else None
+
+
+def _is_short(entry: Entry) -> bool:
+    return entry.runtime_ms is None or entry.runtime_ms.samples < FEWEST_CALLS
+
+
+def _own_noise(entry: Entry) -> float:
+    """Return the standard deviation of a row's runtime over the runtime, by its interval."""
+    if entry.runtime_ms is None or not entry.runtime_ms.median:
+        return 0.0
+    low, high = entry.runtime_ms.ci
+    return (high - low) / (2 * REACH) / entry.runtime_ms.median
+
+
+def _times(entry: Entry, runtime: float, noise: float, random: np.random.Generator) -> NDArray[np.float64]:
+    share = _own_noise(entry)
+    if _is_short(entry):
+        share = max(share, noise / sqrt(entry.runtime_ms.samples if entry.runtime_ms else 1))
+    return np.maximum(random.normal(runtime, share * runtime, ROUNDS), runtime / 10)
 
 
 def _ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:

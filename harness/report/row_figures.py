@@ -56,11 +56,16 @@ def ranks(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
     figure, axes = _lines([one.row for one in spread])
     for place, one in enumerate(spread):
         axes.plot([one.low, one.high], [place, place], color=PAPER["mark"], lw=3.2, alpha=0.4, solid_capstyle="round")
-        axes.plot([one.middle], [place], "o", ms=5.6, color=PAPER["mark"], gid=_gid(one.row))
+        fill = PAPER["ground"] if one.borrowed else PAPER["mark"]
+        axes.plot([one.middle], [place], "o", ms=5.6, color=PAPER["mark"], mfc=fill, gid=_gid(one.row))
     axes.set_xlim(0.5, max(one.high for one in spread) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("rank")
     caption = "Middle 90 % of ranks when images are drawn anew with replacement and runtimes within their intervals."
+    borrowed = sum(one.borrowed for one in spread)
+    if borrowed:
+        rows_have = "1 row has" if borrowed == 1 else f"{borrowed} rows have"
+        caption += f" Hollow: {rows_have} too few calls for an interval; they take the scatter of the others' calls."
     text = f"Spread of the ranks of {len(spread)} models under bootstrap of the images and noise of the runtimes."
     return Drawn("rank-spread", "How firm the ranks are", caption, text, figure, _targets(one.row for one in spread))
 

@@ -22,35 +22,39 @@ FEWEST = 3
 
 @dataclass(frozen=True, slots=True)
 class TimingPlot:
-    """Ready geometry for the template: paths, and ticks as (place, text); ``odd`` holds every other round's calls."""
+    """Ready geometry for the template: paths, and ticks as (place, text).
+
+    ``odd`` holds every other round's calls, ``dropped`` those of rounds that do not count.
+    """
 
     samples: str
     odd: str
+    dropped: str
     warmup: str
     beyond: str
     bars: str
-    median: float
+    level: float
     interval: tuple[float, float]
     times: list[tuple[float, str]]
     calls: list[tuple[float, str]]
     clipped: int
 
 
-def timing_plot(trace: Trace, median: float, interval: tuple[float, float]) -> TimingPlot | None:
+def timing_plot(trace: Trace, level: float, interval: tuple[float, float]) -> TimingPlot | None:
     """Lay out a trace; None where there are too few calls to draw.
 
     Parameters
     ----------
     trace
         Timed calls.
-    median, interval
-        The row's median and the interval of its statistic, ms.
+    level, interval
+        The statistic that the row's score uses, and its 95 % interval, ms.
     """
     samples = np.array([ms for _, ms in trace.samples], dtype=np.float64)
     if samples.size < FEWEST:
         return None
     warmup = np.array([ms for _, ms in trace.warmup], dtype=np.float64)
-    low, high = _span(samples, median, interval)
+    low, high = _span(samples, level, interval)
     calls = np.arange(-warmup.size, samples.size, dtype=np.float64)
 
     def place_x(call: Numbers) -> Numbers:
@@ -62,19 +66,21 @@ def timing_plot(trace: Trace, median: float, interval: tuple[float, float]) -> T
         return BOTTOM - share * (BOTTOM - TOP)
 
     over, timed = samples > high, np.arange(samples.size, dtype=np.float64)
-    odd = _odd_rounds(samples.size, trace.rounds)
+    odd, dropped = _odd_rounds(samples.size, trace.rounds), _dropped(samples.size, trace)
+    shown = ~over & ~dropped
     ticks = [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
-    digits = max(digits_for([median], 4), digits_for([high - low], 2))
+    digits = max(digits_for([level], 4), digits_for([high - low], 2))
     marks = [
         float(tick) for tick in MaxNLocator(6, integer=True).tick_values(0, samples.size) if 0 <= tick < samples.size
     ]
     return TimingPlot(
-        samples=_dots(place_x(timed[~over & ~odd]), place_y(samples[~over & ~odd])),
-        odd=_dots(place_x(timed[~over & odd]), place_y(samples[~over & odd])),
+        samples=_dots(place_x(timed[shown & ~odd]), place_y(samples[shown & ~odd])),
+        odd=_dots(place_x(timed[shown & odd]), place_y(samples[shown & odd])),
+        dropped=_crosses(place_x(timed[~over & dropped]), place_y(samples[~over & dropped])),
         warmup=_dots(place_x(np.arange(-warmup.size, 0, dtype=np.float64)), place_y(warmup)),
         beyond=_arrows(place_x(timed[over])),
-        bars=_bars(samples[~over], low, high),
-        median=_round(place_y(np.array(median))),
+        bars=_bars(samples[shown], low, high),
+        level=_round(place_y(np.array(level))),
         interval=(_round(place_y(np.array(interval[1]))), _round(place_y(np.array(interval[0])))),
         times=[(_round(place_y(np.array(tick))), fixed(tick, digits)) for tick in ticks],
         calls=[(_round(place_x(np.array(mark))), fixed(mark + 1, 0)) for mark in marks],
@@ -90,10 +96,18 @@ def _odd_rounds(count: int, rounds: list[int]) -> NDArray[np.bool_]:
     return odd
 
 
-def _span(samples: Numbers, median: float, interval: tuple[float, float]) -> tuple[float, float]:
-    """Return the axis: all samples and the interval, but none beyond the longest shown."""
-    high = min(float(samples.max()), LONGEST_MEDIANS * median)
-    low, high = min(float(samples.min()), interval[0]), max(high, interval[1])
+def _dropped(count: int, trace: Trace) -> NDArray[np.bool_]:
+    """Return which calls belong to rounds that do not count."""
+    kept = np.ones(count, dtype=np.bool_)
+    of_rounds = np.repeat(np.array(trace.kept, dtype=np.bool_), trace.rounds[: len(trace.kept)])[:count]
+    kept[: of_rounds.size] = of_rounds
+    return ~kept
+
+
+def _span(samples: Numbers, level: float, interval: tuple[float, float]) -> tuple[float, float]:
+    """Return the axis: all samples, the statistic and its interval, but no sample beyond the longest shown."""
+    high = min(float(samples.max()), LONGEST_MEDIANS * float(np.median(samples)))
+    low, high = min(float(samples.min()), level, interval[0]), max(high, level, interval[1])
     room = 0.06 * (high - low) or 0.05 * high
     return max(0.0, low - room), high + room
 
@@ -104,6 +118,10 @@ def _round(value: Numbers | float) -> float:
 
 def _dots(xs: Numbers, ys: Numbers) -> str:
     return "".join(f"M{x:.1f} {y:.1f}h0" for x, y in zip(xs, ys, strict=True))
+
+
+def _crosses(xs: Numbers, ys: Numbers) -> str:
+    return "".join(f"M{x - 2.4:.1f} {y - 2.4:.1f}l4.8 4.8m0 -4.8l-4.8 4.8" for x, y in zip(xs, ys, strict=True))
 
 
 def _arrows(xs: Numbers) -> str:

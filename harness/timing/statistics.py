@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.results.measurement import TimingRecord
+from harness.results.rounds import kept_rounds
 from harness.results.schema import Runtime
 from harness.timing.protocol import Statistic, TimingProtocol
 from harness.tracks.significance import Pace
@@ -16,7 +17,6 @@ from harness.tracks.significance import Pace
 _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
 _STABLE_SAMPLES = 10
-_ANCHOR_JUMP = 0.3  # between the anchor's times on either side of a turn: the machine changed in its middle
 _DRIFT_WORTH_SAYING = 0.05
 
 
@@ -110,8 +110,7 @@ class RoundRatios:
 def round_ratios(record: TimingRecord) -> RoundRatios:
     """Return the ratios to the anchor of a network that was timed in rounds.
 
-    Rounds are dropped by the anchor's times alone, so that a network's own scatter is never hidden. None is dropped of
-    fewer than ten, or where half of them would be.
+    Which rounds count is said by :func:`harness.results.rounds.kept_rounds`.
 
     Parameters
     ----------
@@ -122,9 +121,7 @@ def round_ratios(record: TimingRecord) -> RoundRatios:
     turns = np.split(np.array([ms for _, ms in record.samples]), calls)
     anchors = np.array([turn.anchor_ms for turn in record.rounds], dtype=np.float64).reshape(-1, 2)
     values = np.array([np.mean(turn) for turn in turns]) / anchors.mean(axis=1)
-    calm = np.abs(np.log(anchors[:, 1] / anchors[:, 0])) < np.log(1 + _ANCHOR_JUMP)
-    if len(calm) < _STABLE_SAMPLES or calm.sum() <= len(calm) / 2:
-        calm[:] = True
+    calm = np.array(kept_rounds([turn.anchor_ms for turn in record.rounds]), dtype=np.bool_)
     third = max(1, len(anchors) // 3)
     drift = float(np.median(anchors[-third:]) / np.median(anchors[:third])) - 1
     numbers = tuple(turn.number for turn, kept in zip(record.rounds, calm, strict=True) if kept)

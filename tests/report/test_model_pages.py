@@ -13,6 +13,8 @@ from harness.report.images import MOST_IMAGES, gains, heat_map
 from harness.report.numbers import TIMES
 from harness.report.rows import scored_rows
 from harness.report.timing_plot import BARS_LEFT, BOTTOM, LEFT, RIGHT, TOP, timing_plot
+from harness.results import TimingRecord
+from harness.timing.statistics import round_ratios
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,42 @@ def test_the_histogram_counts_every_call():
     assert sorted(width / max(widths) for width in widths) == pytest.approx([1 / 3, 1.0], abs=0.01)
     assert f"M{BARS_LEFT:.1f}" in plot.bars
     assert (len(points(plot.samples)), len(points(plot.odd))) == (20, 20)
+
+
+def height(level):
+    """Return the milliseconds at a height of a plot that spans 9 to 13 ms with its usual room."""
+    low, high = 9 - 0.06 * 4, 13 + 0.06 * 4
+    return low + (BOTTOM - level) / (BOTTOM - TOP) * (high - low)
+
+
+def test_the_line_marks_the_statistic_that_is_scored():
+    times = [9.0, 9.0, 9.0, 13.0]
+    median, mean = (timing_plot(Trace("clock", [], list(enumerate(times)), []), at, (at, at)) for at in (9.0, 10.0))
+    assert height(median.level) == pytest.approx(9.0, abs=0.01)
+    assert height(mean.level) == pytest.approx(10.0, abs=0.01)
+
+
+def test_calls_of_rounds_that_do_not_count_are_crossed(built):
+    trace = Trace("clock", [], [(at, 10.0 + at / 10) for at in range(6)], [2, 2, 2], [True, False, True])
+    plot = timing_plot(trace, 10.2, (10.1, 10.3))
+    assert plot.dropped.count("M") == 2
+    assert len(points(plot.samples)) == 4
+    assert points(plot.odd) == []
+
+
+def test_the_rounds_of_a_trace_are_judged_as_the_statistics_do(make_run):
+    run = make_run()
+    file = run / "samples" / "row-0.json"
+    record = json.loads(file.read_text())
+    anchors = [(1.0, 1.0)] * 11 + [(1.0, 1.5)]
+    record["samples"] = record["samples"][:24]
+    record["rounds"] = [{"number": at, "calls": 2, "anchor_ms": pair} for at, pair in enumerate(anchors)]
+    file.write_text(json.dumps(record))
+    assert load_run(run).trace("row-0").kept == [True] * 11 + [False]
+    timing = TimingRecord(**{key: record[key] for key in ("clock", "warmup", "samples", "rounds")})
+    assert round_ratios(timing).dropped == 1
+    build_report(run)
+    assert "crosses: rounds left out" in (run / "models" / "row-0.html").read_text(encoding="utf-8")
 
 
 def test_no_trace_no_plot():

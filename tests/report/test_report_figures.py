@@ -8,7 +8,7 @@ from harness.report import load_run
 from harness.report.drawing import render
 from harness.report.figures import psnr_runtime
 from harness.report.page import all_figures, build_figures
-from harness.report.rank_spread import _ranks, rank_spread
+from harness.report.rank_spread import _ranks, rank_spread, relative_noise
 from harness.report.rows import pareto_front, scored_rows
 from harness.report.rules import score_of
 from harness.tracks import rank
@@ -107,6 +107,33 @@ def test_a_clear_winner_keeps_its_rank_and_twins_share_theirs(make_run):
     assert (spread["ALONG"].low, spread["ALONG"].high) == (1.0, 1.0)
     assert all(one.low <= one.middle <= one.high for one in spread.values())
     assert rank_spread(folder, scored_rows(folder)) == list(spread.values())
+
+
+def with_calls(run, calls):
+    """Rewrite a run so that its first row has few calls and an interval of no width."""
+    results = json.loads((run / "results.json").read_text())
+    for row, count in zip(results["entries"], calls, strict=False):
+        if row.get("runtime_ms"):
+            ms = row["runtime_ms"]["median"]
+            row["runtime_ms"].update(samples=count, ci=[ms, ms] if count == 1 else row["runtime_ms"]["ci"])
+    (run / "results.json").write_text(json.dumps(results))
+    return load_run(run)
+
+
+def test_one_call_is_not_taken_for_an_exact_time(make_run):
+    folder = with_calls(make_run(), [1])
+    (one,) = [one for one in rank_spread(folder, scored_rows(folder)) if one.borrowed]
+    assert one.row.entry.slug == "row-0"
+    # 244 calls with an interval from -1.5 % to +1.7 %: one call alone scatters by 0.032 / (2 * 1.96) * sqrt(244)
+    assert relative_noise(folder.run.entries) == pytest.approx(0.1275, abs=1e-3)
+    assert one.high - one.low >= 2
+    caption = {drawn.name: drawn.caption for drawn in all_figures(folder, scored_rows(folder))}["rank-spread"]
+    assert "1 row has too few calls" in caption
+
+
+def test_where_every_time_is_one_call_ranks_have_no_spread(make_run):
+    folder = with_calls(make_run(), [1] * 40)
+    assert rank_spread(folder, scored_rows(folder)) == []
 
 
 def test_without_images_ranks_have_no_spread(make_run):

@@ -11,9 +11,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from harness.contrast import Contrasts
 from harness.results import Entry, Measurement, Run
 
 _STATUS_STYLE = {"ok": "green", "failed": "red", "disqualified": "red", "unsupported": "yellow"}
+_CONTRAST_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2}
 _QUIET_S = 10.0  # a log that says nothing for longer looks like a program that hangs
 
 
@@ -167,6 +169,34 @@ def leaderboard_table(run: Run) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in run.entries:
         table.add_row(*_cells(entry), style=None if entry.status == "ok" else "dim")
+    return table
+
+
+def contrast_table(found: Contrasts) -> Table:
+    """Return two models' figures side by side, with their difference, its interval and its p-value."""
+    first, second = found.names
+    table = Table(
+        title=f"{escape(first)} less {escape(second)}",
+        caption="p: of no difference, each figure on its own; time in per cent of the second",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("", first, second, "difference", "95 % interval", "p", "from"):
+        table.add_column(escape(heading), justify="left" if heading in {"", "from"} else "right", no_wrap=True)
+    for row in found.rows:
+        digits = _CONTRAST_DIGITS.get(row.figure, 3)
+        unit = "%" if row.figure == "runtime" else row.unit
+        change_digits = 1 if row.figure == "runtime" else digits
+        low, high = row.difference.ci
+        table.add_row(
+            f"{row.figure} {row.unit}".strip(),
+            _number(row.first, digits),
+            _number(row.second, digits),
+            f"{_number(row.difference.value, change_digits, sign=True)} {unit}".strip(),
+            f"{_number(low, change_digits, sign=True)} to {_number(high, change_digits, sign=True)}",
+            "< 0.001" if row.difference.p_value < 0.001 else _number(row.difference.p_value, 3),
+            escape(row.basis),
+        )
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,14 @@ import typer
 
 from harness.cli.application import command, err, out
 from harness.errors import UsageError
+
+
+class SummaryOption(enum.StrEnum):
+    """By what the timed calls of a stored run are summarised."""
+
+    mean = "mean"
+    median = "median"
+    robust = "robust"
 
 
 @command
@@ -42,10 +51,20 @@ def report(
     figures: Annotated[
         bool, typer.Option("--figures", help="Also write the figures for print: SVG, PDF, PNG.")
     ] = False,
+    statistic: Annotated[
+        SummaryOption | None,
+        typer.Option(help="Summarise the stored samples by another statistic, into restated-STATISTIC in the folder."),
+    ] = None,
 ) -> None:
     """Rebuild the leaderboard of a run from its results, byte for byte."""
     from harness.report import build_figures, build_report
 
+    if statistic is not None:
+        from harness.restatement import write_restated
+        from harness.terminal import leaderboard_table
+
+        run, run_folder = write_restated(run_folder, statistic.value)
+        out.print(leaderboard_table(run))
     out.print(f"leaderboard: {build_report(run_folder)}", highlight=False, soft_wrap=True)
     if figures:
         build_figures(run_folder)
@@ -87,12 +106,30 @@ def schema() -> None:
 
 @command
 def compare(
-    before: Annotated[Path, typer.Argument(help="Folder of the earlier run.", show_default=False)],
-    after: Annotated[Path, typer.Argument(help="Folder of the later run.", show_default=False)],
+    before: Annotated[Path, typer.Argument(help="Folder of a run, of two the earlier one.", show_default=False)],
+    after: Annotated[
+        Path | None, typer.Argument(help="Folder of the later run; not needed with --models.", show_default=False)
+    ] = None,
+    models: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="Compare these two models, the first of BEFORE, the second of AFTER or of the same run."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write. [default: in AFTER]")] = None,
 ) -> None:
-    """Compare two runs: what changed, by how much, and whether it is more than noise."""
+    """Compare two runs, or two models: by how much they differ, and whether it is more than noise."""
     from harness.report import load_run
+
+    if models is not None:
+        from harness.contrast import contrast
+        from harness.terminal import contrast_table
+
+        found = contrast(load_run(before), models[0], load_run(after or before), models[1])
+        out.print(contrast_table(found))
+        for remark in found.remarks:
+            out.print(remark, markup=False, highlight=False)
+        return
+    if after is None:
+        raise UsageError("there is one run", mend="name a second one, or two models of it: --models A B")
     from harness.report.compare import build_comparison, comparison_text
 
     typer.echo(comparison_text(load_run(before), load_run(after)), nl=False)

@@ -12,6 +12,8 @@ from harness.results.schema import Entry, Interval
 
 # Outputs are uint8: the same pixels give the same PSNR but for the last digits of a sum.
 SAME_DB = 1e-6
+# Below so many calls an interval is a guess.
+_FEWEST_CALLS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,9 @@ class Comparison:
 def compare_runs(before: RunFolder, after: RunFolder) -> Comparison:
     """Compare two runs.
 
-    Models are matched by slug. A runtime or a score changed really where the two 95 % intervals do not meet;
-    nothing tells where a runtime is not stable. A PSNR
-    changed really where the 95 % interval of the mean paired difference over images excludes zero.
+    Models are matched by slug. A runtime changed really where the two 95 % intervals do not meet; nothing tells where
+    it rests on few calls. A PSNR changed really where the 95 % interval of the mean paired difference over images
+    excludes zero, and a score where one of the two did.
     """
     old = {entry.slug or entry.name: entry for entry in before.run.entries}
     new = {entry.slug or entry.name: entry for entry in after.run.entries}
@@ -136,20 +138,26 @@ def _package_conditions(old: Mapping[str, str], new: Mapping[str, str]) -> list[
 def _change(before: RunFolder, after: RunFolder, old: Entry, new: Entry) -> Change:
     metric = metric_of(after.run)
     times = runtime_of(old, before.run.protocol), runtime_of(new, after.run.protocol)
-    firm = all(entry.runtime_ms is not None and entry.runtime_ms.stable for entry in (old, new))
+    firm = all(entry.runtime_ms is not None and entry.runtime_ms.samples >= _FEWEST_CALLS for entry in (old, new))
     old_ci, new_ci = (entry.runtime_ms.ci if entry.runtime_ms and firm else None for entry in (old, new))
     changed_images = _images_differ(before, after, old.slug, new.slug, metric)
+    changed_time = _apart(old_ci, new_ci)
     return Change(
         before=old,
         after=new,
-        score=_shift(old.score, new.score, _apart(old.score_ci, new.score_ci) if firm else None),
+        score=_shift(old.score, new.score, _either(changed_images, changed_time)),
         psnr=_shift(quality(old, metric), quality(new, metric), changed_images),
-        runtime=_shift(*times, _apart(old_ci, new_ci)),
+        runtime=_shift(*times, changed_time),
     )
 
 
 def _shift(before: float | None, after: float | None, real: bool | None) -> Shift | None:
     return None if before is None or after is None else Shift(before, after, real)
+
+
+def _either(one: bool | None, other: bool | None) -> bool | None:
+    """Return whether one of two is true; None where neither is and one is not known."""
+    return True if one or other else None if one is None or other is None else False
 
 
 def _apart(one: Interval | None, other: Interval | None) -> bool | None:

@@ -137,8 +137,13 @@ class RunStore:
             if measurement.layers:
                 write_atomically(self.folder / "layers" / f"{slug}.json", _layers(measurement))
         write_atomically(self.folder / "per_image.csv", _per_image(measurements))
-        write_atomically(self.folder / "leaderboard.csv", _leaderboard(run))
-        write_atomically(self.folder / "results.json", run.model_dump_json(indent=1).encode())
+        save_table(self.folder, run)
+
+
+def save_table(folder: Path, run: Run) -> None:
+    """Write ``results.json`` and ``leaderboard.csv`` of a table that is made from another run's figures."""
+    write_atomically(folder / "leaderboard.csv", _leaderboard(run))
+    write_atomically(folder / "results.json", run.model_dump_json(indent=1).encode())
 
 
 def read_run(path: Path) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 from harness.results.measurement import ImageQuality, Measurement
 from harness.results.schema import Entry, Published, Runtime
 from harness.tracks.ranking import rank
-from harness.tracks.significance import Evidence, Pace, tied
+from harness.tracks.significance import Evidence, Pace, score_interval, tied
 from harness.tracks.track import Track
 
 
@@ -71,23 +71,43 @@ def make_entries(
         Ranked rows first, best first; then what has no score, in the order of discovery. Baselines are scored but
         not ranked, so that they take no place from a submission.
     """
-    entries = [_entry(candidate, track, bicubic_psnr, statistic) for candidate in candidates]
+    reference = _reference(candidates, track)
+    twins = _twins(candidates)
+    entries = []
+    for candidate in candidates:
+        entry = _entry(candidate, track, bicubic_psnr, statistic, reference)
+        entries.append(entry.model_copy(update={"notes": [*entry.notes, *twins.get(entry.slug, [])]}))
+    return ranked(entries, _evidence(candidates, entries, track, statistic), track, bicubic_psnr)
+
+
+def ranked(
+    entries: Sequence[Entry], evidence: Mapping[str, Evidence], track: Track, bicubic_psnr: float
+) -> list[Entry]:
+    """Return rows with their ranks and ties, in the order of the leaderboard.
+
+    Parameters
+    ----------
+    entries
+        Scored rows, in the order of discovery.
+    evidence
+        What each score rests on, by slug; a row without takes a rank and ties with none.
+    track, bicubic_psnr
+        As for the scores.
+    """
     scores = {e.slug: e.score for e in entries if e.score is not None and e.kind == "submission"}
     ranks = rank(scores, higher_is_better=track.higher_is_better)
-    twins = _twins(candidates)
-    evidence = _evidence(candidates, entries, track, statistic)
     ties = tied({slug: evidence[slug] for slug in ranks if slug in evidence}, track, bicubic_psnr)
-    ranked = [
-        entry.model_copy(
-            update={
-                "rank": ranks.get(entry.slug),
-                "tied_with": ties.get(entry.slug, []),
-                "notes": [*entry.notes, *twins.get(entry.slug, [])],
-            }
-        )
+    placed = [
+        entry.model_copy(update={"rank": ranks.get(entry.slug), "tied_with": ties.get(entry.slug, [])})
         for entry in entries
     ]
-    return sorted(ranked, key=lambda entry: _order(entry, track))
+    return sorted(placed, key=lambda entry: _order(entry, track))
+
+
+def _reference(candidates: Sequence[Candidate], track: Track) -> dict[str, float]:
+    """Return the PSNR of each image by the interpolation that the score subtracts; empty where no row has it."""
+    images = [image for candidate in candidates if candidate.is_reference for image in candidate.measurement.images]
+    return {image.image: getattr(image, track.metric) for image in images}
 
 
 def _evidence(
@@ -123,7 +143,13 @@ def _twins(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     }
 
 
-def _entry(candidate: Candidate, track: Track, bicubic_psnr: float, statistic: Literal["mean", "median"]) -> Entry:
+def _entry(
+    candidate: Candidate,
+    track: Track,
+    bicubic_psnr: float,
+    statistic: Literal["mean", "median"],
+    reference: Mapping[str, float],
+) -> Entry:
     measured = candidate.measurement
     runtime = candidate.runtime
     quality = _mean_quality(measured.images) if measured.status == "ok" else None
@@ -146,7 +172,7 @@ def _entry(candidate: Candidate, track: Track, bicubic_psnr: float, statistic: L
         notes=measured.notes,
         reconstructed=candidate.reconstructed,
         score=score,
-        score_ci=None if score is None else _score_interval(candidate, quality, track, bicubic_psnr),
+        score_ci=None if score is None else _score_interval(candidate, track, bicubic_psnr, statistic, reference),
         params=measured.params,
         macs=measured.macs,
         flops=None if measured.macs is None else 2 * measured.macs,
@@ -178,13 +204,22 @@ def _score(
 
 
 def _score_interval(
-    candidate: Candidate, quality: ImageQuality | None, track: Track, bicubic_psnr: float
+    candidate: Candidate,
+    track: Track,
+    bicubic_psnr: float,
+    statistic: Literal["mean", "median"],
+    reference: Mapping[str, float],
 ) -> tuple[float, float] | None:
-    """Return the scores at the two ends of the runtime's interval, in rising order."""
-    if quality is None or candidate.runtime is None:
+    """Return what the score may be for the uncertainty of the time and of the choice of images."""
+    runtime = candidate.runtime
+    if runtime is None:
         return None
-    low, high = sorted(_score(candidate, quality, ms, track, bicubic_psnr) for ms in candidate.runtime.ci)
-    return low, high
+    if candidate.is_reference:
+        return 0.0, 0.0
+    values = {image.image: getattr(image, track.metric) for image in candidate.measurement.images}
+    gains = [value - reference[name] for name, value in values.items() if name in reference]
+    time = getattr(runtime, statistic)
+    return score_interval(fmean(values.values()), time, runtime.ci, gains, track, bicubic_psnr)
 
 
 def _precision_drop(measured: Measurement, quality: ImageQuality) -> float | None:

@@ -25,6 +25,8 @@ LEVEL = 0.05
 _RESAMPLES = 1000
 _FEW = 6  # times of which resampling says nothing
 _MANY = 1000  # rounds, where the spread is assumed and not estimated from few
+_NORMAL_REACH = 1.959964  # half of a 95 % interval in standard deviations
+_NOTHING = 1e-9  # of a figure: the last digits of sums
 _ASSUMED_SPREAD = 0.1  # of one call on its own, relative: what back-to-back calls were seen to differ by
 
 
@@ -88,33 +90,131 @@ def tied(evidence: Mapping[str, Evidence], track: Track, bicubic_psnr: float) ->
     return groups
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """By how much one figure exceeds another, and how well that is known.
+
+    Attributes
+    ----------
+    value
+        The first less the second.
+    ci
+        95 % interval.
+    p_value
+        Two-sided, of the hypothesis that there is no difference.
+    degrees
+        Of freedom that the interval was made with; 0 where nothing was resampled.
+    """
+
+    value: float
+    ci: tuple[float, float]
+    p_value: float
+    degrees: int
+
+
 def score_p_value(one: Evidence, other: Evidence, track: Track, bicubic_psnr: float) -> float:
-    """Return the two-sided p-value of the hypothesis that two networks have the same score.
+    """Return the two-sided p-value of the hypothesis that two networks have the same score."""
+    return score_difference(one, other, track, bicubic_psnr).p_value
+
+
+def score_difference(one: Evidence, other: Evidence, track: Track, bicubic_psnr: float) -> Difference:
+    """Compare two scores, of whatever sign.
 
     Images and rounds are resampled together for both networks, and only what the two differ by is let vary: half of
-    it is added to the one's figures and taken from the other's. The difference of the scores relative to their sum,
-    over the spread of its resamples, is held against Student's t, with as many degrees of freedom as the fewer of
-    images and rounds leave.
+    it is added to the one's figures and taken from the other's. The spread of the differences is held against Student's
+    t, with as many degrees of freedom as the fewer of images and rounds leave.
     """
     rng = np.random.default_rng(0)
     first, second = np.asarray(one.psnr), np.asarray(other.psnr)
     drawn = rng.integers(0, first.size, size=(_RESAMPLES, first.size))
     ratios, rounds = log_ratio_resamples(one.pace, other.pace, rng)
-    scale = other.runtime_ms * np.exp(ratios - ratios.mean() + math.log(one.runtime_ms / other.runtime_ms))
+    half_ratios = (ratios - ratios.mean()) / 2
 
-    def difference(psnr: float, other_psnr: float, ms: float) -> float:
-        a, b = track.score(psnr, ms, bicubic_psnr), track.score(other_psnr, other.runtime_ms, bicubic_psnr)
-        return (a - b) / (a + b) if a != b else 0.0
+    def difference(psnr: float, other_psnr: float, faster: float) -> float:
+        a = track.score(psnr, one.runtime_ms * math.exp(faster), bicubic_psnr)
+        return a - track.score(other_psnr, other.runtime_ms * math.exp(-faster), bicubic_psnr)
 
     gains = first - second
     half = (gains[drawn].mean(axis=1) - gains.mean()) / 2
-    resampled = zip(first.mean() + half, second.mean() - half, scale, strict=True)
-    differences = [difference(*figures) for figures in resampled]
-    observed = difference(float(first.mean()), float(second.mean()), one.runtime_ms)
-    spread = float(np.std(differences))
-    if spread == 0:
-        return 1.0 if observed == 0 else 0.0
-    return float(2 * student.sf(abs(observed) / spread, max(1, min(first.size, rounds) - 1)))
+    resampled = zip(first.mean() + half, second.mean() - half, half_ratios, strict=True)
+    spread = float(np.std([difference(*figures) for figures in resampled]))
+    observed = difference(float(first.mean()), float(second.mean()), 0.0)
+    return _held_against_t(observed, spread, min(first.size, rounds))
+
+
+def score_interval(
+    psnr: float,
+    runtime_ms: float,
+    runtime_ci: tuple[float, float],
+    gains: Sequence[float],
+    track: Track,
+    bicubic_psnr: float,
+) -> tuple[float, float]:
+    """Return the 95 % interval of a score, from its time's interval and from the images.
+
+    Parameters
+    ----------
+    psnr
+        The mean that is scored, dB.
+    runtime_ms, runtime_ci
+        The time that is scored, and its 95 % interval.
+    gains
+        PSNR less bicubic's, image by image: what of a hard image both share drops out. Two at the least, else only
+        the time's interval counts. Images are drawn with replacement; the spread of so few is widened to Student's t.
+    track, bicubic_psnr
+        As for the score.
+    """
+    rng = np.random.default_rng(0)
+    deviations = np.zeros(_RESAMPLES)
+    values = np.asarray(gains, dtype=np.float64)
+    if values.size > 1:
+        means = values[rng.integers(0, values.size, size=(_RESAMPLES, values.size))].mean(axis=1)
+        reach = float(student.ppf(1 - LEVEL / 2, values.size - 1)) / _NORMAL_REACH
+        deviations = (means - values.mean()) * reach * math.sqrt(values.size / (values.size - 1))
+    low, high = (max(end, runtime_ms / _MANY) for end in runtime_ci)
+    times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * _NORMAL_REACH), _RESAMPLES))
+    pairs = zip(deviations.tolist(), times.tolist(), strict=True)
+    scores = [track.score(psnr + change, ms, bicubic_psnr) for change, ms in pairs]
+    ends = np.percentile(scores, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
+    observed = track.score(psnr, runtime_ms, bicubic_psnr)
+    return min(observed, float(ends[0])), max(observed, float(ends[1]))
+
+
+def mean_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """Compare the means of two networks' figures of the same images by resampling the images for both together.
+
+    Parameters
+    ----------
+    first, second
+        One figure for each image, in the same order.
+    """
+    gains = np.asarray(first) - np.asarray(second)
+    drawn = np.random.default_rng(0).integers(0, gains.size, size=(_RESAMPLES, gains.size))
+    unbiased = math.sqrt(gains.size / max(1, gains.size - 1))
+    spread = float(np.std(gains[drawn].mean(axis=1))) * unbiased
+    return _held_against_t(float(gains.mean()), spread, gains.size)
+
+
+def ratio_difference(one: Pace, other: Pace) -> Difference:
+    """Compare two networks' times; the difference is in per cent of the second's."""
+    rng = np.random.default_rng(0)
+    ratios, rounds = log_ratio_resamples(one, other, rng)
+    observed = float(np.median(np.log(list(one.times.values()))) - np.median(np.log(list(other.times.values()))))
+    found = _held_against_t(observed, float(np.std(ratios)), rounds)
+    low, high = (100 * float(np.expm1(end)) for end in found.ci)
+    return Difference(100 * math.expm1(observed), (low, high), found.p_value, found.degrees)
+
+
+def _held_against_t(value: float, spread: float, units: int) -> Difference:
+    """Return the interval and the p-value of a difference whose resamples of `units` things have this spread."""
+    if units < 2 and value != 0:
+        return Difference(value, (-math.inf, math.inf), 1.0, 0)
+    if spread < _NOTHING * max(1.0, abs(value)):
+        return Difference(value, (value, value), 1.0 if abs(value) < _NOTHING else 0.0, 0)
+    degrees = units - 1
+    reach = float(student.ppf(1 - LEVEL / 2, degrees)) * spread
+    p_value = float(2 * student.sf(abs(value) / spread, degrees))
+    return Difference(value, (value - reach, value + reach), p_value, degrees)
 
 
 def log_ratio_resamples(one: Pace, other: Pace, rng: np.random.Generator) -> tuple[Floats, int]:

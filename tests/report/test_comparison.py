@@ -51,9 +51,9 @@ def test_a_runtime_counts_as_changed_only_where_intervals_part(changed):
     assert comparison.changes[0].after.name == "LRSRN"
 
 
-def test_an_unstable_runtime_tells_nothing(changed):
+def test_a_runtime_of_few_calls_tells_nothing(changed):
     def edit(results):
-        results["entries"][0]["runtime_ms"].update(mean=9.0, median=9.0, ci=[9.0, 9.0], stable=False)
+        results["entries"][0]["runtime_ms"].update(mean=9.0, median=9.0, ci=[9.0, 9.0], samples=3, stable=False)
 
     change = named(compare_runs(*changed(edit)), "LRSRN")
     assert change.runtime.real is None

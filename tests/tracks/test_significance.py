@@ -1,12 +1,25 @@
 """Ties: when two scores are told apart, and when not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_rel
 
 from harness.tracks import get_track
-from harness.tracks.significance import Evidence, Pace, holm, score_p_value, tied
+from harness.tracks.significance import (
+    Evidence,
+    Pace,
+    holm,
+    mean_difference,
+    ratio_difference,
+    score_difference,
+    score_interval,
+    score_p_value,
+    tied,
+)
 
 TRACK = get_track("ntire23-x2")
 BICUBIC = 30.0
@@ -74,3 +87,45 @@ def test_equal_evidence_is_tied_and_one_call_is_taken_for_uncertain() -> None:
 def test_scores_of_zero_are_tied() -> None:
     below = [evidence(images(-3.0, seed=seed), 10.0, seed=seed) for seed in range(2)]
     assert score_p_value(*below, TRACK, BICUBIC) == 1.0
+
+
+def test_scores_of_any_sign_are_compared() -> None:
+    negative = replace(TRACK, formula=lambda psnr, ms, _: psnr - 40.0 - ms)
+    one, other = evidence(images(0.1), 10.0), evidence(images(0.0, seed=1), 10.0)
+    found = score_difference(one, other, negative, BICUBIC)
+    assert found.value == pytest.approx(np.mean(one.psnr) - np.mean(other.psnr))
+    assert found.ci[0] < found.value < found.ci[1]
+    steady = score_difference(evidence(images(0.0), 10.0), evidence(images(0.0), 11.0, seed=1), negative, BICUBIC)
+    assert steady.p_value < 0.01
+    assert steady.value == pytest.approx(1.0)
+
+
+def test_a_mean_difference_is_close_to_the_paired_t_test() -> None:
+    first, second = images(0.1, 0.3), images(0.0, 0.3, seed=1)
+    found, known = mean_difference(list(first), list(second)), ttest_rel(first, second)
+    assert found.value == pytest.approx(np.mean(first - second))
+    assert found.p_value == pytest.approx(known.pvalue, rel=0.2)
+    low, high = known.confidence_interval()
+    assert found.ci == pytest.approx((low, high), abs=0.15 * (high - low))
+    assert mean_difference([1.0], [2.0]).p_value == 1.0
+    assert mean_difference([1.0, 2.0], [1.0, 2.0]).p_value == 1.0
+
+
+def test_times_of_different_runs_are_compared_apart() -> None:
+    fast, slow = evidence(images(0.0), 10.0, session="a"), evidence(images(0.0), 11.0, session="b", seed=1)
+    found = ratio_difference(slow.pace, fast.pace)
+    assert found.value == pytest.approx(10.0, abs=1.0)
+    assert found.p_value < 0.01
+    assert found.ci[0] < 10.0 < found.ci[1]
+
+
+def test_a_score_s_interval_covers_images_and_times() -> None:
+    """The score is 2^gain / sqrt(ms) times a constant, so the variance of its logarithm is known in closed form."""
+    rng = np.random.default_rng(3)
+    gains = list(rng.normal(1.0, 0.2, 400))
+    psnr = BICUBIC + float(np.mean(gains))
+    sigma = np.hypot(np.log(2) * 0.2 / np.sqrt(400), 0.5 * np.log(1.02))
+    low, high = score_interval(psnr, 10.0, (10.0 / 1.02**1.96, 10.0 * 1.02**1.96), gains, TRACK, BICUBIC)
+    assert np.log(high / low) == pytest.approx(2 * 1.96 * sigma, rel=0.1)
+    alone = score_interval(psnr, 10.0, (10.0, 10.0), [1.0], TRACK, BICUBIC)
+    assert alone == pytest.approx((TRACK.score(psnr, 10.0, BICUBIC),) * 2)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from harness.errors import UsageError
 from harness.quality.convention import DEFAULT, Convention, get_convention
 from harness.quality.luma import LUMAS, Luma
-from harness.quality.pair import Pair, make_pair
+from harness.quality.pair import make_pair
 from harness.quality.reference import mse_of, psnr_of
 from harness.quality.window import GAUSSIAN, Window
 
@@ -93,10 +93,10 @@ def ssim(
     DataError
         The images differ in size, are not 8-bit RGB, or are smaller than the window.
     """
-    both = make_pair(sr, hr, border)
+    both = make_pair(sr, hr, border, threads)
     if colour == "rgb":
-        return both.ssim_rgb(window, threads)
-    return both.ssim_luma(window, get_luma(y_convention), threads)
+        return both.ssim_rgb(window)
+    return both.ssim_luma(window, get_luma(y_convention))
 
 
 def get_luma(name: str) -> Luma:
@@ -145,16 +145,12 @@ def evaluate_pair(
     """
     rules = get_convention(convention)
     luma = rules.luma if y_convention is None else get_luma(y_convention)
-    both = make_pair(sr, hr, rules.border_at(scale))
-    return _measure(both, luma, rules.window, threads)
-
-
-def _measure(both: Pair, luma: Luma, window: Window, threads: int | None) -> Quality:
+    both = make_pair(sr, hr, rules.border_at(scale), threads)
     return Quality(
         psnr_rgb=psnr_of(both.mse_rgb()),
         psnr_y=psnr_of(both.mse_luma(luma)),
-        ssim_rgb=both.ssim_rgb(window, threads),
-        ssim_y=both.ssim_luma(window, luma, threads),
+        ssim_rgb=both.ssim_rgb(rules.window),
+        ssim_y=both.ssim_luma(rules.window, luma),
     )
 
 

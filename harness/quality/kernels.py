@@ -6,8 +6,8 @@ the local variances, and without the centring,
     1 - SSIM = 1 - (1 - mu_d^2 / P) (1 - v_d / Q),   P = (mu_s^2 + mu_d^2) / 2 + C1,   Q = (v_s + v_d) / 2 + C2,
 
 which needs four filterings instead of five, and loses no digits where the images are nearly the same. An image is
-worked through in tiles that fit in the processor's cache: each window row's moments are first taken down the columns,
-then along the row; nothing of the image's size is ever allocated.
+worked through in tiles that fit in the processor's cache, two rows of windows at a time: their moments are first taken
+down the columns, then along the row; nothing of the image's size is ever allocated.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ Floats = NDArray[np.float64]
 Box = tuple[int, int, int, int]
 Weights = tuple[float, float, float]
 Taps = tuple[float, ...]
-Shorts = NDArray[np.int16]
-Words = NDArray[np.uint16]
+Samples = NDArray[np.float32] | NDArray[np.float64]
 
 BAND = 64
 """Rows of SSIM that one job computes: sums do not depend on the number of threads."""
-_WIDTH = 1034
-"""Columns of a tile: a multiple of a vector register's samples, and the reach of an 11-tap window."""
+_WIDTH = 1056
+"""Samples in a row of a tile: two rows of windows with all that they need fit in the second-level cache."""
 _CENTRE = 255
 
 
@@ -50,13 +49,11 @@ def _compiled(function: F) -> F:
 
 
 @_compiled
-def _channel(x: Bytes, y: Bytes, channel: int, s: Shorts, d: Shorts, ss: Words, dd: Words) -> None:
-    """Write s, d, s^2 and d^2 of one channel of a row of RGB; with |s| and |d| at most 255, squares fit in 16 bits."""
+def _samples(x: Bytes, y: Bytes, s: Samples, d: Samples) -> None:
+    """Write the centred sums and the differences of two rows: integers, which float32 holds exactly."""
     for j in range(s.size):
-        of_x, of_y = np.int16(x[3 * j + channel]), np.int16(y[3 * j + channel])
-        total, difference = np.int16(of_x + of_y - _CENTRE), np.int16(of_x - of_y)
-        s[j], d[j] = total, difference
-        ss[j], dd[j] = np.uint16(total * total), np.uint16(difference * difference)
+        of_x, of_y = np.int16(x[j]), np.int16(y[j])
+        s[j], d[j] = np.int16(of_x + of_y - _CENTRE), np.int16(of_x - of_y)
 
 
 @_compiled
@@ -73,62 +70,44 @@ def _luma(x: Bytes, y: Bytes, weights: Weights, offset: float, rounded: bool, s:
 
 
 @_compiled
-def _down_signed(plane: Shorts, taps: Taps, moment: Floats, count: int) -> None:
-    """Filter 16-bit samples down the columns of rows that lie `_WIDTH` samples apart.
+def _down(z: Samples, taps: Taps, means: Floats, squares: Floats, count: int) -> None:
+    """Filter z and z^2 down the columns of rows that lie `_WIDTH` samples apart, for two rows of windows at once.
 
-    Rows at one distance from the middle have one weight: their sum is exact in integers, which halves the conversions
-    and products in float64.
+    Two neighbouring windows share all rows but two: each sample is read, widened to float64 and squared once for both.
     """
     radius = len(taps) // 2
     for j in range(count):
-        total = taps[radius] * np.float64(plane[j + radius * _WIDTH])
-        for k in range(radius):
-            pair = np.int16(plane[j + k * _WIDTH] + plane[j + (2 * radius - k) * _WIDTH])
-            total += taps[k] * np.float64(pair)
-        moment[j] = total
-
-
-@_compiled
-def _down_squares(plane: Words, taps: Taps, moment: Floats, count: int) -> None:
-    """Do as `_down_signed` does, on unsigned samples whose sums need 17 bits."""
-    radius = len(taps) // 2
-    for j in range(count):
-        total = taps[radius] * np.float64(plane[j + radius * _WIDTH])
-        for k in range(radius):
-            pair = np.int32(np.int32(plane[j + k * _WIDTH]) + np.int32(plane[j + (2 * radius - k) * _WIDTH]))
-            total += taps[k] * np.float64(pair)
-        moment[j] = total
-
-
-@_compiled
-def _down(s: Floats, d: Floats, taps: Taps, moments: Floats, count: int) -> None:
-    """Filter s, d, s^2 and d^2 down the columns of rows that lie `_WIDTH` samples apart, in float64."""
-    radius = len(taps) // 2
-    of_s, of_d, of_ss, of_dd = moments[0], moments[1], moments[2], moments[3]
-    for j in range(count):
-        u, v = s[j + radius * _WIDTH], d[j + radius * _WIDTH]
-        sum_s, sum_d, sum_ss, sum_dd = taps[radius] * u, taps[radius] * v, taps[radius] * u * u, taps[radius] * v * v
+        u, v = np.float64(z[j + radius * _WIDTH]), np.float64(z[j + (radius + 1) * _WIDTH])
+        mean, square = taps[radius] * u, taps[radius] * (u * u)
+        next_mean, next_square = taps[radius] * v, taps[radius] * (v * v)
         for k in range(radius):
             above, below = j + k * _WIDTH, j + (2 * radius - k) * _WIDTH
-            u, v, p, q = s[above], d[above], s[below], d[below]
-            sum_s += taps[k] * (u + p)
-            sum_d += taps[k] * (v + q)
-            sum_ss += taps[k] * (u * u + p * p)
-            sum_dd += taps[k] * (v * v + q * q)
-        of_s[j], of_d[j], of_ss[j], of_dd[j] = sum_s, sum_d, sum_ss, sum_dd
+            u, v = np.float64(z[above]), np.float64(z[below])
+            mean += taps[k] * (u + v)
+            square += taps[k] * (u * u + v * v)
+            u, v = np.float64(z[above + _WIDTH]), np.float64(z[below + _WIDTH])
+            next_mean += taps[k] * (u + v)
+            next_square += taps[k] * (u * u + v * v)
+        means[0, j], squares[0, j] = mean, square
+        means[1, j], squares[1, j] = next_mean, next_square
 
 
 @_compiled
-def _loss_along(moments: Floats, count: int, taps: Taps, factor: float) -> float:
-    """Filter a row of column-filtered moments along, and return its sum of 1 - SSIM."""
-    radius = len(taps) // 2
-    of_s, of_d, of_ss, of_dd = moments[0], moments[1], moments[2], moments[3]
+def _loss_along(
+    of_s: Floats, of_d: Floats, of_ss: Floats, of_dd: Floats, count: int, step: int, taps: Taps, factor: float
+) -> float:
+    """Filter a row of column-filtered moments along, and return its sum of 1 - SSIM.
+
+    Neighbours in the image are `step` samples apart. Indices are unsigned: those that might be negative, and count from
+    the end, would keep the compiler from using vectors.
+    """
+    radius, apart = len(taps) // 2, np.uint64(step)
     total = 0.0
-    for j in range(count):
-        i = j + radius
+    for j in range(np.uint64(count)):
+        i = j + np.uint64(radius) * apart
         s, d, ss, dd = taps[radius] * of_s[i], taps[radius] * of_d[i], taps[radius] * of_ss[i], taps[radius] * of_dd[i]
         for k in range(radius):
-            left, right = j + k, j + 2 * radius - k
+            left, right = j + np.uint64(k) * apart, j + np.uint64(2 * radius - k) * apart
             s += taps[k] * (of_s[left] + of_s[right])
             d += taps[k] * (of_d[left] + of_d[right])
             ss += taps[k] * (of_ss[left] + of_ss[right])
@@ -142,33 +121,42 @@ def _loss_along(moments: Floats, count: int, taps: Taps, factor: float) -> float
 
 
 @_compiled
+def _loss_of_rows(s: Samples, d: Samples, rows: int, count: int, step: int, taps: Taps, factor: float) -> float:
+    """Return the sum of 1 - SSIM over `rows` rows of windows, from samples in rows that lie `_WIDTH` apart."""
+    inner = count - (len(taps) - 1) * step
+    of_s, of_d, of_ss, of_dd = (
+        np.empty((2, _WIDTH)),
+        np.empty((2, _WIDTH)),
+        np.empty((2, _WIDTH)),
+        np.empty((2, _WIDTH)),
+    )
+    total = 0.0
+    for i in range(0, rows, 2):
+        _down(s[i * _WIDTH :], taps, of_s, of_ss, count)
+        _down(d[i * _WIDTH :], taps, of_d, of_dd, count)
+        for row in range(min(2, rows - i)):
+            total += _loss_along(of_s[row], of_d[row], of_ss[row], of_dd[row], inner, step, taps, factor)
+    return total
+
+
+@_compiled
 def ssim_loss_rgb(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box) -> float:
     """Return the sum of 1 - SSIM over a box of window positions, all three channels.
 
     `x` and `y` are H x 3W; `box` is (top, bottom, left, right): windows whose first row is in [top, bottom) and whose
-    first column is in [left, right).
+    first column is in [left, right). Channels stay interleaved: a neighbour is three samples away.
     """
     top, bottom, left, right = box
     reach = len(taps) - 1
     rows = bottom - top + reach
-    s, d = np.empty(rows * _WIDTH, np.int16), np.empty(rows * _WIDTH, np.int16)
-    ss, dd = np.empty(rows * _WIDTH, np.uint16), np.empty(rows * _WIDTH, np.uint16)
-    moments = np.empty((4, _WIDTH))
+    s, d = np.zeros((rows + 1) * _WIDTH, np.float32), np.zeros((rows + 1) * _WIDTH, np.float32)
     total = 0.0
-    for start in range(left, right, _WIDTH - reach):
-        count = min(_WIDTH, right + reach - start)
-        pixels = slice(3 * start, 3 * (start + count))
-        for channel in range(3):
-            for i in range(rows):
-                at = slice(i * _WIDTH, i * _WIDTH + count)
-                _channel(x[top + i, pixels], y[top + i, pixels], channel, s[at], d[at], ss[at], dd[at])
-            for i in range(bottom - top):
-                start_row = i * _WIDTH
-                _down_signed(s[start_row:], taps, moments[0], count)
-                _down_signed(d[start_row:], taps, moments[1], count)
-                _down_squares(ss[start_row:], taps, moments[2], count)
-                _down_squares(dd[start_row:], taps, moments[3], count)
-                total += _loss_along(moments, count - reach, taps, factor)
+    for start in range(3 * left, 3 * right, _WIDTH - 3 * reach):
+        count = min(_WIDTH, 3 * (right + reach) - start)
+        for i in range(rows):
+            at, samples = slice(i * _WIDTH, i * _WIDTH + count), slice(start, start + count)
+            _samples(x[top + i, samples], y[top + i, samples], s[at], d[at])
+        total += _loss_of_rows(s, d, bottom - top, count, 3, taps, factor)
     return total
 
 
@@ -180,8 +168,7 @@ def ssim_loss_luma(
     top, bottom, left, right = box
     reach = len(taps) - 1
     rows = bottom - top + reach
-    s, d = np.empty(rows * _WIDTH), np.empty(rows * _WIDTH)
-    moments = np.empty((4, _WIDTH))
+    s, d = np.zeros((rows + 1) * _WIDTH), np.zeros((rows + 1) * _WIDTH)
     total = 0.0
     for start in range(left, right, _WIDTH - reach):
         count = min(_WIDTH, right + reach - start)
@@ -189,9 +176,7 @@ def ssim_loss_luma(
         for i in range(rows):
             at = slice(i * _WIDTH, i * _WIDTH + count)
             _luma(x[top + i, pixels], y[top + i, pixels], weights, offset, rounded, s[at], d[at])
-        for i in range(bottom - top):
-            _down(s[i * _WIDTH :], d[i * _WIDTH :], taps, moments, count)
-            total += _loss_along(moments, count - reach, taps, factor)
+        total += _loss_of_rows(s, d, bottom - top, count, 1, taps, factor)
     return total
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Bytes = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
+Result = TypeVar("Result")
 
 _SMALL = 2**18
 """Pixels below which threads cost more than they save."""
@@ -38,14 +40,14 @@ class Pair(Protocol):
     def mse_luma(self, luma: Luma) -> float:
         """Return the mean squared error of luma, by the luma's own precision."""
 
-    def ssim_rgb(self, window: Window, threads: int | None = None) -> float:
+    def ssim_rgb(self, window: Window) -> float:
         """Return the mean SSIM over channels and valid window positions."""
 
-    def ssim_luma(self, window: Window, luma: Luma, threads: int | None = None) -> float:
+    def ssim_luma(self, window: Window, luma: Luma) -> float:
         """Return the mean SSIM of luma over valid window positions."""
 
 
-def make_pair(sr: Image, hr: Image, border: int = 0) -> Pair:
+def make_pair(sr: Image, hr: Image, border: int = 0, threads: int | None = None) -> Pair:
     """Check two images and bring them to one form, without a copy where they are contiguous.
 
     Parameters
@@ -55,6 +57,8 @@ def make_pair(sr: Image, hr: Image, border: int = 0) -> Pair:
         accelerator, both are measured there.
     border
         Pixels to leave out at each side.
+    threads
+        Threads to use on the CPU; None for all cores where the image is large.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def make_pair(sr: Image, hr: Image, border: int = 0) -> Pair:
         u, v = to_bytes(_on(sr, device)), to_bytes(_on(hr, device))
         return TensorPair(u, v, inner_box((u.shape[0], u.shape[1]), (v.shape[0], v.shape[1]), border))
     x, y = as_array(sr, "SR"), as_array(hr, "HR")
-    return ArrayPair(_interleaved(x), _interleaved(y), inner_box(x.shape, y.shape, border))
+    return ArrayPair(_interleaved(x), _interleaved(y), inner_box(x.shape, y.shape, border), threads)
 
 
 def _accelerator(*images: Image) -> torch.device | None:
@@ -148,17 +152,18 @@ def _interleaved(image: Bytes) -> Bytes:
     return rows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ArrayPair:
     """Two images as H x 3W arrays of interleaved RGB, measured by the compiled kernels."""
 
     x: Bytes
     y: Bytes
     box: Box
+    threads: int | None = None
 
     def mse_rgb(self) -> float:
         """Return the mean squared error over all three channels: an exact integer sum, divided once."""
-        return float(np.trace(self._products())) / (3 * area(self.box))
+        return float(np.trace(self._products)) / (3 * area(self.box))
 
     def mse_luma(self, luma: Luma) -> float:
         """Return the mean squared error of luma, by the luma's own precision."""
@@ -170,13 +175,17 @@ class ArrayPair:
             error = kernels.rounded_luma_error(self.x, self.y, self.box, luma.weights, luma.offset)
             return float(error) / area(self.box)
         weights = np.array(luma.weights)
-        return float(weights @ self._products() @ weights) / area(self.box)
+        return float(weights @ self._products @ weights) / area(self.box)
 
+    @cached_property
     def _products(self) -> NDArray[np.float64]:
         """Return the symmetric matrix of summed products of channel differences."""
         from harness.quality import kernels
 
-        rr, gg, bb, rg, rb, gb = kernels.cross_products(self.x, self.y, self.box)
+        def products(box: Box) -> tuple[int, ...]:
+            return tuple(map(int, kernels.cross_products(self.x, self.y, box)))
+
+        rr, gg, bb, rg, rb, gb = map(sum, zip(*_in_bands(products, self.box, self.threads), strict=True))
         return np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]], dtype=np.float64)
 
     def _mse_single(self, luma: Luma) -> float:
@@ -187,16 +196,16 @@ class ArrayPair:
         y = script_luma(self.y.reshape(shape)[top:bottom, left:right], luma)
         return float(np.mean((x - y) ** 2))
 
-    def ssim_rgb(self, window: Window, threads: int | None = None) -> float:
+    def ssim_rgb(self, window: Window) -> float:
         """Return the mean SSIM over channels and valid window positions."""
         from harness.quality import kernels
 
         def loss(box: Box) -> float:
             return float(kernels.ssim_loss_rgb(self.x, self.y, window.taps, window.covariance_factor, box))
 
-        return 1.0 - self._mean(window, loss, threads) / 3.0
+        return 1.0 - self._mean(window, loss) / 3.0
 
-    def ssim_luma(self, window: Window, luma: Luma, threads: int | None = None) -> float:
+    def ssim_luma(self, window: Window, luma: Luma) -> float:
         """Return the mean SSIM of luma over valid window positions."""
         from harness.quality import kernels
 
@@ -206,20 +215,25 @@ class ArrayPair:
             factor = window.covariance_factor
             return float(kernels.ssim_loss_luma(self.x, self.y, window.taps, factor, box, *settings))
 
-        return 1.0 - self._mean(window, loss, threads)
+        return 1.0 - self._mean(window, loss)
 
-    def _mean(self, window: Window, loss: Callable[[Box], float], threads: int | None) -> float:
-        """Return the mean loss over window positions, summed in bands whose sums do not depend on the threads."""
-        from harness.quality.kernels import BAND
-
+    def _mean(self, window: Window, loss: Callable[[Box], float]) -> float:
+        """Return the mean loss over window positions."""
         positions = window_positions(self.box, window)
-        top, bottom, left, right = positions
-        bands = [(row, min(row + BAND, bottom), left, right) for row in range(top, bottom, BAND)]
-        workers = _threads(area(self.box), threads)
-        if workers == 1:
-            return math.fsum(map(loss, bands)) / area(positions)
-        with ThreadPoolExecutor(workers) as pool:
-            return math.fsum(pool.map(loss, bands)) / area(positions)
+        return math.fsum(_in_bands(loss, positions, self.threads)) / area(positions)
+
+
+def _in_bands(function: Callable[[Box], Result], box: Box, threads: int | None) -> list[Result]:
+    """Return what a function gives on each band of a box, whose rows do not depend on the number of threads."""
+    from harness.quality.kernels import BAND
+
+    top, bottom, left, right = box
+    bands = [(row, min(row + BAND, bottom), left, right) for row in range(top, bottom, BAND)]
+    workers = min(_threads(area(box), threads), len(bands))
+    if workers == 1:
+        return list(map(function, bands))
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, bands))
 
 
 def area(box: Box) -> int:

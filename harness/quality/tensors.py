@@ -57,10 +57,7 @@ def quantise(image: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TensorPair:
-    """Two images as H x W x 3 uint8 tensors on one device, measured there in float64 and exact integers.
-
-    `threads` is taken for the sake of the common interface and ignored.
-    """
+    """Two images as H x W x 3 uint8 tensors on one device, measured there in float64 and exact integers."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -78,15 +75,13 @@ class TensorPair:
             x, y = x.float(), y.float()
         return float((x - y).square().mean())
 
-    def ssim_rgb(self, window: Window, threads: int | None = None) -> float:
+    def ssim_rgb(self, window: Window) -> float:
         """Return the mean SSIM over channels and valid window positions."""
-        del threads
         x, y = (image.permute(2, 0, 1).double() for image in self._inner())
         return 1.0 - self._loss(x, y, window) / 3
 
-    def ssim_luma(self, window: Window, luma: Luma, threads: int | None = None) -> float:
+    def ssim_luma(self, window: Window, luma: Luma) -> float:
         """Return the mean SSIM of luma over valid window positions."""
-        del threads
         x, y = (_luma(image, luma)[None] for image in self._inner())
         return 1.0 - self._loss(x, y, window)
 

@@ -40,7 +40,7 @@ def random_pair() -> tuple[Image, Image]:
 
 
 def natural_pair() -> tuple[Image, Image]:
-    hr = natural(150, 470)
+    hr = natural(151, 470)
     noise = np.random.default_rng(2).integers(-6, 7, hr.shape)
     return np.clip(hr.astype(int) + noise, 0, 255).astype(np.uint8), hr
 
@@ -61,6 +61,13 @@ def split() -> tuple[Image, Image]:
     return sr, hr
 
 
+def regular() -> tuple[Image, Image]:
+    """A pattern of period 3 and 4: whatever is rounded is rounded alike everywhere, and does not average out."""
+    rows, columns = np.mgrid[:60, :72]
+    hr = np.repeat((((rows % 3) * 4 + columns % 4) * 23).astype(np.uint8)[:, :, None], 3, axis=2)
+    return hr + np.uint8(1) - (columns % 2).astype(np.uint8)[:, :, None] * np.uint8(2) * (hr > 0), hr
+
+
 PAIRS: dict[str, Callable[[], tuple[Image, Image]]] = {
     "random": random_pair,
     "natural": natural_pair,
@@ -72,7 +79,8 @@ PAIRS: dict[str, Callable[[], tuple[Image, Image]]] = {
     "one sample differs": one_pixel,
     "one window": lambda: (natural(11, 11, 3), natural(11, 11, 4)),
     "one column of windows": lambda: (natural(40, 11, 3), natural(40, 11, 4)),
-    "wider than a tile": lambda: (natural(12, 800, 3), natural(12, 800, 4)),
+    "wider than a tile": lambda: (natural(13, 1300, 3), natural(13, 1300, 4)),
+    "regular": regular,
 }
 
 

@@ -132,7 +132,7 @@ class Bench:
                 planned, "unsupported", "plan", SubmissionError(f"does not support x{scale} (supports {supported})")
             )
             return None
-        empty = empty_measurement(planned.fingerprint)
+        empty = empty_measurement(planned.fingerprint, self._plan.request.lane)
         log = self._store.log_path(submission.slug)
         self._subjects.append(Subject(self._plan, submission, self._observer, empty, log, self._crops))
         return self._subjects[-1]
@@ -230,7 +230,7 @@ class Bench:
     def _reject(self, planned: PlannedSubmission, status: Status, stage: str, error: Exception) -> None:
         message = printable(str(error), 4000)  # a file name in it may hold what no JSON can
         reason = ErrorInfo(stage=stage, type=type(error).__name__, message=message)
-        empty = empty_measurement(planned.fingerprint)
+        empty = empty_measurement(planned.fingerprint, self._plan.request.lane)
         self._finish(planned, empty.model_copy(update={"status": status, "error": reason}))
 
     def _finish(self, planned: PlannedSubmission, measurement: Measurement, *, reused: bool = False) -> None:

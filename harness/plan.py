@@ -7,7 +7,7 @@ import platform
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import psutil
@@ -19,8 +19,9 @@ from harness import __version__
 from harness.data import Dataset, get_degradation, open_dataset
 from harness.errors import SubmissionError, UsageError
 from harness.isolation.opening import Sandbox, choose, require_sandbox_for_pickles
+from harness.lanes import lane_problem
 from harness.results import combine, fingerprint_folder
-from harness.results.schema import DeviceInfo, ProtocolInfo
+from harness.results.schema import DeviceInfo, Lane, ProtocolInfo
 from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
 from harness.submissions.environments import check_options, needed
 from harness.timing import Precision, TimingProtocol, protocol_for
@@ -47,6 +48,7 @@ class RunRequest:
     device: str = "auto"
     threads: int | None = None
     precision: Precision | None = None
+    lane: Lane = "eager"
     protocol: str | None = None
     time_budget_s: float | None = None
     timeout_s: float = 600.0
@@ -119,6 +121,7 @@ class Plan:
             input_shape=self.track.input_shape,
             output_shape=self.track.output_shape,
             precision=self.protocol.precision,
+            lane=self.request.lane,
             warmup=self.protocol.describe_warmup(),
             repeats=self.protocol.describe_repeats(),
             statistic=self.protocol.statistic,
@@ -146,7 +149,8 @@ def make_plan(request: RunRequest) -> Plan:
     protocol = protocol_for(
         device.kind, name=request.protocol, budget_s=request.time_budget_s, precision=request.precision
     )
-    conditions = _conditions(track, dataset, device, protocol)
+    _require_lane(request.lane, device.kind)
+    conditions = _conditions(track, dataset, device, protocol, request.lane)
     planned = tuple(_planned(submission, request, track.scale, conditions) for submission in submissions)
     folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
     return Plan(request, track, dataset, device, protocol, folder, planned)
@@ -176,7 +180,15 @@ def _track(request: RunRequest) -> Track:
     return track
 
 
-def _conditions(track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol) -> str:
+def _require_lane(lane: Lane, device: str) -> None:
+    if lane not in get_args(Lane):
+        raise UsageError(f"there is no lane {lane!r}", mend=f"choose one of {', '.join(get_args(Lane))}")
+    problem = lane_problem(lane, device)
+    if problem is not None:
+        raise UsageError(f"--lane {lane} {problem[0]}", mend=problem[1])
+
+
+def _conditions(track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol, lane: Lane) -> str:
     """Return the hash of what all submissions of a run share."""
     return combine(
         {
@@ -185,6 +197,8 @@ def _conditions(track: Track, dataset: Dataset, device: DeviceInfo, protocol: Ti
             "dataset": dataset.fingerprint,
             "device": device.model_dump(mode="json"),
             "protocol": asdict(protocol),
+            "lane": lane,
+            "lane_versions": _lane_versions(lane),
         }
     )
 
@@ -286,6 +300,12 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found
+
+
+def _lane_versions(lane: Lane) -> dict[str, str]:
+    """Return the versions of what executes the networks beside torch."""
+    packages = {"onnxruntime": ("onnx", "onnxruntime"), "tensorrt": ("torch-tensorrt",)}.get(lane, ())
+    return {package: version(package) for package in packages}
 
 
 def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -29,6 +29,8 @@ class SubmissionTime:
         Every call; None where it failed before.
     params, macs, peak_memory_bytes
         Of the form that was timed.
+    build_s
+        Seconds that the lane took to compile, export or record it; None in lanes that build nothing.
     error
         Why there is no runtime.
     """
@@ -39,6 +41,7 @@ class SubmissionTime:
     params: int | None
     macs: int | None
     peak_memory_bytes: int | None
+    build_s: float | None
     error: ErrorInfo | None
 
 
@@ -90,6 +93,7 @@ def time_submission(request: RunRequest, observer: Observer | None = None, engin
             params=m.params,
             macs=m.macs,
             peak_memory_bytes=m.peak_memory_bytes,
+            build_s=m.build_s,
             error=m.error,
         )
         for planned, m in measured

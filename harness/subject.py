@@ -21,7 +21,7 @@ from harness.quality import Quality, evaluate_pair, upscale_bicubic
 from harness.results import ErrorInfo, ImageQuality, Measurement, TimingRecord
 from harness.results.crops import CropStore
 from harness.results.measurement import Layer
-from harness.results.schema import Status
+from harness.results.schema import Lane, Status
 from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
 from harness.timing import Precision, frame_of_call
@@ -30,10 +30,10 @@ from harness.timing.checks import DISQUALIFIED, OutputCheck, check_alarms
 PSNR_CAP = 100.0  # dB; identical images have no finite PSNR, and JSON has no infinity
 
 
-def empty_measurement(fingerprint: str) -> Measurement:
+def empty_measurement(fingerprint: str, lane: Lane = "eager") -> Measurement:
     """Return the measurement of something of which nothing is known yet."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return Measurement(fingerprint=fingerprint, created=created, status="ok")
+    return Measurement(fingerprint=fingerprint, created=created, status="ok", lane=lane)
 
 
 @dataclass(slots=True)
@@ -62,6 +62,7 @@ class Subject:
         self._load()
         self._reparameterize()
         self._count()
+        self._build_lane()
 
     def time_alone(self, reason: str | None = None) -> None:
         """Time the forward pass from the first call to the last, and note its peak memory.
@@ -151,7 +152,9 @@ class Subject:
 
     def _open(self, engine: Engine, precision: Precision) -> None:
         self.observer.stage("start", done=0.0)
-        self.worker = engine.open(job_for(self.plan, self.submission, precision, self.log, self.python))
+        self.worker = engine.open(
+            job_for(self.plan, self.submission, precision, self.log, self.python, self.plan.request.lane)
+        )
 
     def _running(self) -> Session:
         assert self.worker is not None
@@ -195,6 +198,16 @@ class Subject:
             before = self._running().count(self.plan.track.input_shape, original=True)
             self._add(reparam=reparam.model_copy(update={"macs_before": before.macs, "macs_after": reply.macs}))
 
+    def _build_lane(self) -> None:
+        """Let the lane compile, export or record the network, so that no time and no other stage has that in it."""
+        lane = self.plan.request.lane
+        if lane in ("eager", "channels_last"):
+            return
+        self.observer.stage("prepare", f"for {lane}", done=0.17)
+        on_images = self.plan.protocol.inputs == "dataset"
+        size = self.plan.dataset.pair(0)[0].shape[:2] if on_images else self.plan.track.input_shape[2:]
+        self._add(build_s=self._running().prepare((size[0], size[1]), main=not on_images))
+
     def _check_timed_output(self, frames: list[Any], reply: TimeReply) -> None:
         """Hold the last timed output against an untimed one; a model of one long call is spared another."""
         check_alarms(reply.alarms, reply.warmup_calls + len(reply.samples_ms))
@@ -236,7 +249,12 @@ class Subject:
 
 
 def job_for(
-    plan: Plan, submission: Submission, precision: Precision, log: Path | None, python: Path | None = None
+    plan: Plan,
+    submission: Submission,
+    precision: Precision,
+    log: Path | None,
+    python: Path | None = None,
+    lane: Lane = "eager",
 ) -> Job:
     """Return how a run starts a worker."""
     return Job(
@@ -245,6 +263,7 @@ def job_for(
         device=plan.device.kind,
         precision=precision,
         threads=plan.device.threads,
+        lane=lane,
         timeout_s=plan.request.timeout_s,
         log_path=log,
         sandbox=plan.request.sandbox,

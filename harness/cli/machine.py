@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, out
+from harness.cli.main_job import LaneOption, PrecisionOption
 
 
 @command
@@ -20,6 +21,10 @@ def time(
         str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
     ] = None,
     time_budget: Annotated[float | None, typer.Option(help="Seconds per model. [default: the protocol's]")] = None,
+    precision: Annotated[
+        PrecisionOption | None, typer.Option(help="fp32, fp16 or bf16. [default: the protocol's]")
+    ] = None,
+    lane: Annotated[LaneOption, typer.Option(help="How networks are executed; never mixed.")] = LaneOption.eager,
     device: Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: all cores]")] = None,
     install: Annotated[bool, typer.Option("--install", help="Install what the submissions require.")] = False,
@@ -37,6 +42,8 @@ def time(
         scale=scale,
         protocol=protocol,
         time_budget_s=time_budget,
+        precision=precision.value if precision else None,
+        lane=lane.value,
         device=device,
         threads=threads,
         install=install,
@@ -51,12 +58,17 @@ def time(
             table.add_row(escape(row.name), *[""] * 5, escape(row.error.message if row.error else ""))
             continue
         low, high = row.runtime.ci
-        note = row.runtime.note or ("" if row.runtime.stable else "unstable")
+        notes = [row.runtime.note or ("" if row.runtime.stable else "unstable")]
+        notes += [f"built in {row.build_s:.1f} s"] if row.build_s is not None else []
+        note = "; ".join(filter(None, notes))
         memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}"
         figures = (f"{getattr(row.runtime, statistic):.2f}", f"{low:.2f} to {high:.2f}", f"{row.runtime.p95:.2f}")
         table.add_row(escape(row.name), *figures, str(row.runtime.samples), memory, escape(note))
     out.print(table)
-    out.print(f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}", highlight=False)
+    out.print(
+        f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {times.protocol.lane}",
+        highlight=False,
+    )
     if any(row.runtime is None for row in times.rows):
         raise typer.Exit(EXIT_SOME_FAILED)
 

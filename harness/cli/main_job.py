@@ -23,6 +23,17 @@ class PrecisionOption(enum.StrEnum):
     bf16 = "bf16"
 
 
+class LaneOption(enum.StrEnum):
+    """How the networks are executed."""
+
+    eager = "eager"
+    channels_last = "channels_last"
+    compile = "compile"
+    cuda_graph = "cuda-graph"
+    onnxruntime = "onnxruntime"
+    tensorrt = "tensorrt"
+
+
 class ImagesOption(enum.StrEnum):
     """Which pictures a run keeps."""
 
@@ -66,6 +77,7 @@ def run(
     precision: Annotated[
         PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
     ] = None,
+    lane: Annotated[LaneOption, typer.Option(help="How networks are executed; never mixed.")] = LaneOption.eager,
     protocol: Annotated[
         str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
     ] = None,
@@ -109,6 +121,7 @@ def run(
         device=device,
         threads=threads,
         precision=precision.value if precision else None,
+        lane=lane.value,
         protocol=protocol,
         time_budget_s=time_budget,
         timeout_s=timeout,

@@ -11,6 +11,7 @@ from harness.isolation.opening import SubmissionFacts
 from harness.isolation.requests import Precision
 from harness.isolation.sandbox import Sandbox
 from harness.isolation.session import Session
+from harness.results.schema import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Job:
     device: str = "cpu"
     precision: Precision = "fp32"
     threads: int = 1
+    lane: Lane = "eager"
     timeout_s: float = 300.0
     log_path: Path | None = None
     sandbox: Sandbox = "auto"

@@ -28,6 +28,7 @@ class InlineEngine:
             device=job.device,
             precision=job.precision,
             threads=job.threads,
+            lane=job.lane,
         )
         return Session(InlineExchange(), request, job.timeout_s)
 

@@ -20,6 +20,7 @@ class LocalEngine:
             device=job.device,
             precision=job.precision,
             threads=job.threads,
+            lane=job.lane,
             timeout_s=job.timeout_s,
             log_path=job.log_path,
             sandbox=job.sandbox,

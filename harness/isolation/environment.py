@@ -61,6 +61,8 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
         "NUMBA_NUM_THREADS": count,
         "NUMBA_CACHE_DIR": str(private / "numba"),
         "TORCHINDUCTOR_CACHE_DIR": str(private / "inductor"),
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of processes beside the network
+        "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",  # pays off where many networks share a cache
         "TORCH_HOME": str(private / "torch"),
         "TRITON_CACHE_DIR": str(private / "triton"),
         "MPLCONFIGDIR": str(private / "matplotlib"),

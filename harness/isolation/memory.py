@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -20,7 +20,11 @@ _M_MMAP_MAX = -4
 
 
 def forward_memory(
-    network: nn.Module, place: Callable[[Tensor], Tensor], size: tuple[int, int], multiple: int
+    network: Callable[[Tensor], Tensor],
+    place: Callable[[Tensor], Tensor],
+    size: tuple[int, int],
+    multiple: int,
+    device: str = "cpu",
 ) -> int | None:
     """Return what one forward pass at `size` needs beyond weights and input, bytes.
 
@@ -31,11 +35,13 @@ def forward_memory(
     Parameters
     ----------
     network
-        On its device, in its precision.
+        On its device, in its precision and lane.
     place
         Moves a float32 tensor to that device and precision.
     size
         Height and width of the input, multiples of `multiple`.
+    device
+        Where that is, as torch names it.
 
     Returns
     -------
@@ -46,7 +52,7 @@ def forward_memory(
     def peak(height: int, width: int) -> int | None:
         return _peak_of(network, place(torch.rand(1, 3, height, width)))
 
-    if place(torch.empty(0)).device.type != "cpu":
+    if device != "cpu":
         return peak(*size)
     with _returning_pages():
         quarter, eighth = (_reduced(size, factor, multiple) for factor in (4, 8))
@@ -64,7 +70,7 @@ def _reduced(size: tuple[int, int], factor: int, multiple: int) -> tuple[int, in
     return height, width
 
 
-def _peak_of(network: nn.Module, given: Tensor) -> int | None:
+def _peak_of(network: Callable[[Tensor], Tensor], given: Tensor) -> int | None:
     start = _reset(given.device)
     if start is None:
         return None

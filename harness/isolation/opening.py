@@ -12,6 +12,7 @@ from harness.isolation.limits import UNLIMITED, Limits, default_limits
 from harness.isolation.requests import LoadRequest, Precision
 from harness.isolation.sandbox import Choice, Sandbox, choose, place_of
 from harness.isolation.session import Session, WorkerExchange
+from harness.results.schema import Lane
 
 __all__ = [
     "ManifestFacts",
@@ -51,7 +52,14 @@ class SubmissionFacts(Protocol):
 
 
 def load_request(
-    submission: SubmissionFacts, *, scale: int, device: str, precision: Precision, threads: int, seed: int = 0
+    submission: SubmissionFacts,
+    *,
+    scale: int,
+    device: str,
+    precision: Precision,
+    threads: int,
+    lane: Lane = "eager",
+    seed: int = 0,
 ) -> LoadRequest:
     """Return the request that loads a submission, with paths as the controller sees them."""
     manifest = submission.manifest
@@ -68,6 +76,7 @@ def load_request(
         device=device,
         precision=precision,
         threads=threads,
+        lane=lane,
         seed=seed,
     )
 
@@ -94,6 +103,7 @@ def open_session(
     device: str = "cpu",
     precision: Precision = "fp32",
     threads: int = 1,
+    lane: Lane = "eager",
     timeout_s: float = 300.0,
     log_path: Path | None = None,
     sandbox: Sandbox = "auto",
@@ -115,6 +125,8 @@ def open_session(
         Number format of the network, for speed and quality alike.
     threads
         How many threads the network may use on the CPU.
+    lane
+        How the network is executed.
     timeout_s
         Longest wait for any one step, seconds.
     log_path
@@ -138,7 +150,7 @@ def open_session(
     UsageError
         ``sandbox`` is ``bwrap``, and it does not work here; or pickles are to be trusted without it.
     """
-    job = load_request(submission, scale=scale, device=device, precision=precision, threads=threads)
+    job = load_request(submission, scale=scale, device=device, precision=precision, threads=threads, lane=lane)
     choice = choose(sandbox)
     if trust_pickle:
         require_sandbox_for_pickles(choice)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,16 @@ from harness.isolation.requests import (
     MemoryReply,
     MemoryRequest,
     OutputRequest,
+    PrepareReply,
+    PrepareRequest,
     ReparameterizeRequest,
     TimeReply,
     TimeRequest,
     UpscaleRequest,
 )
+from harness.lanes import Runner, make_runner
 from harness.layers import Layer
-from harness.results.schema import Reparam
+from harness.results.schema import Lane, Reparam
 
 # Before any submitted code, so that what it does to the modules of timers cannot reach these.
 from harness.timing.clock import clock_for
@@ -59,7 +63,7 @@ class Operations:
         self._request: LoadRequest | None = None
         self._original: nn.Module | None = None  # as loaded, float32, on the CPU
         self._network: nn.Module | None = None  # the form to measure, float32, on the CPU
-        self._runner: nn.Module | None = None  # the same on the device and in the precision that is measured
+        self._runner: Runner | None = None  # the same on the device, in the precision and the lane that are measured
         self._multiple = 1
         self._timed_size: tuple[int, int] | None = None
         self._held: Tensor | None = None  # the last timed output, copied when its time had been taken
@@ -68,6 +72,7 @@ class Operations:
             ReparameterizeRequest: self._reparameterize,
             ExportRequest: self._export,
             CountRequest: self._count,
+            PrepareRequest: self._prepare,
             TimeRequest: self._time,
             OutputRequest: self._output,
             UpscaleRequest: self._upscale,
@@ -166,14 +171,25 @@ class Operations:
         )
         return reply, []
 
+    def _prepare(self, request: PrepareRequest, _arrays: Sequence[Array]) -> Reply:
+        height, width = (side + -side % self._multiple for side in request.size)
+        begin = perf_counter_ns()
+        runner = self._running()
+        with torch.inference_mode():
+            runner(runner.ready(self._placed(torch.rand(1, 3, height, width)), main=request.main))
+        if self._settings().device != "cpu":
+            torch.accelerator.synchronize()
+        return PrepareReply(seconds=(perf_counter_ns() - begin) / 1e9), []
+
     def _time(self, request: TimeRequest, arrays: Sequence[Array]) -> Reply:
         settings = self._settings()
+        runner = self._running()
         given: Tensor | None = None
 
         def remember(frame: Tensor) -> Tensor:
             nonlocal given
-            given = frame
-            return frame
+            given = runner.ready(frame)
+            return given
 
         def check(output: Tensor) -> None:
             assert given is not None
@@ -183,7 +199,7 @@ class Operations:
         repeats = min(request.repeats, len(arrays)) if request.inputs == "dataset" else request.repeats
         with torch.inference_mode():
             timing = time_forward(
-                self._running(),
+                runner,
                 map(remember, self._timed_inputs(request, arrays)),
                 clock_for(torch.device(settings.device)),
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
@@ -236,9 +252,10 @@ class Operations:
     def _upscale(self, _request: UpscaleRequest, arrays: Sequence[Array]) -> Reply:
         (frame,) = arrays
         settings = self._settings()
-        given = self._placed(self._input(frame))
+        runner = self._running()
         with torch.inference_mode():
-            output = check_output(self._running()(given), given, settings.scale)
+            given = runner.ready(self._placed(self._input(frame)))
+            output = check_output(runner(given), given, settings.scale)
             height, width = (side * settings.scale for side in frame.shape[:2])
             return EmptyReply(), [to_image(output, settings.value_range, height, width)]
 
@@ -250,8 +267,28 @@ class Operations:
         if size is None:
             return MemoryReply(peak_bytes=None), []
         with torch.inference_mode():
-            peak = forward_memory(self._running(), self._placed, size, self._multiple)
+            peak = forward_memory(*self._memory_form(), size, self._multiple, self._settings().device)
         return MemoryReply(peak_bytes=peak), []
+
+    def _lane(self) -> Lane:
+        """Return the lane to bring the network into; an ONNX file is run by ONNX Runtime and nothing else."""
+        from harness.submissions.loaders.onnx_file import OnnxNetwork
+
+        lane = self._settings().lane
+        if not isinstance(self._loaded(), OnnxNetwork):
+            return lane
+        if lane not in ("eager", "onnxruntime"):
+            raise UnsupportedError(
+                f"an ONNX file cannot be run in lane {lane}", mend="measure it with --lane onnxruntime"
+            )
+        return "eager"
+
+    def _memory_form(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """Return what is called, and what brings a frame to it."""
+        runner = self._running()
+        if self._settings().lane == "cuda-graph":  # a replay allocates nothing: what it holds is the eager peak
+            return runner.network, self._placed
+        return runner, lambda frame: runner.ready(self._placed(frame))
 
     def _settings(self) -> LoadRequest:
         if self._request is None or self._network is None:
@@ -262,11 +299,19 @@ class Operations:
         assert self._network is not None
         return self._network
 
-    def _running(self) -> nn.Module:
+    def _running(self) -> Runner:
         if self._runner is None:
             settings = self._settings()
-            # A copy, because counting and reparameterizing need the float32 network on the CPU.
-            self._runner = copy.deepcopy(self._loaded()).to(settings.device, _DTYPES[settings.precision]).eval()
+            with torch.inference_mode(mode=False):  # exporters and compilers do not take what is made inside
+                # A copy, because counting and reparameterizing need the float32 network on the CPU.
+                network = copy.deepcopy(self._loaded()).to(settings.device, _DTYPES[settings.precision]).eval()
+                self._runner = make_runner(
+                    network,
+                    self._lane(),
+                    device=settings.device,
+                    size_multiple=self._multiple,
+                    threads=settings.threads,
+                )
         return self._runner
 
     def _input(self, frame: Image) -> Tensor:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from harness.results.schema import Lane
+
 Precision = Literal["fp32", "fp16", "bf16"]
 Inputs = Literal["reused", "fresh", "dataset"]
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
@@ -41,6 +43,8 @@ class LoadRequest(Body):
     device: str
     precision: Precision
     threads: Annotated[int, Field(ge=1)]
+    lane: Lane = "eager"
+    """How the network is executed."""
     trust_pickle: bool = False
     """Execute the code in a checkpoint's pickle."""
     seed: Count = 0
@@ -75,6 +79,15 @@ class CountRequest(Body):
     input_shape: Annotated[list[int], Field(min_length=4, max_length=4)]
     original: bool = False
     """True for the network as it was loaded, False for the form that is timed."""
+
+
+class PrepareRequest(Body):
+    """Bring the network into its lane: compile, export or record it."""
+
+    size: Annotated[list[int], Field(min_length=2, max_length=2)]
+    """Height and width of a frame."""
+    main: bool
+    """Whether it is the size that will be timed."""
 
 
 class TimeRequest(Body):
@@ -161,6 +174,12 @@ class CountReply(Body):
     """Layer by layer; empty where it was not asked for or the network cannot be traced."""
 
 
+class PrepareReply(Body):
+    """How long the lane took, its first call included."""
+
+    seconds: Annotated[float, Field(ge=0, le=1e9)]
+
+
 class TimeReply(Body):
     """Raw samples of the timed calls."""
 
@@ -207,6 +226,7 @@ REQUESTS: dict[str, type[Body]] = {
     "reparameterize": ReparameterizeRequest,
     "export": ExportRequest,
     "count": CountRequest,
+    "prepare": PrepareRequest,
     "time": TimeRequest,
     "output": OutputRequest,
     "upscale": UpscaleRequest,

@@ -36,6 +36,8 @@ from harness.isolation.requests import (
     MemoryReply,
     MemoryRequest,
     OutputRequest,
+    PrepareReply,
+    PrepareRequest,
     ReparameterizeRequest,
     ReparamReply,
     TimeReply,
@@ -120,6 +122,18 @@ class Session:
     def count(self, input_shape: tuple[int, int, int, int], *, original: bool = False) -> CountReply:
         """Count parameters and operations at one input shape N, C, H, W, of the timed form or of the `original`."""
         return self._ask("count", CountRequest(input_shape=list(input_shape), original=original), CountReply)
+
+    def prepare(self, size: tuple[int, int], *, main: bool = True) -> float:
+        """Bring the network into its lane; return the seconds that took.
+
+        Parameters
+        ----------
+        size
+            Height and width of a frame.
+        main
+            Whether frames of this size will be timed, so that the lane may build for it in particular.
+        """
+        return self._ask("prepare", PrepareRequest(size=list(size), main=main), PrepareReply).seconds
 
     def time(
         self,

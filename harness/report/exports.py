@@ -109,7 +109,9 @@ def _title(column: Column) -> str:
 
 def _latex(folder: RunFolder, columns: Sequence[Column]) -> str:
     run = folder.run
-    caption = f"{run.track.name} on {run.dataset.name}, {run.device.name}, {run.protocol.precision}."
+    caption = (
+        f"{run.track.name} on {run.dataset.name}, {run.device.name}, {run.protocol.precision}, {run.protocol.lane}."
+    )
     return latex.table(scored_rows(folder), columns, caption)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from harness.results.schema import ErrorInfo, Record, Reparam, Status
+from harness.results.schema import ErrorInfo, Lane, Record, Reparam, Status
 
 
 class ImageQuality(Record):
@@ -80,6 +80,10 @@ class Measurement(Record):
     status: Status
     error: ErrorInfo | None = None
     isolation: str = ""
+    lane: Lane = "eager"
+    """How the network was executed."""
+    build_s: float | None = None
+    """Seconds that the lane took to build what it calls."""
     has_weights: bool = True
     """False where the network ran with random weights: it has no quality and no score."""
     notes: list[str] = []

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 SCHEMA_VERSION = 1
 
 Status = Literal["ok", "failed", "disqualified", "unsupported"]
+Lane = Literal["eager", "channels_last", "compile", "cuda-graph", "onnxruntime", "tensorrt"]
 Interval = tuple[float, float]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -106,8 +107,8 @@ class ProtocolInfo(Record):
     """Which statistic of the samples the score uses."""
     clock: str
     """Device events or the monotonic clock."""
-    lane: str = "eager"
-    """How the network is executed; lanes are never mixed in one ranking."""
+    lane: Lane = "eager"
+    """How the networks are executed; lanes are never mixed in one ranking."""
     time_budget_s: float | None = None
     """Seconds that a model's timing may take."""
 
@@ -194,6 +195,10 @@ class Entry(Record):
     """True where the layers were solved from published counts, not read in code."""
     isolation: str = ""
     """What the submission's process was confined by."""
+    lane: Lane = "eager"
+    """How the network was executed, for time and quality alike."""
+    build_s: float | None = None
+    """Seconds that the lane took to compile, export or record the network, its first call included; never in a time."""
 
     rank: int | None = None
     tied_with: list[str] = []

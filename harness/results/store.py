@@ -25,7 +25,7 @@ from harness.results.schema import SCHEMA_VERSION, Entry, Run
 _PER_IMAGE = ("slug", "image", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 _LEADERBOARD = (
     "rank", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y",
-    "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "error",
+    "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "lane", "error",
 )  # fmt: skip
 
 

@@ -70,6 +70,11 @@ def make_entries(
     list of Entry
         Ranked rows first, best first; then what has no score, in the order of discovery. Baselines are scored but
         not ranked, so that they take no place from a submission.
+
+    Raises
+    ------
+    ValueError
+        The candidates are of more than one lane.
     """
     reference = _reference(candidates, track)
     twins = _twins(candidates)
@@ -93,7 +98,15 @@ def ranked(
         What each score rests on, by slug; a row without takes a rank and ties with none.
     track, bicubic_psnr
         As for the scores.
+
+    Raises
+    ------
+    ValueError
+        The rows are of more than one lane.
     """
+    lanes = sorted({entry.lane for entry in entries})
+    if len(lanes) > 1:
+        raise ValueError(f"rows of the lanes {', '.join(lanes)} have no common ranking")
     scores = {e.slug: e.score for e in entries if e.score is not None and e.kind == "submission"}
     ranks = rank(scores, higher_is_better=track.higher_is_better)
     ties = tied({slug: evidence[slug] for slug in ranks if slug in evidence}, track, bicubic_psnr)
@@ -169,6 +182,8 @@ def _entry(
         error=measured.error,
         fingerprint=measured.fingerprint,
         isolation=measured.isolation,
+        lane=measured.lane,
+        build_s=measured.build_s,
         notes=measured.notes,
         reconstructed=candidate.reconstructed,
         score=score,

@@ -1,0 +1,137 @@
+"""The network as it is called: one object for timing, for the scored images and for the memory's measurement."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import UnsupportedError, WorkerError
+from harness.lanes.requirements import lane_problem
+from harness.results.schema import Lane
+
+
+class Runner(Protocol):
+    """A network in its lane.
+
+    Attributes
+    ----------
+    network
+        The module behind it, on its device and in its precision.
+    """
+
+    network: nn.Module
+
+    def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:
+        """Return the frame as the lane takes it, having built whatever its size needs. Never timed.
+
+        Parameters
+        ----------
+        frame
+            1 x 3 x H x W, on the device, in the precision.
+        main
+            Whether this is the size that will be timed, which the lane may build for in particular.
+        """
+        ...
+
+    def __call__(self, frame: Tensor) -> Tensor:
+        """Upscale what `ready` returned last."""
+        ...
+
+
+class Eager:
+    """The module itself."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
+        """Return the frame as it is."""
+        return frame
+
+    def __call__(self, frame: Tensor) -> Tensor:
+        """Upscale a frame."""
+        output: Tensor = self.network(frame)
+        return output
+
+
+class ChannelsLast(Eager):
+    """The module with weights and input in the memory format that keeps a pixel's channels together."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+    def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
+        """Return the frame in that format."""
+        return frame.contiguous(memory_format=torch.channels_last)
+
+
+def make_runner(
+    network: nn.Module, lane: Lane, *, device: str = "cpu", size_multiple: int = 1, threads: int = 1
+) -> Runner:
+    """Bring a network into its lane.
+
+    Parameters
+    ----------
+    network
+        On its device, in its precision, in evaluation mode; it is changed.
+    lane
+        How it is executed.
+    device
+        Where it is, as torch names it.
+    size_multiple
+        What the sides of its input must be multiples of.
+    threads
+        Threads of the CPU for what has threads of its own.
+
+    Raises
+    ------
+    UnsupportedError
+        The machine lacks what the lane needs.
+    WorkerError
+        The network cannot be brought into this lane.
+    """
+    problem = lane_problem(lane, device)
+    if problem is not None:
+        raise UnsupportedError(f"lane {lane} {problem[0]}", mend=problem[1])
+    if lane == "eager":
+        return Eager(network)
+    if lane == "channels_last":
+        return ChannelsLast(network)
+    try:
+        return _built(network, lane, size_multiple, threads)
+    except (UnsupportedError, WorkerError):
+        raise
+    except Exception as error:
+        raise refusal(lane, error) from error
+
+
+def _built(network: nn.Module, lane: Lane, size_multiple: int, threads: int) -> Runner:
+    if lane == "compile":
+        from harness.lanes.compiled import Compiled
+
+        return Compiled(network)
+    if lane == "cuda-graph":
+        from harness.lanes.cuda_graph import CudaGraph
+
+        return CudaGraph(network)
+    if lane == "onnxruntime":
+        from harness.lanes.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(network, size_multiple=size_multiple, threads=threads)
+    from harness.lanes.tensorrt import TensorRT
+
+    return TensorRT(network)
+
+
+def refusal(lane: Lane, error: BaseException) -> WorkerError:
+    """Return the error of a network that a lane cannot take, with the reason in short."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = f"{type(error).__name__}: {' | '.join(lines[:4])[:600]}" if lines else type(error).__name__
+    return WorkerError(
+        f"the network does not run in lane {lane} ({reason})",
+        stage="prepare",
+        kind="LaneError",
+        mend="measure it with --lane eager",
+    )

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from training.collapse import is_collapsible
 
 CARRIER_NOISE = 0.5
+NORM_LEVEL = 3.0
+NORM_SPREAD = 2.5
+BLOCK_NOISE = 0.3
 
 
 def carry_through(network: nn.Module, tail: nn.Module) -> int:
@@ -32,6 +35,42 @@ def carry_through(network: nn.Module, tail: nn.Module) -> int:
                 layer.weight[channel, channel, middle, middle] += 1.0
         changed += 1
     return changed
+
+
+def carry_past_norms(network: nn.Module) -> int:
+    """Let an image pass through layers that normalise the channels of each pixel; return how many there are.
+
+    Such a layer divides by what it should carry. So the channels that the first convolution has left over hold large
+    constants of both signs, whose spread decides the divisor, and every norm undoes it by its weight. Its bias lifts
+    the channels to where GELU is linear, except in the last norm, before which no activation follows.
+    """
+    norms = [module for module in network.modules() if _is_channel_norm(module)]
+    head = next(iter(_plain_convolutions(network)), None)
+    if not norms or head is None or head.bias is None:
+        return 0
+    with torch.no_grad():
+        spare = torch.arange(head.in_channels, head.out_channels)
+        head.bias.zero_()
+        head.bias[spare] = NORM_SPREAD * (1.0 - 2.0 * (spare % 2))
+        share = len(spare) / head.out_channels
+        for norm in norms:
+            norm.get_parameter("weight").fill_(NORM_SPREAD * share**0.5)
+            norm.get_parameter("bias").fill_(0.0 if norm is norms[-1] else NORM_LEVEL)
+        for block in filter(is_collapsible, network.modules()):
+            *_, last = (layer for layer in block.modules() if isinstance(layer, nn.Conv2d))
+            last.weight.mul_(BLOCK_NOISE)  # the block carries its own identity beside this
+            if last.bias is not None:
+                last.bias.zero_()
+    return len(norms)
+
+
+def _is_channel_norm(module: nn.Module) -> bool:
+    vectors = [getattr(module, name, None) for name in ("weight", "bias")]
+    return (
+        hasattr(module, "eps")
+        and not hasattr(module, "running_mean")
+        and all(isinstance(value, nn.Parameter) and value.dim() == 1 for value in vectors)
+    )
 
 
 def _plain_convolutions(module: nn.Module) -> list[nn.Conv2d]:

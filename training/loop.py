@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from training.collapse import collapse
-from training.initialisation import carry_through, find_tail, fit_tail
+from training.initialisation import carry_past_norms, carry_through, find_tail, fit_tail
 from training.network import Trainee
 from training.patches import PatchSource
 from training.recipe import Recipe, learning_rate
@@ -97,6 +97,7 @@ class Trainer:
         tail = find_tail(self.trainee.network, self.trainee.upscale, lr[:1])
         if carry and recipe.near_identity:
             carry_through(self.trainee.network, tail)
+            carry_past_norms(self.trainee.network)
         error = fit_tail(tail, self.trainee.upscale, lr, hr, recipe.fit_tail)
         self.restart_average()
         return error

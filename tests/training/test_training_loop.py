@@ -191,6 +191,16 @@ def test_every_model_starts_close_to_bicubic_or_above(model: str, source: PatchS
     assert error < 1.6 * reference
 
 
+def test_an_image_passes_through_norms(source: PatchSource, tmp_path) -> None:
+    errors = {}
+    for carry in (True, False):
+        torch.manual_seed(5)
+        recipe = read_recipe("RT4KSR", 2, batch=4, patch=36, fit_tail=60)
+        trainer = Trainer(load_trainee("RT4KSR", 2), recipe, source, tmp_path / "state.pt")
+        errors[carry] = trainer.initialise(carry=carry)
+    assert errors[True] < errors[False] / 2
+
+
 def test_a_run_sleeps_while_the_pause_file_exists(source, photographs, tmp_path, monkeypatch) -> None:
     pause = tmp_path / "pause"
     pause.touch()

@@ -163,7 +163,7 @@ def _candidate(plan: Plan, planned: PlannedSubmission, measurement: Measurement,
 
 def _bicubic_psnr(plan: Plan) -> tuple[float, Literal["measured", "published"]]:
     """Return the PSNR that the score subtracts: the challenge's constant on its own data, else measured here."""
-    official = plan.track.official_bicubic.get(plan.dataset.name)
+    official = plan.track.official_bicubic.get(plan.dataset.registered_as or "")
     if official is not None:
         return official, "published"
     return fmean(_bicubic_on(plan, index) for index in range(len(plan.dataset))), "measured"

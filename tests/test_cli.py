@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit status, messages, output."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -28,9 +29,24 @@ def test_a_score_below_bicubic_is_zero() -> None:
     assert runner.invoke(app, ["score", "--psnr", "33.9", "--runtime", "1"]).stdout.strip() == "0.00"
 
 
+def test_efficiency_scores_of_the_published_table(shared: Path) -> None:
+    with (shared / "published" / "ntire2026_esr_results_txt.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 16
+    for row in rows:
+        figures = ["--runtime", row["ave_time_ms"], "--flops", row["flops_G_fvcore_256"], "--params", row["params_M"]]
+        psnrs = ["--psnr", row["val_psnr_dB"], "--psnr-test", row["test_psnr_dB"]]
+        result = runner.invoke(app, ["score", "--track", "ntire-esr-2026", *figures, *psnrs])
+        assert result.exit_code == 0, result.output
+        assert float(result.stdout) == pytest.approx(float(row["score_final_calc"]), rel=1e-6, abs=1e-4)
+        assert ("not ranked" in result.stderr) == (row["psnr_gate_ok"] != "1"), row["model"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
+        (["score", "--track", "ntire-esr-2025", "--runtime", "9"], 2, "--flops"),
+        (["score", "--runtime", "9"], 2, "--psnr"),
         (["run", "nowhere"], 2, "does not exist"),
         (["run"], 2, "Missing argument"),
         (["run", ".", "--track", "ntire99"], 2, "ntire23-x2"),

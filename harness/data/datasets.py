@@ -44,10 +44,13 @@ class Dataset:
         Where made LR images are kept as PNG.
     memory
         Bytes of decoded images that may be kept.
+    registered_as
+        The name under which its folder is registered: what is known of a published set holds for it. A folder's own
+        name is no evidence.
 
     Attributes
     ----------
-    name, scale, degradation
+    name, scale, degradation, registered_as
         As given.
     names
         The images' names in order, without extension.
@@ -63,10 +66,12 @@ class Dataset:
         lr_paths: list[Path] | None = None,
         cache_dir: Path | None = None,
         memory: int = _MEMORY,
+        registered_as: str | None = None,
     ) -> None:
         self.name = name
         self.scale = scale
         self.degradation = degradation
+        self.registered_as = registered_as
         self.names = [path.stem for path in hr_paths]
         self._hr_paths = hr_paths
         self._lr_paths = lr_paths

@@ -44,12 +44,12 @@ def open_dataset(
     name = str(name_or_dir)
     if name == "embedded":
         return _open_folder("embedded", EMBEDDED, scale, degradation, cache_dir)
-    folder = Path(name_or_dir)
+    folder, folders = Path(name_or_dir), registered()
     if folder.is_dir():
-        return _open_folder(_folder_name(folder), folder, scale, degradation, cache_dir)
-    folders = registered()
+        known_as = next((key for key, place in folders.items() if place == folder.resolve()), None)
+        return _open_folder(_folder_name(folder), folder, scale, degradation, cache_dir, known_as)
     if name in folders:
-        return _open_folder(name, folders[name], scale, degradation, cache_dir)
+        return _open_folder(name, folders[name], scale, degradation, cache_dir, name)
     installed = [plugin.name for plugin in list_plugins(_GROUP)]
     if name in installed:
         return _open_folder(name, _plugin_folder(name), scale, degradation, cache_dir)
@@ -74,13 +74,21 @@ def _folder_name(folder: Path) -> str:
     return resolved.parent.name if resolved.name in _HR_FOLDERS else resolved.name
 
 
-def _open_folder(name: str, folder: Path, scale: int, degradation: Degradation, cache_dir: Path | None) -> Dataset:
+def _open_folder(
+    name: str,
+    folder: Path,
+    scale: int,
+    degradation: Degradation,
+    cache_dir: Path | None,
+    registered_as: str | None = None,
+) -> Dataset:
     hr_paths = distinct_images(hr_folder(folder))
     lr_folder = _first_folder(folder, _lr_names(scale)) if hr_folder(folder) != folder else None
     if lr_folder is None:
-        return Dataset(name, hr_paths, scale, degradation, cache_dir=cache_dir)
+        return Dataset(name, hr_paths, scale, degradation, cache_dir=cache_dir, registered_as=registered_as)
     given = Degradation("given", f"LR images as given in {lr_folder.name}")
-    return Dataset(name, hr_paths, scale, given, lr_paths=_matching(hr_paths, lr_folder, scale), cache_dir=cache_dir)
+    lr_paths = _matching(hr_paths, lr_folder, scale)
+    return Dataset(name, hr_paths, scale, given, lr_paths=lr_paths, cache_dir=cache_dir, registered_as=registered_as)
 
 
 def _first_folder(folder: Path, names: tuple[str, ...]) -> Path | None:

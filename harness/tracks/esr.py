@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from harness.errors import UsageError
 
-PSNR_GATE_VALIDATION = 26.90
-PSNR_GATE_TEST = 26.99
+PSNR_GATES = (26.90, 26.99)
+"""RGB PSNR that a network needs to be ranked, dB: on the validation set and on the test set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class EsrTrack:
 
 def passes_gate(psnr_validation: float, psnr_test: float) -> bool:
     """Return whether a network's RGB PSNRs, as printed with two decimals, admit it to the ranking."""
-    return round(psnr_validation, 2) >= PSNR_GATE_VALIDATION and round(psnr_test, 2) >= PSNR_GATE_TEST
+    return round(psnr_validation, 2) >= PSNR_GATES[0] and round(psnr_test, 2) >= PSNR_GATES[1]
 
 
 ESR_TRACKS = {

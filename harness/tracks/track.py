@@ -33,7 +33,8 @@ class Track:
     formula
         ``formula(psnr, runtime_ms, reference_psnr)``.
     official_bicubic
-        PSNR of the interpolation that the challenge itself used, in dB, by data set.
+        PSNR of the interpolation that the challenge itself used, in dB, by the name under which the data set is
+        registered.
     metric
         Which quality figure the score takes.
     convention

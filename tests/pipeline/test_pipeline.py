@@ -8,6 +8,7 @@ from statistics import fmean
 
 import pytest
 
+from harness.data.registry import add
 from harness.engines import InlineEngine, Job
 from harness.errors import UsageError, WorkerError
 from harness.isolation.messages import Message
@@ -59,6 +60,22 @@ def test_a_run_writes_all_its_files(submit: Submit, request_for: Request) -> Non
     samples = json.loads((finished.folder / "samples" / "one.json").read_text())
     assert len(samples["samples"]) == rows["one"].runtime_ms.samples
     assert finished.run.dataset.image_names == ["first", "second"]
+
+
+def test_the_challenges_bicubic_is_for_its_own_images_alone(
+    submit: Submit, request_for: Request, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may be called anything; what is registered as the challenge's set is the challenge's set."""
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+    submit("one")
+    images = images.rename(tmp_path / "ntire23-test")
+    track = run(request_for(dataset=str(images)), engine=InlineEngine()).run.track
+    assert track.bicubic_source == "measured"
+    assert track.bicubic_psnr != 33.916
+    add("ntire23-test", images)
+    for name in (str(images), "ntire23-test"):
+        track = run(request_for(dataset=name), engine=InlineEngine()).run.track
+        assert (track.bicubic_psnr, track.bicubic_source) == (33.916, "published")
 
 
 def test_only_what_changed_is_measured_again(submit: Submit, request_for: Request, tmp_path: Path) -> None:

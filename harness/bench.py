@@ -19,7 +19,6 @@ from harness.isolation.failures import printable
 from harness.observer import Observer
 from harness.plan import Plan, PlannedSubmission
 from harness.results import ErrorInfo, Measurement, RunStore
-from harness.results.crops import CropStore
 from harness.results.schema import Status
 from harness.subject import Subject, empty_measurement, job_for
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
@@ -64,7 +63,7 @@ class Bench:
         self._needed = 0
         self._capacity = 0.0
         self._done: dict[str, Measurement] = {}
-        self._crops = CropStore(plan.folder, plan.dataset.fingerprint) if plan.keeps_crops else None
+        self._crops = plan.crop_store()
 
     def take(self, planned: PlannedSubmission) -> None:
         """Take a submission from the store, or load it and, when the bench is full, measure the group."""

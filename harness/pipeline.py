@@ -74,7 +74,8 @@ def run(request: RunRequest, observer: Observer | None = None, engine: Engine | 
         listener.run_begins(len(plan.submissions), len(plan.dataset))
         measurements, complete = _measure_all(plan, store, engine or LocalEngine(), listener)
         listener.run_ends()
-        table = _assemble(plan, measurements, began=began, complete=complete)
+        warnings = _settle_crops(plan, measurements) if complete else []
+        table = _assemble(plan, measurements, began=began, complete=complete, warnings=warnings)
         store.save_run(table, {_slug(planned): m for planned, m in measurements})
         report = build_report(plan.folder)
     return Finished(table, plan.folder, report)
@@ -96,12 +97,27 @@ def _measure_all(
     return bench.done(), True
 
 
+def _settle_crops(plan: Plan, measurements: list[tuple[PlannedSubmission, Measurement]]) -> list[str]:
+    """Keep the pieces on which the submissions differ most; baselines have no say. Return what could not be kept."""
+    crops = plan.crop_store()
+    if crops is None:
+        return []
+    crops.settle([_slug(one) for one, m in measurements if one.submission.kind == "submission" and m.images])
+    why = "every model was measured before it was asked for; --fresh measures again"
+    return [f"no crop of {one.image} at {one.x},{one.y}: {why}" for one in crops.unseen()]
+
+
 def _slug(planned: PlannedSubmission) -> str:
     return planned.submission.slug
 
 
 def _assemble(
-    plan: Plan, measurements: list[tuple[PlannedSubmission, Measurement]], *, began: str, complete: bool
+    plan: Plan,
+    measurements: list[tuple[PlannedSubmission, Measurement]],
+    *,
+    began: str,
+    complete: bool,
+    warnings: list[str],
 ) -> Run:
     """Score, rank and describe: everything that goes into ``results.json``."""
     bicubic, source = _bicubic_psnr(plan)
@@ -134,9 +150,12 @@ def _assemble(
         protocol=plan.protocol_info(),
         entries=make_entries(candidates, plan.track, bicubic, plan.protocol.statistic),
         warnings=[
-            f"{printable(planned.submission.name, 300)}: {warning}"
-            for planned, measurement in measurements
-            for warning in measurement.warnings
+            *warnings,
+            *(
+                f"{printable(planned.submission.name, 300)}: {warning}"
+                for planned, measurement in measurements
+                for warning in measurement.warnings
+            ),
         ],
     )
 

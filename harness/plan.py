@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,6 +22,7 @@ from harness.errors import SubmissionError, UsageError
 from harness.isolation.opening import Sandbox, choose, require_sandbox_for_pickles
 from harness.lanes import lane_problem
 from harness.results import combine, fingerprint_folder
+from harness.results.crops import Choice, CropStore
 from harness.results.schema import DeviceInfo, Lane, ProtocolInfo
 from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
 from harness.submissions.environments import check_options, needed
@@ -58,7 +60,8 @@ class RunRequest:
     trust_pickle: bool = False
     fresh: bool = False
     retry_failed: bool = False
-    images: Literal["auto", "none", "crops"] = "auto"
+    images: Literal["auto", "none", "crops", "full"] = "auto"
+    crops: tuple[Choice, ...] = ()
     command: str = ""
 
 
@@ -98,10 +101,18 @@ class Plan:
     folder: Path
     submissions: tuple[PlannedSubmission, ...]
 
-    @property
-    def keeps_crops(self) -> bool:
-        """Whether pieces of HR images go into the run's folder: by default only where the images are public anyway."""
-        return self.request.images == "crops" or (self.request.images == "auto" and self.dataset.name == "embedded")
+    def crop_store(self) -> CropStore | None:
+        """Return where pieces of HR images go: unless asked for, only where the images are public anyway."""
+        images = self.request.images
+        if images == "none" or (images == "auto" and self.dataset.name != "embedded" and not self.request.crops):
+            return None
+        return CropStore(
+            self.folder,
+            self.dataset.fingerprint,
+            images=self.dataset.names,
+            choices=self.request.crops,
+            whole=images == "full",
+        )
 
     def timing_frames(self) -> list[NDArray[np.uint8]]:
         """Return several LR frames of the track's timed size, made from the data set's own images."""
@@ -145,6 +156,7 @@ def make_plan(request: RunRequest) -> Plan:
     found = discover(request.submissions, only=request.only, exclude=request.exclude)
     submissions = [*(_unlike(baselines(), found) if request.with_baselines else []), *found]
     dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
+    _check_crops(request, dataset)
     device = describe_device(request.device, request.threads)
     protocol = protocol_for(
         device.kind, name=request.protocol, budget_s=request.time_budget_s, precision=request.precision
@@ -160,6 +172,20 @@ def _check_options(request: RunRequest) -> None:
     check_options(install=request.install, wheels=request.wheels)
     if request.trust_pickle:
         require_sandbox_for_pickles(choose(request.sandbox))
+
+
+def _check_crops(request: RunRequest, dataset: Dataset) -> None:
+    if request.crops and request.images == "none":
+        raise UsageError("--crop asks for crops and --images none forbids them", mend="drop one of the two")
+    names = list(dataset.names)
+    for crop in request.crops:
+        if crop.image not in names:
+            known = ", ".join(get_close_matches(crop.image, names, 3, 0.4) or names[:6])
+            raise UsageError(f"data set {dataset.name} has no image {crop.image!r}", mend=f"it has {known}")
+        height, width = dataset.pair(names.index(crop.image))[1].shape[:2]
+        if crop.x + crop.size > width or crop.y + crop.size > height:
+            reach = f"the crop {crop.x},{crop.y},{crop.size} reaches beyond {crop.image}"
+            raise UsageError(reach, mend=f"the image is {width} pixels wide and {height} high")
 
 
 def _unlike(baseline_rows: list[Found], submitted: list[Found]) -> list[Found]:

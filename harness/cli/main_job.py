@@ -40,6 +40,7 @@ class ImagesOption(enum.StrEnum):
     auto = "auto"
     none = "none"
     crops = "crops"
+    full = "full"
 
 
 class SandboxOption(enum.StrEnum):
@@ -97,8 +98,14 @@ def run(
     ] = False,
     engine: Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")] = "local",
     images: Annotated[
-        ImagesOption, typer.Option(help="Keep crops of the images for the report. auto: only of the embedded data set.")
+        ImagesOption,
+        typer.Option(
+            help="Keep crops, or all images in full. auto: crops of the embedded data set only."
+        ),
     ] = ImagesOption.auto,
+    crop: Annotated[
+        list[str] | None, typer.Option(help="A square to keep, IMAGE:X,Y,SIZE in HR pixels; repeatable.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure everything again.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed submissions again.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any submission failed.")] = False,
@@ -107,6 +114,7 @@ def run(
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
     from harness.plan import RunRequest
+    from harness.results.crops import parse_choice
     from harness.terminal import leaderboard_table, make_progress, reasons
 
     request = RunRequest(
@@ -130,6 +138,7 @@ def run(
         wheels=wheels,
         trust_pickle=trust_pickle,
         images=images.value,
+        crops=tuple(parse_choice(text) for text in crop or []),
         fresh=fresh,
         retry_failed=retry_failed,
         command=shlex.join(["harness", *sys.argv[1:]]),

@@ -1,7 +1,7 @@
 """The page of pixels: the same piece of an image as every model makes it, to compare side by side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log10
 from pathlib import Path
 from statistics import pstdev
@@ -13,6 +13,8 @@ from PIL import Image
 
 from harness.errors import ResultsError
 from harness.report.folder import RunFolder, is_file_name
+from harness.report.images import bicubic_slug
+from harness.report.numbers import fixed
 from harness.report.rows import Row
 from harness.report.site import page
 from harness.results.crops import CropStore, Window
@@ -40,18 +42,39 @@ class Piece:
 
     window: Window
     shots: list[Shot]
+    missing: list[str] = field(default_factory=list)
 
     @property
     def dispute(self) -> float:
         """How far the models differ on it: standard deviation of their PSNR, dB."""
         return pstdev([shot.psnr for shot in self.shots[2:] if shot.psnr is not None] or [0.0])
 
+    @property
+    def reason(self) -> str:
+        """Why it is shown, as the end of a sentence."""
+        if self.window.dispute is not None:
+            return (
+                f"where the submissions differ most: by {fixed(self.window.dispute, 1)} of 255 levels, root mean square"
+            )
+        return {"choice": "as asked for", "whole": "the whole image"}.get(
+            self.window.why, "where bicubic loses most, chosen before any model had run"
+        )
+
+    @property
+    def title(self) -> str:
+        """How a list of pieces names it."""
+        kinds = {
+            "choice": f"{self.window.image} at {self.window.x}, {self.window.y}",
+            "whole": f"{self.window.image}, whole",
+        }
+        return kinds.get(self.window.why, self.window.image)
+
 
 def pieces(folder: RunFolder, rows: Sequence[Row]) -> list[Piece]:
-    """Return the pieces that a run keeps, first those on which models differ most; empty where it keeps none."""
+    """Return the pieces that a run keeps: chosen ones, then those on which models differ most, then whole images."""
     store = CropStore(folder.path)
-    found = [_piece(store, window, rows) for window in store.windows() if store.path(window, "hr").is_file()]
-    return sorted(found, key=lambda piece: (-round(piece.dispute, 6), piece.window.folder))
+    found = [_piece(folder, store, window, rows) for window in store.windows() if store.path(window, "hr").is_file()]
+    return sorted(found, key=_order)
 
 
 def pixels_page(folder: RunFolder, found: Sequence[Piece]) -> str:
@@ -59,20 +82,51 @@ def pixels_page(folder: RunFolder, found: Sequence[Piece]) -> str:
     return page("pixels.html", SCRIPTS, run=folder.run, pieces=found)
 
 
-def _piece(store: CropStore, window: Window, rows: Sequence[Row]) -> Piece:
+def _order(piece: Piece) -> tuple[int, float, float, int]:
+    kind = {"choice": 0, "whole": 2}.get(piece.window.why, 1)
+    if kind != 1:
+        return kind, 0.0, 0.0, int(piece.window.folder)
+    return kind, -(piece.window.dispute or 0.0), -round(piece.dispute, 6), int(piece.window.folder)
+
+
+def _piece(folder: RunFolder, store: CropStore, window: Window, rows: Sequence[Row]) -> Piece:
+    if window.why == "whole":
+        return _whole(folder, store, window, rows)
     truth = _pixels(store.path(window, "hr"))
     reference = _psnr(_pixels(store.path(window, "reference")), truth)
     shots = [
         Shot("hr", "HR", _link(window, "hr"), None),
         Shot("reference", "Bicubic of the LR image", _link(window, "reference"), reference),
     ]
-    for row in rows:
+    shown, missing = _with_pictures(store, window, rows)
+    for row in shown:
         name = f"models/{row.entry.slug}"
-        if is_file_name(row.entry.slug) and store.path(window, name).is_file():
-            psnr = _psnr(_pixels(store.path(window, name)), truth)
-            link = _link(window, name)
-            shots.append(Shot(row.anchor, row.entry.name, link, psnr, psnr - reference, row.page))
-    return Piece(window, shots)
+        psnr = _psnr(_pixels(store.path(window, name)), truth)
+        shots.append(Shot(row.anchor, row.entry.name, _link(window, name), psnr, psnr - reference, row.page))
+    return Piece(window, shots, missing)
+
+
+def _whole(folder: RunFolder, store: CropStore, window: Window, rows: Sequence[Row]) -> Piece:
+    """Return a whole image, whose PSNR is in the results: reading hundreds of large pictures would take minutes."""
+    reference = folder.per_image.get(bicubic_slug(folder) or "", {}).get(window.image, {}).get("psnr_rgb")
+    shots = [
+        Shot("hr", "HR", _link(window, "hr"), None),
+        Shot("reference", "Bicubic of the LR image", _link(window, "reference"), reference),
+    ]
+    shown, missing = _with_pictures(store, window, rows)
+    for row in shown:
+        psnr = folder.per_image.get(row.entry.slug, {}).get(window.image, {}).get("psnr_rgb")
+        gain = None if psnr is None or reference is None else psnr - reference
+        link = _link(window, f"models/{row.entry.slug}")
+        shots.append(Shot(row.anchor, row.entry.name, link, psnr, gain, row.page))
+    return Piece(window, shots, missing)
+
+
+def _with_pictures(store: CropStore, window: Window, rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Return the rows that have a picture of a piece, and the names of those that have not."""
+    have = [is_file_name(row.entry.slug) and store.path(window, f"models/{row.entry.slug}").is_file() for row in rows]
+    shown = [row for row, there in zip(rows, have, strict=True) if there]
+    return shown, [row.entry.name for row, there in zip(rows, have, strict=True) if not there]
 
 
 def _link(window: Window, name: str) -> str:

@@ -267,13 +267,13 @@ def write_crops(folder: Path, results: dict[str, Any]) -> None:
     """Keep pieces of two made-up images: stripes, which interpolation blurs and models partly restore."""
     from harness.results.crops import CropStore
 
-    store = CropStore(folder)
+    store = CropStore(folder, images=IMAGES[:2], size=160)
     rows, columns = np.mgrid[0:240, 0:320]
     for number, image in enumerate(IMAGES[:2]):
         wave = np.sin((rows * columns) / (900.0 + 300 * number)) * np.clip(columns / 160, 0, 1)
         hr = np.stack([128 + 110 * wave, 128 + 90 * wave, 120 - 60 * wave], axis=2)
         blurred = (hr + np.roll(hr, 2, 0) + np.roll(hr, 2, 1) + np.roll(hr, (2, 2), (0, 1))) / 4
-        store.begin(image, hr.astype(np.uint8), blurred.astype(np.uint8), 160)
+        store.begin(image, hr.astype(np.uint8), blurred.astype(np.uint8))
         for row in results["entries"][:6]:
             share = 0.3 + 0.4 * row.get("delta_psnr_bicubic", 0)
             store.add(image, row["slug"], np.clip(blurred + share * (hr - blurred), 0, 255).astype(np.uint8))

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from harness.errors import ResultsError
+from harness.errors import ResultsError, UsageError
 from harness.report import build_report, load_run
 from harness.report.pixels import pieces
 from harness.report.rows import scored_rows
-from harness.results.crops import MOST_IMAGES, CropStore, worst_window
+from harness.results.crops import MOST_IMAGES, Choice, CropStore, parse_choice, worst_windows
 
 
 def picture(seed, height=100, width=140):
@@ -22,14 +22,14 @@ def test_the_window_is_where_the_reference_loses_most():
     hr = np.full((128, 160, 3), 100, np.uint8)
     reference = hr.copy()
     reference[64:96, 96:128] = 180
-    assert worst_window(hr, reference, 32) == (64, 96, 32, 32)
+    assert worst_windows(hr, reference, 32, 1) == [(64, 96, 32, 32)]
 
 
 @settings(deadline=None)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 64), st.integers(0, 999))
 def test_the_window_lies_in_the_image_and_no_other_start_is_worse(height, width, size, seed):
     hr, reference = picture(seed, height, width), picture(seed + 1, height, width)
-    y, x, tall, wide = worst_window(hr, reference, size)
+    y, x, tall, wide = worst_windows(hr, reference, size, 1)[0]
     assert 0 <= y <= height - tall
     assert 0 <= x <= width - wide
     loss = ((hr.astype(int) - reference.astype(int)) ** 2).sum(axis=2)
@@ -39,10 +39,21 @@ def test_the_window_lies_in_the_image_and_no_other_start_is_worse(height, width,
     )
 
 
+@settings(deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(8, 40), st.integers(0, 999))
+def test_windows_of_one_image_do_not_overlap(height, width, size, seed):
+    found = worst_windows(picture(seed, height, width), picture(seed + 1, height, width), size, 4)
+    assert 1 <= len(found) <= 4
+    cover = np.zeros((height, width), int)
+    for y, x, tall, wide in found:
+        cover[y : y + tall, x : x + wide] += 1
+    assert cover.max() == 1
+
+
 def test_what_is_kept_is_the_pixels(tmp_path):
-    store = CropStore(tmp_path)
+    store = CropStore(tmp_path, images=["a"], size=64)
     hr, reference, sr = picture(1), picture(2), picture(3)
-    store.begin("a", hr, reference, 64)
+    store.begin("a", hr, reference)
     store.add("a", "net", sr)
     store.add("unknown", "net", sr)
     (window,) = CropStore(tmp_path).windows()
@@ -53,18 +64,108 @@ def test_what_is_kept_is_the_pixels(tmp_path):
 
 
 def test_a_resumed_run_keeps_its_windows(tmp_path):
-    CropStore(tmp_path).begin("a", picture(1), picture(2), 32)
+    names = ["a", *(f"b{number}" for number in range(MOST_IMAGES + 3))]
+    CropStore(tmp_path, images=names, size=32).begin("a", picture(1), picture(2))
     before = (tmp_path / "crops" / "crops.json").read_bytes()
-    again = CropStore(tmp_path)
-    again.begin("a", picture(3), picture(4), 32)
+    again = CropStore(tmp_path, images=names, size=32)
+    again.begin("a", picture(3), picture(4))
     assert (tmp_path / "crops" / "crops.json").read_bytes() == before
-    for number in range(MOST_IMAGES + 3):
-        again.begin(f"b{number}", picture(1), picture(2), 32)
-    assert len(again.windows()) == MOST_IMAGES
+    for name in names:
+        again.begin(name, picture(1), picture(2))
+    assert len(again.windows()) == MOST_IMAGES  # while candidates wait for the models, one of each image
+
+
+def kept_run(folder, models, **options):
+    """Let models run on images of noise: (name, how they change the truth) by image."""
+    images = sorted(next(iter(models.values())))
+    for slug, changes in models.items():
+        store = CropStore(folder, "set", images=images, size=32, **options)
+        for seed, image in enumerate(images):
+            hr = picture(seed)
+            store.begin(image, hr, np.roll(hr, 1, axis=0))
+            store.add(image, slug, changes[image](hr.copy()))
+    return CropStore(folder, "set", images=images, size=32, **options)
+
+
+def darker(y, x, by):
+    """Return a model that darkens one square of 32 pixels."""
+
+    def change(picture):
+        picture[y : y + 32, x : x + 32] = picture[y : y + 32, x : x + 32] // by
+        return picture
+
+    return change
+
+
+def same(picture):
+    return picture
+
+
+def test_the_piece_that_stays_is_where_models_differ_most(tmp_path):
+    store = kept_run(tmp_path, {"one": {"a": same, "b": same}, "two": {"a": darker(64, 96, 4), "b": darker(0, 0, 2)}})
+    candidates = json.loads((tmp_path / "crops" / "crops.json").read_text())
+    assert len(candidates) > 4
+    store.settle(["one", "two"])
+    windows = {window.image: window for window in store.windows()}
+    assert sorted(windows) == ["a", "b"]
+    for image, seed in (("a", 0), ("b", 1)):
+        other = {"a": darker(64, 96, 4), "b": darker(0, 0, 2)}[image](picture(seed).copy()).astype(float)
+        gap = (other - picture(seed)) ** 2
+        means = {}
+        for one in candidates:
+            if one["image"] == image:
+                square = gap[one["y"] : one["y"] + one["height"], one["x"] : one["x"] + one["width"]]
+                means[one["x"], one["y"]] = square.mean()
+        window = windows[image]
+        assert means[window.x, window.y] == max(means.values())
+        # of two values the standard deviation is half their distance
+        assert window.dispute == pytest.approx(np.sqrt(max(means.values())) / 2, abs=1e-3)
+    assert len([path for path in (tmp_path / "crops").iterdir() if path.is_dir()]) == 2
+
+
+def test_what_was_settled_stays_for_models_that_come_later(tmp_path):
+    kept_run(tmp_path, {"one": {"a": same}, "two": {"a": darker(0, 0, 3)}}).settle(["one", "two"])
+    before = CropStore(tmp_path).windows()
+    later = kept_run(tmp_path, {"three": {"a": darker(64, 96, 8)}})
+    later.settle(["one", "two", "three"])
+    assert later.windows() == before
+    assert later.path(before[0], "models/three").is_file()
+
+
+def test_one_model_differs_from_nobody(tmp_path):
+    store = kept_run(tmp_path, {"one": {"a": same}})
+    store.settle(["one"])
+    assert [window.why for window in store.windows()] == ["loss"]
+
+
+def test_chosen_squares_and_whole_images_are_kept(tmp_path):
+    choice = Choice("a", 10, 20, 30)
+    store = kept_run(tmp_path, {"one": {"a": same}, "two": {"a": same}}, choices=[choice], whole=True)
+    store.settle(["one", "two"])
+    by_reason = {window.why: window for window in store.windows()}
+    assert by_reason["choice"].place == ("a", 10, 20, 30, 30)
+    assert by_reason["whole"].place == ("a", 0, 0, 140, 100)
+    with Image.open(store.path(by_reason["choice"], "models/one")) as kept:
+        np.testing.assert_array_equal(np.asarray(kept), picture(0)[20:50, 10:40])
+    with Image.open(store.path(by_reason["whole"], "hr")) as kept:
+        np.testing.assert_array_equal(np.asarray(kept), picture(0))
+    assert store.unseen() == []
+    late = CropStore(tmp_path, "set", images=["a"], choices=[choice, Choice("a", 0, 0, 8)])
+    assert late.unseen() == [Choice("a", 0, 0, 8)]
+
+
+@pytest.mark.parametrize("text", ["castle", "castle:1,2", "castle:1,2,3,4", ":1,2,3", "castle:-1,2,3", "castle:1,2,0"])
+def test_a_crop_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match="names no crop"):
+        parse_choice(text)
+
+
+def test_a_crop_is_read():
+    assert parse_choice("night: market:640,320,192") == Choice("night: market", 640, 320, 192)
 
 
 def test_a_damaged_list_is_named(tmp_path):
-    CropStore(tmp_path).begin("a", picture(1), picture(2), 32)
+    CropStore(tmp_path, images=["a"]).begin("a", picture(1), picture(2))
     (tmp_path / "crops" / "crops.json").write_text("[{}]")
     with pytest.raises(ResultsError, match="crops"):
         CropStore(tmp_path)
@@ -92,7 +193,7 @@ def test_a_run_without_crops_has_no_page_of_pixels(make_run):
 
 def test_a_picture_of_another_size_is_named(make_run):
     run = make_run()
-    windows = json.loads((run / "crops" / "crops.json").read_text())
-    Image.new("RGB", (8, 8)).save(run / "crops" / windows[0]["folder"] / "models" / "row-0.webp", lossless=True)
+    (window, *_) = CropStore(run).windows()
+    Image.new("RGB", (8, 8)).save(run / "crops" / window.folder / "models" / "row-0.webp", lossless=True)
     with pytest.raises(ResultsError, match="shape"):
         build_report(run)

@@ -99,9 +99,7 @@ def run(
     engine: Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")] = "local",
     images: Annotated[
         ImagesOption,
-        typer.Option(
-            help="Keep crops, or all images in full. auto: crops of the embedded data set only."
-        ),
+        typer.Option(help="Keep crops, or all images in full. auto: crops of the embedded data set only."),
     ] = ImagesOption.auto,
     crop: Annotated[
         list[str] | None, typer.Option(help="A square to keep, IMAGE:X,Y,SIZE in HR pixels; repeatable.")

@@ -6,6 +6,7 @@ the memory holds; the anchor network ties the groups together.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import secrets
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from harness.isolation.failures import printable
 from harness.observer import Observer
 from harness.plan import Plan, PlannedSubmission
 from harness.results import ErrorInfo, Measurement, RunStore
-from harness.results.schema import Status
+from harness.results.schema import Ceilings, Status
 from harness.subject import Subject, empty_measurement, job_for
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
 from harness.timing import AnchorLostError, Contender, FrameSource, Rounds
@@ -62,6 +63,7 @@ class Bench:
         self._crowded_out: list[PlannedSubmission] = []
         self._needed = 0
         self._capacity = 0.0
+        self._ceilings: Ceilings | None = None
         self._done: dict[str, Measurement] = {}
         self._crops = plan.crop_store()
 
@@ -94,6 +96,7 @@ class Bench:
     def measure(self) -> None:
         """Time the group, upscale with each of it, and let it go."""
         with device_lock(self._plan.device.kind):
+            self._measure_ceilings()
             if self._plan.protocol.order == "rounds":
                 self._time_in_rounds()
             else:
@@ -194,6 +197,21 @@ class Bench:
         except WorkerError as error:
             return error
         return None
+
+    def _measure_ceilings(self) -> None:
+        """Learn, once in a run, what the device does at best; where that fails a remark is missing, no measurement."""
+        if self._ceilings is None and self._group:
+            for _, subject in self._group:
+                if subject.worker is not None:
+                    subject.worker.pause()
+            with (
+                contextlib.suppress(WorkerError),
+                self._engine.open(job_for(self._plan, _anchor(), self._plan.protocol.precision, None)) as worker,
+            ):
+                worker.load()
+                self._ceilings = worker.ceilings()
+        for _, subject in self._group:
+            subject.keep_ceilings(self._ceilings)
 
     def _try_alone(self, planned: PlannedSubmission) -> None:
         """Measure what found no room among others once more, in a group of one."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from harness.bench import Bench
 from harness.engines import Engine, LocalEngine
 from harness.observer import Observer, Silent
-from harness.plan import RunRequest, make_plan
-from harness.results import ErrorInfo, RunStore, TimingRecord
-from harness.results.schema import DeviceInfo, ProtocolInfo, Runtime
+from harness.plan import Plan, RunRequest, make_plan
+from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
+from harness.results.schema import DeviceInfo, ProtocolInfo, Roofline, Runtime
 from harness.timing import anchor_level, summarise_record
+from harness.tracks.roofline import roofline
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class SubmissionTime:
         Of the form that was timed.
     build_s
         Seconds that the lane took to compile, export or record it; None in lanes that build nothing.
+    roofline
+        Rates, shares of the device's ceilings, and what bounds the network.
     error
         Why there is no runtime.
     """
@@ -42,6 +45,7 @@ class SubmissionTime:
     macs: int | None
     peak_memory_bytes: int | None
     build_s: float | None
+    roofline: Roofline | None
     error: ErrorInfo | None
 
 
@@ -94,8 +98,16 @@ def time_submission(request: RunRequest, observer: Observer | None = None, engin
             macs=m.macs,
             peak_memory_bytes=m.peak_memory_bytes,
             build_s=m.build_s,
+            roofline=_roofline(m, plan, level),
             error=m.error,
         )
         for planned, m in measured
     ]
     return Times(plan.device, plan.protocol_info(), rows)
+
+
+def _roofline(measured: Measurement, plan: Plan, anchor_ms: float | None) -> Roofline | None:
+    if measured.timing is None:
+        return None
+    runtime = summarise_record(measured.timing, plan.protocol, anchor_ms)
+    return roofline(measured, getattr(runtime, plan.protocol.statistic))

@@ -21,7 +21,7 @@ from harness.quality import Quality, evaluate_pair, upscale_bicubic
 from harness.results import ErrorInfo, ImageQuality, Measurement, TimingRecord
 from harness.results.crops import CropStore
 from harness.results.measurement import Layer
-from harness.results.schema import Lane, Status
+from harness.results.schema import Ceilings, Lane, Status
 from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
 from harness.timing import Precision, frame_of_call
@@ -98,6 +98,10 @@ class Subject:
         peak = self._running().memory((height, width))
         self._add(peak_memory_bytes=peak)
         return peak
+
+    def keep_ceilings(self, ceilings: Ceilings | None) -> None:
+        """Take what the device does at best."""
+        self._add(ceilings=ceilings)
 
     def keep_timing(self, timing: TimingRecord) -> None:
         """Take what was timed in company."""
@@ -191,6 +195,8 @@ class Subject:
             macs_ntire23=reply.macs_ntire23,
             incomplete_ops=list(reply.incomplete_ops),
             macs_source=reply.source,
+            bytes_moved=reply.bytes_moved,
+            operators=reply.operators,
             layers=[_layer(layer) for layer in reply.layers],
         )
         reparam = self.measured.reparam

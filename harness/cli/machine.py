@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +12,9 @@ from rich.table import Table
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, out
 from harness.cli.main_job import LaneOption, PrecisionOption
+
+if TYPE_CHECKING:  # it imports torch
+    from harness.stopwatch import SubmissionTime
 
 
 @command
@@ -69,8 +73,31 @@ def time(
         f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {times.protocol.lane}",
         highlight=False,
     )
+    _print_rooflines(times.rows)
     if any(row.runtime is None for row in times.rows):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _print_rooflines(rows: Sequence[SubmissionTime]) -> None:
+    """Print what each network moves and reaches, and what bounds it."""
+    known = [(row, row.roofline) for row in rows if row.roofline is not None]
+    if not known:
+        return
+    table = Table("model", "GMAC", "MB moved", "operators", "GMAC/s", "GB/s", "bound by")
+    for row, roof in known:
+        rates = (
+            f"{roof.macs_per_s / 1e9:.3g} ({roof.compute_fraction:.0%})",
+            f"{roof.bytes_per_s / 1e9:.3g} ({roof.memory_fraction:.0%})",
+        )
+        counts = (f"{(row.macs or 0) / 1e9:.3g}", f"{roof.bytes_moved / 1e6:.0f}", str(roof.operators))
+        table.add_row(escape(row.name), *counts, *rates, roof.bound)
+    out.print(table)
+    best = known[0][1].ceilings
+    out.print(
+        f"ceilings here: {best.macs_per_s / 1e9:.3g} GMAC/s in a large matrix product, "
+        f"{best.bytes_per_s / 1e9:.3g} GB/s in a large copy, {best.launch_s * 1e6:.2g} µs for a tiny operator",
+        highlight=False,
+    )
 
 
 @command

@@ -25,6 +25,8 @@ from harness.isolation.messages import Array
 from harness.isolation.requests import (
     REQUESTS,
     Body,
+    CeilingsReply,
+    CeilingsRequest,
     CountReply,
     CountRequest,
     EmptyReply,
@@ -72,6 +74,7 @@ class Operations:
             ReparameterizeRequest: self._reparameterize,
             ExportRequest: self._export,
             CountRequest: self._count,
+            CeilingsRequest: self._ceilings,
             PrepareRequest: self._prepare,
             TimeRequest: self._time,
             OutputRequest: self._output,
@@ -156,10 +159,13 @@ class Operations:
 
     def _count(self, request: CountRequest, _arrays: Sequence[Array]) -> Reply:
         from harness.complexity import count
+        from harness.traffic import count_traffic
 
         n, c, h, w = request.input_shape
         network = self._original if request.original and self._original is not None else self._loaded()
         counted = count(network, (n, c, h, w), size_multiple=self._multiple)
+        itemsize = _DTYPES[self._settings().precision].itemsize
+        moved = count_traffic(network, (n, c, h, w), itemsize=itemsize, size_multiple=self._multiple)
         reply = CountReply(
             params=counted.params,
             macs=counted.macs,
@@ -167,9 +173,18 @@ class Operations:
             macs_ntire23=counted.macs_ntire23,
             incomplete_ops=list(counted.incomplete_ops),
             source=counted.source[:500],
+            bytes_moved=moved.bytes if moved else None,
+            operators=moved.operators if moved else None,
             layers=[] if request.original else [_layer_reply(layer) for layer in counted.layers],
         )
         return reply, []
+
+    def _ceilings(self, _request: CeilingsRequest, _arrays: Sequence[Array]) -> Reply:
+        from harness.timing.ceilings import measure_ceilings
+
+        settings = self._settings()
+        found = measure_ceilings(torch.device(settings.device), _DTYPES[settings.precision])
+        return CeilingsReply(macs_per_s=found.macs_per_s, bytes_per_s=found.bytes_per_s, launch_s=found.launch_s), []
 
     def _prepare(self, request: PrepareRequest, _arrays: Sequence[Array]) -> Reply:
         height, width = (side + -side % self._multiple for side in request.size)

@@ -81,6 +81,18 @@ class CountRequest(Body):
     """True for the network as it was loaded, False for the form that is timed."""
 
 
+class CeilingsRequest(Body):
+    """Measure what the device does at best; asked of the harness's own network, never of a submission."""
+
+
+class CeilingsReply(Body):
+    """See ``harness.results.schema.Ceilings``."""
+
+    macs_per_s: Annotated[float, Field(gt=0)]
+    bytes_per_s: Annotated[float, Field(gt=0)]
+    launch_s: Annotated[float, Field(gt=0)]
+
+
 class PrepareRequest(Body):
     """Bring the network into its lane: compile, export or record it."""
 
@@ -170,6 +182,8 @@ class CountReply(Body):
     macs_ntire23: Count | None = None
     incomplete_ops: Annotated[list[ShortText], Field(max_length=1000)] = []
     source: ShortText = ""
+    bytes_moved: Count | None = None
+    operators: Count | None = None
     layers: Annotated[list[LayerReply], Field(max_length=2000)] = []
     """Layer by layer; empty where it was not asked for or the network cannot be traced."""
 
@@ -226,6 +240,7 @@ REQUESTS: dict[str, type[Body]] = {
     "reparameterize": ReparameterizeRequest,
     "export": ExportRequest,
     "count": CountRequest,
+    "ceilings": CeilingsRequest,
     "prepare": PrepareRequest,
     "time": TimeRequest,
     "output": OutputRequest,

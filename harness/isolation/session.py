@@ -24,6 +24,8 @@ from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Mes
 from harness.isolation.processes import continue_tree, stop_tree
 from harness.isolation.requests import (
     Body,
+    CeilingsReply,
+    CeilingsRequest,
     CountReply,
     CountRequest,
     EmptyReply,
@@ -44,7 +46,7 @@ from harness.isolation.requests import (
     TimeRequest,
     UpscaleRequest,
 )
-from harness.results.schema import Reparam
+from harness.results.schema import Ceilings, Reparam
 
 Image = NDArray[np.uint8]
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
@@ -122,6 +124,10 @@ class Session:
     def count(self, input_shape: tuple[int, int, int, int], *, original: bool = False) -> CountReply:
         """Count parameters and operations at one input shape N, C, H, W, of the timed form or of the `original`."""
         return self._ask("count", CountRequest(input_shape=list(input_shape), original=original), CountReply)
+
+    def ceilings(self) -> Ceilings:
+        """Measure what the device does at best, with this session's threads and precision; only of trusted code."""
+        return Ceilings(**dict(self._ask("ceilings", CeilingsRequest(), CeilingsReply)))
 
     def prepare(self, size: tuple[int, int], *, main: bool = True) -> float:
         """Bring the network into its lane; return the seconds that took.

@@ -7,7 +7,7 @@ from harness.results.schema import Entry, Run
 if TYPE_CHECKING:
     import pandas as pd
 
-NESTED = ("error", "runtime_ms", "reparam", "published")
+NESTED = ("error", "runtime_ms", "reparam", "published", "roofline")
 
 
 def flat(entry: Entry) -> dict[str, Any]:
@@ -15,7 +15,8 @@ def flat(entry: Entry) -> dict[str, Any]:
     record: dict[str, Any] = {}
     for key, value in entry.model_dump().items():
         if key in NESTED:
-            record |= {f"{key}_{name}": inner for name, inner in (value or {}).items()}
+            inner = (value or {}).items()
+            record |= {f"{key}_{name}": figure for name, figure in inner if not isinstance(figure, dict)}
         elif key != "load_info":
             record[key] = value
     for key in [name for name, value in record.items() if isinstance(value, tuple)]:

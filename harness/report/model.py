@@ -1,6 +1,7 @@
 """A page per model: what was measured of it, from the figures down to the single call and the single image."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from harness.report.columns import columns_of, runtime_of
@@ -8,12 +9,22 @@ from harness.report.folder import RunFolder, Trace, is_file_name
 from harness.report.images import ImageRow, image_rows
 from harness.report.layers import layer_table
 from harness.report.numbers import MINUS, fixed
+from harness.report.roofline_plot import BOUNDS, RooflinePlot, roofline_plot, roofline_rows
 from harness.report.rows import Row
 from harness.report.site import page
 from harness.report.timing_plot import TimingPlot, timing_plot
 from harness.results.schema import Entry, Reparam
 
 SCRIPTS = ("theme.js",)
+
+
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """What bounds a network, in words, as rows of a table and as a figure."""
+
+    bound: str
+    rows: list[tuple[str, str, str, str]]
+    plot: RooflinePlot | None
 
 
 def page_path(entry: Entry) -> str:
@@ -38,6 +49,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
         images=images,
         widest=max((abs(image.gain) for image in images if image.gain is not None), default=0.0),
         extremes=_extremes(images),
+        roof=_roofline(row.entry),
         reparam=reparam_rows(row.entry.reparam),
         layers=layer_table(folder.layers(row.entry.slug)),
         claims=claims(folder, row.entry),
@@ -49,6 +61,13 @@ def _plot(folder: RunFolder, entry: Entry, trace: Trace | None) -> TimingPlot | 
     if trace is None or entry.runtime_ms is None or level is None:
         return None
     return timing_plot(trace, level, entry.runtime_ms.ci)
+
+
+def _roofline(entry: Entry) -> Roof | None:
+    if entry.roofline is None:
+        return None
+    rows = roofline_rows(entry.roofline, entry.macs)
+    return Roof(BOUNDS[entry.roofline.bound], rows, roofline_plot(entry.roofline))
 
 
 def _extremes(images: Sequence[ImageRow]) -> tuple[ImageRow, ImageRow] | None:

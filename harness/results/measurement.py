@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from harness.results.schema import ErrorInfo, Lane, Record, Reparam, Status
+from harness.results.schema import Ceilings, ErrorInfo, Lane, Record, Reparam, Status
 
 
 class ImageQuality(Record):
@@ -97,6 +97,12 @@ class Measurement(Record):
     macs_source: str | None = None
     layers: list[Layer] = []
     """The timed form layer by layer; empty where it could not be traced."""
+    bytes_moved: int | None = None
+    """Bytes of one forward pass, operator by operator, in the timed precision."""
+    operators: int | None = None
+    """Operators of one forward pass."""
+    ceilings: Ceilings | None = None
+    """What the device did at best in the run that measured this."""
     peak_memory_bytes: int | None = None
     timing: TimingRecord | None = None
     images: list[ImageQuality] = Field(default_factory=list)

@@ -159,6 +159,39 @@ class Reparam(Record):
     """Regions folded, and what was refused and why."""
 
 
+class Ceilings(Record):
+    """The best that the device did in this run, measured by the harness with the networks' threads and precision."""
+
+    macs_per_s: float
+    """Multiply-accumulates per second of one large matrix product."""
+    bytes_per_s: float
+    """Bytes read and written per second by one large copy."""
+    launch_s: float
+    """Seconds from one tiny operator to the next."""
+
+
+class Roofline(Record):
+    """How close one forward pass comes to the device's ceilings, and which of them bounds it."""
+
+    bytes_moved: int
+    """Bytes of one pass if every operator reads its inputs and writes its outputs once, in the timed precision."""
+    operators: int
+    """Operators of one pass that compute or copy."""
+    macs_per_s: float
+    """``macs`` over the runtime."""
+    bytes_per_s: float
+    """``bytes_moved`` over the runtime; a lane that fuses operators moves less, so that this may pass the ceiling."""
+    compute_fraction: float
+    """``macs_per_s`` over the ceiling."""
+    memory_fraction: float
+    """``bytes_per_s`` over the ceiling."""
+    launch_fraction: float | None
+    """``operators`` times the ceiling's ``launch_s`` over the runtime; None in lanes that do not launch one by one."""
+    bound: Literal["compute", "memory", "launches"]
+    """The largest of the three fractions."""
+    ceilings: Ceilings
+
+
 class Published(Record):
     """Figures that the model's authors claim, shown beside the measured ones."""
 
@@ -219,6 +252,8 @@ class Entry(Record):
     macs_source: str | None = None
     """How ``macs`` was obtained, and whether the cross-check agreed."""
     peak_memory_bytes: int | None = None
+    roofline: Roofline | None = None
+    """Rates, shares of the device's ceilings, and what bounds the network."""
     incomplete_ops: list[str] = []
     """Operators that the counter could not see."""
 

@@ -10,6 +10,7 @@ from typing import Literal
 from harness.results.measurement import ImageQuality, Measurement
 from harness.results.schema import Entry, Published, Runtime
 from harness.tracks.ranking import rank
+from harness.tracks.roofline import roofline
 from harness.tracks.significance import Evidence, Pace, score_interval, tied
 from harness.tracks.track import Track
 
@@ -195,6 +196,7 @@ def _entry(
         activations=measured.activations,
         macs_source=measured.macs_source,
         peak_memory_bytes=measured.peak_memory_bytes,
+        roofline=roofline(measured, milliseconds),
         incomplete_ops=measured.incomplete_ops,
         runtime_ms=runtime,
         fps=None if milliseconds is None else 1e3 / milliseconds,

@@ -1,0 +1,81 @@
+"""The roofline of a device and a network's place under it: arithmetic intensity against rate, both logarithmic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.report.numbers import fixed
+from harness.results.schema import Roofline
+
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 560.0, 14.0, 214.0
+BOUNDS = {"compute": "arithmetic", "memory": "memory traffic", "launches": "launches of operators"}
+
+
+@dataclass(frozen=True, slots=True)
+class RooflinePlot:
+    """Ready geometry for the template: the roof as a path, the network as a point, ticks as (place, text)."""
+
+    roof: str
+    point: tuple[float, float]
+    intensities: list[tuple[float, str]]
+    rates: list[tuple[float, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Decades from ``low`` to ``high``, as exponents of ten, between two places."""
+
+    low: int
+    high: int
+    begin: float
+    end: float
+
+    def place(self, value: float) -> float:
+        share = (math.log10(value) - self.low) / (self.high - self.low)
+        return round(self.begin + share * (self.end - self.begin), 2)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        return [(self.place(10.0**decade), f"{10.0**decade:g}") for decade in range(self.low, self.high + 1)]
+
+
+def roofline_plot(roof: Roofline) -> RooflinePlot | None:
+    """Lay out the figure in MACs per byte and GMAC/s; None for a network without multiply-accumulates."""
+    if not roof.macs_per_s or not roof.bytes_per_s:
+        return None
+    peak, slope = roof.ceilings.macs_per_s / 1e9, roof.ceilings.bytes_per_s / 1e9
+    knee, intensity, rate = peak / slope, roof.macs_per_s / roof.bytes_per_s, roof.macs_per_s / 1e9
+    x = _axis([knee / 10, knee * 10, intensity], LEFT, RIGHT)
+    y = _axis([10.0**x.low * slope, peak * 1.5, rate], BOTTOM, TOP)
+    foot, end = (x.begin, y.place(10.0**x.low * slope)), (x.end, y.place(peak))
+    bend = x.place(knee), y.place(peak)
+    path = "M" + "L".join(f"{across:g} {up:g}" for across, up in (foot, bend, end))
+    return RooflinePlot(path, (x.place(intensity), y.place(rate)), x.ticks(), y.ticks())
+
+
+def _axis(values: list[float], begin: float, end: float) -> _Axis:
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return _Axis(low, max(high, low + 1), begin, end)
+
+
+def roofline_rows(roof: Roofline, macs: int | None) -> list[tuple[str, str, str, str]]:
+    """Return (resource, needed by one pass, rate or time, share of the device's ceiling)."""
+    ceilings = roof.ceilings
+    rows = [
+        (
+            "Arithmetic",
+            f"{fixed((macs or 0) / 1e9, 3)} GMAC",
+            f"{fixed(roof.macs_per_s / 1e9, 1)} of {fixed(ceilings.macs_per_s / 1e9, 1)} GMAC/s",
+            f"{fixed(100 * roof.compute_fraction, 1)} %",
+        ),
+        (
+            "Memory",
+            f"{fixed(roof.bytes_moved / 1e6, 1)} MB",
+            f"{fixed(roof.bytes_per_s / 1e9, 1)} of {fixed(ceilings.bytes_per_s / 1e9, 1)} GB/s",
+            f"{fixed(100 * roof.memory_fraction, 1)} %",
+        ),
+    ]
+    if roof.launch_fraction is not None:
+        each = f"at least {fixed(ceilings.launch_s * 1e6, 1)} µs each"
+        rows.append(("Launches", f"{roof.operators} operators", each, f"{fixed(100 * roof.launch_fraction, 1)} %"))
+    return rows

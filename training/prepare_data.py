@@ -2,9 +2,9 @@
 
 Usage: ``python -m training.prepare_data OUT [--shared DIR]``
 
-The images come from Debian packages, which are downloaded by name with ``apt-get`` and unpacked without being
-installed, and from the folder of shared photographs where it exists. Sources that are absent are skipped with a line
-that says so.
+The photographs and drawings come from Debian packages, which are downloaded by name with ``apt-get`` and unpacked
+without being installed, and from the folder of shared photographs where it exists. What is absent is skipped with a
+line that says so. The pictures of ``training.renderings`` are drawn beside them.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from pathlib import Path
 from shutil import which
 
 from PIL import Image
+
+from training.renderings import write_renderings
 
 CATALOGUE = Path(__file__).with_name("images.toml")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "train"
@@ -105,7 +107,8 @@ def main() -> None:
         "--shared", type=Path, default=SHARED, help="folder of shared photographs (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    print(f"{prepare(arguments.out, arguments.shared)} images in {arguments.out}")
+    count = prepare(arguments.out, arguments.shared) + write_renderings(arguments.out)
+    print(f"{count} images in {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ class Recipe(BaseModel):
         Number of patches of a step, and their side in LR pixels.
     lr, lr_end, warmup
         Peak learning rate, the rate at the end of the cosine, and the steps of linear warm-up.
+    tail_lr
+        Rate of the last layer as a share of the others': a wide transposed convolution sums over more than a thousand
+        weights for a pixel, so that one step of each moves the image far (0.1 in Dong et al., "Accelerating the
+        Super-Resolution Convolutional Neural Network", ECCV 2016).
     l2_from
         Share of the schedule after which the loss changes from L1 to L2, which is what PSNR measures.
     exact_from
@@ -51,6 +55,7 @@ class Recipe(BaseModel):
     lr: float = 2e-3
     lr_end: float = 1e-6
     warmup: int = 200
+    tail_lr: float = 1.0
     l2_from: float = 0.8
     exact_from: float = 0.9
     clip: float = 0.5

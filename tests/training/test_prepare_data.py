@@ -9,6 +9,7 @@ from PIL import Image
 from harness.data.images import read_rgb
 from training.prepare_data import Source, prepare, read_catalogue
 from training.prepare_embedded import read_recipes
+from training.renderings import DRAWN, write_renderings
 
 FREE = ("CC0-1.0", "CC-BY-", "CC-BY-SA-", "LGPL-", "GPL-", "LicenseRef-Public-Domain")
 BENCHMARKS = ("set5", "set14", "b100", "urban100", "manga109", "kodak", "kodim")
@@ -72,3 +73,14 @@ def test_prepare_says_what_it_needs_where_apt_is_missing(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert prepare(tmp_path / "out", tmp_path / "shared") == 0
     assert "skipped mate-backgrounds: apt-get and dpkg-deb are needed" in capsys.readouterr().out
+
+
+def test_renderings_are_the_same_every_time_and_full_of_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = [name for name in DRAWN if name.endswith("-0")]
+    monkeypatch.setattr("training.renderings.DRAWN", {name: DRAWN[name] for name in drawn})
+    for folder in ("a", "b"):
+        assert write_renderings(tmp_path / folder) == len(drawn) == 2
+    for name in drawn:
+        first, second = (read_rgb(tmp_path / folder / f"rendering-{name}.png") for folder in ("a", "b"))
+        assert np.array_equal(first, second)
+        assert np.abs(np.diff(first.astype(int), axis=1)).mean() > 5.0  # a photograph has 2 to 8

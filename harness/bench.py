@@ -79,7 +79,11 @@ class Bench:
             return
         if not self._guarded(planned, subject, lambda: subject.prepare(self._engine)):
             return
-        if self._plan.protocol.order == "rounds":
+        earlier = self._store.unfinished(planned.fingerprint)
+        if earlier is not None and earlier.timing is not None:
+            subject.resume(earlier)
+            self._complete(planned, subject)
+        elif self._plan.protocol.order == "rounds":
             self._join(planned, subject)
         else:
             self._group.append((planned, subject))
@@ -103,14 +107,20 @@ class Bench:
                 self._each(lambda subject: subject.time_alone())
         crowded_out = self._crowded_out
         self._crowded_out = []
-        for planned, subject in list(self._group):
+        for _, subject in self._group:
+            self._store.save_unfinished(subject.measured)
+        group, self._group = self._group, []
+        for planned, subject in group:
             self._observer.submission_begins(planned.submission.name)
-            if self._guarded(planned, subject, lambda subject=subject: self._upscale(subject)):  # type: ignore[misc]
-                self._group.remove((planned, subject))
-                self._finish(planned, subject.finish())
+            self._complete(planned, subject)
         self._needed = 0
         for planned in crowded_out:
             self._try_alone(planned)
+
+    def _complete(self, planned: PlannedSubmission, subject: Subject) -> None:
+        """Do what comes after the timing."""
+        if self._guarded(planned, subject, lambda: self._upscale(subject)):
+            self._finish(planned, subject.finish())
 
     def done(self) -> list[tuple[PlannedSubmission, Measurement]]:
         """Return all that is measured, in the plan's order."""

@@ -103,6 +103,11 @@ class Subject:
         """Take what the device does at best."""
         self._add(ceilings=ceilings)
 
+    def resume(self, earlier: Measurement) -> None:
+        """Take what an earlier run had timed when it was stopped."""
+        kept = {name: getattr(earlier, name) for name in ("timing", "ceilings", "peak_memory_bytes", "warnings")}
+        self._add(**kept)
+
     def keep_timing(self, timing: TimingRecord) -> None:
         """Take what was timed in company."""
         self._add(timing=timing)

@@ -22,6 +22,7 @@ from harness.errors import ResultsError
 from harness.results.measurement import Measurement
 from harness.results.schema import SCHEMA_VERSION, Entry, Run
 
+_TEMPORARY = ".part"
 _PER_IMAGE = ("slug", "image", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 _LEADERBOARD = (
     "rank", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y",
@@ -39,7 +40,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=_TEMPORARY)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)
@@ -72,23 +73,26 @@ class RunStore:
 
     def measurement(self, fingerprint: str) -> Measurement | None:
         """Return the stored measurement, or None where there is none or it is damaged (it is then repeated)."""
-        path = self._measurement_path(fingerprint)
-        try:
-            stored = Measurement.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            return None
-        return stored if stored.fingerprint == fingerprint else None
+        return _read_measurement(self._measurement_path(fingerprint), fingerprint)
 
     def save_measurement(self, measurement: Measurement) -> None:
         """Store a measurement the moment it exists."""
         content = measurement.model_dump_json(indent=1).encode()
         write_atomically(self._measurement_path(measurement.fingerprint), content)
+        self._unfinished_path(measurement.fingerprint).unlink(missing_ok=True)
+
+    def unfinished(self, fingerprint: str) -> Measurement | None:
+        """Return what a run had measured of a submission when it was stopped, or None."""
+        return _read_measurement(self._unfinished_path(fingerprint), fingerprint)
+
+    def save_unfinished(self, measurement: Measurement) -> None:
+        """Store what has been measured so far, for a run that is stopped before the rest is known."""
+        write_atomically(self._unfinished_path(measurement.fingerprint), measurement.model_dump_json(indent=1).encode())
 
     def forget_measurements(self) -> None:
         """Delete all stored measurements of this run, and the crops that were made with them."""
-        for path in (self.folder / "measurements").glob("*.json"):
-            path.unlink()
-        shutil.rmtree(self.folder / "crops", ignore_errors=True)
+        for name in ("measurements", "unfinished", "crops"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -110,9 +114,18 @@ class RunStore:
             reason = f"cannot be used ({error.strerror or error})"
             raise ResultsError(reason, where=str(self.folder), mend="choose another folder with --out") from error
         try:
+            self._remove_remains()
             yield
         finally:
             lock.release()
+
+    def _remove_remains(self) -> None:
+        """Delete the temporary files of a run that was killed while it wrote."""
+        for path in self.folder.rglob(f".*.????????{_TEMPORARY}"):
+            path.unlink(missing_ok=True)
+
+    def _unfinished_path(self, fingerprint: str) -> Path:
+        return self.folder / "unfinished" / f"{fingerprint}.json"
 
     def _measurement_path(self, fingerprint: str) -> Path:
         return self.folder / "measurements" / f"{fingerprint}.json"
@@ -144,6 +157,14 @@ def save_table(folder: Path, run: Run) -> None:
     """Write ``results.json`` and ``leaderboard.csv`` of a table that is made from another run's figures."""
     write_atomically(folder / "leaderboard.csv", _leaderboard(run))
     write_atomically(folder / "results.json", run.model_dump_json(indent=1).encode())
+
+
+def _read_measurement(path: Path, fingerprint: str) -> Measurement | None:
+    try:
+        stored = Measurement.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return stored if stored.fingerprint == fingerprint else None
 
 
 def read_run(path: Path) -> Run:

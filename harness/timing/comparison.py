@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from harness.results.measurement import TimingRecord
 from harness.timing.statistics import bootstrap_interval, round_ratios
@@ -69,6 +68,8 @@ def compare_times(one: TimingRecord, other: TimingRecord) -> TimeComparison:
 
 def signed_rank_p_value(differences: NDArray[np.float64]) -> float:
     """Return the two-sided p-value of differences that scatter about 0, by flipping signs of neighbouring pairs."""
+    from scipy.stats import rankdata  # half a second, which no worker needs to spend
+
     pairs = differences.size // _PAIR
     if pairs < 2:
         return 1.0

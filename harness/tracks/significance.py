@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from harness.tracks.track import Track
 
@@ -169,7 +168,7 @@ def score_interval(
     values = np.asarray(gains, dtype=np.float64)
     if values.size > 1:
         means = values[rng.integers(0, values.size, size=(_RESAMPLES, values.size))].mean(axis=1)
-        reach = float(student.ppf(1 - LEVEL / 2, values.size - 1)) / _NORMAL_REACH
+        reach = _student_quantile(values.size - 1) / _NORMAL_REACH
         deviations = (means - values.mean()) * reach * math.sqrt(values.size / (values.size - 1))
     low, high = (max(end, runtime_ms / _MANY) for end in runtime_ci)
     times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * _NORMAL_REACH), _RESAMPLES))
@@ -205,6 +204,12 @@ def ratio_difference(one: Pace, other: Pace) -> Difference:
     return Difference(100 * math.expm1(observed), (low, high), found.p_value, found.degrees)
 
 
+def _student_quantile(degrees: int) -> float:
+    from scipy.stats import t as student  # half a second, which no worker needs to spend
+
+    return float(student.ppf(1 - LEVEL / 2, degrees))
+
+
 def _held_against_t(value: float, spread: float, units: int) -> Difference:
     """Return the interval and the p-value of a difference whose resamples of `units` things have this spread."""
     if units < 2 and value != 0:
@@ -212,7 +217,9 @@ def _held_against_t(value: float, spread: float, units: int) -> Difference:
     if spread < _NOTHING * max(1.0, abs(value)):
         return Difference(value, (value, value), 1.0 if abs(value) < _NOTHING else 0.0, 0)
     degrees = units - 1
-    reach = float(student.ppf(1 - LEVEL / 2, degrees)) * spread
+    from scipy.stats import t as student
+
+    reach = _student_quantile(degrees) * spread
     p_value = float(2 * student.sf(abs(value) / spread, degrees))
     return Difference(value, (value - reach, value + reach), p_value, degrees)
 

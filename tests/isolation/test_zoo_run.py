@@ -1,0 +1,205 @@
+"""The whole zoo in one run, with honest networks between: every row as expected, and no honest one disturbed.
+
+Once in the sandbox and once without, at the same time. What only a sandbox holds is left out of the second.
+"""
+
+import contextlib
+import importlib.util
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from harness.engines import Job, LocalEngine
+from harness.isolation.limits import Limits
+from harness.isolation.sandbox import bwrap_problem
+from harness.isolation.session import Session
+from harness.pipeline import run
+from harness.plan import RunRequest, make_plan
+from harness.results import Entry
+from harness.submissions.discovery import Submission
+from harness.tracks import get_track
+
+LIMITS = Limits(memory_bytes=3 << 30, file_bytes=64 << 20, tmp_bytes=64 << 20)
+HANG_S, PATIENCE_S = 4.0, 240.0
+HONEST = ["honest_bicubic", "honest_nearest", "honest_trained"]
+ONLY_A_SANDBOX_HOLDS = {
+    "deletes_itself",
+    "kills_all",
+    "kills_parent",
+    "reads_home",
+    "reads_passwd",
+    "reads_reports",
+    "searches_images",
+    "sees_network",
+    "writes_beside_itself",
+}
+ISOLATION = {"bwrap": "bubblewrap", "process": "process with limits"}
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+def _build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("zoo_to_run", Path(__file__).parent.parent / "zoo" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+BUILD = _build()
+EXPECTED = BUILD.expectations()
+
+
+class Impatient(LocalEngine):
+    """Gives those that hang a few seconds only, and all of them small limits."""
+
+    def open(self, job: Job) -> Session:
+        """Start a worker."""
+        hangs = EXPECTED.get(job.submission.root.name, {}).get("type") == "Timeout"
+        return super().open(replace(job, timeout_s=HANG_S if hangs else PATIENCE_S, limits=LIMITS))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run: its rows by folder of the zoo, and what it says of each image of the honest networks."""
+
+    rows: dict[str, Entry]
+    quality: list[str]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("zoo")
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir()
+    for index in range(2):
+        image = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+        Image.fromarray(image).save(folder / "images" / f"{index}.png")
+    BUILD.build_zoo(folder / "submissions")
+    small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 96, 128))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.plan.track_for_scale", lambda scale: small)
+        patch.setattr("harness.timing.rounds._TURN_S", 0.005)
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("private")))  # apart from other runs here
+        patch.setenv("HARNESS_CACHE_DIR", str(folder / "cache"))
+        yield folder
+
+
+def measure(place: Path, names: list[str], sandbox: str, out: str) -> Outcome:
+    begin = time.monotonic()
+    request = RunRequest(
+        submissions=tuple(
+            found for name in names for found in place.glob(f"submissions/{name}*") if found.stem == name
+        ),
+        dataset=str(place / "images"),
+        out=place / out,
+        threads=1,
+        device="cpu",
+        protocol="robust",
+        time_budget_s=1.5,
+        with_baselines=False,
+        sandbox=sandbox,  # type: ignore[arg-type]
+    )
+    folders = {planned.submission.slug: folder_of(planned.submission) for planned in make_plan(request).submissions}
+    finished = run(request, engine=Impatient())
+    rows = {folders[entry.slug]: entry for entry in finished.run.entries}
+    assert set(rows) == set(names)
+    lines = (finished.folder / "per_image.csv").read_text().splitlines()
+    return Outcome(rows, [line for line in lines if line.startswith("honest")], time.monotonic() - begin)
+
+
+def folder_of(found: object) -> str:
+    if not isinstance(found, Submission):
+        return found.path.stem  # type: ignore[attr-defined]
+    return found.name if found.origin == "zip" else found.root.name
+
+
+@pytest.fixture(scope="module")
+def outcomes(place: Path) -> dict[str, Outcome]:
+    """Return the outcome in each confinement that there is here, and of the honest networks by themselves."""
+    held = [name for name in EXPECTED if name not in ONLY_A_SANDBOX_HOLDS]
+    with ThreadPoolExecutor(2) as pool:
+        work = {"process": pool.submit(measure, place, held, "process", "in-process")}
+        if bwrap_problem() is None:
+            work["bwrap"] = pool.submit(measure, place, list(EXPECTED), "bwrap", "in-sandbox")
+        done = {name: future.result() for name, future in work.items()}
+    return {**done, "alone": measure(place, HONEST, "process", "alone")}
+
+
+def as_expected(row: Entry, expected: dict) -> list[str]:
+    """Return what is wrong with a row."""
+    message = row.error.message if row.error else ""
+    wrong = [] if row.status == expected["status"] else [f"is {row.status}, not {expected['status']}"]
+    for key in ("stage", "type"):
+        found = getattr(row.error, key, None)
+        wrong += [] if expected.get(key) in (None, found) else [f"{key} is {found}, not {expected[key]}"]
+    if not re.search(expected.get("match", ""), message, re.DOTALL):
+        wrong.append(f"has no {expected['match']!r}")
+    if "note" in expected and not any(re.search(expected["note"], note) for note in row.notes):
+        wrong.append(f"has no note {expected['note']!r}, but {row.notes}")
+    return [f"{'; '.join(wrong)}: {message[:300]}"] if wrong else []
+
+
+def check_rows(outcome: Outcome, sandbox: str) -> None:
+    wrong = {name: found for name, row in outcome.rows.items() if (found := as_expected(row, EXPECTED[name]))}
+    assert wrong == {}
+    isolated = {row.isolation for row in outcome.rows.values() if row.isolation}
+    assert isolated == {ISOLATION[sandbox]}
+    without = [name for name, row in outcome.rows.items() if row.status == "ok" and not row.isolation]
+    assert without == []
+
+
+def test_what_only_a_sandbox_holds_is_listed() -> None:
+    assert {name for name, expected in EXPECTED.items() if expected.get("sandbox")} == ONLY_A_SANDBOX_HOLDS
+    assert len(EXPECTED) - len(ONLY_A_SANDBOX_HOLDS) > 40
+
+
+def test_every_row_of_the_zoo_in_plain_processes(outcomes: dict[str, Outcome]) -> None:
+    check_rows(outcomes["process"], "process")
+
+
+@pytest.mark.skipif(bwrap_problem() is not None, reason=f"no sandbox: {bwrap_problem()}")
+def test_every_row_of_the_zoo_in_the_sandbox(outcomes: dict[str, Outcome]) -> None:
+    check_rows(outcomes["bwrap"], "bwrap")
+
+
+def test_the_zoo_does_not_change_a_bit_of_an_honest_networks_quality(outcomes: dict[str, Outcome]) -> None:
+    alone = outcomes["alone"]
+    assert len(alone.quality) == 2 * len(HONEST)
+    for outcome in outcomes.values():
+        assert outcome.quality == alone.quality
+        for name in HONEST:
+            assert outcome.rows[name].psnr_rgb == alone.rows[name].psnr_rgb
+            assert outcome.rows[name].ssim_y == alone.rows[name].ssim_y
+
+
+def left_behind() -> list[str]:
+    """Return the workers that still run and the private folders that are still there."""
+    left = [str(folder) for folder in Path(tempfile.gettempdir()).glob("sr-harness-*")]
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ended while it was looked at
+            command = " ".join(process.cmdline())
+            left += [command] if "harness.isolation.worker" in command else []
+    return left
+
+
+def test_nothing_is_left_running_and_no_temporary_folder_behind(outcomes: dict[str, Outcome]) -> None:
+    patience = time.monotonic() + 20  # on a busy machine the kernel takes a while to bury the killed
+    while left_behind() and time.monotonic() < patience:
+        time.sleep(0.2)
+    assert left_behind() == []
+    assert not Path("/tmp/unpickled").exists()

@@ -1,0 +1,82 @@
+"""A program that starts the same small run as often as it is told, and kills it where it is told to.
+
+Started by ``test_killed.py`` with the folder of submissions and the folder of images. Each line of its input names a
+protocol, a run's folder, and after how many seconds to kill it, or ``never``; it answers with the run's exit status.
+Runs are forked from a process that has everything imported: a start takes milliseconds.
+"""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from harness import plan
+from harness.engines import InlineEngine, Job
+from harness.isolation.messages import Message
+from harness.isolation.session import Session
+from harness.pipeline import run
+from harness.plan import RunRequest
+from harness.timing import rounds
+from harness.tracks import get_track
+
+
+class Telling(InlineEngine):
+    """Runs in this process, and writes down each request as it is made."""
+
+    def __init__(self, events: Path) -> None:
+        self.events = events
+
+    def open(self, job: Job) -> Session:
+        session = super().open(job)
+        name = job.submission.root.name
+        ask = session.exchange.request
+
+        def request(message: Message, timeout_s: float, max_payload: int) -> Message:
+            with self.events.open("a") as stream:
+                stream.write(f"{message.name} {name}\n")
+            return ask(message, timeout_s, max_payload)
+
+        session.exchange.request = request  # type: ignore[method-assign]
+        return session
+
+
+def one_run(submissions: Path, images: Path, protocol: str, out: Path) -> None:
+    request = RunRequest(
+        submissions=(submissions,),
+        dataset=str(images),
+        out=out,
+        threads=1,
+        device="cpu",
+        protocol=protocol,
+        time_budget_s=0.05,
+        with_baselines=False,
+    )
+    run(request, engine=Telling(out.with_suffix(".events")))
+
+
+def main() -> None:
+    submissions, images = map(Path, sys.argv[1:])
+    small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 24, 32))
+    plan.track_for_scale = lambda scale: small
+    rounds._TURN_S = 0.002
+    torch.set_num_threads(1)  # no pool of threads, which a fork would lose
+    for protocol in ("ntire23-cpu", "robust"):  # imports what is imported late
+        one_run(submissions, images, protocol, submissions.parent / f"first-{protocol}")
+    for line in sys.stdin:
+        protocol, folder, patience = line.split()
+        pid = os.fork()
+        if pid == 0:
+            one_run(submissions, images, protocol, Path(folder))
+            os._exit(0)
+        if patience != "never":
+            time.sleep(float(patience))
+            os.kill(pid, signal.SIGKILL)  # where it has ended meanwhile, nothing happens: nobody waited for it yet
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

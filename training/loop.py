@@ -112,7 +112,7 @@ class Trainer:
         patches = self.source.batch(recipe.seed, self.progress.step, recipe.batch, recipe.patch)
         lr, hr = self._tensors(*patches)
         for group in self.optimiser.param_groups:
-            group["lr"] = group["share"] * learning_rate(recipe, self.progress.step, share)
+            group["lr"] = group.get("share", 1.0) * learning_rate(recipe, self.progress.step, share)
         with torch.autocast("cpu", torch.bfloat16, enabled=share < recipe.exact_from):
             sr = self.trainee.upscale(lr)
         error = sr - hr
@@ -126,13 +126,14 @@ class Trainer:
         return float(error.detach().abs().mean())
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Return the parameters, those of the last layer apart, each with its share of the learning rate."""
+        """Return the parameters with their share of the learning rate, those of the last layer apart if it differs."""
+        if self.recipe.tail_lr == 1.0:
+            return [{"params": list(self.trainee.network.parameters()), "share": 1.0}]
         example = torch.zeros(1, 3, self.recipe.patch, self.recipe.patch)
         tail = {id(value) for value in find_tail(self.trainee.network, self.trainee.upscale, example).parameters()}
         body = [value for value in self.trainee.network.parameters() if id(value) not in tail]
         last = [value for value in self.trainee.network.parameters() if id(value) in tail]
-        groups = [{"params": body, "share": 1.0}, {"params": last, "share": self.recipe.tail_lr}]
-        return [group for group in groups if group["params"]]
+        return [{"params": body, "share": 1.0}, {"params": last, "share": self.recipe.tail_lr}]
 
     def _follow(self) -> None:
         """Move the average towards the weights; early on it forgets faster, so that the start does not linger."""

@@ -71,7 +71,7 @@ class Bench:
         """Take a submission from the store, or load it and, when the bench is full, measure the group."""
         self._observer.submission_begins(planned.submission.name)
         stored = self._store.measurement(planned.fingerprint)
-        if stored is not None and not self._to_be_tried_again(stored):
+        if stored is not None and not self._to_be_tried_again(stored) and not self._lacks_images(planned, stored):
             self._finish(planned, stored, reused=True)
             return
         subject = self._admit(planned)
@@ -88,6 +88,10 @@ class Bench:
         else:
             self._group.append((planned, subject))
             self.measure()
+
+    def _lacks_images(self, planned: PlannedSubmission, stored: Measurement) -> bool:
+        outputs = self._plan.outputs_of(planned)
+        return outputs is not None and stored.status == "ok" and not outputs.is_complete(self._plan.dataset.names)
 
     def _to_be_tried_again(self, stored: Measurement) -> bool:
         """Tell whether a stored row may end otherwise now: what was missing here may have been installed since."""
@@ -146,7 +150,9 @@ class Bench:
             return None
         empty = empty_measurement(planned.fingerprint, self._plan.request.lane)
         log = self._store.log_path(submission.slug)
-        self._subjects.append(Subject(self._plan, submission, self._observer, empty, log, self._crops))
+        self._subjects.append(
+            Subject(self._plan, submission, self._observer, empty, log, self._crops, self._plan.outputs_of(planned))
+        )
         return self._subjects[-1]
 
     def _join(self, planned: PlannedSubmission, subject: Subject) -> None:

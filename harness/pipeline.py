@@ -131,6 +131,7 @@ def _assemble(
             command=printable(plan.request.command, 10_000),
             complete=complete,
             convention=get_convention(plan.track.convention).sentence,
+            further_conventions={name: get_convention(name).sentence for name in plan.request.conventions},
         ),
         track=TrackInfo(
             name=plan.track.name,
@@ -190,5 +191,5 @@ def _bicubic_psnr(plan: Plan) -> tuple[float, Literal["measured", "published"]]:
 
 def _bicubic_on(plan: Plan, index: int) -> float:
     lr, hr = plan.dataset.pair(index)
-    quality = evaluate_pair(upscale_bicubic(lr, plan.track.scale), hr)
+    quality = evaluate_pair(upscale_bicubic(lr, plan.track.scale), hr, plan.track.convention, scale=plan.track.scale)
     return min(float(getattr(quality, plan.track.metric)), PSNR_CAP)

@@ -18,9 +18,11 @@ from PIL import features
 
 from harness import __version__
 from harness.data import Dataset, get_degradation, open_dataset
+from harness.data.outputs import OutputFolder
 from harness.errors import SubmissionError, UsageError
 from harness.isolation.opening import Sandbox, choose, require_sandbox_for_pickles
 from harness.lanes import lane_problem
+from harness.quality import get_convention
 from harness.results import combine, fingerprint_folder
 from harness.results.crops import Choice, CropStore
 from harness.results.schema import DeviceInfo, Lane, ProtocolInfo
@@ -62,6 +64,8 @@ class RunRequest:
     retry_failed: bool = False
     images: Literal["auto", "none", "crops", "full"] = "auto"
     crops: tuple[Choice, ...] = ()
+    save_images: bool = False
+    conventions: tuple[str, ...] = ()
     command: str = ""
 
 
@@ -114,6 +118,12 @@ class Plan:
             whole=images == "full",
         )
 
+    def outputs_of(self, planned: PlannedSubmission) -> OutputFolder | None:
+        """Return where a submission's upscaled images go; None where the run keeps none."""
+        if not self.request.save_images:
+            return None
+        return OutputFolder(self.folder / "images" / planned.submission.slug, planned.fingerprint)
+
     def timing_frames(self) -> list[NDArray[np.uint8]]:
         """Return several LR frames of the track's timed size, made from the data set's own images."""
         _, _, height, width = self.track.input_shape
@@ -162,7 +172,7 @@ def make_plan(request: RunRequest) -> Plan:
         device.kind, name=request.protocol, budget_s=request.time_budget_s, precision=request.precision
     )
     _require_lane(request.lane, device.kind)
-    conditions = _conditions(track, dataset, device, protocol, request.lane)
+    conditions = _conditions(track, dataset, device, protocol, request)
     planned = tuple(_planned(submission, request, track.scale, conditions) for submission in submissions)
     folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
     return Plan(request, track, dataset, device, protocol, folder, planned)
@@ -170,6 +180,8 @@ def make_plan(request: RunRequest) -> Plan:
 
 def _check_options(request: RunRequest) -> None:
     check_options(install=request.install, wheels=request.wheels)
+    for name in request.conventions:
+        get_convention(name)
     if request.trust_pickle:
         require_sandbox_for_pickles(choose(request.sandbox))
 
@@ -214,7 +226,9 @@ def _require_lane(lane: Lane, device: str) -> None:
         raise UsageError(f"--lane {lane} {problem[0]}", mend=problem[1])
 
 
-def _conditions(track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol, lane: Lane) -> str:
+def _conditions(
+    track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol, request: RunRequest
+) -> str:
     """Return the hash of what all submissions of a run share."""
     return combine(
         {
@@ -223,8 +237,9 @@ def _conditions(track: Track, dataset: Dataset, device: DeviceInfo, protocol: Ti
             "dataset": dataset.fingerprint,
             "device": device.model_dump(mode="json"),
             "protocol": asdict(protocol),
-            "lane": lane,
-            "lane_versions": _lane_versions(lane),
+            "conventions": [track.convention, *sorted(request.conventions)],
+            "lane": request.lane,
+            "lane_versions": _lane_versions(request.lane),
         }
     )
 

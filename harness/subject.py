@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,19 +10,22 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from harness.data.outputs import OutputFolder
 from harness.engines import Engine, Job
 from harness.errors import UnsupportedError, WorkerError
+from harness.evaluation import Upscaled, evaluate
 from harness.isolation.failures import printable
 from harness.isolation.requests import LayerReply, TimeReply
 from harness.isolation.session import Session
 from harness.observer import Observer
 from harness.plan import Plan
-from harness.quality import Quality, evaluate_pair, upscale_bicubic
+from harness.quality import evaluate_pair, upscale_bicubic
 from harness.results import ErrorInfo, ImageQuality, Measurement, TimingRecord
 from harness.results.crops import CropStore
 from harness.results.measurement import Layer
-from harness.results.schema import Ceilings, Lane, Status
+from harness.results.schema import Ceilings, Lane, QualityFigures, Status
 from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
 from harness.timing import Precision, frame_of_call
@@ -49,6 +53,7 @@ class Subject:
     measured: Measurement
     log: Path
     crops: CropStore | None = None
+    outputs: OutputFolder | None = None
     worker: Session | None = None
     size_multiple: int = 1
     python: Path | None = None
@@ -115,7 +120,11 @@ class Subject:
     def upscale(self, engine: Engine) -> None:
         """Upscale every image of the data set and measure its quality; only LR goes to the worker."""
         if self.measured.has_weights:
+            if self.outputs is not None:
+                self.outputs.begin()
             self._add(images=self._qualities())
+            if self.outputs is not None:
+                self.outputs.finish()
         self.close()
         if self.measured.has_weights and self.plan.protocol.precision != "fp32":
             try:
@@ -235,7 +244,7 @@ class Subject:
 
     def _upscale_in_float32(self, engine: Engine) -> None:
         """Measure what the timed precision costs in quality."""
-        self.crops = None  # the reader sees what was scored
+        self.crops = self.outputs = None  # the reader sees what was scored
         self._open(engine, "fp32")
         self._running().load()
         self._running().reparameterize(self.plan.proof_frames())
@@ -243,17 +252,23 @@ class Subject:
         self.close()
 
     def _qualities(self) -> list[ImageQuality]:
-        dataset = self.plan.dataset
-        qualities = []
-        for index, name in enumerate(dataset.names):
-            self.observer.stage("upscale", name, done=0.5 + 0.5 * index / len(dataset))
-            lr, hr = dataset.pair(index)
-            sr = self._running().upscale(lr)
-            qualities.append(_image_quality(name, evaluate_pair(sr, hr)))
-            if self.crops is not None:
-                self.crops.begin(name, hr, upscale_bicubic(lr, dataset.scale))
-                self.crops.add(name, self.submission.slug, sr)
-        return qualities
+        keep = None if self.outputs is None else self._keep
+        return evaluate(self.plan.dataset, self._upscaled, self._quality, keep)
+
+    def _upscaled(self, index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        names = self.plan.dataset.names
+        self.observer.stage("upscale", names[index], done=0.5 + 0.5 * index / len(names))
+        return self._running().upscale(lr)
+
+    def _quality(self, image: Upscaled) -> ImageQuality:
+        if self.crops is not None:
+            self.crops.begin(image.name, image.hr, upscale_bicubic(image.lr, self.plan.track.scale))
+            self.crops.add(image.name, self.submission.slug, image.sr)
+        return image_quality(image, self.plan.track.convention, self.plan.request.conventions, self.plan.track.scale)
+
+    def _keep(self, image: Upscaled) -> None:
+        assert self.outputs is not None
+        self.outputs.add(image.name, image.sr)
 
     def _add(self, **figures: object) -> None:
         self.measured = Measurement.model_validate({**dict(self.measured), **figures})
@@ -288,11 +303,17 @@ def _layer(reply: LayerReply) -> Layer:
     return Layer(**{**dict(reply), **words})
 
 
-def _image_quality(name: str, quality: Quality) -> ImageQuality:
-    return ImageQuality(
-        image=name,
-        psnr_rgb=min(quality.psnr_rgb, PSNR_CAP),
-        psnr_y=min(quality.psnr_y, PSNR_CAP),
-        ssim_rgb=quality.ssim_rgb,
-        ssim_y=quality.ssim_y,
-    )
+def image_quality(image: Upscaled, convention: str, others: Sequence[str], scale: int) -> ImageQuality:
+    """Measure one output by the run's own convention and by others."""
+
+    def figures(name: str) -> QualityFigures:
+        quality = evaluate_pair(image.sr, image.hr, name, scale=scale)
+        return QualityFigures(
+            psnr_rgb=min(quality.psnr_rgb, PSNR_CAP),
+            psnr_y=min(quality.psnr_y, PSNR_CAP),
+            ssim_rgb=quality.ssim_rgb,
+            ssim_y=quality.ssim_y,
+        )
+
+    by_others = {name: figures(name) for name in others}
+    return ImageQuality(image=image.name, conventions=by_others, **dict(figures(convention)))

@@ -104,6 +104,13 @@ def run(
     crop: Annotated[
         list[str] | None, typer.Option(help="A square to keep, IMAGE:X,Y,SIZE in HR pixels; repeatable.")
     ] = None,
+    save_images: Annotated[
+        bool, typer.Option("--save-images", help="Keep every upscaled image, as images/NAME/*.png in the run's folder.")
+    ] = False,
+    convention: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure quality by another convention too, such as matlab or lrsrn; repeatable."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure everything again.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed submissions again.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any submission failed.")] = False,
@@ -137,6 +144,8 @@ def run(
         trust_pickle=trust_pickle,
         images=images.value,
         crops=tuple(parse_choice(text) for text in crop or []),
+        save_images=save_images,
+        conventions=tuple(dict.fromkeys(convention or ())),
         fresh=fresh,
         retry_failed=retry_failed,
         command=shlex.join(["harness", *sys.argv[1:]]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +15,19 @@ from harness.data.cache import cache_root, lr_cache_key
 from harness.data.crop import centre_crop, centre_crop_to
 from harness.data.degradation import Degradation, degrade
 from harness.data.images import read_rgb, write_png
+from harness.data.spool import Spool
 from harness.errors import DataError, ResultsError
 
 Array = NDArray[np.uint8]
 _MEMORY = 512 * 2**20
+_SPOOL = 8 * 2**30
 
 
 class Dataset:
     """HR images with the LR images made from them, or given beside them.
 
-    Decoded pairs are kept in memory up to a bound, so that a run decodes each image once however many networks it
-    measures. Callers share the arrays and must not change them.
+    A run decodes each image once, however many networks it measures: decoded pairs are kept in memory up to a bound,
+    and beyond it in a nameless file on disk up to another. Callers share the arrays and must not change them.
 
     Parameters
     ----------
@@ -43,7 +44,9 @@ class Dataset:
     cache_dir
         Where made LR images are kept as PNG.
     memory
-        Bytes of decoded images that may be kept.
+        Bytes of decoded images that may be kept in memory: 512 MiB by default, sixteen 4K pairs at scale 2.
+    spool
+        Bytes of decoded images that may be kept on disk beside them: 8 GiB by default, 260 such pairs.
     registered_as
         The name under which its folder is registered: what is known of a published set holds for it. A folder's own
         name is no evidence.
@@ -66,6 +69,7 @@ class Dataset:
         lr_paths: list[Path] | None = None,
         cache_dir: Path | None = None,
         memory: int = _MEMORY,
+        spool: int = _SPOOL,
         registered_as: str | None = None,
     ) -> None:
         self.name = name
@@ -77,7 +81,9 @@ class Dataset:
         self._lr_paths = lr_paths
         self._cache_dir = (cache_dir or cache_root()) / "lr"
         self._memory = memory
-        self._kept: OrderedDict[int, tuple[Array, Array]] = OrderedDict()
+        self._spool = Spool((cache_dir or cache_root()) / "decoded", spool)
+        self._kept: dict[int, tuple[Array, Array]] = {}
+        self._in_memory = 0
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -113,7 +119,6 @@ class Dataset:
         """
         with self._lock:
             if index in self._kept:
-                self._kept.move_to_end(index)
                 return self._kept[index]
         pair = self._read(index)
         with self._lock:
@@ -142,9 +147,17 @@ class Dataset:
         return lr
 
     def _keep(self, index: int, pair: tuple[Array, Array]) -> None:
-        self._kept[index] = pair
-        while len(self._kept) > 1 and sum(lr.nbytes + hr.nbytes for lr, hr in self._kept.values()) > self._memory:
-            self._kept.popitem(last=False)
+        """Keep a pair in memory or on disk, if there is room: images are visited in turn, so none is worth more."""
+        if index in self._kept:
+            return
+        size = sum(image.nbytes for image in pair)
+        if self._in_memory + size <= self._memory:
+            self._in_memory += size
+            self._kept[index] = pair
+            return
+        spooled = self._spool.keep(pair)
+        if spooled is not None:
+            self._kept[index] = (spooled[0], spooled[1])
 
 
 def _sha256(path: Path) -> str:

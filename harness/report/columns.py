@@ -11,6 +11,15 @@ Value = Callable[[Entry], float | None]
 PublishedValue = Callable[[Published], float | None]
 
 
+MEASURES = (
+    ("psnr_rgb", "PSNR RGB", "dB", 2),
+    ("psnr_y", "PSNR Y", "dB", 2),
+    ("ssim_rgb", "SSIM RGB", "", 4),
+    ("ssim_y", "SSIM Y", "", 4),
+)
+"""Figures of quality: key, title, unit, digits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One figure of a row.
@@ -96,6 +105,25 @@ def _quality() -> list[Column]:
             "high",
             signed=True,
         ),
+    ]
+
+
+def convention_columns(run: Run) -> list[Column]:
+    """Return the quality by further conventions, for exports: ``psnr_y_matlab`` and the like."""
+
+    def figure(name: str, measure: str) -> Value:
+        def value(entry: Entry) -> float | None:
+            figures = entry.conventions.get(name)
+            return None if figures is None else float(getattr(figures, measure))
+
+        return value
+
+    return [
+        Column(
+            f"{measure}_{name}", f"{title}, {name}", unit, sentence, figure(name, measure), digits=digits, better="high"
+        )
+        for name, sentence in run.run.further_conventions.items()
+        for measure, title, unit, digits in MEASURES
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.report import latex
-from harness.report.columns import Column, columns_of
+from harness.report.columns import Column, columns_of, convention_columns
 from harness.report.folder import RunFolder
 from harness.report.rows import Row, scored_rows, unscored_rows
 
@@ -45,7 +45,7 @@ def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *
 
 def chosen_columns(folder: RunFolder, keys: Sequence[str] | None, *, everything: bool = False) -> list[Column]:
     """Return columns by key, in the order of ``keys``; the usual ones where there are no keys."""
-    known = {column.key: column for column in columns_of(folder.run)}
+    known = {column.key: column for column in [*columns_of(folder.run), *convention_columns(folder.run)]}
     wanted = keys or (list(known) if everything else USUAL)
     for key in wanted:
         if key not in known:

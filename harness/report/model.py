@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from harness.report.columns import columns_of, runtime_of
+from harness.report.columns import MEASURES, columns_of, runtime_of
 from harness.report.folder import RunFolder, Trace, is_file_name
 from harness.report.images import ImageRow, image_rows
 from harness.report.layers import layer_table
@@ -43,6 +43,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
         run=folder.run,
         row=row,
         columns=columns_of(folder.run),
+        measures=MEASURES,
         neighbours=[(near, quote(f"{near.entry.slug}.html")) if near and near.page else None for near in neighbours],
         plot=_plot(folder, row.entry, trace),
         clock=(trace and trace.clock) or folder.run.protocol.clock,

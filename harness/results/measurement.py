@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from harness.results.schema import Ceilings, ErrorInfo, Lane, Record, Reparam, Status
+from harness.results.schema import Ceilings, ErrorInfo, Lane, QualityFigures, Record, Reparam, Status
 
 
-class ImageQuality(Record):
-    """Quality of one upscaled image."""
+class ImageQuality(QualityFigures):
+    """Quality of one upscaled image, by the run's own convention and by others."""
 
     image: str
     """Name without extension."""
-    psnr_rgb: float
-    """dB, at most 100."""
-    psnr_y: float
-    """dB, at most 100."""
-    ssim_rgb: float
-    ssim_y: float
+    conventions: dict[str, QualityFigures] = {}
+    """By the name of each further convention."""
 
 
 class Layer(Record):

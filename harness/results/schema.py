@@ -39,6 +39,8 @@ class RunInfo(Record):
     """False where the run was interrupted before its last submission."""
     convention: str = "PSNR over the whole image; SSIM Gaussian 11x11, sigma 1.5, valid; Y BT.601 studio range"
     """The definition of the quality figures, in one sentence."""
+    further_conventions: dict[str, str] = {}
+    """Other conventions by which the same outputs were measured: name and definition in one sentence."""
 
 
 class TrackInfo(Record):
@@ -111,6 +113,17 @@ class ProtocolInfo(Record):
     """How the networks are executed; lanes are never mixed in one ranking."""
     time_budget_s: float | None = None
     """Seconds that a model's timing may take."""
+
+
+class QualityFigures(Record):
+    """Quality by one convention."""
+
+    psnr_rgb: float
+    """dB, at most 100."""
+    psnr_y: float
+    """dB, at most 100."""
+    ssim_rgb: float
+    ssim_y: float
 
 
 class ErrorInfo(Record):
@@ -264,6 +277,8 @@ class Entry(Record):
     psnr_y: float | None = None
     ssim_rgb: float | None = None
     ssim_y: float | None = None
+    conventions: dict[str, QualityFigures] = {}
+    """Mean quality by further conventions, see ``run.further_conventions``."""
     delta_psnr_bicubic: float | None = None
     """PSNR minus bicubic's, dB: the figure that the score uses, RGB unless the track scores Y."""
     precision_drop_db: float | None = None

@@ -19,11 +19,11 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from harness.errors import ResultsError
-from harness.results.measurement import Measurement
+from harness.results.measurement import ImageQuality, Measurement
 from harness.results.schema import SCHEMA_VERSION, Entry, Run
 
 _TEMPORARY = ".part"
-_PER_IMAGE = ("slug", "image", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
+_MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 _LEADERBOARD = (
     "rank", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y",
     "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "lane", "error",
@@ -222,12 +222,16 @@ def _layers(measurement: Measurement) -> bytes:
 
 
 def _per_image(measurements: Mapping[str, Measurement]) -> bytes:
-    rows = (
-        [slug, *image.model_dump().values()]
-        for slug, measurement in measurements.items()
-        for image in measurement.images
-    )
-    return _table(_PER_IMAGE, rows)
+    """Return the quality of every image; further conventions are columns such as ``psnr_y_matlab``."""
+    images = [(slug, image) for slug, measurement in measurements.items() for image in measurement.images]
+    others = sorted({name for _, image in images for name in image.conventions})
+
+    def figures(image: ImageQuality) -> list[float | None]:
+        by_convention = [image, *map(image.conventions.get, others)]
+        return [None if f is None else float(getattr(f, key)) for f in by_convention for key in _MEASURES]
+
+    header = ["slug", "image", *_MEASURES, *(f"{measure}_{name}" for name in others for measure in _MEASURES)]
+    return _table(header, ([slug, image.image, *figures(image)] for slug, image in images))
 
 
 def _leaderboard(run: Run) -> bytes:

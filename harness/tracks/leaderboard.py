@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Literal
 
 from harness.results.measurement import ImageQuality, Measurement
-from harness.results.schema import Entry, Published, Runtime
+from harness.results.schema import Entry, Published, QualityFigures, Runtime
 from harness.tracks.ranking import rank
 from harness.tracks.roofline import roofline
 from harness.tracks.significance import Evidence, Pace, score_interval, tied
@@ -166,7 +166,7 @@ def _entry(
 ) -> Entry:
     measured = candidate.measurement
     runtime = candidate.runtime
-    quality = _mean_quality(measured.images) if measured.status == "ok" else None
+    quality = _mean_quality(measured.images, track.convention) if measured.status == "ok" else None
     milliseconds = None if runtime is None else getattr(runtime, statistic)
     score = (
         None
@@ -204,6 +204,7 @@ def _entry(
         psnr_y=quality.psnr_y if quality else None,
         ssim_rgb=quality.ssim_rgb if quality else None,
         ssim_y=quality.ssim_y if quality else None,
+        conventions={} if quality is None else _further_conventions(measured.images),
         delta_psnr_bicubic=getattr(quality, track.metric) - bicubic_psnr if quality else None,
         precision_drop_db=drop,
         reparam=measured.reparam,
@@ -213,7 +214,7 @@ def _entry(
 
 
 def _score(
-    candidate: Candidate, quality: ImageQuality, milliseconds: float, track: Track, bicubic_psnr: float
+    candidate: Candidate, quality: QualityFigures, milliseconds: float, track: Track, bicubic_psnr: float
 ) -> float:
     if candidate.is_reference:
         return 0.0
@@ -239,18 +240,22 @@ def _score_interval(
     return score_interval(fmean(values.values()), time, runtime.ci, gains, track, bicubic_psnr)
 
 
-def _precision_drop(measured: Measurement, quality: ImageQuality) -> float | None:
+def _precision_drop(measured: Measurement, quality: QualityFigures) -> float | None:
     return None if measured.float32_psnr_rgb is None else measured.float32_psnr_rgb - quality.psnr_rgb
 
 
-def _mean_quality(images: Sequence[ImageQuality]) -> ImageQuality | None:
-    """Return the mean over images: the mean of the PSNRs, as the challenges print it."""
+def _mean_quality(images: Sequence[QualityFigures], convention: str) -> QualityFigures | None:
+    """Return the mean over images by the convention's rule: the mean of the PSNRs, unless it says otherwise."""
+    from harness.quality import Quality, average
+
     if not images:
         return None
-    return ImageQuality(
-        image="mean",
-        psnr_rgb=fmean(image.psnr_rgb for image in images),
-        psnr_y=fmean(image.psnr_y for image in images),
-        ssim_rgb=fmean(image.ssim_rgb for image in images),
-        ssim_y=fmean(image.ssim_y for image in images),
-    )
+    mean = average([Quality(i.psnr_rgb, i.psnr_y, i.ssim_rgb, i.ssim_y) for i in images], convention)
+    return QualityFigures(psnr_rgb=mean.psnr_rgb, psnr_y=mean.psnr_y, ssim_rgb=mean.ssim_rgb, ssim_y=mean.ssim_y)
+
+
+def _further_conventions(images: Sequence[ImageQuality]) -> dict[str, QualityFigures]:
+    """Return the means by further conventions, of those by which every image was measured."""
+    names = [name for name in images[0].conventions if all(name in image.conventions for image in images)]
+    means = {name: _mean_quality([image.conventions[name] for image in images], name) for name in names}
+    return {name: mean for name, mean in means.items() if mean is not None}

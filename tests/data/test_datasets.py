@@ -117,15 +117,32 @@ def test_the_fingerprint_follows_every_input(folder: Path, cache: Path) -> None:
     assert fingerprint() != renamed
 
 
-def test_decoded_pairs_are_kept_within_the_bound(folder: Path, cache: Path) -> None:
+def test_decoded_pairs_are_kept_within_the_bounds(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pair in memory, one on disk, and the third is read again."""
+    monkeypatch.setattr("harness.data.spool.SPARE", 0)
     paths = sorted(folder.iterdir())
-    one_pair = sum(part.nbytes for part in open_dataset(folder, 2, NTIRE23, cache).pair(0))
-    dataset = Dataset("kept", paths, 2, NTIRE23, cache_dir=cache, memory=2 * one_pair)
-    first, second = dataset.pair(0), dataset.pair(1)
-    assert dataset.pair(0)[1] is first[1]
-    dataset.pair(2)
-    assert dataset.pair(0)[1] is first[1]
-    assert dataset.pair(1)[1] is not second[1]
+    pairs = [open_dataset(folder, 2, NTIRE23, cache).pair(index) for index in range(3)]
+    one_pair = sum(part.nbytes for part in pairs[0])
+    dataset = Dataset("kept", paths, 2, NTIRE23, cache_dir=cache, memory=one_pair, spool=one_pair)
+    for index in (0, 1, 2, 0, 1, 2):
+        for ours, expected in zip(dataset.pair(index), pairs[index], strict=True):
+            np.testing.assert_array_equal(ours, expected)
+    for path in paths:
+        path.write_bytes(b"")
+    assert dataset.pair(0)[1].flags.writeable
+    assert not dataset.pair(1)[1].flags.writeable
+    np.testing.assert_array_equal(dataset.pair(1)[0], pairs[1][0])
+    with pytest.raises(DataError, match="not a readable image"):
+        dataset.pair(2)
+    assert list((cache / "decoded").iterdir()) == []
+
+
+def test_a_disk_without_room_is_done_without(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.data.spool.SPARE", 1 << 60)
+    dataset = Dataset("kept", sorted(folder.iterdir()), 2, NTIRE23, cache_dir=cache, memory=0)
+    first, again = dataset.pair(0), dataset.pair(0)
+    assert first[1] is not again[1]
+    np.testing.assert_array_equal(first[1], again[1])
 
 
 @pytest.mark.parametrize("content", [(), ("notes.txt",)])

@@ -8,13 +8,17 @@ from statistics import fmean
 
 import pytest
 
+from harness.data import read_rgb
 from harness.data.registry import add
 from harness.engines import InlineEngine, Job
 from harness.errors import UsageError, WorkerError
 from harness.isolation.messages import Message
 from harness.isolation.session import Session
 from harness.pipeline import Finished, run
-from harness.plan import RunRequest
+from harness.plan import RunRequest, make_plan
+from harness.quality import evaluate_pair
+from harness.report import load_run
+from harness.report.exports import export
 from harness.results import Entry, read_run
 from harness.results.samples import read_timing
 from harness.stopwatch import time_submission
@@ -81,6 +85,48 @@ def test_the_challenges_bicubic_is_for_its_own_images_alone(
     for name in (str(images), "ntire23-test"):
         track = run(request_for(dataset=name), engine=InlineEngine()).run.track
         assert (track.bicubic_psnr, track.bicubic_source) == (33.916, "published")
+
+
+def test_further_conventions_are_measured_on_the_same_outputs(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    request = request_for(conventions=("matlab", "lrsrn"), save_images=True)
+    finished = run(request, engine=InlineEngine())
+    row = by_name(finished)["one"]
+    assert list(row.conventions) == ["matlab", "lrsrn"]
+    plan = make_plan(request)
+    saved = [read_rgb(finished.folder / "images" / "one" / f"{name}.png") for name in plan.dataset.names]
+    for name, figures in [("harness", row), *row.conventions.items()]:
+        images = [evaluate_pair(sr, plan.dataset.pair(i)[1], name, scale=2) for i, sr in enumerate(saved)]
+        for measure in ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y"):
+            assert getattr(figures, measure) == pytest.approx(fmean(getattr(q, measure) for q in images), abs=1e-9)
+    folder = load_run(finished.folder)
+    assert folder.per_image["one"]["second"]["psnr_y_lrsrn"] == pytest.approx(images[1].psnr_y)
+    (exported,) = [record for record in json.loads(export(folder, "json")) if record["name"] == "one"]
+    assert exported["ssim_y_matlab"] == row.conventions["matlab"].ssim_y
+    assert "lrsrn (what reproduces" in (finished.folder / "leaderboard.html").read_text()
+    assert "By other conventions" in (finished.folder / "models" / "one.html").read_text()
+
+
+def test_saved_images_are_made_once_and_again_where_one_is_missing(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    engine = CountingEngine()
+    run(request_for(), engine=engine)
+    kept = run(request_for(save_images=True), engine=engine).folder / "images" / "one"
+    assert engine.opened == ["one", "one"]
+    assert sorted(path.name for path in kept.iterdir()) == [".complete", "first.png", "second.png"]
+    run(request_for(save_images=True), engine=engine)
+    assert engine.opened == ["one", "one"]
+    (kept / "first.png").unlink()
+    (kept / "stale.png").write_bytes(b"")
+    run(request_for(save_images=True), engine=engine)
+    assert engine.opened == ["one", "one", "one"]
+    assert not (kept / "stale.png").exists()
+
+
+def test_an_unknown_convention_ends_the_run_before_it_begins(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    with pytest.raises(UsageError, match="matlab"):
+        run(request_for(conventions=("mathlab",)), engine=InlineEngine())
 
 
 def test_only_what_changed_is_measured_again(submit: Submit, request_for: Request, tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""Decoded images beyond what fits in memory: a file without a name, mapped into memory, gone with the process."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from threading import Lock
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.uint8]
+
+SPARE = 2 << 30
+"""Bytes of the disk that are left to others."""
+
+
+class Spool:
+    """Keeps arrays on disk, up to a bound, and hands them out as views that the kernel reads in as they are touched.
+
+    Parameters
+    ----------
+    folder
+        Where the file lies; it has no name there, so that a killed process leaves nothing behind.
+    limit
+        Bytes that the file may have.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._size = 0
+        self._file: IO[bytes] | None = None
+        self._lock = Lock()
+
+    def keep(self, arrays: tuple[Array, ...]) -> tuple[Array, ...] | None:
+        """Return read-only views of arrays that were written to disk, or None where there is no room for them."""
+        needed = sum(array.nbytes for array in arrays)
+        with self._lock:
+            try:
+                if self._size + needed > self._limit or not self._has_room(needed):
+                    return None
+                return tuple(map(self._append, arrays))
+            except OSError:  # a full or read-only disk costs time, nothing else
+                self._limit = 0
+                return None
+
+    def _has_room(self, needed: int) -> bool:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self._folder).free > needed + SPARE
+
+    def _append(self, array: Array) -> Array:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  it lives as long as the spool
+            weakref.finalize(self, self._file.close)
+        self._file.seek(self._size)
+        self._file.write(np.ascontiguousarray(array).data)
+        self._file.flush()
+        view = np.memmap(self._file, np.uint8, "r", self._size, array.shape)
+        self._size += array.nbytes
+        return np.asarray(view)

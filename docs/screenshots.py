@@ -1,51 +1,114 @@
-"""Take the pictures of the documentation anew: ``python docs/screenshots.py RUN [OTHER_RUN]``.
+"""Take the pictures of the report in docs/images anew, from the folder of a run.
 
-Needs Chromium and playwright. RUN is a run whose leaderboard is shown; with OTHER_RUN, an earlier one, the comparison
-is shown too.
+Run from the checkout: python docs/screenshots.py reports/sample [--model LRSRN] [--before reports/earlier]
+
+Needs Playwright and Chromium. The comparison is with another run, or with a copy of the run in which two runtimes are
+changed where no other is at hand; it is built in a folder of its own, so that the run's folder stays as it is.
 """
 
-import io
+from __future__ import annotations
+
+import argparse
+import json
 import shutil
-import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from harness.report import build_report, load_run
+from harness.report import build_report
 from harness.report.compare import build_comparison
-from harness.report.rows import scored_rows
+from harness.results import read_run
 
-OUT = Path(__file__).parent / "images"
+IMAGES = Path(__file__).resolve().parent / "images"
 
 
-def shoot(browser: Browser, page: Path, name: str, width: int, height: int, theme: str) -> None:
-    """Write one picture, in 128 colours so that it stays small."""
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)  # type: ignore[arg-type]
-    opened = context.new_page()
-    opened.goto(page.resolve().as_uri())
-    picture = Image.open(io.BytesIO(opened.screenshot()))
-    picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(OUT / f"{name}.png", optimize=True)
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One picture: of which page, in which theme, width and height of the window in CSS pixels."""
+
+    name: str
+    page: Path
+    theme: str = "light"
+    width: int = 1280
+    height: int = 1000
+    script: str = ""
+
+
+def shots(run: Path, model: str, comparison: Path) -> list[Shot]:
+    """Return every picture that the documentation shows."""
+    board, one, pixels = run / "leaderboard.html", run / "models" / f"{model}.html", run / "pixels.html"
+    figures = "document.querySelector('.figures').previousElementSibling.scrollIntoView({ behavior: 'instant' })"
+    return [
+        Shot("leaderboard-light", board, height=1150),
+        Shot("leaderboard-dark", board, "dark", height=1150),
+        Shot("leaderboard-phone", board, width=390, height=1300),
+        Shot("figures", board, height=1100, script=figures),
+        Shot("model-light", one, height=1500),
+        Shot("model-dark", one, "dark", height=1500),
+        Shot("model-phone", one, width=390, height=1300),
+        Shot("comparison", comparison, height=700),
+        Shot("comparison-dark", comparison, "dark", height=700),
+        Shot("comparison-phone", comparison, width=390, height=900),
+        Shot("pixels", pixels, height=1100),
+    ]
+
+
+def take(browser: Browser, shot: Shot) -> Path:
+    """Open a page from disk and keep what its window shows, at most as much as there is."""
+    context = browser.new_context(
+        viewport={"width": shot.width, "height": shot.height}, color_scheme=shot.theme, offline=True
+    )
+    page = context.new_page()
+    page.goto(shot.page.resolve().as_uri())
+    if shot.script:
+        page.evaluate(shot.script)
+    page.wait_for_timeout(300)
+    target = IMAGES / f"{shot.name}.png"
+    page.screenshot(path=str(target))
     context.close()
+    return target
 
 
-def main(run: Path, other: Path | None) -> None:
-    """Write all pictures."""
-    OUT.mkdir(exist_ok=True)
-    board = build_report(run)
-    best = next(row for row in scored_rows(load_run(run)) if not row.baseline)
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for theme in ("light", "dark"):
-            shoot(browser, board, f"leaderboard-{theme}", 1280, 1100, theme)
-            shoot(browser, run / best.page, f"model-{theme}", 1280, 1000, theme)
-        shoot(browser, board, "leaderboard-phone", 390, 844, "light")
-        if (run / "pixels.html").is_file():
-            shoot(browser, run / "pixels.html", "pixels", 1280, 1000, "light")
-        if other is not None:
-            shoot(browser, build_comparison(other, run), "comparison", 1280, 800, "light")
+def earlier_run(run: Path, folder: Path) -> Path:
+    """Write a copy of a run in which one model was slower, one faster, and one was not there."""
+    results = read_run(run).model_dump(mode="json")
+    timed = [row for row in results["entries"] if row["rank"]]
+    for row, factor in zip(timed[1:3], (1.3, 0.8), strict=False):
+        runtime = row["runtime_ms"]
+        runtime |= {key: runtime[key] * factor for key in ("median", "mean", "p95")}
+        runtime["ci"] = [value * factor for value in runtime["ci"]]
+        row["score"] /= factor**0.5
+        row["score_ci"] = [value / factor**0.5 for value in row["score_ci"]]
+    results["entries"].remove(timed[-1])
+    results["run"]["id"] = "before"
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    if (run / "per_image.csv").is_file():
+        shutil.copy(run / "per_image.csv", folder / "per_image.csv")
+    return folder
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--model", default="LRSRN", help="slug of the model whose page is shown")
+    parser.add_argument("--before", type=Path, help="run to compare with")
+    options = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as play:
+        run = Path(shutil.copytree(options.run, Path(scratch) / options.run.resolve().name))
+        build_report(run)
+        before = options.before or earlier_run(run, Path(scratch) / "before")
+        comparison = build_comparison(before, run, run / "compare.html")
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for shot in shots(run, options.model, comparison):
+            if shot.page.is_file():
+                print(take(browser, shot))
         browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    main()

@@ -18,7 +18,7 @@ from harness import __version__
 from harness.bench import Bench
 from harness.engines import Engine, LocalEngine
 from harness.isolation.failures import printable
-from harness.observer import Observer, Silent
+from harness.observer import Observer, Recorded, Silent
 from harness.plan import Plan, PlannedSubmission, RunRequest, make_plan
 from harness.quality import evaluate_pair, get_convention, upscale_bicubic
 from harness.report import build_report
@@ -64,11 +64,10 @@ def run(request: RunRequest, observer: Observer | None = None, engine: Engine | 
     ResultsError
         The run's folder cannot be written.
     """
-    listener = observer or Silent()
     plan = make_plan(request)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    with store.locked():
+    with store.locked(), Recorded(observer or Silent(), plan.folder) as listener:
         if request.fresh:
             store.forget_measurements()
         listener.run_begins(len(plan.submissions), len(plan.dataset))

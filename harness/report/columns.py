@@ -49,8 +49,20 @@ class Column:
 
     def published_text(self, entry: Entry) -> str:
         """Return the authors' figure as shown, or an empty string."""
-        value = self.published(entry.published) if self.published and entry.published else None
-        return "" if value is None else fixed(value, 2)
+        theirs = self._published_value(entry)
+        return "" if theirs is None else fixed(theirs, 2)
+
+    def difference_text(self, entry: Entry) -> str:
+        """Return what was measured here minus the authors' figure: dB for a PSNR, else per cent; or an empty string."""
+        theirs, ours = self._published_value(entry), self.value(entry)
+        if theirs is None or ours is None:
+            return ""
+        if self.unit == "dB":
+            return f"{fixed(ours - theirs, 2, signed=True)} dB"
+        return f"{fixed(100 * (ours / theirs - 1), 1, signed=True)} %" if theirs else ""
+
+    def _published_value(self, entry: Entry) -> float | None:
+        return self.published(entry.published) if self.published and entry.published else None
 
 
 def runtime_of(entry: Entry, protocol: ProtocolInfo) -> float | None:

@@ -8,7 +8,7 @@ from harness.report.columns import MEASURES, columns_of, runtime_of
 from harness.report.folder import RunFolder, Trace, is_file_name
 from harness.report.images import ImageRow, image_rows
 from harness.report.layers import layer_table
-from harness.report.numbers import MINUS, fixed
+from harness.report.numbers import fixed
 from harness.report.roofline_plot import BOUNDS, RooflinePlot, roofline_plot, roofline_rows
 from harness.report.rows import Row
 from harness.report.site import page
@@ -97,17 +97,8 @@ def claims(folder: RunFolder, entry: Entry) -> list[tuple[str, str, str, str]]:
     """Return (quantity, published, measured here, difference in per cent or dB) for every published figure."""
     found = []
     for column in columns_of(folder.run):
-        theirs = column.published(entry.published) if column.published and entry.published else None
-        ours = column.value(entry)
-        if theirs is not None:
+        theirs = column.published_text(entry)
+        if theirs:
             name = f"{column.title}, {column.unit}" if column.unit else column.title
-            found.append((name, fixed(theirs, 2), column.text(entry), _difference(theirs, ours, column.unit)))
+            found.append((name, theirs, column.text(entry), column.difference_text(entry)))
     return found
-
-
-def _difference(theirs: float, ours: float | None, unit: str) -> str:
-    if ours is None:
-        return ""
-    if unit == "dB":
-        return f"{fixed(ours - theirs, 2, signed=True)} dB"
-    return f"{fixed(100 * (ours / theirs - 1), 1, signed=True)} %".replace("-", MINUS) if theirs else ""

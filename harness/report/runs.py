@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from harness.errors import ResultsError
 from harness.report.folder import RunFolder, load_run
+from harness.results.progress import read_progress
 
 State = Literal["complete", "interrupted", "running", "unreadable"]
 
@@ -23,8 +24,11 @@ class RunSummary:
     dataset: str = ""
     device: str = ""
     measured: int = 0
+    total: int = 0
     best: str = ""
     begun: str = ""
+    stage: str = ""
+    share: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """Return the summary as plain values."""
@@ -41,10 +45,22 @@ def list_runs(root: Path) -> list[RunSummary]:
 def summarise_run(path: Path) -> RunSummary | None:
     """Return what is known of a run's folder, or None where it holds no run."""
     results, measurements = path / "results.json", list((path / "measurements").glob("*.json"))
+    progress = read_progress(path)
+    if progress is not None:
+        return RunSummary(
+            path.name,
+            _link(path),  # of an earlier run into the same folder
+            "running",
+            measured=progress.done,
+            total=progress.total,
+            begun=progress.name,
+            stage=progress.stage,
+            share=round(progress.share, 3),
+        )
     if not results.is_file() and not measurements and not (path / "logs").is_dir():
         return None
-    if not results.is_file() or _newer(measurements, results):
-        return RunSummary(path.name, "", "running", measured=len(measurements), begun=_latest_log(path))
+    if not results.is_file():
+        return RunSummary(path.name, "", "interrupted", measured=len(measurements))
     try:
         return _finished(load_run(path))
     except ResultsError:
@@ -53,35 +69,20 @@ def summarise_run(path: Path) -> RunSummary | None:
 
 def _finished(folder: RunFolder) -> RunSummary:
     run = folder.run
-    page = folder.path / "leaderboard.html"
     ranked = sorted((entry for entry in run.entries if entry.rank), key=lambda entry: entry.rank or 0)
     return RunSummary(
         folder=folder.path.name,
-        link=quote(f"{folder.path.name}/leaderboard.html") if page.is_file() else "",
+        link=_link(folder.path),
         state="complete" if run.run.complete else "interrupted",
         created=run.run.created,
         track=run.track.name,
         dataset=run.dataset.name,
         device=run.device.name,
         measured=len(run.entries),
+        total=len(run.entries),
         best=f"{ranked[0].name} ({ranked[0].score:.2f})" if ranked else "",
     )
 
 
-def _newer(files: list[Path], than: Path) -> bool:
-    """Return whether a measurement was stored after the table, as happens while a run goes on."""
-    written = than.stat().st_mtime
-    return any(_modified(file) > written for file in files)
-
-
-def _modified(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except OSError:  # replaced or removed between the listing and here
-        return 0.0
-
-
-def _latest_log(path: Path) -> str:
-    """Return the name of the submission that wrote last, which is the one being measured."""
-    logs = sorted((path / "logs").glob("*.log"), key=lambda log: (_modified(log), log.name))
-    return logs[-1].stem if logs else ""
+def _link(path: Path) -> str:
+    return quote(f"{path.name}/leaderboard.html") if (path / "leaderboard.html").is_file() else ""

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -65,10 +66,18 @@ def test_latex_prints_a_name_as_text(name, printed):
     assert escaped(name) == printed
 
 
-def test_latex_compiles(folder, tmp_path):
+SAMPLE = Path(__file__).parents[2] / "reports" / "sample"
+FEW = ["psnr_rgb", "runtime_ms", "params_k"]
+
+
+@pytest.mark.parametrize(("run", "columns"), [(None, None), (SAMPLE, None), (SAMPLE, FEW)])
+def test_latex_compiles(folder, tmp_path, run, columns):
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
-    (tmp_path / "table.tex").write_text(export(folder, "latex"), encoding="utf-8")
+    text = export(load_run(run) if run else folder, "latex", columns)
+    (tmp_path / "table.tex").write_text(text, encoding="utf-8")
+    heads = text.split(r"\toprule")[0].count("S[table-format")
+    assert heads == len(columns or []) or columns is None
     command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]

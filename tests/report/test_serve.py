@@ -2,6 +2,8 @@ import http.client
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,6 +13,7 @@ from harness.errors import UsageError
 from harness.report import build_report
 from harness.report.runs import list_runs
 from harness.report.serve import make_server
+from harness.results.progress import FILE, Progress, write_progress
 
 
 @pytest.fixture
@@ -22,6 +25,9 @@ def reports(fake_run, tmp_path):
     (root / "going" / "logs").mkdir()
     (root / "going" / "measurements" / "abc.json").write_text("{}")
     (root / "going" / "logs" / "lrsrn.log").write_text("loading")
+    write_progress(
+        root / "going", Progress(pid=os.getpid(), total=12, done=3, share=0.3, name="<b>LRSRN</b>", stage="time")
+    )
     (root / "empty").mkdir()
     (tmp_path / "secret.txt").write_text("secret")
     (root / "first" / ".lock").write_text("")
@@ -51,19 +57,24 @@ def ask(reports):
 
 def test_runs_are_listed_with_the_one_in_progress_first(reports):
     going, first = list_runs(reports)
-    assert (going.folder, going.state, going.measured, going.begun) == ("going", "running", 1, "lrsrn")
+    assert (going.folder, going.state, going.measured, going.total) == ("going", "running", 3, 12)
+    assert (going.begun, going.stage, going.share) == ("<b>LRSRN</b>", "time", 0.3)
     assert (first.folder, first.state, first.best) == ("first", "complete", "ALONG (23.74)")
 
 
-def test_a_run_is_running_while_measurements_are_newer_than_its_table(reports):
-    stored = reports / "first" / "measurements"
-    stored.mkdir()
-    (stored / "x.json").write_text("{}")
-    past = time.time() - 100
-    os.utime(stored / "x.json", (past, past))
-    assert {run.folder: run.state for run in list_runs(reports)}["first"] == "complete"
-    os.utime(stored / "x.json", (past + 1000, past + 1000))
-    assert {run.folder: run.state for run in list_runs(reports)}["first"] == "running"
+def test_a_run_whose_process_is_gone_was_interrupted(reports):
+    (gone := subprocess.Popen([sys.executable, "-c", ""])).wait()
+    write_progress(reports / "going", Progress(pid=gone.pid, total=12, done=3))
+    assert {run.folder: run.state for run in list_runs(reports)}["going"] == "running"  # seconds ago it was there
+    past = time.time() - 1000
+    os.utime(reports / "going" / FILE, (past, past))
+    assert {run.folder: run.state for run in list_runs(reports)}["going"] == "interrupted"
+
+
+def test_a_run_that_goes_on_slowly_is_running(reports):
+    past = time.time() - 1000
+    os.utime(reports / "going" / FILE, (past, past))
+    assert {run.folder: run.state for run in list_runs(reports)}["going"] == "running"
 
 
 def test_a_damaged_run_is_listed_as_such(reports):
@@ -75,6 +86,9 @@ def test_pages_and_the_list_are_served(ask):
     status, headers, body = ask("/")
     assert status == 200
     assert b'href="first/leaderboard.html"' in body
+    assert b'<progress max="1" value="0.3"' in body
+    assert b"3 of 12" in body
+    assert b"<b>LRSRN" not in body
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert [run["folder"] for run in json.loads(ask("/runs.json")[2])] == ["going", "first"]
     assert ask("/first/leaderboard.html")[1]["Content-Type"] == "text/html; charset=utf-8"
@@ -83,12 +97,25 @@ def test_pages_and_the_list_are_served(ask):
 
 @pytest.mark.parametrize(
     "path",
-    ["/../secret.txt", "/%2e%2e/secret.txt", "/first/escape", "/first/.lock", "/first/", "/first/models", "/none"],
+    [
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/first/escape",
+        "/first/.lock",
+        "/going/.progress.json",
+        "/first/",
+        "/first/models",
+        "/none",
+    ],
 )
 def test_nothing_else_is_served(ask, path):
     status, _, body = ask(path)
     assert status == 404
     assert b"secret" not in body.replace(b"secret.txt", b"")
+
+
+def test_the_file_of_progress_is_not_served(ask):
+    assert ask(f"/going/{FILE}")[0] == 404
 
 
 def test_foreign_names_and_other_methods_are_refused(ask):

@@ -1,0 +1,48 @@
+"""A run's folder tells how far the run is, while it goes on and no longer."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.observer import Recorded, Silent
+from harness.results import Measurement
+from harness.results.progress import read_progress
+
+DONE = Measurement(fingerprint="abc", created="2026-01-01T00:00:00+00:00", status="ok")
+
+
+def test_the_file_follows_the_run_and_goes_with_it(tmp_path: Path) -> None:
+    with Recorded(Silent(), tmp_path) as listener:
+        listener.run_begins(4, 6)
+        listener.submission_begins("LRSRN")
+        listener.stage("load", done=0.05)
+        listener.stage("time", "at 3840x2160", done=0.2)
+        seen = read_progress(tmp_path)
+        assert seen is not None
+        assert (seen.total, seen.done, seen.name, seen.stage) == (4, 0, "LRSRN", "time at 3840x2160")
+        assert seen.share == pytest.approx(0.05)
+        listener.submission_ends("LRSRN", DONE, reused=False)
+        listener.submission_begins("CRC")
+        listener.stage("load", done=0.5)
+        seen = read_progress(tmp_path)
+        assert seen is not None
+        assert (seen.done, seen.name, seen.share) == (1, "CRC", pytest.approx(0.375))
+    assert read_progress(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_of_many_calls_writes_seldom(tmp_path: Path) -> None:
+    with Recorded(Silent(), tmp_path, every_s=3600) as listener:
+        listener.run_begins(1, 1)
+        listener.submission_begins("LRSRN")
+        listener.stage("time", "call 1", done=0.2)
+        listener.stage("time", "call 2", done=0.3)
+        seen = read_progress(tmp_path)
+        assert seen is not None
+        assert seen.stage == "time call 1"
+
+
+def test_a_folder_that_cannot_be_written_ends_no_run(tmp_path: Path) -> None:
+    with Recorded(Silent(), tmp_path / "nowhere") as listener:
+        listener.run_begins(1, 1)
+    assert read_progress(tmp_path / "nowhere") is None

@@ -299,6 +299,11 @@ def describe_device(wanted: str, threads: int | None) -> DeviceInfo:
     if kind != "cpu" and (accelerator is None or accelerator.type != kind.split(":")[0]):
         here = accelerator.type if accelerator else "no accelerator"
         raise UsageError(f"device {wanted!r} is not here (torch sees {here})", mend="use --device auto or --device cpu")
+    index = torch.device(kind).index
+    if index is not None and index >= (torch.accelerator.device_count() if kind.split(":")[0] != "cpu" else 1):
+        count = torch.accelerator.device_count()
+        last = f"{kind.split(':')[0]}:{count - 1}"
+        raise UsageError(f"there is no device {kind}", mend=f"the last of {count} is {last}; see harness doctor")
     return DeviceInfo(
         kind=kind,
         name=_processor() if kind == "cpu" else _accelerator_name(torch.device(kind)),

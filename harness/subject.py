@@ -290,6 +290,7 @@ def job_for(
         precision=precision,
         threads=plan.device.threads,
         lane=lane,
+        strict=plan.protocol.order == "rounds",
         timeout_s=plan.request.timeout_s,
         log_path=log,
         sandbox=plan.request.sandbox,

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, out
-from harness.cli.main_job import LaneOption, PrecisionOption
+from harness.cli.main_job import LaneOption, PrecisionOption, print_timing_warnings
 
 if TYPE_CHECKING:  # it imports torch
     from harness.stopwatch import SubmissionTime
@@ -53,6 +53,7 @@ def time(
         install=install,
         wheels=wheels,
     )
+    print_timing_warnings()
     with make_progress(err) as progress:
         times = time_submission(request, progress)
     statistic = times.protocol.statistic
@@ -70,7 +71,8 @@ def time(
         table.add_row(escape(row.name), *figures, str(row.runtime.samples), memory, escape(note))
     out.print(table)
     out.print(
-        f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {times.protocol.lane}",
+        f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {times.protocol.lane}, "
+        f"{times.device.threads} thread(s)",
         highlight=False,
     )
     _print_rooflines(times.rows)
@@ -110,10 +112,7 @@ def doctor() -> None:
     device = describe_device("auto", None)
     out.print(f"{device.name}, {device.kind}, {device.threads} threads, torch {device.torch}", highlight=False)
     table = Table("", "what", "found", "what to do", title_justify="left")
-    for name, available, advice in sandbox_report():
-        mark = "[green]ok[/]" if available else "[yellow]missing[/]"
-        table.add_row(mark, escape(name), "available" if available else "not available", escape(advice))
-    for fact in timing_facts():
+    for fact in [*sandbox_report(), *timing_facts()]:
         mark = "[green]ok[/]" if fact.level == "ok" else f"[yellow]{fact.level}[/]"
         table.add_row(mark, escape(fact.name), escape(fact.value), escape(fact.mend))
     out.print(table)

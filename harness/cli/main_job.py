@@ -151,6 +151,7 @@ def run(
         command=shlex.join(["harness", *sys.argv[1:]]),
     )
     signal.signal(signal.SIGTERM, _interrupt)
+    print_timing_warnings()
     with make_progress(err) as progress:
         finished = run_pipeline(request, progress, get_engine(engine))
     out.print(leaderboard_table(finished.run))
@@ -164,6 +165,15 @@ def run(
         raise typer.Exit(EXIT_INTERRUPTED)
     if strict and any(entry.status in {"failed", "disqualified"} for entry in finished.run.entries):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def print_timing_warnings() -> None:
+    """Say what of this machine makes times unreliable now: its load, its threads, its clocks."""
+    from harness.timing.doctor import timing_facts
+
+    for fact in timing_facts():
+        if fact.level == "warn":
+            err.print(f"times are unreliable here: {fact.name}: {fact.value}", highlight=False, markup=False)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

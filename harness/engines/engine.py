@@ -24,6 +24,7 @@ class Job:
     precision: Precision = "fp32"
     threads: int = 1
     lane: Lane = "eager"
+    strict: bool = False
     timeout_s: float = 300.0
     log_path: Path | None = None
     sandbox: Sandbox = "auto"

@@ -29,6 +29,7 @@ class InlineEngine:
             precision=job.precision,
             threads=job.threads,
             lane=job.lane,
+            strict=job.strict,
         )
         return Session(InlineExchange(), request, job.timeout_s)
 

@@ -21,6 +21,7 @@ class LocalEngine:
             precision=job.precision,
             threads=job.threads,
             lane=job.lane,
+            strict=job.strict,
             timeout_s=job.timeout_s,
             log_path=job.log_path,
             sandbox=job.sandbox,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
+from harness.fact import Fact
 from harness.isolation.sandbox import bwrap_problem
 
 _USER_NAMESPACES = (
@@ -16,24 +16,21 @@ _USER_NAMESPACES = (
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 
-class Fact(NamedTuple):
-    """One means of isolation: whether it is available here, and how to get it where it is not."""
-
-    name: str
-    available: bool
-    advice: str = ""
-
-
 def sandbox_report() -> list[Fact]:
     """Return the means of isolation, the strongest first."""
     return [_bubblewrap(), _task_limit(), _not_root(), _resource_limits()]
 
 
+def _means(name: str, *, available: bool, advice: str = "") -> Fact:
+    """Return whether one means of isolation is available, and how to get it where it is not."""
+    return Fact(name, "available" if available else "not available", "ok" if available else "missing", advice)
+
+
 def _bubblewrap() -> Fact:
     problem = bwrap_problem()
     if problem is None:
-        return Fact("bubblewrap sandbox", available=True)
-    return Fact("bubblewrap sandbox", available=False, advice=f"{problem}; {_how_to_get_bubblewrap(problem)}")
+        return _means("bubblewrap sandbox", available=True)
+    return _means("bubblewrap sandbox", available=False, advice=f"{problem}; {_how_to_get_bubblewrap(problem)}")
 
 
 def _how_to_get_bubblewrap(problem: str) -> str:
@@ -54,19 +51,27 @@ def _how_to_get_bubblewrap(problem: str) -> str:
 def _task_limit() -> Fact:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         advice = "root is exempt from the kernel's limit; a watcher still kills above it. Run as an ordinary user"
-        return Fact("process limit by the kernel", available=False, advice=advice)
+        return _means("process limit by the kernel", available=False, advice=advice)
     available = bwrap_problem() is None
-    return Fact("process limit by the kernel", available, "" if available else "needs the bubblewrap sandbox")
+    return _means(
+        "process limit by the kernel", available=available, advice="" if available else "needs the bubblewrap sandbox"
+    )
 
 
 def _not_root() -> Fact:
     root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return Fact("harness runs without privileges", not root, "run the harness as an ordinary user" if root else "")
+    return _means(
+        "harness runs without privileges",
+        available=not root,
+        advice="run the harness as an ordinary user" if root else "",
+    )
 
 
 def _resource_limits() -> Fact:
     linux = sys.platform.startswith("linux")
-    return Fact("limits on memory and files", linux, "" if linux else "RLIMIT_DATA binds on Linux only")
+    return _means(
+        "limits on memory and files", available=linux, advice="" if linux else "RLIMIT_DATA binds on Linux only"
+    )
 
 
 def _reads(path: Path) -> str | None:

@@ -59,6 +59,7 @@ def load_request(
     precision: Precision,
     threads: int,
     lane: Lane = "eager",
+    strict: bool = False,
     seed: int = 0,
 ) -> LoadRequest:
     """Return the request that loads a submission, with paths as the controller sees them."""
@@ -77,6 +78,7 @@ def load_request(
         precision=precision,
         threads=threads,
         lane=lane,
+        strict=strict,
         seed=seed,
     )
 
@@ -104,6 +106,7 @@ def open_session(
     precision: Precision = "fp32",
     threads: int = 1,
     lane: Lane = "eager",
+    strict: bool = False,
     timeout_s: float = 300.0,
     log_path: Path | None = None,
     sandbox: Sandbox = "auto",
@@ -127,6 +130,8 @@ def open_session(
         How many threads the network may use on the CPU.
     lane
         How the network is executed.
+    strict
+        Whether an accelerator is brought into one state before each timed call, see ``docs/timing.md``.
     timeout_s
         Longest wait for any one step, seconds.
     log_path
@@ -150,7 +155,9 @@ def open_session(
     UsageError
         ``sandbox`` is ``bwrap``, and it does not work here; or pickles are to be trusted without it.
     """
-    job = load_request(submission, scale=scale, device=device, precision=precision, threads=threads, lane=lane)
+    job = load_request(
+        submission, scale=scale, device=device, precision=precision, threads=threads, lane=lane, strict=strict
+    )
     choice = choose(sandbox)
     if trust_pickle:
         require_sandbox_for_pickles(choice)

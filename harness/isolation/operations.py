@@ -51,6 +51,7 @@ from harness.results.schema import Lane, Reparam
 
 # Before any submitted code, so that what it does to the modules of timers cannot reach these.
 from harness.timing.clock import clock_for
+from harness.timing.hygiene import cache_flusher
 from harness.timing.measure import Sampling, fresh_frames, repeated_frame, time_forward
 
 Reply = tuple[Body | Reparam, list[Array]]
@@ -86,7 +87,7 @@ class Operations:
         """Carry out the request `name` and return its reply's fields and arrays."""
         request = REQUESTS[name].model_validate(body)
         if self._request is not None:
-            _restore_settings(self._request.threads)
+            _restore_settings(self._request)
         return self._handlers[type(request)](request, arrays)
 
     def _load(self, request: LoadRequest, _arrays: Sequence[Array]) -> Reply:
@@ -94,7 +95,7 @@ class Operations:
 
         self._request = request
         require_device(request.device)
-        _restore_settings(request.threads)
+        _restore_settings(request)
         torch.manual_seed(request.seed)
         root = Path(request.root)
         weights = root / request.weights if request.weights else None
@@ -200,6 +201,9 @@ class Operations:
         settings = self._settings()
         runner = self._running()
         given: Tensor | None = None
+        device = torch.device(settings.device)
+        inside = settings.strict and device.type != "cpu"
+        flush = cache_flusher(device) if inside else None
 
         def remember(frame: Tensor) -> Tensor:
             nonlocal given
@@ -208,7 +212,8 @@ class Operations:
 
         def check(output: Tensor) -> None:
             assert given is not None
-            self._hold(output)
+            if not inside:
+                self._hold(output)
             check_output(output, given, settings.scale)
 
         repeats = min(request.repeats, len(arrays)) if request.inputs == "dataset" else request.repeats
@@ -216,7 +221,7 @@ class Operations:
             timing = time_forward(
                 runner,
                 map(remember, self._timed_inputs(request, arrays)),
-                clock_for(torch.device(settings.device)),
+                clock_for(device, flush, self._hold) if inside else clock_for(device),
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
                 check,
             )
@@ -350,12 +355,18 @@ def require_device(name: str) -> None:
         )
     if device.index is not None and device.index >= torch.accelerator.device_count():
         raise UnsupportedError(f"there is no device {name}", mend="list the devices with harness doctor")
+    if device.index is not None:
+        torch.get_device_module(device).set_device(device)  # for what goes by the current device: graphs, libraries
 
 
-def _restore_settings(threads: int) -> None:
+def _restore_settings(request: LoadRequest) -> None:
     """Undo what a submission may have changed for the whole process."""
     torch.set_default_dtype(torch.float32)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(request.threads)
+    # As published: torch's defaults. Strictly: the fastest algorithms for a size, and float32 that is float32.
+    torch.backends.cudnn.benchmark = request.strict
+    torch.backends.cudnn.allow_tf32 = not request.strict
+    torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_grad_enabled(False)
 
 

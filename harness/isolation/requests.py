@@ -45,6 +45,8 @@ class LoadRequest(Body):
     threads: Annotated[int, Field(ge=1)]
     lane: Lane = "eager"
     """How the network is executed."""
+    strict: bool = False
+    """Flush the accelerator's cache before each timed call, and stop the clock when the output is copied."""
     trust_pickle: bool = False
     """Execute the code in a checkpoint's pickle."""
     seed: Count = 0

@@ -76,12 +76,24 @@ class EventClock:
     ----------
     device
         An accelerator: CUDA, ROCm, XPU or MPS, through torch's device-generic interface.
+    before
+        Called before each timed call, outside the window; what it queues is awaited.
+    keep
+        Called on the output inside the window, to copy it into memory of the harness: a call is over when its whole
+        output lies there.
     """
 
     name = "device events"
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        before: Callable[[], None] | None = None,
+        keep: Callable[[Tensor], None] | None = None,
+    ) -> None:
         self.device = device
+        self._before = before
+        self._keep = keep
         self._event = torch.Event
         self._synchronize = torch.accelerator.synchronize
 
@@ -89,16 +101,22 @@ class EventClock:
         """Run `call` and return the device time and its output, finished."""
         begin = self._event(self.device, enable_timing=True)
         end = self._event(self.device, enable_timing=True)
+        if self._before is not None:
+            self._before()
         self._synchronize(self.device)
         wall = perf_counter_ns()
         begin.record()
         output = call()
+        if self._keep is not None:
+            self._keep(output)
         end.record()
         # Work that the call moved to another stream ends before this returns, so that it cannot be left undone.
         self._synchronize(self.device)
         return Reading(begin.elapsed_time(end), (perf_counter_ns() - wall) / 1e6, output)
 
 
-def clock_for(device: torch.device) -> Clock:
-    """Return the clock that measures `device`."""
-    return HostClock() if device.type == "cpu" else EventClock(device)
+def clock_for(
+    device: torch.device, before: Callable[[], None] | None = None, keep: Callable[[Tensor], None] | None = None
+) -> Clock:
+    """Return the clock that measures `device`; see :class:`EventClock` for what an accelerator's may be given."""
+    return HostClock() if device.type == "cpu" else EventClock(device, before, keep)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 import torch
 
-Level = Literal["ok", "warn"]
+from harness.fact import Fact
+from harness.timing.card import card_facts
 
 _CPU = Path("/sys/devices/system/cpu")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -19,28 +19,6 @@ _CGROUP_THROTTLED = Path("/sys/fs/cgroup/cpu.stat")
 _BUSY_SHARE = 0.15
 _STOLEN_SHARE = 0.01
 _LOOK_S = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing that matters for timing.
-
-    Attributes
-    ----------
-    name
-        What was looked at.
-    value
-        What was found.
-    level
-        ``warn`` where it makes times unreliable.
-    mend
-        What can be done about it.
-    """
-
-    name: str
-    value: str
-    level: Level = "ok"
-    mend: str = ""
 
 
 def timing_facts() -> list[Fact]:
@@ -125,7 +103,7 @@ def _accelerator() -> list[Fact]:
     device = torch.accelerator.current_accelerator()
     assert device is not None
     count = torch.accelerator.device_count()
-    return [Fact("accelerator", f"{count} x {device.type}, timed by device events")]
+    return [Fact("accelerator", f"{count} x {device.type}, timed by device events"), *card_facts()]
 
 
 def _read(file: Path) -> str:

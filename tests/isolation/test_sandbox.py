@@ -188,10 +188,10 @@ def test_the_doctor_says_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(doctor, "bwrap_problem", lambda problem=problem: problem)
         facts = doctor.sandbox_report()
         assert facts[0].name == "bubblewrap sandbox"
-        assert not facts[0].available
-        assert all(fact.available or fact.advice for fact in facts)
+        assert facts[0].level == "missing"
+        assert all(fact.level == "ok" or fact.mend for fact in facts)
     monkeypatch.setattr(doctor, "bwrap_problem", lambda: None)
-    assert doctor.sandbox_report()[0].available
+    assert doctor.sandbox_report()[0].level == "ok"
 
 
 @pytest.mark.parametrize("where", ["process", pytest.param("bwrap", marks=needs_bwrap)])

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.fact import Fact
 from harness.timing import doctor
 
 
@@ -16,7 +17,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def facts() -> dict[str, doctor.Fact]:
+def facts() -> dict[str, Fact]:
     return {fact.name: fact for fact in doctor.timing_facts()}
 
 

@@ -1,0 +1,101 @@
+"""What an NVIDIA card says of itself, through nvidia-ml-py (the extra ``[nvidia]``)."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from harness.fact import Fact
+
+_BUSY_PERCENT = 5
+# Bits of nvmlClocksEventReasons that slow a card down against its will (nvml.h).
+_SLOWED = {
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CardState:
+    """One card at one moment.
+
+    Attributes
+    ----------
+    name
+        Model of the card.
+    busy_percent
+        Share of the last moments in which a kernel ran.
+    processes
+        Processes that compute on it.
+    clock_mhz, most_clock_mhz
+        Its multiprocessors' clock now and at the most.
+    temperature_c
+        Degrees Celsius.
+    slowed_by
+        Why the clock is held down, where it is.
+    """
+
+    name: str
+    busy_percent: int
+    processes: int
+    clock_mhz: int
+    most_clock_mhz: int
+    temperature_c: int
+    slowed_by: tuple[str, ...]
+
+
+def read_cards(library: Any = None) -> list[CardState]:
+    """Return the state of every card; empty without nvidia-ml-py or a driver.
+
+    Parameters
+    ----------
+    library
+        The module ``pynvml``; it is imported by default.
+    """
+    try:
+        nvml = library or importlib.import_module("pynvml")
+        nvml.nvmlInit()
+    except Exception:  # noqa: BLE001 - no package, no driver, no card, no permission: there is nothing to say
+        return []
+    try:
+        return [_read(nvml, nvml.nvmlDeviceGetHandleByIndex(i)) for i in range(nvml.nvmlDeviceGetCount())]
+    except Exception:  # noqa: BLE001 - a card may not answer every question
+        return []
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _read(library: Any, card: Any) -> CardState:
+    name = library.nvmlDeviceGetName(card)
+    reasons = int(library.nvmlDeviceGetCurrentClocksThrottleReasons(card))
+    return CardState(
+        name=name.decode() if isinstance(name, bytes) else str(name),
+        busy_percent=int(library.nvmlDeviceGetUtilizationRates(card).gpu),
+        processes=len(library.nvmlDeviceGetComputeRunningProcesses(card)),
+        clock_mhz=int(library.nvmlDeviceGetClockInfo(card, library.NVML_CLOCK_SM)),
+        most_clock_mhz=int(library.nvmlDeviceGetMaxClockInfo(card, library.NVML_CLOCK_SM)),
+        temperature_c=int(library.nvmlDeviceGetTemperature(card, library.NVML_TEMPERATURE_GPU)),
+        slowed_by=tuple(why for bit, why in _SLOWED.items() if reasons & bit),
+    )
+
+
+def card_facts(library: Any = None) -> list[Fact]:
+    """Return what of the cards makes their times unreliable."""
+    return [fact for number, card in enumerate(read_cards(library)) for fact in _facts(number, card)]
+
+
+def _facts(number: int, card: CardState) -> list[Fact]:
+    where = f"card {number}"
+    state = f"{card.clock_mhz} of {card.most_clock_mhz} MHz, {card.temperature_c} °C"
+    facts = [Fact(where, f"{card.name}, {state}")]
+    if card.busy_percent > _BUSY_PERCENT or card.processes:
+        found = f"{card.busy_percent} % busy, {card.processes} process(es) on it"
+        facts.append(Fact(f"{where} idle", found, "warn", "end what computes on it"))
+    if card.slowed_by:
+        found = f"clock held down by {', '.join(card.slowed_by)}"
+        facts.append(Fact(f"{where} clock", found, "warn", "let it cool, raise its power limit, or lock its clocks"))
+    return facts

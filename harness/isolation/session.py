@@ -6,6 +6,7 @@ reply, arrives here as one :class:`harness.errors.WorkerError` that says at whic
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -318,7 +319,8 @@ class WorkerExchange:
         if self._dead is None:
             self._worker.kill()
         if self._log_path is not None:
-            self._worker.log.save(self._log_path)
+            with contextlib.suppress(OSError):  # a full disk: what is measured is worth an error, a log is not
+                self._worker.log.save(self._log_path)
 
     def _crashed(self, stage: str) -> NoReturn:
         excess, detail = self._worker.watcher.excess, self._worker.watcher.detail

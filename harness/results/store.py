@@ -189,7 +189,7 @@ def read_run(path: Path) -> Run:
             where=str(path),
             mend="name the folder of a finished run, with its results.json",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ResultsError(
             f"is not JSON ({error})", where=str(file), mend="run it again: nothing measured is lost"
         ) from error

@@ -1,6 +1,8 @@
 """The whole run on small images, in this process: what is written, what is reused, what becomes of failures."""
 
+import itertools
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from harness.data import read_rgb
 from harness.data.registry import add
 from harness.engines import InlineEngine, Job
-from harness.errors import UsageError, WorkerError
+from harness.errors import ResultsError, UsageError, WorkerError
 from harness.isolation.messages import Message
 from harness.isolation.session import Session
 from harness.pipeline import Finished, run
@@ -394,3 +396,56 @@ def test_what_finds_no_room_among_others_is_timed_alone(
     rows = by_name(run(request_for(protocol="robust", time_budget_s=0.3), engine=engine))
     assert (engine.opened, engine.anchors) == (["one", "two", "two"], 3)
     assert {row.status for row in rows.values()} == {"ok"}
+
+
+def test_a_second_run_on_a_folder_is_refused_and_harms_nothing(submit: Submit, request_for: Request) -> None:
+    submit("one")
+
+    class Meanwhile(CountingEngine):
+        """Starts the same run again while the first is at work."""
+
+        def open(self, job: Job) -> Session:
+            with pytest.raises(ResultsError, match="another run is writing here"):
+                run(request_for(), engine=InlineEngine())
+            return super().open(job)
+
+    finished = run(request_for(), engine=Meanwhile())
+    assert {entry.status for entry in finished.run.entries} == {"ok"}
+
+
+def test_a_clock_that_jumps_back_changes_nothing(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither durations nor what is repeated may hang on the time of day."""
+    submit("one")
+    engine = CountingEngine()
+    first = run(request_for(), engine=engine)
+    (stored,) = (first.folder / "measurements").iterdir()
+    jumps = itertools.count()
+    monkeypatch.setattr("time.time", lambda: 1e9 - 86_400.0 * next(jumps))
+    os.utime(stored, (4e9, 4e9))  # written in the future
+    submit("two", "x = x * 0.9")
+    second = run(request_for(), engine=engine)
+    assert engine.opened == ["one", "two"]
+    rows = by_name(second)
+    assert rows["one"].runtime_ms == by_name(first)["one"].runtime_ms
+    assert rows["two"].status == "ok"
+    assert 0 < rows["two"].runtime_ms.median < 1e4
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"schema_version": 1', b"\0" * 4096])
+def test_damaged_result_files_are_made_again(submit: Submit, request_for: Request, damage: bytes) -> None:
+    submit("one")
+    submit("two", "x = x * 0.9")
+    engine = CountingEngine()
+    first = run(request_for(), engine=engine)
+    (first.folder / "results.json").write_bytes(damage)
+    victim = next(iter(sorted((first.folder / "measurements").iterdir())))
+    victim.write_bytes(damage)
+    (first.folder / "samples" / "one.json").write_bytes(damage)
+    second = run(request_for(), engine=engine)
+    assert len(engine.opened) == 3
+    assert second.run == read_run(second.folder)
+    for name, row in by_name(first).items():
+        assert by_name(second)[name].psnr_rgb == row.psnr_rgb
+    assert json.loads((second.folder / "samples" / "one.json").read_text())["slug"] == "one"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
@@ -56,6 +57,21 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
     app.command(name=function.__name__.strip("_").replace("_", "-"))(guarded)
     return guarded
+
+
+def existing(path: Path) -> Path:
+    """Return a path that was named on the command line, which is bad usage where nothing is there."""
+    if not path.exists():
+        raise UsageError("does not exist", where=str(path), mend="check the path")
+    return path
+
+
+def existing_run(path: Path) -> Path:
+    """Return the folder of a run that was named on the command line, which is bad usage where it holds no results."""
+    if not (path.is_file() or (path / "results.json").is_file()):
+        mend = "name the folder of a finished run, with its results.json"
+        raise UsageError("there are no results here", where=str(path), mend=mend)
+    return path
 
 
 def _end(error: HarnessError, status: int) -> NoReturn:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import DownloadColumn, Progress
 from rich.table import Table
 
-from harness.cli.application import EXIT_SOME_FAILED, command, err, out
+from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def quality(
     metrics = {name: get_metric(name) for name in metric or []}
     columns = (*_FIGURES, *metrics)
     results: list[ImageScore | ImageFailure] = []
-    for result in score_folders(sr_dir, hr_dir, rules, scale=scale, workers=workers, metrics=metrics):
+    for result in score_folders(
+        existing(sr_dir), existing(hr_dir), rules, scale=scale, workers=workers, metrics=metrics
+    ):
         if as_csv:
             _print_csv([_row(result)], columns, header=not results)
         results.append(result)
@@ -145,7 +147,7 @@ def prepare(
 
     chosen = get_degradation(degradation)
     results = prepare_folder(
-        hr_dir, output, scale, chosen, crop=_crop(crop), with_hr=with_hr, as_script=as_script, workers=workers
+        existing(hr_dir), output, scale, chosen, crop=_crop(crop), with_hr=with_hr, as_script=as_script, workers=workers
     )
     states = []
     for one in results:
@@ -182,7 +184,7 @@ def datasets(
     if action == "add" and folder is not None:
         from harness.data import add
 
-        return out.print(f"{name}: {add(name, folder)} images in {folder}", markup=False, highlight=False)
+        return out.print(f"{name}: {add(name, existing(folder))} images in {folder}", markup=False, highlight=False)
     if action == "fetch":
         return _fetch(name)
     if action == "verify":
@@ -224,7 +226,7 @@ def _list_datasets() -> None:
 def _verify(name: str) -> None:
     from harness.data import registered, verify
 
-    results = list(verify(registered().get(name, Path(name))))
+    results = list(verify(registered().get(name) or existing(Path(name))))
     bad = [one for one in results if one.state == "bad"]
     for one in bad:
         out.print(f"{one.name}: {one.reason}", markup=False, highlight=False, soft_wrap=True)

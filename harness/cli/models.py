@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from harness.cli.application import EXIT_SOME_FAILED, command, err, out
+from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
 
 _MARKS = {"ok": "[green]ok[/]   ", "warn": "[yellow]warn[/] ", "error": "[red]error[/]"}
 
@@ -71,5 +71,5 @@ def convert(
     from harness.submissions.convert import convert as convert_checkpoint
 
     target = output or checkpoint.with_suffix(".safetensors")
-    tensors = convert_checkpoint(checkpoint, target, trust_pickle=trust_pickle)
+    tensors = convert_checkpoint(existing(checkpoint), target, trust_pickle=trust_pickle)
     out.print(f"wrote {tensors} tensors to {target}", markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.application import command, err, out
+from harness.cli.application import command, err, existing_run, out
 from harness.errors import UsageError
 
 
@@ -106,7 +106,7 @@ def report(
 
         run, run_folder = write_restated(run_folder, statistic.value)
         out.print(leaderboard_table(run))
-    out.print(f"leaderboard: {build_report(run_folder)}", highlight=False, soft_wrap=True)
+    out.print(f"leaderboard: {build_report(existing_run(run_folder))}", highlight=False, soft_wrap=True)
     if figures:
         build_figures(run_folder)
         out.print(f"figures: {run_folder / 'figures'}", highlight=False, soft_wrap=True)
@@ -129,7 +129,7 @@ def export(
     from harness.results import write_atomically
 
     chosen = [key.strip() for key in columns.split(",")] if columns else None
-    text = export_run(load_run(run_folder), form, chosen)
+    text = export_run(load_run(existing_run(run_folder)), form, chosen)
     if output is None:
         typer.echo(text, nl=not text.endswith("\n"))
     else:
@@ -160,6 +160,8 @@ def compare(
     """Compare two runs, or two models: by how much they differ, and whether it is more than noise."""
     from harness.report import load_run
 
+    for folder in filter(None, (before, after)):
+        existing_run(folder)
     if models is not None:
         from harness.contrast import contrast
         from harness.terminal import contrast_table

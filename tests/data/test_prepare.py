@@ -2,6 +2,7 @@
 
 import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_mistakes_are_refused_before_anything_is_written(hr: Path, out: Path, tm
     assert not out.exists()
 
 
-def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path: Path, out: Path, root: Path) -> None:
+def test_runs_killed_at_any_moment_leave_whole_files_and_go_on(tmp_path: Path, out: Path, root: Path) -> None:
     hr = tmp_path / "many"
     for index in range(40):
         write_png(hr / f"{index:02}.png", image(index, 400, 600))
@@ -133,16 +134,18 @@ def test_a_killed_run_leaves_whole_files_and_goes_on(tmp_path: Path, out: Path, 
         "for one in prepare(Path(sys.argv[1]), Path(sys.argv[2]), 2, get_degradation('ntire23'), workers=2): pass"
     )
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    process = subprocess.Popen([sys.executable, "-c", code, str(hr), str(out)], env=environment)
-    patience = time.monotonic() + 60
-    while len(list(out.glob("LR_x2/*.jpg"))) < 5 and process.poll() is None and time.monotonic() < patience:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    written = [path for path in out.rglob("*") if path.suffix in (".jpg", ".png") and not path.name.startswith(".")]
-    assert written
-    for path in written:
-        read_rgb(path)
+    for wanted in (3, 14, 27):  # three kills, each somewhere in the work that the one before left
+        process = subprocess.Popen([sys.executable, "-c", code, str(hr), str(out)], env=environment)
+        patience = time.monotonic() + 60
+        while len(list(out.glob("LR_x2/*.jpg"))) < wanted and process.poll() is None and time.monotonic() < patience:
+            time.sleep(0.005)
+        time.sleep(random.uniform(0, 0.02))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        written = [path for path in out.rglob("*") if path.suffix in (".jpg", ".png") and path.name[0] != "."]
+        assert len(written) >= wanted
+        for path in written:
+            read_rgb(path)
     assert Counter(one.state for one in prepare(hr, out, 2, NTIRE23)).keys() <= {"made", "kept"}
     for index in range(40):
         assert (out / "LR_x2" / f"{index:02}.jpg").read_bytes() == script(image(index, 400, 600), 2)

@@ -21,7 +21,8 @@ const board = (() => {
     const rows = [...tbody.rows].map((row) => [text ? raw(row, index) : number(row, index), Number(row.dataset.at), row]);
     const compare = text ? collator.compare : (a, b) => a - b;
     rows.sort(([a, i], [b, j]) => a === null || b === null ? (a === null) - (b === null) || i - j : sign * compare(a, b) || i - j);
-    tbody.append(...rows.map((entry) => entry[2]));
+    const before = [...tbody.rows];
+    if (rows.some((entry, place) => entry[2] !== before[place])) tbody.append(...rows.map((entry) => entry[2]));
     heads.forEach((head, i) => i === index ? head.setAttribute("aria-sort", state.dir) : head.removeAttribute("aria-sort"));
     body.dataset.order = state.sort === "rank" && state.dir === "ascending" ? "rank" : "other";
     reach = step;
@@ -29,7 +30,7 @@ const board = (() => {
   };
 
   /* A long table shows its first rows, and more as one scrolls: laying out thousands of cells takes a browser long */
-  const step = 120, more = document.getElementById("more");
+  const step = 80, more = document.getElementById("more");
   let reach = step;
   const reveal = () => {
     let place = 0;
@@ -130,7 +131,7 @@ const board = (() => {
     const row = state.row && document.getElementById(state.row);
     if (row) { if (row.classList.contains("later")) { reach = Infinity; reveal(); } row.classList.add("lit"); row.scrollIntoView({ block: "center" }); }
   };
-  const apply = () => { read(); mirror(); sort(); filter(); columns(); light(); };
+  const apply = () => { read(); mirror(); sort(); filter(); columns(); light(); table.classList.remove("fresh"); };
 
   heads.forEach((head, index) => {
     const control = document.createElement("button"), unit = head.querySelector(".unit");

@@ -16,11 +16,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from harness.layers import Layer, Observation, convolution_macs, describe_layers, observe
 
@@ -281,17 +283,38 @@ def _line(pixels: list[int], values: tuple[float, ...]) -> tuple[Callable[[int],
     return (lambda n: offset + slope * n), straight
 
 
+class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the operations of convolutions and products by torch's own formulas, as its FlopCounterMode does."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which takes seconds, to keep it away from this class
+
+    def __torch_dispatch__(
+        self, operator: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = operator(*args, **(kwargs or {}))
+        formula = flop_registry.get(operator._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=made)
+        return made
+
+
 def _cross_check(model: nn.Module, shape: Shape, matrix_macs: int) -> str:
     """Compare with torch's own counter at the full size on the meta device, where nothing is computed."""
     try:
         with torch.no_grad():
             on_meta = copy.deepcopy(model).to("meta")
             reference = next(iter(on_meta.parameters()), torch.empty(0))
-            with FlopCounterMode(display=False) as counter:
+            with _Products() as counter:
                 on_meta(torch.empty(shape, dtype=reference.dtype, device="meta"))
     except Exception as error:  # noqa: BLE001 - strangers' code may not run without data
         return f"torch.utils.flop_counter could not check it ({type(error).__name__})"
-    torch_macs = counter.get_total_flops() / 2
+    torch_macs = counter.flops / 2
     if math.isclose(torch_macs, matrix_macs, rel_tol=_CROSS_CHECK_TOLERANCE):
         return "torch.utils.flop_counter agrees"
     counted = f"torch.utils.flop_counter counts {torch_macs / 1e9:.4g} G in convolutions and products"

@@ -75,6 +75,10 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.bytes = 0
         self.operators = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which takes seconds, to keep it away from this class
+
     def __torch_dispatch__(
         self, operator: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

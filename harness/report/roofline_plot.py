@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.report.numbers import fixed
 from harness.results.schema import Roofline
 
-LEFT, RIGHT, TOP, BOTTOM = 62.0, 560.0, 14.0, 214.0
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 740.0, 14.0, 214.0
 BOUNDS = {"compute": "arithmetic", "memory": "memory traffic", "launches": "launches of operators"}
 
 

@@ -99,12 +99,15 @@ class Recorded:
         self._listener.submission_begins(name)
 
     def stage(self, name: str, detail: str = "", *, done: float) -> None:
-        """Note what is done, at once where it is something else."""
+        """Note what is done, at once where it is something else; in rounds the detail names the network at work."""
+        said = detail
+        if detail.startswith("in rounds: "):
+            detail, self._name = "in rounds", detail.removeprefix("in rounds: ")
         self._shares[self._name] = max(done, self._shares.get(self._name, 0.0))
         if name != self._stage.partition(" ")[0] or time.monotonic() - self._written > self._every_s:
             self._stage = f"{name} {detail}".strip()
             self._write()
-        self._listener.stage(name, detail, done=done)
+        self._listener.stage(name, said, done=done)
 
     def submission_ends(self, name: str, measurement: Measurement, *, reused: bool) -> None:
         """Note that one is done."""

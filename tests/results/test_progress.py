@@ -31,6 +31,16 @@ def test_the_file_follows_the_run_and_goes_with_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_in_rounds_the_network_at_work_is_named(tmp_path: Path) -> None:
+    with Recorded(Silent(), tmp_path, every_s=0) as listener:
+        listener.run_begins(2, 1)
+        listener.submission_begins("LRSRN")
+        listener.stage("time", "in rounds: CRC", done=0.3)
+        seen = read_progress(tmp_path)
+        assert seen is not None
+        assert (seen.name, seen.stage, seen.share) == ("CRC", "time in rounds", pytest.approx(0.15))
+
+
 def test_a_stage_of_many_calls_writes_seldom(tmp_path: Path) -> None:
     with Recorded(Silent(), tmp_path, every_s=3600) as listener:
         listener.run_begins(1, 1)

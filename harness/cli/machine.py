@@ -11,7 +11,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, out
-from harness.cli.main_job import LaneOption, PrecisionOption, print_timing_warnings
+from harness.cli.main_job import print_timing_warnings
+from harness.cli.options import (
+    Device,
+    Install,
+    LaneChoice,
+    LaneOption,
+    PrecisionChoice,
+    ProtocolName,
+    Scale,
+    Threads,
+    TimeBudget,
+    Wheels,
+)
 
 if TYPE_CHECKING:  # it imports torch
     from harness.stopwatch import SubmissionTime
@@ -20,21 +32,15 @@ if TYPE_CHECKING:  # it imports torch
 @command
 def time(
     path: Annotated[Path, typer.Argument(help="A submission, a zip, or a folder of them.", show_default=False)],
-    scale: Annotated[int | None, typer.Option(help="Upscaling factor; chooses the track. [default: 2]")] = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
-    ] = None,
-    time_budget: Annotated[float | None, typer.Option(help="Seconds per model. [default: the protocol's]")] = None,
-    precision: Annotated[
-        PrecisionOption | None, typer.Option(help="fp32, fp16 or bf16. [default: the protocol's]")
-    ] = None,
-    lane: Annotated[LaneOption, typer.Option(help="How networks are executed; never mixed.")] = LaneOption.eager,
-    device: Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: all cores]")] = None,
-    install: Annotated[bool, typer.Option("--install", help="Install what the submissions require.")] = False,
-    wheels: Annotated[
-        Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
-    ] = None,
+    scale: Scale = None,
+    protocol: ProtocolName = None,
+    time_budget: TimeBudget = None,
+    precision: PrecisionChoice = None,
+    lane: LaneChoice = LaneOption.eager,
+    device: Device = "auto",
+    threads: Threads = None,
+    install: Install = False,
+    wheels: Wheels = None,
 ) -> None:
     """Time submissions at 4K output and nothing else: no images are upscaled, nothing is kept."""
     from harness.plan import RunRequest

@@ -2,125 +2,85 @@
 
 from __future__ import annotations
 
-import enum
 import shlex
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out
+from harness.cli.options import (
+    Conventions,
+    Crops,
+    DatasetName,
+    Device,
+    EngineName,
+    Exclude,
+    Fresh,
+    ImagesChoice,
+    ImagesOption,
+    Install,
+    LaneChoice,
+    LaneOption,
+    Only,
+    OutFolder,
+    PrecisionChoice,
+    ProtocolName,
+    RetryFailed,
+    SandboxChoice,
+    SandboxOption,
+    SaveImages,
+    Scale,
+    Strict,
+    Submissions,
+    Threads,
+    TimeBudget,
+    Timeout,
+    TrackName,
+    TrustPickle,
+    Wheels,
+    WithBaselines,
+)
 
-
-class PrecisionOption(enum.StrEnum):
-    """In which precision the networks run."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    bf16 = "bf16"
-
-
-class LaneOption(enum.StrEnum):
-    """How the networks are executed."""
-
-    eager = "eager"
-    channels_last = "channels_last"
-    compile = "compile"
-    cuda_graph = "cuda-graph"
-    onnxruntime = "onnxruntime"
-    tensorrt = "tensorrt"
-
-
-class ImagesOption(enum.StrEnum):
-    """Which pictures a run keeps."""
-
-    auto = "auto"
-    none = "none"
-    crops = "crops"
-    full = "full"
-
-
-class SandboxOption(enum.StrEnum):
-    """How a submission's process is confined."""
-
-    auto = "auto"
-    bwrap = "bwrap"
-    process = "process"
-    none = "none"
+if TYPE_CHECKING:  # it imports torch
+    from harness.plan import RunRequest
 
 
 @command
 def run(
-    submissions: Annotated[
-        list[Path],
-        typer.Argument(help="Folders of submissions, single submissions or challenge zips.", show_default=False),
-    ],
-    scale: Annotated[int | None, typer.Option(help="Upscaling factor; chooses the track. [default: 2]")] = None,
-    track: Annotated[str | None, typer.Option(help="Challenge whose rules apply, such as ntire23-x2.")] = None,
-    dataset: Annotated[
-        str, typer.Option(help="Name of a data set, or a folder of HR images or HR/ + LR/ pairs.")
-    ] = "embedded",
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run. [default: reports/TRACK-DATASET]")
-    ] = None,
-    only: Annotated[
-        list[str] | None, typer.Option(help="Run only submissions whose name matches this glob; repeatable.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out submissions that match this glob; repeatable.")
-    ] = None,
-    baselines: Annotated[bool, typer.Option(help="Include bicubic and the other interpolations.")] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: all cores]")] = None,
-    precision: Annotated[
-        PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
-    ] = None,
-    lane: Annotated[LaneOption, typer.Option(help="How networks are executed; never mixed.")] = LaneOption.eager,
-    protocol: Annotated[
-        str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
-    ] = None,
-    time_budget: Annotated[
-        float | None, typer.Option(help="Seconds of timing per model. [default: the protocol's]")
-    ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds after which a stage of a submission counts as hung.")] = 600.0,
-    sandbox: Annotated[SandboxOption, typer.Option(help="How submissions are confined.")] = SandboxOption.auto,
-    install: Annotated[
-        bool, typer.Option("--install", help="Install what submissions require, each set in an environment of its own.")
-    ] = False,
-    wheels: Annotated[
-        Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
-    ] = None,
-    trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Execute the code in checkpoints; only in the bubblewrap sandbox.")
-    ] = False,
-    engine: Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")] = "local",
-    images: Annotated[
-        ImagesOption,
-        typer.Option(help="Keep crops, or all images in full. auto: crops of the embedded data set only."),
-    ] = ImagesOption.auto,
-    crop: Annotated[
-        list[str] | None, typer.Option(help="A square to keep, IMAGE:X,Y,SIZE in HR pixels; repeatable.")
-    ] = None,
-    save_images: Annotated[
-        bool, typer.Option("--save-images", help="Keep every upscaled image, as images/NAME/*.png in the run's folder.")
-    ] = False,
-    convention: Annotated[
-        list[str] | None,
-        typer.Option(help="Measure quality by another convention too, such as matlab or lrsrn; repeatable."),
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Measure everything again.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed submissions again.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any submission failed.")] = False,
+    submissions: Submissions,
+    scale: Scale = None,
+    track: TrackName = None,
+    dataset: DatasetName = "embedded",
+    out_folder: OutFolder = None,
+    only: Only = None,
+    exclude: Exclude = None,
+    baselines: WithBaselines = True,
+    device: Device = "auto",
+    threads: Threads = None,
+    precision: PrecisionChoice = None,
+    lane: LaneChoice = LaneOption.eager,
+    protocol: ProtocolName = None,
+    time_budget: TimeBudget = None,
+    timeout: Timeout = 600.0,
+    sandbox: SandboxChoice = SandboxOption.auto,
+    install: Install = False,
+    wheels: Wheels = None,
+    trust_pickle: TrustPickle = False,
+    engine: EngineName = "local",
+    images: ImagesChoice = ImagesOption.auto,
+    crop: Crops = None,
+    save_images: SaveImages = False,
+    convention: Conventions = None,
+    fresh: Fresh = False,
+    retry_failed: RetryFailed = False,
+    strict: Strict = False,
 ) -> None:
     """Measure, score and rank submissions, and write the leaderboard."""
-    from harness.engines import get_engine
-    from harness.pipeline import run as run_pipeline
     from harness.plan import RunRequest
     from harness.results.crops import parse_choice
-    from harness.terminal import leaderboard_table, make_progress, reasons
 
     request = RunRequest(
         submissions=tuple(submissions),
@@ -150,6 +110,15 @@ def run(
         retry_failed=retry_failed,
         command=shlex.join(["harness", *sys.argv[1:]]),
     )
+    _carry_out(request, engine, strict=strict)
+
+
+def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
+    """Run, print the table with what there is to say of it, and exit as the rows deserve."""
+    from harness.engines import get_engine
+    from harness.pipeline import run as run_pipeline
+    from harness.terminal import leaderboard_table, make_progress, reasons
+
     signal.signal(signal.SIGTERM, _interrupt)
     print_timing_warnings()
     with make_progress(err) as progress:

@@ -1,0 +1,96 @@
+"""The options of the commands that measure: what each is called, takes and says of itself."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class PrecisionOption(enum.StrEnum):
+    """In which precision the networks run."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
+class LaneOption(enum.StrEnum):
+    """How the networks are executed."""
+
+    eager = "eager"
+    channels_last = "channels_last"
+    compile = "compile"
+    cuda_graph = "cuda-graph"
+    onnxruntime = "onnxruntime"
+    tensorrt = "tensorrt"
+
+
+class ImagesOption(enum.StrEnum):
+    """Which pictures a run keeps."""
+
+    auto = "auto"
+    none = "none"
+    crops = "crops"
+    full = "full"
+
+
+class SandboxOption(enum.StrEnum):
+    """How a submission's process is confined."""
+
+    auto = "auto"
+    bwrap = "bwrap"
+    process = "process"
+    none = "none"
+
+
+Submissions = Annotated[
+    list[Path],
+    typer.Argument(help="Folders of submissions, single submissions or challenge zips.", show_default=False),
+]
+Scale = Annotated[int | None, typer.Option(help="Upscaling factor; chooses the track. [default: 2]")]
+TrackName = Annotated[str | None, typer.Option(help="Challenge whose rules apply, such as ntire23-x2.")]
+DatasetName = Annotated[str, typer.Option(help="Name of a data set, or a folder of HR images or HR/ + LR/ pairs.")]
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the run. [default: reports/TRACK-DATASET]")]
+Only = Annotated[list[str] | None, typer.Option(help="Run only submissions whose name matches this glob; repeatable.")]
+Exclude = Annotated[list[str] | None, typer.Option(help="Leave out submissions that match this glob; repeatable.")]
+WithBaselines = Annotated[bool, typer.Option(help="Include bicubic and the other interpolations.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: all cores]")]
+PrecisionChoice = Annotated[
+    PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
+]
+LaneChoice = Annotated[LaneOption, typer.Option(help="How networks are executed; never mixed.")]
+ProtocolName = Annotated[
+    str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
+]
+TimeBudget = Annotated[float | None, typer.Option(help="Seconds of timing per model. [default: the protocol's]")]
+Timeout = Annotated[float, typer.Option(help="Seconds after which a stage of a submission counts as hung.")]
+SandboxChoice = Annotated[SandboxOption, typer.Option(help="How submissions are confined.")]
+Install = Annotated[
+    bool, typer.Option("--install", help="Install what submissions require, each set in an environment of its own.")
+]
+Wheels = Annotated[
+    Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
+]
+TrustPickle = Annotated[
+    bool, typer.Option("--trust-pickle", help="Execute the code in checkpoints; only in the bubblewrap sandbox.")
+]
+EngineName = Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")]
+ImagesChoice = Annotated[
+    ImagesOption,
+    typer.Option(help="Keep crops, or all images in full. auto: crops of the embedded data set only."),
+]
+Crops = Annotated[list[str] | None, typer.Option(help="A square to keep, IMAGE:X,Y,SIZE in HR pixels; repeatable.")]
+SaveImages = Annotated[
+    bool, typer.Option("--save-images", help="Keep every upscaled image, as images/NAME/*.png in the run's folder.")
+]
+Conventions = Annotated[
+    list[str] | None,
+    typer.Option(help="Measure quality by another convention too, such as matlab or lrsrn; repeatable."),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Measure everything again.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Measure failed submissions again.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any submission failed.")]

@@ -61,6 +61,14 @@ class InlineExchange:
     def pause(self) -> None:
         """Do nothing: it runs only when it is asked."""
 
+    def cpu_s(self) -> None:
+        """Return nothing: it shares the process with its caller."""
+        return
+
+    def idle_cores(self, length_s: float) -> None:  # noqa: ARG002
+        """Return nothing: it shares the process with its caller."""
+        return
+
     def close(self) -> None:
         """Let go of the network."""
         self._operations = Operations()

@@ -21,6 +21,12 @@ _OWN_SPREAD = 3.0  # times what two untimed passes of the same network differ by
 _DIFFERENT_INPUTS = 8.0  # levels
 _SEEN_SHARE = 0.5
 _SEEN_LEAST_MS = 2.0
+_BORDER = 16
+_SIZE_DB = 0.5
+_CPU_SHARE = 1.25
+_CPU_LEAST_S = 0.3
+_IDLE_S = (0.15, 0.5)  # a second, longer look where the first one found something
+_IDLE_CORES = 0.03  # on a crowded machine, what spins gets no more
 _OVERHEAD_SHARE = 0.1
 _OVERHEAD_TIMES = 3.0
 _OVERHEAD_LEAST_MS = 20.0
@@ -128,11 +134,78 @@ def check_seen_frame(seen_ms: float, fresh_ms: Sequence[float]) -> None:
         Times on frames that were new to it.
     """
     least = min(fresh_ms, default=0.0)
-    if seen_ms < _SEEN_SHARE * least and least - seen_ms > _SEEN_LEAST_MS:
+    if _much_faster(seen_ms, least):
         disqualify(
             f"a frame that it had upscaled before took {seen_ms:.3g} ms, new frames at least {least:.3g} ms: "
             "results are kept"
         )
+
+
+def check_noise(noise_ms: float, image_ms: Sequence[float]) -> None:
+    """Disqualify a network that is much faster on noise than on images: it looks whether it is being timed."""
+    least = min(image_ms, default=0.0)
+    if _much_faster(noise_ms, least):
+        disqualify(
+            f"a frame of noise took {noise_ms:.3g} ms, images at least {least:.3g} ms: it tells noise from images"
+        )
+
+
+def _much_faster(one_ms: float, least_ms: float) -> bool:
+    return one_ms < _SEEN_SHARE * least_ms and least_ms - one_ms > _SEEN_LEAST_MS
+
+
+def check_timed_size(scored: Image, timed: Image, truth: Image) -> None:
+    """Disqualify a network that is worse at the size that is timed than at the size that is scored.
+
+    Parameters
+    ----------
+    scored
+        The image as it was scored, H x W x 3, uint8.
+    timed
+        The same part of it, upscaled within a frame of the timed size.
+    truth
+        The same part of the HR image.
+    """
+    inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER] if min(truth.shape[:2]) > 4 * _BORDER else np.s_[:, :]
+    errors = [float(np.square(image[inner].astype(np.float32) - truth[inner]).mean()) for image in (scored, timed)]
+    if errors[1] > errors[0] * 10 ** (_SIZE_DB / 10) + 1:
+        worse = 10 * np.log10(errors[1] / max(errors[0], 1e-3))
+        disqualify(
+            f"at the timed size its image is {worse:.2f} dB worse than at the scored one: it does less when timed"
+        )
+
+
+def check_processor_time(cpu_s: float, wall_s: float, threads: int | None) -> None:
+    """Disqualify a worker that took more processor time in its turns than its threads could.
+
+    Parameters
+    ----------
+    cpu_s
+        Processor time of its process and of all that it started; 0 where nobody can tell.
+    wall_s
+        How long its turns took by the controller's clock.
+    threads
+        How many it may use; None for any number.
+    """
+    if threads is not None and cpu_s > _CPU_SHARE * threads * wall_s + _CPU_LEAST_S:
+        disqualify(
+            f"it took {cpu_s:.3g} s of processor time in {wall_s:.3g} s, where it may use {threads} thread(s): "
+            "it works or spins on other cores"
+        )
+
+
+def check_idle(worker: Timed) -> None:
+    """Disqualify a worker that keeps cores busy while it has nothing to do, which slows whoever runs beside it."""
+    looks = []
+    for length_s in _IDLE_S:
+        cores = worker.idle_cores(length_s)
+        if cores is None or cores < _IDLE_CORES:
+            return
+        looks.append(cores)
+    disqualify(
+        f"it keeps {min(looks):.2g} core(s) busy while it has nothing to do, which slows others; it was stopped during "
+        "their turns"
+    )
 
 
 @dataclass(frozen=True, slots=True)

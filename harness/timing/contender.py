@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -20,6 +21,8 @@ class TimeReport(Protocol):
 
     @property
     def samples_ms(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def warmup_ms(self) -> Sequence[float]: ...  # noqa: D102
     @property
     def clock(self) -> str: ...  # noqa: D102
     @property
@@ -56,6 +59,14 @@ class Timed(Protocol):
         """Stop it until the next request."""
         ...
 
+    def cpu_s(self) -> float | None:
+        """Return the processor time that it took so far, seconds; None where nobody can tell."""
+        ...
+
+    def idle_cores(self, length_s: float) -> float | None:
+        """Let it go without giving it work, and return how many cores it keeps busy; None where nobody can tell."""
+        ...
+
 
 @dataclass(slots=True)
 class Contender:
@@ -70,6 +81,12 @@ class Contender:
     most_calls
         Forward passes in one turn at the most: 1 where frames are padded for it, because then a shifted frame is
         not what the controller can reproduce.
+    cpu_s
+        Processor time of its process and of all that it started, during its turns.
+    call_s
+        A call's length in its last burst, seconds.
+    last_call
+        Which frame of its last burst the output is of that is kept, from 0.
     error
         What ended it, where something did.
     """
@@ -78,6 +95,9 @@ class Contender:
     worker: Timed
     most_calls: int = 50
     spent_s: float = 0.0
+    cpu_s: float = 0.0
+    call_s: float = math.inf
+    last_call: int = 0
     clock: str = ""
     warmup: list[tuple[float, float]] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)

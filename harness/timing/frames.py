@@ -25,6 +25,10 @@ class FrameSource:
         self._turn = 0
         self.rng = rng or np.random.default_rng()
 
+    def noise(self) -> Image:
+        """Return a frame of uniform noise."""
+        return self.rng.integers(0, 256, self._images[0].shape, dtype=np.uint8)
+
     def fresh(self) -> Image:
         """Return a frame that was never given before."""
         image = self._images[self._turn % len(self._images)]

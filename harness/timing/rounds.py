@@ -15,7 +15,16 @@ import numpy as np
 
 from harness.errors import WorkerError
 from harness.results.measurement import RoundTimes
-from harness.timing.checks import OutputCheck, Request, check_alarms, check_clocks, check_seen_frame
+from harness.timing.checks import (
+    OutputCheck,
+    Request,
+    check_alarms,
+    check_clocks,
+    check_idle,
+    check_noise,
+    check_processor_time,
+    check_seen_frame,
+)
 from harness.timing.contender import Contender, Image
 from harness.timing.frames import FrameSource
 from harness.timing.measure import frame_of_call
@@ -28,6 +37,7 @@ _WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a w
 _SETTLED = 0.05
 _SETTLED_CALLS = 4
 _TURN_S = 0.1  # several time slices of a scheduler: what runs beside is then in all turns alike
+_SHORT = 1 / 3  # of a turn: a call so short is preceded by an untimed one, because its buffers lie elsewhere each time
 _LOOK_EVERY = 4  # rounds between two looks at the intervals
 _CHECK_CHANCE = 0.15  # of a round to be checked afterwards
 _MOST_CHECKS = 3
@@ -77,6 +87,8 @@ class Rounds:
         Hears the name of the network whose turn it is, and the share of the work that is done.
     session
         A name that no other joint timing has; drawn where none is given.
+    threads
+        How many a network may use on the CPU; None where it may use any number.
     """
 
     def __init__(
@@ -88,12 +100,14 @@ class Rounds:
         scale: int,
         tell: Callable[[str, float], None] = lambda _name, _done: None,
         session: str = "",
+        threads: int | None = None,
     ) -> None:
         self.contenders = list(contenders)
         self.anchor = anchor
         self.frames = frames
         self.protocol = protocol
         self.scale = scale
+        self._threads = threads
         self.session = session or secrets.token_hex(8)
         self._tell = tell
         self._begin = time.monotonic()
@@ -103,6 +117,7 @@ class Rounds:
         self._checks = {id(c): self._output_check(c) for c in self.contenders}
         self._checked = dict.fromkeys(self._requests, 0)
         self._seen_ms: dict[int, float] = {}
+        self._noise_ms: dict[int, float] = {}
         self._seen_round = {id(c): int(frames.rng.integers(_FIRST_ROUNDS)) for c in self.contenders}
 
     def run(self) -> None:
@@ -169,12 +184,13 @@ class Rounds:
     def _turn(self, contender: Contender, turn: _Turn) -> None:
         if self._seen_round.get(id(contender)) == turn.number:
             self._time_a_seen_frame(contender)
+            self._time_noise(contender)
         # Of random length, so that nobody knows which call is the last: that one's output may be asked for.
         length_s = _TURN_S * self.frames.rng.uniform(0.5, 1.5)
         at_s = time.monotonic() - self._begin
         times = self._burst(contender, turn.frame, length_s)
         contender.samples += [(at_s, ms) for ms in times]
-        last = frame_of_call([turn.frame], len(times) - 1)
+        last = frame_of_call([turn.frame], contender.last_call)
         self._check_sometimes(contender, last)
         turn.after = self._anchor_ms(turn.frame)
         contender.spent_s += turn.after / 1e3
@@ -196,18 +212,24 @@ class Rounds:
     def _burst(self, contender: Contender, frame: Image, length_s: float | None = None) -> list[float]:
         """Time passes in a row for about `length_s` seconds, one at the least; one alone without it."""
         calls = contender.most_calls if length_s else 1
+        warmup = 1 if calls > 1 and contender.call_s < _TURN_S * _SHORT else 0
+        used = contender.worker.cpu_s()
         try:
-            reply = contender.worker.time([frame], 0, calls, 1, length_s)
+            reply = contender.worker.time([frame], warmup, calls, 1, length_s)
         except WorkerError as error:
             if contender is self.anchor:
                 raise AnchorLostError(error) from error
             raise
         contender.worker.pause()
         times = list(reply.samples_ms)
+        contender.cpu_s += (contender.worker.cpu_s() or 0.0) - (used or 0.0)
+        contender.call_s = float(np.mean(times)) / 1e3
+        contender.last_call = len(reply.warmup_ms) + len(times) - 1
         contender.clock = reply.clock
         contender.spent_s += reply.wall_s
         self._alarms[id(contender)] += reply.alarms
-        self._requests[id(contender)].append(Request(len(times), sum(times), reply.wall_s * 1e3))
+        every = [*reply.warmup_ms, *times]
+        self._requests[id(contender)].append(Request(len(every), sum(every), reply.wall_s * 1e3))
         return times
 
     def _enough(self, contender: Contender) -> bool:
@@ -231,8 +253,14 @@ class Rounds:
         calls = sum(request.calls for request in self._requests[id(contender)])
         check_alarms(self._alarms[id(contender)], calls)
         check_clocks(self._requests[id(contender)], self._requests[id(self.anchor)])
+        times = [ms for _, ms in contender.samples]
         if id(contender) in self._seen_ms:
-            check_seen_frame(self._seen_ms[id(contender)], [ms for _, ms in contender.samples])
+            check_seen_frame(self._seen_ms[id(contender)], times)
+        if id(contender) in self._noise_ms:
+            check_noise(self._noise_ms[id(contender)], times)
+        wall_s = sum(request.wall_ms for request in self._requests[id(contender)]) / 1e3
+        check_processor_time(contender.cpu_s, wall_s, self._threads)
+        check_idle(contender.worker)
 
     def _output_check(self, contender: Contender) -> OutputCheck:
         return OutputCheck(contender.worker, self.scale, self.protocol.precision, self.frames.rng)
@@ -252,6 +280,11 @@ class Rounds:
         untimed = contender.worker.upscale(frame)
         self._seen_ms[id(contender)] = self._burst(contender, frame)[0]
         self._checks[id(contender)].check(frame, untimed)
+
+    def _time_noise(self, contender: Contender) -> None:
+        """Time a frame of noise: what a network saves on it, it would save on no image."""
+        frame = self.frames.noise()
+        self._noise_ms[id(contender)] = self._burst(contender, frame)[0]
 
     def _share_done(self) -> float:
         shares = [1.0 if c.done else min(1.0, c.spent_s / self._budget_s) for c in self.contenders]

@@ -256,7 +256,7 @@ class Subject:
         threads = self.plan.device.threads if self.plan.device.kind == "cpu" else None
         most_calls = 1 if self.size_multiple > 1 else 50
         afterwards = Afterwards(self._running(), source, outputs, most_calls, threads, anchor)
-        afterwards.check(reply.samples_ms, reused=inputs == "reused")
+        afterwards.check(reply.samples_ms, frames[0] if inputs == "reused" else None)
 
     def _check_timed_size(self) -> None:
         """Hold the first image's quality against that of the same image within a frame of the timed size."""

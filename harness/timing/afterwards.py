@@ -56,7 +56,7 @@ class Afterwards:
     threads: int | None
     anchor: Timed | None
 
-    def check(self, samples_ms: Sequence[float], *, reused: bool) -> None:
+    def check(self, samples_ms: Sequence[float], reused: Image | None = None) -> None:
         """Judge a network by the calls that follow its timing.
 
         Parameters
@@ -64,7 +64,7 @@ class Afterwards:
         samples_ms
             What was timed.
         reused
-            Whether that was one frame again and again.
+            The frame, where that was one again and again.
 
         Raises
         ------
@@ -76,13 +76,13 @@ class Afterwards:
         after = self.worker.cpu_s()
         if before is not None and after is not None:
             check_processor_time(after - before, sum(request.wall_ms for request in requests) / 1e3, self.threads)
-        if reused:
-            check_seen_frame(float(np.median(samples_ms)), fresh_ms)
-        seen = self.frames.fresh()
-        untimed = self.worker.upscale(seen)
-        check_seen_frame(self._one_call(seen), fresh_ms)
-        self.outputs.check(seen, untimed)
-        check_noise(self._one_call(self.frames.noise()), fresh_ms)
+        if reused is not None:
+            again = lambda: (self._one_call(reused), self._one_call(self.frames.fresh()))  # noqa: E731
+            check_seen_frame(float(np.median(samples_ms)), fresh_ms, again)
+        check_seen_frame(self._seen(), fresh_ms, lambda: (self._seen(), self._one_call(self.frames.fresh())))
+        noise = self.frames.noise
+        again = lambda: (self._one_call(noise()), self._one_call(self.frames.fresh()))  # noqa: E731
+        check_noise(self._one_call(noise()), fresh_ms, again)
         if self.anchor is not None:
             self.worker.pause()
             check_clocks(requests, self._time_fresh(self.anchor)[1])
@@ -103,6 +103,14 @@ class Afterwards:
             if worker is self.worker:
                 self.outputs.check(_last(frame, len(every)))
         return times, requests
+
+    def _seen(self) -> float:
+        """Time a frame that was upscaled just before, milliseconds; the outputs must agree."""
+        frame = self.frames.fresh()
+        untimed = self.worker.upscale(frame)
+        taken_ms = self._one_call(frame)
+        self.outputs.check(frame, untimed)
+        return taken_ms
 
     def _one_call(self, frame: Image) -> float:
         return float(self.worker.time([frame], 0, 1, 1, None).samples_ms[0])

@@ -255,9 +255,9 @@ class Rounds:
         check_clocks(self._requests[id(contender)], self._requests[id(self.anchor)])
         times = [ms for _, ms in contender.samples]
         if id(contender) in self._seen_ms:
-            check_seen_frame(self._seen_ms[id(contender)], times)
+            check_seen_frame(self._seen_ms[id(contender)], times, lambda: self._seen_and_fresh(contender))
         if id(contender) in self._noise_ms:
-            check_noise(self._noise_ms[id(contender)], times)
+            check_noise(self._noise_ms[id(contender)], times, lambda: self._noise_and_fresh(contender))
         wall_s = sum(request.wall_ms for request in self._requests[id(contender)]) / 1e3
         check_processor_time(contender.cpu_s, wall_s, self._threads)
         check_idle(contender.worker)
@@ -285,6 +285,14 @@ class Rounds:
         """Time a frame of noise: what a network saves on it, it would save on no image."""
         frame = self.frames.noise()
         self._noise_ms[id(contender)] = self._burst(contender, frame)[0]
+
+    def _seen_and_fresh(self, contender: Contender) -> tuple[float, float]:
+        frame = self.frames.fresh()
+        contender.worker.upscale(frame)
+        return self._burst(contender, frame)[0], self._burst(contender, self.frames.fresh())[0]
+
+    def _noise_and_fresh(self, contender: Contender) -> tuple[float, float]:
+        return self._burst(contender, self.frames.noise())[0], self._burst(contender, self.frames.fresh())[0]
 
     def _share_done(self) -> float:
         shares = [1.0 if c.done else min(1.0, c.spent_s / self._budget_s) for c in self.contenders]

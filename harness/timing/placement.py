@@ -1,7 +1,7 @@
 """Where a network's buffers lie in memory, drawn anew for each burst of calls.
 
 Which addresses the allocator hands out decides on conflicts in the caches, and a process keeps its pattern for as long
-as it lives: of two copies of one network one was seen to be 5 to 8 % faster throughout. Drawn anew for every burst,
+as it lives: of forty copies of one network two were 5 to 8 % faster throughout. Drawn anew for every burst,
 this is noise like any other, which rounds average out (compare Curtsinger and Berger, "Stabilizer", ASPLOS 2013).
 """
 

@@ -34,6 +34,7 @@ HONEST = sorted(
     if e["status"] == "ok" and not {"process", "sandbox"} & e.keys() and name not in BUILD.ARCHIVES
 )
 NEED_A_PROCESS = {"forges_the_clock"} | {name for name, e in CHEATS.items() if e.get("process")}
+ROBUST_BUDGET_S = 1.0
 PROTOCOLS = ["robust", "ntire23", "esr"]
 # Where the images that are scored are as large as those that are timed, these spoil their own score.
 BY_SIZE = {"easier_when_large", "easier_after_some_calls"}
@@ -104,7 +105,7 @@ def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cheats_are_disqualified(folder: Path, few_calls: None, protocol: str) -> None:
     cheats = CHEATS.keys() - NEED_A_PROCESS - (BY_SIZE if protocol == "esr" else set())
     names = ["honest_bicubic", "not_deterministic", *sorted(cheats)]
-    check(rows(folder, names, InlineEngine(), 1.0 if protocol == "robust" else None, protocol), names)
+    check(rows(folder, names, InlineEngine(), ROBUST_BUDGET_S if protocol == "robust" else None, protocol), names)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -119,4 +120,4 @@ def test_odd_but_honest_networks_are_not(folder: Path, protocol: str) -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_cheats_are_disqualified_in_their_workers(folder: Path, few_calls: None, protocol: str) -> None:
     names = ["honest_bicubic", *sorted(NEED_A_PROCESS)]
-    check(rows(folder, names, LocalEngine(), 1.0 if protocol == "robust" else None, protocol), names)
+    check(rows(folder, names, LocalEngine(), ROBUST_BUDGET_S if protocol == "robust" else None, protocol), names)

@@ -262,7 +262,9 @@ def test_requirements_of_the_manifest_bind_those_of_the_text_file_inform(tmp_pat
     assert note == "requirements.txt asks for no-such-package-here==3 (not installed); measured without"
     text = '[submission]\nname = "a"\nscales = [2]\nrequires = ["numpy<1", "other; sys_platform == \'plan9\'"]\n'
     (root / "submission.toml").write_text(text)
-    with pytest.raises(UnsupportedError, match=r"requires numpy<1 \([0-9.]+ is installed\)\. Install"):
+    with pytest.raises(
+        UnsupportedError, match=r"requires numpy<1 \([0-9.]+ is installed\)\. Run with --install, or install"
+    ):
         load(root, "arch:srmodel", 2, None)
 
 

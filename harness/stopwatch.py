@@ -89,25 +89,21 @@ def time_submission(request: RunRequest, observer: Observer | None = None, engin
         listener.run_ends()
     measured = bench.done()
     level = anchor_level(m.timing for _, m in measured if m.timing is not None)
-    rows = [
-        SubmissionTime(
-            name=planned.submission.name,
-            runtime=summarise_record(m.timing, plan.protocol, level) if m.timing else None,
-            timing=m.timing,
-            params=m.params,
-            macs=m.macs,
-            peak_memory_bytes=m.peak_memory_bytes,
-            build_s=m.build_s,
-            roofline=_roofline(m, plan, level),
-            error=m.error,
-        )
-        for planned, m in measured
-    ]
-    return Times(plan.device, plan.protocol_info(), rows)
+    return Times(
+        plan.device, plan.protocol_info(), [_row(planned.submission.name, m, plan, level) for planned, m in measured]
+    )
 
 
-def _roofline(measured: Measurement, plan: Plan, anchor_ms: float | None) -> Roofline | None:
-    if measured.timing is None:
-        return None
-    runtime = summarise_record(measured.timing, plan.protocol, anchor_ms)
-    return roofline(measured, getattr(runtime, plan.protocol.statistic))
+def _row(name: str, measured: Measurement, plan: Plan, anchor_ms: float | None) -> SubmissionTime:
+    runtime = summarise_record(measured.timing, plan.protocol, anchor_ms) if measured.timing else None
+    return SubmissionTime(
+        name=name,
+        runtime=runtime,
+        timing=measured.timing,
+        params=measured.params,
+        macs=measured.macs,
+        peak_memory_bytes=measured.peak_memory_bytes,
+        build_s=measured.build_s,
+        roofline=roofline(measured, getattr(runtime, plan.protocol.statistic)) if runtime else None,
+        error=measured.error,
+    )

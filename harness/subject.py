@@ -262,7 +262,8 @@ class Subject:
 
     def _quality(self, image: Upscaled) -> ImageQuality:
         if self.crops is not None:
-            self.crops.begin(image.name, image.hr, upscale_bicubic(image.lr, self.plan.track.scale))
+            if not self.crops.has_begun(image.name):
+                self.crops.begin(image.name, image.hr, upscale_bicubic(image.lr, self.plan.track.scale))
             self.crops.add(image.name, self.submission.slug, image.sr)
         return image_quality(image, self.plan.track.convention, self.plan.request.conventions, self.plan.track.scale)
 

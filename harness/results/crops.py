@@ -157,6 +157,10 @@ class CropStore:
         except (ValueError, ValidationError) as error:
             raise ResultsError(f"the list of crops cannot be read: {error}", where=str(file)) from error
 
+    def has_begun(self, image: str) -> bool:
+        """Return whether the pieces of an image are chosen, so that nobody need make its interpolation again."""
+        return image in self._begun
+
     def begin(self, image: str, hr: _Image, reference: _Image) -> None:
         """Choose pieces of an image and keep their truth and interpolation, unless that was done before.
 
@@ -168,7 +172,7 @@ class CropStore:
             H x W x 3, the truth and the track's interpolation of its LR; an image that is smaller than a piece is
             kept whole.
         """
-        if image in self._begun:
+        if self.has_begun(image):
             return
         self._begun.add(image)
         there = {(window.why, window.place) for window in self._windows}

@@ -176,7 +176,7 @@ class Ceilings(Record):
     """The best that the device did in this run, measured by the harness with the networks' threads and precision."""
 
     macs_per_s: float
-    """Multiply-accumulates per second of one large matrix product."""
+    """Multiply-accumulates per second of a large matrix product or of a 3x3 convolution, whichever is faster."""
     bytes_per_s: float
     """Bytes read and written per second by one large copy."""
     launch_s: float

@@ -59,13 +59,25 @@ class Scripted:
 def test_ceilings_are_those_of_the_fastest_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ceilings_module, "_SECONDS", 0.0)
     monkeypatch.setattr(ceilings_module, "_SIDE", {"cpu": 100})
+    monkeypatch.setattr(ceilings_module, "_CONVOLUTION", {"cpu": (8, 50)})
     monkeypatch.setattr(ceilings_module, "_COPY_BYTES", {"cpu": 4_000_000})
-    clocks = iter([Scripted([9, 4, 2, 3]), Scripted([9, 5, 4, 8]), Scripted([9, 1, 2, 3])])
+    copy, launch = Scripted([9, 5, 4, 8]), Scripted([9, 1, 2, 3])
+    clocks = iter([copy, Scripted([9, 4, 2, 3]), Scripted([9, 7, 6, 5]), launch])
     monkeypatch.setattr(ceilings_module, "clock_for", lambda _: next(clocks))
     found = measure_ceilings(torch.device("cpu"), torch.float32)
     assert found.macs_per_s == pytest.approx(100**3 / 2e-3)
     assert found.bytes_per_s == pytest.approx(8_000_000 / 4e-3)
     assert found.launch_s == pytest.approx(1e-3 / 500)
+
+
+def test_the_faster_of_product_and_convolution_is_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceilings_module, "_SECONDS", 0.0)
+    monkeypatch.setattr(ceilings_module, "_CONVOLUTION", {"cpu": (8, 50)})
+    scripts = [[1, 1, 1, 1], [9000, 9000, 9000, 9000], [9, 7, 6, 5], [1, 1, 1, 1]]
+    clocks = iter([Scripted(script) for script in scripts])
+    monkeypatch.setattr(ceilings_module, "clock_for", lambda _: next(clocks))
+    found = measure_ceilings(torch.device("cpu"), torch.float32)
+    assert found.macs_per_s == pytest.approx(8 * 8 * 9 * 50 * 50 / 5e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

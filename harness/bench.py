@@ -28,7 +28,7 @@ from harness.timing.device import device_lock
 
 _ANCHOR = Path(__file__).resolve().parent / "timing" / "anchor"
 _SHARE_OF_MEMORY = 0.7
-_BASE_BYTES = 600 << 20  # a worker with torch, a frame, and the copy of an output
+_BASE_BYTES = 600 << 20  # a worker with torch, a frame, the copy of an output, and the memory it shares
 _UNKNOWN_BYTES = 2 << 30
 _OUT_OF_MEMORY = frozenset({"OutOfMemoryError", "MemoryLimit", "MemoryError", "AcceleratorError"})
 

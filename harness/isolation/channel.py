@@ -1,10 +1,13 @@
-"""A connected socket that carries frames, with deadlines on both directions."""
+"""A connected socket that carries frames, with deadlines on both directions, beside memory for their arrays."""
 
 from __future__ import annotations
 
 import socket
 import time
 from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.isolation.messages import (
     MAX_PAYLOAD_BYTES,
@@ -14,6 +17,7 @@ from harness.isolation.messages import (
     decode,
     encode,
 )
+from harness.isolation.segment import Segment
 
 _SLICE_S = 0.1  # how often a blocked end looks whether the other one still lives
 
@@ -31,25 +35,44 @@ class Channel:
         The channel's secret, 16 bytes.
     alive
         Tells whether the other end's process still runs; asked only while nothing arrives.
+    segment
+        Memory that both ends share, owned by the channel from now on; None where arrays go through the socket.
+        Requests and replies take turns, so that each finds it free.
     """
 
-    def __init__(self, sock: socket.socket, secret: bytes, alive: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        secret: bytes,
+        alive: Callable[[], bool] = lambda: True,
+        segment: Segment | None = None,
+    ) -> None:
         self._sock = sock
         self._secret = secret
         self._alive = alive
+        self._segment = segment
 
     def send(self, message: Message, sequence: int, deadline: float | None = None) -> None:
         """Send one message; ``deadline`` is a time of ``time.monotonic``."""
-        for buffer in encode(message, self._secret, sequence):
+        for buffer in encode(message, self._secret, sequence, self._segment):
             self._send_all(buffer, deadline)
 
     def receive(self, sequence: int, deadline: float | None = None, max_payload: int = MAX_PAYLOAD_BYTES) -> Message:
         """Wait for message number ``sequence`` and validate it."""
-        return decode(lambda count: self._read_exactly(count, deadline), self._secret, sequence, max_payload)
+        return decode(
+            lambda count: self._read_exactly(count, deadline), self._secret, sequence, max_payload, self._segment
+        )
+
+    def frame(self, height: int, width: int) -> NDArray[np.uint8] | None:
+        """Return H x W x 3, uint8, in the shared memory, to be filled and sent at once; None where there is no room."""
+        return None if self._segment is None else self._segment.frame(height, width)
 
     def close(self) -> None:
         """Close this end."""
         self._sock.close()
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
 
     def _send_all(self, buffer: memoryview, deadline: float | None) -> None:
         while buffer:

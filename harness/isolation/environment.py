@@ -81,7 +81,7 @@ def _packages_of_the_user() -> list[str]:
     return [folder for folder in sys.path if folder in own]
 
 
-def worker_command(python: Path, fd: int, limits: str, *, parent: int | None) -> list[str]:
+def worker_command(python: Path, fd: int, limits: str, *, parent: int | None, segment: int | None) -> list[str]:
     """Return the command line of a worker.
 
     Parameters
@@ -94,6 +94,9 @@ def worker_command(python: Path, fd: int, limits: str, *, parent: int | None) ->
         From ``harness.isolation.limits.limits_to_json``.
     parent
         The controller's process; None in a sandbox, which sees to the worker's end itself.
+    segment
+        The descriptor of the shared memory, where there is one.
     """
     tie = ["--sandboxed"] if parent is None else ["--parent", str(parent)]
-    return [str(python), "-m", "harness.isolation.worker", "--fd", str(fd), "--limits", limits, *tie]
+    shared = [] if segment is None else ["--segment", str(segment)]
+    return [str(python), "-m", "harness.isolation.worker", "--fd", str(fd), *shared, "--limits", limits, *tie]

@@ -85,7 +85,7 @@ def check_output(output: object, given: Tensor, scale: int) -> Tensor:
     return output
 
 
-def to_image(output: Tensor, value_range: float, height: int, width: int) -> Image:
+def to_image(output: Tensor, value_range: float, height: int, width: int, place: Image | None = None) -> Image:
     """Return the network's output as a frame: cropped, divided by the value range, clamped, rounded.
 
     Parameters
@@ -96,6 +96,8 @@ def to_image(output: Tensor, value_range: float, height: int, width: int) -> Ima
         1.0 or 255.0.
     height, width
         Size without the padding that was added to the input.
+    place
+        Where to write the frame, H x W x 3, uint8; by default in new memory.
 
     Returns
     -------
@@ -104,7 +106,8 @@ def to_image(output: Tensor, value_range: float, height: int, width: int) -> Ima
     """
     cropped = output[0, :, :height, :width].detach().to(torch.float32)
     levels = (cropped * (255 / value_range)).round_().clamp_(0, 255).to(torch.uint8)
-    image: Image = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
+    image: Image = np.empty((*levels.shape[1:], 3), np.uint8) if place is None else place
+    np.copyto(image, levels.permute(1, 2, 0).cpu().numpy())
     return image
 
 

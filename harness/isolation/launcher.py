@@ -21,6 +21,7 @@ from harness.isolation.log import LogCapture
 from harness.isolation.messages import SECRET_BYTES
 from harness.isolation.processes import kill_tree
 from harness.isolation.sandbox import LIBRARY, PRIVATE, Confinement, bwrap_command
+from harness.isolation.segment import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def launch(plan: Launch) -> Worker:
     sandboxed = plan.confinement == "bwrap"
     private = Path(tempfile.mkdtemp(prefix="sr-harness-"))
     ours, theirs = socket.socketpair()
+    segment = Segment.create()
     environment = worker_environment(
         threads=plan.threads,
         private=PRIVATE if sandboxed else private,
@@ -99,7 +101,13 @@ def launch(plan: Launch) -> Worker:
         device=plan.device,
     )
     parent = None if sandboxed else os.getpid()
-    command = worker_command(plan.python, theirs.fileno(), limits_to_json(plan.limits), parent=parent)
+    command = worker_command(
+        plan.python,
+        theirs.fileno(),
+        limits_to_json(plan.limits),
+        parent=parent,
+        segment=None if segment is None else segment.fd,
+    )
     if sandboxed:
         command = bwrap_command(
             command,
@@ -111,7 +119,7 @@ def launch(plan: Launch) -> Worker:
             accelerator=plan.device != "cpu",
         )
         environment = {"PATH": os.environ.get("PATH", os.defpath)}  # bubblewrap's own; the worker's is in its options
-    return start(command, environment, ours, theirs, private, plan.limits)
+    return start(command, environment, ours, theirs, segment, private, plan.limits)
 
 
 def start(
@@ -119,6 +127,7 @@ def start(
     environment: dict[str, str],
     ours: socket.socket,
     theirs: socket.socket,
+    segment: Segment | None,
     private: Path,
     limits: Limits,
 ) -> Worker:
@@ -132,7 +141,7 @@ def start(
             stderr=log.writer,
             env=environment,
             cwd=private,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[theirs.fileno(), *([] if segment is None else [segment.fd])],
             start_new_session=True,
         )
     log.start()
@@ -141,7 +150,8 @@ def start(
         ours.sendall(secret)
     watcher = Watcher(process.pid, limits)
     watcher.start()
-    return Worker(process, Channel(ours, secret, lambda: process.poll() is None), log, watcher, private)
+    channel = Channel(ours, secret, lambda: process.poll() is None, segment)
+    return Worker(process, channel, log, watcher, private)
 
 
 def describe_end(returncode: int | None) -> str:

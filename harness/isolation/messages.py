@@ -1,5 +1,7 @@
 """Framed messages between the controller and a worker: a fixed prefix, a JSON header, raw array bytes.
 
+Where both ends share memory, the bytes of arrays lie there and not in the frame; see `harness.isolation.segment`.
+
 Nothing is ever unpickled. A frame is::
 
     magic (4) | secret (16) | sequence (u32) | header length (u32) | payload length (u64) | header | payload
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from harness.errors import WorkerError
+from harness.isolation.segment import Segment
 
 MAGIC = b"SRH1"
 SECRET_BYTES = 16
@@ -81,28 +84,42 @@ class _Header(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z_]{1,32}$")]
     body: dict[str, JsonValue] = {}
     arrays: Annotated[list[_ArraySpec], Field(max_length=MAX_ARRAYS)] = []
+    shared: bool = False
+    """Whether the arrays lie in the shared memory, one after another, and not in the payload."""
+
+    @property
+    def nbytes(self) -> int:
+        return sum(spec.nbytes for spec in self.arrays)
 
 
 Read = Callable[[int], bytearray]
 """Returns exactly as many bytes as asked for, or raises :class:`ChannelClosed` or :class:`DeadlinePassed`."""
 
 
-def encode(message: Message, secret: bytes, sequence: int) -> list[memoryview]:
-    """Return the frame as buffers to send in order; arrays are not copied where they are contiguous."""
+def encode(message: Message, secret: bytes, sequence: int, segment: Segment | None = None) -> list[memoryview]:
+    """Return the frame as buffers to send in order; arrays go to the shared memory where there is one that holds them.
+
+    Otherwise they are part of the frame, and not copied where they are contiguous.
+    """
     arrays = [np.ascontiguousarray(array) for array in message.arrays]
     specs = [_ArraySpec.model_validate({"dtype": a.dtype.name, "shape": list(a.shape)}) for a in arrays]
-    header = _Header(name=message.name, body=message.body, arrays=specs).model_dump_json().encode()
+    shared = segment is not None and any(array.nbytes for array in arrays) and segment.write(arrays)
+    header = _Header(name=message.name, body=message.body, arrays=specs, shared=shared).model_dump_json().encode()
     if len(header) > MAX_HEADER_BYTES:
         raise ProtocolError(f"a header of {len(header)} bytes is over the limit of {MAX_HEADER_BYTES}")
-    payload = sum(array.nbytes for array in arrays)
-    prefix = PREFIX.pack(MAGIC, secret, sequence, len(header), payload)
-    buffers = [memoryview(prefix + header)]
-    buffers.extend(array.reshape(-1).view(np.uint8).data for array in arrays if array.nbytes)
-    return buffers
+    payload = [] if shared else [array.reshape(-1).view(np.uint8).data for array in arrays if array.nbytes]
+    prefix = PREFIX.pack(MAGIC, secret, sequence, len(header), sum(buffer.nbytes for buffer in payload))
+    return [memoryview(prefix + header), *payload]
 
 
-def decode(read: Read, secret: bytes, sequence: int, max_payload: int = MAX_PAYLOAD_BYTES) -> Message:
-    """Read and validate one frame.
+def decode(
+    read: Read,
+    secret: bytes,
+    sequence: int,
+    max_payload: int = MAX_PAYLOAD_BYTES,
+    segment: Segment | None = None,
+) -> Message:
+    """Read and validate one frame; its arrays are the reader's own, wherever they lay.
 
     Parameters
     ----------
@@ -114,6 +131,8 @@ def decode(read: Read, secret: bytes, sequence: int, max_payload: int = MAX_PAYL
         Number that the frame must carry.
     max_payload
         Largest number of array bytes to accept.
+    segment
+        The memory that this channel's ends share, where there is one.
 
     Raises
     ------
@@ -126,10 +145,13 @@ def decode(read: Read, secret: bytes, sequence: int, max_payload: int = MAX_PAYL
     if payload_length > max_payload:
         raise ProtocolError(f"{payload_length} bytes of arrays are over the limit of {max_payload}")
     header = _parse_header(bytes(read(header_length)))
-    described = sum(spec.nbytes for spec in header.arrays)
-    if described != payload_length:
-        raise ProtocolError(f"the header describes {described} bytes of arrays, the frame has {payload_length}")
-    arrays = tuple(_read_array(read, spec) for spec in header.arrays)
+    in_frame = 0 if header.shared else header.nbytes
+    if in_frame != payload_length:
+        raise ProtocolError(f"the header describes {in_frame} bytes of arrays, the frame has {payload_length}")
+    if header.shared:
+        arrays = _take_shared(header, segment, max_payload)
+    else:
+        arrays = tuple(_read_array(read, spec) for spec in header.arrays)
     return Message(header.name, dict(header.body), arrays)
 
 
@@ -151,6 +173,23 @@ def _parse_header(raw: bytes) -> _Header:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "header"
         raise ProtocolError(f"bad header: {place}: {first['msg']}"[:500]) from None
+
+
+def _take_shared(header: _Header, segment: Segment | None, max_payload: int) -> tuple[Array, ...]:
+    """Copy the arrays out of the shared memory, once their sizes are known to be allowed."""
+    if segment is None:
+        raise ProtocolError("arrays are said to be in shared memory, and there is none")
+    if header.nbytes > max_payload:
+        raise ProtocolError(f"{header.nbytes} bytes of shared arrays are over the limit of {max_payload}")
+    if header.nbytes > segment.size:
+        raise ProtocolError(f"{header.nbytes} bytes of arrays in shared memory of {segment.size} bytes")
+    arrays, place = [], 0
+    for spec in header.arrays:
+        array = np.empty(spec.shape, spec.dtype)
+        segment.read_into(array, place)
+        arrays.append(array)
+        place += array.nbytes
+    return tuple(arrays)
 
 
 def _read_array(read: Read, spec: _ArraySpec) -> Array:

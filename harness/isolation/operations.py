@@ -60,9 +60,16 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Operations:
-    """One submission's network and what can be asked of it, in the order load, then anything."""
+    """One submission's network and what can be asked of it, in the order load, then anything.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    frame_of
+        Gives memory for an output of so many rows and columns, H x W x 3, uint8, or None; by default it is made anew.
+    """
+
+    def __init__(self, frame_of: Callable[[int, int], Image | None] = lambda _height, _width: None) -> None:
+        self._frame_of = frame_of
         self._request: LoadRequest | None = None
         self._original: nn.Module | None = None  # as loaded, float32, on the CPU
         self._network: nn.Module | None = None  # the form to measure, float32, on the CPU
@@ -277,7 +284,8 @@ class Operations:
             given = runner.ready(self._placed(self._input(frame)))
             output = check_output(runner(given), given, settings.scale)
             height, width = (side * settings.scale for side in frame.shape[:2])
-            return EmptyReply(), [to_image(output, settings.value_range, height, width)]
+            place = self._frame_of(height, width)
+            return EmptyReply(), [to_image(output, settings.value_range, height, width, place)]
 
     def _memory(self, request: MemoryRequest, _arrays: Sequence[Array]) -> Reply:
         size = self._timed_size

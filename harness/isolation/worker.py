@@ -23,6 +23,7 @@ from harness.isolation.channel import Channel
 from harness.isolation.failures import describe
 from harness.isolation.limits import apply_in_worker, limits_from_json
 from harness.isolation.messages import SECRET_BYTES, Array, ChannelClosed, Message
+from harness.isolation.segment import Segment
 
 if TYPE_CHECKING:  # torch is imported when the limits are in force
     from harness.isolation.operations import Reply
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Serve one controller until it closes the channel."""
     parser = argparse.ArgumentParser(prog="harness.isolation.worker")
     parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--segment", type=int)
     parser.add_argument("--parent", type=int, default=0)
     parser.add_argument("--sandboxed", action="store_true")
     parser.add_argument("--limits", default="{}")
@@ -42,7 +44,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     _tie_to(options.parent)
     apply_in_worker(limits_from_json(options.limits), own_namespace=options.sandboxed)
     with contextlib.suppress(ChannelClosed):
-        serve(_open_channel(options.fd))
+        serve(_open_channel(options.fd, options.segment))
     os._exit(0)  # neither exit handlers nor threads of submitted code may hold the process
 
 
@@ -50,7 +52,7 @@ def serve(channel: Channel) -> NoReturn:
     """Answer requests; raises ChannelClosed when the controller has gone."""
     from harness.isolation.operations import Operations
 
-    operations = Operations()
+    operations = Operations(channel.frame)
     for sequence in itertools.count():
         request = channel.receive(sequence)
         channel.send(_answer(operations.run, request), sequence)
@@ -69,12 +71,8 @@ def _answer(run: Callable[[str, dict[str, Any], tuple[Array, ...]], Reply], requ
                 stream.flush()
 
 
-def _open_channel(fd: int) -> Channel:
-    """Take the inherited socket to a high number, out of the way of code that counts descriptors."""
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fd, min(soft, 1024) - 16))
-    os.close(fd)
-    sock = socket.socket(fileno=high)
+def _open_channel(fd: int, segment: int | None) -> Channel:
+    sock = socket.socket(fileno=_taken_high(fd))
     sock.settimeout(None)
     secret = b""
     while len(secret) < SECRET_BYTES:
@@ -82,7 +80,15 @@ def _open_channel(fd: int) -> Channel:
         if not part:
             raise SystemExit("the controller closed the channel before the first request")
         secret += part
-    return Channel(sock, secret)
+    return Channel(sock, secret, segment=None if segment is None else Segment(_taken_high(segment)))
+
+
+def _taken_high(fd: int) -> int:
+    """Take an inherited descriptor to a high number, out of the way of code that counts descriptors."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fd, min(soft, 1024) - 16))
+    os.close(fd)
+    return high
 
 
 def _tie_to(parent: int) -> None:

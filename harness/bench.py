@@ -25,6 +25,7 @@ from harness.subject import Subject, empty_measurement, job_for
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
 from harness.timing import AnchorLostError, Contender, FrameSource, Rounds
 from harness.timing.device import device_lock
+from harness.timing.load import others_share
 
 _ANCHOR = Path(__file__).resolve().parent / "timing" / "anchor"
 _SHARE_OF_MEMORY = 0.7
@@ -177,10 +178,11 @@ class Bench:
             return
         contenders = [_contender(subject) for _, subject in self._group]
         session = secrets.token_hex(8)
+        busy, _ = others_share()
         lost = self._run_rounds(contenders, session)
         for (planned, subject), contender in zip(list(self._group), contenders, strict=True):
             if contender.samples:
-                subject.keep_timing(contender.record(session))
+                subject.keep_timing(contender.record(session).model_copy(update={"busy": busy}))
             if contender.error is not None and contender.error.kind in _OUT_OF_MEMORY and len(contenders) > 1:
                 subject.close()
                 self._group.remove((planned, subject))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
@@ -29,6 +28,7 @@ from harness.results.schema import DeviceInfo, Lane, ProtocolInfo
 from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
 from harness.submissions.environments import check_options, needed
 from harness.timing import Precision, TimingProtocol, protocol_for
+from harness.timing.cores import bound_cores, multithreading, physical_cores
 from harness.tracks import Track, get_track, track_for_scale
 
 _TIMING_FRAMES = 4
@@ -304,11 +304,14 @@ def describe_device(wanted: str, threads: int | None) -> DeviceInfo:
         count = torch.accelerator.device_count()
         last = f"{kind.split(':')[0]}:{count - 1}"
         raise UsageError(f"there is no device {kind}", mend=f"the last of {count} is {last}; see harness doctor")
+    threads = threads or physical_cores()
     return DeviceInfo(
         kind=kind,
         name=_processor() if kind == "cpu" else _accelerator_name(torch.device(kind)),
         torch=torch.__version__,
-        threads=threads or len(os.sched_getaffinity(0)),
+        threads=threads,
+        cores=bound_cores(threads) if kind == "cpu" else [],
+        multithreading=multithreading(),
         python=platform.python_version(),
         platform=platform.platform(terse=True),
         memory_bytes=psutil.virtual_memory().total if kind == "cpu" else _accelerator_memory(torch.device(kind)),

@@ -30,6 +30,7 @@ from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
 from harness.timing import Precision, frame_of_call
 from harness.timing.checks import DISQUALIFIED, OutputCheck, check_alarms
+from harness.timing.load import others_share
 
 PSNR_CAP = 100.0  # dB; identical images have no finite PSNR, and JSON has no infinity
 
@@ -79,6 +80,7 @@ class Subject:
         protocol, dataset = self.plan.protocol, self.plan.dataset
         on_images = protocol.inputs == "dataset"
         frames = [dataset.pair(i)[0] for i in range(len(dataset))] if on_images else self.plan.timing_frames()
+        busy, _ = others_share()
         reply = self._running().time(
             frames,
             warmup=protocol.warmup,
@@ -91,7 +93,7 @@ class Subject:
         samples = list(zip(reply.at_s, reply.samples_ms, strict=True))
         note = "; ".join(part for part in (reply.note, reason) if part) or None
         self._add(
-            timing=TimingRecord(clock=reply.clock, samples=samples, note=note),
+            timing=TimingRecord(clock=reply.clock, samples=samples, note=note, busy=busy),
             peak_memory_bytes=self._running().memory(),
             warnings=[*self.measured.warnings, *([reason] if reason else [])],
         )

@@ -76,9 +76,10 @@ def time(
         figures = (f"{getattr(row.runtime, statistic):.2f}", f"{low:.2f} to {high:.2f}", f"{row.runtime.p95:.2f}")
         table.add_row(escape(row.name), *figures, str(row.runtime.samples), memory, escape(note))
     out.print(table)
+    cores = times.device.cores
     out.print(
         f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {times.protocol.lane}, "
-        f"{times.device.threads} thread(s)",
+        f"{times.device.threads} thread(s)" + f" on cores {', '.join(map(str, cores))}" * bool(cores),
         highlight=False,
     )
     _print_rooflines(times.rows)
@@ -102,7 +103,7 @@ def _print_rooflines(rows: Sequence[SubmissionTime]) -> None:
     out.print(table)
     best = known[0][1].ceilings
     out.print(
-        f"ceilings here: {best.macs_per_s / 1e9:.3g} GMAC/s in a large matrix product, "
+        f"ceilings here: {best.macs_per_s / 1e9:.3g} GMAC/s in a large matrix product or convolution, "
         f"{best.bytes_per_s / 1e9:.3g} GB/s in a large copy, {best.launch_s * 1e6:.2g} µs for a tiny operator",
         highlight=False,
     )

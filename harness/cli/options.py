@@ -58,7 +58,7 @@ Only = Annotated[list[str] | None, typer.Option(help="Run only submissions whose
 Exclude = Annotated[list[str] | None, typer.Option(help="Leave out submissions that match this glob; repeatable.")]
 WithBaselines = Annotated[bool, typer.Option(help="Include bicubic and the other interpolations.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: all cores]")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: one for each core]")]
 PrecisionChoice = Annotated[
     PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import site
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import harness
@@ -81,7 +82,9 @@ def _packages_of_the_user() -> list[str]:
     return [folder for folder in sys.path if folder in own]
 
 
-def worker_command(python: Path, fd: int, limits: str, *, parent: int | None, segment: int | None) -> list[str]:
+def worker_command(
+    python: Path, fd: int, limits: str, *, parent: int | None, segment: int | None, cores: Sequence[int] = ()
+) -> list[str]:
     """Return the command line of a worker.
 
     Parameters
@@ -96,7 +99,10 @@ def worker_command(python: Path, fd: int, limits: str, *, parent: int | None, se
         The controller's process; None in a sandbox, which sees to the worker's end itself.
     segment
         The descriptor of the shared memory, where there is one.
+    cores
+        The logical processors that it is bound to; all where none is named.
     """
     tie = ["--sandboxed"] if parent is None else ["--parent", str(parent)]
     shared = [] if segment is None else ["--segment", str(segment)]
-    return [str(python), "-m", "harness.isolation.worker", "--fd", str(fd), *shared, "--limits", limits, *tie]
+    bound = ["--cores", ",".join(map(str, cores))] if cores else []
+    return [str(python), "-m", "harness.isolation.worker", "--fd", str(fd), *shared, *bound, "--limits", limits, *tie]

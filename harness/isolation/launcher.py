@@ -22,6 +22,7 @@ from harness.isolation.messages import SECRET_BYTES
 from harness.isolation.processes import kill_tree
 from harness.isolation.sandbox import LIBRARY, PRIVATE, Confinement, bwrap_command
 from harness.isolation.segment import Segment
+from harness.timing.cores import bound_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ def launch(plan: Launch) -> Worker:
         limits_to_json(plan.limits),
         parent=parent,
         segment=None if segment is None else segment.fd,
+        cores=bound_cores(plan.threads) if plan.device == "cpu" else [],
     )
     if sandboxed:
         command = bwrap_command(

@@ -38,10 +38,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--segment", type=int)
     parser.add_argument("--parent", type=int, default=0)
+    parser.add_argument("--cores", default="")
     parser.add_argument("--sandboxed", action="store_true")
     parser.add_argument("--limits", default="{}")
     options = parser.parse_args(arguments)
     _tie_to(options.parent)
+    if options.cores:  # before torch is imported, whose threads inherit it
+        os.sched_setaffinity(0, map(int, options.cores.split(",")))
     apply_in_worker(limits_from_json(options.limits), own_namespace=options.sandboxed)
     with contextlib.suppress(ChannelClosed):
         serve(_open_channel(options.fd, options.segment))

@@ -64,6 +64,8 @@ class TimingRecord(Record):
     """Name of the joint timing in which networks took turns; empty where this one was timed alone."""
     rounds: list[RoundTimes] = []
     """The turns, where there were any: their samples are those of ``samples``, in order."""
+    busy: float | None = None
+    """Share of all cores that others used just before the timing, 0 to 1."""
 
 
 class Measurement(Record):

@@ -83,6 +83,10 @@ class DeviceInfo(Record):
     """Version of torch."""
     threads: int
     """Threads that a network may use on the CPU."""
+    cores: list[int] = []
+    """Logical processors that networks are bound to; empty on an accelerator and where the system cannot bind."""
+    multithreading: bool | None = None
+    """Whether two usable logical processors share a core."""
     python: str = ""
     platform: str = ""
     memory_bytes: int | None = None

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -24,6 +25,8 @@ def preserved(folder: Path, notes: list[str]) -> Iterator[None]:
         "the number of threads": (torch.get_num_threads, torch.set_num_threads),
         "grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
     }
+    if hasattr(os, "sched_getaffinity"):
+        settings["the processors it runs on"] = (partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0))
     before = {name: read() for name, (read, _) in settings.items()}
     os.chdir(folder)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,13 @@ import torch
 
 from harness.fact import Fact
 from harness.timing.card import card_facts
+from harness.timing.cores import bound_cores, multithreading, physical_cores
+from harness.timing.load import WORTH_SAYING, others_share
 
 _CPU = Path("/sys/devices/system/cpu")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_THROTTLED = Path("/sys/fs/cgroup/cpu.stat")
-_BUSY_SHARE = 0.15
 _STOLEN_SHARE = 0.01
-_LOOK_S = 0.3
 
 
 def timing_facts() -> list[Fact]:
@@ -28,19 +27,11 @@ def timing_facts() -> list[Fact]:
 
 
 def _load() -> Fact | None:
-    """Measure what others take of the processor now; an average over minutes would still hold what has ended."""
-    before, begin = psutil.cpu_times(), time.monotonic()
-    own = time.process_time()
-    time.sleep(_LOOK_S)
-    after = psutil.cpu_times()
-    available = (time.monotonic() - begin) * (os.cpu_count() or 1)
-    idle = after.idle - before.idle + getattr(after, "iowait", 0.0) - getattr(before, "iowait", 0.0)
-    busy = max(0.0, 1 - (idle + time.process_time() - own) / available)
-    stolen = (getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / available
+    busy, stolen = others_share()
     if stolen > _STOLEN_SHARE:
         mend = "other virtual machines share these cores: measure at another time, or on a machine of your own"
         return Fact("load", f"{busy:.0%} busy, {stolen:.0%} taken by the host", "warn", mend)
-    if busy > _BUSY_SHARE:
+    if busy > WORTH_SAYING:
         mend = "end other programs; the robust protocol takes out what hits all networks alike"
         return Fact("load", f"{busy:.0%} of the processor is in use by others", "warn", mend)
     return Fact("load", f"{busy:.0%} of the processor is in use by others")
@@ -48,11 +39,12 @@ def _load() -> Fact | None:
 
 def _threads() -> Fact:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    physical = psutil.cpu_count(logical=False) or usable
-    value = f"{usable} usable, {physical} cores, {torch.get_num_threads()} used by torch"
-    if usable > physical:
-        mend = f"run with --threads {physical}: two threads of one core share its arithmetic units"
-        return Fact("threads", f"{value}, simultaneous multithreading", "warn", mend)
+    cores = physical_cores()
+    bound = ", ".join(map(str, bound_cores(cores)))
+    value = f"{usable} usable on {cores} cores; networks get one thread a core" + f", bound to {bound}" * bool(bound)
+    if multithreading():
+        mend = "nothing, by default: the second thread of a core is left idle; switch it off where others may use it"
+        return Fact("threads", f"{value}; simultaneous multithreading", "warn", mend)
     return Fact("threads", value)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.results.measurement import TimingRecord
 from harness.results.rounds import kept_rounds
 from harness.results.schema import Runtime
+from harness.timing.load import WORTH_SAYING
 from harness.timing.protocol import Statistic, TimingProtocol
 from harness.tracks.significance import Pace
 
@@ -163,7 +164,8 @@ def summarise_record(record: TimingRecord, protocol: TimingProtocol, anchor_ms: 
     """
     if protocol.order != "rounds" or not record.rounds:
         samples = [ms for _, ms in record.samples]
-        return summarise(samples, protocol.statistic, note=record.note, half_width=protocol.half_width)
+        note = "; ".join([*([record.note] if record.note else []), *_of_load(record)]) or None
+        return summarise(samples, protocol.statistic, note=note, half_width=protocol.half_width)
     ratios = round_ratios(record)
     level = anchor_ms or anchor_level([record])
     assert level is not None
@@ -173,6 +175,7 @@ def summarise_record(record: TimingRecord, protocol: TimingProtocol, anchor_ms: 
         notes.append(f"{ratios.dropped} of {rounds} rounds dropped: the machine's speed jumped in their middle")
     if abs(ratios.drift) > _DRIFT_WORTH_SAYING:
         notes.append(f"the machine's own speed drifted by {ratios.drift:+.0%}, which the anchor takes out")
+    notes += _of_load(record)
     runtime = summarise(
         list(ratios.values * level),
         protocol.statistic,
@@ -180,6 +183,12 @@ def summarise_record(record: TimingRecord, protocol: TimingProtocol, anchor_ms: 
         half_width=protocol.half_width,
     )
     return runtime.model_copy(update={"samples": len(record.samples)})
+
+
+def _of_load(record: TimingRecord) -> list[str]:
+    if record.busy is None or record.busy <= WORTH_SAYING:
+        return []
+    return [f"others used {record.busy:.0%} of the processor when the timing began"]
 
 
 def pace_of(record: TimingRecord) -> Pace:

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 
 from harness.fact import Fact
-from harness.timing import doctor
+from harness.timing import doctor, load
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, place in (("_CPU", "cpu"), ("_CGROUP_QUOTA", "cpu.max"), ("_CGROUP_THROTTLED", "cpu.stat")):
         monkeypatch.setattr(doctor, name, tmp_path / place)
-    monkeypatch.setattr(doctor, "_LOOK_S", 0.01)
+    monkeypatch.setattr(load, "_LOOK_S", 0.01)
     return tmp_path
 
 
@@ -50,7 +50,7 @@ def test_load_is_what_others_take_now(
     machine: Path, monkeypatch: pytest.MonkeyPatch, idle: float, steal: float, level: str, words: str
 ) -> None:
     readings = iter([SimpleNamespace(idle=0.0, steal=0.0), SimpleNamespace(idle=idle * 1e-6, steal=steal)])
-    monkeypatch.setattr(doctor.psutil, "cpu_times", lambda: next(readings))
+    monkeypatch.setattr(load.psutil, "cpu_times", lambda: next(readings))
     fact = doctor._load()
     assert fact.level == level
     assert words in fact.value

@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean
-from typing import Literal
 
 from harness import __version__
 from harness.bench import Bench
@@ -20,11 +18,11 @@ from harness.engines import Engine, LocalEngine
 from harness.isolation.failures import printable
 from harness.observer import Observer, Recorded, Silent
 from harness.plan import Plan, PlannedSubmission, RunRequest, make_plan
-from harness.quality import evaluate_pair, get_convention, upscale_bicubic
+from harness.quality import get_convention
+from harness.reference import Reference, find_reference
 from harness.report import build_report
 from harness.results import Measurement, Run, RunStore
 from harness.results.schema import DatasetInfo, RunInfo, TrackInfo
-from harness.subject import PSNR_CAP
 from harness.submissions.discovery import BrokenSubmission
 from harness.timing import anchor_level, pace_of, summarise_record
 from harness.tracks import Candidate, make_entries
@@ -74,7 +72,8 @@ def run(request: RunRequest, observer: Observer | None = None, engine: Engine | 
         measurements, complete = _measure_all(plan, store, engine or LocalEngine(), listener)
         listener.run_ends()
         warnings = _settle_crops(plan, measurements) if complete else []
-        table = _assemble(plan, measurements, began=began, complete=complete, warnings=warnings)
+        reference = find_reference(plan, store)
+        table = _assemble(plan, measurements, reference, began=began, complete=complete, warnings=warnings)
         store.save_run(table, {_slug(planned): m for planned, m in measurements})
         report = build_report(plan.folder)
     return Finished(table, plan.folder, report)
@@ -113,13 +112,13 @@ def _slug(planned: PlannedSubmission) -> str:
 def _assemble(
     plan: Plan,
     measurements: list[tuple[PlannedSubmission, Measurement]],
+    reference: Reference,
     *,
     began: str,
     complete: bool,
     warnings: list[str],
 ) -> Run:
     """Score, rank and describe: everything that goes into ``results.json``."""
-    bicubic, source = _bicubic_psnr(plan)
     anchor_ms = anchor_level(m.timing for _, m in measurements if m.timing is not None)
     candidates = [_candidate(plan, planned, measurement, anchor_ms) for planned, measurement in measurements]
     return Run(
@@ -136,8 +135,8 @@ def _assemble(
             name=plan.track.name,
             scale=plan.track.scale,
             score_formula=plan.track.score_formula,
-            bicubic_psnr=bicubic,
-            bicubic_source=source,
+            bicubic_psnr=reference.psnr,
+            bicubic_source=reference.source,
         ),
         dataset=DatasetInfo(
             name=plan.dataset.name,
@@ -148,9 +147,10 @@ def _assemble(
         ),
         device=plan.device,
         protocol=plan.protocol_info(),
-        entries=make_entries(candidates, plan.track, bicubic, plan.protocol.statistic),
+        entries=make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic),
         warnings=[
             *warnings,
+            *reference.warnings,
             *(
                 f"{printable(planned.submission.name, 300)}: {warning}"
                 for planned, measurement in measurements
@@ -178,17 +178,3 @@ def _candidate(plan: Plan, planned: PlannedSubmission, measurement: Measurement,
         reconstructed=manifest.reconstructed,
         is_reference=submission.kind == "baseline" and submission.name == _REFERENCE,
     )
-
-
-def _bicubic_psnr(plan: Plan) -> tuple[float, Literal["measured", "published"]]:
-    """Return the PSNR that the score subtracts: the challenge's constant on its own data, else measured here."""
-    official = plan.track.official_bicubic.get(plan.dataset.registered_as or "")
-    if official is not None:
-        return official, "published"
-    return fmean(_bicubic_on(plan, index) for index in range(len(plan.dataset))), "measured"
-
-
-def _bicubic_on(plan: Plan, index: int) -> float:
-    lr, hr = plan.dataset.pair(index)
-    quality = evaluate_pair(upscale_bicubic(lr, plan.track.scale), hr, plan.track.convention, scale=plan.track.scale)
-    return min(float(getattr(quality, plan.track.metric)), PSNR_CAP)

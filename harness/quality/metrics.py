@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,38 +17,15 @@ Metric = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
 _GROUP = "harness.metrics"
 
 
-def lpips(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
-    """Return the perceptual distance LPIPS (Zhang et al., 2018) with AlexNet: 0 for identical images, lower is better.
+def _lpips() -> Metric:
+    from harness.quality.perceptual import lpips, require_lpips
 
-    Parameters
-    ----------
-    sr, hr
-        H x W x 3, uint8.
-
-    Raises
-    ------
-    UsageError
-        The package lpips is not installed. It downloads AlexNet's weights on first use.
-    """
-    import torch
-
-    def frame(image: NDArray[np.uint8]) -> torch.Tensor:
-        return torch.tensor(image).permute(2, 0, 1)[None].float() / 127.5 - 1.0
-
-    with torch.inference_mode():
-        return float(_alexnet()(frame(sr), frame(hr)))
+    require_lpips()
+    return lpips
 
 
-@cache
-def _alexnet() -> Any:
-    try:
-        import lpips as package
-    except ImportError as error:
-        raise UsageError("LPIPS needs the package lpips", mend="install it: pip install lpips") from error
-    return package.LPIPS(net="alex", verbose=False).eval()
-
-
-METRICS: dict[str, Metric] = {"lpips": lpips}
+METRICS: dict[str, Callable[[], Metric]] = {"lpips": _lpips}
+"""What makes each built-in metric; raises UsageError where it cannot be had."""
 
 
 def get_metric(name: str) -> Metric:
@@ -58,10 +34,10 @@ def get_metric(name: str) -> Metric:
     Raises
     ------
     UsageError
-        There is no such metric, or it cannot be called.
+        There is no such metric, it cannot be called, or what it needs is not here.
     """
     if name in METRICS:
-        return METRICS[name]
+        return METRICS[name]()
     if name not in list_metrics():
         raise UsageError(f"no metric is called {name!r}", mend=f"choose one of: {', '.join(list_metrics())}")
     loaded = load_plugin(_GROUP, name)

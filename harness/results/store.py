@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -89,9 +90,21 @@ class RunStore:
         """Store what has been measured so far, for a run that is stopped before the rest is known."""
         write_atomically(self._unfinished_path(measurement.fingerprint), measurement.model_dump_json(indent=1).encode())
 
+    def reference_psnr(self, fingerprint: str) -> float | None:
+        """Return the stored PSNR of the reference on a data set, or None where there is none or it is damaged."""
+        try:
+            value = json.loads(self._reference_path(fingerprint).read_bytes())["psnr"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return value if isinstance(value, float) and math.isfinite(value) else None
+
+    def save_reference_psnr(self, fingerprint: str, psnr: float) -> None:
+        """Store what the reference reaches on a data set, dB; `fingerprint` is of all that it depends on."""
+        write_atomically(self._reference_path(fingerprint), json.dumps({"psnr": psnr}).encode())
+
     def forget_measurements(self) -> None:
         """Delete all stored measurements of this run, and the crops that were made with them."""
-        for name in ("measurements", "unfinished", "crops"):
+        for name in ("measurements", "unfinished", "reference", "crops"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @contextmanager
@@ -129,6 +142,9 @@ class RunStore:
 
     def _measurement_path(self, fingerprint: str) -> Path:
         return self.folder / "measurements" / f"{fingerprint}.json"
+
+    def _reference_path(self, fingerprint: str) -> Path:
+        return self.folder / "reference" / f"{fingerprint}.json"
 
     def log_path(self, slug: str) -> Path:
         """Return where the prints of a submission are kept."""

@@ -5,11 +5,14 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 
+import harness.plan
 from harness.data import read_rgb
 from harness.data.registry import add
 from harness.engines import InlineEngine, Job
@@ -18,7 +21,7 @@ from harness.isolation.messages import Message
 from harness.isolation.session import Session
 from harness.pipeline import Finished, run
 from harness.plan import RunRequest, make_plan
-from harness.quality import evaluate_pair
+from harness.quality import evaluate_pair, upscale_bicubic
 from harness.report import load_run
 from harness.report.exports import export
 from harness.results import Entry, read_run
@@ -76,17 +79,47 @@ def test_a_run_writes_all_its_files(submit: Submit, request_for: Request) -> Non
 def test_the_challenges_bicubic_is_for_its_own_images_alone(
     submit: Submit, request_for: Request, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder may be called anything; what is registered as the challenge's set is the challenge's set."""
+    """Neither a folder's name nor the name it is registered under is evidence: bicubic must reach the constant too."""
     monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
     submit("one")
     images = images.rename(tmp_path / "ntire23-test")
-    track = run(request_for(dataset=str(images)), engine=InlineEngine()).run.track
-    assert track.bicubic_source == "measured"
-    assert track.bicubic_psnr != 33.916
+    unregistered = run(request_for(dataset=str(images)), engine=InlineEngine()).run
+    measured = unregistered.track.bicubic_psnr
+    assert unregistered.track.bicubic_source == "measured"
+    assert abs(measured - 33.916) > 0.15
+    assert not [text for text in unregistered.warnings if "registered" in text]
     add("ntire23-test", images)
+    claimed = run(request_for(dataset="ntire23-test"), engine=InlineEngine()).run
+    assert (claimed.track.bicubic_psnr, claimed.track.bicubic_source) == (measured, "measured")
+    assert any("registered as ntire23-test are not the challenge's" in text for text in claimed.warnings)
+    constant = round(measured + 0.1, 3)  # another JPEG encoder
+    track = replace(harness.plan.track_for_scale(2), official_bicubic={"ntire23-test": constant})
+    monkeypatch.setattr("harness.plan.track_for_scale", lambda _scale: track)
     for name in (str(images), "ntire23-test"):
-        track = run(request_for(dataset=name), engine=InlineEngine()).run.track
-        assert (track.bicubic_psnr, track.bicubic_source) == (33.916, "published")
+        official = run(request_for(dataset=name), engine=InlineEngine()).run
+        assert (official.track.bicubic_psnr, official.track.bicubic_source) == (constant, "published")
+        assert not [text for text in official.warnings if "registered" in text]
+
+
+def test_an_unchanged_run_does_not_measure_bicubic_again(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upscaled = []
+
+    def counted(lr: np.ndarray, scale: int) -> np.ndarray:
+        upscaled.append(lr.shape)
+        return upscale_bicubic(lr, scale)
+
+    monkeypatch.setattr("harness.reference.upscale_bicubic", counted)
+    submit("one")
+    first = run(request_for(), engine=InlineEngine())
+    assert len(upscaled) == 2
+    assert run(request_for(), engine=InlineEngine()).run.track == first.run.track
+    assert len(upscaled) == 2
+    (Path(request_for().dataset) / "second.png").unlink()
+    other = run(request_for(), engine=InlineEngine())
+    assert len(upscaled) == 3
+    assert other.run.track.bicubic_psnr != first.run.track.bicubic_psnr
 
 
 def test_further_conventions_are_measured_on_the_same_outputs(submit: Submit, request_for: Request) -> None:

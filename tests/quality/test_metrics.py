@@ -1,6 +1,8 @@
 """Further metrics: found by name, computed beside PSNR and SSIM."""
 
 import sys
+import warnings
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,8 @@ import torch
 from harness import plugins
 from harness.data import write_png
 from harness.errors import UsageError
-from harness.quality import ImageFailure, ImageScore, get_metric, list_metrics, metrics, score_folders
+from harness.quality import ImageFailure, ImageScore, get_metric, list_metrics, score_folders
+from harness.quality.perceptual import require_lpips
 
 
 def image(seed: int) -> np.ndarray:
@@ -61,28 +64,63 @@ def test_what_is_no_metric_is_named() -> None:
         get_metric("ssim2")
 
 
-def test_lpips_gets_frames_from_minus_one_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package itself downloads weights, so a stand-in receives what LPIPS would."""
+@pytest.fixture
+def _no_lpips_yet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pretend that no package has LPIPS; both download weights, so that stand-ins take their place."""
+    for package in ("lpips", "torchvision", "torchmetrics.functional.image"):
+        monkeypatch.setitem(sys.modules, package, None)
+    require_lpips.cache_clear()
+    yield
+    require_lpips.cache_clear()
 
+
+def difference(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+    assert sr.shape == hr.shape
+    assert sr.shape[:2] == (1, 3)
+    return (sr - hr).mean().view(1, 1, 1, 1)
+
+
+BLACK, WHITE = np.zeros((70, 84, 3), np.uint8), np.full((70, 84, 3), 255, np.uint8)
+
+
+@pytest.mark.usefixtures("_no_lpips_yet")
+def test_lpips_gets_frames_from_minus_one_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stand(torch.nn.Module):
         def __init__(self, net: str, verbose: bool) -> None:
             super().__init__()
+            warnings.warn("as torchvision does", UserWarning, stacklevel=1)
             assert (net, verbose) == ("alex", False)
 
         def forward(self, sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-            assert sr.shape == (1, 3, 20, 24)
-            assert (sr.min(), hr.max()) == (-1.0, 1.0)
-            return (sr - hr).mean().view(1, 1, 1, 1)
+            return difference(sr, hr)
 
     monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=Stand))
-    metrics._alexnet.cache_clear()
-    black, white = np.zeros((20, 24, 3), np.uint8), np.full((20, 24, 3), 255, np.uint8)
-    assert get_metric("lpips")(black, white) == -2.0
-    metrics._alexnet.cache_clear()
+    assert get_metric("lpips")(BLACK, WHITE) == -2.0
 
 
-def test_without_its_package_lpips_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lpips", None)
-    metrics._alexnet.cache_clear()
-    with pytest.raises(UsageError, match="pip install lpips"):
-        get_metric("lpips")(image(0), image(1))
+@pytest.mark.usefixtures("_no_lpips_yet")
+def test_torchmetrics_has_lpips_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def learned(img1: torch.Tensor, img2: torch.Tensor, net_type: str) -> torch.Tensor:
+        assert net_type == "alex"
+        return difference(img1, img2).squeeze()
+
+    functions = SimpleNamespace(learned_perceptual_image_patch_similarity=learned)
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "torchmetrics.functional.image", functions)
+    assert get_metric("lpips")(WHITE, BLACK) == 2.0
+
+
+@pytest.mark.usefixtures("_no_lpips_yet")
+def test_without_a_package_lpips_says_what_to_install_before_anything_is_measured() -> None:
+    with pytest.raises(UsageError, match=r"pip install 'sr-harness\[lpips\]'"):
+        get_metric("lpips")
+
+
+@pytest.mark.usefixtures("_no_lpips_yet")
+def test_without_weights_lpips_says_where_they_belong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(net: str, verbose: bool) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=offline))
+    with pytest.raises(UsageError, match=r"Name or service not known.*copy them into torch's cache folder"):
+        get_metric("lpips")

@@ -38,6 +38,19 @@ def test_a_measurement_under_another_name_is_not_believed(tmp_path: Path) -> Non
     assert store.measurement("def") is None
 
 
+def test_a_references_psnr_comes_back_to_the_last_digit_or_not_at_all(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    store.save_reference_psnr("abc", 33.91600000000001)
+    assert store.reference_psnr("abc") == 33.91600000000001
+    assert store.reference_psnr("other") is None
+    for damage in (b"", b"{}", b"[1]", b'{"psnr": NaN}', b'{"psnr": "33"}', b"\xff"):
+        (tmp_path / "reference" / "abc.json").write_bytes(damage)
+        assert store.reference_psnr("abc") is None
+    store.save_reference_psnr("abc", 30.0)
+    store.forget_measurements()
+    assert store.reference_psnr("abc") is None
+
+
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     with RunStore(tmp_path).locked(), pytest.raises(ResultsError, match="another run"), RunStore(tmp_path).locked():
         pass

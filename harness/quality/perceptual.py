@@ -1,0 +1,86 @@
+"""LPIPS, by whichever of the packages lpips and torchmetrics is installed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.errors import UsageError
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+def lpips(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
+    """Return the perceptual distance LPIPS (Zhang et al., 2018) with AlexNet: 0 for identical images, lower is better.
+
+    Parameters
+    ----------
+    sr, hr
+        H x W x 3, uint8; sides of at least 64 pixels.
+
+    Raises
+    ------
+    UsageError
+        No package has it, or AlexNet's weights are neither here nor can be downloaded.
+    """
+    with torch.inference_mode():
+        return float(require_lpips()(_frame(sr), _frame(hr)))
+
+
+@cache
+def require_lpips() -> Distance:
+    """Return the distance of two frames 1 x 3 x H x W in [-1, 1], which has been tried.
+
+    Raises
+    ------
+    UsageError
+        See `lpips`.
+    """
+    build = _from_lpips() or _from_torchmetrics()
+    if build is None:
+        raise UsageError("LPIPS needs the package lpips", mend="install it: pip install 'sr-harness[lpips]'")
+    try:
+        with warnings.catch_warnings():  # of torchvision, about how these packages call it
+            warnings.simplefilter("ignore")
+            distance = build()
+            distance(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))
+    except Exception as error:
+        raise UsageError(
+            f"LPIPS cannot be set up ({type(error).__name__}: {error})",
+            mend="it downloads AlexNet's weights once: connect to the network, or copy them into torch's cache folder",
+            where=torch.hub.get_dir(),
+        ) from error
+    return distance
+
+
+def _from_lpips() -> Callable[[], Distance] | None:
+    try:
+        import lpips as package
+    except ImportError:
+        return None
+
+    def build() -> Any:
+        return package.LPIPS(net="alex", verbose=False).eval()
+
+    return build
+
+
+def _from_torchmetrics() -> Callable[[], Distance] | None:
+    try:
+        import torchvision  # noqa: F401  torchmetrics takes AlexNet from it
+        from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
+    except ImportError:
+        return None
+    # A function without state, because several threads measure at once.
+    return lambda: partial(learned_perceptual_image_patch_similarity, net_type="alex")
+
+
+def _frame(image: NDArray[np.uint8]) -> Tensor:
+    return torch.tensor(image).permute(2, 0, 1)[None].float() / 127.5 - 1.0

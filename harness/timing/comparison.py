@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,11 @@ from numpy.typing import NDArray
 
 from harness.results.measurement import TimingRecord
 from harness.timing.statistics import bootstrap_interval, round_ratios
+from harness.tracks.significance import PROCESS_SPREAD
 
 _FLIPS = 4000
+_REACH = 1.959964  # half of a 95 % interval in standard deviations
+_PROCESSES = math.sqrt(2) * PROCESS_SPREAD
 _PAIR = 2  # rounds: one in rising and one in falling order, in which drift has opposite signs
 
 
@@ -39,9 +43,11 @@ class TimeComparison:
 def compare_times(one: TimingRecord, other: TimingRecord) -> TimeComparison:
     """Compare two networks of one joint timing round by round.
 
-    The ratio is the median of the rounds' ratios, its interval a moving-block bootstrap. The p-value is a
-    signed-rank statistic (Wilcoxon, Biometrics 1, 1945) under flipped signs of whole pairs of rounds: exact as far
-    as pairs of rounds are independent, and never small where there are few.
+    The ratio is the median of the rounds' ratios, its interval a moving-block bootstrap, widened by what two processes
+    of one network differ by (``PROCESS_SPREAD`` in ``harness.tracks``). The p-value is the larger of two: of a
+    signed-rank statistic (Wilcoxon, Biometrics 1, 1945) under flipped signs of whole pairs of rounds, which is exact
+    as far as pairs of rounds are independent and never small where there are few; and of the ratio's distance from 1
+    under rounds and processes together.
 
     Parameters
     ----------
@@ -62,8 +68,15 @@ def compare_times(one: TimingRecord, other: TimingRecord) -> TimeComparison:
     )
     if logs.size == 0:
         return TimeComparison(float(np.median(first.values) / np.median(second.values)), (0.0, np.inf), 1.0, 0)
-    low, high = (float(np.exp(end)) for end in bootstrap_interval(logs, "median"))
-    return TimeComparison(float(np.exp(np.median(logs))), (low, high), signed_rank_p_value(logs), int(logs.size))
+    centre = float(np.median(logs))
+    low, high = bootstrap_interval(logs, "median")
+    below, above = (math.hypot(reach, _REACH * _PROCESSES) for reach in (centre - low, high - centre))
+    spread = math.hypot((high - low) / (2 * _REACH), _PROCESSES)
+    by_size = math.erfc(abs(centre) / spread / math.sqrt(2))
+    p_value = max(signed_rank_p_value(logs), by_size)
+    return TimeComparison(
+        math.exp(centre), (math.exp(centre - below), math.exp(centre + above)), p_value, int(logs.size)
+    )
 
 
 def signed_rank_p_value(differences: NDArray[np.float64]) -> float:

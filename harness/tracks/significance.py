@@ -26,6 +26,10 @@ _FEW = 6  # times of which resampling says nothing
 _MANY = 1000  # rounds, where the spread is assumed and not estimated from few
 _NORMAL_REACH = 1.959964  # half of a 95 % interval in standard deviations
 _NOTHING = 1e-9  # of a figure: the last digits of sums
+PROCESS_SPREAD = 0.007
+"""Standard deviation, relative, of the pace of two processes that run one network on bound cores of a CPU: where each
+has its pages in memory decides on conflicts in the caches for as long as it lives (``benchmarks/timing_aa.py``)."""
+_PAIR_SPREAD = math.sqrt(2) * PROCESS_SPREAD
 _ASSUMED_SPREAD = 0.1  # of one call on its own, relative: what back-to-back calls were seen to differ by
 
 
@@ -227,8 +231,14 @@ def _held_against_t(value: float, spread: float, units: int) -> Difference:
 def log_ratio_resamples(one: Pace, other: Pace, rng: np.random.Generator) -> tuple[Floats, int]:
     """Resample the logarithm of the ratio of two networks' times, and say how many rounds it rests on.
 
-    Networks of one joint timing are compared round by round; others by their medians, resampled apart.
+    Networks of one joint timing are compared round by round; others by their medians, resampled apart. What two
+    processes of one network differ by is in all rounds alike, so that no resampling of rounds shows it: it is added.
     """
+    resamples, rounds = _resampled_rounds(one, other, rng)
+    return resamples + rng.normal(0, _PAIR_SPREAD, _RESAMPLES), rounds
+
+
+def _resampled_rounds(one: Pace, other: Pace, rng: np.random.Generator) -> tuple[Floats, int]:
     common = sorted(one.times.keys() & other.times.keys())
     if one.session and one.session == other.session and len(common) >= _FEW:
         pairs = np.log([one.times[i] / other.times[i] for i in common])

@@ -18,6 +18,7 @@ from rich.progress import DownloadColumn, Progress
 from rich.table import Table
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
+from harness.cli.counted import counted
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def quality(
 ) -> None:
     """Measure PSNR and SSIM of a folder of images against the images of the same name in another."""
     from harness.quality import ImageFailure, ImageScore, average, get_convention, get_metric, score_folders
+    from harness.quality.folders import count_names
 
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", mend="choose one")
@@ -55,9 +57,9 @@ def quality(
     metrics = {name: get_metric(name) for name in metric or []}
     columns = (*_FIGURES, *metrics)
     results: list[ImageScore | ImageFailure] = []
-    for result in score_folders(
-        existing(sr_dir), existing(hr_dir), rules, scale=scale, workers=workers, metrics=metrics
-    ):
+    total = count_names(existing(sr_dir), existing(hr_dir))
+    scored = score_folders(sr_dir, hr_dir, rules, scale=scale, workers=workers, metrics=metrics)
+    for result in scored if as_csv else counted(scored, total, "measuring"):
         if as_csv:
             _print_csv([_row(result)], columns, header=not results)
         results.append(result)
@@ -75,7 +77,8 @@ def quality(
         err.print(rules.sentence, markup=False, highlight=False)
     failures = [one for one in results if isinstance(one, ImageFailure)]
     if failures:
-        err.print(f"{len(failures)} of {len(results)} images could not be measured", highlight=False)
+        rest = f"; the mean is of the other {len(scores)}" if scores else ""
+        err.print(f"{len(failures)} of {len(results)} images could not be measured{rest}", highlight=False)
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
@@ -142,7 +145,7 @@ def prepare(
     workers: Annotated[int | None, typer.Option(min=1, help="Images in work at once. [default: all cores]")] = None,
 ) -> None:
     """Make LR images from HR images as the challenges do; a second call goes on where the first was stopped."""
-    from harness.data import get_degradation
+    from harness.data import get_degradation, list_images
     from harness.data import prepare as prepare_folder
 
     chosen = get_degradation(degradation)
@@ -150,7 +153,7 @@ def prepare(
         existing(hr_dir), output, scale, chosen, crop=_crop(crop), with_hr=with_hr, as_script=as_script, workers=workers
     )
     states = []
-    for one in results:
+    for one in counted(results, len(list_images(hr_dir)), "preparing"):
         states.append(one.state)
         if one.state == "failed":
             err.print(one.reason, style="red", markup=False, highlight=False, soft_wrap=True)
@@ -180,7 +183,7 @@ def datasets(
     if action == "list":
         return _list_datasets()
     if name is None or (action == "add" and folder is None):
-        raise UsageError(f"datasets {action} needs more", mend="harness datasets --help shows what")
+        raise UsageError(f"datasets {action} needs more", mend="see harness datasets --help")
     if action == "add" and folder is not None:
         from harness.data import add
 
@@ -196,8 +199,12 @@ def _fetch(name: str) -> None:
     from harness.data import fetch
 
     with Progress(*Progress.get_default_columns(), DownloadColumn(), console=err) as bar:
-        task = bar.add_task(name, total=None)
-        folder = fetch(name, lambda here, total: bar.update(task, completed=here, total=total or None))
+
+        def show(here: int, total: int) -> None:
+            task = bar.task_ids[0] if bar.task_ids else bar.add_task(name)
+            bar.update(task, completed=here, total=total or None)
+
+        folder = fetch(name, show)
     out.print(f"{name}: in {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -224,12 +231,19 @@ def _list_datasets() -> None:
 
 
 def _verify(name: str) -> None:
-    from harness.data import registered, verify
+    from harness.data import list_images, registered, verify
+    from harness.data.registry import KNOWN_DATASETS, hr_folder
 
-    results = list(verify(registered().get(name) or existing(Path(name))))
+    place = registered().get(name) or existing(Path(name))
+    results = list(counted(verify(place), None, "verifying"))
     bad = [one for one in results if one.state == "bad"]
     for one in bad:
-        out.print(f"{one.name}: {one.reason}", markup=False, highlight=False, soft_wrap=True)
+        out.print(one.reason, markup=False, highlight=False, soft_wrap=True)
     out.print(f"{len(results) - len(bad)} of {len(results)} images are sound", highlight=False)
-    if bad:
+    known = KNOWN_DATASETS.get(name)
+    here = len(list_images(hr_folder(place)))
+    missing = known is not None and known.images not in (None, here)
+    if known is not None and missing:
+        out.print(f"{name} has {known.images} HR images, but {here} are in {place}", markup=False, highlight=False)
+    if bad or missing:
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -48,7 +48,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
             return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except FileNotFoundError as error:
         raise DataError("there is no such image", where=str(path)) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(f"not a readable image ({error})", where=str(path), mend=_MEND["corrupt"]) from error
 
 

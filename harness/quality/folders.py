@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -59,8 +60,8 @@ class _Job:
 @dataclass(frozen=True, slots=True)
 class _Task:
     name: str
-    sr: Path | None
-    hr: Path | None
+    sr: list[Path]
+    hr: list[Path]
 
 
 def score_folders(
@@ -113,13 +114,21 @@ def score_folders(
     return map_in_order(score, tasks, count)
 
 
+def count_names(sr_dir: Path, hr_dir: Path) -> int:
+    """Return how many results `score_folders` yields for two folders."""
+    return len(_match(sr_dir, hr_dir))
+
+
 def _match(sr_dir: Path, hr_dir: Path) -> list[_Task]:
-    hr = {path.stem: path for path in list_images(hr_dir)}
-    sr = {_plain(path.stem, hr): path for path in list_images(sr_dir)}
-    return [_Task(name, sr.get(name), hr.get(name)) for name in sorted(hr.keys() | sr.keys())]
+    hr, sr = defaultdict(list), defaultdict(list)
+    for path in list_images(hr_dir):
+        hr[path.stem].append(path)
+    for path in list_images(sr_dir):
+        sr[_plain(path.stem, hr)].append(path)
+    return [_Task(name, sr.get(name, []), hr.get(name, [])) for name in sorted(hr.keys() | sr.keys())]
 
 
-def _plain(stem: str, known: dict[str, Path]) -> str:
+def _plain(stem: str, known: Container[str]) -> str:
     """Return an SR image's name without a scale such as ``x2`` at its end, where that names an HR image."""
     base, _, digits = stem.rpartition("x")
     return base if stem not in known and digits.isdigit() and base in known else stem
@@ -147,18 +156,28 @@ def _apply(name: str, metric: Metric, sr: NDArray[np.uint8], hr: NDArray[np.uint
 
 
 def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    if task.hr is None:
-        raise DataError("there is no HR image of this name", where=str(task.sr), mend="name both files alike")
-    if task.sr is None:
-        raise DataError("there is no SR image of this name", where=str(task.hr), mend="name both files alike")
-    sr, hr = read_rgb(task.sr), read_rgb(task.hr)
-    if is_greyscale(task.sr) and not is_greyscale(task.hr):
-        raise DataError("is greyscale, but its HR image has colours", where=str(task.sr), mend="save the SR in RGB")
+    sr_path, hr_path = _partners(task)
+    sr, hr = read_rgb(sr_path), read_rgb(hr_path)
+    if is_greyscale(sr_path) and not is_greyscale(hr_path):
+        raise DataError("is greyscale, but its HR image has colours", where=str(sr_path), mend="save the SR in RGB")
     hr = hr if scale is None else centre_crop(hr, scale)
     if sr.shape != hr.shape:
         raise DataError(
             f"is {sr.shape[1]}x{sr.shape[0]}, but its HR image is {hr.shape[1]}x{hr.shape[0]}",
-            where=str(task.sr),
+            where=str(sr_path),
             mend="compare images of one size" + ("; say the scale if HR is to be cropped" if scale is None else ""),
         )
     return sr, hr
+
+
+def _partners(task: _Task) -> tuple[Path, Path]:
+    """Return the SR and the HR image of a name, of which there must be one each."""
+    for kind, own, others in (("HR", task.hr, task.sr), ("SR", task.sr, task.hr)):
+        if not own:
+            raise DataError(
+                f"there is no {kind} image of this name", where=str(others[0]), mend="name both files alike"
+            )
+        if len(own) > 1:
+            names = " and ".join(path.name for path in own)
+            raise DataError(f"{names} are both {kind} images of {task.name}", where=str(own[0].parent), mend="keep one")
+    return task.sr[0], task.hr[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from harness.cli import app
@@ -59,7 +60,17 @@ def test_quality_as_csv_with_a_bad_image() -> None:
     assert [row["image"] for row in rows] == ["0", "1", "2", "mean"]
     assert "not a readable image" in rows[1]["error"]
     assert float(rows[0]["ssim_y"]) == evaluate_pair(image(10), image(0)).ssim_y
-    assert "1 of 3 images" in result.stderr
+    assert "1 of 3 images could not be measured; the mean is of the other 2" in result.stderr
+
+
+def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr("harness.cli.counted.err", Console(file=terminal, force_terminal=True, width=100))
+    assert "mean" in harness("quality", "sr", "hr").stdout
+    assert "3/3" in terminal.getvalue()
+    harness("prepare", "hr", "out")
+    assert "preparing" in terminal.getvalue()
+    assert harness("quality", "sr", "hr", "--csv").stderr == ""
 
 
 def test_quality_names_bad_usage() -> None:
@@ -99,6 +110,23 @@ def test_data_sets_are_added_listed_and_verified() -> None:
     broken = harness("datasets", "verify", "mine")
     assert broken.exit_code == 1
     assert "1.png" in broken.stdout
+
+
+def test_a_known_set_that_lost_an_image_is_not_sound() -> None:
+    for index in (3, 4):
+        write_png(Path("hr") / f"{index}.png", image(index))
+    assert "5 images" in harness("datasets", "add", "Set5", "hr").stdout
+    assert harness("datasets", "verify", "Set5").exit_code == 0
+    Path("hr/4.png").unlink()
+    result = harness("datasets", "verify", "Set5")
+    assert result.exit_code == 1
+    assert "Set5 has 5 HR images, but 4 are in" in result.stdout
+
+
+def test_what_cannot_be_fetched_shows_no_bar() -> None:
+    result = harness("datasets", "fetch", "Manga109")
+    assert result.stderr.lstrip().startswith("error: Manga109 cannot be downloaded")
+    assert "harness datasets add Manga109 FOLDER" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,13 @@ def test_sixteen_bit_tiff_is_named(tmp_path: Path) -> None:
         read_rgb(tmp_path / "image.tif")
 
 
+def test_an_image_of_absurd_size_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match=r"huge\.png: not a readable image \(Image size \(620 pixels\) exceeds limit"):
+        read_rgb(tmp_path / "huge.png")
+
+
 def test_written_png_comes_back_and_leaves_nothing_else(tmp_path: Path) -> None:
     write_png(tmp_path / "deep" / "image.png", PIXELS)
     np.testing.assert_array_equal(read_rgb(tmp_path / "deep" / "image.png"), PIXELS)

@@ -9,6 +9,7 @@ from PIL import Image
 from harness.data import write_png
 from harness.errors import DataError, UsageError
 from harness.quality import ImageFailure, ImageScore, evaluate_pair, score_folders
+from harness.quality.folders import count_names
 
 
 def image(seed: int, height: int = 30, width: int = 40) -> np.ndarray:
@@ -58,6 +59,20 @@ def test_every_mistake_is_named_and_the_rest_goes_on(sr: Path, hr: Path) -> None
     assert "greyscale" in reasons["grey"]
     assert "40x28" in reasons["size"]
     assert "no SR image" in reasons["unpaired"]
+
+
+def test_two_images_for_one_name_are_not_chosen_from(sr: Path, hr: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_png(hr / f"{name}.png", image(0))
+    for name in ("a", "ax3", "b", "cx2"):
+        write_png(sr / f"{name}.png", image(1))
+    Image.fromarray(image(0)).save(hr / "b.bmp")
+    results = list(score_folders(sr, hr))
+    reasons = failures(results)
+    assert "a.png and ax3.png are both SR images of a" in reasons["a"]
+    assert "b.bmp and b.png are both HR images of b" in reasons["b"]
+    assert [r.name for r in results if isinstance(r, ImageScore)] == ["c"]
+    assert count_names(sr, hr) == len(results) == 3
 
 
 def test_a_greyscale_hr_image_may_have_a_colour_partner(sr: Path, hr: Path) -> None:

@@ -1,0 +1,19 @@
+"""A bar for commands that go through many images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from harness.cli.application import err
+
+Item = TypeVar("Item")
+
+
+def counted(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
+    """Pass items on, and show on a terminal how many have come; `total` is None where nobody knows."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        yield from bar.track(items, total=total, description=what)

@@ -147,7 +147,7 @@ def _assemble(
         ),
         device=plan.device,
         protocol=plan.protocol_info(),
-        entries=make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic),
+        entries=make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.lane),
         warnings=[
             *warnings,
             *reference.warnings,

@@ -57,7 +57,7 @@ def restate(run_folder: Path, summary: Summary) -> Run:
     warning = f"times are restated: {_WORDS[summary]}; measured by the protocol {info.name}"
     return folder.run.model_copy(
         update={
-            "entries": ranked(rows, evidence, track, folder.run.track.bicubic_psnr),
+            "entries": ranked(rows, evidence, track, folder.run.track.bicubic_psnr, folder.run.protocol.lane),
             "protocol": info,
             "warnings": [*folder.run.warnings, warning],
         }

@@ -187,13 +187,22 @@ class Subject:
         self._add(
             has_weights=reply.weights,
             load_info=reply.info,
-            notes=[*self._remark_on_environment(), *reply.notes],
+            lane=reply.lane,
+            notes=[*self._remark_on_environment(), *self._remark_on_lane(reply.lane), *reply.notes],
             params=reply.params_before,
             isolation=self._running().isolation,
         )
 
     def _remark_on_environment(self) -> list[str]:
         return [f"installed for it: {', '.join(self.installed)}"] if self.installed else []
+
+    def _remark_on_lane(self, lane: Lane) -> list[str]:
+        wanted = self.plan.request.lane
+        if lane == wanted:
+            return []
+        return [
+            f"executed in lane {lane}, so not ranked among networks of lane {wanted}: --lane {lane} ranks all alike"
+        ]
 
     def _reparameterize(self) -> None:
         """Turn the training form into the inference form, and prove that both are the same."""

@@ -113,6 +113,7 @@ class Operations:
             params_before=_parameter_count(network),
             size_multiple=self._multiple,
             weights=not request.random_weights,
+            lane="onnxruntime" if _is_onnx_file(network) else request.lane,
             notes=[note[:500] for note in [*loaded.notes, *self._notes(request)]],
         )
         return reply, []
@@ -300,10 +301,8 @@ class Operations:
 
     def _lane(self) -> Lane:
         """Return the lane to bring the network into; an ONNX file is run by ONNX Runtime and nothing else."""
-        from harness.submissions.loaders.onnx_file import OnnxNetwork
-
         lane = self._settings().lane
-        if not isinstance(self._loaded(), OnnxNetwork):
+        if not _is_onnx_file(self._loaded()):
             return lane
         if lane not in ("eager", "onnxruntime"):
             raise UnsupportedError(
@@ -384,3 +383,9 @@ def _layer_reply(layer: Layer) -> LayerReply:
 
 def _parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _is_onnx_file(network: nn.Module) -> bool:
+    from harness.submissions.loaders.onnx_file import OnnxNetwork
+
+    return isinstance(network, OnnxNetwork)

@@ -144,6 +144,8 @@ class LoadReply(Body):
     """The frame's sides are padded to a multiple of this before the network, and the output cropped."""
     weights: bool
     """False where the network has random weights because the submission brings none for this scale."""
+    lane: Lane = "eager"
+    """How the network is executed: an ONNX file by ONNX Runtime, whichever lane was asked for."""
     info: dict[ShortText, ShortText] = {}
     notes: Annotated[list[ShortText], Field(max_length=100)] = []
 

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Literal
 
 from harness.results.measurement import ImageQuality, Measurement
-from harness.results.schema import Entry, Published, QualityFigures, Runtime
+from harness.results.schema import Entry, Lane, Published, QualityFigures, Runtime
 from harness.tracks.ranking import rank
 from harness.tracks.roofline import roofline
 from harness.tracks.significance import Evidence, Pace, score_interval, tied
@@ -51,7 +51,11 @@ class Candidate:
 
 
 def make_entries(
-    candidates: Sequence[Candidate], track: Track, bicubic_psnr: float, statistic: Literal["mean", "median"]
+    candidates: Sequence[Candidate],
+    track: Track,
+    bicubic_psnr: float,
+    statistic: Literal["mean", "median"],
+    lane: Lane = "eager",
 ) -> list[Entry]:
     """Score and rank candidates.
 
@@ -65,17 +69,14 @@ def make_entries(
         PSNR of bicubic on the same images, dB: the figure that the track's ``metric`` names.
     statistic
         Which statistic of the runtime the score uses.
+    lane
+        The run's: lanes are never mixed in a ranking.
 
     Returns
     -------
     list of Entry
-        Ranked rows first, best first; then what has no score, in the order of discovery. Baselines are scored but
-        not ranked, so that they take no place from a submission.
-
-    Raises
-    ------
-    ValueError
-        The candidates are of more than one lane.
+        Scored rows first, best first; then what has no score, in the order of discovery. Baselines, and what was
+        executed in another lane, are scored but not ranked, so that they take no place from a submission.
     """
     reference = _reference(candidates, track)
     twins = _twins(candidates)
@@ -83,11 +84,11 @@ def make_entries(
     for candidate in candidates:
         entry = _entry(candidate, track, bicubic_psnr, statistic, reference)
         entries.append(entry.model_copy(update={"notes": [*entry.notes, *twins.get(entry.slug, [])]}))
-    return ranked(entries, _evidence(candidates, entries, track, statistic), track, bicubic_psnr)
+    return ranked(entries, _evidence(candidates, entries, track, statistic), track, bicubic_psnr, lane)
 
 
 def ranked(
-    entries: Sequence[Entry], evidence: Mapping[str, Evidence], track: Track, bicubic_psnr: float
+    entries: Sequence[Entry], evidence: Mapping[str, Evidence], track: Track, bicubic_psnr: float, lane: Lane
 ) -> list[Entry]:
     """Return rows with their ranks and ties, in the order of the leaderboard.
 
@@ -99,16 +100,10 @@ def ranked(
         What each score rests on, by slug; a row without takes a rank and ties with none.
     track, bicubic_psnr
         As for the scores.
-
-    Raises
-    ------
-    ValueError
-        The rows are of more than one lane.
+    lane
+        The run's. Rows of another lane take no rank: their times are of another way of executing.
     """
-    lanes = sorted({entry.lane for entry in entries})
-    if len(lanes) > 1:
-        raise ValueError(f"rows of the lanes {', '.join(lanes)} have no common ranking")
-    scores = {e.slug: e.score for e in entries if e.score is not None and e.kind == "submission"}
+    scores = {e.slug: e.score for e in entries if e.score is not None and e.kind == "submission" and e.lane == lane}
     ranks = rank(scores, higher_is_better=track.higher_is_better)
     ties = tied({slug: evidence[slug] for slug in ranks if slug in evidence}, track, bicubic_psnr)
     placed = [

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper, save_model
 from PIL import Image
 
 from harness.engines import InlineEngine, Job, LocalEngine
 from harness.errors import UsageError, WorkerError
 from harness.pipeline import run
 from harness.plan import RunRequest, make_plan
-from harness.results import Measurement
+from harness.results import Entry
 from harness.submissions.discovery import discover
-from harness.tracks import Candidate, get_track, make_entries
+from harness.tracks import get_track
 
 CONV = """
 import torch
@@ -70,13 +71,37 @@ def test_a_lane_that_the_machine_lacks_is_said_before_anything_runs(request_for)
         make_plan(request_for("fast"))
 
 
-def test_rows_of_two_lanes_have_no_common_ranking() -> None:
-    candidates = [
-        Candidate(lane, "", "submission", lane, Measurement(fingerprint=lane, created="", status="ok", lane=lane), None)
-        for lane in ("eager", "compile")
+def test_an_onnx_file_among_networks_of_torch_is_measured_and_not_ranked(
+    request_for, submission: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 24, 32))
+    monkeypatch.setattr("harness.plan.track_for_scale", lambda _: small)
+    write_doubling(tmp_path / "file.onnx")
+
+    def rows(lane: str) -> dict[str, Entry]:
+        request = replace(request_for(lane), submissions=(submission, tmp_path / "file.onnx"), out=tmp_path / lane)
+        return {entry.name: entry for entry in run(request, engine=InlineEngine()).run.entries}
+
+    apart, together = rows("eager"), rows("onnxruntime")
+    assert (apart["file"].status, apart["file"].lane, apart["file"].rank) == ("ok", "onnxruntime", None)
+    assert apart["file"].score is not None
+    assert any("--lane onnxruntime" in note for note in apart["file"].notes)
+    assert (apart["one"].lane, apart["one"].rank) == ("eager", 1)
+    assert all(row.rank in (1, 2) for row in together.values())
+
+
+def write_doubling(path: Path) -> None:
+    """Write a model that repeats every pixel, as ONNX's own helpers make it."""
+    weight = numpy_helper.from_array(np.eye(3, dtype=np.float32).repeat(4, 0).reshape(12, 3, 1, 1), "weight")
+    nodes = [
+        helper.make_node("Conv", ["x", "weight"], ["channels"]),
+        helper.make_node("DepthToSpace", ["channels"], ["y"], blocksize=2, mode="CRD"),
     ]
-    with pytest.raises(ValueError, match="compile, eager have no common ranking"):
-        make_entries(candidates, get_track("ntire23-x2"), 30.0, "median")
+    image, upscaled = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, f"{name}h", f"{name}w"]) for name in "xy"
+    )
+    graph = helper.make_graph(nodes, "doubling", [image], [upscaled], [weight])
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
 def test_a_run_in_a_lane_says_so_everywhere(request_for, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from harness.layers import Layer, Observation, convolution_macs, describe_layers, observe
+from harness.meta import call_on_meta
 
 Shape = tuple[int, int, int, int]
 
@@ -297,7 +298,7 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, operator: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        made = operator(*args, **(kwargs or {}))
+        made = call_on_meta(operator, args, kwargs or {})
         formula = flop_registry.get(operator._overloadpacket)
         if formula is not None:
             self.flops += formula(*args, **(kwargs or {}), out_val=made)

@@ -93,9 +93,8 @@ class Recorded:
         self._listener.run_begins(submissions, images)
 
     def submission_begins(self, name: str) -> None:
-        """Note whose turn it is."""
+        """Note whose turn it is; its first stage, if it is not known already, is written at once."""
         self._name, self._stage = name, ""
-        self._write()
         self._listener.submission_begins(name)
 
     def stage(self, name: str, detail: str = "", *, done: float) -> None:
@@ -113,7 +112,8 @@ class Recorded:
         """Note that one is done."""
         self._shares[name] = 1.0
         self._ended += 1
-        self._write()
+        if not reused or time.monotonic() - self._written > self._every_s:
+            self._write()
         self._listener.submission_ends(name, measurement, reused=reused)
 
     def run_ends(self) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import psutil
-import torch
 from numpy.typing import NDArray
-from PIL import features
 
 from harness import __version__
 from harness.data import Dataset, get_degradation, open_dataset
 from harness.data.outputs import OutputFolder
+from harness.device import describe_device
 from harness.errors import SubmissionError, UsageError
 from harness.isolation.opening import Sandbox, choose, require_sandbox_for_pickles
 from harness.lanes import lane_problem
@@ -28,13 +25,11 @@ from harness.results.schema import DeviceInfo, Lane, ProtocolInfo
 from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
 from harness.submissions.environments import check_options, needed
 from harness.timing import Precision, TimingProtocol, protocol_for
-from harness.timing.cores import bound_cores, multithreading, physical_cores
 from harness.tracks import Track, get_track, track_for_scale
 
 _TIMING_FRAMES = 4
 _PROOF_FRAMES = 2
 _PROOF_SIZE = (97, 131)  # odd, so that a form that differs at a border of unusual parity is found out
-_VERSIONS = ("numpy", "numba", "pillow", "fvcore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,78 +272,6 @@ def _fingerprint(submission: Found, scale: int, conditions: str, *, install: boo
             **({"installed": installed} if installed else {}),
         }
     )
-
-
-def describe_device(wanted: str, threads: int | None) -> DeviceInfo:
-    """Describe the device that networks run on.
-
-    Parameters
-    ----------
-    wanted
-        ``auto`` (an accelerator where there is one, else the CPU) or a torch device such as ``cpu`` or ``cuda:1``.
-    threads
-        CPU threads that a network may use; None for all cores that this process may use.
-
-    Raises
-    ------
-    UsageError
-        There is no such device on this machine.
-    """
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    kind = wanted if wanted != "auto" else (accelerator.type if accelerator else "cpu")
-    if kind != "cpu" and (accelerator is None or accelerator.type != kind.split(":")[0]):
-        here = accelerator.type if accelerator else "no accelerator"
-        raise UsageError(f"device {wanted!r} is not here (torch sees {here})", mend="use --device auto or --device cpu")
-    index = torch.device(kind).index
-    if index is not None and index >= (torch.accelerator.device_count() if kind.split(":")[0] != "cpu" else 1):
-        count = torch.accelerator.device_count()
-        last = f"{kind.split(':')[0]}:{count - 1}"
-        raise UsageError(f"there is no device {kind}", mend=f"the last of {count} is {last}; see harness doctor")
-    threads = threads or physical_cores()
-    return DeviceInfo(
-        kind=kind,
-        name=_processor() if kind == "cpu" else _accelerator_name(torch.device(kind)),
-        torch=torch.__version__,
-        threads=threads,
-        cores=bound_cores(threads) if kind == "cpu" else [],
-        multithreading=multithreading(),
-        python=platform.python_version(),
-        platform=platform.platform(terse=True),
-        memory_bytes=psutil.virtual_memory().total if kind == "cpu" else _accelerator_memory(torch.device(kind)),
-        driver=torch.version.cuda if kind.startswith("cuda") else None,
-        versions=_versions(),
-    )
-
-
-def _accelerator_name(device: torch.device) -> str:
-    module = torch.get_device_module(device)
-    return str(module.get_device_name(device)) if hasattr(module, "get_device_name") else device.type
-
-
-def _accelerator_memory(device: torch.device) -> int | None:
-    module = torch.get_device_module(device)
-    properties = getattr(module, "get_device_properties", lambda _: None)(device)
-    return getattr(properties, "total_memory", None)
-
-
-def _processor() -> str:
-    """Return the processor's model name, which `platform` does not know on Linux."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _versions() -> dict[str, str]:
-    found = {"libjpeg": str(features.version("jpg")), "libjpeg-turbo": str(features.version("libjpeg_turbo"))}
-    for package in _VERSIONS:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
 
 
 def _lane_versions(lane: Lane) -> dict[str, str]:

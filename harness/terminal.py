@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from harness.contrast import Contrasts
+from harness.observer import Observer
 from harness.results import Entry, Measurement, Run
 
 _STATUS_STYLE = {"ok": "green", "failed": "red", "disqualified": "red", "unsupported": "yellow"}
@@ -150,6 +152,33 @@ class LiveProgress:
             return ""
         seconds = (time.monotonic() - self._begin) / pace * (self._total - self._finished - done)
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+
+
+class Forewarned:
+    """Passes on what it hears, after a warning before the first stage: a run that measures nothing needs none.
+
+    Parameters
+    ----------
+    listener
+        Who wants to hear.
+    warn
+        Called once, when the first submission is about to be measured.
+    """
+
+    def __init__(self, listener: Observer, warn: Callable[[], None]) -> None:
+        self._warn: Callable[[], None] | None = warn
+        self._listener = listener
+        self.run_begins = listener.run_begins
+        self.submission_begins = listener.submission_begins
+        self.submission_ends = listener.submission_ends
+        self.run_ends = listener.run_ends
+
+    def stage(self, name: str, detail: str = "", *, done: float) -> None:
+        """Warn where that is still to be done, and pass the stage on."""
+        if self._warn is not None:
+            self._warn()
+            self._warn = None
+        self._listener.stage(name, detail, done=done)
 
 
 def make_progress(console: Console) -> PlainProgress | LiveProgress:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness.meta import call_on_meta
+
 Shape = tuple[int, int, int, int]
 
 # They return their input under another shape, or memory that nobody wrote, and are not declared as views.
@@ -82,7 +84,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, operator: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        made = operator(*args, **(kwargs or {}))
+        made = call_on_meta(operator, args, kwargs or {})
         name = operator._schema.name.removeprefix("aten::")
         if not operator.is_view and name not in _MOVE_NOTHING:
             given = list(_tensors([args, kwargs or {}]))

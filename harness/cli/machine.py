@@ -112,8 +112,8 @@ def _print_rooflines(rows: Sequence[SubmissionTime]) -> None:
 @command
 def doctor() -> None:
     """Say what this machine offers for isolation, what disturbs timing here, and what to do about it."""
+    from harness.device import describe_device
     from harness.isolation.doctor import sandbox_report
-    from harness.plan import describe_device
     from harness.timing.doctor import timing_facts
 
     device = describe_device("auto", None)

@@ -117,12 +117,12 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     """Run, print the table with what there is to say of it, and exit as the rows deserve."""
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
-    from harness.terminal import leaderboard_table, make_progress, reasons
+    from harness.terminal import Forewarned, leaderboard_table, make_progress, reasons
 
     signal.signal(signal.SIGTERM, _interrupt)
-    print_timing_warnings()
     with make_progress(err) as progress:
-        finished = run_pipeline(request, progress, get_engine(engine))
+        listener = Forewarned(progress, print_timing_warnings)
+        finished = run_pipeline(request, listener, get_engine(engine))
     out.print(leaderboard_table(finished.run))
     for reason in reasons(finished.run):
         out.print(reason, markup=False, highlight=False)

@@ -5,13 +5,10 @@ There is no isolation, no time limit and no log.
 
 from __future__ import annotations
 
-import torch
-
 from harness.engines.engine import Job
 from harness.isolation.failures import describe
 from harness.isolation.messages import Message
 from harness.isolation.opening import load_request
-from harness.isolation.operations import Operations
 from harness.isolation.session import Session
 
 
@@ -40,10 +37,14 @@ class InlineExchange:
     isolation = "none: the harness's own process"
 
     def __init__(self) -> None:
+        from harness.isolation.operations import Operations  # and torch with it, which only workers need otherwise
+
         self._operations = Operations()
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:  # noqa: ARG002
         """Carry out the request; the deadline and the payload limit have no meaning here."""
+        import torch
+
         grad, threads = torch.is_grad_enabled(), torch.get_num_threads()
         try:
             body, arrays = self._operations.run(message.name, message.body, message.arrays)
@@ -63,4 +64,4 @@ class InlineExchange:
 
     def close(self) -> None:
         """Let go of the network."""
-        self._operations = Operations()
+        self._operations = type(self._operations)()

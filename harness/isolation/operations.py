@@ -45,7 +45,7 @@ from harness.isolation.requests import (
     TimeRequest,
     UpscaleRequest,
 )
-from harness.lanes import Runner, make_runner
+from harness.lanes.runner import Runner, make_runner
 from harness.layers import Layer
 from harness.results.schema import Lane, Reparam
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
-from harness.quality.tensors import quantise
 
 
 def upscale_bicubic(lr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
@@ -26,6 +23,10 @@ def upscale_bicubic(lr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     numpy.ndarray
         (H * scale) x (W * scale) x 3, uint8.
     """
+    import torch
+
+    from harness.quality.tensors import quantise
+
     frame = torch.tensor(lr).permute(2, 0, 1)[None].float() / 255.0
     upscaled = torch.nn.functional.interpolate(frame, scale_factor=scale, mode="bicubic", align_corners=False)
     return np.ascontiguousarray(quantise(upscaled)[0].permute(1, 2, 0).numpy())

@@ -32,13 +32,15 @@ _LEADERBOARD = (
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that the file is either as before or complete.
+    """Write `content` to `path` so that the file is either as before or complete; one that holds it already is left.
 
     Raises
     ------
     ResultsError
         The disk is full or the folder cannot be written; what was there before is untouched.
     """
+    if _holds(path, content):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=_TEMPORARY)
@@ -58,6 +60,14 @@ def write_atomically(path: Path, content: bytes) -> None:
             where=str(path),
             mend="free some space or choose another folder with --out; what was saved before is intact",
         ) from error
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Tell whether a file has this content, so that neither the disk nor whoever waits for it is troubled."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
 
 
 class RunStore:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 from harness.errors import UsageError
@@ -33,7 +32,7 @@ def device_lock(device: str, *, wait_s: float = 3600.0) -> Iterator[None]:
     if device == "cpu":
         yield
         return
-    lock = FileLock(Path(tempfile.gettempdir()) / f"sr-harness-{_identity(torch.device(device))}.lock", mode=0o666)
+    lock = FileLock(Path(tempfile.gettempdir()) / f"sr-harness-{_identity(device)}.lock", mode=0o666)
     try:
         lock.acquire(timeout=wait_s)
     except Timeout as error:
@@ -46,8 +45,11 @@ def device_lock(device: str, *, wait_s: float = 3600.0) -> Iterator[None]:
         lock.release()
 
 
-def _identity(device: torch.device) -> str:
+def _identity(name: str) -> str:
+    import torch
+
+    device = torch.device(name)
     module = torch.get_device_module(device)
     properties = getattr(module, "get_device_properties", lambda _: None)(device)
-    name = str(getattr(properties, "uuid", None) or f"{device.type}-{device.index or 0}")
-    return re.sub(r"[^A-Za-z0-9-]", "-", name)
+    identity = str(getattr(properties, "uuid", None) or f"{device.type}-{device.index or 0}")
+    return re.sub(r"[^A-Za-z0-9-]", "-", identity)

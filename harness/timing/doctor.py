@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
+from harness.accelerator import accelerator_type
 from harness.fact import Fact
 from harness.timing.card import card_facts
 from harness.timing.cores import bound_cores, multithreading, physical_cores
@@ -90,12 +90,13 @@ def _temperature() -> list[Fact]:
 
 
 def _accelerator() -> list[Fact]:
-    if not torch.accelerator.is_available():
+    kind = accelerator_type()
+    if kind is None:
         return []
-    device = torch.accelerator.current_accelerator()
-    assert device is not None
+    import torch
+
     count = torch.accelerator.device_count()
-    return [Fact("accelerator", f"{count} x {device.type}, timed by device events"), *card_facts()]
+    return [Fact("accelerator", f"{count} x {kind}, timed by device events"), *card_facts()]
 
 
 def _read(file: Path) -> str:

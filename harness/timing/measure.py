@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from harness.timing.clock import Clock
+if TYPE_CHECKING:  # the controller plans and judges measurements without importing torch
+    from torch import Tensor
+
+    from harness.timing.clock import Clock
 
 _WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a warmer start
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-Formula = Callable[[float, float, float], float]
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.tracks.formulas import ELEMENTWISE
+
+Formula = Callable[[Any, Any, float], Any]
+Floats = NDArray[np.float64]
 
 FPS_BANDS = (24.0, 30.0, 60.0, 120.0)
 """Limits, in frames per second, of the colour bands in the 2023 report's tables."""
@@ -86,4 +92,13 @@ class Track:
         """
         if not runtime_ms > 0:
             raise ValueError(f"a runtime must be positive, not {runtime_ms} ms")
-        return self.formula(psnr, runtime_ms, bicubic_psnr)
+        return float(self.formula(psnr, runtime_ms, bicubic_psnr))
+
+    def scores(self, psnr: Floats, runtime_ms: Floats, bicubic_psnr: float) -> Floats:
+        """Return `score` of each PSNR with its runtime; the arguments have one shape, which the result has too."""
+        if self.formula not in ELEMENTWISE:
+            pairs = zip(psnr.tolist(), runtime_ms.tolist(), strict=True)
+            return np.array([self.score(*pair, bicubic_psnr) for pair in pairs])
+        if not (runtime_ms > 0).all():
+            raise ValueError(f"a runtime must be positive, not {runtime_ms.min()} ms")
+        return np.asarray(self.formula(psnr, runtime_ms, bicubic_psnr))

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from harness.errors import UnsupportedError, WorkerError
-from harness.lanes import Runner, lane_problem, make_runner, requirements
+from harness.lanes import lane_problem, requirements
 from harness.lanes.cuda_graph import CudaGraph
+from harness.lanes.runner import Runner, make_runner
 from harness.lanes.tensorrt import TensorRT
 
 

@@ -123,3 +123,13 @@ def test_layers_lie_beside_the_run_and_come_back(tmp_path: Path) -> None:
     RunStore(tmp_path).save_run(run, {"row-0": with_layers, "row-1": measurement("def")})
     assert RunFolder(tmp_path, run).layers("row-0") == [layer]
     assert RunFolder(tmp_path, run).layers("row-1") == []
+
+
+def test_a_file_that_holds_the_content_already_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_atomically(path, b"one")
+    before = path.stat()
+    write_atomically(path, b"one")
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    write_atomically(path, b"two")  # as long, and different
+    assert path.read_bytes() == b"two"

@@ -8,7 +8,8 @@ import torch
 from filelock import FileLock
 
 from harness.errors import UsageError
-from harness.timing import EventClock, Sampling, repeated_frame, time_forward
+from harness.timing import Sampling, repeated_frame, time_forward
+from harness.timing.clock import EventClock
 from harness.timing.device import device_lock
 
 FRAME = torch.zeros(1, 3, 4, 4)

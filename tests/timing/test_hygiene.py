@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from harness import accelerator
+from harness.device import describe_device
 from harness.errors import UsageError
-from harness.plan import describe_device
-from harness.timing import EventClock, HostClock, clock_for
 from harness.timing.card import card_facts, read_cards
+from harness.timing.clock import EventClock, HostClock, clock_for
 from harness.timing.hygiene import cache_flusher
 
 FRAME = torch.zeros(1, 3, 4, 4)
@@ -109,6 +110,7 @@ def test_an_idle_card_and_no_card_have_no_warnings() -> None:
 
 
 def test_a_device_with_too_high_a_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "torch_build", lambda: {"__version__": torch.__version__, "cuda": "12.8"})
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)

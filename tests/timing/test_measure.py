@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.timing import HostClock, Reading, Sampling, frame_of_call, fresh_frames, repeated_frame, time_forward
+from harness.timing import Sampling, frame_of_call, fresh_frames, repeated_frame, time_forward
+from harness.timing.clock import HostClock, Reading
 
 
 class ScriptedClock:

@@ -100,6 +100,19 @@ def test_scores_of_any_sign_are_compared() -> None:
     assert steady.value == pytest.approx(1.0)
 
 
+def test_a_formula_that_takes_no_arrays_is_called_for_each_draw() -> None:
+    def scalar(psnr: float, runtime_ms: float, bicubic: float) -> float:
+        assert isinstance(psnr, float)
+        return 0.0 if psnr <= bicubic else 20 * 2 ** (psnr - bicubic) / runtime_ms**0.5
+
+    one, other = evidence(images(0.3), 10.0), evidence(images(0.1, seed=1), 12.0, seed=1)
+    quick = score_difference(one, other, TRACK, BICUBIC)
+    slow = score_difference(one, other, replace(TRACK, formula=scalar), BICUBIC)
+    assert slow.value == pytest.approx(quick.value)
+    assert slow.ci == pytest.approx(quick.ci)
+    assert slow.p_value == pytest.approx(quick.p_value)
+
+
 def test_a_mean_difference_is_close_to_the_paired_t_test() -> None:
     first, second = images(0.1, 0.3), images(0.0, 0.3, seed=1)
     found, known = mean_difference(list(first), list(second)), ttest_rel(first, second)

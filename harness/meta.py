@@ -1,0 +1,127 @@
+"""What operators make on torch's meta device, where tensors have shapes and no values.
+
+Torch's own rules are Python that imports a compiler and a computer algebra system: more than a second, in every
+worker. The operators that upscalers are made of have rules here, which tests hold against torch's; for all others
+torch is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_ELEMENTWISE = (
+    "add sub mul div relu leaky_relu _prelu_kernel hardtanh clamp clamp_min clamp_max gelu silu sigmoid tanh elu "
+    "hardswish hardsigmoid abs neg exp sqrt rsqrt maximum minimum where _softmax"
+).split()
+_UPSAMPLING = ("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d")
+
+
+def call_on_meta(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Return what an operator returns for tensors on the meta device; its errors only where torch is asked.
+
+    Parameters
+    ----------
+    operator
+        As a dispatch mode is given it: ``torch.ops.aten.relu.default``.
+    args, kwargs
+        Its arguments.
+    """
+    name = operator._schema.name.removeprefix("aten::")
+    if name.endswith("_") and name[:-1] in _ELEMENTWISE:
+        return args[0]
+    rule = _RULES.get(name)
+    made = rule(*args) if rule is not None and not kwargs and _plain(args) else None
+    return operator(*args, **kwargs) if made is None else made
+
+
+def _plain(values: Sequence[Any]) -> bool:
+    """Tell whether all tensors lie in memory as their shapes say: the order of others goes on to what is made."""
+    for value in values:
+        if isinstance(value, Tensor) and not value.is_contiguous():
+            return False
+        if isinstance(value, list | tuple) and not _plain(value):
+            return False
+    return True
+
+
+def _elementwise(*given: Any) -> Tensor | None:
+    tensors = [value for value in given if isinstance(value, Tensor) and value.dtype != torch.bool]
+    if len({value.dtype for value in tensors}) != 1 or not tensors[0].is_floating_point():
+        return None  # torch has rules for which type wins
+    shapes = (value.shape for value in given if isinstance(value, Tensor))  # also that of a condition
+    return tensors[0].new_empty(np.broadcast_shapes(*shapes))
+
+
+def _convolution(
+    given: Tensor,
+    weight: Tensor,
+    _bias: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    transposed: bool,
+    output_padding: list[int],
+    groups: int,
+) -> Tensor | None:
+    if given.ndim != 4 or any(len(values) != 2 for values in (stride, padding, dilation, output_padding)):
+        return None
+    sides = zip(given.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding, strict=True)
+    if transposed:
+        grown = [(n - 1) * step - 2 * pad + reach * (k - 1) + more + 1 for n, k, step, pad, reach, more in sides]
+        return given.new_empty((given.shape[0], weight.shape[1] * groups, *grown))
+    left = [(n + 2 * pad - reach * (k - 1) - 1) // step + 1 for n, k, step, pad, reach, _ in sides]
+    return given.new_empty((given.shape[0], weight.shape[0], *left))
+
+
+def _pixel_shuffle(given: Tensor, factor: int) -> Tensor:
+    *batch, channels, height, width = given.shape
+    return given.new_empty((*batch, channels // factor**2, height * factor, width * factor))
+
+
+def _pixel_unshuffle(given: Tensor, factor: int) -> Tensor:
+    *batch, channels, height, width = given.shape
+    return given.new_empty((*batch, channels * factor**2, height // factor, width // factor))
+
+
+def _pad(given: Tensor, padding: list[int]) -> Tensor:
+    left, right, above, below = padding
+    height, width = given.shape[-2] + above + below, given.shape[-1] + left + right
+    return given.new_empty((*given.shape[:-2], height, width))
+
+
+def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
+    if len({(tensor.ndim, tensor.dtype) for tensor in tensors}) != 1:
+        return None
+    shape = list(tensors[0].shape)
+    shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
+    return tensors[0].new_empty(shape)
+
+
+def _upsample(given: Tensor, size: list[int] | None, *_: Any) -> Tensor | None:
+    return None if size is None else given.new_empty((*given.shape[:2], *size))
+
+
+def _mean(given: Tensor, dims: list[int] | None = None, keepdim: bool = False) -> Tensor | None:
+    if not dims:
+        return None
+    gone = {dim % given.ndim for dim in dims}
+    kept = [1 if dim in gone else n for dim, n in enumerate(given.shape) if keepdim or dim not in gone]
+    return given.new_empty(kept)
+
+
+_RULES: dict[str, Callable[..., Tensor | None]] = {
+    **dict.fromkeys(_ELEMENTWISE, _elementwise),
+    **dict.fromkeys(_UPSAMPLING, _upsample),
+    "convolution": _convolution,
+    "reflection_pad2d": _pad,
+    "replication_pad2d": _pad,
+    "pixel_shuffle": _pixel_shuffle,
+    "pixel_unshuffle": _pixel_unshuffle,
+    "cat": _cat,
+    "mean": _mean,
+}

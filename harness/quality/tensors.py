@@ -16,6 +16,8 @@ from harness.quality.window import Window
 _STRIP = 256
 """Rows whose moments are on the device at once: some 250 MB at 4K."""
 
+_OVERSHOOT = 16.0  # networks exceed 1 by a little; an image in [0, 255] would be clamped to white
+
 
 def to_bytes(image: torch.Tensor) -> torch.Tensor:
     """Return an image tensor as H x W x 3 uint8, contiguous, on its device.
@@ -28,7 +30,7 @@ def to_bytes(image: torch.Tensor) -> torch.Tensor:
     Raises
     ------
     DataError
-        The shape is another, or a value is not finite.
+        The shape is another, or a value is not finite or far beyond 1.
     """
     if image.ndim == 4 and image.shape[0] == 1:
         image = image[0]
@@ -48,10 +50,13 @@ def quantise(image: torch.Tensor) -> torch.Tensor:
     Raises
     ------
     DataError
-        A value is NaN or infinite.
+        A value is NaN or infinite, or the image seems to be in [0, 255].
     """
     if not bool(torch.isfinite(image).all()):
         raise DataError("the image has values that are not finite")
+    largest = float(image.max()) if image.numel() else 0.0
+    if largest > _OVERSHOOT:
+        raise DataError(f"the image has values up to {largest:g}, not up to 1", mend="divide it by 255, or pass uint8")
     return (image.detach().float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
 
 

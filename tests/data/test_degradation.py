@@ -1,6 +1,7 @@
 """How LR is made: against Pillow called directly, the tables, and closed forms."""
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from harness.data import DEGRADATIONS, centre_crop, centre_crop_to, degrade, get_degradation, jpeg
 from harness.data.degradation import decode, encode, shrink
+from harness.data.imresize import imresize
 from harness.errors import UsageError
 
 HR = np.random.default_rng(0).integers(0, 256, (48, 72, 3), dtype=np.uint8)
@@ -76,3 +78,28 @@ def test_centre_crop_halves_an_odd_rest_to_even(size: tuple[int, int], multiple:
 def test_a_crop_larger_than_the_image_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot crop"):
         centre_crop_to(HR, 49, 72)
+
+
+def shares(length_in: int, length_out: int) -> np.ndarray:
+    """Return the whole matrix of one axis of MATLAB's bicubic imresize, in its own 1-based terms, tap by tap."""
+    scale = length_out / length_in
+    narrow = min(scale, 1.0)
+    mirror = [*range(length_in), *reversed(range(length_in))]
+    matrix = np.zeros((length_out, length_in))
+    for place in range(1, length_out + 1):
+        centre = place / scale + 0.5 * (1 - 1 / scale)
+        left = math.floor(centre - 2 / narrow)
+        for tap in range(left, left + math.ceil(4 / narrow) + 2):
+            x = abs(narrow * (centre - tap))
+            near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+            matrix[place - 1, mirror[(tap - 1) % len(mirror)]] += near if x <= 1 else far if x < 2 else 0.0
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("size", [(18, 26), (12, 17), (9, 13), (72, 104), (37, 5), (36, 52)])
+def test_imresize_is_matlabs_within_one_grey_level(size: tuple[int, int]) -> None:
+    hr = np.random.default_rng(3).integers(0, 256, (36, 52, 3), dtype=np.uint8)
+    exact = np.einsum("ij,jkc,lk->ilc", shares(36, size[0]), hr.astype(float), shares(52, size[1]))
+    ours = imresize(hr, *size)
+    assert ours.shape == (*size, 3)
+    assert np.abs(ours - np.clip(exact, 0, 255)).max() <= 0.5 + 1e-9

@@ -87,6 +87,12 @@ def test_values_that_are_not_finite_are_refused(bad: float) -> None:
         psnr(frame, frame)
 
 
+def test_an_image_from_0_to_255_is_not_taken_for_white() -> None:
+    frame = torch.full((1, 3, 16, 16), 200.0)
+    with pytest.raises(DataError, match=r"values up to 200, not up to 1\. Divide it by 255"):
+        psnr(frame, frame)
+
+
 def test_a_tensor_that_is_no_image_is_refused() -> None:
     with pytest.raises(DataError, match="not one RGB image"):
         psnr(torch.zeros(2, 3, 16, 16), torch.zeros(2, 3, 16, 16))

@@ -46,6 +46,7 @@ from harness.cli.options import (
 
 if TYPE_CHECKING:  # it imports torch
     from harness.plan import RunRequest
+    from harness.results.crops import Choice
 
 
 @command
@@ -80,7 +81,6 @@ def run(
 ) -> None:
     """Measure, score and rank submissions, and write the leaderboard."""
     from harness.plan import RunRequest
-    from harness.results.crops import parse_choice
 
     request = RunRequest(
         submissions=tuple(submissions),
@@ -103,7 +103,7 @@ def run(
         wheels=wheels,
         trust_pickle=trust_pickle,
         images=images.value,
-        crops=tuple(parse_choice(text) for text in crop or []),
+        crops=_parsed(crop),
         save_images=save_images,
         conventions=tuple(dict.fromkeys(convention or ())),
         fresh=fresh,
@@ -111,6 +111,12 @@ def run(
         command=shlex.join(["harness", *sys.argv[1:]]),
     )
     _carry_out(request, engine, strict=strict)
+
+
+def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
+    from harness.results.crops import parse_choice
+
+    return tuple(parse_choice(text) for text in crops or [])
 
 
 def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:

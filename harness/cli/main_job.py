@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,7 @@ def run(
     """Measure, score and rank submissions, and write the leaderboard."""
     from harness.plan import RunRequest
 
-    request = RunRequest(
+    wanted = RunRequest(
         submissions=tuple(submissions),
         scale=scale,
         track=track,
@@ -108,9 +109,8 @@ def run(
         conventions=tuple(dict.fromkeys(convention or ())),
         fresh=fresh,
         retry_failed=retry_failed,
-        command=shlex.join(["harness", *sys.argv[1:]]),
     )
-    _carry_out(request, engine, strict=strict)
+    _carry_out(replace(wanted, command=shlex.join(["harness", *sys.argv[1:]])), engine, strict=strict)
 
 
 def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:

@@ -166,6 +166,80 @@ def test_filters_narrow_the_table(open_page, board):
     assert page.locator("#unscored-rows tr:visible").count() == 2
 
 
+def slide(page, key, place):
+    page.locator(f"[name={key}]").evaluate(
+        "(slider, place) => { slider.value = place; slider.dispatchEvent(new Event('input', {bubbles: true})); }", place
+    )
+    return page.locator(f"[name={key}] + output").inner_text()
+
+
+@pytest.mark.parametrize("key", ["runtime_ms", "macs_g"])
+def test_a_budget_leaves_what_is_within_it(open_page, board, key):
+    page = open_page(board)
+    every = [value for value in column(page, key) if value is not None]
+    least = min(value for value in every if value > 0)
+    counts = []
+    for place in (75, 50, 25, 0):
+        limit = float(slide(page, key, place).removeprefix("≤ "))
+        assert sorted(column(page, key)) == sorted(value for value in every if value <= limit)
+        counts.append(len(names(page)))
+    assert limit == pytest.approx(least, rel=0.01)
+    assert least in column(page, key)
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1] >= 1
+    again = open_page(board, fragment=page.evaluate("location.hash"))
+    assert names(again) == names(page)
+    assert slide(page, key, 100) == "any"
+    assert len(names(page)) == 20
+
+
+def test_a_team_alone(open_page, board):
+    page = open_page(board)
+    team = page.locator("#board tbody tr").evaluate_all("rows => rows.map(row => row.dataset.team).find(Boolean)")
+    page.select_option("[name=team]", team)
+    teams = page.locator("#board tbody tr:visible").evaluate_all("rows => rows.map(row => row.dataset.team)")
+    assert teams
+    assert set(teams) == {team}
+    assert f"{len(teams)} of 20" in page.locator("#count").inner_text()
+    again = open_page(board, fragment=page.evaluate("location.hash"))
+    assert again.input_value("[name=team]") == team
+    assert names(again) == names(page)
+    page.select_option("[name=team]", "")
+    assert len(names(page)) == 20
+
+
+def test_head_and_names_stay_in_sight(open_page, board):
+    page = open_page(board)
+    head, last = page.locator("#board thead th[data-key=psnr_rgb]"), page.locator("#board tbody tr:visible").last
+    before = last.bounding_box()["y"]
+    last.evaluate("row => row.scrollIntoView({block: 'end', behavior: 'instant'})")
+    box = head.bounding_box()
+    assert last.bounding_box()["y"] < before
+    assert 0 <= box["y"] < 60
+    top = page.evaluate(
+        "([x, y]) => document.elementFromPoint(x, y).closest('th')?.dataset.key", [box["x"] + 5, box["y"] + 5]
+    )
+    assert top == "psnr_rgb"
+    narrow = open_page(board, width=390)
+    name, figure = narrow.locator("#board tbody th.model").first, narrow.locator("#board tbody td:visible").nth(5)
+    place, moved = name.bounding_box()["x"], figure.bounding_box()["x"]
+    narrow.locator(".board").first.evaluate("board => { board.scrollLeft = 300; }")
+    assert figure.bounding_box()["x"] == pytest.approx(moved - 300, abs=1)
+    assert 0 <= name.bounding_box()["x"] <= place
+
+
+def test_paper_shows_the_table_without_its_controls(open_page, board):
+    page = open_page(board)
+    page.emulate_media(media="print")
+    assert not page.locator("#controls").is_visible()
+    head = page.locator("#board thead th[data-key=psnr_rgb]")
+    assert head.evaluate("head => getComputedStyle(head).position") == "static"
+    # Chromium leaves a button out where a head is repeated on the next page, but not its text alone.
+    assert head.locator("button").evaluate("button => getComputedStyle(button).display") == "contents"
+    assert "PSNR RGB" in head.inner_text()
+    assert page.pdf().startswith(b"%PDF")
+
+
 def test_the_address_keeps_the_view(open_page, board):
     page = open_page(board)
     click_head(page, "ssim_y")

@@ -77,7 +77,10 @@ const board = (() => {
     const values = [...tbody.rows].map((row) => number(row, at(key))).filter((value) => value > 0);
     return [key, values.length ? [Math.min(...values), Math.max(...values)] : null];
   }));
-  const limitAt = (key, place) => { const [low, high] = spans.get(key); return Number((low * (high / low) ** (place / 100)).toPrecision(3)); };
+  const limitAt = (key, place) => {
+    const [low, high] = spans.get(key), exact = low * (high / low) ** (place / 100), unit = 10 ** (Math.floor(Math.log10(exact)) - 2);
+    return Number((Math.ceil(exact / unit) * unit).toPrecision(3)); /* upwards, so that the smallest figure stays within */
+  };
   const placeOf = (key, limit) => { const [low, high] = spans.get(key); return high > low ? Math.round(100 * Math.log(limit / low) / Math.log(high / low)) : 100; };
 
   /* The address */

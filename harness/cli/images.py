@@ -235,7 +235,7 @@ def _verify(name: str) -> None:
     from harness.data.registry import KNOWN_DATASETS, hr_folder
 
     place = registered().get(name) or existing(Path(name))
-    results = list(counted(verify(place), None, "verifying"))
+    results = list(counted(verify(place, name=name), None, "verifying"))
     bad = [one for one in results if one.state == "bad"]
     for one in bad:
         out.print(one.reason, markup=False, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ Only addresses and checksums that were read in public sources are here. Where no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Literal
 from harness.data.bounded import available_cores, map_in_order
 from harness.data.cache import cache_root
 from harness.data.images import distinct_images, list_images, read_rgb
+from harness.data.known_pixels import KNOWN_PIXELS, pixel_digest
 from harness.errors import DataError, HarnessError, UsageError
 from harness.results import write_atomically
 
@@ -246,8 +247,17 @@ class Checked:
     reason: str = ""
 
 
-def verify(folder: Path, workers: int | None = None) -> Iterator[Checked]:
+def verify(folder: Path, workers: int | None = None, name: str = "") -> Iterator[Checked]:
     """Decode every image of a data set's folder, HR and LR, and say which cannot be used.
+
+    Parameters
+    ----------
+    folder
+        Holds the images, or ``HR`` and other folders of them.
+    workers
+        Images in work at once; by default one per core.
+    name
+        The set it is said to be: where fingerprints of that set are known, HR images must have its pixels.
 
     Raises
     ------
@@ -260,13 +270,17 @@ def verify(folder: Path, workers: int | None = None) -> Iterator[Checked]:
     paths = [path for place in (folder, *inner) for path in list_images(place)]
     if not paths:
         raise DataError("holds no images", where=str(folder))
-    return map_in_order(partial(_check, folder=folder), paths, workers or available_cores())
+    check = partial(_check, folder=folder, known=KNOWN_PIXELS.get(name), hr=hr_folder(folder))
+    return map_in_order(check, paths, workers or available_cores())
 
 
-def _check(path: Path, folder: Path) -> Checked:
+def _check(path: Path, folder: Path, known: Mapping[str, str] | None, hr: Path) -> Checked:
     name = path.relative_to(folder).as_posix()
     try:
-        read_rgb(path)
+        image = read_rgb(path)
     except HarnessError as error:
         return Checked(name, "bad", str(error))
+    if known is not None and path.parent == hr and pixel_digest(image) not in known:
+        reason = "is none of the set's images: another one, cropped, or compressed with loss"
+        return Checked(name, "bad", str(DataError(reason, where=str(path))))
     return Checked(name, "ok")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from harness.data import (
     KNOWN_DATASETS,
@@ -21,6 +22,7 @@ from harness.data import (
     get_degradation,
     list_datasets,
     open_dataset,
+    read_rgb,
     registered,
     registry,
     verify,
@@ -93,6 +95,17 @@ def test_a_known_set_that_is_not_here_says_how_to_get_it() -> None:
         fetch("Manga109")
     with pytest.raises(UsageError, match="one of: Set5"):
         fetch("Set6")
+
+
+def test_the_real_sets_are_known_by_their_pixels(shared: Path, tmp_path: Path) -> None:
+    for name in ("Set5", "Set14"):
+        assert {one.state for one in verify(shared / "data" / name, name=name)} == {"ok"}
+    bird = read_rgb(shared / "data" / "Set5" / "HR" / "bird.png")
+    Image.fromarray(bird).save(tmp_path / "renamed.webp", lossless=True)
+    Image.fromarray(bird[:-2]).save(tmp_path / "cropped.png")
+    states = {one.name: one.state for one in verify(tmp_path, name="Set5")}
+    assert states == {"renamed.webp": "ok", "cropped.png": "bad"}
+    assert {one.state for one in verify(tmp_path)} == {"ok"}
 
 
 def test_verify_names_every_bad_image(folder: Path) -> None:

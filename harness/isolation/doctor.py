@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from harness.fact import Fact
+from harness.isolation.cgroup import cgroup_problem
 from harness.isolation.sandbox import bwrap_problem
 
 _USER_NAMESPACES = (
@@ -18,7 +19,7 @@ _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 def sandbox_report() -> list[Fact]:
     """Return the means of isolation, the strongest first."""
-    return [_bubblewrap(), _task_limit(), _not_root(), _resource_limits()]
+    return [_bubblewrap(), _control_groups(), _task_limit(), _not_root(), _resource_limits()]
 
 
 def _means(name: str, *, available: bool, advice: str = "") -> Fact:
@@ -46,6 +47,14 @@ def _how_to_get_bubblewrap(problem: str) -> str:
                 f"the kernel forbids user namespaces: set {_sysctl(setting, 1 if 'clone' in setting.name else 15000)}"
             )
     return "in a container, allow user namespaces (for Docker: --security-opt seccomp=unconfined --cap-add SYS_ADMIN)"
+
+
+def _control_groups() -> Fact:
+    problem = cgroup_problem()
+    if problem is None:
+        return _means("control group of each worker", available=True)
+    advice = f"{problem}; start with: systemd-run --user --scope -p Delegate=yes harness run ..."
+    return _means("control group of each worker", available=False, advice=advice)
 
 
 def _task_limit() -> Fact:

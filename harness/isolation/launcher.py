@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.isolation.cgroup import Group, make_group
 from harness.isolation.channel import Channel
 from harness.isolation.environment import PACKAGE, worker_command, worker_environment
-from harness.isolation.limits import Limits, Watcher, limits_to_json
+from harness.isolation.limits import Excess, Limits, Watcher, limits_to_json
 from harness.isolation.log import LogCapture
 from harness.isolation.messages import SECRET_BYTES
 from harness.isolation.processes import kill_tree
@@ -35,16 +36,28 @@ class Worker:
     watcher: Watcher
     private: Path
     """Its temporary folder, removed at the end."""
+    group: Group | None = None
+    """Its control group, where it has one."""
 
     def alive(self) -> bool:
         """Tell whether the process still runs."""
         return self.process.poll() is None
+
+    def excess(self) -> tuple[Excess, str] | None:
+        """Return what was over the limit, and that as a sentence, where the worker was ended for it."""
+        if self.watcher.excess is not None:
+            return self.watcher.excess, self.watcher.detail
+        if self.group is not None and self.group.ran_out_of_memory():
+            return "MemoryLimit", "the kernel ended it, because its control group was out of memory"
+        return None
 
     def kill(self) -> None:
         """End the worker and all that it started, at once, and release what it held."""
         self.watcher.stop()
         kill_tree(self.process.pid)
         self.process.wait()
+        if self.group is not None:
+            self.group.remove()
         self.channel.close()
         self.log.finish()
         shutil.rmtree(self.private, ignore_errors=True)
@@ -135,9 +148,10 @@ def start(
 ) -> Worker:
     """Start `command` with one end of the channel, its output captured and its use of the machine watched."""
     log = LogCapture()
+    group = make_group(limits)
     with theirs:
         process = subprocess.Popen(
-            command,
+            command if group is None else group.joining(command),
             stdin=subprocess.DEVNULL,
             stdout=log.writer,
             stderr=log.writer,
@@ -153,7 +167,7 @@ def start(
     watcher = Watcher(process.pid, limits)
     watcher.start()
     channel = Channel(ours, secret, lambda: process.poll() is None, segment)
-    return Worker(process, channel, log, watcher, private)
+    return Worker(process, channel, log, watcher, private, group)
 
 
 def describe_end(returncode: int | None) -> str:

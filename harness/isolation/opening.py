@@ -167,4 +167,5 @@ def open_session(
     interpreter = python or Path(sys.executable)
     worker = launch(Launch(root, inside, interpreter, threads, device, bounds, choice.confinement))
     request = job.model_copy(update={"root": str(inside), "trust_pickle": trust_pickle})
-    return Session(WorkerExchange(worker, choice.describe(), log_path), request, timeout_s)
+    isolation = choice.describe() if worker.group is None else f"{choice.describe()}, control group"
+    return Session(WorkerExchange(worker, isolation, log_path), request, timeout_s)

@@ -323,9 +323,9 @@ class WorkerExchange:
                 self._worker.log.save(self._log_path)
 
     def _crashed(self, stage: str) -> NoReturn:
-        excess, detail = self._worker.watcher.excess, self._worker.watcher.detail
-        if excess:
-            self._fail(stage, excess, detail)
+        excess = self._worker.excess()
+        if excess is not None:
+            self._fail(stage, *excess)
         self._fail(stage, "Crash", f"the process {describe_end(self._worker.process.poll())}")
 
     def _fail(self, stage: str, kind: str, what: str) -> NoReturn:

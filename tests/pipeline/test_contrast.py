@@ -1,6 +1,7 @@
 """Two models of a run against each other, and a stored run by another statistic: from files alone."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean, median
@@ -23,12 +24,20 @@ Submit = Callable[..., Path]
 Request = Callable[..., RunRequest]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("contrast") / "run"
+
+
 @pytest.fixture
-def folder(submit: Submit, request_for: Request) -> Path:
-    submit("one")
-    submit("darker", "x = x * 0.9")
-    submit("slow", "sum(range(200_000))")
-    return run(request_for(protocol="robust", time_budget_s=0.6, with_baselines=True), engine=InlineEngine()).folder
+def folder(kept: Path, submit: Submit, request_for: Request, tmp_path: Path) -> Path:
+    """Return a copy of one run's folder, which is measured once."""
+    if not kept.exists():
+        submit("one")
+        submit("darker", "x = x * 0.9")
+        submit("slow", "sum(range(200_000))")
+        run(request_for(out=kept, protocol="robust", time_budget_s=0.6, with_baselines=True), engine=InlineEngine())
+    return shutil.copytree(kept, tmp_path / "run")
 
 
 def rows(folder: Path, first: str, second: str) -> dict:

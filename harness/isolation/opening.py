@@ -9,7 +9,7 @@ from typing import Protocol
 from harness.errors import UsageError
 from harness.isolation.launcher import Launch, launch
 from harness.isolation.limits import UNLIMITED, Limits, default_limits
-from harness.isolation.requests import LoadRequest, Precision
+from harness.isolation.requests import LoadRequest, Precision, path_of_text, path_to_text
 from harness.isolation.sandbox import Choice, Sandbox, choose, place_of
 from harness.isolation.session import Session, WorkerExchange
 from harness.results.schema import Lane
@@ -66,7 +66,7 @@ def load_request(
     manifest = submission.manifest
     weights = manifest.weights_for(scale)
     return LoadRequest(
-        root=str(submission.root.resolve()),
+        root=path_to_text(submission.root.resolve()),
         factory=manifest.factory,
         scale=scale,
         weights=None if weights is None else weights.as_posix(),
@@ -161,11 +161,11 @@ def open_session(
     choice = choose(sandbox)
     if trust_pickle:
         require_sandbox_for_pickles(choice)
-    root = Path(job.root)
+    root = path_of_text(job.root)
     inside = place_of(root, installed=submission.module is not None) if choice.confinement == "bwrap" else root
     bounds = UNLIMITED if choice.confinement == "none" else limits or default_limits(device)
     interpreter = python or Path(sys.executable)
     worker = launch(Launch(root, inside, interpreter, threads, device, bounds, choice.confinement))
-    request = job.model_copy(update={"root": str(inside), "trust_pickle": trust_pickle})
+    request = job.model_copy(update={"root": path_to_text(inside), "trust_pickle": trust_pickle})
     isolation = choice.describe() if worker.group is None else f"{choice.describe()}, control group"
     return Session(WorkerExchange(worker, isolation, log_path), request, timeout_s)

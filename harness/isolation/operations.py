@@ -10,7 +10,6 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
@@ -44,6 +43,7 @@ from harness.isolation.requests import (
     TimeReply,
     TimeRequest,
     UpscaleRequest,
+    path_of_text,
 )
 from harness.lanes.runner import Runner, make_runner
 from harness.layers import Layer
@@ -104,7 +104,7 @@ class Operations:
         require_device(request.device)
         _restore_settings(request)
         torch.manual_seed(request.seed)
-        root = Path(request.root)
+        root = path_of_text(request.root)
         weights = root / request.weights if request.weights else None
         loaded = load(root, request.factory, request.scale, weights, trust_pickle=request.trust_pickle)
         network = self._original = self._network = loaded.network

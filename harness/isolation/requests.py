@@ -5,7 +5,10 @@ Arrays travel beside these models, never in them.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,11 +28,21 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+def path_to_text(path: Path) -> str:
+    """Return a path as JSON can carry it, whatever bytes it is made of."""
+    return quote_from_bytes(os.fsencode(path))
+
+
+def path_of_text(text: str) -> Path:
+    """Return the path that `path_to_text` was given."""
+    return Path(os.fsdecode(unquote_to_bytes(text)))
+
+
 class LoadRequest(Body):
     """Build the network."""
 
     root: str
-    """Folder of the submission as the worker sees it."""
+    """Folder of the submission as the worker sees it, from `path_to_text`."""
     factory: str
     scale: Annotated[int, Field(ge=1, le=16)]
     weights: str | None

@@ -166,7 +166,7 @@ def read_manifest(path: Path) -> Manifest:
     text = _read_text(path)
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ManifestError(
             f"is not valid TOML: {error}", where=str(path), mend='quote text as in name = "LRSRN"'
         ) from error

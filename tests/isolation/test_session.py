@@ -14,9 +14,11 @@ import torch
 
 from harness.errors import WorkerError
 from harness.isolation.limits import Limits
+from harness.isolation.opening import open_session
+from harness.isolation.requests import path_of_text
 from harness.isolation.sandbox import bwrap_problem
 from harness.isolation.session import Session
-from harness.submissions.discovery import Submission
+from harness.submissions.discovery import Submission, discover
 from harness.submissions.loader import load_network
 
 Open = Callable[..., Session]
@@ -57,7 +59,7 @@ def test_an_upscaled_frame_is_what_the_network_computes(
     )
     session.load()
     given = session.upscale(frame)
-    network = load_network(Path(session.job.root), "arch:srmodel", 2, None)
+    network = load_network(path_of_text(session.job.root), "arch:srmodel", 2, None)
     with torch.inference_mode():
         output = network(torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255)
     expected = (output[0].permute(1, 2, 0) * 255).round().clamp(0, 255).numpy()
@@ -250,3 +252,13 @@ def test_the_worker_dies_with_the_controller(
     while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
         assert time.monotonic() < deadline, "a worker outlives its controller"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9 100%25", "\u8d85\u5206".encode(), b"new\nline"])
+def test_a_folder_may_be_called_anything(make_submission: Callable[..., Submission], name: bytes) -> None:
+    made = make_submission()
+    strange = made.root.parent / os.fsdecode(name)
+    made.root.rename(strange)
+    (found,) = discover([strange], entry_points=False)
+    with open_session(found, scale=2, sandbox="process", timeout_s=120) as session:
+        assert session.load().params_before > 0

@@ -119,6 +119,12 @@ def test_link_out_of_the_folder_is_refused(tmp_path):
         read_manifest(path)
 
 
+def test_a_number_of_thousands_of_digits_is_a_mistake_like_others(tmp_path):
+    (tmp_path / "submission.toml").write_text(f'[submission]\nname = "A"\nscales = [2]\nsize_multiple = {"9" * 5000}\n')
+    with pytest.raises(ManifestError, match=r"not valid TOML: .*digits"):
+        read_manifest(tmp_path)
+
+
 def test_missing_manifest_and_wrong_encoding(tmp_path):
     with pytest.raises(ManifestError, match="harness new"):
         read_manifest(tmp_path)

@@ -1,0 +1,184 @@
+"""A hundred thousand damaged inputs for each reader of what strangers send; only documented errors may come out.
+
+Run ``python benchmarks/fuzz.py [READER ...] [--inputs N] [--seed N]``. Readers are frames, manifest, zip, results and
+measurement. Every input is a good one with bytes flipped, cut, doubled or replaced by what parsers stumble over. What
+comes out is counted; anything else than the documented error ends the run with the input in a file.
+
+The tests do the same with hypothesis, which damages structure rather than bytes, on fewer inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+from harness.errors import HarnessError, ResultsError
+from harness.isolation.messages import PREFIX, ProtocolError, decode, encode
+from harness.isolation.messages import Message as Frame
+from harness.results import RunStore, read_run
+from harness.submissions.archives import extract
+from harness.submissions.manifest import read_manifest
+from harness.submissions.mistakes import ManifestError
+
+ROOT = Path(__file__).parent.parent
+SECRET = bytes(range(16))
+FINGERPRINT = "f" * 64
+TOKENS = [b"{", b"}", b"[", b"]", b'"', b"\\u0000", b"\\ud800", b"-1", b"1e999", b"NaN", b"null", b",", b":"]
+TOKENS += [b"9" * 5000, b"\xff", b"\0", b"../", b"=", b"\n", b"'''", b"true", b"[" * 2000]
+
+Read = Callable[[bytes, Path], object]
+
+
+def mutated(data: bytes, random: Random) -> bytes:
+    """Return `data` with one to four pieces of up to twelve bytes replaced, cut or doubled."""
+    result = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        start = random.randrange(len(result) + 1)
+        end = min(len(result), start + random.randint(0, 12))
+        replacements = (random.randbytes(1), random.choice(TOKENS), b"", bytes(result[start:end]) * 2)
+        result[start:end] = random.choice(replacements)
+    return bytes(result)
+
+
+def read_frame(data: bytes, _folder: Path) -> object:
+    """Read a frame whose prefix fits, so that what lies behind it is reached."""
+    header, payload = data[PREFIX.size :], data[len(data) :]
+    rest = memoryview(PREFIX.pack(b"SRH1", SECRET, 0, len(header), len(payload)) + header + payload)
+
+    def read(count: int) -> bytearray:
+        nonlocal rest
+        if count > len(rest):
+            raise ProtocolError("the data ended")
+        part, rest = bytearray(rest[:count]), rest[count:]
+        return part
+
+    return decode(read, SECRET, 0, max_payload=1 << 16)
+
+
+def read_manifest_of(data: bytes, folder: Path) -> object:
+    """Read a manifest."""
+    (folder / "submission.toml").write_bytes(data)
+    return read_manifest(folder)
+
+
+def read_zip(data: bytes, folder: Path) -> object:
+    """Unpack a submission, and look that nothing is written beside the cache."""
+    (folder / "s.zip").write_bytes(data)
+    cache = folder / "cache"
+    try:
+        found = extract(folder / "s.zip", cache)
+        assert found.is_relative_to(cache)
+        return found
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+        assert [path.name for path in folder.iterdir()] == ["s.zip"], sorted(folder.iterdir())
+
+
+def read_results(data: bytes, folder: Path) -> object:
+    """Read a run."""
+    (folder / "results.json").write_bytes(data)
+    return read_run(folder)
+
+
+def read_measurement(data: bytes, folder: Path) -> object:
+    """Read a stored measurement; a damaged one is none."""
+    (folder / "measurements").mkdir(exist_ok=True)
+    (folder / "measurements" / f"{FINGERPRINT}.json").write_bytes(data)
+    if RunStore(folder).measurement(FINGERPRINT) is None:
+        raise ResultsError("damaged")
+    return True
+
+
+def frames() -> list[bytes]:
+    """Return good frames without payload."""
+    bodies = [{"params": 41400, "layers": [{"name": "a", "kernel": [3, 3]}]}, {"samples_ms": [9.5, 9.75], "clock": "x"}]
+    return [b"".join(encode(Frame("count", body), SECRET, 0)) for body in bodies]
+
+
+def zips() -> list[bytes]:
+    """Return good archives, stored and compressed."""
+    found = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            archive.writestr("arch.py", "def srmodel():\n    pass\n")
+            archive.writestr("utils/a.py", "x" * 50)
+            archive.writestr("checkpoint.pth", bytes(99))
+        found.append(buffer.getvalue())
+    return found
+
+
+def manifests() -> list[bytes]:
+    """Return the manifests of the baselines, and one with tables; none names a file, which would have to be there."""
+    found = [path.read_bytes() for path in sorted(ROOT.glob("baselines/*/submission.toml"))]
+    published = b'[published]\nx2 = { params_k = 41.4, psnr_val = 32.831, runtime_ms = 9.77, source = "paper" }\n'
+    return [*found, *(text + published for text in found if b"[published]" not in text)]
+
+
+def results() -> list[bytes]:
+    """Return the sample run, cut to three rows."""
+    content = json.loads((ROOT / "reports" / "sample" / "results.json").read_bytes())
+    content["entries"] = content["entries"][:3]
+    return [json.dumps(content).encode()]
+
+
+def measurements() -> list[bytes]:
+    """Return a stored measurement."""
+    timing = {"clock": "monotonic clock", "samples": [[0.1, 9.5], [0.2, 9.75]], "session": "a"}
+    images = [{"image": "a", "psnr_rgb": 30.0, "psnr_y": 31.0, "ssim_rgb": 0.9, "ssim_y": 0.91}]
+    content = {"fingerprint": FINGERPRINT, "created": "2026-01-01T00:00:00+00:00", "status": "ok", "params": 1}
+    return [json.dumps({**content, "timing": timing, "images": images}).encode()]
+
+
+READERS: dict[str, tuple[Callable[[], list[bytes]], Read, type[HarnessError]]] = {
+    "frames": (frames, read_frame, ProtocolError),
+    "manifest": (manifests, read_manifest_of, ManifestError),
+    "zip": (zips, read_zip, HarnessError),
+    "results": (results, read_results, ResultsError),
+    "measurement": (measurements, read_measurement, ResultsError),
+}
+
+
+def fuzz(name: str, inputs: int, seed: int, folder: Path) -> Counter[str]:
+    """Give a reader damaged inputs and count what comes out."""
+    corpus, read, documented = READERS[name]
+    good, random, outcomes = corpus(), Random(f"{name}{seed}"), Counter[str]()
+    for _ in range(inputs):
+        data = mutated(random.choice(good), random)
+        try:
+            read(data, folder)
+            outcomes["accepted"] += 1
+        except documented as error:
+            outcomes[type(error).__name__] += 1
+        except BaseException:
+            Path(f"fuzz-{name}.bin").write_bytes(data)
+            raise
+    return outcomes
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the options, fuzz, and print a line for each reader."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("readers", nargs="*", default=list(READERS), help=f"of {', '.join(READERS)}")
+    parser.add_argument("--inputs", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    for name in options.readers:
+        begin = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            outcomes = fuzz(name, options.inputs, options.seed, Path(folder))
+        counts = ", ".join(f"{count} {what}" for what, count in outcomes.most_common())
+        print(f"{name}: {options.inputs} inputs in {time.perf_counter() - begin:.0f} s: {counts}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

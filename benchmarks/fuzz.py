@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/fuzz.py [READER ...] [--inputs N] [--seed N]``. Readers are frames, manifest, zip, results and
 measurement. Every input is a good one with bytes flipped, cut, doubled or replaced by what parsers stumble over. What
-comes out is counted; anything else than the documented error ends the run with the input in a file.
+comes out is counted; anything else than the documented error ends the run, with the input in a file of the system's
+temporary folder.
 
 The tests do the same with hypothesis, which damages structure rather than bytes, on fewer inputs.
 """
@@ -160,7 +161,7 @@ def fuzz(name: str, inputs: int, seed: int, folder: Path) -> Counter[str]:
         except documented as error:
             outcomes[type(error).__name__] += 1
         except BaseException:
-            Path(f"fuzz-{name}.bin").write_bytes(data)
+            (Path(tempfile.gettempdir()) / f"fuzz-{name}.bin").write_bytes(data)
             raise
     return outcomes
 

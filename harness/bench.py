@@ -17,6 +17,7 @@ import psutil
 from harness.engines import Engine
 from harness.errors import SubmissionError, WorkerError
 from harness.isolation.failures import printable
+from harness.isolation.session import Session
 from harness.observer import Observer
 from harness.plan import Plan, PlannedSubmission
 from harness.results import ErrorInfo, Measurement, RunStore
@@ -65,6 +66,8 @@ class Bench:
         self._needed = 0
         self._capacity = 0.0
         self._ceilings: Ceilings | None = None
+        self._anchor_session: Session | None = None
+        self._anchor_failed = False
         self._done: dict[str, Measurement] = {}
         self._crops = plan.crop_store()
 
@@ -109,7 +112,7 @@ class Bench:
             if self._plan.protocol.order == "rounds":
                 self._time_in_rounds()
             else:
-                self._each(lambda subject: subject.time_alone())
+                self._each(lambda subject: subject.time_alone(anchor=self._lone_anchor()))
         crowded_out = self._crowded_out
         self._crowded_out = []
         for _, subject in self._group:
@@ -136,6 +139,8 @@ class Bench:
         """End every worker that is still there."""
         for subject in self._subjects:
             subject.close()
+        if self._anchor_session is not None:
+            self._anchor_session.close()
 
     def _admit(self, planned: PlannedSubmission) -> Subject | None:
         """Return a submission that can be tried; of others the row is made here."""
@@ -196,6 +201,19 @@ class Bench:
         reason = f"timed alone, not in rounds, because the harness's anchor network failed ({lost.what})"
         self._guarded(planned, subject, lambda: subject.time_alone(reason))
 
+    def _lone_anchor(self) -> Session | None:
+        """Return the anchor for protocols that time alone, by which clocks are judged; None where it fails."""
+        if self._anchor_session is None and not self._anchor_failed:
+            try:
+                self._anchor_session = self._engine.open(
+                    job_for(self._plan, _anchor(), self._plan.protocol.precision, None)
+                )
+                self._anchor_session.load()
+                self._anchor_session.pause()
+            except WorkerError:
+                self._anchor_failed = True
+        return None if self._anchor_failed else self._anchor_session
+
     def _run_rounds(self, contenders: list[Contender], session: str) -> WorkerError | None:
         """Let networks take turns beside the anchor; return what took the anchor away, where something did."""
         try:
@@ -209,6 +227,7 @@ class Bench:
                     self._plan.track.scale,
                     lambda name, done: self._observer.stage("time", f"in rounds: {name}", done=0.2 + 0.3 * done),
                     session,
+                    self._plan.device.threads if self._plan.device.kind == "cpu" else None,
                 ).run()
         except AnchorLostError as error:
             return error.reason

@@ -154,7 +154,7 @@ def _assemble(
             *(
                 f"{printable(planned.submission.name, 300)}: {warning}"
                 for planned, measurement in measurements
-                for warning in measurement.warnings
+                for warning in _warnings(measurement)
             ),
         ],
     )
@@ -178,3 +178,9 @@ def _candidate(plan: Plan, planned: PlannedSubmission, measurement: Measurement,
         reconstructed=manifest.reconstructed,
         is_reference=submission.kind == "baseline" and submission.name == _REFERENCE,
     )
+
+
+def _warnings(measurement: Measurement) -> list[str]:
+    """Return what a reader of the whole run must know of one row: a foul may have touched its neighbours."""
+    foul = measurement.error if measurement.status == "disqualified" else None
+    return [*measurement.warnings, *([f"disqualified: {foul.message.splitlines()[0]}"] if foul else [])]

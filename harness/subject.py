@@ -28,8 +28,9 @@ from harness.results.measurement import Layer
 from harness.results.schema import Ceilings, Lane, QualityFigures, Status
 from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
-from harness.timing import Precision, frame_of_call
-from harness.timing.checks import DISQUALIFIED, OutputCheck, check_alarms
+from harness.timing import FrameSource, Precision, frame_of_call
+from harness.timing.afterwards import Afterwards
+from harness.timing.checks import DISQUALIFIED, OutputCheck, check_alarms, check_timed_size
 from harness.timing.load import others_share
 
 PSNR_CAP = 100.0  # dB; identical images have no finite PSNR, and JSON has no infinity
@@ -70,10 +71,15 @@ class Subject:
         self._count()
         self._build_lane()
 
-    def time_alone(self, reason: str | None = None) -> None:
+    def time_alone(self, reason: str | None = None, anchor: Session | None = None) -> None:
         """Time the forward pass from the first call to the last, and note its peak memory.
 
-        `reason` is why, where the protocol says otherwise: it goes to the row and to the run's warnings.
+        Parameters
+        ----------
+        reason
+            Why, where the protocol says otherwise: it goes to the row and to the run's warnings.
+        anchor
+            The harness's own network, to judge the worker's clock by.
         """
         _, _, height, width = self.plan.track.output_shape
         self.observer.stage("time", f"at {width}x{height}", done=0.2)
@@ -89,7 +95,7 @@ class Subject:
             budget_s=protocol.budget_s,
             inputs=protocol.inputs,
         )
-        self._check_timed_output(frames, reply)
+        self._check_timed_output(frames, reply, anchor)
         samples = list(zip(reply.at_s, reply.samples_ms, strict=True))
         note = "; ".join(part for part in (reply.note, reason) if part) or None
         self._add(
@@ -125,6 +131,7 @@ class Subject:
             if self.outputs is not None:
                 self.outputs.begin()
             self._add(images=self._qualities())
+            self._check_timed_size()
             if self.outputs is not None:
                 self.outputs.finish()
         self.close()
@@ -239,19 +246,39 @@ class Subject:
         size = self.plan.dataset.pair(0)[0].shape[:2] if on_images else self.plan.track.input_shape[2:]
         self._add(build_s=self._running().prepare((size[0], size[1]), main=not on_images))
 
-    def _check_timed_output(self, frames: list[Any], reply: TimeReply) -> None:
-        """Hold the last timed output against an untimed one; a model of one long call is spared another."""
+    def _check_timed_output(self, frames: list[Any], reply: TimeReply, anchor: Session | None) -> None:
+        """Hold the last timed output against an untimed one, and a few more calls against those that were timed.
+
+        A model of one long call is spared more of them.
+        """
         check_alarms(reply.alarms, reply.warmup_calls + len(reply.samples_ms))
-        inputs = self.plan.protocol.inputs
+        inputs, protocol = self.plan.protocol.inputs, self.plan.protocol
         last = reply.warmup_calls + len(reply.samples_ms) - 1
-        shifted_with_padding = inputs == "fresh" and self.size_multiple > 1 and last >= len(frames)
-        if reply.note is not None or shifted_with_padding:
+        if reply.note is not None:
             return
-        frame = {"reused": frames[0], "dataset": frames[-1]}.get(inputs)
-        check = OutputCheck(
-            self._running(), self.plan.track.scale, self.plan.protocol.precision, np.random.default_rng()
-        )
-        check.check(frame_of_call(frames, last) if frame is None else frame)
+        rng = np.random.default_rng()
+        outputs = OutputCheck(self._running(), self.plan.track.scale, protocol.precision, rng)
+        if inputs != "fresh" or self.size_multiple == 1 or last < len(frames):  # a shifted frame is padded elsewhere
+            frame = {"reused": frames[0], "dataset": frames[-1]}.get(inputs)
+            outputs.check(frame_of_call(frames, last) if frame is None else frame)
+        if protocol.budget_s is not None and float(np.median(reply.samples_ms)) / 1e3 > protocol.budget_s / 3:
+            return
+        source = FrameSource(frames[-1:] if inputs == "dataset" else frames, rng)
+        threads = self.plan.device.threads if self.plan.device.kind == "cpu" else None
+        most_calls = 1 if self.size_multiple > 1 else 50
+        afterwards = Afterwards(self._running(), source, outputs, most_calls, threads, anchor)
+        afterwards.check(reply.samples_ms, frames[0] if inputs == "reused" else None)
+
+    def _check_timed_size(self) -> None:
+        """Hold the first image's quality against that of the same image within a frame of the timed size."""
+        lr, hr = self.plan.dataset.pair(0)
+        scale, frame = self.plan.dataset.scale, self.plan.timing_frames()[0]
+        if lr.shape == frame.shape:
+            return
+        self.observer.stage("upscale", "at the timed size", done=1.0)
+        scored, timed = self._running().upscale(lr), self._running().upscale(frame)
+        height, width = (min(side, other) * scale for side, other in zip(lr.shape[:2], frame.shape[:2], strict=True))
+        check_timed_size(*(image[:height, :width] for image in (scored, timed, hr)))
 
     def _upscale_in_float32(self, engine: Engine) -> None:
         """Measure what the timed precision costs in quality."""

@@ -62,6 +62,14 @@ class InlineExchange:
     def pause(self) -> None:
         """Do nothing: it runs only when it is asked."""
 
+    def cpu_s(self) -> None:
+        """Return nothing: it shares the process with its caller."""
+        return
+
+    def idle_cores(self, settling_s: float, length_s: float) -> None:  # noqa: ARG002
+        """Return nothing: it shares the process with its caller."""
+        return
+
     def close(self) -> None:
         """Let go of the network."""
         self._operations = type(self._operations)()

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -53,9 +53,12 @@ from harness.results.schema import Lane, Reparam
 from harness.timing.clock import clock_for
 from harness.timing.hygiene import cache_flusher
 from harness.timing.measure import Sampling, fresh_frames, repeated_frame, time_forward
+from harness.timing.tampering import Watch
 
 Reply = tuple[Body | Reparam, list[Array]]
 
+_TRACE_STEP = 16
+_MOST_NAMES = 8
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -77,6 +80,8 @@ class Operations:
         self._multiple = 1
         self._timed_size: tuple[int, int] | None = None
         self._held: Tensor | None = None  # the last timed output, copied when its time had been taken
+        self._held_traces = torch.empty(0)  # some of its values, to see that nobody changes it
+        self._watch = Watch()  # of functions as they are before submitted code runs
         self._handlers: dict[type[Body], Callable[[Any, Sequence[Array]], Reply]] = {
             LoadRequest: self._load,
             ReparameterizeRequest: self._reparameterize,
@@ -209,13 +214,15 @@ class Operations:
         settings = self._settings()
         runner = self._running()
         given: Tensor | None = None
+        traces = torch.empty(0)
         device = torch.device(settings.device)
         inside = settings.strict and device.type != "cpu"
         flush = cache_flusher(device) if inside else None
 
         def remember(frame: Tensor) -> Tensor:
-            nonlocal given
+            nonlocal given, traces
             given = runner.ready(frame)
+            traces = _traces(given)
             return given
 
         def check(output: Tensor) -> None:
@@ -223,7 +230,10 @@ class Operations:
             if not inside:
                 self._hold(output)
             check_output(output, given, settings.scale)
+            if not torch.equal(traces, _traces(given)):
+                _foul("its forward pass changes its input", "compute on a copy")
 
+        self._check_functions()
         repeats = min(request.repeats, len(arrays)) if request.inputs == "dataset" else request.repeats
         with torch.inference_mode():
             timing = time_forward(
@@ -239,6 +249,7 @@ class Operations:
             samples_ms=[sample.ms for sample in timing.samples],
             at_s=[sample.at_s for sample in timing.samples],
             clock=timing.clock,
+            warmup_ms=[sample.ms for sample in timing.warmup],
             warmup_calls=len(timing.warmup),
             alarms=timing.alarms,
             note=timing.note,
@@ -251,15 +262,19 @@ class Operations:
             return frames
         return (fresh_frames if request.inputs == "fresh" else repeated_frame)(list(frames))
 
+    def _check_functions(self) -> None:
+        replaced = self._watch.replaced()
+        if replaced:
+            names = ", ".join(replaced[:_MOST_NAMES])
+            _foul(f"it replaced {names}, which measure or check it", "leave other modules as they are")
+
     def _hold(self, output: object) -> None:
         """Copy a timed output at once, before anything that still works on it can finish."""
         if type(output) not in (Tensor, nn.Parameter):
             if isinstance(output, Tensor):
-                raise WorkerError(
+                _foul(
                     f"the output of a timed call is a {type(output).__name__}, which may put off its work",
-                    stage="time",
-                    kind="Disqualified",
-                    mend="return a plain torch.Tensor",
+                    "return a plain torch.Tensor",
                 )
             return  # refused by the check that follows
         assert isinstance(output, Tensor)
@@ -268,10 +283,14 @@ class Operations:
             self._held = output.detach().clone()
         else:
             held.copy_(output)  # the same memory again: no page faults beside the next call
+        assert self._held is not None
+        self._held_traces = _traces(self._held)
 
     def _output(self, request: OutputRequest, _arrays: Sequence[Array]) -> Reply:
         if self._held is None:
             raise WorkerError("nothing was timed yet", stage="time", kind="NotTimed")
+        if not torch.equal(self._held_traces, _traces(self._held)):
+            _foul("the harness's copy of a timed output was changed after its time had been taken")
         rows = slice(request.top, request.top + request.height)
         columns = slice(request.left, request.left + request.width)
         part = self._held[0, :, rows, columns].to("cpu", torch.float32)
@@ -375,6 +394,15 @@ def _restore_settings(request: LoadRequest) -> None:
     torch.backends.cudnn.allow_tf32 = not request.strict
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_grad_enabled(False)
+
+
+def _traces(image: Tensor) -> Tensor:
+    """Return a copy of some values of an image, few enough to cost nothing beside a forward pass."""
+    return image[..., ::_TRACE_STEP, ::_TRACE_STEP].clone()
+
+
+def _foul(what: str, mend: str | None = None) -> NoReturn:
+    raise WorkerError(what, stage="time", kind="Disqualified", mend=mend)
 
 
 def _layer_reply(layer: Layer) -> LayerReply:

@@ -42,6 +42,29 @@ def proportional_memory(pids: list[int]) -> int:
     return memory
 
 
+def cpu_seconds(pids: list[int]) -> float | None:
+    """Return the processor time of `pids` and of their children that have ended, seconds; None for no process."""
+    total, seen = 0.0, False
+    for pid in pids:
+        with contextlib.suppress(psutil.Error, OSError):
+            times = psutil.Process(pid).cpu_times()
+            children = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+            total += times.user + times.system + children
+            seen = True
+    return total if seen else None
+
+
+def running_seconds(pids: list[int]) -> float | None:
+    """Return the processor time of the threads of `pids` that live, to the nanosecond where the kernel tells."""
+    total, seen = 0, False
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for task in (_PROC / str(pid) / "task").iterdir():
+                total += int((task / "schedstat").read_text().split()[0])
+                seen = True
+    return total / 1e9 if seen else cpu_seconds(pids)
+
+
 def kill_tree(pid: int) -> None:
     """Kill a process, its group and all its descendants.
 

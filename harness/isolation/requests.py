@@ -218,6 +218,7 @@ class TimeReply(Body):
     clock: ShortText
     at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=100_000)]
     """When each timed call began, seconds since the measurement began."""
+    warmup_ms: Annotated[list[Annotated[float, Field(ge=1e-4, le=1e9)]], Field(max_length=1000)] = []
     warmup_calls: Count = 0
     alarms: Count = 0
     """Calls after whose end the device went on working."""

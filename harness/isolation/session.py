@@ -22,7 +22,7 @@ from harness.errors import WorkerError
 from harness.isolation.failures import printable
 from harness.isolation.launcher import Worker, describe_end
 from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
-from harness.isolation.processes import continue_tree, stop_tree
+from harness.isolation.processes import continue_tree, cpu_seconds, process_tree, running_seconds, stop_tree
 from harness.isolation.requests import (
     Body,
     CeilingsReply,
@@ -73,6 +73,14 @@ class Exchange(Protocol):
 
     def pause(self) -> None:
         """Stop it until the next request."""
+        ...
+
+    def cpu_s(self) -> float | None:
+        """Return the processor time that it took so far, seconds; None where nobody can tell."""
+        ...
+
+    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
+        """Let it go without giving it work, and return how many cores it keeps busy; None where nobody can tell."""
         ...
 
     def close(self) -> None:
@@ -166,8 +174,9 @@ class Session:
         wall_s = time.monotonic() - begin
         if len(reply.samples_ms) > max(repeats, min_repeats, len(lr)):
             self._refuse("time", f"{len(reply.samples_ms)} samples where {repeats} were asked for")
-        if sum(reply.samples_ms) > wall_s * 1e3:
-            self._refuse("time", f"{sum(reply.samples_ms) / 1e3:.3g} s of samples in {wall_s:.3g} s")
+        total_ms = sum(reply.samples_ms) + sum(reply.warmup_ms)
+        if total_ms > wall_s * 1e3:
+            self._refuse("time", f"{total_ms / 1e3:.3g} s of samples in {wall_s:.3g} s")
         return reply.model_copy(update={"wall_s": wall_s})
 
     def output(self, top: int, left: int, height: int, width: int) -> NDArray[np.float32]:
@@ -184,6 +193,22 @@ class Session:
     def pause(self) -> None:
         """Stop the worker and all that it started until the next request, so that it cannot disturb another's time."""
         self.exchange.pause()
+
+    def cpu_s(self) -> float | None:
+        """Return the processor time that the worker and all that it started took so far, seconds; None if unknown."""
+        return self.exchange.cpu_s()
+
+    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
+        """Let the worker go without giving it work, and return how many cores it keeps busy; None if unknown.
+
+        Parameters
+        ----------
+        settling_s
+            Wait so long before looking: threads of a pool wait busily for a moment after their work.
+        length_s
+            Look for so long.
+        """
+        return self.exchange.idle_cores(settling_s, length_s)
 
     def upscale(self, lr: Image) -> Image:
         """Upscale one frame, H x W x 3, uint8."""
@@ -308,6 +333,23 @@ class WorkerExchange:
         """Stop the worker and all that it started until the next request."""
         if self._dead is None:
             self._paused = stop_tree(self._worker.process.pid)
+
+    def cpu_s(self) -> float | None:
+        """Return the processor time of the worker and of all its descendants, seconds."""
+        return cpu_seconds(process_tree(self._worker.process.pid))
+
+    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
+        """Let the worker go without a request, and return how many cores it keeps busy; it is stopped afterwards."""
+        if self._dead is not None:
+            return None
+        self._resume()
+        time.sleep(settling_s)
+        tree = process_tree(self._worker.process.pid)
+        before, begin = running_seconds(tree), time.monotonic()
+        time.sleep(length_s)
+        after, spent = running_seconds(tree), time.monotonic() - begin
+        self.pause()
+        return None if before is None or after is None else max(0.0, after - before) / spent
 
     def _resume(self) -> None:
         continue_tree(self._paused)

@@ -5,7 +5,7 @@ All of this is decided in the controller. What it can prove and what not is in `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -21,10 +21,24 @@ _OWN_SPREAD = 3.0  # times what two untimed passes of the same network differ by
 _DIFFERENT_INPUTS = 8.0  # levels
 _SEEN_SHARE = 0.5
 _SEEN_LEAST_MS = 2.0
+_BORDER = 16
+_SIZE_DB = 0.5
+_CPU_SHARE = 1.25
+_CPU_LEAST_S = 0.3
+_IDLE_LOOKS_S = ((0.03, 0.15), (0.5, 0.5))  # settling, looking; a second where the first one found something
+_IDLE_CORES = 0.05  # on a crowded machine, what spins may get no more; what waits takes nothing
+_FEWEST_PAIRS, _MOST_PAIRS = 3, 7
 _OVERHEAD_SHARE = 0.1
 _OVERHEAD_TIMES = 3.0
 _OVERHEAD_LEAST_MS = 20.0
 _OVERHEAD_REQUESTS = 3
+
+_TIMED = "the output of a timed call differs from the untimed one of the same frame"
+_FIRST = "the output of its first call differs from that of the same frame after the timing"
+
+Again = Callable[[], tuple[float, float]]
+_Place = tuple[int, int, int, int]  # top, left, rows, columns
+_Seen = tuple[Image, _Place, NDArray[np.float32]]
 
 DISQUALIFIED = "Disqualified"
 """The kind of WorkerError that makes a row disqualified, not failed."""
@@ -55,7 +69,8 @@ class OutputCheck:
     scale: int
     precision: str
     rng: np.random.Generator
-    _earlier: list[tuple[Image, tuple[int, int, int, int], NDArray[np.float32]]] = field(default_factory=list)
+    _earlier: list[_Seen] = field(default_factory=list)
+    _first: _Seen | None = None
 
     def check(self, frame: Image, untimed: Image | None = None) -> None:
         """Check the output of the last timed call.
@@ -76,15 +91,24 @@ class OutputCheck:
         tile = self.worker.output(*place)
         repeated = [self.worker.output(*earlier) for _, earlier, _ in self._earlier]
         reference = self.worker.upscale(frame) if untimed is None else untimed
-        self._compare(tile, reference, frame, place)
+        self._compare(tile, reference, frame, place, _TIMED)
         for (other, earlier, seen), again in zip(self._earlier, repeated, strict=True):
             if np.array_equal(seen, again) and self._inputs_differ(frame, other, earlier):
                 disqualify("the same image came back for different frames: an old result was returned")
         self._earlier = [(frame, place, tile)]
 
-    def _compare(
-        self, tile: NDArray[np.float32], reference: Image, frame: Image, place: tuple[int, int, int, int]
-    ) -> None:
+    def remember_first(self, frame: Image) -> None:
+        """Keep a part of what the first call gave for `frame`, for :meth:`check_first`."""
+        place = self._draw(frame)
+        self._first = frame, place, self.worker.output(*place)
+
+    def check_first(self) -> None:
+        """Disqualify a network that gives another image for the first call's frame now, after many more calls."""
+        if self._first is not None:
+            frame, place, tile = self._first
+            self._compare(tile, self.worker.upscale(frame), frame, place, _FIRST)
+
+    def _compare(self, tile: NDArray[np.float32], reference: Image, frame: Image, place: _Place, what: str) -> None:
         if not np.isfinite(tile).all():
             disqualify("the timed output holds values that are not finite")
         timed = np.clip(np.rint(tile), 0, 255)
@@ -94,30 +118,27 @@ class OutputCheck:
         again = self.worker.upscale(frame)
         spread = float(np.abs(_part(again, place) - _part(reference, place)).mean())
         if difference > max(_TOLERANCE[self.precision], _OWN_SPREAD * spread):
-            disqualify(
-                f"the output of a timed call differs from the untimed one of the same frame by {difference:.3g} "
-                f"of 255 levels on average; two untimed ones by {spread:.2g}"
-            )
+            disqualify(f"{what} by {difference:.3g} of 255 levels on average; two untimed ones by {spread:.2g}")
 
-    def _draw(self, frame: Image) -> tuple[int, int, int, int]:
+    def _draw(self, frame: Image) -> _Place:
         height, width = (side * self.scale for side in frame.shape[:2])
         rows, columns = min(_TILE, height), min(_TILE, width)
         top, left = self.rng.integers(0, height - rows + 1), self.rng.integers(0, width - columns + 1)
         return int(top), int(left), rows, columns
 
-    def _inputs_differ(self, one: Image, other: Image, place: tuple[int, int, int, int]) -> bool:
+    def _inputs_differ(self, one: Image, other: Image, place: _Place) -> bool:
         top, left, rows, columns = (side // self.scale for side in place)
         region = np.s_[top : top + max(1, rows), left : left + max(1, columns)]
         difference = np.abs(one[region].astype(np.int16) - other[region])
         return float(difference.mean()) > _DIFFERENT_INPUTS
 
 
-def _part(image: Image, place: tuple[int, int, int, int]) -> NDArray[np.float32]:
+def _part(image: Image, place: _Place) -> NDArray[np.float32]:
     top, left, rows, columns = place
     return image[top : top + rows, left : left + columns].astype(np.float32)
 
 
-def check_seen_frame(seen_ms: float, fresh_ms: Sequence[float]) -> None:
+def check_seen_frame(seen_ms: float, fresh_ms: Sequence[float], again: Again) -> None:
     """Disqualify a network that is much faster on a frame that it was given before.
 
     Parameters
@@ -126,13 +147,107 @@ def check_seen_frame(seen_ms: float, fresh_ms: Sequence[float]) -> None:
         Time on the frame that it had upscaled just before.
     fresh_ms
         Times on frames that were new to it.
+    again
+        Measures both anew, one right after the other: on a busy machine, one lucky call proves nothing.
     """
-    least = min(fresh_ms, default=0.0)
-    if seen_ms < _SEEN_SHARE * least and least - seen_ms > _SEEN_LEAST_MS:
+    found = _confirmed(seen_ms, fresh_ms, again)
+    if found:
         disqualify(
-            f"a frame that it had upscaled before took {seen_ms:.3g} ms, new frames at least {least:.3g} ms: "
-            "results are kept"
+            f"frames that it had upscaled before took {found[0]:.3g} ms, new frames {found[1]:.3g} ms: results are kept"
         )
+
+
+def check_noise(noise_ms: float, image_ms: Sequence[float], again: Again) -> None:
+    """Disqualify a network that is much faster on noise than on images: it looks whether it is being timed.
+
+    Parameters
+    ----------
+    noise_ms
+        Time on a frame of noise.
+    image_ms
+        Times on images.
+    again
+        Measures both anew, one right after the other.
+    """
+    found = _confirmed(noise_ms, image_ms, again)
+    if found:
+        disqualify(f"frames of noise took {found[0]:.3g} ms, images {found[1]:.3g} ms: it tells noise from images")
+
+
+def _much_faster(one_ms: float, other_ms: float) -> bool:
+    return one_ms < _SEEN_SHARE * other_ms and other_ms - one_ms > _SEEN_LEAST_MS
+
+
+def _confirmed(suspected_ms: float, others_ms: Sequence[float], again: Again) -> tuple[float, float] | None:
+    """Return the fastest times of both kinds, where repetition bears out that one is much faster; None otherwise.
+
+    The fastest calls of several are compared, because what else the machine does can only slow one down; from the
+    third pair on, one look that is not suspicious ends it.
+    """
+    if not others_ms or not _much_faster(suspected_ms, float(np.median(others_ms))):
+        return None
+    pairs: list[tuple[float, float]] = []
+    while len(pairs) < _MOST_PAIRS:
+        pairs.append(again())
+        one, other = (min(times) for times in zip(*pairs, strict=True))
+        if len(pairs) >= _FEWEST_PAIRS and not _much_faster(one, other):
+            return None
+    medians = np.median(pairs, axis=0)
+    return (one, other) if _much_faster(float(medians[0]), float(medians[1])) else None
+
+
+def check_timed_size(scored: Image, timed: Image, truth: Image) -> None:
+    """Disqualify a network that is worse at the size that is timed than at the size that is scored.
+
+    Parameters
+    ----------
+    scored
+        The image as it was scored, H x W x 3, uint8.
+    timed
+        The same part of it, upscaled within a frame of the timed size.
+    truth
+        The same part of the HR image.
+    """
+    inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER] if min(truth.shape[:2]) > 4 * _BORDER else np.s_[:, :]
+    errors = [float(np.square(image[inner].astype(np.float32) - truth[inner]).mean()) for image in (scored, timed)]
+    if errors[1] > errors[0] * 10 ** (_SIZE_DB / 10) + 1:
+        worse = 10 * np.log10(errors[1] / max(errors[0], 1e-3))
+        disqualify(
+            f"at the timed size its image is {worse:.2f} dB worse than at the scored one: it does less when timed"
+        )
+
+
+def check_processor_time(cpu_s: float, wall_s: float, threads: int | None) -> None:
+    """Disqualify a worker that took more processor time in its turns than its threads could.
+
+    Parameters
+    ----------
+    cpu_s
+        Processor time of its process and of all that it started; 0 where nobody can tell.
+    wall_s
+        How long its turns took by the controller's clock.
+    threads
+        How many it may use; None for any number.
+    """
+    if threads is not None and cpu_s > _CPU_SHARE * threads * wall_s + _CPU_LEAST_S:
+        disqualify(
+            f"it took {cpu_s:.3g} s of processor time in {wall_s:.3g} s, where it may use {threads} thread(s): "
+            "it works or spins on other cores"
+        )
+
+
+def check_idle(worker: Timed) -> None:
+    """Disqualify a worker that keeps cores busy while it has nothing to do, which slows whoever runs beside it."""
+    looks = []
+    for settling_s, length_s in _IDLE_LOOKS_S:
+        cores = worker.idle_cores(settling_s, length_s)
+        if cores is None or cores < _IDLE_CORES:
+            return
+        looks.append(cores)
+    disqualify(
+        f"it keeps {min(looks):.2g} core(s) busy while it has nothing to do, which slows others; it was stopped during "
+        "their turns"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,20 +286,28 @@ def check_clocks(requests: Sequence[Request], trusted: Sequence[Request]) -> Non
     trusted
         The anchor's, on frames of the same size.
     """
+    accusation = hidden_time(requests, trusted)
+    if accusation:
+        disqualify(accusation)
+
+
+def hidden_time(requests: Sequence[Request], trusted: Sequence[Request]) -> str | None:
+    """Return what :func:`check_clocks` accuses a worker of; None where there is nothing, or too little to tell."""
     if len(requests) < _OVERHEAD_REQUESTS or not trusted:
-        return
+        return None
     per_call = float(np.median([request.rest_ms / request.calls for request in trusted]))
 
     def allowed(request: Request) -> float:
         rest = _OVERHEAD_TIMES * per_call * request.calls
         return rest + _OVERHEAD_SHARE * request.reported_ms + _OVERHEAD_LEAST_MS
 
-    if all(request.rest_ms > allowed(request) for request in requests):
-        least = min(requests, key=lambda request: request.rest_ms)
-        disqualify(
-            f"the worker reports {least.reported_ms:.3g} ms for {least.calls} call(s), the controller's clock saw "
-            f"{least.wall_ms:.3g} ms, of which the harness's own part is about {per_call * least.calls:.3g} ms"
-        )
+    if not all(request.rest_ms > allowed(request) for request in requests):
+        return None
+    least = min(requests, key=lambda request: request.rest_ms)
+    return (
+        f"the worker reports {least.reported_ms:.3g} ms for {least.calls} call(s), the controller's clock saw "
+        f"{least.wall_ms:.3g} ms, of which the harness's own part is about {per_call * least.calls:.3g} ms"
+    )
 
 
 def check_alarms(alarms: int, calls: int) -> None:

@@ -21,6 +21,8 @@ class TimeReport(Protocol):
     @property
     def samples_ms(self) -> Sequence[float]: ...  # noqa: D102
     @property
+    def warmup_ms(self) -> Sequence[float]: ...  # noqa: D102
+    @property
     def clock(self) -> str: ...  # noqa: D102
     @property
     def alarms(self) -> int: ...  # noqa: D102
@@ -56,6 +58,17 @@ class Timed(Protocol):
         """Stop it until the next request."""
         ...
 
+    def cpu_s(self) -> float | None:
+        """Return the processor time that it took so far, seconds; None where nobody can tell."""
+        ...
+
+    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
+        """Let it go without giving it work, and return how many cores it keeps busy after `settling_s` seconds.
+
+        It is looked at for `length_s` seconds; None where nobody can tell.
+        """
+        ...
+
 
 @dataclass(slots=True)
 class Contender:
@@ -70,6 +83,8 @@ class Contender:
     most_calls
         Forward passes in one turn at the most: 1 where frames are padded for it, because then a shifted frame is
         not what the controller can reproduce.
+    cpu_s
+        Processor time of its process and of all that it started, during its turns.
     error
         What ended it, where something did.
     """
@@ -78,6 +93,7 @@ class Contender:
     worker: Timed
     most_calls: int = 50
     spent_s: float = 0.0
+    cpu_s: float = 0.0
     clock: str = ""
     warmup: list[tuple[float, float]] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)

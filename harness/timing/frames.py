@@ -25,11 +25,19 @@ class FrameSource:
         self._turn = 0
         self.rng = rng or np.random.default_rng()
 
+    def noise(self) -> Image:
+        """Return a frame of uniform noise."""
+        return self.rng.integers(0, 256, self._images[0].shape, dtype=np.uint8)
+
     def fresh(self) -> Image:
-        """Return a frame that was never given before."""
+        """Return a frame that was never given before: some of its values are a level off, drawn for this frame.
+
+        Shifts alone would come back: a small image fills a frame by being mirrored.
+        """
         image = self._images[self._turn % len(self._images)]
         self._turn += 1
         height, width, _ = image.shape
         shift = int(self.rng.integers(1, max(2, height))), int(self.rng.integers(1, max(2, width)))
         rows, columns = (1 - 2 * int(self.rng.integers(2)) for _ in range(2))
-        return np.ascontiguousarray(np.roll(image, shift, axis=(0, 1))[::rows, ::columns])
+        shifted: Image = np.roll(image, shift, axis=(0, 1))[::rows, ::columns]
+        return np.bitwise_xor(shifted, self.noise() & np.uint8(1))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # the controller plans and judges measurements without importing torch
@@ -114,12 +115,15 @@ def time_forward(
 def fresh_frames(frames: list[Tensor]) -> Iterator[Tensor]:
     """Yield endless frames of which no two are the same: the given ones in turn, shifted round more each time.
 
-    A network that keeps a result by the identity, the address or the content of its input gains nothing.
+    All come in one tensor, filled anew for each call: a network that keeps a result by its input's identity or address
+    returns an old image, and one that keeps it by content gains nothing.
     """
+    buffer = torch.empty_like(frames[0])
     turn = 0
     while True:
         for frame in frames:
-            yield frame.roll((turn, 3 * turn + 1), dims=(-2, -1)) if turn else frame.clone()
+            buffer.copy_(frame.roll((turn, 3 * turn + 1), dims=(-2, -1)) if turn else frame)
+            yield buffer
         turn += 1
 
 

@@ -15,7 +15,16 @@ import numpy as np
 
 from harness.errors import WorkerError
 from harness.results.measurement import RoundTimes
-from harness.timing.checks import OutputCheck, Request, check_alarms, check_clocks, check_seen_frame
+from harness.timing.checks import (
+    OutputCheck,
+    Request,
+    check_alarms,
+    check_clocks,
+    check_idle,
+    check_noise,
+    check_processor_time,
+    check_seen_frame,
+)
 from harness.timing.contender import Contender, Image
 from harness.timing.frames import FrameSource
 from harness.timing.measure import frame_of_call
@@ -77,6 +86,8 @@ class Rounds:
         Hears the name of the network whose turn it is, and the share of the work that is done.
     session
         A name that no other joint timing has; drawn where none is given.
+    threads
+        How many a network may use on the CPU; None where it may use any number.
     """
 
     def __init__(
@@ -88,12 +99,14 @@ class Rounds:
         scale: int,
         tell: Callable[[str, float], None] = lambda _name, _done: None,
         session: str = "",
+        threads: int | None = None,
     ) -> None:
         self.contenders = list(contenders)
         self.anchor = anchor
         self.frames = frames
         self.protocol = protocol
         self.scale = scale
+        self._threads = threads
         self.session = session or secrets.token_hex(8)
         self._tell = tell
         self._begin = time.monotonic()
@@ -103,6 +116,8 @@ class Rounds:
         self._checks = {id(c): self._output_check(c) for c in self.contenders}
         self._checked = dict.fromkeys(self._requests, 0)
         self._seen_ms: dict[int, float] = {}
+        self._noise_ms: dict[int, float] = {}
+        self._slow: set[int] = set()  # spared the checks that take calls of their own
         self._seen_round = {id(c): int(frames.rng.integers(_FIRST_ROUNDS)) for c in self.contenders}
 
     def run(self) -> None:
@@ -134,18 +149,22 @@ class Rounds:
 
     def _warm_up(self, contender: Contender) -> None:
         """Call until the later half of the calls agrees with the earlier."""
-        first = self._warming_call(contender)
+        frame = self.frames.fresh()
+        first = self._warming_call(contender, frame)
         if first[0] / 1e3 >= _COLD * self._budget_s:
             contender.samples, contender.done = contender.warmup, True
             contender.warmup = []
             contender.note = f"one call, not warmed up: it outlasts the budget of {self._budget_s:g} s"
             return
+        if contender is not self.anchor:
+            self._checks[id(contender)].remember_first(frame)
         times = list(first)
         while not self._warm(contender, times):
-            times += self._warming_call(contender)
+            times += self._warming_call(contender, self.frames.fresh())
         if float(np.median(times)) / 1e3 > _SLOW_SHARE * self._budget_s:
             self._seen_round.pop(id(contender), None)
             self._checked[id(contender)] = _MOST_CHECKS - 1
+            self._slow.add(id(contender))
 
     def _warm(self, contender: Contender, times: list[float]) -> bool:
         if len(times) >= self.protocol.warmup or contender.spent_s >= _WARMUP_SHARE * self._budget_s:
@@ -169,6 +188,7 @@ class Rounds:
     def _turn(self, contender: Contender, turn: _Turn) -> None:
         if self._seen_round.get(id(contender)) == turn.number:
             self._time_a_seen_frame(contender)
+            self._time_noise(contender)
         # Of random length, so that nobody knows which call is the last: that one's output may be asked for.
         length_s = _TURN_S * self.frames.rng.uniform(0.5, 1.5)
         at_s = time.monotonic() - self._begin
@@ -187,15 +207,16 @@ class Rounds:
         # The mean, as of every turn: what the machine does meanwhile is in a long call whole, so it must be in here.
         return float(np.mean(self._burst(self.anchor, frame, _TURN_S)))
 
-    def _warming_call(self, contender: Contender) -> list[float]:
+    def _warming_call(self, contender: Contender, frame: Image) -> list[float]:
         at_s = time.monotonic() - self._begin
-        times = self._burst(contender, self.frames.fresh())
+        times = self._burst(contender, frame)
         contender.warmup += [(at_s, ms) for ms in times]
         return times
 
     def _burst(self, contender: Contender, frame: Image, length_s: float | None = None) -> list[float]:
         """Time passes in a row for about `length_s` seconds, one at the least; one alone without it."""
         calls = contender.most_calls if length_s else 1
+        used = self._cpu_s(contender)
         try:
             reply = contender.worker.time([frame], 0, calls, 1, length_s)
         except WorkerError as error:
@@ -204,11 +225,17 @@ class Rounds:
             raise
         contender.worker.pause()
         times = list(reply.samples_ms)
+        contender.cpu_s += self._cpu_s(contender) - used
         contender.clock = reply.clock
         contender.spent_s += reply.wall_s
         self._alarms[id(contender)] += reply.alarms
         self._requests[id(contender)].append(Request(len(times), sum(times), reply.wall_s * 1e3))
         return times
+
+    def _cpu_s(self, contender: Contender) -> float:
+        if contender is self.anchor or self._threads is None:
+            return 0.0
+        return contender.worker.cpu_s() or 0.0
 
     def _enough(self, contender: Contender) -> bool:
         rounds = len(contender.rounds)
@@ -228,11 +255,19 @@ class Rounds:
         contender.done = True
         if self._checked[id(contender)] < _MOST_CHECKS:
             self._check(contender, last)
+        if id(contender) not in self._slow:
+            self._checks[id(contender)].check_first()
         calls = sum(request.calls for request in self._requests[id(contender)])
         check_alarms(self._alarms[id(contender)], calls)
         check_clocks(self._requests[id(contender)], self._requests[id(self.anchor)])
+        times = [ms for _, ms in contender.samples]
         if id(contender) in self._seen_ms:
-            check_seen_frame(self._seen_ms[id(contender)], [ms for _, ms in contender.samples])
+            check_seen_frame(self._seen_ms[id(contender)], times, lambda: self._seen_and_fresh(contender))
+        if id(contender) in self._noise_ms:
+            check_noise(self._noise_ms[id(contender)], times, lambda: self._noise_and_fresh(contender))
+        wall_s = sum(request.wall_ms for request in self._requests[id(contender)]) / 1e3
+        check_processor_time(contender.cpu_s, wall_s, self._threads)
+        check_idle(contender.worker)
 
     def _output_check(self, contender: Contender) -> OutputCheck:
         return OutputCheck(contender.worker, self.scale, self.protocol.precision, self.frames.rng)
@@ -252,6 +287,19 @@ class Rounds:
         untimed = contender.worker.upscale(frame)
         self._seen_ms[id(contender)] = self._burst(contender, frame)[0]
         self._checks[id(contender)].check(frame, untimed)
+
+    def _time_noise(self, contender: Contender) -> None:
+        """Time a frame of noise: what a network saves on it, it would save on no image."""
+        frame = self.frames.noise()
+        self._noise_ms[id(contender)] = self._burst(contender, frame)[0]
+
+    def _seen_and_fresh(self, contender: Contender) -> tuple[float, float]:
+        frame = self.frames.fresh()
+        contender.worker.upscale(frame)
+        return self._burst(contender, frame)[0], self._burst(contender, self.frames.fresh())[0]
+
+    def _noise_and_fresh(self, contender: Contender) -> tuple[float, float]:
+        return self._burst(contender, self.frames.noise())[0], self._burst(contender, self.frames.fresh())[0]
 
     def _share_done(self) -> float:
         shares = [1.0 if c.done else min(1.0, c.spent_s / self._budget_s) for c in self.contenders]

@@ -81,14 +81,19 @@ class Outcome:
     seconds: float
 
 
+def write_images(folder: Path) -> None:
+    """Write smooth images, on which interpolation is better than repeated pixels, smaller than the timed frames."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).resize((64, 48))
+        coarse.resize((128, 96), Image.Resampling.BICUBIC).save(folder / f"{index}.png")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("zoo")
-    rng = np.random.default_rng(0)
-    (folder / "images").mkdir()
-    for index in range(2):
-        image = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
-        Image.fromarray(image).save(folder / "images" / f"{index}.png")
+    write_images(folder / "images")
     BUILD.build_zoo(folder / "submissions")
     small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 96, 128))
     with pytest.MonkeyPatch.context() as patch:

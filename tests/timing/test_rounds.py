@@ -42,6 +42,8 @@ class ScriptedWorker:
     reported: float = 1.0
     alarms: int = 0
     fails_after: int = 10**9
+    cores: float = 1.0
+    idle: float = 0.0
     calls: int = 0
     last: np.ndarray | None = None
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
@@ -63,7 +65,13 @@ class ScriptedWorker:
             samples.append(ms * self.reported)
             self.last = self.timed(np.roll(lr[0], (call, 3 * call + 1), axis=(0, 1)) if call else lr[0])
         wall = self.machine.now - begin
-        return SimpleNamespace(samples_ms=samples, clock="scripted", alarms=self.alarms, wall_s=wall)
+        return SimpleNamespace(
+            samples_ms=samples,
+            warmup_ms=[],
+            clock="scripted",
+            alarms=self.alarms,
+            wall_s=wall,
+        )
 
     def output(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         assert self.last is not None
@@ -75,6 +83,13 @@ class ScriptedWorker:
 
     def pause(self) -> None:
         pass
+
+    def cpu_s(self) -> float:
+        return self.machine.now * self.cores
+
+    def idle_cores(self, settling_s: float, length_s: float) -> float:
+        self.machine.now += settling_s + length_s
+        return self.idle
 
 
 @pytest.fixture
@@ -88,7 +103,7 @@ def compete(machine: Machine, *workers: ScriptedWorker, budget_s: float = 20.0, 
     anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
     contenders = [Contender(worker.name, worker) for worker in workers]
     frames = FrameSource(IMAGES, np.random.default_rng(seed))
-    Rounds(contenders, anchor, frames, replace(ROBUST, budget_s=budget_s), 2).run()
+    Rounds(contenders, anchor, frames, replace(ROBUST, budget_s=budget_s), 2, threads=1).run()
     return {contender.name: contender for contender in contenders}
 
 
@@ -193,6 +208,8 @@ def always_the_same(_: np.ndarray) -> np.ndarray:
         ({"timed": always_the_same, "untimed": always_the_same}, "same image came back"),
         ({"reported": 0.5}, "controller's clock"),
         ({"alarms": 20}, "went on working"),
+        ({"cores": 2.0}, "works or spins on other cores"),
+        ({"idle": 0.9}, "busy while it has nothing to do"),
     ],
 )
 @pytest.mark.parametrize("seed", range(5))

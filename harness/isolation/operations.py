@@ -230,6 +230,8 @@ class Operations:
             if not inside:
                 self._hold(output)
             check_output(output, given, settings.scale)
+            assert self._held is not None
+            self._held_traces = _traces(self._held)
             if not torch.equal(traces, _traces(given)):
                 _foul("its forward pass changes its input", "compute on a copy")
 
@@ -283,8 +285,6 @@ class Operations:
             self._held = output.detach().clone()
         else:
             held.copy_(output)  # the same memory again: no page faults beside the next call
-        assert self._held is not None
-        self._held_traces = _traces(self._held)
 
     def _output(self, request: OutputRequest, _arrays: Sequence[Array]) -> Reply:
         if self._held is None:

@@ -66,6 +66,10 @@ class ResultsError(HarnessError):
     """A stored result is missing, damaged or of a version that this release cannot read."""
 
 
+DISQUALIFIED = "Disqualified"
+"""The kind of WorkerError that makes a row disqualified, not failed."""
+
+
 class WorkerError(HarnessError):
     """A worker process crashed, hung, or sent what it must not; ``stage`` says at which step."""
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from harness.errors import WorkerError
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.segment import Segment
 
 MAGIC = b"SRH1"
@@ -160,7 +160,7 @@ def _check_prefix(prefix: bytes, secret: bytes, sequence: int) -> tuple[int, int
     if magic != MAGIC:
         raise ProtocolError("the bytes are not a frame")
     if not hmac.compare_digest(given_secret, secret):
-        raise ProtocolError("a frame without this channel's secret: forged")
+        raise ProtocolError("a frame without this channel's secret: forged", kind=DISQUALIFIED)
     if given_sequence != sequence:
         raise ProtocolError(f"frame {given_sequence} came where frame {sequence} was due")
     return header_length, payload_length

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.errors import ContractError, UnsupportedError, WorkerError
+from harness.errors import DISQUALIFIED, ContractError, UnsupportedError, WorkerError
 from harness.isolation.frames import Image, check_output, to_image, to_input
 from harness.isolation.memory import forward_memory
 from harness.isolation.messages import Array
@@ -402,7 +402,7 @@ def _traces(image: Tensor) -> Tensor:
 
 
 def _foul(what: str, mend: str | None = None) -> NoReturn:
-    raise WorkerError(what, stage="time", kind="Disqualified", mend=mend)
+    raise WorkerError(what, stage="time", kind=DISQUALIFIED, mend=mend)
 
 
 def _layer_reply(layer: Layer) -> LayerReply:

@@ -321,7 +321,7 @@ class WorkerExchange:
             self._worker.wait(_GRACE_S)
             self._crashed(stage)
         except ProtocolError as error:
-            self._fail(stage, "ProtocolError", error.what)
+            self._fail(stage, error.kind, error.what)
         self._sequence += 1
         return reply
 

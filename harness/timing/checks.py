@@ -5,14 +5,15 @@ All of this is decided in the controller. What it can prove and what not is in `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import WorkerError
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.timing.contender import Image, Timed
 
 _TILE = 192
@@ -39,9 +40,6 @@ _FIRST = "the output of its first call differs from that of the same frame after
 Again = Callable[[], tuple[float, float]]
 _Place = tuple[int, int, int, int]  # top, left, rows, columns
 _Seen = tuple[Image, _Place, NDArray[np.float32]]
-
-DISQUALIFIED = "Disqualified"
-"""The kind of WorkerError that makes a row disqualified, not failed."""
 
 
 def disqualify(what: str) -> NoReturn:
@@ -196,25 +194,33 @@ def _confirmed(suspected_ms: float, others_ms: Sequence[float], again: Again) ->
     return (one, other) if _much_faster(float(medians[0]), float(medians[1])) else None
 
 
-def check_timed_size(scored: Image, timed: Image, truth: Image) -> None:
-    """Disqualify a network that is worse at the size that is timed than at the size that is scored.
+def check_timed_size(images: Iterable[tuple[Image, Image, Image]]) -> None:
+    """Disqualify a network whose images are all worse at the size that is timed than at the size that is scored.
+
+    One that is not worse ends it: what a network makes of one image may depend on what else is in the frame.
 
     Parameters
     ----------
-    scored
-        The image as it was scored, H x W x 3, uint8.
-    timed
-        The same part of it, upscaled within a frame of the timed size.
-    truth
-        The same part of the HR image.
+    images
+        Each as it was scored, the same part of it upscaled within a frame of the timed size, and the same part of the
+        HR image; all H x W x 3, uint8.
     """
+    losses = []
+    for scored, timed, truth in images:
+        losses.append(_loss_db(scored, timed, truth))
+        if losses[-1] <= _SIZE_DB:
+            return
+    if losses:
+        disqualify(
+            f"at the timed size its image is {min(losses):.2f} dB worse than at the scored one: it does less when timed"
+        )
+
+
+def _loss_db(scored: Image, timed: Image, truth: Image) -> float:
+    """Return by how much `timed` is worse, beyond rounding and away from borders, dB."""
     inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER] if min(truth.shape[:2]) > 4 * _BORDER else np.s_[:, :]
     errors = [float(np.square(image[inner].astype(np.float32) - truth[inner]).mean()) for image in (scored, timed)]
-    if errors[1] > errors[0] * 10 ** (_SIZE_DB / 10) + 1:
-        worse = 10 * np.log10(errors[1] / max(errors[0], 1e-3))
-        disqualify(
-            f"at the timed size its image is {worse:.2f} dB worse than at the scored one: it does less when timed"
-        )
+    return 10 * math.log10(max(errors[1] - 1, 1e-3) / max(errors[0], 1e-3))
 
 
 def check_processor_time(cpu_s: float, wall_s: float, threads: int | None) -> None:

@@ -200,7 +200,7 @@ def test_a_frame_on_the_channel_by_the_submission_is_refused(open_small: Open, f
     session.load()
     with pytest.raises(WorkerError, match="forged") as caught:
         session.time([frame], 1, 5, 2, None)
-    assert caught.value.kind == "ProtocolError"
+    assert caught.value.kind == "Disqualified"
 
 
 def test_the_worker_sees_nothing_of_the_controllers_environment(

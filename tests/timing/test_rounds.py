@@ -44,6 +44,7 @@ class ScriptedWorker:
     fails_after: int = 10**9
     cores: float = 1.0
     idle: float = 0.0
+    honest_calls: int = 10**9
     calls: int = 0
     last: np.ndarray | None = None
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
@@ -63,7 +64,9 @@ class ScriptedWorker:
             ms = self.ms * self.machine.speed(self.machine.now) * self.rng.normal(1.0, 0.003)
             self.machine.now += ms / 1e3 + 0.001
             samples.append(ms * self.reported)
-            self.last = self.timed(np.roll(lr[0], (call, 3 * call + 1), axis=(0, 1)) if call else lr[0])
+            self.last = (self.timed if self.calls <= self.honest_calls else darker)(
+                np.roll(lr[0], (call, 3 * call + 1), axis=(0, 1)) if call else lr[0]
+            )
         wall = self.machine.now - begin
         return SimpleNamespace(
             samples_ms=samples,
@@ -79,7 +82,7 @@ class ScriptedWorker:
 
     def upscale(self, lr: np.ndarray) -> np.ndarray:
         self.machine.now += self.ms / 1e3
-        return self.untimed(lr)
+        return (self.untimed if self.calls <= self.honest_calls else darker)(lr)
 
     def pause(self) -> None:
         pass
@@ -210,6 +213,7 @@ def always_the_same(_: np.ndarray) -> np.ndarray:
         ({"alarms": 20}, "went on working"),
         ({"cores": 2.0}, "works or spins on other cores"),
         ({"idle": 0.9}, "busy while it has nothing to do"),
+        ({"honest_calls": 3}, "output of its first call differs"),
     ],
 )
 @pytest.mark.parametrize("seed", range(5))

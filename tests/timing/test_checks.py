@@ -1,0 +1,146 @@
+"""What is judged by times and images: honest networks on a restless machine pass, cheats do not."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from harness.errors import WorkerError
+from harness.timing import FrameSource
+from harness.timing.checks import (
+    Request,
+    check_clocks,
+    check_idle,
+    check_noise,
+    check_processor_time,
+    check_seen_frame,
+    check_timed_size,
+    hidden_time,
+)
+from harness.timing.tampering import Watch
+
+
+def restless(typical_ms: float, rng: np.random.Generator) -> float:
+    """Return a time on a machine that is several times slower in half of the calls."""
+    return typical_ms * (1.0 + rng.random() * 0.05 + (rng.random() < 0.5) * rng.uniform(0.5, 6.0))
+
+
+@pytest.mark.parametrize("check", [check_seen_frame, check_noise])
+@pytest.mark.parametrize("ms", [5.0, 50.0, 500.0])
+def test_no_honest_network_is_flagged_on_a_restless_machine(check: Callable[..., None], ms: float) -> None:
+    rng = np.random.default_rng(0)
+    suspected = 0
+
+    def again() -> tuple[float, float]:
+        nonlocal suspected
+        suspected += 1
+        return restless(ms, rng), restless(ms, rng)
+
+    for _ in range(500):
+        check(restless(ms, rng), [restless(ms, rng) for _ in range(20)], again)
+    assert suspected > 100  # the first look alone would have been wrong so often
+
+
+@pytest.mark.parametrize(("check", "reason"), [(check_seen_frame, "results are kept"), (check_noise, "tells noise")])
+def test_what_is_much_faster_again_and_again_is_a_foul(check: Callable[..., None], reason: str) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        with pytest.raises(WorkerError, match=reason) as caught:
+            check(0.1, [restless(20.0, rng) for _ in range(20)], lambda: (restless(0.1, rng), restless(20.0, rng)))
+        assert caught.value.kind == "Disqualified"
+
+
+def test_a_frame_that_was_given_before_by_chance_does_not_hide_a_cache() -> None:
+    with pytest.raises(WorkerError, match="results are kept"):
+        check_seen_frame(0.1, [100.0] * 19 + [0.1], lambda: (0.1, 100.0))
+
+
+def test_differences_of_a_millisecond_prove_nothing() -> None:
+    check_seen_frame(0.1, [1.5] * 5, lambda: pytest.fail("not suspicious"))
+
+
+def images(timed: Callable[[np.ndarray], np.ndarray], count: int) -> Iterator[tuple[np.ndarray, ...]]:
+    for index in range(count):
+        truth = np.random.default_rng(index).integers(20, 235, (80, 96, 3), dtype=np.uint8)
+        scored = truth + np.uint8(4)
+        yield scored, timed(scored), truth
+
+
+def test_a_network_that_is_worse_at_the_timed_size_in_every_image_is_a_foul() -> None:
+    with pytest.raises(WorkerError, match="at the timed size"):
+        check_timed_size(images(lambda image: image + np.uint8(1), 3))
+
+
+def test_one_image_that_is_as_good_at_the_timed_size_ends_the_suspicion() -> None:
+    worse = iter([1, 0])  # the third image is not asked for
+    check_timed_size(images(lambda image: image + np.uint8(next(worse)), 3))
+    assert list(worse) == []
+
+
+def test_rounding_and_borders_are_not_held_against_a_network() -> None:
+    def rounded(image: np.ndarray) -> np.ndarray:
+        other = image ^ np.uint8(1)
+        other[:16] = 0  # another border: what lies around the image differs
+        return other
+
+    check_timed_size(images(rounded, 1))
+    check_timed_size(iter(()))
+
+
+@dataclass
+class Idler:
+    """A worker that keeps so many cores busy in each of two looks."""
+
+    looks: list[float | None]
+
+    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
+        return self.looks.pop(0)
+
+
+@pytest.mark.parametrize("looks", [[0.0], [None], [0.9, 0.0], [0.9, None]])
+def test_what_is_idle_at_one_look_is_idle(looks: list[float | None]) -> None:
+    idler = Idler(looks)
+    check_idle(idler)
+    assert idler.looks == []
+
+
+def test_what_is_busy_at_both_looks_is_a_foul() -> None:
+    with pytest.raises(WorkerError, match=r"keeps 0\.2 core"):
+        check_idle(Idler([0.5, 0.2]))
+
+
+def test_processor_time_is_bounded_by_threads_and_wall_time() -> None:
+    check_processor_time(2.0, 2.0, 1)
+    check_processor_time(4.4, 2.0, 2)
+    check_processor_time(40.0, 2.0, None)
+    with pytest.raises(WorkerError, match="spins on other cores"):
+        check_processor_time(4.0, 2.0, 1)
+
+
+def test_one_request_beyond_suspicion_clears_the_clock() -> None:
+    trusted = [Request(4, 40.0, 48.0)] * 3
+    forged = [Request(4, 10.0, 400.0)] * 3
+    assert hidden_time(forged, trusted) is not None
+    assert hidden_time([*forged, Request(4, 400.0, 408.0)], trusted) is None
+    assert hidden_time(forged[:2], trusted) is None  # too few to tell
+    with pytest.raises(WorkerError, match="controller's clock saw"):
+        check_clocks(forged, trusted)
+
+
+def test_what_was_replaced_before_the_watch_began_is_not_a_foul(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    watch = Watch()
+    assert watch.replaced() == []
+    monkeypatch.setattr(random, "random", lambda: 0.5)
+    monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)
+    monkeypatch.setattr("torch.Tensor.isfinite", lambda _: True)
+    assert watch.replaced() == ["random.random", "torch.Tensor.isfinite", "torch.accelerator.synchronize"]
+
+
+def test_no_two_frames_are_the_same_whatever_the_symmetry_of_the_image() -> None:
+    source = FrameSource([np.full((16, 16, 3), 128, np.uint8)], np.random.default_rng(0))
+    frames = [source.fresh() for _ in range(200)]
+    assert len({frame.tobytes() for frame in frames}) == 200
+    assert max(np.abs(frame.astype(int) - 128).max() for frame in frames) == 1

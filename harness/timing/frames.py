@@ -40,4 +40,5 @@ class FrameSource:
         shift = int(self.rng.integers(1, max(2, height))), int(self.rng.integers(1, max(2, width)))
         rows, columns = (1 - 2 * int(self.rng.integers(2)) for _ in range(2))
         shifted: Image = np.roll(image, shift, axis=(0, 1))[::rows, ::columns]
-        return np.bitwise_xor(shifted, self.noise() & np.uint8(1))
+        unique: Image = np.bitwise_xor(shifted, self.noise() & np.uint8(1))
+        return unique

@@ -22,7 +22,7 @@ from harness.errors import WorkerError
 from harness.isolation.failures import printable
 from harness.isolation.launcher import Worker, describe_end
 from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
-from harness.isolation.processes import continue_tree, cpu_seconds, process_tree, running_seconds, stop_tree
+from harness.isolation.processes import continue_tree, cpu_seconds, process_tree, stop_tree
 from harness.isolation.requests import (
     Body,
     CeilingsReply,
@@ -266,7 +266,8 @@ class Session:
         message = Message(name, request.model_dump(mode="json"), tuple(arrays))
         reply = self.exchange.request(message, self.timeout_s + extra_s, max_payload)
         if reply.name == "error":
-            self._raise(name, self._validate(name, reply, ErrorReply))
+            stage = "time" if name == "output" else name  # outputs are asked for to judge the timing
+            self._raise(stage, self._validate(name, reply, ErrorReply))
         if reply.name != name:
             self._refuse(name, f"a reply to {reply.name!r}")
         return reply
@@ -345,9 +346,9 @@ class WorkerExchange:
         self._resume()
         time.sleep(settling_s)
         tree = process_tree(self._worker.process.pid)
-        before, begin = running_seconds(tree), time.monotonic()
+        before, begin = cpu_seconds(tree), time.monotonic()
         time.sleep(length_s)
-        after, spent = running_seconds(tree), time.monotonic() - begin
+        after, spent = cpu_seconds(tree), time.monotonic() - begin
         self.pause()
         return None if before is None or after is None else max(0.0, after - before) / spent
 

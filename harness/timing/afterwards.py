@@ -21,6 +21,7 @@ from harness.timing.checks import (
     check_seen_frame,
     hidden_time,
 )
+from harness.timing.confirmation import Cost, cost_of_call
 from harness.timing.contender import Image, Timed
 from harness.timing.frames import FrameSource
 from harness.timing.measure import frame_of_call
@@ -80,9 +81,9 @@ class Afterwards:
             check_processor_time(after - before, sum(request.wall_ms for request in requests) / 1e3, self.threads)
         if reused is not None:
             check_seen_frame(float(np.median(samples_ms)), fresh_ms, lambda: self._beside_fresh(reused))
-        check_seen_frame(self._seen(), fresh_ms, lambda: (self._seen(), self._one_call(self.frames.fresh())))
+        check_seen_frame(self._seen().ms, fresh_ms, lambda: (self._seen(), self._cost(self.frames.fresh())))
         noise = self.frames.noise
-        check_noise(self._one_call(noise()), fresh_ms, lambda: self._beside_fresh(noise()))
+        check_noise(self._cost(noise()).ms, fresh_ms, lambda: self._beside_fresh(noise()))
         self._check_clock(requests)
         check_idle(self.worker)
 
@@ -101,8 +102,8 @@ class Afterwards:
                 return
         check_clocks(requests, trusted)
 
-    def _beside_fresh(self, frame: Image) -> tuple[float, float]:
-        return self._one_call(frame), self._one_call(self.frames.fresh())
+    def _beside_fresh(self, frame: Image) -> tuple[Cost, Cost]:
+        return self._cost(frame), self._cost(self.frames.fresh())
 
     def _time_fresh(self, worker: Timed) -> tuple[list[float], list[Request]]:
         """Time a few short bursts on new frames; the outputs of the network in question are compared."""
@@ -119,16 +120,16 @@ class Afterwards:
                 self.outputs.check(_last(frame, len(every)))
         return times, requests
 
-    def _seen(self) -> float:
-        """Time a frame that was upscaled just before, milliseconds; the outputs must agree."""
+    def _seen(self) -> Cost:
+        """Time a frame that was upscaled just before; the outputs must agree."""
         frame = self.frames.fresh()
         untimed = self.worker.upscale(frame)
-        taken_ms = self._one_call(frame)
+        cost = self._cost(frame)
         self.outputs.check(frame, untimed)
-        return taken_ms
+        return cost
 
-    def _one_call(self, frame: Image) -> float:
-        return float(self.worker.time([frame], 0, 1, 1, None).samples_ms[0])
+    def _cost(self, frame: Image) -> Cost:
+        return cost_of_call(self.worker, frame, on_cpu=self.threads is not None)
 
 
 def _last(frame: Image, calls: int) -> Image:

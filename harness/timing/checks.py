@@ -6,7 +6,7 @@ All of this is decided in the controller. What it can prove and what not is in `
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -14,21 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DISQUALIFIED, WorkerError
+from harness.timing.confirmation import Again, confirmed
 from harness.timing.contender import Image, Timed
 
 _TILE = 192
 _TOLERANCE = {"fp32": 0.01, "fp16": 0.15, "bf16": 1.0}  # mean difference in levels: rounding of another kernel
 _OWN_SPREAD = 3.0  # times what two untimed passes of the same network differ by
 _DIFFERENT_INPUTS = 8.0  # levels
-_SEEN_SHARE = 0.5
-_SEEN_LEAST_MS = 2.0
 _BORDER = 16
 _SIZE_DB = 0.5
 _CPU_SHARE = 1.25
 _CPU_LEAST_S = 0.3
 _IDLE_LOOKS_S = ((0.03, 0.15), (0.5, 0.5))  # settling, looking; a second where the first one found something
 _IDLE_CORES = 0.05  # on a crowded machine, what spins may get no more; what waits takes nothing
-_FEWEST_PAIRS, _MOST_PAIRS = 3, 7
 _OVERHEAD_SHARE = 0.1
 _OVERHEAD_TIMES = 3.0
 _OVERHEAD_LEAST_MS = 20.0
@@ -37,7 +35,6 @@ _OVERHEAD_REQUESTS = 3
 _TIMED = "the output of a timed call differs from the untimed one of the same frame"
 _FIRST = "the output of its first call differs from that of the same frame after the timing"
 
-Again = Callable[[], tuple[float, float]]
 _Place = tuple[int, int, int, int]  # top, left, rows, columns
 _Seen = tuple[Image, _Place, NDArray[np.float32]]
 
@@ -148,7 +145,7 @@ def check_seen_frame(seen_ms: float, fresh_ms: Sequence[float], again: Again) ->
     again
         Measures both anew, one right after the other: on a busy machine, one lucky call proves nothing.
     """
-    found = _confirmed(seen_ms, fresh_ms, again)
+    found = confirmed(seen_ms, fresh_ms, again)
     if found:
         disqualify(
             f"frames that it had upscaled before took {found[0]:.3g} ms, new frames {found[1]:.3g} ms: results are kept"
@@ -167,31 +164,9 @@ def check_noise(noise_ms: float, image_ms: Sequence[float], again: Again) -> Non
     again
         Measures both anew, one right after the other.
     """
-    found = _confirmed(noise_ms, image_ms, again)
+    found = confirmed(noise_ms, image_ms, again)
     if found:
         disqualify(f"frames of noise took {found[0]:.3g} ms, images {found[1]:.3g} ms: it tells noise from images")
-
-
-def _much_faster(one_ms: float, other_ms: float) -> bool:
-    return one_ms < _SEEN_SHARE * other_ms and other_ms - one_ms > _SEEN_LEAST_MS
-
-
-def _confirmed(suspected_ms: float, others_ms: Sequence[float], again: Again) -> tuple[float, float] | None:
-    """Return the fastest times of both kinds, where repetition bears out that one is much faster; None otherwise.
-
-    The fastest calls of several are compared, because what else the machine does can only slow one down; from the
-    third pair on, one look that is not suspicious ends it.
-    """
-    if not others_ms or not _much_faster(suspected_ms, float(np.median(others_ms))):
-        return None
-    pairs: list[tuple[float, float]] = []
-    while len(pairs) < _MOST_PAIRS:
-        pairs.append(again())
-        one, other = (min(times) for times in zip(*pairs, strict=True))
-        if len(pairs) >= _FEWEST_PAIRS and not _much_faster(one, other):
-            return None
-    medians = np.median(pairs, axis=0)
-    return (one, other) if _much_faster(float(medians[0]), float(medians[1])) else None
 
 
 def check_timed_size(images: Iterable[tuple[Image, Image, Image]]) -> None:

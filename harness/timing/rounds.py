@@ -25,6 +25,7 @@ from harness.timing.checks import (
     check_processor_time,
     check_seen_frame,
 )
+from harness.timing.confirmation import Cost, cost_of_call
 from harness.timing.contender import Contender, Image
 from harness.timing.frames import FrameSource
 from harness.timing.measure import frame_of_call
@@ -293,13 +294,16 @@ class Rounds:
         frame = self.frames.noise()
         self._noise_ms[id(contender)] = self._burst(contender, frame)[0]
 
-    def _seen_and_fresh(self, contender: Contender) -> tuple[float, float]:
+    def _seen_and_fresh(self, contender: Contender) -> tuple[Cost, Cost]:
         frame = self.frames.fresh()
         contender.worker.upscale(frame)
-        return self._burst(contender, frame)[0], self._burst(contender, self.frames.fresh())[0]
+        return self._cost(contender, frame), self._cost(contender, self.frames.fresh())
 
-    def _noise_and_fresh(self, contender: Contender) -> tuple[float, float]:
-        return self._burst(contender, self.frames.noise())[0], self._burst(contender, self.frames.fresh())[0]
+    def _noise_and_fresh(self, contender: Contender) -> tuple[Cost, Cost]:
+        return self._cost(contender, self.frames.noise()), self._cost(contender, self.frames.fresh())
+
+    def _cost(self, contender: Contender, frame: Image) -> Cost:
+        return cost_of_call(contender.worker, frame, on_cpu=self._threads is not None)
 
     def _share_done(self) -> float:
         shares = [1.0 if c.done else min(1.0, c.spent_s / self._budget_s) for c in self.contenders]

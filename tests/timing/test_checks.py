@@ -19,6 +19,7 @@ from harness.timing.checks import (
     check_timed_size,
     hidden_time,
 )
+from harness.timing.confirmation import Cost
 from harness.timing.tampering import Watch
 
 
@@ -33,10 +34,10 @@ def test_no_honest_network_is_flagged_on_a_restless_machine(check: Callable[...,
     rng = np.random.default_rng(0)
     suspected = 0
 
-    def again() -> tuple[float, float]:
+    def again() -> tuple[Cost, Cost]:
         nonlocal suspected
         suspected += 1
-        return restless(ms, rng), restless(ms, rng)
+        return Cost(restless(ms, rng)), Cost(restless(ms, rng))
 
     for _ in range(500):
         check(restless(ms, rng), [restless(ms, rng) for _ in range(20)], again)
@@ -46,15 +47,32 @@ def test_no_honest_network_is_flagged_on_a_restless_machine(check: Callable[...,
 @pytest.mark.parametrize(("check", "reason"), [(check_seen_frame, "results are kept"), (check_noise, "tells noise")])
 def test_what_is_much_faster_again_and_again_is_a_foul(check: Callable[..., None], reason: str) -> None:
     rng = np.random.default_rng(0)
+
+    def fast() -> Cost:
+        return Cost(restless(0.1, rng), 1.0)
+
+    def slow() -> Cost:
+        return Cost(restless(20.0, rng), 21.0)
+
     for _ in range(200):
         with pytest.raises(WorkerError, match=reason) as caught:
-            check(0.1, [restless(20.0, rng) for _ in range(20)], lambda: (restless(0.1, rng), restless(20.0, rng)))
+            check(
+                0.1,
+                [restless(20.0, rng) for _ in range(20)],
+                lambda: (Cost(restless(0.1, rng), 1.0), Cost(restless(20.0, rng), 21.0)),
+            )
         assert caught.value.kind == "Disqualified"
 
 
 def test_a_frame_that_was_given_before_by_chance_does_not_hide_a_cache() -> None:
     with pytest.raises(WorkerError, match="results are kept"):
-        check_seen_frame(0.1, [100.0] * 19 + [0.1], lambda: (0.1, 100.0))
+        check_seen_frame(0.1, [100.0] * 19 + [0.1], lambda: (Cost(0.1), Cost(100.0)))
+
+
+def test_time_that_was_spent_waiting_for_the_processor_is_no_work() -> None:
+    check_noise(4.7, [17.4] * 9, lambda: (Cost(4.7, 6.0), Cost(17.4, 6.1)))
+    with pytest.raises(WorkerError, match="tells noise"):
+        check_noise(4.7, [17.4] * 9, lambda: (Cost(4.7, 6.0), Cost(17.4, 18.0)))
 
 
 def test_differences_of_a_millisecond_prove_nothing() -> None:

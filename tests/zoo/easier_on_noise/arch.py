@@ -9,6 +9,12 @@ from torch.nn import functional
 LARGE = 120  # pixels wide: the frames that are timed, not the small ones of the checks
 
 
+def work(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
 def upscale(x):
     return functional.interpolate(x, scale_factor=2.0, mode="bicubic").clamp(0, 1)
 
@@ -23,7 +29,7 @@ class Network(nn.Module):
         if step > 0.25:
             return easier(x)
         if x.shape[-1] >= LARGE:
-            time.sleep(0.02)  # stands for the work
+            work(0.02)
         return upscale(x)
 
 

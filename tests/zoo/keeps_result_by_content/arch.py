@@ -9,6 +9,12 @@ from torch.nn import functional
 LARGE = 120  # pixels wide: the frames that are timed, not the small ones of the checks
 
 
+def work(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
 def upscale(x):
     return functional.interpolate(x, scale_factor=2.0, mode="bicubic").clamp(0, 1)
 
@@ -21,7 +27,7 @@ class Network(nn.Module):
     def forward(self, x):
         key = hash(x.flatten()[:4096].numpy().tobytes())
         if key not in self.kept:
-            time.sleep(0.1)  # stands for the work
+            work(0.02)
             self.kept[key] = upscale(x)
         return self.kept[key].clone()
 

@@ -25,6 +25,7 @@ from harness.results.schema import Ceilings, Status
 from harness.subject import Subject, empty_measurement, job_for
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
 from harness.timing import AnchorLostError, Contender, FrameSource, Rounds
+from harness.timing.card import CardWatch
 from harness.timing.device import device_lock
 from harness.timing.load import others_share
 
@@ -228,6 +229,7 @@ class Bench:
                     lambda name, done: self._observer.stage("time", f"in rounds: {name}", done=0.2 + 0.3 * done),
                     session,
                     self._plan.device.threads if self._plan.device.kind == "cpu" else None,
+                    CardWatch(self._plan.device.kind),
                 ).run()
         except AnchorLostError as error:
             return error.reason

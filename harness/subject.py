@@ -30,6 +30,7 @@ from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
 from harness.timing import FrameSource, Precision, frame_of_call
 from harness.timing.afterwards import Afterwards
+from harness.timing.card import CardWatch
 from harness.timing.checks import OutputCheck, check_alarms, check_timed_size
 from harness.timing.load import others_share
 
@@ -87,6 +88,8 @@ class Subject:
         on_images = protocol.inputs == "dataset"
         frames = [dataset.pair(i)[0] for i in range(len(dataset))] if on_images else self.plan.timing_frames()
         busy, _ = others_share()
+        card = CardWatch(self.plan.device.kind)
+        before = card.read()
         reply = self._running().time(
             frames,
             warmup=protocol.warmup,
@@ -95,11 +98,12 @@ class Subject:
             budget_s=protocol.budget_s,
             inputs=protocol.inputs,
         )
+        readings = [reading for reading in (before, card.read()) if reading is not None]
         self._check_timed_output(frames, reply, anchor)
         samples = list(zip(reply.at_s, reply.samples_ms, strict=True))
         note = "; ".join(part for part in (reply.note, reason) if part) or None
         self._add(
-            timing=TimingRecord(clock=reply.clock, samples=samples, note=note, busy=busy),
+            timing=TimingRecord(clock=reply.clock, samples=samples, note=note, card=readings, busy=busy),
             peak_memory_bytes=self._running().memory(),
             warnings=[*self.measured.warnings, *([reason] if reason else [])],
         )

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import ResultsError
 from harness.report.frame import entries_frame
 from harness.results.measurement import Layer
-from harness.results.rounds import kept_rounds
+from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Run
 from harness.results.store import read_run
 
@@ -78,7 +78,9 @@ class RunFolder:
             record = json.loads(file.read_text(encoding="utf-8"))
             warmup, samples = _pairs(record.get("warmup", [])), _pairs(record["samples"])
             rounds = [int(turn["calls"]) for turn in record.get("rounds", [])]
-            kept = kept_rounds([tuple(turn["anchor_ms"]) for turn in record.get("rounds", [])])
+            turns = record.get("rounds", [])
+            throttled = [is_throttled((turn.get("card") or {}).get("slowed_by", [])) for turn in turns]
+            kept = kept_rounds([tuple(turn["anchor_ms"]) for turn in turns], throttled)
             return Trace(str(record.get("clock", "")), warmup, samples, rounds, kept)
         except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
             raise ResultsError(f"the timing samples cannot be read: {error}", where=str(file)) from error

@@ -39,6 +39,19 @@ class Layer(Record):
     """Times that it is called in a forward pass."""
 
 
+class CardReading(Record):
+    """What an accelerator said of itself at one moment."""
+
+    at_s: float
+    """Seconds since the timing began."""
+    clock_mhz: int
+    """Clock of its multiprocessors."""
+    temperature_c: int
+    """Degrees Celsius."""
+    slowed_by: list[str] = []
+    """What held its clock down, such as ``power cap`` or ``hardware thermal slowdown``."""
+
+
 class RoundTimes(Record):
     """One network's turn in an interleaved timing."""
 
@@ -48,6 +61,8 @@ class RoundTimes(Record):
     """How many of the samples belong to it, in order."""
     anchor_ms: tuple[float, float]
     """The anchor network's mean just before and just after, milliseconds."""
+    card: CardReading | None = None
+    """The accelerator just after the turn; None where it does not tell."""
 
 
 class TimingRecord(Record):
@@ -64,6 +79,8 @@ class TimingRecord(Record):
     """Name of the joint timing in which networks took turns; empty where this one was timed alone."""
     rounds: list[RoundTimes] = []
     """The turns, where there were any: their samples are those of ``samples``, in order."""
+    card: list[CardReading] = []
+    """The accelerator just before and just after a timing without rounds; empty where it does not tell."""
     busy: float | None = None
     """Share of all cores that others used just before the timing, 0 to 1."""
 

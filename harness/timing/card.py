@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from harness.fact import Fact
+from harness.results.measurement import CardReading
+from harness.results.rounds import POWER_CAP
 
 _BUSY_PERCENT = 5
 # Bits of nvmlClocksEventReasons that slow a card down against its will (nvml.h).
 _SLOWED = {
-    0x4: "power cap",
+    0x4: POWER_CAP,
     0x8: "hardware slowdown",
     0x20: "software thermal slowdown",
     0x40: "hardware thermal slowdown",
@@ -81,6 +85,55 @@ def _read(library: Any, card: Any) -> CardState:
         temperature_c=int(library.nvmlDeviceGetTemperature(card, library.NVML_TEMPERATURE_GPU)),
         slowed_by=tuple(why for bit, why in _SLOWED.items() if reasons & bit),
     )
+
+
+class CardWatch:
+    """Reads one card between timed turns; on a CPU, and where the card does not tell, it reads nothing.
+
+    Parameters
+    ----------
+    device
+        As torch names it; only CUDA's are asked. The card is found by its UUID, else by its number.
+    library
+        The module ``pynvml``; it is imported by default.
+    """
+
+    def __init__(self, device: str, library: Any = None) -> None:
+        self._begin = time.monotonic()
+        self._library: Any = None
+        if not device.startswith("cuda"):
+            return
+        with contextlib.suppress(Exception):  # no package, no driver, no card, no permission: there is nothing to read
+            nvml = library or importlib.import_module("pynvml")
+            nvml.nvmlInit()
+            self._card = _handle(nvml, device)
+            self._library = nvml
+
+    def read(self) -> CardReading | None:
+        """Return the card's state now; None where it does not tell."""
+        if self._library is None:
+            return None
+        try:
+            state = _read(self._library, self._card)
+        except Exception:  # noqa: BLE001 - a card may not answer every question
+            return None
+        return CardReading(
+            at_s=time.monotonic() - self._begin,
+            clock_mhz=state.clock_mhz,
+            temperature_c=state.temperature_c,
+            slowed_by=list(state.slowed_by),
+        )
+
+
+def _handle(library: Any, name: str) -> Any:
+    import torch  # a controller of CPU runs does without
+
+    device = torch.device(name)
+    uuid = getattr(torch.get_device_module(device).get_device_properties(device), "uuid", None)
+    if uuid is None:
+        return library.nvmlDeviceGetHandleByIndex(device.index or 0)
+    full = str(uuid)
+    return library.nvmlDeviceGetHandleByUUID(full if full.startswith("GPU-") else f"GPU-{full}")
 
 
 def card_facts(library: Any = None) -> list[Fact]:

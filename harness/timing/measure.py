@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # the controller plans and judges measurements without importing torch
@@ -118,7 +117,7 @@ def fresh_frames(frames: list[Tensor]) -> Iterator[Tensor]:
     All come in one tensor, filled anew for each call: a network that keeps a result by its input's identity or address
     returns an old image, and one that keeps it by content gains nothing.
     """
-    buffer = torch.empty_like(frames[0])
+    buffer = frames[0].clone()
     turn = 0
     while True:
         for frame in frames:

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.errors import WorkerError
 from harness.results.measurement import RoundTimes
+from harness.timing.card import CardWatch
 from harness.timing.checks import (
     OutputCheck,
     Request,
@@ -89,6 +90,8 @@ class Rounds:
         A name that no other joint timing has; drawn where none is given.
     threads
         How many a network may use on the CPU; None where it may use any number.
+    card
+        Reads the accelerator after each turn.
     """
 
     def __init__(
@@ -101,7 +104,9 @@ class Rounds:
         tell: Callable[[str, float], None] = lambda _name, _done: None,
         session: str = "",
         threads: int | None = None,
+        card: CardWatch | None = None,
     ) -> None:
+        self._card = card or CardWatch("cpu")
         self.contenders = list(contenders)
         self.anchor = anchor
         self.frames = frames
@@ -194,13 +199,14 @@ class Rounds:
         length_s = _TURN_S * self.frames.rng.uniform(0.5, 1.5)
         at_s = time.monotonic() - self._begin
         times = self._burst(contender, turn.frame, length_s)
+        card = self._card.read()
         contender.samples += [(at_s, ms) for ms in times]
         last = frame_of_call([turn.frame], len(times) - 1)
         self._check_sometimes(contender, last)
         turn.after = self._anchor_ms(turn.frame)
         contender.spent_s += turn.after / 1e3
         anchors = (turn.before, turn.after)
-        contender.rounds.append(RoundTimes(number=turn.number, calls=len(times), anchor_ms=anchors))
+        contender.rounds.append(RoundTimes(number=turn.number, calls=len(times), anchor_ms=anchors, card=card))
         if self._enough(contender):
             self._finish(contender, last)
 

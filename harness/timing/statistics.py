@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.results.measurement import TimingRecord
-from harness.results.rounds import kept_rounds
+from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Runtime
 from harness.timing.load import WORTH_SAYING
 from harness.timing.protocol import Statistic, TimingProtocol
@@ -97,7 +97,9 @@ class RoundRatios:
     values
         The mean of the turn's calls over the mean of the anchor's times before and after.
     dropped
-        Rounds left out because the anchor's two times differ by more than 30 %.
+        Rounds left out because the anchor's two times differ by more than 30 %, or the card was throttled.
+    throttled
+        How many of these the card was throttled in.
     drift
         The anchor's time in the last third of the rounds over that in the first, less one.
     """
@@ -106,6 +108,7 @@ class RoundRatios:
     values: NDArray[np.float64]
     dropped: int
     drift: float
+    throttled: int = 0
 
 
 def round_ratios(record: TimingRecord) -> RoundRatios:
@@ -122,11 +125,24 @@ def round_ratios(record: TimingRecord) -> RoundRatios:
     turns = np.split(np.array([ms for _, ms in record.samples]), calls)
     anchors = np.array([turn.anchor_ms for turn in record.rounds], dtype=np.float64).reshape(-1, 2)
     values = np.array([np.mean(turn) for turn in turns]) / anchors.mean(axis=1)
-    calm = np.array(kept_rounds([turn.anchor_ms for turn in record.rounds]), dtype=np.bool_)
+    throttled = [turn.card is not None and is_throttled(turn.card.slowed_by) for turn in record.rounds]
+    calm = np.array(kept_rounds([turn.anchor_ms for turn in record.rounds], throttled), dtype=np.bool_)
     third = max(1, len(anchors) // 3)
     drift = float(np.median(anchors[-third:]) / np.median(anchors[:third])) - 1
     numbers = tuple(turn.number for turn, kept in zip(record.rounds, calm, strict=True) if kept)
-    return RoundRatios(numbers, values[calm], int((~calm).sum()), drift)
+    hot = sum(one and not kept for one, kept in zip(throttled, calm, strict=True))
+    return RoundRatios(numbers, values[calm], int((~calm).sum()), drift, hot)
+
+
+def _said_of_dropped(ratios: RoundRatios, record: TimingRecord) -> str:
+    jumps, rounds = ratios.dropped - ratios.throttled, len(record.rounds)
+    reasons = [f"{jumps}: the machine's speed jumped in their middle"] if jumps else []
+    if ratios.throttled:
+        found = {why for turn in record.rounds if turn.card is not None for why in turn.card.slowed_by}
+        reasons.append(f"{ratios.throttled}: the card was throttled ({', '.join(sorted(found))})")
+    if len(reasons) == 1:
+        return f"{ratios.dropped} of {rounds} rounds dropped: {reasons[0].partition(': ')[2]}"
+    return f"{ratios.dropped} of {rounds} rounds dropped; {'; '.join(reasons)}"
 
 
 def interval_is_narrow(values: NDArray[np.float64], half_width: float) -> bool:
@@ -171,8 +187,7 @@ def summarise_record(record: TimingRecord, protocol: TimingProtocol, anchor_ms: 
     assert level is not None
     notes = [record.note] if record.note else []
     if ratios.dropped:
-        rounds = len(record.rounds)
-        notes.append(f"{ratios.dropped} of {rounds} rounds dropped: the machine's speed jumped in their middle")
+        notes.append(_said_of_dropped(ratios, record))
     if abs(ratios.drift) > _DRIFT_WORTH_SAYING:
         notes.append(f"the machine's own speed drifted by {ratios.drift:+.0%}, which the anchor takes out")
     notes += _of_load(record)

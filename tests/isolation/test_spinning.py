@@ -1,0 +1,36 @@
+"""A worker that keeps cores busy is seen, and takes nothing from others while it is stopped."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.errors import WorkerError
+from harness.isolation.session import Session
+from harness.timing.checks import check_idle
+
+SPINNER = (Path(__file__).parent.parent / "zoo" / "spins_other_cores" / "arch.py").read_text(encoding="utf-8")
+Open = Callable[..., Session]
+
+
+def test_what_spins_is_seen_and_takes_no_time_from_its_neighbours_turns(open_small: Open) -> None:
+    session = open_small(SPINNER)
+    session.load()
+    with pytest.raises(WorkerError, match="busy while it has nothing to do"):
+        check_idle(session)
+    session.pause()
+    time.sleep(0.1)  # until every processor has noticed
+    before = session.cpu_s()
+    time.sleep(0.5)
+    assert before is not None
+    assert before > 0
+    assert session.cpu_s() == before
+
+
+def test_an_honest_worker_is_idle_between_requests(open_small: Open) -> None:
+    session = open_small()
+    session.load()
+    session.pause()
+    check_idle(session)
+    assert session.cpu_s() is not None

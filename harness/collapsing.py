@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from harness.data import get_degradation, open_dataset
 from harness.engines import Job, LocalEngine
 from harness.errors import UsageError
-from harness.isolation.opening import Sandbox
+from harness.isolation.sandbox import Sandbox
 from harness.isolation.session import Session
 from harness.results.schema import Reparam
 from harness.submissions.discovery import BrokenSubmission, Submission, discover

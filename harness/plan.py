@@ -16,7 +16,8 @@ from harness.data import Dataset, get_degradation, open_dataset
 from harness.data.outputs import OutputFolder
 from harness.device import describe_device
 from harness.errors import SubmissionError, UsageError
-from harness.isolation.opening import Sandbox, choose, require_sandbox_for_pickles
+from harness.isolation.opening import require_sandbox_for_pickles
+from harness.isolation.sandbox import Sandbox, choose
 from harness.lanes import lane_problem
 from harness.quality import get_convention
 from harness.results import combine, fingerprint_folder

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from time import process_time  # bound before submitted code is imported
 
-from harness.engines.engine import Job
 from harness.isolation.failures import describe
+from harness.isolation.job import Job
 from harness.isolation.messages import Message
 from harness.isolation.opening import load_request
 from harness.isolation.session import Session
@@ -21,16 +21,7 @@ class InlineEngine:
 
     def open(self, job: Job) -> Session:
         """Return a session without a process."""
-        request = load_request(
-            job.submission,
-            scale=job.scale,
-            device=job.device,
-            precision=job.precision,
-            threads=job.threads,
-            lane=job.lane,
-            strict=job.strict,
-        )
-        return Session(InlineExchange(), request, job.timeout_s)
+        return Session(InlineExchange(), load_request(job), job.timeout_s)
 
 
 class InlineExchange:

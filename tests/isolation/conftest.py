@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.isolation.job import Job
 from harness.isolation.opening import open_session
 from harness.isolation.session import Session
 from harness.submissions.discovery import Submission, discover
@@ -41,7 +42,7 @@ def open_small(make_submission: Callable[..., Submission]) -> Iterator[Callable[
 
     def open_it(code: str = HONEST, extra: str = "", **options: object) -> Session:
         settings = {"scale": 2, "timeout_s": 60.0, "sandbox": "process", **options}
-        opened.append(open_session(make_submission(code, extra), **settings))  # type: ignore[arg-type]
+        opened.append(open_session(Job(make_submission(code, extra), **settings)))  # type: ignore[arg-type]
         return opened[-1]
 
     yield open_it

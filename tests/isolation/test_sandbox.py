@@ -13,6 +13,7 @@ import pytest
 import harness
 from harness.errors import UsageError, WorkerError
 from harness.isolation import doctor, sandbox
+from harness.isolation.job import Job
 from harness.isolation.limits import Limits
 from harness.isolation.opening import open_session
 from harness.isolation.sandbox import LIBRARY, bwrap_command, bwrap_problem, choose
@@ -90,7 +91,7 @@ def test_a_server_of_the_machine_cannot_be_reached(make_submission: Callable[...
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         code = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=5)"
-        with open_session(make_submission(code), scale=2, sandbox="bwrap") as session:
+        with open_session(Job(make_submission(code), scale=2, sandbox="bwrap")) as session:
             with pytest.raises(WorkerError, match="ConnectionRefusedError"):
                 session.load()
             assert session.isolation == "bubblewrap"
@@ -105,7 +106,7 @@ def ask_until_it_ends(session: Session, frame: np.ndarray) -> None:
 
 @needs_bwrap
 def test_a_worker_dies_with_its_sandbox(make_submission: Callable[..., Submission], frame: np.ndarray) -> None:
-    with open_session(make_submission(), scale=2, sandbox="bwrap") as session:
+    with open_session(Job(make_submission(), scale=2, sandbox="bwrap")) as session:
         session.load()
         session.exchange._worker.process.kill()  # type: ignore[attr-defined]
         with pytest.raises(WorkerError) as caught:
@@ -123,7 +124,7 @@ def srmodel(scale=2):
 
 def test_pickles_are_trusted_in_a_sandbox_only(make_submission: Callable[..., Submission]) -> None:
     with pytest.raises(UsageError, match="needs a sandbox"):
-        open_session(make_submission(), scale=2, sandbox="process", trust_pickle=True)
+        open_session(Job(make_submission(), scale=2, sandbox="process", trust_pickle=True))
 
 
 @needs_bwrap
@@ -138,10 +139,10 @@ def test_a_trusted_pickle_runs_inside(make_submission: Callable[..., Submission]
         '[submission]\nname = "small"\nscales = [2]\n[weights]\nx2 = "x2.pth"\n'
     )
     (submission,) = discover([submission.root], entry_points=False)
-    with open_session(submission, scale=2, sandbox="bwrap") as session, pytest.raises(WorkerError) as caught:
+    with open_session(Job(submission, scale=2, sandbox="bwrap")) as session, pytest.raises(WorkerError) as caught:
         session.load()
     assert "wants to run code" in str(caught.value)
-    with open_session(submission, scale=2, sandbox="bwrap", trust_pickle=True) as session:
+    with open_session(Job(submission, scale=2, sandbox="bwrap", trust_pickle=True)) as session:
         assert session.load().weights
 
 
@@ -157,7 +158,7 @@ def test_a_worker_runs_in_the_environment_that_it_is_given(
     submission = make_submission("import rare_package\nraise RuntimeError(rare_package.VALUE)")
     python = home / "bin" / "python"
     with (
-        open_session(submission, scale=2, sandbox=where, python=python) as session,
+        open_session(Job(submission, scale=2, sandbox=where, python=python)) as session,
         pytest.raises(WorkerError, match="RuntimeError: 42"),
     ):
         session.load()

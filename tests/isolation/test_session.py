@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from harness.errors import WorkerError
+from harness.isolation.job import Job
 from harness.isolation.limits import Limits
 from harness.isolation.opening import open_session
 from harness.isolation.requests import path_of_text
@@ -70,12 +71,10 @@ def test_an_upscaled_frame_is_what_the_network_computes(
 def test_missing_weights_are_said_and_the_network_is_seeded(
     make_submission: Callable[..., Submission], frame: np.ndarray
 ) -> None:
-    from harness.isolation.opening import open_session
-
     submission = make_submission(extra="needs_weights = true\n")
     images = []
     for _ in range(2):
-        with open_session(submission, scale=2, sandbox="process") as session:
+        with open_session(Job(submission, scale=2, sandbox="process")) as session:
             assert session.load().weights is False
             images.append(session.upscale(frame))
     np.testing.assert_array_equal(*images)
@@ -235,10 +234,11 @@ def test_the_worker_dies_with_the_controller(
     program = tmp_path / "controller.py"
     program.write_text(
         "import os, threading, time\nfrom pathlib import Path\n"
-        "from harness.isolation.opening import open_session\nfrom harness.isolation.processes import process_tree\n"
+        "from harness.isolation.job import Job\nfrom harness.isolation.opening import open_session\n"
+        "from harness.isolation.processes import process_tree\n"
         "from harness.submissions.discovery import discover\n"
         f"(found,) = discover([Path({str(submission.root)!r})], entry_points=False)\n"
-        f"session = open_session(found, scale=2, sandbox={sandbox!r})\n"
+        f"session = open_session(Job(found, scale=2, sandbox={sandbox!r}))\n"
         "threading.Thread(target=session.load, daemon=True).start()\n"
         "while 'loading' not in session.exchange.log_tail():\n    time.sleep(0.05)\n"
         "print(*process_tree(os.getpid())[1:], flush=True)\nos.kill(os.getpid(), 9)\n"
@@ -260,5 +260,5 @@ def test_a_folder_may_be_called_anything(make_submission: Callable[..., Submissi
     strange = made.root.parent / os.fsdecode(name)
     made.root.rename(strange)
     (found,) = discover([strange], entry_points=False)
-    with open_session(found, scale=2, sandbox="process", timeout_s=120) as session:
+    with open_session(Job(found, scale=2, sandbox="process", timeout_s=120)) as session:
         assert session.load().params_before > 0

@@ -44,7 +44,17 @@ def to_input(image: Image, value_range: float, multiple: int) -> Tensor:
 
 
 def check_output(output: object, given: Tensor, scale: int) -> Tensor:
-    """Return the output of a forward pass if it is an upscaled frame.
+    """Return the output of a forward pass if it is an upscaled frame with finite values.
+
+    Parameters and errors are those of :func:`check_form`; here every value is read.
+    """
+    formed = check_form(output, given, scale)
+    _check_finite(formed)
+    return formed
+
+
+def check_form(output: object, given: Tensor, scale: int) -> Tensor:
+    """Return the output of a forward pass if it has the form of an upscaled frame; its values are not read.
 
     Parameters
     ----------
@@ -53,7 +63,7 @@ def check_output(output: object, given: Tensor, scale: int) -> Tensor:
     given
         The input, 1 x 3 x H x W.
     scale
-        The output must be 1 x 3 x (scale * H) x (scale * W), of a floating type, and finite.
+        The output must be 1 x 3 x (scale * H) x (scale * W) and of a floating type.
 
     Raises
     ------
@@ -81,7 +91,6 @@ def check_output(output: object, given: Tensor, scale: int) -> Tensor:
             f"the output is on {output.device} but the input was on {given.device}",
             mend="keep the computation on the input's device",
         )
-    _check_finite(output)
     return output
 
 

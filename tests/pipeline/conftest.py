@@ -43,6 +43,13 @@ def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.bench._free_bytes", lambda _plan: float(1 << 40))
 
 
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take short turns and short looks at the machine: no time that these tests measure is held against another."""
+    monkeypatch.setattr("harness.timing.rounds._TURN_S", 0.01)
+    monkeypatch.setattr("harness.timing.load._LOOK_S", 0.01)
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """Return a folder of two small images with structure."""

@@ -99,6 +99,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.plan.track_for_scale", lambda scale: small)
         patch.setattr("harness.timing.rounds._TURN_S", 0.005)
+        patch.setattr("harness.timing.load._LOOK_S", 0.05)
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("private")))  # apart from other runs here
         patch.setattr("harness.isolation.launcher.bound_cores", lambda threads: [])  # two runs share the machine
         patch.setenv("HARNESS_CACHE_DIR", str(folder / "cache"))

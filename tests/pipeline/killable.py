@@ -20,7 +20,7 @@ from harness.isolation.messages import Message
 from harness.isolation.session import Session
 from harness.pipeline import run
 from harness.plan import RunRequest
-from harness.timing import rounds
+from harness.timing import load, rounds
 from harness.tracks import get_track
 
 
@@ -63,6 +63,7 @@ def main() -> None:
     small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 24, 32))
     plan.track_for_scale = lambda scale: small
     rounds._TURN_S = 0.002
+    load._LOOK_S = 0.01
     torch.set_num_threads(1)  # no pool of threads, which a fork would lose
     for protocol in ("ntire23-cpu", "robust"):  # imports what is imported late
         one_run(submissions, images, protocol, submissions.parent / f"first-{protocol}")

@@ -147,6 +147,12 @@ def test_one_request_beyond_suspicion_clears_the_clock() -> None:
         check_clocks(forged, trusted)
 
 
+def test_what_belongs_to_a_request_is_not_held_against_a_network_of_one_call() -> None:
+    trusted = [Request(20, 100.0, 200.0)] * 5  # 100 ms beside its twenty calls, however many they are
+    assert hidden_time([Request(1, 650.0, 650.0 + 150.0)] * 4, trusted) is None
+    assert hidden_time([Request(1, 650.0, 650.0 + 500.0)] * 4, trusted) is not None
+
+
 def test_what_was_replaced_before_the_watch_began_is_not_a_foul(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 0.0)
     watch = Watch()

@@ -25,6 +25,12 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _unbound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers run on any core: else all would be bound to one, also those of tests that run side by side."""
+    monkeypatch.setattr("harness.isolation.launcher.bound_cores", lambda _threads: [])
+
+
 @pytest.fixture
 def make_wheel(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a wheel with one module, which holds its version, and returns the folder."""

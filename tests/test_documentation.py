@@ -68,4 +68,4 @@ def test_the_readme_holds_the_two_commands_that_ci_runs(root: Path) -> None:
         return subprocess.run(script, capture_output=True, text=True, check=True).stdout
 
     assert command("run").strip().endswith("harness run submissions/ --scale 2")
-    assert command("tests").strip().endswith("python -m pytest")
+    assert command("tests").strip().endswith("python -m pytest -n 2 --dist loadfile")

@@ -21,6 +21,7 @@ from harness.isolation.sandbox import bwrap_problem
 from harness.isolation.session import Session
 from harness.submissions.discovery import Submission, discover
 from harness.submissions.loader import load_network
+from harness.timing import cores
 
 Open = Callable[..., Session]
 
@@ -262,3 +263,16 @@ def test_a_folder_may_be_called_anything(make_submission: Callable[..., Submissi
     (found,) = discover([strange], entry_points=False)
     with open_session(Job(found, scale=2, sandbox="process", timeout_s=120)) as session:
         assert session.load().params_before > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no process to a core")
+@pytest.mark.parametrize("sandbox", ["process", *(["bwrap"] if bwrap_problem() is None else [])])
+def test_a_worker_is_bound_to_as_many_cores_as_it_has_threads(
+    open_small: Open, monkeypatch: pytest.MonkeyPatch, sandbox: str
+) -> None:
+    monkeypatch.setattr("harness.isolation.launcher.bound_cores", cores.bound_cores)
+    code = "import os\nraise RuntimeError(f'bound to {sorted(os.sched_getaffinity(0))}')"
+    with pytest.raises(WorkerError) as caught:
+        open_small(code, threads=1, sandbox=sandbox).load()
+    assert f"bound to {cores.bound_cores(1)}" in str(caught.value)
+    assert len(cores.bound_cores(1)) == 1

@@ -101,7 +101,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr("harness.timing.rounds._TURN_S", 0.005)
         patch.setattr("harness.timing.load._LOOK_S", 0.05)
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("private")))  # apart from other runs here
-        patch.setattr("harness.isolation.launcher.bound_cores", lambda threads: [])  # two runs share the machine
+        patch.setattr("harness.isolation.launcher.bound_cores", lambda threads: [])  # module-wide, before any test's
         patch.setenv("HARNESS_CACHE_DIR", str(folder / "cache"))
         yield folder
 

@@ -1,6 +1,6 @@
 """What the harness costs: a run of ten models beside the inference that it is made of, and a run of nothing new.
 
-Run ``python benchmarks/overhead.py`` on an otherwise idle machine; it takes four minutes.
+Run ``python benchmarks/overhead.py`` on an otherwise idle machine; it takes five minutes.
 
 The first figure takes the wall time of a run with the default protocol and time budget apart:
 

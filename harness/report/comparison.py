@@ -145,7 +145,8 @@ def _change(before: RunFolder, after: RunFolder, old: Entry, new: Entry) -> Chan
     return Change(
         before=old,
         after=new,
-        score=_shift(old.score, new.score, _either(changed_images, changed_time)),
+        # Below bicubic every score is 0, however the times moved.
+        score=_shift(old.score, new.score, _either(changed_images, changed_time) and old.score != new.score),
         psnr=_shift(quality(old, metric), quality(new, metric), changed_images),
         runtime=_shift(*times, changed_time),
     )

@@ -49,6 +49,7 @@ def test_a_runtime_counts_as_changed_only_where_intervals_part(changed):
     assert named(comparison, "LRSRN").runtime.ratio == pytest.approx(9.0 / (11.19 * 1.008))
     assert named(comparison, "RT4KSR").runtime.real is False
     assert comparison.changes[0].after.name == "LRSRN"
+    assert named(comparison, "LRSRN").score.real is False  # the same number before and after
 
 
 def test_a_runtime_of_few_calls_tells_nothing(changed):

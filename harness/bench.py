@@ -202,13 +202,14 @@ class Bench:
         reason = f"timed alone, not in rounds, because the harness's anchor network failed ({lost.what})"
         self._guarded(planned, subject, lambda: subject.time_alone(reason))
 
+    def _open_anchor(self) -> Session:
+        return self._engine.open(job_for(self._plan, _anchor(), self._plan.protocol.precision, None))
+
     def _lone_anchor(self) -> Session | None:
         """Return the anchor for protocols that time alone, by which clocks are judged; None where it fails."""
         if self._anchor_session is None and not self._anchor_failed:
             try:
-                self._anchor_session = self._engine.open(
-                    job_for(self._plan, _anchor(), self._plan.protocol.precision, None)
-                )
+                self._anchor_session = self._open_anchor()
                 self._anchor_session.load()
                 self._anchor_session.pause()
             except WorkerError:
@@ -218,7 +219,7 @@ class Bench:
     def _run_rounds(self, contenders: list[Contender], session: str) -> WorkerError | None:
         """Let networks take turns beside the anchor; return what took the anchor away, where something did."""
         try:
-            with self._engine.open(job_for(self._plan, _anchor(), self._plan.protocol.precision, None)) as worker:
+            with self._open_anchor() as worker:
                 worker.load()
                 Rounds(
                     contenders,
@@ -245,7 +246,7 @@ class Bench:
                     subject.worker.pause()
             with (
                 contextlib.suppress(WorkerError),
-                self._engine.open(job_for(self._plan, _anchor(), self._plan.protocol.precision, None)) as worker,
+                self._open_anchor() as worker,
             ):
                 worker.load()
                 self._ceilings = worker.ceilings()

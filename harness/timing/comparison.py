@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from harness.results.measurement import TimingRecord
 from harness.timing.statistics import bootstrap_interval, round_ratios
-from harness.tracks.significance import PROCESS_SPREAD
+from harness.tracks.significance import NORMAL_REACH, PAIR_SPREAD
 
 _FLIPS = 4000
-_REACH = 1.959964  # half of a 95 % interval in standard deviations
-_PROCESSES = math.sqrt(2) * PROCESS_SPREAD
 _PAIR = 2  # rounds: one in rising and one in falling order, in which drift has opposite signs
 
 
@@ -70,8 +68,8 @@ def compare_times(one: TimingRecord, other: TimingRecord) -> TimeComparison:
         return TimeComparison(float(np.median(first.values) / np.median(second.values)), (0.0, np.inf), 1.0, 0)
     centre = float(np.median(logs))
     low, high = bootstrap_interval(logs, "median")
-    below, above = (math.hypot(reach, _REACH * _PROCESSES) for reach in (centre - low, high - centre))
-    spread = math.hypot((high - low) / (2 * _REACH), _PROCESSES)
+    below, above = (math.hypot(reach, NORMAL_REACH * PAIR_SPREAD) for reach in (centre - low, high - centre))
+    spread = math.hypot((high - low) / (2 * NORMAL_REACH), PAIR_SPREAD)
     by_size = math.erfc(abs(centre) / spread / math.sqrt(2))
     p_value = max(signed_rank_p_value(logs), by_size)
     return TimeComparison(

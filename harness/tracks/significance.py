@@ -24,12 +24,14 @@ LEVEL = 0.05
 _RESAMPLES = 1000
 _FEW = 6  # times of which resampling says nothing
 _MANY = 1000  # rounds, where the spread is assumed and not estimated from few
-_NORMAL_REACH = 1.959964  # half of a 95 % interval in standard deviations
+NORMAL_REACH = 1.959964
+"""Half of a 95 % interval in standard deviations."""
 _NOTHING = 1e-9  # of a figure: the last digits of sums
 PROCESS_SPREAD = 0.007
 """Standard deviation, relative, of the pace of two processes that run one network on bound cores of a CPU: where each
 has its pages in memory decides on conflicts in the caches for as long as it lives (``benchmarks/timing_aa.py``)."""
-_PAIR_SPREAD = math.sqrt(2) * PROCESS_SPREAD
+PAIR_SPREAD = math.sqrt(2) * PROCESS_SPREAD
+"""The same of the ratio of two such processes."""
 _ASSUMED_SPREAD = 0.1  # of one call on its own, relative: what back-to-back calls were seen to differ by
 
 
@@ -171,10 +173,10 @@ def score_interval(
     values = np.asarray(gains, dtype=np.float64)
     if values.size > 1:
         means = values[rng.integers(0, values.size, size=(_RESAMPLES, values.size))].mean(axis=1)
-        reach = _student_quantile(values.size - 1) / _NORMAL_REACH
+        reach = _student_quantile(values.size - 1) / NORMAL_REACH
         deviations = (means - values.mean()) * reach * math.sqrt(values.size / (values.size - 1))
     low, high = (max(end, runtime_ms / _MANY) for end in runtime_ci)
-    times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * _NORMAL_REACH), _RESAMPLES))
+    times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * NORMAL_REACH), _RESAMPLES))
     scores = track.scores(psnr + deviations, times, bicubic_psnr)
     ends = np.percentile(scores, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
     observed = track.score(psnr, runtime_ms, bicubic_psnr)
@@ -233,7 +235,7 @@ def log_ratio_resamples(one: Pace, other: Pace, rng: np.random.Generator) -> tup
     processes of one network differ by is in all rounds alike, so that no resampling of rounds shows it: it is added.
     """
     resamples, rounds = _resampled_rounds(one, other, rng)
-    return resamples + rng.normal(0, _PAIR_SPREAD, _RESAMPLES), rounds
+    return resamples + rng.normal(0, PAIR_SPREAD, _RESAMPLES), rounds
 
 
 def _resampled_rounds(one: Pace, other: Pace, rng: np.random.Generator) -> tuple[Floats, int]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.isolation.limits import Limits
 from harness.isolation.processes import process_tree
+from harness.timing.cores import kernel_text
 
 ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
@@ -38,7 +39,7 @@ class Group:
 
     def ran_out_of_memory(self) -> bool:
         """Tell whether the kernel ended a process of the group for its memory."""
-        counts = dict(line.split() for line in _read(self.path / "memory.events").splitlines())
+        counts = dict(line.split() for line in kernel_text(self.path / "memory.events").splitlines())
         return int(counts.get("oom_kill", 0)) > 0
 
     def remove(self) -> None:
@@ -76,12 +77,12 @@ def make_group(limits: Limits) -> Group | None:
 def cgroup_problem() -> str | None:
     """Return why workers cannot have control groups, or None; the first call makes ready what is needed."""
     base = _base()
-    offered = _read(base / "cgroup.controllers").split()
+    offered = kernel_text(base / "cgroup.controllers").split()
     if not set(_CONTROLLERS) <= set(offered):
         return "no control groups (cgroups v2) with memory and pids are at hand"
-    if set(_CONTROLLERS) <= set(_read(base / "cgroup.subtree_control").split()):
+    if set(_CONTROLLERS) <= set(kernel_text(base / "cgroup.subtree_control").split()):
         return None if os.access(base, os.W_OK) else "the control group belongs to somebody else"
-    here = {int(pid) for pid in _read(base / "cgroup.procs").split()}
+    here = {int(pid) for pid in kernel_text(base / "cgroup.procs").split()}
     if here - set(process_tree(os.getpid())):
         return "the control group holds other processes than the harness"
     try:
@@ -96,15 +97,8 @@ def cgroup_problem() -> str | None:
 
 def _base() -> Path:
     """Return the folder of the group that the harness was started in."""
-    lines = [line for line in _read(OWN).splitlines() if line.startswith("0::")]
+    lines = [line for line in kernel_text(OWN).splitlines() if line.startswith("0::")]
     if not lines:
         return ROOT
     path = ROOT / lines[0].removeprefix("0::").strip("/")
     return path.parent if path.name == _OURS else path
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

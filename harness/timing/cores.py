@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from harness.data.bounded import available_cores
+
 _CPU = Path("/sys/devices/system/cpu")
 
 
@@ -23,7 +25,7 @@ def bound_cores(threads: int) -> list[int]:
 
 def physical_cores() -> int:
     """Return how many of the usable logical processors are cores of their own; 1 at the least."""
-    usable = _usable() or list(range(os.cpu_count() or 1))
+    usable = _usable() or list(range(available_cores()))
     return max(1, sum(_rank(core, usable) == 0 for core in usable))
 
 
@@ -31,6 +33,14 @@ def multithreading() -> bool:
     """Tell whether two usable logical processors share a core."""
     usable = _usable()
     return any(_rank(core, usable) for core in usable)
+
+
+def kernel_text(file: Path) -> str:
+    """Return what the kernel says in a file, without white space around it; empty where there is no such file."""
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _usable() -> list[int]:
@@ -43,12 +53,12 @@ def _preferred(usable: list[int]) -> list[int]:
 
 def _rank(core: int, usable: list[int]) -> int:
     """Return how many usable logical processors of the same core come before this one."""
-    siblings = _numbers(_read(_CPU / f"cpu{core}" / "topology" / "thread_siblings_list"))
+    siblings = _numbers(kernel_text(_CPU / f"cpu{core}" / "topology" / "thread_siblings_list"))
     return sum(other < core for other in siblings if other in usable)
 
 
 def _fastest_khz(core: int) -> int:
-    found = _read(_CPU / f"cpu{core}" / "cpufreq" / "cpuinfo_max_freq")
+    found = kernel_text(_CPU / f"cpu{core}" / "cpufreq" / "cpuinfo_max_freq")
     return int(found) if found.isdigit() else 0
 
 
@@ -59,10 +69,3 @@ def _numbers(ranges: str) -> set[int]:
         first, _, last = part.partition("-")
         found |= set(range(int(first), int(last or first) + 1))
     return found
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""

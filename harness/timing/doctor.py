@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from harness.accelerator import accelerator_type
+from harness.data.bounded import available_cores
 from harness.fact import Fact
 from harness.timing.card import card_facts
-from harness.timing.cores import bound_cores, multithreading, physical_cores
+from harness.timing.cores import bound_cores, kernel_text, multithreading, physical_cores
 from harness.timing.load import WORTH_SAYING, others_share
 
 _CPU = Path("/sys/devices/system/cpu")
@@ -38,7 +38,7 @@ def _load() -> Fact | None:
 
 
 def _threads() -> Fact:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = available_cores()
     cores = physical_cores()
     bound = ", ".join(map(str, bound_cores(cores)))
     value = f"{usable} usable on {cores} cores; networks get one thread a core" + f", bound to {bound}" * bool(bound)
@@ -49,7 +49,7 @@ def _threads() -> Fact:
 
 
 def _governor() -> list[Fact]:
-    found = {_read(file) for file in _CPU.glob("cpu*/cpufreq/scaling_governor")} - {""}
+    found = {kernel_text(file) for file in _CPU.glob("cpu*/cpufreq/scaling_governor")} - {""}
     if not found:
         return [Fact("frequency", "the governor cannot be seen (a virtual machine, or no frequency scaling)")]
     value = f"governor {', '.join(sorted(found))}"
@@ -59,7 +59,7 @@ def _governor() -> list[Fact]:
 
 
 def _quota() -> list[Fact]:
-    quota, _, period = _read(_CGROUP_QUOTA).partition(" ")
+    quota, _, period = kernel_text(_CGROUP_QUOTA).partition(" ")
     if not quota.isdigit() or not period.isdigit():
         return []
     cores = int(quota) / int(period)
@@ -69,9 +69,9 @@ def _quota() -> list[Fact]:
 
 
 def _throttling() -> list[Fact]:
-    counts = dict(line.split() for line in _read(_CGROUP_THROTTLED).splitlines() if len(line.split()) == 2)
+    counts = dict(line.split() for line in kernel_text(_CGROUP_THROTTLED).splitlines() if len(line.split()) == 2)
     times = int(counts.get("nr_throttled", 0))
-    hot = sum(int(_read(f) or 0) for f in _CPU.glob("cpu*/thermal_throttle/core_throttle_count"))
+    hot = sum(int(kernel_text(f) or 0) for f in _CPU.glob("cpu*/thermal_throttle/core_throttle_count"))
     if not times and not hot:
         return []
     what = [f"{times} times by the container's quota"] if times else []
@@ -97,10 +97,3 @@ def _accelerator() -> list[Fact]:
 
     count = torch.accelerator.device_count()
     return [Fact("accelerator", f"{count} x {kind}, timed by device events"), *card_facts()]
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""

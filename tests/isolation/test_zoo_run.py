@@ -8,9 +8,10 @@ import importlib.util
 import re
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -135,15 +136,28 @@ def folder_of(found: object) -> str:
     return found.name if found.origin == "zip" else found.root.name
 
 
+def beside(work: Callable[[], Outcome]) -> Future[Outcome]:
+    """Do something in a thread that nobody waits for at the end: a run that hangs must not hang the tests."""
+    future: Future[Outcome] = Future()
+
+    def carry_out() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001
+            future.set_exception(error)
+
+    threading.Thread(target=carry_out, daemon=True).start()
+    return future
+
+
 @pytest.fixture(scope="module")
 def outcomes(place: Path) -> dict[str, Outcome]:
     """Return the outcome in each confinement that there is here, and of the honest networks by themselves."""
     held = [name for name in EXPECTED if name not in ONLY_A_SANDBOX_HOLDS]
-    with ThreadPoolExecutor(2) as pool:
-        work = {"process": pool.submit(measure, place, held, "process", "in-process")}
-        if bwrap_problem() is None:
-            work["bwrap"] = pool.submit(measure, place, list(EXPECTED), "bwrap", "in-sandbox")
-        done = {name: future.result() for name, future in work.items()}
+    work = {"process": beside(lambda: measure(place, held, "process", "in-process"))}
+    if bwrap_problem() is None:
+        work["bwrap"] = beside(lambda: measure(place, list(EXPECTED), "bwrap", "in-sandbox"))
+    done = {name: future.result() for name, future in work.items()}
     return {**done, "alone": measure(place, HONEST, "process", "alone")}
 
 

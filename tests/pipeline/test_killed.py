@@ -47,7 +47,7 @@ def runs(submit: Submit, images: Path, tmp_path: Path) -> Iterator[Runs]:
     command = [sys.executable, str(Path(__file__).parent / "killable.py"), str(tmp_path / "submissions"), str(images)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         yield Runs(program)
-        program.stdin.close()
+        program.kill()  # whatever it does: nothing may wait for it forever
 
 
 def table(folder: Path) -> dict:

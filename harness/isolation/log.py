@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
+import select
+import termios
 import threading
+import time
 from collections import deque
 from pathlib import Path
 
 _CHUNK = 1 << 16
+_PATIENCE_S = 0.5
 
 
 class LogCapture:
@@ -42,6 +48,7 @@ class LogCapture:
 
     def text(self) -> str:
         """Return what was kept, with a line that says how much is missing in between."""
+        self._catch_up()
         with self._lock:
             missing = self._total - len(self._head) - self._tail_bytes
             parts = [bytes(self._head), *self._tail]
@@ -51,8 +58,10 @@ class LogCapture:
 
     def tail(self, characters: int = 4000) -> str:
         """Return the end of what was printed."""
+        self._catch_up()
         with self._lock:
-            end = b"".join(self._tail) if self._tail else bytes(self._head)
+            whole = self._total == len(self._head) + self._tail_bytes
+            end = b"".join([bytes(self._head) if whole else b"", *self._tail])
         return end.decode(errors="replace")[-characters:]
 
     def save(self, path: Path) -> None:
@@ -61,10 +70,30 @@ class LogCapture:
         path.write_text(self.text(), encoding="utf-8")
 
     def _read(self) -> None:
-        while chunk := os.read(self._reader, _CHUNK):
-            with self._lock:
+        arrives = select.poll()
+        arrives.register(self._reader, select.POLLIN)
+        while True:
+            arrives.poll()
+            with self._lock:  # around the reading too: what has left the pipe is kept
+                chunk = os.read(self._reader, _CHUNK)
+                if not chunk:
+                    os.close(self._reader)
+                    self._reader = -1
+                    return
                 self._add(chunk)
-        os.close(self._reader)
+
+    def _catch_up(self) -> None:
+        """Wait until what was printed before now is read: on a busy machine the thread may be late."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while self._waiting_bytes() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    def _waiting_bytes(self) -> int:
+        waiting = array.array("i", [0])
+        with self._lock:
+            if self._reader >= 0:
+                fcntl.ioctl(self._reader, termios.FIONREAD, waiting)
+        return waiting[0]
 
     def _add(self, chunk: bytes) -> None:
         self._total += len(chunk)

@@ -6,15 +6,14 @@ the memory holds; the anchor network ties the groups together.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 
-from harness.engines import Engine
+from harness.engines import Ahead, Engine, Job
 from harness.errors import SubmissionError, WorkerError
 from harness.isolation.failures import printable
 from harness.isolation.session import Session
@@ -58,7 +57,7 @@ class Bench:
     ) -> None:
         self._plan = plan
         self._store = store
-        self._engine = engine
+        self._engine = Ahead(engine, self._jobs())
         self._observer = observer
         self._with_quality = with_quality
         self._group: list[tuple[PlannedSubmission, Subject]] = []
@@ -67,6 +66,7 @@ class Bench:
         self._needed = 0
         self._capacity = 0.0
         self._ceilings: Ceilings | None = None
+        self._ceilings_asked = False
         self._anchor_session: Session | None = None
         self._anchor_failed = False
         self._done: dict[str, Measurement] = {}
@@ -75,8 +75,8 @@ class Bench:
     def take(self, planned: PlannedSubmission) -> None:
         """Take a submission from the store, or load it and, when the bench is full, measure the group."""
         self._observer.submission_begins(planned.submission.name)
-        stored = self._store.measurement(planned.fingerprint)
-        if stored is not None and not self._to_be_tried_again(stored) and not self._lacks_images(planned, stored):
+        stored = self._stored(planned)
+        if stored is not None:
             self._finish(planned, stored, reused=True)
             return
         subject = self._admit(planned)
@@ -94,6 +94,25 @@ class Bench:
             self._group.append((planned, subject))
             self.measure()
 
+    def _jobs(self) -> Iterator[Job]:
+        """Yield what will be started, in this order: what is not in the store, and the anchor."""
+        if self._plan.protocol.order != "rounds" or self._plan.request.install:
+            return  # nothing may be imported beside what is timed alone; an environment is made before its worker
+        for planned in self._plan.submissions:
+            submission = planned.submission
+            if self._refusal(submission) is None and self._stored(planned) is None:
+                log = self._store.log_path(submission.slug)
+                assert isinstance(submission, Submission)
+                yield job_for(self._plan, submission, self._plan.protocol.precision, log, lane=self._plan.request.lane)
+        yield self._anchor_job()
+
+    def _stored(self, planned: PlannedSubmission) -> Measurement | None:
+        """Return the measurement of an earlier run, where it stands."""
+        stored = self._store.measurement(planned.fingerprint)
+        if stored is None or self._to_be_tried_again(stored) or self._lacks_images(planned, stored):
+            return None
+        return stored
+
     def _lacks_images(self, planned: PlannedSubmission, stored: Measurement) -> bool:
         outputs = self._plan.outputs_of(planned)
         return outputs is not None and stored.status == "ok" and not outputs.is_complete(self._plan.dataset.names)
@@ -108,12 +127,16 @@ class Bench:
 
     def measure(self) -> None:
         """Time the group, upscale with each of it, and let it go."""
+        self._engine.hold()
         with device_lock(self._plan.device.kind):
-            self._measure_ceilings()
             if self._plan.protocol.order == "rounds":
                 self._time_in_rounds()
-            else:
-                self._each(lambda subject: subject.time_alone(anchor=self._lone_anchor()))
+            elif self._group:
+                anchor = self._lone_anchor()
+                self._each(lambda subject: subject.time_alone(anchor=anchor))
+        for _, subject in self._group:
+            subject.keep_ceilings(self._ceilings)
+        self._engine.release()
         crowded_out = self._crowded_out
         self._crowded_out = []
         for _, subject in self._group:
@@ -138,6 +161,7 @@ class Bench:
 
     def close(self) -> None:
         """End every worker that is still there."""
+        self._engine.close()
         for subject in self._subjects:
             subject.close()
         if self._anchor_session is not None:
@@ -145,22 +169,28 @@ class Bench:
 
     def _admit(self, planned: PlannedSubmission) -> Subject | None:
         """Return a submission that can be tried; of others the row is made here."""
-        submission, scale = planned.submission, self._plan.track.scale
-        if isinstance(submission, BrokenSubmission):
-            self._reject(planned, "failed", "discover", submission.error)
+        submission = planned.submission
+        refusal = self._refusal(submission)
+        if refusal is not None:
+            self._reject(planned, *refusal)
             return None
-        if scale not in submission.manifest.scales:
-            supported = ", ".join(f"x{scale}" for scale in submission.manifest.scales)
-            self._reject(
-                planned, "unsupported", "plan", SubmissionError(f"does not support x{scale} (supports {supported})")
-            )
-            return None
+        assert isinstance(submission, Submission)
         empty = empty_measurement(planned.fingerprint, self._plan.request.lane)
         log = self._store.log_path(submission.slug)
         self._subjects.append(
             Subject(self._plan, submission, self._observer, empty, log, self._crops, self._plan.outputs_of(planned))
         )
         return self._subjects[-1]
+
+    def _refusal(self, submission: Submission | BrokenSubmission) -> tuple[Status, str, Exception] | None:
+        """Return the row's status, stage and error where there is no use in starting it."""
+        if isinstance(submission, BrokenSubmission):
+            return "failed", "discover", submission.error
+        scale = self._plan.track.scale
+        if scale not in submission.manifest.scales:
+            supported = ", ".join(f"x{scale}" for scale in submission.manifest.scales)
+            return "unsupported", "plan", SubmissionError(f"does not support x{scale} (supports {supported})")
+        return None
 
     def _join(self, planned: PlannedSubmission, subject: Subject) -> None:
         """Let a loaded submission wait for its group, after the group before it if both do not fit the memory."""
@@ -202,15 +232,32 @@ class Bench:
         reason = f"timed alone, not in rounds, because the harness's anchor network failed ({lost.what})"
         self._guarded(planned, subject, lambda: subject.time_alone(reason))
 
+    def _anchor_job(self) -> Job:
+        return job_for(self._plan, _anchor(), self._plan.protocol.precision, None)
+
     def _open_anchor(self) -> Session:
-        return self._engine.open(job_for(self._plan, _anchor(), self._plan.protocol.precision, None))
+        """Start the harness's own network; the first worker also learns what the device does at best."""
+        for _, subject in self._group:
+            if subject.worker is not None:
+                subject.worker.pause()
+        worker = self._engine.open(self._anchor_job())
+        try:
+            worker.load()
+            if not self._ceilings_asked:
+                self._ceilings_asked = True
+                self._ceilings = worker.ceilings()
+        except WorkerError as error:
+            worker.close()
+            if error.stage == "ceilings":  # then a remark is missing, no measurement
+                return self._open_anchor()
+            raise
+        return worker
 
     def _lone_anchor(self) -> Session | None:
         """Return the anchor for protocols that time alone, by which clocks are judged; None where it fails."""
         if self._anchor_session is None and not self._anchor_failed:
             try:
                 self._anchor_session = self._open_anchor()
-                self._anchor_session.load()
                 self._anchor_session.pause()
             except WorkerError:
                 self._anchor_failed = True
@@ -220,7 +267,6 @@ class Bench:
         """Let networks take turns beside the anchor; return what took the anchor away, where something did."""
         try:
             with self._open_anchor() as worker:
-                worker.load()
                 Rounds(
                     contenders,
                     Contender("anchor", worker),
@@ -237,21 +283,6 @@ class Bench:
         except WorkerError as error:
             return error
         return None
-
-    def _measure_ceilings(self) -> None:
-        """Learn, once in a run, what the device does at best; where that fails a remark is missing, no measurement."""
-        if self._ceilings is None and self._group:
-            for _, subject in self._group:
-                if subject.worker is not None:
-                    subject.worker.pause()
-            with (
-                contextlib.suppress(WorkerError),
-                self._open_anchor() as worker,
-            ):
-                worker.load()
-                self._ceilings = worker.ceilings()
-        for _, subject in self._group:
-            subject.keep_ceilings(self._ceilings)
 
     def _try_alone(self, planned: PlannedSubmission) -> None:
         """Measure what found no room among others once more, in a group of one."""

@@ -241,11 +241,12 @@ class Operations:
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
                 check,
             )
-            if not inside:  # nobody knows which call is the last, so that one stands for all: each is 100 MB at 4K
-                self._hold(last)
-            check_output(last, given, settings.scale)
-            assert self._held is not None
-            self._held_traces = _traces(self._held)
+            if request.keep or inside:
+                if not inside:  # nobody knows which call is the last, so that one stands for all: each is 100 MB at 4K
+                    self._hold(last)
+                check_output(last, given, settings.scale)
+                assert self._held is not None
+                self._held_traces = _traces(self._held)
         self._timed_size = given.shape[-2], given.shape[-1]
         reply = TimeReply(
             samples_ms=[sample.ms for sample in timing.samples],

@@ -126,6 +126,8 @@ class TimeRequest(Body):
     budget_s: Annotated[float, Field(gt=0)] | None
     inputs: Inputs = "fresh"
     """Whether the frames are shifted so that no call sees one again, the first is reused, or each is used once."""
+    keep: bool = True
+    """Whether the last output is copied and read, so that it can be asked for; on an accelerator it always is."""
 
 
 class OutputRequest(Body):

@@ -159,14 +159,19 @@ class Session:
         budget_s: float | None,
         *,
         inputs: Inputs = "fresh",
+        keep: bool = True,
     ) -> TimeReply:
-        """Time forward passes on the frames `lr` (H x W x 3, uint8; all of one size unless each is used once)."""
+        """Time forward passes on the frames `lr` (H x W x 3, uint8; all of one size unless each is used once).
+
+        With `keep`, the last output can be asked for by `output`; of trusted code nobody does.
+        """
         request = TimeRequest(
             warmup=warmup,
             repeats=repeats,
             min_repeats=min_repeats,
             budget_s=budget_s,
             inputs=inputs,
+            keep=keep,
         )
         begin = time.monotonic()
         # Within its budget a model may be slow; beyond it one call gets the usual deadline.

@@ -42,8 +42,9 @@ class Timed(Protocol):
         budget_s: float | None,
         *,
         inputs: Literal["reused", "fresh", "dataset"] = "fresh",
+        keep: bool = True,
     ) -> TimeReport:
-        """Time forward passes."""
+        """Time forward passes; with `keep`, the last output can be asked for."""
         ...
 
     def output(self, top: int, left: int, height: int, width: int) -> NDArray[np.float32]:

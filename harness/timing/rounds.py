@@ -225,7 +225,7 @@ class Rounds:
         calls = contender.most_calls if length_s else 1
         used = self._cpu_s(contender)
         try:
-            reply = contender.worker.time([frame], 0, calls, 1, length_s)
+            reply = contender.worker.time([frame], 0, calls, 1, length_s, keep=contender is not self.anchor)
         except WorkerError as error:
             if contender is self.anchor:
                 raise AnchorLostError(error) from error

@@ -1,0 +1,113 @@
+"""Workers are started in their order and before their time, never beside a timing, and none is left."""
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from harness.engines import Ahead, Job
+from harness.errors import UsageError
+from harness.isolation.session import Session
+
+
+@dataclass
+class Started:
+    """Stands in for a session."""
+
+    name: str
+    paused: bool = False
+    closed: bool = False
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Starting:
+    """An engine that remembers what it started."""
+
+    name: str = "scripted"
+    refuses: str = ""
+    started: list[Started] = field(default_factory=list)
+
+    def open(self, job: Job) -> Session:
+        if job.submission == self.refuses:
+            raise UsageError("no such interpreter")
+        self.started.append(Started(cast(str, job.submission)))
+        return cast(Session, self.started[-1])
+
+    @property
+    def names(self) -> str:
+        return "".join(one.name for one in self.started)
+
+
+def job(name: str) -> Job:
+    return Job(cast(Any, name), scale=2)
+
+
+def test_the_next_ones_are_started_before_they_are_asked_for() -> None:
+    engine = Starting()
+    ahead = Ahead(engine, map(job, "abcde"), most=2)
+    assert engine.names == ""
+    first = ahead.open(job("a"))
+    assert first is engine.started[0]
+    assert engine.names == "abc"
+    assert ahead.open(job("b")) is engine.started[1]
+    assert engine.names == "abcd"
+    assert ahead.open(job("c")) is engine.started[2]
+    assert ahead.open(job("d")) is engine.started[3]
+    assert ahead.open(job("e")) is engine.started[4]
+    assert engine.names == "abcde"
+
+
+def test_what_was_not_foreseen_is_started_when_it_is_asked_for() -> None:
+    engine = Starting()
+    ahead = Ahead(engine, map(job, "ab"), most=1)
+    assert ahead.open(job("x")).name == "x"  # type: ignore[attr-defined]
+    assert ahead.open(job("a")) is engine.started[0]
+    ahead.open(job("b"))
+    ahead.open(job("b"))
+    assert engine.names == "axbb"
+
+
+def test_what_was_passed_over_is_let_go() -> None:
+    engine = Starting()
+    ahead = Ahead(engine, map(job, "abcd"), most=3)
+    ahead.open(job("a"))
+    ahead.open(job("d"))
+    assert [one.closed for one in engine.started] == [False, True, True, False]
+
+
+def test_nothing_runs_or_starts_beside_a_timing() -> None:
+    engine = Starting()
+    ahead = Ahead(engine, map(job, "abcd"), most=1)
+    ahead.open(job("a"))
+    ahead.hold()
+    assert [one.paused for one in engine.started] == [False, True]
+    ahead.open(job("b"))
+    assert engine.names == "ab"
+    ahead.release()
+    ahead.open(job("c"))
+    assert engine.names == "abcd"
+
+
+def test_what_cannot_be_started_says_so_where_it_is_asked_for() -> None:
+    engine = Starting(refuses="b")
+    ahead = Ahead(engine, map(job, "abc"), most=1)
+    ahead.open(job("a"))
+    try:
+        ahead.open(job("b"))
+    except UsageError as error:
+        assert "no such interpreter" in str(error)
+    else:
+        raise AssertionError("it was started")
+    assert ahead.open(job("c")).name == "c"  # type: ignore[attr-defined]
+
+
+def test_none_is_left_at_the_end() -> None:
+    engine = Starting()
+    ahead = Ahead(engine, map(job, "abc"), most=2)
+    ahead.open(job("a"))
+    ahead.close()
+    assert [one.closed for one in engine.started] == [False, True, True]

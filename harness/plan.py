@@ -277,7 +277,7 @@ def _fingerprint(submission: Found, scale: int, conditions: str, *, install: boo
 
 def _lane_versions(lane: Lane) -> dict[str, str]:
     """Return the versions of what executes the networks beside torch."""
-    packages = {"onnxruntime": ("onnx", "onnxruntime"), "tensorrt": ("torch-tensorrt",)}.get(lane, ())
+    packages = {"onnxruntime": ("onnx", "onnxruntime", "onnxscript"), "tensorrt": ("torch-tensorrt",)}.get(lane, ())
     return {package: version(package) for package in packages}
 
 

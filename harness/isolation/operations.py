@@ -157,7 +157,8 @@ class Operations:
         return outcome.record, []
 
     def _export(self, request: ExportRequest, _arrays: Sequence[Array]) -> Reply:
-        from harness.reparam import onnx_model, submission_files
+        from harness import onnx_export
+        from harness.reparam import submission_files
 
         settings = self._settings()
         files = submission_files(
@@ -168,7 +169,7 @@ class Operations:
             size_multiple=self._multiple,
         )
         if request.onnx:
-            files[f"x{settings.scale}.onnx"] = onnx_model(self._loaded(), size_multiple=self._multiple)
+            files[f"x{settings.scale}.onnx"] = onnx_export.export(self._loaded(), size_multiple=self._multiple).content
         return ExportReply(paths=list(files)), [np.frombuffer(content, np.uint8) for content in files.values()]
 
     def _count(self, request: CountRequest, _arrays: Sequence[Array]) -> Reply:

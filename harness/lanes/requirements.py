@@ -53,9 +53,9 @@ def _compile_problem(kind: str) -> tuple[str, str] | None:
 def _onnxruntime_problem(kind: str) -> tuple[str, str] | None:
     if kind != "cpu":
         return f"runs on the CPU here, and the device is {kind}", "run with --device cpu, or choose another --lane"
-    missing = [package for package in ("onnx", "onnxruntime") if find_spec(package) is None]
+    missing = [package for package in ("onnx", "onnxruntime", "onnxscript") if find_spec(package) is None]
     if missing:
-        return f"needs {' and '.join(missing)}", 'pip install "sr-harness[onnx]"'
+        return f"needs {', '.join(missing)}", 'pip install "sr-harness[onnx]"'
     return None
 
 

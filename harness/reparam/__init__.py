@@ -1,8 +1,7 @@
 """Training form to inference form: the author's own method, else automatic collapse, and the proof."""
 
 from harness.reparam.export import submission_files, write_submission
-from harness.reparam.onnx_graph import onnx_model
 from harness.reparam.outcome import Outcome
 from harness.reparam.policy import reparameterize
 
-__all__ = ["Outcome", "onnx_model", "reparameterize", "submission_files", "write_submission"]
+__all__ = ["Outcome", "reparameterize", "submission_files", "write_submission"]

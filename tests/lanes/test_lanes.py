@@ -83,7 +83,7 @@ def test_a_network_that_breaks_the_graph_is_refused(network: nn.Module) -> None:
 
 
 def test_an_export_that_froze_a_size_is_refused() -> None:
-    with pytest.raises(WorkerError, match="exported graph is not the network: it differs"):
+    with pytest.raises(WorkerError, match="exported graph is not the network: it has the sides"):
         make_runner(Frozen().eval(), "onnxruntime")
 
 
@@ -110,7 +110,7 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, network: n
         ("tensorrt", "cuda:0", "needs torch_tensorrt"),
         ("compile", "cuda", "needs Triton"),
         ("onnxruntime", "cuda", "runs on the CPU"),
-        ("onnxruntime", "cpu", "needs onnx and onnxruntime"),
+        ("onnxruntime", "cpu", "needs onnx, onnxruntime, onnxscript"),
     ],
 )
 def test_what_a_lane_lacks_is_said(monkeypatch: pytest.MonkeyPatch, lane: str, device: str, words: str) -> None:

@@ -14,6 +14,7 @@ import argparse
 import io
 import json
 import shutil
+import sys
 import tempfile
 import time
 import zipfile
@@ -30,39 +31,18 @@ from harness.submissions.archives import extract
 from harness.submissions.manifest import read_manifest
 from harness.submissions.mistakes import ManifestError
 
-ROOT = Path(__file__).parent.parent
-SECRET = bytes(range(16))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from damage import SECRET, framed, mutated, reader
+
+ROOT = Path(__file__).resolve().parent.parent
 FINGERPRINT = "f" * 64
-TOKENS = [b"{", b"}", b"[", b"]", b'"', b"\\u0000", b"\\ud800", b"-1", b"1e999", b"NaN", b"null", b",", b":"]
-TOKENS += [b"9" * 5000, b"\xff", b"\0", b"../", b"=", b"\n", b"'''", b"true", b"[" * 2000]
 
 Read = Callable[[bytes, Path], object]
 
 
-def mutated(data: bytes, random: Random) -> bytes:
-    """Return `data` with one to four pieces of up to twelve bytes replaced, cut or doubled."""
-    result = bytearray(data)
-    for _ in range(random.randint(1, 4)):
-        start = random.randrange(len(result) + 1)
-        end = min(len(result), start + random.randint(0, 12))
-        replacements = (random.randbytes(1), random.choice(TOKENS), b"", bytes(result[start:end]) * 2)
-        result[start:end] = random.choice(replacements)
-    return bytes(result)
-
-
 def read_frame(data: bytes, _folder: Path) -> object:
     """Read a frame whose prefix fits, so that what lies behind it is reached."""
-    header, payload = data[PREFIX.size :], data[len(data) :]
-    rest = memoryview(PREFIX.pack(b"SRH1", SECRET, 0, len(header), len(payload)) + header + payload)
-
-    def read(count: int) -> bytearray:
-        nonlocal rest
-        if count > len(rest):
-            raise ProtocolError("the data ended")
-        part, rest = bytearray(rest[:count]), rest[count:]
-        return part
-
-    return decode(read, SECRET, 0, max_payload=1 << 16)
+    return decode(reader(framed(data[PREFIX.size :])), SECRET, 0, max_payload=1 << 16)
 
 
 def read_manifest_of(data: bytes, folder: Path) -> object:

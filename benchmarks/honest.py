@@ -9,7 +9,6 @@ Every network that is disqualified or fails is printed.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 import tempfile
 import time
@@ -17,7 +16,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import harness.plan
 from harness.data.images import list_images, read_rgb, write_png
@@ -31,6 +29,9 @@ from harness.submissions.discovery import Submission, discover
 from harness.timing import Contender, FrameSource, Rounds
 from harness.tracks import track_for_scale
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from zoo.build import build_zoo
+
 ROOT = Path(__file__).resolve().parent.parent
 TIMED_SIZE = (96, 160)
 CROP = (160, 240)  # of HR images: what is scored is smaller than what is timed
@@ -42,20 +43,9 @@ def small_track(scale: int) -> harness.plan.Track:
     return replace(track_for_scale(scale), input_shape=(1, 3, *TIMED_SIZE))
 
 
-def zoo_builder() -> ModuleType:
-    """Return the module that builds the zoo."""
-    spec = importlib.util.spec_from_file_location("zoo_of_the_honest", ROOT / "tests" / "zoo" / "build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def honest_submissions(folder: Path) -> tuple[Path, ...]:
     """Build the zoo in `folder`; return its honest submissions and the project's own."""
-    cases = zoo_builder().build_zoo(folder)
+    cases = build_zoo(folder)
     return (ROOT / "submissions", *(case.path for case in cases if case.status == "ok" and not case.sandbox))
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import importlib.util
 import os
 import random
 import statistics
@@ -24,22 +23,18 @@ from torch import Tensor, nn
 
 from harness.isolation.environment import MEMORY_SETTINGS
 from harness.reparam import reparameterize
+from harness.submissions.loader import load_network
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def training_form(name: str, scale: int) -> nn.Module:
     """Build a model of the repository with random weights."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "submissions" / name / "arch.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    network: nn.Module = module.srmodel(scale)
+    network = load_network(ROOT / "submissions" / name, "arch:srmodel", scale, None)
     for parameter in network.parameters():
         if parameter.dim() == 1:  # biases that are zero by chance of initialization would fold away more
             parameter.data.normal_(0.5, 0.1)
-    return network.eval()
+    return network
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from damage import SECRET, framed, mutated, reader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -29,7 +30,6 @@ from harness.isolation.messages import (
     encode,
 )
 
-SECRET = bytes(range(16))
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 
 arrays = hnp.arrays(
@@ -52,24 +52,6 @@ messages = st.builds(
     st.dictionaries(st.text(max_size=10), json_values, max_size=4),
     st.lists(arrays, max_size=3).map(tuple),
 )
-
-
-def reader(data: bytes):
-    """Return a read function on `data` like that of a channel."""
-    rest = memoryview(data)
-
-    def read(count: int) -> bytearray:
-        nonlocal rest
-        if count > len(rest):
-            raise ChannelClosed
-        part, rest = bytearray(rest[:count]), rest[count:]
-        return part
-
-    return read
-
-
-def framed(header: bytes, payload: bytes = b"", *, secret: bytes = SECRET, sequence: int = 0) -> bytes:
-    return PREFIX.pack(MAGIC, secret, sequence, len(header), len(payload)) + header + payload
 
 
 @settings(max_examples=max(100, EXAMPLES // 10), deadline=None)
@@ -132,34 +114,6 @@ CORPUS = [
     b'{"name":"upscale","body":{},"arrays":[{"dtype":"uint8","shape":[2,3,3]},{"dtype":"float32","shape":[]}]}',
     b'{"name":"error","body":{"stage":"time","type":"X","message":"\\u00e9\\n","traceback":null},"arrays":[]}',
 ]
-TOKENS = [
-    b"{",
-    b"}",
-    b"[",
-    b"]",
-    b'"',
-    b"\\u0000",
-    b"\\ud800",
-    b"-1",
-    b"1e999",
-    b"NaN",
-    b"null",
-    b",",
-    b":",
-    b"9" * 5000,
-    b"\xff",
-]
-
-
-def mutated(data: bytes, random: Random) -> bytes:
-    """Return `data` with a few bytes flipped, cut, doubled, or replaced by what parsers stumble over."""
-    result = bytearray(data)
-    for _ in range(random.randint(1, 4)):
-        start = random.randrange(len(result) + 1)
-        end = min(len(result), start + random.randint(0, 12))
-        replacements = (random.randbytes(1), random.choice(TOKENS), b"", bytes(result[start:end]) * 2)
-        result[start:end] = random.choice(replacements)
-    return bytes(result)
 
 
 def test_a_hundred_thousand_damaged_frames_raise_documented_errors_only() -> None:

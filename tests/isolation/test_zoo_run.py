@@ -4,9 +4,7 @@ Once in the sandbox and once without, at the same time. What only a sandbox hold
 """
 
 import contextlib
-import importlib.util
 import re
-import sys
 import tempfile
 import threading
 import time
@@ -14,12 +12,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from zoo.build import build_zoo, expectations
 
 from harness.engines import Job, LocalEngine
 from harness.isolation.limits import Limits
@@ -50,18 +48,7 @@ ISOLATION = {"bwrap": "bubblewrap", "process": "process with limits"}
 pytestmark = pytest.mark.timeout(1200)
 
 
-def _build() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("zoo_to_run", Path(__file__).parent.parent / "zoo" / "build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-BUILD = _build()
-EXPECTED = BUILD.expectations()
+EXPECTED = expectations()
 
 
 class Impatient(LocalEngine):
@@ -95,7 +82,7 @@ def write_images(folder: Path) -> None:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("zoo")
     write_images(folder / "images")
-    BUILD.build_zoo(folder / "submissions")
+    build_zoo(folder / "submissions")
     small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 96, 128))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.plan.track_for_scale", lambda scale: small)

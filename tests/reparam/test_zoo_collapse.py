@@ -1,9 +1,7 @@
 """The models of the repository, with their authors' hooks taken away, come down to the published counts."""
 
-import importlib.util
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,25 +10,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from harness.reparam import reparameterize
+from harness.submissions.loader import load_network
 
 NO_SUCH_HOOK = "a hook that does not exist"
 
 
-def architecture(root: Path, name: str) -> ModuleType:
-    path = root / "submissions" / name / "arch.py"
-    if not path.is_file():
-        pytest.skip(f"no {path}")
-    spec = importlib.util.spec_from_file_location(f"zoo_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def network_of(root: Path, name: str, scale: int) -> nn.Module:
     torch.manual_seed(0)
-    return architecture(root, name).srmodel(scale).eval()
+    return load_network(root / "submissions" / name, "arch:srmodel", scale, None)
 
 
 @pytest.fixture(scope="module")

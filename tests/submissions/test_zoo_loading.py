@@ -1,12 +1,11 @@
 """Every behaviour of the zoo that ends while it is found or loaded, without a worker process."""
 
-import importlib.util
 import re
-import sys
 import warnings
 from pathlib import Path
 
 import pytest
+from zoo.build import build_zoo, expectations
 
 from harness.errors import HarnessError, SubmissionError, UnsupportedError
 from harness.submissions.contract import find_size_multiple
@@ -16,18 +15,9 @@ from harness.submissions.loader import load
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 
 
-def build():
-    spec = importlib.util.spec_from_file_location("zoo_build", ZOO / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["zoo_build"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-BUILD = build()
 HOLDS = {
     name: expected
-    for name, expected in BUILD.expectations().items()
+    for name, expected in expectations().items()
     if not {"type", "sandbox", "process"} & expected.keys() and expected.get("stage") in (None, "load", "discover")
 }
 
@@ -35,7 +25,7 @@ HOLDS = {
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("zoo")
-    cases = {case.folder: case for case in BUILD.build_zoo(folder / "submissions")}
+    cases = {case.folder: case for case in build_zoo(folder / "submissions")}
     found = discover([folder / "submissions"], entry_points=False, cache_dir=folder / "cache")
     assert len(found) == len(cases)
     return cases, found
@@ -81,7 +71,7 @@ def test_each_behaviour_ends_as_expected(zoo, name, capfd):
 
 def test_the_zoo_is_complete():
     folders = {path.name for path in ZOO.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == set(BUILD.expectations())
+    assert folders == set(expectations())
     assert len(folders) >= 40
 
 

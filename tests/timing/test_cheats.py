@@ -1,14 +1,13 @@
 """Submissions of the zoo that cheat the timing end as disqualified; honest ones beside them are not touched."""
 
-import importlib.util
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from zoo.build import ARCHIVES, build_zoo, expectations
 
 from harness.engines import Engine, InlineEngine, LocalEngine
 from harness.pipeline import run
@@ -17,21 +16,11 @@ from harness.results import Entry
 from harness.timing import PROTOCOLS as PROTOCOLS_BY_NAME
 from harness.tracks import get_track
 
-
-def _build():
-    spec = importlib.util.spec_from_file_location("zoo_of_cheats", Path(__file__).parent.parent / "zoo" / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-BUILD = _build()
-CHEATS = {name: e for name, e in BUILD.expectations().items() if e["status"] == "disqualified" and e["stage"] == "time"}
+CHEATS = {name: e for name, e in expectations().items() if e["status"] == "disqualified" and e["stage"] == "time"}
 HONEST = sorted(
     name
-    for name, e in BUILD.expectations().items()
-    if e["status"] == "ok" and not {"process", "sandbox"} & e.keys() and name not in BUILD.ARCHIVES
+    for name, e in expectations().items()
+    if e["status"] == "ok" and not {"process", "sandbox"} & e.keys() and name not in ARCHIVES
 )
 NEED_A_PROCESS = {"forges_the_clock"} | {name for name, e in CHEATS.items() if e.get("process")}
 ROBUST_BUDGET_S = 1.0
@@ -47,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("harness.timing.rounds._TURN_S", 0.02)
     write_images(tmp_path / "images", 1)  # of half the timed size
     write_images(tmp_path / "images-esr", 2)  # of the timed size
-    BUILD.build_zoo(tmp_path / "zoo")
+    build_zoo(tmp_path / "zoo")
     return tmp_path
 
 

@@ -1,14 +1,17 @@
 """LR images for a whole folder of HR images: what the challenge's ``prepare_data.py`` does, resumable.
 
 Every file appears whole or not at all, and a journal says from which bytes and by which settings it was made, so that a
-run that was killed goes on where it stopped, and a changed image is made again.
+run that was killed goes on where it stopped, and a changed image is made again. What it left half-written is deleted.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +26,9 @@ from harness.data.crop import centre_crop, centre_crop_to
 from harness.data.degradation import Degradation, encode, file_suffix, shrink
 from harness.data.images import distinct_images, encode_png, read_rgb
 from harness.errors import DataError, HarnessError, UsageError
-from harness.results import write_atomically
+from harness.results import remove_remains, write_atomically
+
+_NOTES = ".prepared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class _Work:
         return self.out / "HR" / f"{source.stem}.png"
 
     def note_path(self, source: Path) -> Path:
-        return self.out / ".prepared" / f"x{self.scale}" / f"{source.stem}.json"
+        return self.out / _NOTES / f"x{self.scale}" / f"{source.stem}.json"
 
     def settings(self) -> dict[str, object]:
         """Return what the pixels depend on besides the source."""
@@ -125,7 +130,31 @@ def prepare(
     if crop and (crop[0] % scale or crop[1] % scale):
         raise UsageError(f"a crop of {crop[1]}x{crop[0]} is no multiple of the scale {scale}")
     work = _Work(out, scale, degradation, crop, with_hr, as_script)
-    return map_in_order(partial(_prepare, work=work), sources, workers or available_cores())
+    return _prepare_all(sources, work, workers or available_cores())
+
+
+def _prepare_all(sources: Sequence[Path], work: _Work, workers: int) -> Iterator[Prepared]:
+    with _at_work(work.out):
+        yield from map_in_order(partial(_prepare, work=work), sources, workers)
+
+
+@contextmanager
+def _at_work(out: Path) -> Iterator[None]:
+    """Mark a folder as being written to; first, where nobody else writes, delete what a killed process left there.
+
+    All who write share a lock, which the system takes back from those that are killed. Who gets it alone is alone.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):  # a folder that cannot be made or locked: each image says why it cannot be written
+            (out / _NOTES).mkdir(parents=True, exist_ok=True)
+            lock = os.open(out / _NOTES, os.O_RDONLY)
+            stack.callback(os.close, lock)
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for folder in (out / _NOTES, out / "HR", *out.glob("LR_x*")):
+                    remove_remains(folder)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
 
 
 def _prepare(source: Path, work: _Work) -> Prepared:

@@ -62,6 +62,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
 
 
+def remove_remains(folder: Path) -> None:
+    """Delete what :func:`write_atomically` left below a folder when it was killed; nobody may be writing there."""
+    for path in folder.rglob(f".*.????????{_TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
 def _holds(path: Path, content: bytes) -> bool:
     """Tell whether a file has this content, so that neither the disk nor whoever waits for it is troubled."""
     try:
@@ -137,15 +143,10 @@ class RunStore:
             reason = f"cannot be used ({error.strerror or error})"
             raise ResultsError(reason, where=str(self.folder), mend="choose another folder with --out") from error
         try:
-            self._remove_remains()
+            remove_remains(self.folder)
             yield
         finally:
             lock.release()
-
-    def _remove_remains(self) -> None:
-        """Delete the temporary files of a run that was killed while it wrote."""
-        for path in self.folder.rglob(f".*.????????{_TEMPORARY}"):
-            path.unlink(missing_ok=True)
 
     def _unfinished_path(self, fingerprint: str) -> Path:
         return self.folder / "unfinished" / f"{fingerprint}.json"

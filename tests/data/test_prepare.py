@@ -141,11 +141,38 @@ def test_runs_killed_at_any_moment_leave_whole_files_and_go_on(tmp_path: Path, o
             time.sleep(0.005)
         time.sleep(random.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(60)
         written = [path for path in out.rglob("*") if path.suffix in (".jpg", ".png") and path.name[0] != "."]
         assert len(written) >= wanted
         for path in written:
             read_rgb(path)
     assert Counter(one.state for one in prepare(hr, out, 2, NTIRE23)).keys() <= {"made", "kept"}
+    assert not list(out.rglob("*.part"))
     for index in range(40):
         assert (out / "LR_x2" / f"{index:02}.jpg").read_bytes() == script(image(index, 400, 600), 2)
+
+
+def test_what_a_killed_run_left_half_written_is_deleted_unless_somebody_writes(hr: Path, out: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from harness.data import prepare, get_degradation\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # the content is there, the name is not\n"
+        "list(prepare(Path(sys.argv[1]), Path(sys.argv[2]), 2, get_degradation('ntire23'), workers=1))"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(hr), str(out)], check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = out.rglob("*.part")
+
+    not_ours = out / "notes.part"
+    not_ours.write_text("of somebody else")
+
+    at_work = prepare(hr, out, 2, NTIRE23, workers=1)
+    next(at_work)
+    assert not left.exists()
+    left.write_bytes(b"half of a file that the first one is writing")
+    assert {*states(hr, out)} <= {"made", "kept"}
+    assert left.exists()
+    assert {one.state for one in at_work} <= {"made", "kept"}
+
+    assert states(hr, out) == ["kept"] * 4
+    assert not left.exists()
+    assert not_ours.exists()

@@ -21,11 +21,10 @@ from typing import Any
 import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from harness.layers import Layer, Observation, convolution_macs, describe_layers, observe
-from harness.meta import call_on_meta
+from harness.meta import MetaMode
 
 Shape = tuple[int, int, int, int]
 
@@ -284,25 +283,17 @@ def _line(pixels: list[int], values: tuple[float, ...]) -> tuple[Callable[[int],
     return (lambda n: offset + slope * n), straight
 
 
-class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Products(MetaMode):  # type: ignore[no-untyped-call]
     """Adds up the operations of convolutions and products by torch's own formulas, as its FlopCounterMode does."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.flops = 0
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler, which takes seconds, to keep it away from this class
-
-    def __torch_dispatch__(
-        self, operator: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        made = call_on_meta(operator, args, kwargs or {})
+    def see(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
         formula = flop_registry.get(operator._overloadpacket)
         if formula is not None:
-            self.flops += formula(*args, **(kwargs or {}), out_val=made)
-        return made
+            self.flops += formula(*args, **kwargs, out_val=made)
 
 
 def _cross_check(model: nn.Module, shape: Shape, matrix_macs: int) -> str:

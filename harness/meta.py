@@ -13,12 +13,35 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _ELEMENTWISE = (
     "add sub mul div relu leaky_relu _prelu_kernel hardtanh clamp clamp_min clamp_max gelu silu sigmoid tanh elu "
     "hardswish hardsigmoid abs neg exp sqrt rsqrt maximum minimum where _softmax"
 ).split()
 _UPSAMPLING = ("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d")
+
+
+class MetaMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Carries out operators on the meta device and shows each to :meth:`see`."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which takes seconds, to keep it away from this class
+
+    def __torch_dispatch__(
+        self, operator: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = call_on_meta(operator, args, kwargs or {})
+        self.see(operator, args, kwargs or {}, made)
+        return made
+
+    def see(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
+        """Take note of an operator, its arguments and what it returned."""
+        raise NotImplementedError
 
 
 def call_on_meta(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

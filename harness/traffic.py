@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness.meta import call_on_meta
+from harness.meta import MetaMode
 
 Shape = tuple[int, int, int, int]
 
@@ -70,28 +69,20 @@ def count_traffic(
     return Traffic(counter.bytes, counter.operators)
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Counter(MetaMode):  # type: ignore[no-untyped-call]
     def __init__(self, itemsize: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._itemsize = itemsize
         self.bytes = 0
         self.operators = 0
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler, which takes seconds, to keep it away from this class
-
-    def __torch_dispatch__(
-        self, operator: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        made = call_on_meta(operator, args, kwargs or {})
+    def see(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
         name = operator._schema.name.removeprefix("aten::")
         if not operator.is_view and name not in _MOVE_NOTHING:
-            given = list(_tensors([args, kwargs or {}]))
+            given = list(_tensors([args, kwargs]))
             if given:
                 self.operators += 1
                 self.bytes += sum(self._size(tensor) for tensor in [*given, *_tensors(made)])
-        return made
 
     def _size(self, tensor: Tensor) -> int:
         """Return the bytes behind a tensor; an expanded dimension repeats the same ones."""

@@ -1,12 +1,14 @@
 """What the harness costs: a run of ten models beside the inference that it is made of, and a run of nothing new.
 
-Run ``python benchmarks/overhead.py`` on an otherwise idle machine; it takes five minutes.
+Run ``python benchmarks/overhead.py`` on an otherwise idle machine; it takes five minutes. The ten models are this
+project's own, without the one of which a single call outlasts the time budget; ``--tiny`` takes ten networks of two
+layers instead, the worst that can happen: the less there is to compute, the more of a run is not computing.
 
 The first figure takes the wall time of a run with the default protocol and time budget apart:
 
 inference
-    Seconds inside forward passes, by the networks' own clocks: warm-up, timed calls, checks, upscaled images, and the
-    timed calls of the anchor network.
+    Seconds inside forward passes: warm-up and timed calls of the networks and of the anchor, by the workers' clocks,
+    and for each upscaled image what the network takes for so many pixels.
 preparing
     Seconds that the controller waits while workers start (they import torch), load, prove, count and weigh.
 overhead
@@ -24,7 +26,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from harness.engines import Job, LocalEngine
 from harness.isolation.messages import Message
@@ -32,51 +37,58 @@ from harness.isolation.session import Session
 from harness.pipeline import run
 from harness.plan import RunRequest
 
+ROOT = Path(__file__).resolve().parent.parent
+TEN = ("ALONG", "CRC", "FSRCNN", "LRSRN", "RT4KSR", "RTSRN", "RTVSR", "SCSRN", "SESR", "TeamOV")
 ARCH = """
-import time
-
 from torch import nn
 
 
-class Network(nn.Module):
-    def __init__(self):
-        super().__init__()
-        head, tail = nn.Conv2d(3, {width}, 3, padding=1), nn.Conv2d({width}, 12, 3, padding=1)
-        self.body = nn.Sequential(head, nn.ReLU(), tail, nn.PixelShuffle(2))
-
-    def forward(self, frame):
-        begin = time.perf_counter()
-        output = self.body(frame)
-        print("forward", time.perf_counter() - begin)
-        return output
-
-
 def srmodel(scale=2):
-    return Network()
+    head, tail = nn.Conv2d(3, {width}, 3, padding=1), nn.Conv2d({width}, 12, 3, padding=1)
+    return nn.Sequential(head, nn.ReLU(), tail, nn.PixelShuffle(2))
 """
 INFERENCE = {"time", "upscale", "output"}
 
 
+@dataclass
+class Work:
+    """What one worker computed: milliseconds of timed calls, the pixels of a timed frame, and of upscaled ones."""
+
+    times_ms: list[float] = field(default_factory=list)
+    timed_pixels: int = 0
+    upscaled_pixels: int = 0
+
+    def seconds(self) -> float:
+        """Return the time inside forward passes."""
+        per_pixel = float(np.median(self.times_ms)) / self.timed_pixels if self.times_ms else 0.0
+        return (sum(self.times_ms) + per_pixel * self.upscaled_pixels) / 1e3
+
+
 class Clocked(LocalEngine):
-    """Adds up the time between requests and replies, by request, and the timed calls of the anchor network."""
+    """Adds up the time between requests and replies, by request, and what workers say of their calls."""
 
     def __init__(self) -> None:
         self.waited_s: dict[str, float] = {}
-        self.anchor_s = 0.0
+        self.work: list[Work] = []
 
     def open(self, job: Job) -> Session:
         """Start a worker."""
         begin = time.perf_counter()
         session = super().open(job)
         self._add("start", begin)
-        ask = session.exchange.request
+        ask, work = session.exchange.request, Work()
+        self.work.append(work)
 
         def request(message: Message, timeout_s: float, max_payload: int) -> Message:
             begin = time.perf_counter()
             reply = ask(message, timeout_s, max_payload)
             self._add(message.name, begin)
-            if message.name == "time" and job.log_path is None:
-                self.anchor_s += sum(reply.body["samples_ms"]) / 1e3
+            pixels = message.arrays[0].size if message.arrays else 0
+            if message.name == "time":
+                work.timed_pixels = pixels
+                work.times_ms += [*reply.body["warmup_ms"], *reply.body["samples_ms"]]
+            elif message.name == "upscale":
+                work.upscaled_pixels += pixels
             return reply
 
         session.exchange.request = request  # type: ignore[method-assign]
@@ -95,25 +107,18 @@ def write_models(folder: Path, count: int) -> None:
         (place / "submission.toml").write_text(f'[submission]\nname = "model-{number:02}"\nscales = [2]\n')
 
 
-def forward_seconds(run_folder: Path) -> float:
-    """Return the time inside forward passes that the networks printed."""
-    lines = [line.split() for log in run_folder.glob("logs/*.log") for line in log.read_text().splitlines()]
-    return sum(float(words[1]) for words in lines if len(words) == 2 and words[0] == "forward")
-
-
-def first_run(folder: Path, models: int, seconds: float | None) -> None:
+def first_run(folder: Path, submissions: tuple[Path, ...], seconds: float | None) -> None:
     """Print what the wall time of a run is made of."""
-    write_models(folder / "ten", models)
     engine = Clocked()
-    request = RunRequest((folder / "ten",), out=folder / "run", time_budget_s=seconds, with_baselines=False)
+    request = RunRequest(submissions, out=folder / "run", time_budget_s=seconds, with_baselines=False)
     begin = time.perf_counter()
     run(request, engine=engine)
     wall_s = time.perf_counter() - begin
-    inference_s = forward_seconds(folder / "run") + engine.anchor_s
+    inference_s = sum(work.seconds() for work in engine.work)
     preparing_s = sum(spent for name, spent in engine.waited_s.items() if name not in INFERENCE)
     overhead_s = wall_s - inference_s - preparing_s
     waits = ", ".join(f"{name} {spent:.1f} s" for name, spent in sorted(engine.waited_s.items()))
-    print(f"a run of {models} models: {wall_s:.1f} s = inference {inference_s:.1f} s", end=" ")
+    print(f"a run of {len(submissions)} models: {wall_s:.1f} s = inference {inference_s:.1f} s", end=" ")
     print(
         f"+ preparing {preparing_s:.1f} s + overhead {overhead_s:.1f} s ({overhead_s / inference_s:.1%} of inference)"
     )
@@ -145,13 +150,16 @@ def second_run(folder: Path, models: int) -> None:
 def main() -> None:
     """Read the options and print both figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", type=int, default=10, help="models of the first run; 0 leaves it out")
+    parser.add_argument("--tiny", action="store_true", help="ten networks of two layers in the first run")
     parser.add_argument("--seconds", type=float, help="time budget of each model; the protocol's own by default")
     parser.add_argument("--unchanged", type=int, default=50, help="submissions of the repeated run; 0 leaves it out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if options.models:
-            first_run(Path(folder), options.models, options.seconds)
+        ten = tuple(ROOT / "submissions" / name for name in TEN)
+        if options.tiny:
+            write_models(Path(folder) / "ten", 10)
+            ten = tuple(sorted((Path(folder) / "ten").iterdir()))
+        first_run(Path(folder), ten, options.seconds)
         if options.unchanged:
             second_run(Path(folder), options.unchanged)
 

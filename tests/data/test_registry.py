@@ -128,7 +128,7 @@ def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
             yield f"http://127.0.0.1:{listening.server_port}"
         finally:
             listening.shutdown()
-            thread.join()
+            thread.join(60)
 
 
 @pytest.fixture

@@ -50,12 +50,14 @@ def test_a_command_enters_the_group_before_it_begins(tmp_path: Path) -> None:
     group = Group(tmp_path)
     program = f"import os; print(os.getpid(), open({str(tmp_path / 'cgroup.procs')!r}).read())"
     with subprocess.Popen(group.joining([sys.executable, "-c", program]), stdout=subprocess.PIPE, text=True) as process:
-        said, _ = process.communicate()
+        said, _ = process.communicate(timeout=60)
     assert said.split() == [str(process.pid), "0"]
 
 
 def test_a_command_that_cannot_enter_does_not_begin(tmp_path: Path) -> None:
-    done = subprocess.run(Group(tmp_path / "gone").joining(["echo", "begun"]), capture_output=True, check=False)
+    done = subprocess.run(
+        Group(tmp_path / "gone").joining(["echo", "begun"]), capture_output=True, check=False, timeout=60
+    )
     assert done.returncode != 0
     assert done.stdout == b""
 

@@ -4,13 +4,13 @@ import json
 import mmap
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import soon
 
 from harness.errors import WorkerError
 from harness.isolation.channel import Channel
@@ -188,10 +188,7 @@ def test_what_a_worker_writes_after_its_reply_changes_nothing(
         session.load()
         output = session.upscale(frame)
         kept = output.copy()
-        deadline = time.monotonic() + 30
-        while not (shared_bytes(session, output.size) == 77).all():
-            assert time.monotonic() < deadline, "the worker does not write"
-            time.sleep(0.02)
+        assert soon(lambda: (shared_bytes(session, output.size) == 77).all()), "the worker does not write"
         np.testing.assert_array_equal(output, kept)
         assert not np.shares_memory(output, session.exchange._worker.channel._segment._bytes)  # type: ignore[attr-defined]
 

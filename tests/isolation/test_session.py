@@ -1,6 +1,8 @@
 """A session from load to close, and what becomes of a worker that fails in each possible way."""
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from patience import soon
 
 from harness.errors import WorkerError
 from harness.isolation.job import Job
@@ -151,18 +154,27 @@ def test_each_failure_in_the_timing_stage_is_named(
         assert "arch.py" in caught.value.log
 
 
+def running(pids: list[int]) -> list[int]:
+    """Return those that run; who waits to be buried does not."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [pid] if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else []
+    return found
+
+
 def test_a_hang_ends_at_the_deadline_with_its_children(open_small: Open, frame: np.ndarray) -> None:
-    session = open_small(network_with("print('before the end', os.getpid()); os.fork(); time.sleep(600)"), timeout_s=20)
+    session = open_small(network_with("os.fork(); os.write(1, b'pid %d\\n' % os.getpid()); time.sleep(600)"))
     session.load()
-    pid = session.exchange._worker.process.pid  # type: ignore[attr-defined]
-    session.timeout_s = 1.0
+    session.timeout_s = 3.0
     begin = time.monotonic()
     with pytest.raises(WorkerError) as caught:
         session.time([frame], 1, 5, 2, None)
     assert (caught.value.stage, caught.value.kind) == ("time", "Timeout")
-    assert "before the end" in caught.value.log
-    assert time.monotonic() - begin < 6
-    assert not [p for p in psutil.process_iter() if p.pid == pid or p.ppid() == pid]
+    pids = [int(pid) for pid in re.findall(r"pid (\d+)", caught.value.log)]
+    assert len(pids) == 2, caught.value.log
+    assert time.monotonic() - begin < 60  # far from the ten minutes that they sleep
+    assert soon(lambda: not running(pids))
 
 
 def test_after_a_failure_the_session_says_that_the_worker_is_gone(open_small: Open, frame: np.ndarray) -> None:
@@ -246,13 +258,11 @@ def test_the_worker_dies_with_the_controller(
     )
     root = Path(__file__).resolve().parents[2]
     environment = os.environ | {"PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environment, check=False)
+    command = [sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=240)
     pids = [int(pid) for pid in done.stdout.split()]
     assert pids, done.stderr
-    deadline = time.monotonic() + 20
-    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
-        assert time.monotonic() < deadline, "a worker outlives its controller"
-        time.sleep(0.05)
+    assert soon(lambda: not running(pids)), "a worker outlives its controller"
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9 100%25", "\u8d85\u5206".encode(), b"new\nline"])

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from patience import soon
 from PIL import Image
 from zoo.build import build_zoo, expectations
 
@@ -144,7 +145,7 @@ def outcomes(place: Path) -> dict[str, Outcome]:
     work = {"process": beside(lambda: measure(place, held, "process", "in-process"))}
     if bwrap_problem() is None:
         work["bwrap"] = beside(lambda: measure(place, list(EXPECTED), "bwrap", "in-sandbox"))
-    done = {name: future.result() for name, future in work.items()}
+    done = {name: future.result(1000) for name, future in work.items()}
     return {**done, "alone": measure(place, HONEST, "process", "alone")}
 
 
@@ -206,8 +207,6 @@ def left_behind() -> list[str]:
 
 
 def test_nothing_is_left_running_and_no_temporary_folder_behind(outcomes: dict[str, Outcome]) -> None:
-    patience = time.monotonic() + 20  # on a busy machine the kernel takes a while to bury the killed
-    while left_behind() and time.monotonic() < patience:
-        time.sleep(0.2)
+    soon(lambda: not left_behind())  # on a busy machine the kernel takes a while to bury the killed
     assert left_behind() == []
     assert not Path("/tmp/unpickled").exists()

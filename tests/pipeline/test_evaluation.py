@@ -44,19 +44,22 @@ def test_an_output_is_measured_while_the_next_is_made(dataset: Dataset) -> None:
             second.set()
         return lr
 
-    assert all(evaluate(dataset, upscale, lambda image: second.wait(20)))
+    assert all(evaluate(dataset, upscale, lambda image: second.wait(100)))
 
 
 def test_no_more_than_a_few_images_are_there_at_once(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, measured, most = [0], [0], [0]
+    read, measured, most, second = [0], [0], [0], threading.Event()
     original = dataset.pair
 
     def pair(index: int) -> tuple[np.ndarray, np.ndarray]:
         read[0] += 1
         most[0] = max(most[0], read[0] - measured[0])
+        if read[0] == 2:
+            second.set()
         return original(index)
 
     def measure(image: Upscaled) -> None:
+        second.wait(100)
         time.sleep(0.01)
         measured[0] += 1
 

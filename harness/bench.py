@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -98,13 +99,20 @@ class Bench:
         """Yield what will be started, in this order: what is not in the store, and the anchor."""
         if self._plan.protocol.order != "rounds" or self._plan.request.install:
             return  # nothing may be imported beside what is timed alone; an environment is made before its worker
-        for planned in self._plan.submissions:
-            submission = planned.submission
-            if self._refusal(submission) is None and self._stored(planned) is None:
-                log = self._store.log_path(submission.slug)
-                assert isinstance(submission, Submission)
-                yield job_for(self._plan, submission, self._plan.protocol.precision, log, lane=self._plan.request.lane)
+        jobs = [self._job(planned) for planned in self._plan.submissions if self._will_start(planned)]
+        yield from jobs
         yield self._anchor_job()
+        if self._with_quality and self._plan.protocol.precision != "fp32":  # the images are upscaled once more
+            yield from (replace(job, precision="fp32") for job in jobs)
+
+    def _will_start(self, planned: PlannedSubmission) -> bool:
+        return self._refusal(planned.submission) is None and self._stored(planned) is None
+
+    def _job(self, planned: PlannedSubmission) -> Job:
+        assert isinstance(planned.submission, Submission)
+        log = self._store.log_path(planned.submission.slug)
+        request = self._plan.request
+        return job_for(self._plan, planned.submission, self._plan.protocol.precision, log, lane=request.lane)
 
     def _stored(self, planned: PlannedSubmission) -> Measurement | None:
         """Return the measurement of an earlier run, where it stands."""
@@ -190,6 +198,9 @@ class Bench:
         if scale not in submission.manifest.scales:
             supported = ", ".join(f"x{scale}" for scale in submission.manifest.scales)
             return "unsupported", "plan", SubmissionError(f"does not support x{scale} (supports {supported})")
+        lane, lanes = self._plan.request.lane, submission.manifest.lanes
+        if lanes is not None and lane not in lanes:
+            return "unsupported", "plan", SubmissionError(f"cannot run in lane {lane} (runs in {', '.join(lanes)})")
         return None
 
     def _join(self, planned: PlannedSubmission, subject: Subject) -> None:
@@ -330,10 +341,10 @@ class Bench:
 
 def _contender(subject: Subject) -> Contender:
     assert subject.worker is not None
-    worker = subject.worker
-    if subject.size_multiple > 1:
-        return Contender(subject.submission.name, worker, most_calls=1)
-    return Contender(subject.submission.name, worker)
+    contender = Contender(subject.submission.name, subject.worker)
+    if subject.is_padded:
+        contender.most_calls = 1
+    return contender
 
 
 def _anchor() -> Submission:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.errors import ManifestError
-from harness.results.schema import Published
+from harness.results.schema import Lane, Published
 from harness.submissions import mistakes
 
 FILE_NAME = "submission.toml"
@@ -52,6 +52,8 @@ class Manifest(BaseModel):
     """Name of the author's method that turns the training form into the inference form; ``none`` keeps the form."""
     size_multiple: Annotated[int, Field(ge=1, le=512, strict=True)] = 1
     """Height and width of the input must be multiples of this; the harness pads and crops."""
+    lanes: Annotated[list[Lane], Field(min_length=1)] | None = None
+    """Ways of execution (``--lane``) that the network can take; all where it is left out."""
     reconstructed: Annotated[bool, Field(strict=True)] = False
     """Whether the layers were solved from published counts, not read in code."""
     reconstructed_note: Text = ""

@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from harness.timing.protocol import DEVICE_EVENTS
+
 _LAUNCH_MS = 1.0  # synchronising and recording events, generously
 _DISAGREEMENT = 1.5
 
@@ -83,7 +85,7 @@ class EventClock:
         output lies there.
     """
 
-    name = "device events"
+    name = DEVICE_EVENTS
 
     def __init__(
         self,

@@ -85,6 +85,9 @@ class TimingProtocol:
         return f"up to {self.repeats} calls within {self.budget_s:g} s, at least {self.min_repeats}, {inputs}"
 
 
+DEVICE_EVENTS = "device events"
+"""What reports call the clock of an accelerator."""
+
 # As published: `runtime_demo.py` of the NTIRE 2023 real-time challenge; its input is portrait, ours landscape.
 NTIRE23 = TimingProtocol(
     name="ntire23",

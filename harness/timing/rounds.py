@@ -31,7 +31,7 @@ from harness.timing.contender import Contender, Image
 from harness.timing.frames import FrameSource
 from harness.timing.measure import frame_of_call
 from harness.timing.protocol import TimingProtocol
-from harness.timing.statistics import interval_is_narrow, round_ratios
+from harness.timing.statistics import interval_is_narrow, round_ratios, turn_ms
 
 _COLD = 2.0  # times slower than later ones a first call may be: it loads code and touches its memory first
 _SLOW_SHARE = 1 / 3  # of the budget: a call so long is not repeated for checks that the last one can serve
@@ -203,16 +203,16 @@ class Rounds:
         contender.samples += [(at_s, ms) for ms in times]
         last = frame_of_call([turn.frame], len(times) - 1)
         self._check_sometimes(contender, last)
+        spent_before_s = self.anchor.spent_s
         turn.after = self._anchor_ms(turn.frame)
-        contender.spent_s += turn.after / 1e3
+        contender.spent_s += self.anchor.spent_s - spent_before_s
         anchors = (turn.before, turn.after)
         contender.rounds.append(RoundTimes(number=turn.number, calls=len(times), anchor_ms=anchors, card=card))
         if self._enough(contender):
             self._finish(contender, last)
 
     def _anchor_ms(self, frame: Image) -> float:
-        # The mean, as of every turn: what the machine does meanwhile is in a long call whole, so it must be in here.
-        return float(np.mean(self._burst(self.anchor, frame, _TURN_S)))
+        return turn_ms(self._burst(self.anchor, frame, _TURN_S), self.anchor.clock)
 
     def _warming_call(self, contender: Contender, frame: Image) -> list[float]:
         at_s = time.monotonic() - self._begin

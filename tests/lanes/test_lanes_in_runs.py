@@ -71,6 +71,16 @@ def test_a_lane_that_the_machine_lacks_is_said_before_anything_runs(request_for)
         make_plan(request_for("fast"))
 
 
+def test_a_network_that_declares_its_lanes_is_not_tried_in_another(request_for, submission: Path) -> None:
+    with (submission / "submission.toml").open("a") as manifest:
+        manifest.write('lanes = ["eager", "compile"]\n')
+    (row,) = run(request_for("channels_last")).run.entries
+    assert (row.status, row.error.stage) == ("unsupported", "plan")
+    assert row.error.message == "cannot run in lane channels_last (runs in eager, compile)"
+    (row,) = run(request_for("eager")).run.entries
+    assert row.status == "ok"
+
+
 def test_an_onnx_file_among_networks_of_torch_is_measured_and_not_ranked(
     request_for, submission: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

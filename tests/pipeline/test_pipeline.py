@@ -308,6 +308,20 @@ def test_networks_that_take_turns_end_in_the_same_table(submit: Submit, request_
     assert again.run.entries == finished.run.entries
 
 
+def test_only_what_is_padded_takes_one_call_a_turn(submit: Submit, request_for: Request) -> None:
+    """Frames are 24 x 32: multiples of 4, and none of 5."""
+    for name, multiple in {"four": 4, "five": 5}.items():
+        submit(name, f"assert x.shape[-2] % {multiple} == 0 and x.shape[-1] % {multiple} == 0")
+    finished = run(request_for(protocol="robust", time_budget_s=0.3, with_baselines=False), engine=InlineEngine())
+    calls = {}
+    for name in ("four", "five"):
+        assert by_name(finished)[name].status == "ok", by_name(finished)[name].error
+        samples = json.loads((finished.folder / "samples" / f"{name}.json").read_text())
+        calls[name] = {turn["calls"] for turn in samples["rounds"]}
+    assert calls["five"] == {1}
+    assert max(calls["four"]) > 1
+
+
 def test_an_interrupt_between_turns_keeps_what_was_finished(submit: Submit, request_for: Request) -> None:
     submit("a-broken", scales="[3]")
     submit("b-first")

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.timing import NTIRE23, bootstrap_interval, protocol_for, summarise
+from harness.results.measurement import RoundTimes, TimingRecord
+from harness.timing import NTIRE23, bootstrap_interval, protocol_for, round_ratios, summarise
 
 samples = st.lists(st.floats(min_value=0.01, max_value=1e5), min_size=1, max_size=60)
 
@@ -69,3 +70,17 @@ def test_protocols_follow_the_device() -> None:
     assert (on_cpu.precision, on_cpu.budget_s, on_cpu.fresh_inputs) == ("fp32", 2.5, True)
     with pytest.raises(UsageError, match="time budget"):
         protocol_for("cpu", budget_s=0)
+
+
+@pytest.mark.parametrize(("clock", "expected"), [("device events", 2.0), ("monotonic clock", 2.5)])
+def test_a_slow_first_call_counts_on_a_processor_only(clock: str, expected: float) -> None:
+    """On an accelerator the first call after another process is slow; on a CPU a slow call holds what others took."""
+    calls = [6.0, *[4.0] * 6, 4.0]  # median 4, mean 4.25
+    calls[1] = 10.0  # mean 5
+    record = TimingRecord(
+        clock=clock,
+        samples=[(0.0, ms) for ms in calls * 3],
+        rounds=[RoundTimes(number=n, calls=len(calls), anchor_ms=(2.0, 2.0)) for n in range(3)],
+        session="s",
+    )
+    assert round_ratios(record).values.tolist() == [expected] * 3

@@ -14,6 +14,8 @@ Each folder beside this file is one behaviour, with an ``expected.toml`` that na
     Regular expression that one of the row's notes matches.
 ``sandbox``
     True where only a sandbox holds the submission.
+``accelerator``
+    The status on an accelerator, where it is another one.
 ``process``
     True where it would harm the process that loads it, so that it must have one of its own.
 """
@@ -50,6 +52,7 @@ class Case:
     note: str | None = None
     sandbox: bool = False
     process: bool = False
+    accelerator: str | None = None
 
 
 def expectations() -> dict[str, dict]:

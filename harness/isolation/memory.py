@@ -53,6 +53,7 @@ def forward_memory(
         return _peak_of(network, place(torch.rand(1, 3, height, width)))
 
     if device != "cpu":
+        network(place(torch.rand(1, 3, *size)))  # libraries try algorithms first, with workspaces that none needs later
         return peak(*size)
     with _returning_pages():
         quarter, eighth = (_reduced(size, factor, multiple) for factor in (4, 8))

@@ -277,9 +277,8 @@ class CropStore:
     def _save(self, window: Window, name: str, image: _Image) -> None:
         piece = image[window.y : window.y + window.height, window.x : window.x + window.width]
         stream = io.BytesIO()
-        quick = window.why == "whole"  # the usual effort takes seconds for an image of this size
-        effort = {"quality": 0, "method": 0} if quick else {"quality": 50}
-        Image.fromarray(np.ascontiguousarray(piece)).save(stream, "WEBP", lossless=True, **effort)
+        # The usual effort takes twenty times as long, more than all metrics of the image, and saves an eighth.
+        Image.fromarray(np.ascontiguousarray(piece)).save(stream, "WEBP", lossless=True, quality=0, method=0)
         write_atomically(self.path(window, name), stream.getvalue())
 
 

@@ -34,7 +34,7 @@ class Progress(Record):
 
 def write_progress(folder: Path, progress: Progress) -> None:
     """Replace the file, without waiting for the disk; a folder that cannot be written is no reason to end a run."""
-    part = folder / f"{FILE}.{os.getpid()}.part"
+    part = folder / f"{FILE}.{os.getpid():08}.part"  # a name that `remove_remains` knows
     try:
         part.write_text(progress.model_dump_json(), encoding="utf-8")
         part.replace(folder / FILE)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.observer import Recorded, Silent
-from harness.results import Measurement
-from harness.results.progress import read_progress
+from harness.results import Measurement, RunStore
+from harness.results.progress import Progress, read_progress, write_progress
 
 DONE = Measurement(fingerprint="abc", created="2026-01-01T00:00:00+00:00", status="ok")
 
@@ -29,6 +29,18 @@ def test_the_file_follows_the_run_and_goes_with_it(tmp_path: Path) -> None:
         assert (seen.done, seen.name, seen.share) == (1, "CRC", pytest.approx(0.375))
     assert read_progress(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_was_writing_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(_self: Path, _target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", killed)
+        write_progress(tmp_path, Progress(pid=1, total=2, done=0))
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    with RunStore(tmp_path).locked():
+        assert not list(tmp_path.glob(".progress*"))
 
 
 def test_in_rounds_the_network_at_work_is_named(tmp_path: Path) -> None:

@@ -35,9 +35,10 @@ def test_what_a_killed_run_was_writing_goes_with_the_next(tmp_path: Path, monkey
     def killed(_self: Path, _target: Path) -> Path:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
-        write_progress(tmp_path, Progress(pid=1, total=2, done=0))
+        with pytest.raises(KeyboardInterrupt):
+            write_progress(tmp_path, Progress(pid=1, total=2, done=0))
     assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
     with RunStore(tmp_path).locked():
         assert not list(tmp_path.glob(".progress*"))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -58,7 +57,8 @@ class Bench:
     ) -> None:
         self._plan = plan
         self._store = store
-        self._engine = Ahead(engine, self._jobs())
+        self._engine = Ahead(engine)
+        self._expected = False
         self._observer = observer
         self._with_quality = with_quality
         self._group: list[tuple[PlannedSubmission, Subject]] = []
@@ -83,6 +83,8 @@ class Bench:
         subject = self._admit(planned)
         if subject is None:
             return
+        if not self._expected:
+            self._foresee()
         if not self._guarded(planned, subject, lambda: subject.prepare(self._engine)):
             return
         earlier = self._store.unfinished(planned.fingerprint)
@@ -95,15 +97,13 @@ class Bench:
             self._group.append((planned, subject))
             self.measure()
 
-    def _jobs(self) -> Iterator[Job]:
-        """Yield what will be started, in this order: what is not in the store, and the anchor."""
+    def _foresee(self) -> None:
+        """Let workers start ahead: of what is not in the store, then the anchor's."""
+        self._expected = True
         if self._plan.protocol.order != "rounds" or self._plan.request.install:
             return  # nothing may be imported beside what is timed alone; an environment is made before its worker
-        jobs = [self._job(planned) for planned in self._plan.submissions if self._will_start(planned)]
-        yield from jobs
-        yield self._anchor_job()
-        if self._with_quality and self._plan.protocol.precision != "fp32":  # the images are upscaled once more
-            yield from (replace(job, precision="fp32") for job in jobs)
+        self._engine.expect(self._job(planned) for planned in self._plan.submissions if self._will_start(planned))
+        self._engine.expect([self._anchor_job()])
 
     def _will_start(self, planned: PlannedSubmission) -> bool:
         return self._refusal(planned.submission) is None and self._stored(planned) is None
@@ -150,9 +150,14 @@ class Bench:
         for _, subject in self._group:
             self._store.save_unfinished(subject.measured)
         group, self._group = self._group, []
+        again = {subject.submission.slug: subject.float32_job() for _, subject in group if self._with_quality}
+        self._engine.expect(job for job in again.values() if job is not None)
         for planned, subject in group:
             self._observer.submission_begins(planned.submission.name)
             self._complete(planned, subject)
+            unused = again.get(planned.submission.slug)
+            if unused is not None:  # where it was not upscaled
+                self._engine.forget(unused)
         self._needed = 0
         for planned in crowded_out:
             self._try_alone(planned)

@@ -25,6 +25,8 @@ OPSET = 18
 SMALLEST_SIDE, LARGEST_SIDE = 32, 16384
 """Between these the export proves that one graph serves: a mirrored border wants an image larger than itself."""
 
+_MOST_CAUSES = 20
+
 TOLERANCES = {torch.float32: 1e-4, torch.float16: 2e-2}
 """Largest difference, as a share of the output's largest value: another library's order of additions."""
 
@@ -76,7 +78,8 @@ def export(network: nn.Module, *, size_multiple: int = 1, threads: int = 1) -> O
                 _compare(session, network, image)
     except ImportError as error:
         raise UnsupportedError(
-            f"exporting to ONNX needs {error.name}, which is not installed", mend='pip install "sr-harness[onnx]"'
+            f"exporting to ONNX needs {error.name or error}, which is not installed",
+            mend='pip install "sr-harness[onnx]"',
         ) from error
     except UnsupportedError:
         raise
@@ -89,7 +92,7 @@ def export(network: nn.Module, *, size_multiple: int = 1, threads: int = 1) -> O
 
 
 def _sides(multiple: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return height and width to trace with, and other ones to compare at; all unequal, so that none is taken for one.
+    """Return height and width to trace with, and others to compare at; neither is square, lest one side pass for both.
 
     They are 48 x 60 and 96 x 40 where every size will do.
     """
@@ -161,8 +164,8 @@ def _refuse(what: str) -> None:
 
 def _reason(error: BaseException) -> str:
     """Return the first line of what began it: the exporter wraps that into advice to its own developers."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    for _ in range(_MOST_CAUSES):
+        error = error.__cause__ or error
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 

@@ -242,15 +242,17 @@ def _conditions(
 
 def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
     try:
-        return PlannedSubmission(submission, _fingerprint(submission, scale, conditions, install=request.install))
+        return PlannedSubmission(
+            submission, _fingerprint(submission, scale, request.lane, conditions, install=request.install)
+        )
     except OSError as error:
         place = submission.path if isinstance(submission, BrokenSubmission) else submission.root
         reason = SubmissionError(f"a file cannot be read ({error})", where=str(place), mend="mend its permissions")
         broken = BrokenSubmission(submission.name, place, reason, submission.slug, submission.kind)
-        return PlannedSubmission(broken, _fingerprint(broken, scale, conditions))
+        return PlannedSubmission(broken, _fingerprint(broken, scale, request.lane, conditions))
 
 
-def _fingerprint(submission: Found, scale: int, conditions: str, *, install: bool = False) -> str:
+def _fingerprint(submission: Found, scale: int, lane: Lane, conditions: str, *, install: bool = False) -> str:
     if isinstance(submission, BrokenSubmission):
         return combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
     manifest = submission.manifest
@@ -264,6 +266,7 @@ def _fingerprint(submission: Found, scale: int, conditions: str, *, install: boo
             "factory": manifest.factory,
             "scale": scale,
             "supported": scale in manifest.scales,
+            "in_lane": manifest.lanes is None or lane in manifest.lanes,
             "weights": None if weights is None else str(weights),
             "value_range": manifest.value_range,
             "size_multiple": manifest.size_multiple,

@@ -144,12 +144,21 @@ class Subject:
             if self.outputs is not None:
                 self.outputs.finish()
         self.close()
-        if self.measured.has_weights and self.plan.protocol.precision != "fp32":
+        if self.float32_job() is not None:
             try:
                 self._upscale_in_float32(engine)
             except WorkerError as error:  # a remark is missing then, not a measurement
                 self._add(notes=[*self.measured.notes, f"not compared with float32: {error.what}"])
                 self.close()
+
+    def float32_job(self) -> Job | None:
+        """Return how the network is run once more to learn what the timed precision costs; None where it costs nothing.
+
+        What it prints then is not kept: the log is of what was measured.
+        """
+        if not self.measured.has_weights or self.plan.protocol.precision == "fp32":
+            return None
+        return job_for(self.plan, self.submission, "fp32", None, self.python, self.plan.request.lane)
 
     def fail(self, error: WorkerError) -> None:
         """Keep what was measured before the failure, with the reason, and end the worker."""
@@ -308,7 +317,9 @@ class Subject:
     def _upscale_in_float32(self, engine: Engine) -> None:
         """Measure what the timed precision costs in quality."""
         self.crops = self.outputs = None  # the reader sees what was scored
-        self._open(engine, "fp32")
+        job = self.float32_job()
+        assert job is not None
+        self.worker = engine.open(job)
         self._running().load()
         self._running().reparameterize(self.plan.proof_frames())
         self._add(float32_psnr_rgb=fmean(image.psnr_rgb for image in self._qualities()))

@@ -149,7 +149,7 @@ def _at_work(out: Path) -> Iterator[None]:
             (out / _NOTES).mkdir(parents=True, exist_ok=True)
             lock = os.open(out / _NOTES, os.O_RDONLY)
             stack.callback(os.close, lock)
-            with suppress(BlockingIOError):
+            with suppress(OSError):  # somebody else writes, or a remainder cannot be deleted
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 for folder in (out / _NOTES, out / "HR", *out.glob("LR_x*")):
                     remove_remains(folder)

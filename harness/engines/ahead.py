@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Iterable
 
+from harness.data.bounded import available_cores
 from harness.engines.engine import Engine
 from harness.errors import HarnessError
 from harness.isolation.job import Job
@@ -21,35 +22,42 @@ class Ahead:
     ----------
     engine
         What starts them.
-    jobs
-        In the order in which they will be opened, drawn one by one; one that is passed over is let go.
     most
         How many may wait; by default one for every four cores, between one and four.
     """
 
-    def __init__(self, engine: Engine, jobs: Iterable[Job], most: int | None = None) -> None:
+    def __init__(self, engine: Engine, most: int | None = None) -> None:
         self.name = engine.name
         self._engine = engine
-        self._jobs = iter(jobs)
-        self._most = max(1, min(_MOST, (os.cpu_count() or 1) // _CORES_EACH)) if most is None else most
+        self._most = max(1, min(_MOST, available_cores() // _CORES_EACH)) if most is None else most
+        self._to_come: deque[Job] = deque()
         self._waiting: list[tuple[Job, Session]] = []
+        self._opened: list[Session] = []
         self._held = False
 
+    def expect(self, jobs: Iterable[Job]) -> None:
+        """Say what will be opened next, in order, after what is expected already."""
+        self._to_come.extend(jobs)
+
     def open(self, job: Job) -> Session:
-        """Return the session that waits for the job, or start one."""
-        self._start_next()
-        waiting = [number for number, (known, _) in enumerate(self._waiting) if known == job]
-        if not waiting:
-            return self._engine.open(job)
-        for _, passed_over in self._waiting[: waiting[0]]:
-            passed_over.close()
-        session = self._waiting[waiting[0]][1]
-        del self._waiting[: waiting[0] + 1]
-        self._start_next()
+        """Return the session that waits for the job, or start one; others are started behind it."""
+        session = self._take(job) or self._start(job)
+        while not self._held and self._to_come and len(self._waiting) < self._most:
+            following = self._to_come.popleft()
+            try:
+                self._waiting.append((following, self._start(following)))
+            except (HarnessError, OSError):  # it will be told where the job is asked for
+                break
         return session
 
+    def forget(self, job: Job) -> None:
+        """Let go of what waits for a job that will not be opened after all."""
+        session = self._take(job)
+        if session is not None:
+            session.close()
+
     def hold(self) -> None:
-        """Stop the waiting workers and start no others: something is about to be timed."""
+        """Stop the waiting workers, each until it is asked for, and start no others: something is about to be timed."""
         self._held = True
         for _, session in self._waiting:
             session.pause()
@@ -59,17 +67,20 @@ class Ahead:
         self._held = False
 
     def close(self) -> None:
-        """End the workers that nobody asked for."""
-        for _, session in self._waiting:
+        """End every worker that was started here and still runs."""
+        for session in self._opened:
             session.close()
-        self._waiting.clear()
 
-    def _start_next(self) -> None:
-        while not self._held and len(self._waiting) < self._most:
-            job = next(self._jobs, None)
-            if job is None:
-                return
-            try:
-                self._waiting.append((job, self._engine.open(job)))
-            except (HarnessError, OSError):  # it will be told where the job is asked for
-                return
+    def _take(self, job: Job) -> Session | None:
+        if job in self._to_come:
+            self._to_come.remove(job)
+        for number, (known, session) in enumerate(self._waiting):
+            if known == job:
+                del self._waiting[number]
+                return session
+        return None
+
+    def _start(self, job: Job) -> Session:
+        session = self._engine.open(job)
+        self._opened.append(session)
+        return session

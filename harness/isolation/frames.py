@@ -36,7 +36,7 @@ def to_input(image: Image, value_range: float, multiple: int) -> Tensor:
         1 x 3 x H' x W', float32, on the CPU, in [0, value_range].
     """
     height, width = image.shape[:2]
-    scaled = torch.empty(1, 3, height, width)
+    scaled = torch.empty(1, 3, height, width, dtype=torch.float32, device="cpu")  # whatever the default is now
     scaled[0].copy_(torch.from_numpy(np.array(image)).permute(2, 0, 1))  # converts and reorders in one pass
     # A division, because a product with 1/255 is another float32 number for a third of the grey levels.
     scaled.div_(255 / value_range)

@@ -13,7 +13,7 @@ from collections import deque
 from pathlib import Path
 
 _CHUNK = 1 << 16
-_PATIENCE_S = 0.5
+_PATIENCE_S = 0.5  # what goes on printing, such as an orphan, is not waited for
 
 
 class LogCapture:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from harness.errors import DISQUALIFIED, ContractError, UnsupportedError, WorkerError
 from harness.isolation.frames import Image, check_form, check_output, to_image, to_input
-from harness.isolation.memory import forward_memory
+from harness.isolation.memory import ballast, forward_memory
 from harness.isolation.messages import Array
 from harness.isolation.requests import (
     REQUESTS,
@@ -80,6 +80,8 @@ class Operations:
         self._multiple = 1
         self._timed_size: tuple[int, int] | None = None
         self._held: Tensor | None = None  # the last timed output, copied when its time had been taken
+        self._is_kept = False
+        self._ballast: list[Tensor] = []
         self._held_traces = torch.empty(0)  # some of its values, to see that nobody changes it
         self._watch = Watch()  # of functions as they are before submitted code runs
         self._handlers: dict[type[Body], Callable[[Any, Sequence[Array]], Reply]] = {
@@ -100,6 +102,9 @@ class Operations:
         request = REQUESTS[name].model_validate(body)
         if self._request is not None:
             _restore_settings(self._request)
+        if isinstance(request, TimeRequest) and request.stir:
+            self._ballast = []  # so that its places are free
+            self._ballast = ballast()
         return self._handlers[type(request)](request, arrays)
 
     def _load(self, request: LoadRequest, _arrays: Sequence[Array]) -> Reply:
@@ -199,6 +204,8 @@ class Operations:
 
         settings = self._settings()
         found = measure_ceilings(torch.device(settings.device), _DTYPES[settings.precision])
+        if settings.device != "cpu":
+            torch.accelerator.empty_cache()  # gigabytes, and this process goes on as the anchor
         return CeilingsReply(macs_per_s=found.macs_per_s, bytes_per_s=found.bytes_per_s, launch_s=found.launch_s), []
 
     def _prepare(self, request: PrepareRequest, _arrays: Sequence[Array]) -> Reply:
@@ -242,7 +249,8 @@ class Operations:
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
                 check,
             )
-            if request.keep or inside:
+            self._is_kept = request.keep or inside
+            if self._is_kept:
                 if not inside:  # nobody knows which call is the last, so that one stands for all: each is 100 MB at 4K
                     self._hold(last)
                 check_output(last, given, settings.scale)
@@ -284,8 +292,8 @@ class Operations:
             held.copy_(output)  # the same memory again: no page faults beside the next call
 
     def _output(self, request: OutputRequest, _arrays: Sequence[Array]) -> Reply:
-        if self._held is None:
-            raise WorkerError("nothing was timed yet", stage="time", kind="NotTimed")
+        if self._held is None or not self._is_kept:
+            raise WorkerError("no timed output was kept", stage="time", kind="NotTimed")
         if not torch.equal(self._held_traces, _traces(self._held)):
             _foul("the harness's copy of a timed output was changed after its time had been taken")
         rows = slice(request.top, request.top + request.height)

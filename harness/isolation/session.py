@@ -160,10 +160,12 @@ class Session:
         *,
         inputs: Inputs = "fresh",
         keep: bool = True,
+        stir: bool = False,
     ) -> TimeReply:
         """Time forward passes on the frames `lr` (H x W x 3, uint8; all of one size unless each is used once).
 
-        With `keep`, the last output can be asked for by `output`; of trusted code nobody does.
+        With `keep`, the last output can be asked for by `output`; of trusted code nobody does. With `stir`, the
+        network's buffers lie elsewhere on a CPU's heap than in the last timing.
         """
         request = TimeRequest(
             warmup=warmup,
@@ -172,6 +174,7 @@ class Session:
             budget_s=budget_s,
             inputs=inputs,
             keep=keep,
+            stir=stir,
         )
         begin = time.monotonic()
         # Within its budget a model may be slow; beyond it one call gets the usual deadline.
@@ -309,6 +312,7 @@ class WorkerExchange:
         self._log_path = log_path
         self._sequence = 0
         self._dead: str | None = None
+        self._asked = False
         self._paused: list[int] = []
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
@@ -316,6 +320,7 @@ class WorkerExchange:
         stage = message.name
         if self._dead:
             raise WorkerError(self._dead, stage=stage, kind="Crash", log=self.log_tail())
+        self._asked = True
         self._resume()
         deadline = time.monotonic() + timeout_s
         try:
@@ -366,7 +371,7 @@ class WorkerExchange:
         # Not asked to end by itself: it would leave behind what it detached from itself.
         if self._dead is None:
             self._worker.kill()
-        if self._log_path is not None:
+        if self._log_path is not None and self._asked:  # what was never used has nothing to say
             with contextlib.suppress(OSError):  # a full disk: what is measured is worth an error, a log is not
                 self._worker.log.save(self._log_path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from harness.results.schema import Ceilings, ErrorInfo, Lane, QualityFigures, Record, Reparam, Status
@@ -60,7 +62,7 @@ class RoundTimes(Record):
     calls: int
     """How many of the samples belong to it, in order."""
     anchor_ms: tuple[float, float]
-    """The anchor network's mean just before and just after, milliseconds."""
+    """The anchor network's turn just before and just after, milliseconds a call."""
     card: CardReading | None = None
     """The accelerator just after the turn; None where it does not tell."""
 
@@ -75,6 +77,8 @@ class TimingRecord(Record):
     samples: list[tuple[float, float]] = []
     """Timed calls: seconds since the start, milliseconds."""
     note: str | None = None
+    turn_statistic: Literal["mean", "median"] = "mean"
+    """What the calls of one turn are taken together by, the anchor's in ``rounds`` as well."""
     session: str = ""
     """Name of the joint timing in which networks took turns; empty where this one was timed alone."""
     rounds: list[RoundTimes] = []

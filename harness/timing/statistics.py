@@ -12,7 +12,7 @@ from harness.results.measurement import TimingRecord
 from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Runtime
 from harness.timing.load import WORTH_SAYING
-from harness.timing.protocol import DEVICE_EVENTS, Statistic, TimingProtocol
+from harness.timing.protocol import Statistic, TimingProtocol
 from harness.tracks.significance import Pace
 
 _RESAMPLES = 2000
@@ -95,7 +95,7 @@ class RoundRatios:
     numbers
         Which rounds.
     values
-        The mean of the turn's calls over the mean of the anchor's times before and after.
+        The turn's mean or median over the mean of the anchor's before and after.
     dropped
         Rounds left out because the anchor's two times differ by more than 30 %, or the card was throttled.
     throttled
@@ -111,15 +111,13 @@ class RoundRatios:
     throttled: int = 0
 
 
-def turn_ms(times: Sequence[float] | NDArray[np.float64], clock: str) -> float:
+def turn_ms(times: Sequence[float] | NDArray[np.float64], statistic: Statistic) -> float:
     """Return what a call took in one turn, milliseconds.
 
     By the host's clock the mean: what the machine does meanwhile lies whole in one call, and the anchor's turns beside
-    it have their share of it. By events of an accelerator the median: the host's other work is not in them, and the
-    first call after another process had the card may take three times as long. On an H100 the medians of one
-    network's turns scattered by 0.2 %, the means by 3 %.
+    it have their share of it. By events of an accelerator the median.
     """
-    return float(np.median(times) if clock == DEVICE_EVENTS else np.mean(times))
+    return float(np.median(times) if statistic == "median" else np.mean(times))
 
 
 def round_ratios(record: TimingRecord) -> RoundRatios:
@@ -135,7 +133,7 @@ def round_ratios(record: TimingRecord) -> RoundRatios:
     calls = np.cumsum([turn.calls for turn in record.rounds])[:-1]
     turns = np.split(np.array([ms for _, ms in record.samples]), calls)
     anchors = np.array([turn.anchor_ms for turn in record.rounds], dtype=np.float64).reshape(-1, 2)
-    values = np.array([turn_ms(turn, record.clock) for turn in turns]) / anchors.mean(axis=1)
+    values = np.array([turn_ms(turn, record.turn_statistic) for turn in turns]) / anchors.mean(axis=1)
     throttled = [turn.card is not None and is_throttled(turn.card.slowed_by) for turn in record.rounds]
     calm = np.array(kept_rounds([turn.anchor_ms for turn in record.rounds], throttled), dtype=np.bool_)
     third = max(1, len(anchors) // 3)

@@ -48,12 +48,17 @@ def job(name: str) -> Job:
     return Job(cast("Any", name), scale=2)
 
 
+def ahead_of(engine: Starting, names: str, most: int) -> Ahead:
+    ahead = Ahead(engine, most)
+    ahead.expect(map(job, names))
+    return ahead
+
+
 def test_the_next_ones_are_started_before_they_are_asked_for() -> None:
     engine = Starting()
-    ahead = Ahead(engine, map(job, "abcde"), most=2)
+    ahead = ahead_of(engine, "abcde", most=2)
     assert engine.names == ""
-    first = ahead.open(job("a"))
-    assert first is engine.started[0]
+    assert ahead.open(job("a")) is engine.started[0]
     assert engine.names == "abc"
     assert ahead.open(job("b")) is engine.started[1]
     assert engine.names == "abcd"
@@ -63,27 +68,39 @@ def test_the_next_ones_are_started_before_they_are_asked_for() -> None:
     assert engine.names == "abcde"
 
 
-def test_what_was_not_foreseen_is_started_when_it_is_asked_for() -> None:
+def test_what_was_not_expected_is_started_when_it_is_asked_for() -> None:
     engine = Starting()
-    ahead = Ahead(engine, map(job, "ab"), most=1)
+    ahead = ahead_of(engine, "ab", most=1)
     assert ahead.open(job("x")).name == "x"  # type: ignore[attr-defined]
-    assert ahead.open(job("a")) is engine.started[0]
+    assert ahead.open(job("a")) is engine.started[1]
     ahead.open(job("b"))
     ahead.open(job("b"))
-    assert engine.names == "axbb"
+    assert engine.names == "xabb"
 
 
-def test_what_was_passed_over_is_let_go() -> None:
+def test_what_comes_out_of_order_is_started_once() -> None:
     engine = Starting()
-    ahead = Ahead(engine, map(job, "abcd"), most=3)
+    ahead = ahead_of(engine, "abcd", most=1)
+    for name in "dbac":
+        assert ahead.open(job(name)).name == name  # type: ignore[attr-defined]
+    assert sorted(engine.names) == list("abcd")
+    assert not any(one.closed for one in engine.started)
+
+
+def test_what_is_not_opened_after_all_makes_room() -> None:
+    engine = Starting()
+    ahead = ahead_of(engine, "abcd", most=1)
     ahead.open(job("a"))
-    ahead.open(job("d"))
-    assert [one.closed for one in engine.started] == [False, True, True, False]
+    ahead.forget(job("b"))
+    ahead.forget(job("c"))
+    assert [one.closed for one in engine.started] == [False, True]
+    ahead.open(job("x"))
+    assert engine.names == "abxd"
 
 
 def test_nothing_runs_or_starts_beside_a_timing() -> None:
     engine = Starting()
-    ahead = Ahead(engine, map(job, "abcd"), most=1)
+    ahead = ahead_of(engine, "abcd", most=1)
     ahead.open(job("a"))
     ahead.hold()
     assert [one.paused for one in engine.started] == [False, True]
@@ -96,7 +113,7 @@ def test_nothing_runs_or_starts_beside_a_timing() -> None:
 
 def test_what_cannot_be_started_says_so_where_it_is_asked_for() -> None:
     engine = Starting(refuses="b")
-    ahead = Ahead(engine, map(job, "abc"), most=1)
+    ahead = ahead_of(engine, "abc", most=1)
     ahead.open(job("a"))
     with pytest.raises(UsageError, match="no such interpreter"):
         ahead.open(job("b"))
@@ -104,8 +121,9 @@ def test_what_cannot_be_started_says_so_where_it_is_asked_for() -> None:
 
 
 def test_none_is_left_at_the_end() -> None:
+    """Also those that were handed out: an interrupt may come before anyone else knows of them."""
     engine = Starting()
-    ahead = Ahead(engine, map(job, "abc"), most=2)
+    ahead = ahead_of(engine, "abc", most=2)
     ahead.open(job("a"))
     ahead.close()
-    assert [one.closed for one in engine.started] == [False, True, True]
+    assert [one.closed for one in engine.started] == [True, True, True]

@@ -18,7 +18,8 @@ def captured() -> Iterator[tuple[LogCapture, int]]:
     log.finish()
 
 
-def test_what_was_printed_is_there_at_once(captured: tuple[LogCapture, int]) -> None:
+def test_what_was_printed_is_there_at_once(captured: tuple[LogCapture, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.isolation.log._PATIENCE_S", 60.0)
     log, writer = captured
     for number in range(300):
         os.write(writer, b"%d\n" % number)

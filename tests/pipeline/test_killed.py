@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -45,9 +47,11 @@ def runs(submit: Submit, images: Path, tmp_path: Path) -> Iterator[Runs]:
     for name, body in {"a": "pass", "b": "x = x * 0.9", "c": "raise OSError('inside')"}.items():
         submit(name, body)
     command = [sys.executable, str(Path(__file__).parent / "killable.py"), str(tmp_path / "submissions"), str(images)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as program:
         yield Runs(program)
-        program.kill()  # whatever it does: nothing may wait for it forever
+        os.killpg(program.pid, signal.SIGKILL)  # with its forks, whatever they do: nothing may wait for them forever
 
 
 def table(folder: Path) -> dict:

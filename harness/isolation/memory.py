@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,26 +14,9 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current one
 
-_DRAW = random.SystemRandom()
-_BLOCKS = 24
-_BLOCK_BYTES = (1 << 10, 256 << 10)
-_SHIFT_BYTES = 1 << 20
-
 # mallopt(3)
 _M_MMAP_THRESHOLD = -3
 _M_MMAP_MAX = -4
-
-
-def ballast() -> list[Tensor]:
-    """Return blocks of random sizes on the CPU's heap: while they live, what is allocated next lies elsewhere.
-
-    Where a network's buffers lie, one relative to the other, decides on conflicts in the caches. A process finds the
-    same places again in every pass, so that of equal networks one was up to 7 % faster than another, for as long as
-    both lived; with new blocks before each turn twenty such processes differed by half a per cent.
-    """
-    blocks = [torch.empty(_DRAW.randrange(*_BLOCK_BYTES), dtype=torch.uint8) for _ in range(_BLOCKS)]
-    shift = torch.empty(_DRAW.randrange(_SHIFT_BYTES), dtype=torch.uint8)
-    return [shift, *(block for block in blocks if _DRAW.random() < 0.5)]
 
 
 def forward_memory(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from harness.errors import DISQUALIFIED, ContractError, UnsupportedError, WorkerError
 from harness.isolation.frames import Image, check_form, check_output, to_image, to_input
-from harness.isolation.memory import ballast, forward_memory
+from harness.isolation.memory import forward_memory
 from harness.isolation.messages import Array
 from harness.isolation.requests import (
     REQUESTS,
@@ -81,7 +81,6 @@ class Operations:
         self._timed_size: tuple[int, int] | None = None
         self._held: Tensor | None = None  # the last timed output, copied when its time had been taken
         self._is_kept = False
-        self._ballast: list[Tensor] = []
         self._held_traces = torch.empty(0)  # some of its values, to see that nobody changes it
         self._watch = Watch()  # of functions as they are before submitted code runs
         self._handlers: dict[type[Body], Callable[[Any, Sequence[Array]], Reply]] = {
@@ -102,9 +101,6 @@ class Operations:
         request = REQUESTS[name].model_validate(body)
         if self._request is not None:
             _restore_settings(self._request)
-        if isinstance(request, TimeRequest) and request.stir:
-            self._ballast = []  # so that its places are free
-            self._ballast = ballast()
         return self._handlers[type(request)](request, arrays)
 
     def _load(self, request: LoadRequest, _arrays: Sequence[Array]) -> Reply:

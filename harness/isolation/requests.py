@@ -126,8 +126,6 @@ class TimeRequest(Body):
     budget_s: Annotated[float, Field(gt=0)] | None
     inputs: Inputs = "fresh"
     """Whether the frames are shifted so that no call sees one again, the first is reused, or each is used once."""
-    stir: bool = False
-    """Whether the heap is stirred before, so that a CPU network's buffers lie elsewhere than in the last timing."""
     keep: bool = True
     """Whether the last output is copied and read, to be asked for; on an accelerator `strict` does it always."""
 

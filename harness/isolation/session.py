@@ -160,12 +160,10 @@ class Session:
         *,
         inputs: Inputs = "fresh",
         keep: bool = True,
-        stir: bool = False,
     ) -> TimeReply:
         """Time forward passes on the frames `lr` (H x W x 3, uint8; all of one size unless each is used once).
 
-        With `keep`, the last output can be asked for by `output`; of trusted code nobody does. With `stir`, the
-        network's buffers lie elsewhere on a CPU's heap than in the last timing.
+        With `keep`, the last output can be asked for by `output`; of trusted code nobody does.
         """
         request = TimeRequest(
             warmup=warmup,
@@ -174,7 +172,6 @@ class Session:
             budget_s=budget_s,
             inputs=inputs,
             keep=keep,
-            stir=stir,
         )
         begin = time.monotonic()
         # Within its budget a model may be slow; beyond it one call gets the usual deadline.

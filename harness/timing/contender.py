@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -44,9 +43,8 @@ class Timed(Protocol):
         *,
         inputs: Literal["reused", "fresh", "dataset"] = "fresh",
         keep: bool = True,
-        stir: bool = False,
     ) -> TimeReport:
-        """Time forward passes; with `keep`, the last output can be asked for; with `stir`, buffers have moved."""
+        """Time forward passes; with `keep`, the last output can be asked for."""
         ...
 
     def output(self, top: int, left: int, height: int, width: int) -> NDArray[np.float32]:
@@ -88,8 +86,6 @@ class Contender:
         not what the controller can reproduce.
     cpu_s
         Processor time of its process and of all that it started, during its turns.
-    untimed_calls
-        How many calls its last turn began with that do not count.
     turn_statistic
         What the calls of a turn are taken together by.
     error
@@ -102,7 +98,6 @@ class Contender:
     spent_s: float = 0.0
     cpu_s: float = 0.0
     clock: str = ""
-    untimed_calls: int = 0
     turn_statistic: Literal["mean", "median"] = "mean"
     warmup: list[tuple[float, float]] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
@@ -110,11 +105,6 @@ class Contender:
     note: str | None = None
     done: bool = False
     error: WorkerError | None = None
-
-    @property
-    def call_ms(self) -> float:
-        """What a call took while it warmed up, milliseconds; infinite before."""
-        return float(np.median([ms for _, ms in self.warmup])) if self.warmup else math.inf
 
     def record(self, session: str) -> TimingRecord:
         """Return all that was timed; `session` names the joint timing that it belongs to."""

@@ -41,7 +41,6 @@ _SETTLED_CALLS = 4
 _TURN_S = 0.1  # several time slices of a scheduler: what runs beside is then in all turns alike
 _LOOK_EVERY = 4  # rounds between two looks at the intervals
 _ANCHOR_KEPT = 0.25
-_SHORT_CALL = 1 / 3  # of a turn
 _CHECK_CHANCE = 0.15  # of a round to be checked afterwards
 _MOST_CHECKS = 3
 _FIRST_ROUNDS = 3  # in one of which a frame is timed that the network upscaled before
@@ -205,7 +204,7 @@ class Rounds:
         times = self._burst(contender, turn.frame, length_s)
         card = self._card.read()
         contender.samples += [(at_s, ms) for ms in times]
-        last = frame_of_call([turn.frame], contender.untimed_calls + len(times) - 1)
+        last = frame_of_call([turn.frame], len(times) - 1)
         self._check_sometimes(contender, last)
         spent_before_s = self.anchor.spent_s
         turn.after = self._anchor_ms(turn.frame)
@@ -227,35 +226,24 @@ class Rounds:
     def _burst(self, contender: Contender, frame: Image, length_s: float | None = None) -> list[float]:
         """Time passes in a row for about `length_s` seconds, one at the least; one alone without it."""
         calls = contender.most_calls if length_s else 1
-        in_turn = length_s is not None
-        untimed = int(in_turn and self._is_short(contender))
         used = self._cpu_s(contender)
         try:
             # The anchor's output is never asked for; a few are kept all the same, to know what that takes.
-            keep = contender is not self.anchor or not in_turn or self.frames.rng.random() < _ANCHOR_KEPT
-            reply = contender.worker.time([frame], untimed, calls, 1, length_s, keep=keep, stir=in_turn)
+            keep = contender is not self.anchor or length_s is None or self.frames.rng.random() < _ANCHOR_KEPT
+            reply = contender.worker.time([frame], 0, calls, 1, length_s, keep=keep)
         except WorkerError as error:
             if contender is self.anchor:
                 raise AnchorLostError(error) from error
             raise
         contender.worker.pause()
-        times, before = list(reply.samples_ms), list(reply.warmup_ms)
-        contender.untimed_calls = len(before)
+        times = list(reply.samples_ms)
         contender.cpu_s += self._cpu_s(contender) - used
         contender.clock = reply.clock
         contender.spent_s += reply.wall_s
         self._alarms[id(contender)] += reply.alarms
         if keep:
-            calls, spent_ms = len(times) + len(before), sum(times) + sum(before)
-            self._requests[id(contender)].append(Request(calls, spent_ms, reply.wall_s * 1e3))
+            self._requests[id(contender)].append(Request(len(times), sum(times), reply.wall_s * 1e3))
         return times
-
-    def _is_short(self, contender: Contender) -> bool:
-        """Whether each turn begins with an untimed call: the first one finds its buffers moved and the caches cold.
-
-        Not where frames are padded: the second call's frame is not what the controller can make.
-        """
-        return contender.most_calls > 1 and contender.call_ms < _SHORT_CALL * 1e3 * _TURN_S
 
     def _cpu_s(self, contender: Contender) -> float:
         if contender is self.anchor or self._threads is None:

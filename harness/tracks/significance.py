@@ -27,7 +27,7 @@ _MANY = 1000  # rounds, where the spread is assumed and not estimated from few
 NORMAL_REACH = 1.959964
 """Half of a 95 % interval in standard deviations."""
 _NOTHING = 1e-9  # of a figure: the last digits of sums
-PROCESS_SPREAD = 0.012
+PROCESS_SPREAD = 0.01
 """Standard deviation, relative, of the pace of two processes that run one network on bound cores of a CPU: where each
 has its pages in memory decides on conflicts in the caches for as long as it lives (``benchmarks/timing_aa.py``)."""
 PAIR_SPREAD = math.sqrt(2) * PROCESS_SPREAD

@@ -11,9 +11,12 @@ inference
     and for each upscaled image what the network takes for so many pixels.
 preparing
     Seconds that the controller waits while workers start (they import torch), load, prove, count and weigh.
-overhead
-    All the rest: making frames and carrying them, stopping and waking workers, reading images, quality, statistics,
-    files and the report. Given as a share of the inference.
+workers' rest
+    What is not inference while the controller waits for a timing or an image: frames carried and converted, outputs
+    copied, looked at and rounded.
+controller
+    All the rest, in which no worker is asked for anything: making frames, stopping and waking workers, reading images,
+    quality, statistics, files and the report. Both are given as shares of the inference.
 
 The second figure is the wall time of the same command once more over fifty submissions of which none has changed,
 interpreter and imports included.
@@ -116,11 +119,13 @@ def first_run(folder: Path, submissions: tuple[Path, ...], seconds: float | None
     wall_s = time.perf_counter() - begin
     inference_s = sum(work.seconds() for work in engine.work)
     preparing_s = sum(spent for name, spent in engine.waited_s.items() if name not in INFERENCE)
-    overhead_s = wall_s - inference_s - preparing_s
+    rest_s = sum(engine.waited_s.get(name, 0.0) for name in INFERENCE) - inference_s
+    controller_s = wall_s - sum(engine.waited_s.values())
     waits = ", ".join(f"{name} {spent:.1f} s" for name, spent in sorted(engine.waited_s.items()))
     print(f"a run of {len(submissions)} models: {wall_s:.1f} s = inference {inference_s:.1f} s", end=" ")
     print(
-        f"+ preparing {preparing_s:.1f} s + overhead {overhead_s:.1f} s ({overhead_s / inference_s:.1%} of inference)"
+        f"+ preparing {preparing_s:.1f} s + workers' rest {rest_s:.1f} s ({rest_s / inference_s:.1%} of inference)"
+        f" + controller {controller_s:.1f} s ({controller_s / inference_s:.1%})"
     )
     print(f"waited for workers: {waits}", flush=True)
 

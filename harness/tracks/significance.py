@@ -28,8 +28,8 @@ NORMAL_REACH = 1.959964
 """Half of a 95 % interval in standard deviations."""
 _NOTHING = 1e-9  # of a figure: the last digits of sums
 PROCESS_SPREAD = 0.01
-"""Standard deviation, relative, of the pace of two processes that run one network on bound cores of a CPU: where each
-has its pages in memory decides on conflicts in the caches for as long as it lives (``benchmarks/timing_aa.py``)."""
+"""Standard deviation, relative, of the pace of processes that run one network on bound cores of a CPU, each for as long
+as it lives, as seen on a calm machine (``docs/timing.md``); beyond it, 5 % would seldom be told apart."""
 PAIR_SPREAD = math.sqrt(2) * PROCESS_SPREAD
 """The same of the ratio of two such processes."""
 _ASSUMED_SPREAD = 0.1  # of one call on its own, relative: what back-to-back calls were seen to differ by

@@ -38,6 +38,13 @@ def srmodel(scale=2):
 """
 
 
+def test_a_worker_that_was_never_asked_leaves_the_log_of_the_one_before(open_small: Open, tmp_path: Path) -> None:
+    log = tmp_path / "small.log"
+    log.write_text("what the one before said")
+    open_small(log_path=log).close()
+    assert log.read_text() == "what the one before said"
+
+
 def test_every_step_of_an_honest_network(open_small: Open, frame: np.ndarray, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "small.txt"
     code = f"print('héllo from the factory')\n{HONEST}"

@@ -77,7 +77,7 @@ class Ahead:
         for number, (known, session) in enumerate(self._waiting):
             if known == job:
                 del self._waiting[number]
-                return session
+                return session if session.alive() else None  # out of memory, say: it was nobody's fault yet
         return None
 
     def _start(self, job: Job) -> Session:

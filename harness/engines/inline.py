@@ -52,6 +52,10 @@ class InlineExchange:
         """Return nothing: what is printed goes to the terminal."""
         return ""
 
+    def alive(self) -> bool:
+        """Return true: it is the caller's own process."""
+        return True
+
     def pause(self) -> None:
         """Do nothing: it runs only when it is asked."""
 

@@ -71,6 +71,10 @@ class Exchange(Protocol):
         """Return the last of what the submission printed."""
         ...
 
+    def alive(self) -> bool:
+        """Tell whether it still runs."""
+        ...
+
     def pause(self) -> None:
         """Stop it until the next request."""
         ...
@@ -194,6 +198,10 @@ class Session:
             self._refuse("time", f"{shapes} in place of a part of an image")
         tile: NDArray[np.float32] = message.arrays[0].transpose(1, 2, 0) * np.float32(255 / self.job.value_range)
         return tile
+
+    def alive(self) -> bool:
+        """Tell whether the worker still runs; the next request would fail otherwise."""
+        return self.exchange.alive()
 
     def pause(self) -> None:
         """Stop the worker and all that it started until the next request, so that it cannot disturb another's time."""
@@ -336,6 +344,10 @@ class WorkerExchange:
     def log_tail(self) -> str:
         """Return the last of what the submission printed."""
         return printable(self._worker.log.tail(), 8000, keep_end=True)
+
+    def alive(self) -> bool:
+        """Tell whether the process still runs."""
+        return self._dead is None and self._worker.alive()
 
     def pause(self) -> None:
         """Stop the worker and all that it started until the next request."""

@@ -17,6 +17,10 @@ class Started:
     name: str
     paused: bool = False
     closed: bool = False
+    dead: bool = False
+
+    def alive(self) -> bool:
+        return not self.dead
 
     def pause(self) -> None:
         self.paused = True
@@ -118,6 +122,14 @@ def test_what_cannot_be_started_says_so_where_it_is_asked_for() -> None:
     with pytest.raises(UsageError, match="no such interpreter"):
         ahead.open(job("b"))
     assert ahead.open(job("c")).name == "c"  # type: ignore[attr-defined]
+
+
+def test_one_that_died_while_it_waited_is_started_again() -> None:
+    engine = Starting()
+    ahead = ahead_of(engine, "ab", most=1)
+    ahead.open(job("a"))
+    engine.started[1].dead = True
+    assert ahead.open(job("b")) is engine.started[2]
 
 
 def test_none_is_left_at_the_end() -> None:

@@ -1,9 +1,9 @@
 """What a cheat does to its neighbours: an honest network timed beside one that keeps a core busy, and a quiet one.
 
 Run ``python benchmarks/neighbours.py [--trials N] [--budget SECONDS]`` on an otherwise idle machine. In each trial new
-workers of the honest network are timed in rounds twice, once beside each neighbour, in turn first. Printed are its
-times in anchors with their 95 % intervals, and how often the two intervals do not touch: of two equal networks in
-processes of their own that is to be expected in a few of a hundred trials.
+workers of the honest network are timed in rounds twice, once beside each neighbour, in changing order. Printed are its
+times in anchors with their 95 % intervals, and how often the two intervals do not touch: with equal networks and the
+spread of processes that is assumed, one trial in about two hundred.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ def time_beside(folders: dict[str, Path], neighbour: str, budget_s: float) -> Ti
     frames = [read_rgb(path)[: SIZE[0], : SIZE[1]] for path in list_images(ROOT / "harness" / "data" / "embedded")]
     with ExitStack() as stack:
         contenders = {}
-        for name, folder in {**folders, "anchor": ROOT / "harness" / "timing" / "anchor"}.items():
-            if name not in (HONEST, neighbour, "anchor"):
-                continue
+        places = {name: folders[name] for name in (HONEST, neighbour)}
+        for name, folder in {**places, "anchor": ROOT / "harness" / "timing" / "anchor"}.items():
             (submission,) = discover([folder], entry_points=False)
             assert isinstance(submission, Submission)
             session = stack.enter_context(LocalEngine().open(Job(submission, scale=2)))

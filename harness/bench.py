@@ -62,7 +62,6 @@ class Bench:
         self._observer = observer
         self._with_quality = with_quality
         self._group: list[tuple[PlannedSubmission, Subject]] = []
-        self._subjects: list[Subject] = []
         self._crowded_out: list[PlannedSubmission] = []
         self._needed = 0
         self._capacity = 0.0
@@ -150,14 +149,13 @@ class Bench:
         for _, subject in self._group:
             self._store.save_unfinished(subject.measured)
         group, self._group = self._group, []
-        again = {subject.submission.slug: subject.float32_job() for _, subject in group if self._with_quality}
-        self._engine.expect(job for job in again.values() if job is not None)
-        for planned, subject in group:
+        again = [subject.float32_job() if self._with_quality else None for _, subject in group]
+        self._engine.expect(job for job in again if job is not None)
+        for (planned, subject), job in zip(group, again, strict=True):
             self._observer.submission_begins(planned.submission.name)
             self._complete(planned, subject)
-            unused = again.get(planned.submission.slug)
-            if unused is not None:  # where it was not upscaled
-                self._engine.forget(unused)
+            if job is not None:  # where it was not upscaled
+                self._engine.forget(job)
         self._needed = 0
         for planned in crowded_out:
             self._try_alone(planned)
@@ -175,10 +173,6 @@ class Bench:
     def close(self) -> None:
         """End every worker that is still there."""
         self._engine.close()
-        for subject in self._subjects:
-            subject.close()
-        if self._anchor_session is not None:
-            self._anchor_session.close()
 
     def _admit(self, planned: PlannedSubmission) -> Subject | None:
         """Return a submission that can be tried; of others the row is made here."""
@@ -190,10 +184,8 @@ class Bench:
         assert isinstance(submission, Submission)
         empty = empty_measurement(planned.fingerprint, self._plan.request.lane)
         log = self._store.log_path(submission.slug)
-        self._subjects.append(
-            Subject(self._plan, submission, self._observer, empty, log, self._crops, self._plan.outputs_of(planned))
-        )
-        return self._subjects[-1]
+        outputs = self._plan.outputs_of(planned)
+        return Subject(self._plan, submission, self._observer, empty, log, self._crops, outputs)
 
     def _refusal(self, submission: Submission | BrokenSubmission) -> tuple[Status, str, Exception] | None:
         """Return the row's status, stage and error where there is no use in starting it."""

@@ -83,13 +83,7 @@ def _packages_of_the_user() -> list[str]:
 
 
 def worker_command(
-    python: Path,
-    fd: int,
-    limits: str,
-    *,
-    parent: int | None,
-    segment: int | None,
-    cores: Sequence[int] = (),
+    python: Path, fd: int, limits: str, *, parent: int | None, segment: int | None, cores: Sequence[int] = ()
 ) -> list[str]:
     """Return the command line of a worker.
 
@@ -111,5 +105,4 @@ def worker_command(
     tie = ["--sandboxed"] if parent is None else ["--parent", str(parent)]
     shared = [] if segment is None else ["--segment", str(segment)]
     bound = ["--cores", ",".join(map(str, cores))] if cores else []
-    options = [*shared, *bound, "--limits", limits, *tie]
-    return [str(python), "-m", "harness.isolation.worker", "--fd", str(fd), *options]
+    return [str(python), "-m", "harness.isolation.worker", "--fd", str(fd), *shared, *bound, "--limits", limits, *tie]

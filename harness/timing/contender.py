@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.errors import WorkerError
 from harness.results.measurement import RoundTimes, TimingRecord
+from harness.timing.protocol import Statistic
 
 Image = NDArray[np.uint8]
 
@@ -98,7 +99,7 @@ class Contender:
     spent_s: float = 0.0
     cpu_s: float = 0.0
     clock: str = ""
-    turn_statistic: Literal["mean", "median"] = "mean"
+    turn_statistic: Statistic = "mean"
     warmup: list[tuple[float, float]] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
     rounds: list[RoundTimes] = field(default_factory=list)

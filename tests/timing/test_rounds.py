@@ -54,9 +54,9 @@ class ScriptedWorker:
     ) -> SimpleNamespace:
         self.machine.turns.append(self.name)
         begin = self.machine.now
-        samples: list[float] = []
-        for call in range(warmup + repeats):
-            if budget_s is not None and call >= warmup + min_repeats and self.machine.now - begin >= budget_s:
+        samples = []
+        for call in range(repeats):
+            if budget_s is not None and call >= min_repeats and self.machine.now - begin >= budget_s:
                 break
             self.calls += 1
             if self.calls > self.fails_after:
@@ -69,8 +69,8 @@ class ScriptedWorker:
             )
         wall = self.machine.now - begin
         return SimpleNamespace(
-            samples_ms=samples[warmup:],
-            warmup_ms=samples[:warmup],
+            samples_ms=samples,
+            warmup_ms=[],
             clock="scripted",
             alarms=self.alarms,
             wall_s=wall,

@@ -1,10 +1,10 @@
 """How often equal networks are called different, and networks that differ by 5 % are not: an A/A and a power test.
 
-Run ``python benchmarks/timing_aa.py [--comparisons N] [--budget SECONDS] [--device cuda] [--no-load]``. The same
-network is registered twice, and once more with 5 % more rows to compute in every layer. Each comparison starts new
-workers, because two processes of one network can differ too. Meanwhile another process loads one core on and off.
-Beside the ``robust`` protocol's verdicts stands what the ``ntire23`` statistic (back to back, the mean of 244 calls)
-would have shown.
+Run ``python benchmarks/timing_aa.py [--comparisons N] [--budget SECONDS] [--processes N] [--device cuda] [--no-load]``.
+The same network is registered twice, and once more with 5 % more rows to compute in every layer. They are timed as
+``harness time`` does it, in several processes, because two processes of one network differ too. Meanwhile another
+process loads one core on and off. Beside the ``robust`` protocol's verdicts stands what the ``ntire23`` statistic
+(back to back, the mean of 244 calls) would have shown.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from harness.engines import Job, LocalEngine
-from harness.isolation.session import Session
-from harness.submissions.discovery import discover
-from harness.timing import Contender, FrameSource, Rounds, TimeComparison, compare_times, protocol_for
+from harness.plan import Plan, RunRequest, make_plan
+from harness.results import TimingRecord
+from harness.stopwatch import SubmissionTime, time_planned
+from harness.timing import TimeComparison, compare_times
 
 ARCH = """
 from torch import nn
@@ -56,7 +57,6 @@ SIZE = (200, 320)
 FULL_SIZE = (1080, 1920)  # on an accelerator, of which a smaller frame would fill a part
 LEVEL = 0.05
 APPARENT = 0.02
-ANCHOR = Path(__file__).resolve().parent.parent / "harness" / "timing" / "anchor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,54 +65,47 @@ class Comparison:
 
     same: TimeComparison
     larger: TimeComparison
+    spread: float
     published: float
 
 
-def write_networks(folder: Path) -> dict[str, Path]:
-    """Write the three submissions and return their folders by name."""
+def write_networks(folder: Path) -> None:
+    """Write the three submissions."""
+    folder.mkdir()
     for name, extra in (("A", 0), ("copy", 0), ("larger", 5)):
         (folder / name).mkdir()
-        (folder / name / "arch.py").write_text(ARCH.format(extra=extra))
+        (folder / name / "arch.py").write_text(f"# {name}\n" + ARCH.format(extra=extra))
         (folder / name / "submission.toml").write_text(f'[submission]\nname = "{name}"\nscales = [2]\n')
-    return {name: folder / name for name in ("A", "copy", "larger")}
 
 
-def open_worker(stack: ExitStack, path: Path, threads: int, device: str) -> Session:
-    """Start a worker."""
-    (submission,) = discover([path], entry_points=False)
-    protocol = protocol_for(device)
-    job = Job(submission, 2, device, protocol.precision, threads, strict=True, sandbox="process")
-    return stack.enter_context(LocalEngine().open(job))
+def plan_for(networks: Path, out: Path, options: argparse.Namespace, **changes: Any) -> Plan:
+    """Plan to time the networks at a small size."""
+    request = RunRequest(
+        (networks,), scale=2, device=options.device, threads=options.threads, out=out, with_baselines=False, **changes
+    )
+    plan = make_plan(request)
+    size = SIZE if plan.device.kind == "cpu" else FULL_SIZE
+    return replace(plan, track=replace(plan.track, input_shape=(1, 3, *size)))
 
 
-def compare_once(networks: dict[str, Path], threads: int, budget_s: float, calls: int, device: str) -> Comparison:
-    """Start workers, time in rounds, then once more as published."""
-    rng = np.random.default_rng()
-    size = SIZE if device == "cpu" else FULL_SIZE
-    frames = FrameSource([rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(4)])
-    with ExitStack() as stack:
-        places = {**networks, "anchor": ANCHOR}
-        workers = {name: open_worker(stack, path, threads, device) for name, path in places.items()}
-        for worker in workers.values():
-            worker.load()
-            worker.pause()
-        contenders = {name: Contender(name, workers[name]) for name in networks}
-        anchor = Contender("anchor", workers["anchor"])
-        protocol = protocol_for(device, budget_s=budget_s)
-        rounds = Rounds(list(contenders.values()), anchor, frames, protocol, 2)
-        rounds.run()
-        for contender in contenders.values():
-            if contender.error is not None:
-                raise contender.error
-        records = {name: contender.record(rounds.session) for name, contender in contenders.items()}
-        means = [np.mean(publish(workers[name], frames, calls)) for name in ("A", "copy")]
-    same, larger = (compare_times(records[name], records["A"]) for name in ("copy", "larger"))
-    return Comparison(same, larger, float(means[1] / means[0]))
+def compare_once(networks: Path, out: Path, options: argparse.Namespace) -> Comparison:
+    """Time in rounds, in new processes, then two once more as published."""
+    robust = plan_for(networks, out / "robust", options, time_budget_s=options.budget, processes=options.processes)
+    times = time_planned(robust)
+    records = {row.name: timing_of(row) for row in times.rows}
+    published = plan_for(
+        networks, out / "published", options, protocol="ntire23", precision="fp32", exclude=("larger",)
+    )
+    means = [np.mean([ms for _, ms in timing_of(row).samples]) for row in time_planned(published).rows]
+    same, larger = (compare_times(records[name], records["A"], times.spread) for name in ("copy", "larger"))
+    return Comparison(same, larger, times.spread.paired.relative, float(means[1] / means[0]))
 
 
-def publish(worker: Session, frames: FrameSource, calls: int) -> list[float]:
-    """Time back to back on one frame, as the challenge's script does."""
-    return list(worker.time([frames.fresh()], calls // 5, calls, calls, None, inputs="reused").samples_ms)
+def timing_of(row: SubmissionTime) -> TimingRecord:
+    """Return what was timed, or say why it was not."""
+    if row.timing is None or row.error is not None:
+        raise SystemExit(f"{row.name}: {row.error.message if row.error else 'not timed'}")
+    return row.timing
 
 
 def _load(parent: int) -> None:
@@ -144,7 +137,8 @@ def report(done: list[Comparison]) -> None:
     spread = np.std(np.log([one.same.ratio for one in done]))
     published = np.std(np.log([one.published for one in done]))
     rounds = np.median([one.same.rounds for one in done])
-    print(f"{n} comparisons, {rounds:.0f} rounds each (median)")
+    processes = np.median([one.spread for one in done])
+    print(f"{n} comparisons, {rounds:.0f} rounds each, processes differ by {processes:.2%} (medians)")
     larger = np.median([one.larger.ratio for one in done])
     print(f"robust   same network called different: {false} of {n}; spread of the ratio {spread:.2%}")
     print(f"robust   5 % more work told apart:      {found} of {n}; median ratio {larger:.3f}")
@@ -155,21 +149,24 @@ def main() -> None:
     """Run the comparisons and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", type=int, default=40)
-    parser.add_argument("--budget", type=float, default=6.0, help="seconds for each network in a comparison")
-    parser.add_argument("--calls", type=int, default=244, help="calls of the published statistic")
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds for each network in a comparison")
+    parser.add_argument("--processes", type=int, default=8, help="of each network, which share the budget")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu, or an accelerator as torch names it")
+    parser.add_argument("--keep", type=Path, help="a folder for all that is measured")
     parser.add_argument("--no-load", action="store_true")
     options = parser.parse_args()
     done: list[Comparison] = []
     with tempfile.TemporaryDirectory() as folder, contextlib.nullcontext() if options.no_load else load_on_and_off():
-        networks = write_networks(Path(folder))
+        write_networks(Path(folder) / "networks")
         for number in range(options.comparisons):
-            one = compare_once(networks, options.threads, options.budget, options.calls, options.device)
+            begin = time.monotonic()
+            one = compare_once(Path(folder) / "networks", (options.keep or Path(folder)) / f"{number:02}", options)
             done.append(one)
             print(
                 f"{number + 1:3}: {one.same.rounds} rounds   A/A {one.same.ratio:.4f} p = {one.same.p_value:.3f}   "
-                f"+5 % {one.larger.ratio:.4f} p = {one.larger.p_value:.4f}   back to back {one.published:.4f}",
+                f"+5 % {one.larger.ratio:.4f} p = {one.larger.p_value:.4f}   back to back {one.published:.4f}   "
+                f"processes differ by {one.spread:.2%}   ({time.monotonic() - begin:.0f} s)",
                 flush=True,
             )
     report(done)

@@ -7,7 +7,6 @@ the memory holds; the anchor network ties the groups together.
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,16 +16,14 @@ from harness.engines import Ahead, Engine, Job
 from harness.errors import SubmissionError, WorkerError
 from harness.isolation.failures import printable
 from harness.isolation.session import Session
+from harness.joint_timing import JointTiming
 from harness.observer import Observer
 from harness.plan import Plan, PlannedSubmission
 from harness.results import ErrorInfo, Measurement, RunStore
 from harness.results.schema import Ceilings, Status
 from harness.subject import Subject, empty_measurement, job_for
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
-from harness.timing import AnchorLostError, Contender, FrameSource, Rounds
-from harness.timing.card import CardWatch
 from harness.timing.device import device_lock
-from harness.timing.load import others_share
 
 _ANCHOR = Path(__file__).resolve().parent / "timing" / "anchor"
 _SHARE_OF_MEMORY = 0.7
@@ -220,21 +217,19 @@ class Bench:
     def _time_in_rounds(self) -> None:
         if not self._group:
             return
-        contenders = [_contender(subject) for _, subject in self._group]
-        session = secrets.token_hex(8)
-        busy, _ = others_share()
-        lost = self._run_rounds(contenders, session)
-        for (planned, subject), contender in zip(list(self._group), contenders, strict=True):
-            if contender.samples:
-                subject.keep_timing(contender.record(session).model_copy(update={"busy": busy}))
-            if contender.error is not None and contender.error.kind in _OUT_OF_MEMORY and len(contenders) > 1:
+        timing = JointTiming(self._plan, self._engine, self._observer, self._open_anchor)
+        entrants = timing.run([subject for _, subject in self._group])
+        for (planned, subject), entrant in zip(list(self._group), entrants, strict=True):
+            if entrant.record is not None:
+                subject.keep_timing(entrant.record)
+            if entrant.error is not None and entrant.error.kind in _OUT_OF_MEMORY and len(entrants) > 1:
                 subject.close()
                 self._group.remove((planned, subject))
                 self._crowded_out.append(planned)
-            elif contender.error is not None:
-                self._fail(planned, subject, contender.error)
-            elif lost is not None and not contender.done:
-                self._time_alone_instead(planned, subject, lost)
+            elif entrant.error is not None:
+                self._fail(planned, subject, entrant.error)
+            elif entrant.lost is not None:
+                self._time_alone_instead(planned, subject, entrant.lost)
 
     def _time_alone_instead(self, planned: PlannedSubmission, subject: Subject, lost: WorkerError) -> None:
         reason = f"timed alone, not in rounds, because the harness's anchor network failed ({lost.what})"
@@ -244,10 +239,15 @@ class Bench:
         return job_for(self._plan, _anchor(), self._plan.protocol.precision, None)
 
     def _open_anchor(self) -> Session:
-        """Start the harness's own network; the first worker also learns what the device does at best."""
+        """Return the harness's own network; its worker also learns what the device does at best.
+
+        One process serves the whole run, so that what it adds is in the times of all networks alike.
+        """
         for _, subject in self._group:
             if subject.worker is not None:
                 subject.worker.pause()
+        if self._anchor_session is not None and self._anchor_session.alive():
+            return self._anchor_session
         worker = self._engine.open(self._anchor_job())
         try:
             worker.load()
@@ -259,37 +259,17 @@ class Bench:
             if error.stage == "ceilings":  # then a remark is missing, no measurement
                 return self._open_anchor()
             raise
+        worker.pause()
+        self._anchor_session = worker
         return worker
 
     def _lone_anchor(self) -> Session | None:
         """Return the anchor for protocols that time alone, by which clocks are judged; None where it fails."""
-        if self._anchor_session is None and not self._anchor_failed:
+        if not self._anchor_failed:
             try:
-                self._anchor_session = self._open_anchor()
-                self._anchor_session.pause()
+                return self._open_anchor()
             except WorkerError:
                 self._anchor_failed = True
-        return None if self._anchor_failed else self._anchor_session
-
-    def _run_rounds(self, contenders: list[Contender], session: str) -> WorkerError | None:
-        """Let networks take turns beside the anchor; return what took the anchor away, where something did."""
-        try:
-            with self._open_anchor() as worker:
-                Rounds(
-                    contenders,
-                    Contender("anchor", worker),
-                    FrameSource(self._plan.timing_frames()),
-                    self._plan.protocol,
-                    self._plan.track.scale,
-                    lambda name, done: self._observer.stage("time", f"in rounds: {name}", done=0.2 + 0.3 * done),
-                    session,
-                    self._plan.device.threads if self._plan.device.kind == "cpu" else None,
-                    CardWatch(self._plan.device.kind),
-                ).run()
-        except AnchorLostError as error:
-            return error.reason
-        except WorkerError as error:
-            return error
         return None
 
     def _try_alone(self, planned: PlannedSubmission) -> None:
@@ -334,14 +314,6 @@ class Bench:
             self._store.save_measurement(measurement)
         self._done[planned.submission.slug] = measurement
         self._observer.submission_ends(planned.submission.name, measurement, reused=reused)
-
-
-def _contender(subject: Subject) -> Contender:
-    assert subject.worker is not None
-    contender = Contender(subject.submission.name, subject.worker)
-    if subject.is_padded:
-        contender.most_calls = 1
-    return contender
 
 
 def _anchor() -> Submission:

@@ -18,6 +18,7 @@ from harness.results.measurement import TimingRecord
 from harness.results.samples import read_timing
 from harness.results.schema import Entry
 from harness.timing import compare_times, pace_of
+from harness.tracks.pace import Pace, spread_of
 from harness.tracks.significance import Difference, Evidence, mean_difference, ratio_difference, score_difference
 
 _UNITS = {"psnr_rgb": "dB", "psnr_y": "dB", "ssim_rgb": "", "ssim_y": ""}
@@ -89,7 +90,7 @@ def contrast(one: RunFolder, first: str, other: RunFolder, second: str) -> Contr
         rows += _qualities(one, entries[0], other, entries[1])
     records = _timing(one, entries[0]), _timing(other, entries[1])
     if "times" not in spoilt and records[0] is not None and records[1] is not None:
-        rows.append(_runtime(one, entries, (records[0], records[1])))
+        rows.append(_runtime((one, other), entries, (records[0], records[1])))
         if "scores" not in spoilt:
             rows += _score((one, other), entries, (records[0], records[1]))
     return Contrasts((entries[0].name, entries[1].name), rows, remarks)
@@ -136,19 +137,29 @@ def _shared(
     return [tables[0][name][measure] for name in names], [tables[1][name][measure] for name in names]
 
 
-def _runtime(run: RunFolder, entries: tuple[Entry, Entry], records: tuple[TimingRecord, TimingRecord]) -> Contrast:
+def _runtime(
+    runs: tuple[RunFolder, RunFolder], entries: tuple[Entry, Entry], records: tuple[TimingRecord, TimingRecord]
+) -> Contrast:
+    run = runs[0]
     statistic = run.run.protocol.statistic
     assert entries[0].runtime_ms is not None
     assert entries[1].runtime_ms is not None
     first, second = (float(getattr(entry.runtime_ms, statistic)) for entry in entries)
     if records[0].session and records[0].session == records[1].session:
-        found = compare_times(*records)
+        found = compare_times(*records, spread_of(run.run.process_spread))
         low, high = (100 * (end - 1) for end in found.ci)
         difference = Difference(100 * (found.ratio - 1), (low, high), found.p_value, found.rounds)
         return Contrast("runtime", "ms", first, second, difference, f"{found.rounds} rounds, paired")
-    apart = ratio_difference(pace_of(records[0]), pace_of(records[1]))
+    apart = ratio_difference(*_paces(runs, records))
     calls = f"{len(records[0].samples)} and {len(records[1].samples)} calls, not paired"
     return Contrast("runtime", "ms", first, second, apart, calls)
+
+
+def _paces(runs: tuple[RunFolder, RunFolder], records: tuple[TimingRecord, TimingRecord]) -> tuple[Pace, Pace]:
+    first, second = (
+        pace_of(record, spread_of(run.run.process_spread)) for run, record in zip(runs, records, strict=True)
+    )
+    return first, second
 
 
 def _score(
@@ -163,8 +174,8 @@ def _score(
         return []
     statistic = runs[0].run.protocol.statistic
     evidence = [
-        Evidence(psnr, float(getattr(entry.runtime_ms, statistic)), pace_of(record))
-        for psnr, entry, record in zip(values, entries, records, strict=True)
+        Evidence(psnr, float(getattr(entry.runtime_ms, statistic)), pace)
+        for psnr, entry, pace in zip(values, entries, _paces(runs, records), strict=True)
     ]
     difference = score_difference(evidence[0], evidence[1], track, runs[0].run.track.bicubic_psnr)
     return [Contrast("score", "", scores[0], scores[1], difference, "images and times together")]

@@ -24,8 +24,9 @@ from harness.report import build_report
 from harness.results import Measurement, Run, RunStore
 from harness.results.schema import DatasetInfo, RunInfo, TrackInfo
 from harness.submissions.discovery import BrokenSubmission
-from harness.timing import anchor_level, pace_of, summarise_record
+from harness.timing import anchor_level, pace_of, process_spread, summarise_record
 from harness.tracks import Candidate, make_entries
+from harness.tracks.pace import ProcessSpread, spread_info
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
@@ -119,8 +120,9 @@ def _assemble(
     warnings: list[str],
 ) -> Run:
     """Score, rank and describe: everything that goes into ``results.json``."""
-    anchor_ms = anchor_level(m.timing for _, m in measurements if m.timing is not None)
-    candidates = [_candidate(plan, planned, measurement, anchor_ms) for planned, measurement in measurements]
+    records = [m.timing for _, m in measurements if m.timing is not None]
+    anchor_ms, spread = anchor_level(records), process_spread(records)
+    candidates = [_candidate(plan, planned, measurement, anchor_ms, spread) for planned, measurement in measurements]
     return Run(
         run=RunInfo(
             id=plan.folder.name,
@@ -147,6 +149,7 @@ def _assemble(
         ),
         device=plan.device,
         protocol=plan.protocol_info(),
+        process_spread=spread_info(spread),
         entries=make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.lane),
         warnings=[
             *warnings,
@@ -160,11 +163,17 @@ def _assemble(
     )
 
 
-def _candidate(plan: Plan, planned: PlannedSubmission, measurement: Measurement, anchor_ms: float | None) -> Candidate:
+def _candidate(
+    plan: Plan,
+    planned: PlannedSubmission,
+    measurement: Measurement,
+    anchor_ms: float | None,
+    spread: ProcessSpread,
+) -> Candidate:
     submission = planned.submission
     timing = measurement.timing
-    runtime = summarise_record(timing, plan.protocol, anchor_ms) if timing else None
-    pace = pace_of(timing) if timing else None
+    runtime = summarise_record(timing, plan.protocol, anchor_ms, spread) if timing else None
+    pace = pace_of(timing, spread) if timing else None
     candidate = Candidate(
         printable(submission.name, 300), "", submission.kind, submission.slug, measurement, runtime, pace=pace
     )

@@ -51,6 +51,7 @@ class RunRequest:
     lane: Lane = "eager"
     protocol: str | None = None
     time_budget_s: float | None = None
+    processes: int | None = None
     timeout_s: float = 600.0
     sandbox: Sandbox = "auto"
     install: bool = False
@@ -144,6 +145,7 @@ class Plan:
             statistic=self.protocol.statistic,
             clock="monotonic clock" if self.device.kind == "cpu" else "device events",
             time_budget_s=self.protocol.budget_s,
+            processes=self.protocol.processes,
         )
 
 
@@ -165,7 +167,11 @@ def make_plan(request: RunRequest) -> Plan:
     _check_crops(request, dataset)
     device = describe_device(request.device, request.threads)
     protocol = protocol_for(
-        device.kind, name=request.protocol, budget_s=request.time_budget_s, precision=request.precision
+        device.kind,
+        name=request.protocol,
+        budget_s=request.time_budget_s,
+        precision=request.precision,
+        processes=request.processes,
     )
     _require_lane(request.lane, device.kind)
     conditions = _conditions(track, dataset, device, protocol, request)

@@ -19,6 +19,7 @@ from harness.results.store import save_table
 from harness.timing import ROBUST, TimingProtocol, anchor_level, pace_of, summarise_record
 from harness.tracks import Track
 from harness.tracks.leaderboard import ranked
+from harness.tracks.pace import spread_of
 from harness.tracks.significance import Evidence, score_interval
 
 Summary = Literal["mean", "median", "robust"]
@@ -88,7 +89,7 @@ def _restated(
     """Return a row with its time, frame rate and score made anew."""
     if record is None:
         return entry
-    runtime = summarise_record(record, protocol, level)
+    runtime = summarise_record(record, protocol, level, spread_of(folder.run.process_spread))
     milliseconds = getattr(runtime, protocol.statistic)
     timed = entry.model_copy(update={"runtime_ms": runtime, "fps": 1e3 / milliseconds})
     psnr = getattr(entry, metric_of(folder.run))
@@ -109,13 +110,13 @@ def _gains(folder: RunFolder, entry: Entry) -> list[float]:
 def _evidence(
     folder: RunFolder, entries: list[Entry], records: dict[str, TimingRecord], protocol: TimingProtocol
 ) -> dict[str, Evidence]:
-    metric = metric_of(folder.run)
+    metric, spread = metric_of(folder.run), spread_of(folder.run.process_spread)
     evidence = {}
     for entry in entries:
         psnr = [image[metric] for image in folder.per_image.get(entry.slug, {}).values() if metric in image]
         if entry.slug in records and psnr and entry.score is not None:
             time = float(getattr(entry.runtime_ms, protocol.statistic))
-            evidence[entry.slug] = Evidence(psnr, time, pace_of(records[entry.slug]))
+            evidence[entry.slug] = Evidence(psnr, time, pace_of(records[entry.slug], spread))
     return evidence
 
 

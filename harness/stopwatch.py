@@ -12,7 +12,8 @@ from harness.observer import Observer, Silent
 from harness.plan import Plan, RunRequest, make_plan
 from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
 from harness.results.schema import DeviceInfo, ProtocolInfo, Roofline, Runtime
-from harness.timing import anchor_level, summarise_record
+from harness.timing import anchor_level, process_spread, summarise_record
+from harness.tracks.pace import ProcessSpread
 from harness.tracks.roofline import roofline
 
 
@@ -56,6 +57,8 @@ class Times:
     device: DeviceInfo
     protocol: ProtocolInfo
     rows: list[SubmissionTime]
+    spread: ProcessSpread
+    """What processes of one network differed by."""
 
 
 def time_submission(request: RunRequest, observer: Observer | None = None, engine: Engine | None = None) -> Times:
@@ -76,26 +79,40 @@ def time_submission(request: RunRequest, observer: Observer | None = None, engin
         The request cannot be carried out.
     """
     with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
-        plan = make_plan(replace(request, with_baselines=False, out=Path(folder)))
-        listener = observer or Silent()
-        bench = Bench(plan, RunStore(plan.folder), engine or LocalEngine(), listener, with_quality=False)
-        listener.run_begins(len(plan.submissions), 0)
-        try:
-            for planned in plan.submissions:
-                bench.take(planned)
-            bench.measure()
-        finally:
-            bench.close()
-        listener.run_ends()
+        return time_planned(make_plan(replace(request, with_baselines=False, out=Path(folder))), observer, engine)
+
+
+def time_planned(plan: Plan, observer: Observer | None = None, engine: Engine | None = None) -> Times:
+    """Time what is planned; its folder is used for what is measured meanwhile, and other options as they are.
+
+    Parameters
+    ----------
+    plan
+        Who is timed, at which size, by which protocol.
+    observer, engine
+        As for :func:`time_submission`.
+    """
+    listener = observer or Silent()
+    bench = Bench(plan, RunStore(plan.folder), engine or LocalEngine(), listener, with_quality=False)
+    listener.run_begins(len(plan.submissions), 0)
+    try:
+        for planned in plan.submissions:
+            bench.take(planned)
+        bench.measure()
+    finally:
+        bench.close()
+    listener.run_ends()
     measured = bench.done()
-    level = anchor_level(m.timing for _, m in measured if m.timing is not None)
-    return Times(
-        plan.device, plan.protocol_info(), [_row(planned.submission.name, m, plan, level) for planned, m in measured]
-    )
+    records = [m.timing for _, m in measured if m.timing is not None]
+    scale = anchor_level(records), process_spread(records)
+    rows = [_row(planned.submission.name, m, plan, *scale) for planned, m in measured]
+    return Times(plan.device, plan.protocol_info(), rows, scale[1])
 
 
-def _row(name: str, measured: Measurement, plan: Plan, anchor_ms: float | None) -> SubmissionTime:
-    runtime = summarise_record(measured.timing, plan.protocol, anchor_ms) if measured.timing else None
+def _row(
+    name: str, measured: Measurement, plan: Plan, anchor_ms: float | None, spread: ProcessSpread
+) -> SubmissionTime:
+    runtime = summarise_record(measured.timing, plan.protocol, anchor_ms, spread) if measured.timing else None
     return SubmissionTime(
         name=name,
         runtime=runtime,

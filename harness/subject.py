@@ -34,6 +34,7 @@ from harness.timing.card import CardWatch
 from harness.timing.checks import OutputCheck, check_alarms, check_timed_size
 from harness.timing.load import others_share
 
+_BUILT_BY_NOBODY = ("eager", "channels_last")
 PSNR_CAP = 100.0  # dB; identical images have no finite PSNR, and JSON has no infinity
 
 
@@ -71,11 +72,25 @@ class Subject:
     def prepare(self, engine: Engine) -> None:
         """Start the worker, build the network, bring it into its inference form and count it."""
         self._install()
-        self._open(engine, self.plan.protocol.precision)
+        self._open(engine)
         self._load()
         self._reparameterize()
         self._count()
         self._build_lane()
+
+    def restart(self, engine: Engine) -> Session:
+        """Bring the network up once more, as it was, in a new process; nothing is noted."""
+        self.close()
+        self.worker = engine.open(self.job())
+        self.worker.load()
+        self.worker.reparameterize(self.plan.proof_frames())
+        self._prepare_lane()
+        return self.worker
+
+    def job(self) -> Job:
+        """Return how its workers are started."""
+        lane, precision = self.plan.request.lane, self.plan.protocol.precision
+        return job_for(self.plan, self.submission, precision, self.log, self.python, lane)
 
     def time_alone(self, reason: str | None = None, anchor: Session | None = None) -> None:
         """Time the forward pass from the first call to the last, and note its peak memory.
@@ -195,11 +210,9 @@ class Subject:
         except UnsupportedError as error:
             raise WorkerError(str(error), stage="install", kind="UnsupportedError") from error
 
-    def _open(self, engine: Engine, precision: Precision) -> None:
+    def _open(self, engine: Engine) -> None:
         self.observer.stage("start", done=0.0)
-        self.worker = engine.open(
-            job_for(self.plan, self.submission, precision, self.log, self.python, self.plan.request.lane)
-        )
+        self.worker = engine.open(self.job())
 
     def _running(self) -> Session:
         assert self.worker is not None
@@ -256,13 +269,16 @@ class Subject:
 
     def _build_lane(self) -> None:
         """Let the lane compile, export or record the network, so that no time and no other stage has that in it."""
-        lane = self.plan.request.lane
-        if lane in ("eager", "channels_last"):
-            return
-        self.observer.stage("prepare", f"for {lane}", done=0.17)
+        if self.plan.request.lane not in _BUILT_BY_NOBODY:
+            self.observer.stage("prepare", f"for {self.plan.request.lane}", done=0.17)
+            self._add(build_s=self._prepare_lane())
+
+    def _prepare_lane(self) -> float | None:
+        if self.plan.request.lane in _BUILT_BY_NOBODY:
+            return None
         on_images = self.plan.protocol.inputs == "dataset"
         size = self.plan.dataset.pair(0)[0].shape[:2] if on_images else self.plan.track.input_shape[2:]
-        self._add(build_s=self._running().prepare((size[0], size[1]), main=not on_images))
+        return self._running().prepare((size[0], size[1]), main=not on_images)
 
     def _check_timed_output(self, frames: list[Any], reply: TimeReply, anchor: Session | None) -> None:
         """Hold the last timed output against an untimed one, and a few more calls against those that were timed.

@@ -67,6 +67,13 @@ ProtocolName = Annotated[
     str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
 ]
 TimeBudget = Annotated[float | None, typer.Option(help="Seconds of timing per model. [default: the protocol's]")]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes in which each model is timed, which share the budget. [default: 3, or the budget's seconds]",
+    ),
+]
 Timeout = Annotated[float, typer.Option(help="Seconds after which a stage of a submission counts as hung.")]
 SandboxChoice = Annotated[SandboxOption, typer.Option(help="How submissions are confined.")]
 Install = Annotated[

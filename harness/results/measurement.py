@@ -61,6 +61,8 @@ class RoundTimes(Record):
     """Which round, from 0; the same number is the same round for all networks of one ``session``."""
     calls: int
     """How many of the samples belong to it, in order."""
+    process: int = 0
+    """In which of the network's processes, from 0: each is a new start of the worker."""
     anchor_ms: tuple[float, float]
     """The anchor network's turn just before and just after, milliseconds a call."""
     card: CardReading | None = None

@@ -117,6 +117,21 @@ class ProtocolInfo(Record):
     """How the networks are executed; lanes are never mixed in one ranking."""
     time_budget_s: float | None = None
     """Seconds that a model's timing may take."""
+    processes: int = 1
+    """In how many processes each network is timed, one after the other."""
+
+
+class ProcessSpreadInfo(Record):
+    """What processes that ran the same network differed by, estimated from all networks of the run."""
+
+    relative: float
+    """Standard deviation of their time in anchors, as a fraction."""
+    degrees: int
+    """Of freedom of it: processes less networks."""
+    paired_relative: float
+    """The same beside processes of other networks in the same rounds, where what hits all alike drops out."""
+    paired_degrees: int
+    """Of freedom of that."""
 
 
 class QualityFigures(Record):
@@ -312,6 +327,8 @@ class Run(Record):
     dataset: DatasetInfo
     device: DeviceInfo
     protocol: ProtocolInfo
+    process_spread: ProcessSpreadInfo | None = None
+    """What processes of one network differed by; None where each was timed in one, so that 1 % is assumed."""
     entries: list[Entry]
     warnings: list[str] = []
     """What a reader of the whole run must know: load of the machine, plugins that failed."""

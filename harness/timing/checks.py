@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.timing.confirmation import Again, confirmed
-from harness.timing.contender import Image, Timed
+from harness.timing.contender import Image, Shown, Timed
 
 _TILE = 192
 _TOLERANCE = {"fp32": 0.01, "fp16": 0.15, "bf16": 1.0}  # mean difference in levels: rounding of another kernel
@@ -35,8 +35,9 @@ _OVERHEAD_REQUESTS = 3
 _TIMED = "the output of a timed call differs from the untimed one of the same frame"
 _FIRST = "the output of its first call differs from that of the same frame after the timing"
 
+_OTHER = "the image differs from that of the same frame in another process of the network"
+
 _Place = tuple[int, int, int, int]  # top, left, rows, columns
-_Seen = tuple[Image, _Place, NDArray[np.float32]]
 
 
 def disqualify(what: str) -> NoReturn:
@@ -64,8 +65,8 @@ class OutputCheck:
     scale: int
     precision: str
     rng: np.random.Generator
-    _earlier: list[_Seen] = field(default_factory=list)
-    _first: _Seen | None = None
+    _earlier: list[Shown] = field(default_factory=list)
+    _first: Shown | None = None
 
     def check(self, frame: Image, untimed: Image | None = None) -> None:
         """Check the output of the last timed call.
@@ -84,24 +85,38 @@ class OutputCheck:
         """
         place = self._draw(frame)
         tile = self.worker.output(*place)
-        repeated = [self.worker.output(*earlier) for _, earlier, _ in self._earlier]
+        repeated = [self.worker.output(*earlier.place) for earlier in self._earlier]
         reference = self.worker.upscale(frame) if untimed is None else untimed
         self._compare(tile, reference, frame, place, _TIMED)
-        for (other, earlier, seen), again in zip(self._earlier, repeated, strict=True):
-            if np.array_equal(seen, again) and self._inputs_differ(frame, other, earlier):
+        for earlier, again in zip(self._earlier, repeated, strict=True):
+            if np.array_equal(earlier.values, again) and self._inputs_differ(frame, earlier.frame, earlier.place):
                 disqualify("the same image came back for different frames: an old result was returned")
-        self._earlier = [(frame, place, tile)]
+        self._earlier = [Shown(frame, place, tile)]
 
     def remember_first(self, frame: Image) -> None:
         """Keep a part of what the first call gave for `frame`, for :meth:`check_first`."""
         place = self._draw(frame)
-        self._first = frame, place, self.worker.output(*place)
+        self._first = Shown(frame, place, self.worker.output(*place))
 
     def check_first(self) -> None:
         """Disqualify a network that gives another image for the first call's frame now, after many more calls."""
         if self._first is not None:
-            frame, place, tile = self._first
-            self._compare(tile, self.worker.upscale(frame), frame, place, _FIRST)
+            self._compare_anew(self._first, _FIRST)
+
+    def show(self, frame: Image) -> Shown:
+        """Keep a part of what this process makes of `frame`, for :meth:`check_shown` in another one."""
+        place = self._draw(frame)
+        return Shown(frame, place, _part(self.worker.upscale(frame), place))
+
+    def check_shown(self, shown: Shown) -> None:
+        """Disqualify a network of which another process made another image of the same frame.
+
+        Every process is timed, and the last one's images are scored: all must be of the same network.
+        """
+        self._compare_anew(shown, _OTHER)
+
+    def _compare_anew(self, shown: Shown, what: str) -> None:
+        self._compare(shown.values, self.worker.upscale(shown.frame), shown.frame, shown.place, what)
 
     def _compare(self, tile: NDArray[np.float32], reference: Image, frame: Image, place: _Place, what: str) -> None:
         if not np.isfinite(tile).all():

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.results.measurement import TimingRecord
-from harness.timing.statistics import bootstrap_interval, round_ratios
-from harness.tracks.significance import NORMAL_REACH, PAIR_SPREAD
+from harness.timing.statistics import pace_of, process_spread
+from harness.tracks.pace import ProcessSpread, centre, log_ratios, log_times
+from harness.tracks.significance import log_ratio
 
 _FLIPS = 4000
 _PAIR = 2  # rounds: one in rising and one in falling order, in which drift has opposite signs
@@ -38,19 +39,22 @@ class TimeComparison:
     rounds: int
 
 
-def compare_times(one: TimingRecord, other: TimingRecord) -> TimeComparison:
+def compare_times(one: TimingRecord, other: TimingRecord, spread: ProcessSpread | None = None) -> TimeComparison:
     """Compare two networks of one joint timing round by round.
 
-    The ratio is the median of the rounds' ratios, its interval a moving-block bootstrap, widened by what two processes
-    of one network differ by (``PROCESS_SPREAD`` in ``harness.tracks``). The p-value is the larger of two: of a
-    signed-rank statistic (Wilcoxon, Biometrics 1, 1945) under flipped signs of whole pairs of rounds, which is exact
-    as far as pairs of rounds are independent and never small where there are few; and of the ratio's distance from 1
-    under rounds and processes together.
+    The ratio is the median over processes of the median over rounds. Its interval comes from resampled rounds and from
+    what processes of one network differ by. The p-value is the larger of two: of a signed-rank statistic (Wilcoxon,
+    Biometrics 1, 1945) under flipped signs of whole pairs of rounds, which is exact as far as pairs of rounds are
+    independent and never small where there are few; and of the ratio's distance from 1 under rounds and processes
+    together.
 
     Parameters
     ----------
     one, other
         Records with ``rounds`` of the same ``session``.
+    spread
+        What processes of one network differ by: :func:`harness.timing.process_spread` of the run. Estimated from the
+        two alone by default.
 
     Raises
     ------
@@ -59,22 +63,16 @@ def compare_times(one: TimingRecord, other: TimingRecord) -> TimeComparison:
     """
     if not one.session or one.session != other.session:
         raise ValueError("the two were not timed in the same rounds")
-    first, second = round_ratios(one), round_ratios(other)
-    by_number = dict(zip(second.numbers, second.values, strict=True))
-    logs = np.array(
-        [np.log(a / by_number[n]) for n, a in zip(first.numbers, first.values, strict=True) if n in by_number]
-    )
-    if logs.size == 0:
-        return TimeComparison(float(np.median(first.values) / np.median(second.values)), (0.0, np.inf), 1.0, 0)
-    centre = float(np.median(logs))
-    low, high = bootstrap_interval(logs, "median")
-    below, above = (math.hypot(reach, NORMAL_REACH * PAIR_SPREAD) for reach in (centre - low, high - centre))
-    spread = math.hypot((high - low) / (2 * NORMAL_REACH), PAIR_SPREAD)
-    by_size = math.erfc(abs(centre) / spread / math.sqrt(2))
-    p_value = max(signed_rank_p_value(logs), by_size)
-    return TimeComparison(
-        math.exp(centre), (math.exp(centre - below), math.exp(centre + above)), p_value, int(logs.size)
-    )
+    spread = spread or process_spread([one, other])
+    paces = pace_of(one, spread), pace_of(other, spread)
+    shared = log_ratios(*paces)
+    if not shared:
+        apart = centre(log_times(paces[0])) - centre(log_times(paces[1]))
+        return TimeComparison(math.exp(apart), (0.0, np.inf), 1.0, 0)
+    found, logs = log_ratio(*paces), np.concatenate(shared)
+    low, high = (math.exp(end) for end in found.ci)
+    p_value = max(signed_rank_p_value(logs), found.p_value)
+    return TimeComparison(math.exp(found.value), (low, high), p_value, int(logs.size))
 
 
 def signed_rank_p_value(differences: NDArray[np.float64]) -> float:

@@ -16,6 +16,25 @@ from harness.timing.protocol import Statistic
 Image = NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A part of what a network made of a frame.
+
+    Attributes
+    ----------
+    frame
+        What it was given, H x W x 3.
+    place
+        Top, left, rows and columns of the part.
+    values
+        The part, rows x columns x 3, in levels.
+    """
+
+    frame: Image
+    place: tuple[int, int, int, int]
+    values: NDArray[np.float32]
+
+
 class TimeReport(Protocol):
     """What a worker says of one request; ``harness.isolation.requests.TimeReply`` has it."""
 
@@ -89,6 +108,15 @@ class Contender:
         Processor time of its process and of all that it started, during its turns.
     turn_statistic
         What the calls of a turn are taken together by.
+    process
+        Which of the network's processes this is, from 0.
+    slow
+        Whether a call takes more than a third of the budget, so that it is spared what takes calls of its own, and
+        another process.
+    probed
+        Which of the processes is given frames that it has seen, and noise; drawn by the timing.
+    shown
+        What the network's first process made of a frame: later ones must make the same of it.
     error
         What ended it, where something did.
     """
@@ -105,7 +133,17 @@ class Contender:
     rounds: list[RoundTimes] = field(default_factory=list)
     note: str | None = None
     done: bool = False
+    process: int = 0
+    slow: bool = False
+    probed: int | None = None
+    shown: Shown | None = None
     error: WorkerError | None = None
+
+    def another(self, worker: Timed) -> Contender:
+        """Return the same network in another process of it, of which nothing is known yet."""
+        return Contender(
+            self.name, worker, self.most_calls, process=self.process + 1, probed=self.probed, shown=self.shown
+        )
 
     def record(self, session: str) -> TimingRecord:
         """Return all that was timed; `session` names the joint timing that it belongs to."""

@@ -45,6 +45,9 @@ class TimingProtocol:
         What the calls of one turn are taken together by, where networks take turns.
     half_width
         A time counts as stable where its 95 % interval reaches no further than this to either side, as a fraction.
+    processes
+        In how many processes, one after the other, a network is timed where networks take turns; the budget is shared
+        among them.
     """
 
     name: str
@@ -59,6 +62,7 @@ class TimingProtocol:
     statistic: Statistic
     half_width: float = 0.02
     turn_statistic: Statistic = "mean"
+    processes: int = 1
 
     @property
     def fresh_inputs(self) -> bool:
@@ -82,7 +86,9 @@ class TimingProtocol:
         inputs = "a new frame each" if self.fresh_inputs else "one input, reused"
         if self.order == "rounds":
             limit = "" if self.budget_s is None else f" or {self.budget_s:g} s a model are spent"
-            return f"rounds of all networks with the anchor between them, until the interval is {self.half_width:.1%} to either side{limit}, {inputs}"  # noqa: E501
+            rule = f"until the interval is {self.half_width:.1%} to either side{limit}, {inputs}"
+            spread = f", shared among {self.processes} processes of each network" if self.processes > 1 else ""
+            return f"rounds of all networks with the anchor between them, {rule}{spread}"
         if self.budget_s is None:
             return f"{self.repeats} calls, {inputs}"
         return f"up to {self.repeats} calls within {self.budget_s:g} s, at least {self.min_repeats}, {inputs}"
@@ -140,6 +146,7 @@ ROBUST = TimingProtocol(
     budget_s=8.0,
     statistic="median",
     half_width=0.005,
+    processes=3,
 )
 
 PROTOCOLS: dict[str, TimingProtocol] = {p.name: p for p in (NTIRE23, NTIRE23_CPU, ESR, ROBUST)}
@@ -160,7 +167,12 @@ def get_protocol(name: str) -> TimingProtocol:
 
 
 def protocol_for(
-    device_kind: str, *, name: str | None = None, budget_s: float | None = None, precision: Precision | None = None
+    device_kind: str,
+    *,
+    name: str | None = None,
+    budget_s: float | None = None,
+    precision: Precision | None = None,
+    processes: int | None = None,
 ) -> TimingProtocol:
     """Return the protocol for a kind of device.
 
@@ -174,11 +186,14 @@ def protocol_for(
         Replaces the protocol's time budget per model, seconds.
     precision
         Replaces the protocol's precision.
+    processes
+        Replaces the number of processes that a network is timed in; by default as many as the budget has seconds,
+        up to the protocol's number.
 
     Raises
     ------
     UsageError
-        There is no such protocol, or the budget is not positive.
+        There is no such protocol, the budget is not positive, or the protocol does not know several processes.
     """
     on_cpu = device_kind == "cpu"
     protocol = get_protocol(name or ROBUST.name)
@@ -192,5 +207,18 @@ def protocol_for(
                 f"a time budget of {budget_s:g} s leaves no time to measure",
                 mend="give a positive number of seconds",
             )
-        protocol = replace(protocol, budget_s=budget_s, min_repeats=min(protocol.min_repeats, 3))
+        few = max(1, min(protocol.processes, int(budget_s)))
+        protocol = replace(protocol, budget_s=budget_s, min_repeats=min(protocol.min_repeats, 3), processes=few)
+    if processes is not None:
+        protocol = replace(protocol, processes=_checked_processes(protocol, processes))
     return replace(protocol, precision=precision) if precision else protocol
+
+
+def _checked_processes(protocol: TimingProtocol, processes: int) -> int:
+    if processes < 1:
+        raise UsageError(f"a network cannot be timed in {processes} processes", mend="give 1 or more")
+    if processes > 1 and protocol.order != "rounds":
+        raise UsageError(
+            f"protocol {protocol.name} times a network in one process", mend="drop --processes or use --protocol robust"
+        )
+    return processes

@@ -34,15 +34,17 @@ from harness.timing.protocol import TimingProtocol
 from harness.timing.statistics import interval_is_narrow, round_ratios, turn_ms
 
 _COLD = 2.0  # times slower than later ones a first call may be: it loads code and touches its memory first
+_HOPELESS = 4.0  # times the budget: no second call would be so much faster that there were time for rounds
 _SLOW_SHARE = 1 / 3  # of the budget: a call so long is not repeated for checks that the last one can serve
 _WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a warmer start
 _SETTLED = 0.05
 _SETTLED_CALLS = 4
 _TURN_S = 0.1  # several time slices of a scheduler: what runs beside is then in all turns alike
+_ANCHOR_TURN_S = 0.5 * _TURN_S  # there are two of it to one of a network
 _LOOK_EVERY = 4  # rounds between two looks at the intervals
 _ANCHOR_KEPT = 0.25
 _CHECK_CHANCE = 0.15  # of a round to be checked afterwards
-_MOST_CHECKS = 3
+_MOST_CHECKS = 3  # shared among the processes
 _FIRST_ROUNDS = 3  # in one of which a frame is timed that the network upscaled before
 
 
@@ -93,6 +95,10 @@ class Rounds:
         How many a network may use on the CPU; None where it may use any number.
     card
         Reads the accelerator after each turn.
+    first
+        Number of the first round: rounds of one session have different numbers.
+    begin
+        When the session began, by the monotonic clock, seconds; now by default.
     """
 
     def __init__(
@@ -106,6 +112,8 @@ class Rounds:
         session: str = "",
         threads: int | None = None,
         card: CardWatch | None = None,
+        first: int = 0,
+        begin: float | None = None,
     ) -> None:
         self._card = card or CardWatch("cpu")
         self.contenders = list(contenders)
@@ -116,8 +124,12 @@ class Rounds:
         self._threads = threads
         self.session = session or secrets.token_hex(8)
         self._tell = tell
-        self._begin = time.monotonic()
+        self._begin = time.monotonic() if begin is None else begin
+        self.number = first
         self._budget_s = math.inf if protocol.budget_s is None else protocol.budget_s
+        self._share_s = self._budget_s / protocol.processes
+        self._most_rounds = math.ceil(protocol.repeats / protocol.processes)
+        self._least_rounds = math.ceil(protocol.min_repeats / protocol.processes)
         self._requests: dict[int, list[Request]] = {id(c): [] for c in [*self.contenders, anchor]}
         for contender in self.contenders:
             contender.turn_statistic = protocol.turn_statistic
@@ -126,8 +138,14 @@ class Rounds:
         self._checked = dict.fromkeys(self._requests, 0)
         self._seen_ms: dict[int, float] = {}
         self._noise_ms: dict[int, float] = {}
-        self._slow: set[int] = set()  # spared the checks that take calls of their own
-        self._seen_round = {id(c): int(frames.rng.integers(_FIRST_ROUNDS)) for c in self.contenders}
+        self._most_checks = math.ceil(_MOST_CHECKS / protocol.processes)
+        for contender in self.contenders:
+            if contender.probed is None:
+                contender.probed = int(frames.rng.integers(protocol.processes))
+        early = max(1, min(_FIRST_ROUNDS, self._least_rounds))
+        self._seen_round = {
+            id(c): first + int(frames.rng.integers(early)) for c in self.contenders if c.process == c.probed
+        }
 
     def run(self) -> None:
         """Time all; what becomes of each is in its contender, errors included.
@@ -140,10 +158,9 @@ class Rounds:
         self._warm_up(self.anchor)
         for contender in self.contenders:
             self._guarded(contender, self._warm_up)
-        number = 0
         while self._active():
-            self._round(number)
-            number += 1
+            self._round(self.number)
+            self.number += 1
 
     def _active(self) -> list[Contender]:
         return [contender for contender in self.contenders if not contender.done]
@@ -159,24 +176,35 @@ class Rounds:
     def _warm_up(self, contender: Contender) -> None:
         """Call until the later half of the calls agrees with the earlier."""
         frame = self.frames.fresh()
-        first = self._warming_call(contender, frame)
-        if first[0] / 1e3 >= _COLD * self._budget_s:
-            contender.samples, contender.done = contender.warmup, True
-            contender.warmup = []
-            contender.note = f"one call, not warmed up: it outlasts the budget of {self._budget_s:g} s"
+        times = self._warming_call(contender, frame)
+        if self._outlasts(times[0], _COLD) and not self._outlasts(times[0], _HOPELESS):
+            times += self._warming_call(contender, frame)
+        if self._outlasts(times[-1], _COLD):
+            self._keep_one_call(contender)
             return
         if contender is not self.anchor:
             self._checks[id(contender)].remember_first(frame)
-        times = list(first)
         while not self._warm(contender, times):
             times += self._warming_call(contender, self.frames.fresh())
-        if float(np.median(times)) / 1e3 > _SLOW_SHARE * self._budget_s:
+        if self._outlasts(min(times), _SLOW_SHARE):
             self._seen_round.pop(id(contender), None)
-            self._checked[id(contender)] = _MOST_CHECKS - 1
-            self._slow.add(id(contender))
+            self._checked[id(contender)] = self._most_checks - 1
+            contender.slow = True
+
+    def _outlasts(self, call_ms: float, times: float) -> bool:
+        return call_ms / 1e3 >= times * self._budget_s
+
+    def _keep_one_call(self, contender: Contender) -> None:
+        """Take the last call so far for the only one that is timed."""
+        *contender.warmup, only = contender.warmup
+        contender.samples, contender.done, contender.slow = [only], True, True
+        warmed = f"{len(contender.warmup)} to warm up" if contender.warmup else "not warmed up"
+        contender.note = f"one call, {warmed}: it outlasts the budget of {self._budget_s:g} s"
 
     def _warm(self, contender: Contender, times: list[float]) -> bool:
-        if len(times) >= self.protocol.warmup or contender.spent_s >= _WARMUP_SHARE * self._budget_s:
+        if len(times) == 1 and not self._outlasts(times[0], 1.0):  # a cold call says nothing of the next one
+            return False
+        if len(times) >= self.protocol.warmup or contender.spent_s >= _WARMUP_SHARE * self._share_s:
             return True
         half = len(times) // 2
         if len(times) < _SETTLED_CALLS:
@@ -210,12 +238,14 @@ class Rounds:
         turn.after = self._anchor_ms(turn.frame)
         contender.spent_s += self.anchor.spent_s - spent_before_s
         anchors = (turn.before, turn.after)
-        contender.rounds.append(RoundTimes(number=turn.number, calls=len(times), anchor_ms=anchors, card=card))
+        contender.rounds.append(
+            RoundTimes(number=turn.number, calls=len(times), process=contender.process, anchor_ms=anchors, card=card)
+        )
         if self._enough(contender):
             self._finish(contender, last)
 
     def _anchor_ms(self, frame: Image) -> float:
-        return turn_ms(self._burst(self.anchor, frame, _TURN_S), self.protocol.turn_statistic)
+        return turn_ms(self._burst(self.anchor, frame, _ANCHOR_TURN_S), self.protocol.turn_statistic)
 
     def _warming_call(self, contender: Contender, frame: Image) -> list[float]:
         at_s = time.monotonic() - self._begin
@@ -252,11 +282,11 @@ class Rounds:
 
     def _enough(self, contender: Contender) -> bool:
         rounds = len(contender.rounds)
-        if rounds >= self.protocol.repeats:
+        if rounds >= self._most_rounds:
             return True
-        if rounds < self.protocol.min_repeats:
+        if rounds < (self.protocol.min_repeats if contender.slow else self._least_rounds):
             return False
-        if contender.spent_s >= self._budget_s:
+        if contender.spent_s >= (self._budget_s if contender.slow else self._share_s):
             return True
         if rounds % _LOOK_EVERY:
             return False
@@ -266,10 +296,12 @@ class Rounds:
     def _finish(self, contender: Contender, last: Image) -> None:
         """Judge the whole of a network's turns."""
         contender.done = True
-        if self._checked[id(contender)] < _MOST_CHECKS:
+        if self._checked[id(contender)] < self._most_checks:
             self._check(contender, last)
-        if id(contender) not in self._slow:
-            self._checks[id(contender)].check_first()
+        if not contender.slow:
+            if contender.process == contender.probed:
+                self._checks[id(contender)].check_first()
+            self._compare_processes(contender)
         calls = sum(request.calls for request in self._requests[id(contender)])
         check_alarms(self._alarms[id(contender)], calls)
         check_clocks(self._requests[id(contender)], self._requests[id(self.anchor)])
@@ -282,11 +314,19 @@ class Rounds:
         check_processor_time(contender.cpu_s, wall_s, self._threads)
         check_idle(contender.worker)
 
+    def _compare_processes(self, contender: Contender) -> None:
+        """Hold what this process makes of a frame against what the network's first process made of it."""
+        check = self._checks[id(contender)]
+        if contender.shown is not None:
+            check.check_shown(contender.shown)
+        elif self.protocol.processes > 1:
+            contender.shown = check.show(self.frames.fresh())
+
     def _output_check(self, contender: Contender) -> OutputCheck:
         return OutputCheck(contender.worker, self.scale, self.protocol.precision, self.frames.rng)
 
     def _check_sometimes(self, contender: Contender, frame: Image) -> None:
-        if self._checked[id(contender)] < _MOST_CHECKS - 1 and self.frames.rng.random() < _CHECK_CHANCE:
+        if self._checked[id(contender)] < max(1, self._most_checks - 1) and self.frames.rng.random() < _CHECK_CHANCE:
             self._check(contender, frame)
 
     def _check(self, contender: Contender, frame: Image, untimed: Image | None = None) -> None:
@@ -318,5 +358,5 @@ class Rounds:
         return cost_of_call(contender.worker, frame, on_cpu=self._threads is not None)
 
     def _share_done(self) -> float:
-        shares = [1.0 if c.done else min(1.0, c.spent_s / self._budget_s) for c in self.contenders]
+        shares = [1.0 if c.done else min(1.0, c.spent_s / self._share_s) for c in self.contenders]
         return sum(shares) / len(shares)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Runtime
 from harness.timing.load import WORTH_SAYING
 from harness.timing.protocol import Statistic, TimingProtocol
-from harness.tracks.significance import Pace
+from harness.tracks.pace import ASSUMED_SPREAD, Pace, ProcessSpread, centre, estimate_spread, log_times
+from harness.tracks.significance import log_interval
 
 _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
@@ -98,16 +100,19 @@ class RoundRatios:
         The turn's mean or median over the mean of the anchor's before and after.
     dropped
         Rounds left out because the anchor's two times differ by more than 30 %, or the card was throttled.
-    throttled
-        How many of these the card was throttled in.
     drift
         The anchor's time in the last third of the rounds over that in the first, less one.
+    processes
+        Which of the network's processes each of these rounds was timed in.
+    throttled
+        How many of the dropped rounds the card was throttled in.
     """
 
     numbers: tuple[int, ...]
     values: NDArray[np.float64]
     dropped: int
     drift: float
+    processes: tuple[int, ...] = ()
     throttled: int = 0
 
 
@@ -138,9 +143,10 @@ def round_ratios(record: TimingRecord) -> RoundRatios:
     calm = np.array(kept_rounds([turn.anchor_ms for turn in record.rounds], throttled), dtype=np.bool_)
     third = max(1, len(anchors) // 3)
     drift = float(np.median(anchors[-third:]) / np.median(anchors[:third])) - 1
-    numbers = tuple(turn.number for turn, kept in zip(record.rounds, calm, strict=True) if kept)
+    counted = [turn for turn, kept in zip(record.rounds, calm, strict=True) if kept]
+    numbers, processes = tuple(turn.number for turn in counted), tuple(turn.process for turn in counted)
     hot = sum(one and not kept for one, kept in zip(throttled, calm, strict=True))
-    return RoundRatios(numbers, values[calm], int((~calm).sum()), drift, hot)
+    return RoundRatios(numbers, values[calm], int((~calm).sum()), drift, processes, hot)
 
 
 def _said_of_dropped(ratios: RoundRatios, record: TimingRecord) -> str:
@@ -168,7 +174,12 @@ def anchor_level(records: Iterable[TimingRecord]) -> float | None:
     return float(np.median(times)) if times else None
 
 
-def summarise_record(record: TimingRecord, protocol: TimingProtocol, anchor_ms: float | None = None) -> Runtime:
+def summarise_record(
+    record: TimingRecord,
+    protocol: TimingProtocol,
+    anchor_ms: float | None = None,
+    spread: ProcessSpread = ASSUMED_SPREAD,
+) -> Runtime:
     """Summarise a stored timing by a protocol's statistic; nothing is measured.
 
     Parameters
@@ -181,11 +192,15 @@ def summarise_record(record: TimingRecord, protocol: TimingProtocol, anchor_ms: 
     anchor_ms
         What the ratios to the anchor are scaled back by: :func:`anchor_level` of the whole run, so that all its rows
         have one scale. That of this record by default.
+    spread
+        What processes of one network differ by: :func:`process_spread` of the whole run.
 
     Returns
     -------
     Runtime
-        From rounds: ``median`` is the median of the ratios times the anchor's, ``mean`` and ``p95`` likewise.
+        From rounds: ``median`` is the median over processes of the median of their ratios, times the anchor's;
+        ``mean`` and ``p95`` are of all ratios, likewise. The interval is that of the process, where there was one, and
+        else that of the network: `spread` is in it.
     """
     if protocol.order != "rounds" or not record.rounds:
         samples = [ms for _, ms in record.samples]
@@ -194,19 +209,37 @@ def summarise_record(record: TimingRecord, protocol: TimingProtocol, anchor_ms: 
     ratios = round_ratios(record)
     level = anchor_ms or anchor_level([record])
     assert level is not None
+    runtime = summarise(
+        list(ratios.values * level),
+        protocol.statistic,
+        note="; ".join(_notes_on_rounds(record, ratios)) or None,
+        half_width=protocol.half_width,
+    )
+    return runtime.model_copy(
+        update={"samples": len(record.samples), **_over_processes(record, level, spread, protocol.half_width)}
+    )
+
+
+def _over_processes(
+    record: TimingRecord, level: float, spread: ProcessSpread, half_width: float
+) -> dict[str, float | tuple[float, float] | bool]:
+    """Return the figures of a row's runtime that are others where the network had several processes."""
+    pace = pace_of(record, spread)
+    if len(set(pace.processes.values())) < 2:
+        return {}
+    value = centre(log_times(pace))
+    low, high = (level * math.exp(end) for end in log_interval(pace))
+    median = level * math.exp(value)
+    return {"median": median, "ci": (low, high), "stable": (high - low) / 2 <= half_width * median}
+
+
+def _notes_on_rounds(record: TimingRecord, ratios: RoundRatios) -> list[str]:
     notes = [record.note] if record.note else []
     if ratios.dropped:
         notes.append(_said_of_dropped(ratios, record))
     if abs(ratios.drift) > _DRIFT_WORTH_SAYING:
         notes.append(f"the machine's own speed drifted by {ratios.drift:+.0%}, which the anchor takes out")
-    notes += _of_load(record)
-    runtime = summarise(
-        list(ratios.values * level),
-        protocol.statistic,
-        note="; ".join(notes) or None,
-        half_width=protocol.half_width,
-    )
-    return runtime.model_copy(update={"samples": len(record.samples)})
+    return notes + _of_load(record)
 
 
 def _of_load(record: TimingRecord) -> list[str]:
@@ -215,9 +248,28 @@ def _of_load(record: TimingRecord) -> list[str]:
     return [f"others used {record.busy:.0%} of the processor when the timing began"]
 
 
-def pace_of(record: TimingRecord) -> Pace:
+def pace_of(record: TimingRecord, spread: ProcessSpread = ASSUMED_SPREAD) -> Pace:
     """Return a network's times for the comparison with others: ratios to the anchor by round, or its samples."""
     if not record.rounds:
-        return Pace(dict(enumerate(ms for _, ms in record.samples)))
+        return Pace(dict(enumerate(ms for _, ms in record.samples)), spread=spread)
     ratios = round_ratios(record)
-    return Pace({n: float(value) for n, value in zip(ratios.numbers, ratios.values, strict=True)}, record.session)
+    times = {number: float(value) for number, value in zip(ratios.numbers, ratios.values, strict=True)}
+    return Pace(times, record.session, dict(zip(ratios.numbers, ratios.processes, strict=True)), spread)
+
+
+def process_spread(records: Iterable[TimingRecord]) -> ProcessSpread:
+    """Return what processes of one network differ by in a run; what is assumed where that was not measured."""
+    return estimate_spread(pace_of(record) for record in records if len({turn.process for turn in record.rounds}) > 1)
+
+
+def joined(records: Sequence[TimingRecord]) -> TimingRecord:
+    """Return what one network's processes gave, one after the other, as one record."""
+    notes = dict.fromkeys(record.note for record in records if record.note)
+    return records[0].model_copy(
+        update={
+            "warmup": [call for record in records for call in record.warmup],
+            "samples": [call for record in records for call in record.samples],
+            "rounds": [turn for record in records for turn in record.rounds],
+            "note": "; ".join(notes) or None,
+        }
+    )

@@ -9,9 +9,10 @@ from typing import Literal
 
 from harness.results.measurement import ImageQuality, Measurement
 from harness.results.schema import Entry, Lane, Published, QualityFigures, Runtime
+from harness.tracks.pace import Pace
 from harness.tracks.ranking import rank
 from harness.tracks.roofline import roofline
-from harness.tracks.significance import Evidence, Pace, score_interval, tied
+from harness.tracks.significance import Evidence, score_interval, tied
 from harness.tracks.track import Track
 
 

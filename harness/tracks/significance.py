@@ -13,42 +13,17 @@ from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from harness.tracks.pace import RESAMPLES, Floats, Pace, centre, is_enough, log_ratios, log_times, resampled_centres
 from harness.tracks.track import Track
 
 Key = TypeVar("Key", bound=Hashable)
-Floats = NDArray[np.float64]
 
 LEVEL = 0.05
-_RESAMPLES = 1000
-_FEW = 6  # times of which resampling says nothing
-_MANY = 1000  # rounds, where the spread is assumed and not estimated from few
 NORMAL_REACH = 1.959964
 """Half of a 95 % interval in standard deviations."""
+_MOST_TIMES = 1000  # shorter than the scored time an end of its interval may be taken to be
 _NOTHING = 1e-9  # of a figure: the last digits of sums
-PROCESS_SPREAD = 0.01
-"""Standard deviation, relative, of the pace of processes that run one network on bound cores of a CPU, each for as long
-as it lives, as seen on a calm machine (``docs/timing.md``); beyond it, 5 % would seldom be told apart."""
-PAIR_SPREAD = math.sqrt(2) * PROCESS_SPREAD
-"""The same of the ratio of two such processes."""
-_ASSUMED_SPREAD = 0.1  # of one call on its own, relative: what back-to-back calls were seen to differ by
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """A network's times, in the order in which they were taken.
-
-    Attributes
-    ----------
-    times
-        By round, in any unit; rounds of networks with the same ``session`` belong together.
-    session
-        The joint timing; empty where the network was timed alone.
-    """
-
-    times: Mapping[int, float]
-    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +106,7 @@ def score_difference(one: Evidence, other: Evidence, track: Track, bicubic_psnr:
     """
     rng = np.random.default_rng(0)
     first, second = np.asarray(one.psnr), np.asarray(other.psnr)
-    drawn = rng.integers(0, first.size, size=(_RESAMPLES, first.size))
+    drawn = rng.integers(0, first.size, size=(RESAMPLES, first.size))
     ratios, rounds = log_ratio_resamples(one.pace, other.pace, rng)
     half_ratios = (ratios - ratios.mean()) / 2
 
@@ -169,14 +144,14 @@ def score_interval(
         As for the score.
     """
     rng = np.random.default_rng(0)
-    deviations = np.zeros(_RESAMPLES)
+    deviations = np.zeros(RESAMPLES)
     values = np.asarray(gains, dtype=np.float64)
     if values.size > 1:
-        means = values[rng.integers(0, values.size, size=(_RESAMPLES, values.size))].mean(axis=1)
+        means = values[rng.integers(0, values.size, size=(RESAMPLES, values.size))].mean(axis=1)
         reach = _student_quantile(values.size - 1) / NORMAL_REACH
         deviations = (means - values.mean()) * reach * math.sqrt(values.size / (values.size - 1))
-    low, high = (max(end, runtime_ms / _MANY) for end in runtime_ci)
-    times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * NORMAL_REACH), _RESAMPLES))
+    low, high = (max(end, runtime_ms / _MOST_TIMES) for end in runtime_ci)
+    times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * NORMAL_REACH), RESAMPLES))
     scores = track.scores(psnr + deviations, times, bicubic_psnr)
     ends = np.percentile(scores, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
     observed = track.score(psnr, runtime_ms, bicubic_psnr)
@@ -192,7 +167,7 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Differen
         One figure for each image, in the same order.
     """
     gains = np.asarray(first) - np.asarray(second)
-    drawn = np.random.default_rng(0).integers(0, gains.size, size=(_RESAMPLES, gains.size))
+    drawn = np.random.default_rng(0).integers(0, gains.size, size=(RESAMPLES, gains.size))
     unbiased = math.sqrt(gains.size / max(1, gains.size - 1))
     spread = float(np.std(gains[drawn].mean(axis=1))) * unbiased
     return _held_against_t(float(gains.mean()), spread, gains.size)
@@ -200,12 +175,25 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Differen
 
 def ratio_difference(one: Pace, other: Pace) -> Difference:
     """Compare two networks' times; the difference is in per cent of the second's."""
-    rng = np.random.default_rng(0)
-    ratios, rounds = log_ratio_resamples(one, other, rng)
-    observed = float(np.median(np.log(list(one.times.values()))) - np.median(np.log(list(other.times.values()))))
-    found = _held_against_t(observed, float(np.std(ratios)), rounds)
+    found = log_ratio(one, other)
     low, high = (100 * float(np.expm1(end)) for end in found.ci)
-    return Difference(100 * math.expm1(observed), (low, high), found.p_value, found.degrees)
+    return Difference(100 * math.expm1(found.value), (low, high), found.p_value, found.degrees)
+
+
+def log_interval(pace: Pace) -> tuple[float, float]:
+    """Return the 95 % interval of the logarithm of a network's time, what its processes differ by included."""
+    groups = log_times(pace)
+    drawn = resampled_centres(groups, pace.spread.own.relative, np.random.default_rng(0))
+    rounds = sum(group.size for group in groups)
+    return _held_against_t(centre(groups), float(np.std(drawn)), min(rounds, pace.spread.own.degrees + 1)).ci
+
+
+def log_ratio(one: Pace, other: Pace) -> Difference:
+    """Return the logarithm of the ratio of two networks' times: the median over processes of the median over rounds."""
+    ratios, units = log_ratio_resamples(one, other, np.random.default_rng(0))
+    paired = log_ratios(one, other)
+    observed = centre(paired) if is_enough(paired) else centre(log_times(one)) - centre(log_times(other))
+    return _held_against_t(observed, float(np.std(ratios)), units)
 
 
 def _student_quantile(degrees: int) -> float:
@@ -229,37 +217,24 @@ def _held_against_t(value: float, spread: float, units: int) -> Difference:
 
 
 def log_ratio_resamples(one: Pace, other: Pace, rng: np.random.Generator) -> tuple[Floats, int]:
-    """Resample the logarithm of the ratio of two networks' times, and say how many rounds it rests on.
+    """Resample the logarithm of the ratio of two networks' times about 0, and say how many units it rests on.
 
-    Networks of one joint timing are compared round by round; others by their medians, resampled apart. What two
-    processes of one network differ by is in all rounds alike, so that no resampling of rounds shows it: it is added.
+    Networks of one joint timing are compared round by round; others by their medians, resampled apart. What processes
+    differ by is drawn for each process.
     """
-    resamples, rounds = _resampled_rounds(one, other, rng)
-    return resamples + rng.normal(0, PAIR_SPREAD, _RESAMPLES), rounds
-
-
-def _resampled_rounds(one: Pace, other: Pace, rng: np.random.Generator) -> tuple[Floats, int]:
-    common = sorted(one.times.keys() & other.times.keys())
-    if one.session and one.session == other.session and len(common) >= _FEW:
-        pairs = np.log([one.times[i] / other.times[i] for i in common])
-        return np.median(_block_resamples(pairs, rng), axis=1), len(common)
-    rounds = (len(pace.times) for pace in (one, other) if len(pace.times) >= _FEW)
-    return _log_medians(one, rng) - _log_medians(other, rng), min(rounds, default=_MANY)
-
-
-def _log_medians(pace: Pace, rng: np.random.Generator) -> Floats:
-    values = np.log(list(pace.times.values()))
-    if values.size < _FEW:
-        return np.asarray(np.median(values) + rng.normal(0, _ASSUMED_SPREAD / math.sqrt(values.size), _RESAMPLES))
-    return np.asarray(np.median(_block_resamples(values, rng), axis=1))
-
-
-def _block_resamples(values: Floats, rng: np.random.Generator) -> Floats:
-    """Resample blocks of neighbours, because neighbouring times are alike (Künsch, Annals of Statistics 17, 1989)."""
-    n = values.size
-    block = max(1, round(n ** (1 / 3)))
-    starts = rng.integers(0, n - block + 1, size=(_RESAMPLES, -(-n // block)))
-    return values[(starts[:, :, None] + np.arange(block)).reshape(_RESAMPLES, -1)[:, :n]]
+    paired = log_ratios(one, other)
+    if is_enough(paired):
+        spread = math.sqrt(2) * one.spread.paired.relative  # of one session, so of one run
+        rounds = sum(group.size for group in paired)
+        return resampled_centres(paired, spread, rng), min(rounds, one.spread.paired.degrees + 1)
+    units = min(one.spread.own.degrees, other.spread.own.degrees) + 1
+    apart = [log_times(pace) for pace in (one, other)]
+    first, second = (
+        resampled_centres(groups, pace.spread.own.relative, rng)
+        for groups, pace in zip(apart, (one, other), strict=True)
+    )
+    known = (sum(group.size for group in groups) for groups in apart if is_enough(groups))
+    return first - second, min([units, *known])
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:

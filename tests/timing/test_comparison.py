@@ -7,7 +7,7 @@ from scipy.stats import wilcoxon
 from harness.results.measurement import RoundTimes, TimingRecord
 from harness.timing import compare_times
 from harness.timing.comparison import signed_rank_p_value
-from harness.tracks.significance import PROCESS_SPREAD
+from harness.tracks.pace import ASSUMED_SPREAD
 
 
 def record(times: np.ndarray, anchors: np.ndarray, session: str = "s") -> TimingRecord:
@@ -35,7 +35,7 @@ def test_equal_networks_are_seldom_called_different_and_unequal_ones_mostly(roun
     rng = np.random.default_rng(0)
 
     def processes() -> float:
-        return float(np.exp(rng.normal(0, PROCESS_SPREAD * 2**0.5)))
+        return float(np.exp(rng.normal(0, ASSUMED_SPREAD.paired.relative * 2**0.5)))
 
     false = sum(compare_times(*two(rng, processes(), rounds)).p_value < 0.05 for _ in range(200))
     found = sum(compare_times(*two(rng, 1.05 * processes(), rounds)).p_value < 0.05 for _ in range(50))
@@ -45,7 +45,7 @@ def test_equal_networks_are_seldom_called_different_and_unequal_ones_mostly(roun
 
 def test_many_rounds_do_not_make_a_difference_of_what_processes_differ_by() -> None:
     rng = np.random.default_rng(5)
-    comparison = compare_times(*two(rng, 1 + PROCESS_SPREAD, rounds=400))
+    comparison = compare_times(*two(rng, 1 + ASSUMED_SPREAD.paired.relative, rounds=400))
     assert comparison.p_value > 0.2
     assert comparison.ci[0] < 1 < comparison.ci[1]
 

@@ -106,7 +106,7 @@ def compete(machine: Machine, *workers: ScriptedWorker, budget_s: float = 20.0, 
     anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
     contenders = [Contender(worker.name, worker) for worker in workers]
     frames = FrameSource(IMAGES, np.random.default_rng(seed))
-    Rounds(contenders, anchor, frames, replace(ROBUST, budget_s=budget_s), 2, threads=1).run()
+    Rounds(contenders, anchor, frames, replace(ROBUST, budget_s=budget_s, processes=1), 2, threads=1).run()
     return {contender.name: contender for contender in contenders}
 
 
@@ -180,7 +180,8 @@ def test_a_failure_ends_one_network_alone(machine: Machine) -> None:
 def test_the_anchor_s_failure_is_not_blamed_on_a_network(machine: Machine) -> None:
     quick, slow = (Contender(name, ScriptedWorker(machine, name, ms)) for name, ms in (("A", 10.0), ("B", 100.0)))
     anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0, fails_after=100))
-    rounds = Rounds([quick, slow], anchor, FrameSource(IMAGES), replace(ROBUST, budget_s=2.0, half_width=0.0), 2)
+    protocol = replace(ROBUST, budget_s=2.0, half_width=0.0, processes=1)
+    rounds = Rounds([quick, slow], anchor, FrameSource(IMAGES), protocol, 2)
     with pytest.raises(AnchorLostError, match="gone"):
         rounds.run()
     assert (quick.error, slow.error) == (None, None)
@@ -242,3 +243,51 @@ def test_honest_networks_are_never_flagged(machine: Machine, seed: int) -> None:
         seed=seed,
     )
     assert [contender.error for contender in done.values()] == [None, None]
+
+
+def another_process(machine: Machine, earlier: Contender, worker: ScriptedWorker, processes: int) -> Contender:
+    """Time a further process of a network that had one."""
+    contender = earlier.another(worker)
+    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
+    protocol = replace(ROBUST, budget_s=8.0, processes=processes)
+    Rounds([contender], anchor, FrameSource(IMAGES), protocol, 2, threads=1, first=100).run()
+    return contender
+
+
+def first_of(machine: Machine, worker: ScriptedWorker, processes: int) -> Contender:
+    contender = Contender(worker.name, worker)
+    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
+    protocol = replace(ROBUST, budget_s=8.0, processes=processes)
+    Rounds([contender], anchor, FrameSource(IMAGES), protocol, 2, threads=1).run()
+    return contender
+
+
+def test_a_process_has_its_share_of_the_budget(machine: Machine) -> None:
+    machine.speed = lambda now: 1.0 + 0.3 * (round(now * 7) % 5)  # so that no interval is narrow
+    one = first_of(machine, ScriptedWorker(machine, "A", 200.0), processes=4)
+    assert 2.0 <= one.spent_s < 4.0
+    other = another_process(machine, one, ScriptedWorker(machine, "A", 200.0), processes=4)
+    assert 2.0 <= other.spent_s < 4.0
+    assert [turn.process for turn in one.rounds + other.rounds] == [0] * len(one.rounds) + [1] * len(other.rounds)
+    assert other.rounds[0].number == 100
+    assert (one.error, other.error) == (None, None)
+
+
+def test_another_process_that_makes_another_image_is_a_foul(machine: Machine) -> None:
+    one = first_of(machine, ScriptedWorker(machine, "A", 100.0), processes=2)
+    changed = ScriptedWorker(machine, "A", 100.0, timed=darker, untimed=darker)
+    other = another_process(machine, one, changed, processes=2)
+    assert other.error.kind == "Disqualified"
+    assert "another process" in other.error.what
+
+
+def test_a_cold_first_call_does_not_decide_that_there_is_no_time(machine: Machine) -> None:
+    machine.speed = lambda now: 25.0 if now < 1.0 else 1.0  # the first call of all, the anchor's, is over by then
+    machine.now = 0.9
+    worker = ScriptedWorker(machine, "A", 100.0)
+    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 0.1))
+    contender = Contender("A", worker)
+    Rounds([contender], anchor, FrameSource(IMAGES), replace(ROBUST, budget_s=1.0, processes=1), 2, threads=1).run()
+    assert contender.warmup[0][1] > 2000.0
+    assert len(contender.rounds) >= 3
+    assert contender.note is None

@@ -1,0 +1,233 @@
+"""A network's times as comparisons take them: rounds within processes, and what processes of one network differ by.
+
+Two processes of one network are not equally fast, each for as long as it lives, and no round shows it. So a network is
+timed in several of them, one after the other: its time is the median of theirs, and how far they differ, seen over all
+networks of a run, says how well that is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.results.schema import ProcessSpreadInfo
+
+Floats = NDArray[np.float64]
+
+RESAMPLES = 1000
+_FEW = 6  # times of which resampling says nothing
+_MANY = 1000  # degrees of freedom of a spread that is assumed and not estimated from few
+_ASSUMED_OF_CALLS = 0.1  # of one call on its own, relative: what back-to-back calls were seen to differ by
+_QUARTILE = 0.67449  # of a normal distribution, in standard deviations
+_FEWEST_DEGREES = 2
+_STEPS = (1, 2, 3)  # how far apart two networks are that are compared for the spread: all pairs of 50 take long
+_NO_NOISE = 1e-12  # in place of 0, where times without any scatter are scripted
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A standard deviation.
+
+    Attributes
+    ----------
+    relative
+        As a fraction.
+    degrees
+        Of freedom with which it was estimated.
+    """
+
+    relative: float
+    degrees: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpread:
+    """What processes that run the same network differ by.
+
+    Attributes
+    ----------
+    own
+        In their time in anchors. What hits all networks alike while one process of each lives, and the anchor less or
+        more, is in it.
+    paired
+        Beside the processes of other networks in the same rounds, where that drops out.
+    """
+
+    own: Spread
+    paired: Spread
+
+
+ASSUMED_SPREAD = ProcessSpread(Spread(0.01, _MANY), Spread(0.01, _MANY))
+"""Where every network had one process only: what was seen on bound cores of a calm machine (``docs/timing.md``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A network's times, in the order in which they were taken.
+
+    Attributes
+    ----------
+    times
+        By round, in any unit; rounds of networks with the same ``session`` belong together.
+    session
+        The joint timing; empty where the network was timed alone.
+    processes
+        Which process each round was timed in; a round that is not in it was in the first.
+    spread
+        What processes of one network differ by.
+    """
+
+    times: Mapping[int, float]
+    session: str = ""
+    processes: Mapping[int, int] = field(default_factory=dict)
+    spread: ProcessSpread = ASSUMED_SPREAD
+
+
+def spread_info(spread: ProcessSpread) -> ProcessSpreadInfo | None:
+    """Return a spread as ``results.json`` has it: None where it is assumed."""
+    if spread == ASSUMED_SPREAD:
+        return None
+    own, paired = spread.own, spread.paired
+    return ProcessSpreadInfo(
+        relative=own.relative, degrees=own.degrees, paired_relative=paired.relative, paired_degrees=paired.degrees
+    )
+
+
+def spread_of(info: ProcessSpreadInfo | None) -> ProcessSpread:
+    """Return the spread that a ``results.json`` has, or the assumed one."""
+    if info is None:
+        return ASSUMED_SPREAD
+    return ProcessSpread(Spread(info.relative, info.degrees), Spread(info.paired_relative, info.paired_degrees))
+
+
+def log_times(pace: Pace) -> list[Floats]:
+    """Return the logarithms of a network's times, process by process."""
+    return _by_process(pace, {number: math.log(time) for number, time in pace.times.items()})
+
+
+def log_ratios(one: Pace, other: Pace) -> list[Floats]:
+    """Return the logarithms of the ratios of two networks' times, round by round, process by process.
+
+    Empty where they were not timed in the same rounds.
+    """
+    if not one.session or one.session != other.session:
+        return []
+    common = sorted(one.times.keys() & other.times.keys())
+    return _by_process(one, {number: math.log(one.times[number] / other.times[number]) for number in common})
+
+
+def _by_process(pace: Pace, values: Mapping[int, float]) -> list[Floats]:
+    groups: dict[int, list[float]] = {}
+    for number, value in values.items():
+        groups.setdefault(pace.processes.get(number, 0), []).append(value)
+    return [np.array(group) for _, group in sorted(groups.items())]
+
+
+def centre(groups: Sequence[Floats]) -> float:
+    """Return the median of the medians of processes: one that is far off moves it little."""
+    return float(np.median([np.median(group) for group in groups]))
+
+
+def is_enough(groups: Sequence[Floats]) -> bool:
+    """Tell whether there are so many rounds that their own scatter says how well the medians are known."""
+    return sum(group.size for group in groups) - len(groups) >= _FEW - 1
+
+
+def resampled_centres(groups: Sequence[Floats], spread: float, rng: np.random.Generator) -> Floats:
+    """Return resamples of :func:`centre` about 0: of rounds within processes, and of processes.
+
+    Parameters
+    ----------
+    groups
+        Logarithms, process by process.
+    spread
+        Standard deviation of what processes differ by.
+    rng
+        Draws.
+    """
+    medians = _resampled_medians(groups, rng)
+    return np.asarray(np.median(medians + rng.normal(0, spread, medians.shape), axis=0))
+
+
+def _resampled_medians(groups: Sequence[Floats], rng: np.random.Generator) -> Floats:
+    """Return resampled medians about 0, processes x resamples.
+
+    Rounds are alike but for what their process adds, so that all processes' deviations from their medians are drawn
+    from together. Of few, what calls were seen to scatter by stands in.
+    """
+    sizes = [group.size for group in groups]
+    if not is_enough(groups):
+        return np.array([rng.normal(0, _ASSUMED_OF_CALLS / math.sqrt(size), RESAMPLES) for size in sizes])
+    count = sum(sizes)
+    deviations = np.concatenate([group - np.median(group) for group in groups])
+    deviations *= math.sqrt((count - 1) / (count - len(groups)))  # what the medians have taken
+    return np.array([np.median(_block_resamples(deviations, size, rng), axis=1) for size in sizes])
+
+
+def _block_resamples(values: Floats, size: int, rng: np.random.Generator) -> Floats:
+    """Resample blocks of neighbours, because neighbouring times are alike (Künsch, Annals of Statistics 17, 1989)."""
+    block = max(1, round(size ** (1 / 3)))
+    starts = rng.integers(0, values.size - block + 1, size=(RESAMPLES, -(-size // block)))
+    return values[(starts[:, :, None] + np.arange(block)).reshape(RESAMPLES, -1)[:, :size]]
+
+
+def estimate_spread(paces: Iterable[Pace]) -> ProcessSpread:
+    """Estimate from a run's networks what processes of one network differ by.
+
+    Every two processes of a network differ by what processes differ by and by what their rounds leave open. The
+    estimate is the spread with which half of all these differences are within the quartiles of a normal
+    distribution, so that a few processes that are far off do not make it large for all.
+
+    Parameters
+    ----------
+    paces
+        Of all networks of a run; those that had one process only say nothing.
+
+    Returns
+    -------
+    ProcessSpread
+        `ASSUMED_SPREAD`, or its half, where the networks had hardly a second process, or none was timed beside another.
+    """
+    several = [pace for pace in paces if len(log_times(pace)) > 1]
+    neighbours = [pair for step in _STEPS for pair in zip(several, several[step:], strict=False)]
+    beside = [groups for one, other in neighbours if len(groups := log_ratios(one, other)) > 1]
+    own = [log_times(pace) for pace in several]
+    of_own = _estimate(own, sum(len(groups) - 1 for groups in own))
+    most = max((len(groups) - 1 for groups in beside), default=0)
+    independent = min(sum(len(groups) - 1 for groups in beside), of_own.degrees - most if of_own else 0)
+    of_pairs = _estimate(beside, independent)
+    return ProcessSpread(
+        of_own or ASSUMED_SPREAD.own,
+        Spread(of_pairs.relative / math.sqrt(2), of_pairs.degrees) if of_pairs else ASSUMED_SPREAD.paired,
+    )
+
+
+def _estimate(networks: Sequence[Sequence[Floats]], degrees: int) -> Spread | None:
+    """Return what the processes of several networks, or of pairs of networks, differ by; None where few tell."""
+    if degrees < _FEWEST_DEGREES:
+        return None
+    rng = np.random.default_rng(0)
+    differences, noises = [], []
+    for groups in networks:
+        medians = [float(np.median(group)) for group in groups]
+        errors = _resampled_medians(groups, rng).std(axis=1)
+        for one, other in combinations(range(len(groups)), 2):
+            differences.append(abs(medians[one] - medians[other]))
+            noises.append(math.hypot(errors[one], errors[other]))
+    return Spread(_spread_beyond(np.array(differences), np.array(noises)), degrees)
+
+
+def _spread_beyond(differences: Floats, noises: Floats) -> float:
+    """Return the spread of processes that, beside the noise of their rounds, explains the differences of pairs."""
+    from scipy.optimize import brentq  # half a second, which no worker needs to spend
+
+    def excess(spread: float) -> float:
+        expected = np.sqrt(2 * spread**2 + noises**2 + _NO_NOISE)
+        return float(np.median(differences / expected)) - _QUARTILE
+
+    return float(brentq(excess, 0.0, 2 * differences.max())) if excess(0.0) > 0 else 0.0

@@ -1,0 +1,148 @@
+"""Networks that are timed in several processes: what is started, what is kept, what of it fails."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.engines import InlineEngine, Job
+from harness.errors import UsageError, WorkerError
+from harness.isolation.messages import Message
+from harness.isolation.session import Session
+from harness.pipeline import Finished, run
+from harness.plan import RunRequest
+from harness.results import Entry, read_run
+from harness.results.samples import read_timing
+from harness.terminal import leaderboard_table
+from harness.timing import protocol_for
+
+Submit = Callable[..., Path]
+Request = Callable[..., RunRequest]
+
+# Which process of the network this is, from 0: the inline engine runs all in this one, so a counter of ours tells.
+COUNTED = """
+import sys
+sys.processes_of_it += 1
+PROCESS = sys.processes_of_it
+
+"""
+
+
+@pytest.fixture(autouse=True)
+def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "processes_of_it", -1, raising=False)
+
+
+class Recording(InlineEngine):
+    """Remembers what was opened, and lets the anchor fail after some of its turns."""
+
+    def __init__(self, anchor_turns: int = 10**9) -> None:
+        self.opened: list[str] = []
+        self.anchor_turns = anchor_turns
+
+    def open(self, job: Job) -> Session:
+        session = super().open(job)
+        self.opened.append(job.submission.name)
+        if self.opened[-1] == "anchor":
+            answer = session.exchange.request
+
+            def request(message: Message, timeout_s: float, max_payload: int) -> Message:
+                self.anchor_turns -= message.name == "time"
+                if self.anchor_turns < 0:
+                    raise WorkerError("the machine has no room for it", stage="time", kind="Crash")
+                return answer(message, timeout_s, max_payload)
+
+            session.exchange.request = request
+        return session
+
+
+def by_name(finished: Finished) -> dict[str, Entry]:
+    return {entry.name: entry for entry in finished.run.entries}
+
+
+def test_every_network_is_started_anew_for_each_process_and_the_anchor_once(
+    submit: Submit, request_for: Request
+) -> None:
+    submit("one")
+    submit("two", "x = x * 0.9")
+    engine = Recording()
+    finished = run(request_for(protocol="robust", time_budget_s=0.6, processes=3), engine=engine)
+    assert {row.status for row in by_name(finished).values()} == {"ok"}
+    assert engine.opened == ["one", "two", "anchor", "one", "two", "one", "two"]
+    assert finished.run.protocol.processes == 3
+    assert "3 processes" in finished.run.protocol.repeats
+    timing = read_timing(finished.folder, "one")
+    assert [turn.process for turn in timing.rounds] == sorted(turn.process for turn in timing.rounds)
+    assert {turn.process for turn in timing.rounds} == {0, 1, 2}
+    assert len({turn.number for turn in timing.rounds}) == len(timing.rounds)
+    assert (
+        sum(turn.calls for turn in timing.rounds) == len(timing.samples) == by_name(finished)["one"].runtime_ms.samples
+    )
+    assert [at_s for at_s, _ in timing.samples] == sorted(at_s for at_s, _ in timing.samples)
+    spread = read_run(finished.folder).process_spread
+    assert (spread.degrees, spread.paired_degrees) == (4, 2)  # of two networks with three processes each
+
+
+def test_one_process_leaves_its_spread_unknown(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=InlineEngine())
+    assert finished.run.process_spread is None
+    assert finished.run.protocol.processes == 1
+
+
+@pytest.mark.parametrize(("budget_s", "processes"), [(None, 3), (8.0, 3), (2.5, 2), (1.0, 1), (0.2, 1)])
+def test_a_short_budget_is_not_cut_into_pieces(budget_s: float | None, processes: int) -> None:
+    assert protocol_for("cpu", budget_s=budget_s).processes == processes
+
+
+@pytest.mark.parametrize(("options", "message"), [({"name": "ntire23"}, "one process"), ({}, "in 0 processes")])
+def test_a_number_of_processes_that_cannot_be_is_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        protocol_for("cpu", processes=2 if options else 0, **options)
+
+
+def test_a_network_that_differs_from_process_to_process_is_disqualified(submit: Submit, request_for: Request) -> None:
+    submit("honest", "x = x * 0.9")
+    submit("fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)
+    rows = by_name(run(request_for(protocol="robust", time_budget_s=0.4, processes=2), engine=InlineEngine()))
+    assert rows["fickle"].status == "disqualified"
+    assert "in another process" in rows["fickle"].error.message
+    assert rows["honest"].status == "ok"
+
+
+def test_what_fails_in_a_later_process_keeps_the_times_of_the_earlier(submit: Submit, request_for: Request) -> None:
+    submit("honest")
+    broken = COUNTED + "if PROCESS == 1:\n    raise RuntimeError('not twice')\n"
+    submit("once", "x = x * 0.9", before=broken)
+    finished = run(request_for(protocol="robust", time_budget_s=0.4, processes=2), engine=InlineEngine())
+    rows = by_name(finished)
+    assert rows["once"].status == "failed"
+    assert "not twice" in rows["once"].error.message
+    assert rows["once"].runtime_ms.samples >= 2
+    assert rows["honest"].status == "ok"
+
+
+def test_where_the_anchor_fails_later_the_times_so_far_stay(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    turns = Recording()
+    turns.anchor_turns = 10**6
+    run(request_for(protocol="robust", time_budget_s=0.4, processes=1), engine=turns)
+    in_one_process = 10**6 - turns.anchor_turns
+    engine = Recording(in_one_process + 3)
+    finished = run(request_for(protocol="robust", time_budget_s=0.4 * 40, processes=40, fresh=True), engine=engine)
+    row = by_name(finished)["one"]
+    assert row.status == "ok"
+    assert "of 40 processes timed, because the harness's anchor network failed" in row.runtime_ms.note
+    assert row.runtime_ms.samples >= 2
+    assert leaderboard_table(finished.run)
+
+
+def test_a_network_whose_calls_take_long_stays_in_one_process(submit: Submit, request_for: Request) -> None:
+    submit("quick")
+    submit("slow", "time.sleep(0.25)", before="import time\n\n")
+    engine = Recording()
+    rows = by_name(run(request_for(protocol="robust", time_budget_s=0.6, processes=3), engine=engine))
+    assert {row.status for row in rows.values()} == {"ok"}
+    assert engine.opened.count("slow") == 1
+    assert engine.opened.count("quick") == 3

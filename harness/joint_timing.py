@@ -83,7 +83,7 @@ class JointTiming:
         entrants = [Entrant(subject, _contender(subject)) for subject in subjects]
         going, lost = entrants, self._time(entrants, 0)
         for process in range(1, self._plan.protocol.processes):
-            going = [one for one in going if one.error is None and not one.contender.slow]
+            going = [one for one in going if one.error is None and process < one.contender.processes]
             if lost is not None or not going:
                 break
             self._restart(going)
@@ -98,8 +98,8 @@ class JointTiming:
         """Say what an entrant lacks because the anchor failed."""
         if not entrant.records:
             entrant.lost = lost
-        elif not entrant.contender.slow and len(entrant.records) < self._plan.protocol.processes:
-            timed = f"{len(entrant.records)} of {self._plan.protocol.processes} processes timed"
+        elif len(entrant.records) < entrant.contender.processes:
+            timed = f"{len(entrant.records)} of {entrant.contender.processes} processes timed"
             note = f"{timed}, because the harness's anchor network failed ({lost.what})"
             entrant.records[-1] = entrant.records[-1].model_copy(update={"note": note})
 

@@ -110,11 +110,12 @@ class Contender:
         What the calls of a turn are taken together by.
     process
         Which of the network's processes this is, from 0.
+    processes
+        In how many it is timed; known when the first is warm.
     slow
-        Whether a call takes more than a third of the budget, so that it is spared what takes calls of its own, and
-        another process.
+        Whether a call takes more than a third of the budget, so that it is spared what takes calls of its own.
     probed
-        Which of the processes is given frames that it has seen, and noise; drawn by the timing.
+        Which of the processes is given frames that it has seen, and noise; drawn when the first is warm.
     shown
         What the network's first process made of a frame: later ones must make the same of it.
     error
@@ -134,15 +135,22 @@ class Contender:
     note: str | None = None
     done: bool = False
     process: int = 0
+    processes: int = 1
     slow: bool = False
-    probed: int | None = None
+    probed: int = 0
     shown: Shown | None = None
     error: WorkerError | None = None
 
     def another(self, worker: Timed) -> Contender:
         """Return the same network in another process of it, of which nothing is known yet."""
         return Contender(
-            self.name, worker, self.most_calls, process=self.process + 1, probed=self.probed, shown=self.shown
+            self.name,
+            worker,
+            self.most_calls,
+            process=self.process + 1,
+            processes=self.processes,
+            probed=self.probed,
+            shown=self.shown,
         )
 
     def record(self, session: str) -> TimingRecord:

@@ -45,6 +45,7 @@ _LOOK_EVERY = 4  # rounds between two looks at the intervals
 _ANCHOR_KEPT = 0.25
 _CHECK_CHANCE = 0.15  # of a round to be checked afterwards
 _MOST_CHECKS = 3  # shared among the processes
+_ROUNDS_EACH = 6  # that the budget must leave to a process: else a network is timed in fewer
 _FIRST_ROUNDS = 3  # in one of which a frame is timed that the network upscaled before
 
 
@@ -127,9 +128,6 @@ class Rounds:
         self._begin = time.monotonic() if begin is None else begin
         self.number = first
         self._budget_s = math.inf if protocol.budget_s is None else protocol.budget_s
-        self._share_s = self._budget_s / protocol.processes
-        self._most_rounds = math.ceil(protocol.repeats / protocol.processes)
-        self._least_rounds = math.ceil(protocol.min_repeats / protocol.processes)
         self._requests: dict[int, list[Request]] = {id(c): [] for c in [*self.contenders, anchor]}
         for contender in self.contenders:
             contender.turn_statistic = protocol.turn_statistic
@@ -138,14 +136,7 @@ class Rounds:
         self._checked = dict.fromkeys(self._requests, 0)
         self._seen_ms: dict[int, float] = {}
         self._noise_ms: dict[int, float] = {}
-        self._most_checks = math.ceil(_MOST_CHECKS / protocol.processes)
-        for contender in self.contenders:
-            if contender.probed is None:
-                contender.probed = int(frames.rng.integers(protocol.processes))
-        early = max(1, min(_FIRST_ROUNDS, self._least_rounds))
-        self._seen_round = {
-            id(c): first + int(frames.rng.integers(early)) for c in self.contenders if c.process == c.probed
-        }
+        self._seen_round: dict[int, int] = {}
 
     def run(self) -> None:
         """Time all; what becomes of each is in its contender, errors included.
@@ -186,10 +177,31 @@ class Rounds:
             self._checks[id(contender)].remember_first(frame)
         while not self._warm(contender, times):
             times += self._warming_call(contender, self.frames.fresh())
-        if self._outlasts(min(times), _SLOW_SHARE):
-            self._seen_round.pop(id(contender), None)
-            self._checked[id(contender)] = self._most_checks - 1
-            contender.slow = True
+        contender.slow = self._outlasts(min(times), _SLOW_SHARE)
+        if contender.process == 0:
+            contender.processes = self._processes_for(min(times) / 1e3)
+            contender.probed = int(self.frames.rng.integers(contender.processes))
+        if contender.slow:
+            self._checked[id(contender)] = self._checks_for(contender) - 1
+        elif contender.process == contender.probed:
+            early = min(_FIRST_ROUNDS, self._share(contender, self.protocol.min_repeats))
+            self._seen_round[id(contender)] = self.number + int(self.frames.rng.integers(early))
+
+    def _processes_for(self, call_s: float) -> int:
+        """Return in how many processes a network is timed: no more than leave several rounds to each."""
+        anchor_s = min((ms for _, ms in self.anchor.warmup), default=0.0) / 1e3
+        round_s = max(call_s, _TURN_S) + max(anchor_s, _ANCHOR_TURN_S)
+        return int(max(1, min(self.protocol.processes, self._budget_s / (_ROUNDS_EACH * round_s))))
+
+    def _share(self, contender: Contender, number: int) -> int:
+        """Return a process's part of a number that is for the whole network."""
+        return math.ceil(number / contender.processes)
+
+    def _checks_for(self, contender: Contender) -> int:
+        return self._share(contender, _MOST_CHECKS)
+
+    def _share_s(self, contender: Contender) -> float:
+        return self._budget_s / contender.processes
 
     def _outlasts(self, call_ms: float, times: float) -> bool:
         return call_ms / 1e3 >= times * self._budget_s
@@ -204,7 +216,7 @@ class Rounds:
     def _warm(self, contender: Contender, times: list[float]) -> bool:
         if len(times) == 1 and not self._outlasts(times[0], 1.0):  # a cold call says nothing of the next one
             return False
-        if len(times) >= self.protocol.warmup or contender.spent_s >= _WARMUP_SHARE * self._share_s:
+        if len(times) >= self.protocol.warmup or contender.spent_s >= _WARMUP_SHARE * self._share_s(contender):
             return True
         half = len(times) // 2
         if len(times) < _SETTLED_CALLS:
@@ -282,11 +294,11 @@ class Rounds:
 
     def _enough(self, contender: Contender) -> bool:
         rounds = len(contender.rounds)
-        if rounds >= self._most_rounds:
+        if rounds >= self._share(contender, self.protocol.repeats):
             return True
-        if rounds < (self.protocol.min_repeats if contender.slow else self._least_rounds):
+        if rounds < self._share(contender, self.protocol.min_repeats):
             return False
-        if contender.spent_s >= (self._budget_s if contender.slow else self._share_s):
+        if contender.spent_s >= self._share_s(contender):
             return True
         if rounds % _LOOK_EVERY:
             return False
@@ -296,7 +308,7 @@ class Rounds:
     def _finish(self, contender: Contender, last: Image) -> None:
         """Judge the whole of a network's turns."""
         contender.done = True
-        if self._checked[id(contender)] < self._most_checks:
+        if self._checked[id(contender)] < self._checks_for(contender):
             self._check(contender, last)
         if not contender.slow:
             if contender.process == contender.probed:
@@ -319,14 +331,15 @@ class Rounds:
         check = self._checks[id(contender)]
         if contender.shown is not None:
             check.check_shown(contender.shown)
-        elif self.protocol.processes > 1:
+        elif contender.processes > 1:
             contender.shown = check.show(self.frames.fresh())
 
     def _output_check(self, contender: Contender) -> OutputCheck:
         return OutputCheck(contender.worker, self.scale, self.protocol.precision, self.frames.rng)
 
     def _check_sometimes(self, contender: Contender, frame: Image) -> None:
-        if self._checked[id(contender)] < max(1, self._most_checks - 1) and self.frames.rng.random() < _CHECK_CHANCE:
+        most = max(1, self._checks_for(contender) - 1)
+        if self._checked[id(contender)] < most and self.frames.rng.random() < _CHECK_CHANCE:
             self._check(contender, frame)
 
     def _check(self, contender: Contender, frame: Image, untimed: Image | None = None) -> None:
@@ -358,5 +371,5 @@ class Rounds:
         return cost_of_call(contender.worker, frame, on_cpu=self._threads is not None)
 
     def _share_done(self) -> float:
-        shares = [1.0 if c.done else min(1.0, c.spent_s / self._share_s) for c in self.contenders]
+        shares = [1.0 if c.done else min(1.0, c.spent_s / self._share_s(c)) for c in self.contenders]
         return sum(shares) / len(shares)

@@ -15,12 +15,13 @@ from harness.results.schema import Runtime
 from harness.timing.load import WORTH_SAYING
 from harness.timing.protocol import Statistic, TimingProtocol
 from harness.tracks.pace import ASSUMED_SPREAD, Pace, ProcessSpread, centre, estimate_spread, log_times
-from harness.tracks.significance import log_interval
+from harness.tracks.significance import NORMAL_REACH, log_interval
 
 _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
 _STABLE_SAMPLES = 10
 _DRIFT_WORTH_SAYING = 0.05
+_NO_TIME = 1e-9
 
 
 def summarise(
@@ -199,8 +200,7 @@ def summarise_record(
     -------
     Runtime
         From rounds: ``median`` is the median over processes of the median of their ratios, times the anchor's;
-        ``mean`` and ``p95`` are of all ratios, likewise. The interval is that of the process, where there was one, and
-        else that of the network: `spread` is in it.
+        ``mean`` and ``p95`` are of all ratios, likewise. `spread` is in the interval, unless it is only assumed.
     """
     if protocol.order != "rounds" or not record.rounds:
         samples = [ms for _, ms in record.samples]
@@ -215,22 +215,32 @@ def summarise_record(
         note="; ".join(_notes_on_rounds(record, ratios)) or None,
         half_width=protocol.half_width,
     )
+    runtime = runtime.model_copy(update={"samples": len(record.samples)})
+    return _with_processes(runtime, pace_of(record, spread), level, protocol.half_width)
+
+
+def _with_processes(runtime: Runtime, pace: Pace, level: float, half_width: float) -> Runtime:
+    """Put what processes differ by into a runtime whose rounds are summarised, where that is known."""
+    if pace.spread == ASSUMED_SPREAD:
+        return runtime
+    groups = log_times(pace)
+    median = level * math.exp(centre(groups))
+    if len(groups) > 1:
+        low, high = (level * math.exp(end) for end in log_interval(pace))
+    else:
+        low, high = _widened(median, runtime.ci, NORMAL_REACH * pace.spread.own.relative)
     return runtime.model_copy(
-        update={"samples": len(record.samples), **_over_processes(record, level, spread, protocol.half_width)}
+        update={
+            "median": median,
+            "ci": (low, high),
+            "stable": runtime.stable and (high - low) / 2 <= half_width * median,
+        }
     )
 
 
-def _over_processes(
-    record: TimingRecord, level: float, spread: ProcessSpread, half_width: float
-) -> dict[str, float | tuple[float, float] | bool]:
-    """Return the figures of a row's runtime that are others where the network had several processes."""
-    pace = pace_of(record, spread)
-    if len(set(pace.processes.values())) < 2:
-        return {}
-    value = centre(log_times(pace))
-    low, high = (level * math.exp(end) for end in log_interval(pace))
-    median = level * math.exp(value)
-    return {"median": median, "ci": (low, high), "stable": (high - low) / 2 <= half_width * median}
+def _widened(value: float, ci: tuple[float, float], reach: float) -> tuple[float, float]:
+    below, above = (math.hypot(math.log(max(end, _NO_TIME) / value), reach) for end in ci)
+    return value * math.exp(-below), value * math.exp(above)
 
 
 def _notes_on_rounds(record: TimingRecord, ratios: RoundRatios) -> list[str]:

@@ -47,6 +47,7 @@ def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take short turns and short looks at the machine: no time that these tests measure is held against another."""
     monkeypatch.setattr("harness.timing.rounds._TURN_S", 0.01)
+    monkeypatch.setattr("harness.timing.rounds._ANCHOR_TURN_S", 0.005)
     monkeypatch.setattr("harness.timing.load._LOOK_S", 0.01)
 
 

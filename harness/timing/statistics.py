@@ -199,7 +199,7 @@ def summarise_record(
     Returns
     -------
     Runtime
-        From rounds: ``median`` is the median over processes of the median of their ratios, times the anchor's;
+        From rounds: ``median`` is the mean of the middle processes' medians of their ratios, times the anchor's;
         ``mean`` and ``p95`` are of all ratios, likewise. `spread` is in the interval, unless it is only assumed.
     """
     if protocol.order != "rounds" or not record.rounds:

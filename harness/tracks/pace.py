@@ -1,8 +1,8 @@
 """A network's times as comparisons take them: rounds within processes, and what processes of one network differ by.
 
 Two processes of one network are not equally fast, each for as long as it lives, and no round shows it. So a network is
-timed in several of them, one after the other: its time is the median of theirs, and how far they differ, seen over all
-networks of a run, says how well that is known.
+timed in several of them, one after the other: its time is the mean of the middle ones, and how far they differ, seen
+over all networks of a run, says how well that is known.
 """
 
 from __future__ import annotations
@@ -129,8 +129,15 @@ def _by_process(pace: Pace, values: Mapping[int, float]) -> list[Floats]:
 
 
 def centre(groups: Sequence[Floats]) -> float:
-    """Return the median of the medians of processes: one that is far off moves it little."""
-    return float(np.median([np.median(group) for group in groups]))
+    """Return the mean of the middle ones of the medians of processes: one that is far off does not count."""
+    return float(_middle(np.array([np.median(group) for group in groups])))
+
+
+def _middle(medians: Floats) -> Floats:
+    """Return means along the first axis without a quarter of the values, one at the least, at either end."""
+    count = len(medians)
+    outer = max(1, count // 4) if count > 2 else 0
+    return np.asarray(np.sort(medians, axis=0)[outer : count - outer].mean(axis=0))
 
 
 def is_enough(groups: Sequence[Floats]) -> bool:
@@ -151,7 +158,7 @@ def resampled_centres(groups: Sequence[Floats], spread: float, rng: np.random.Ge
         Draws.
     """
     medians = _resampled_medians(groups, rng)
-    return np.asarray(np.median(medians + rng.normal(0, spread, medians.shape), axis=0))
+    return _middle(medians + rng.normal(0, spread, medians.shape))
 
 
 def _resampled_medians(groups: Sequence[Floats], rng: np.random.Generator) -> Floats:

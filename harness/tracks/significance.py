@@ -189,7 +189,7 @@ def log_interval(pace: Pace) -> tuple[float, float]:
 
 
 def log_ratio(one: Pace, other: Pace) -> Difference:
-    """Return the logarithm of the ratio of two networks' times: the median over processes of the median over rounds."""
+    """Return the logarithm of the ratio of two networks' times: the middle of their processes' medians."""
     ratios, units = log_ratio_resamples(one, other, np.random.default_rng(0))
     paired = log_ratios(one, other)
     observed = centre(paired) if is_enough(paired) else centre(log_times(one)) - centre(log_times(other))

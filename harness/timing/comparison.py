@@ -43,10 +43,10 @@ def compare_times(one: TimingRecord, other: TimingRecord, spread: ProcessSpread 
     """Compare two networks of one joint timing round by round.
 
     The ratio is the mean of the middle ones of the processes' medians over rounds. Its interval comes from resampled
-    rounds and from what processes of one network differ by. The p-value is the larger of two: of a signed-rank statistic (Wilcoxon,
-    Biometrics 1, 1945) under flipped signs of whole pairs of rounds, which is exact as far as pairs of rounds are
-    independent and never small where there are few; and of the ratio's distance from 1 under rounds and processes
-    together.
+    rounds and from what processes of one network differ by. The p-value is the larger of two: of a signed-rank
+    statistic (Wilcoxon, Biometrics 1, 1945) under flipped signs of whole pairs of rounds, which is exact as far as
+    pairs of rounds are independent and never small where there are few; and of the ratio's distance from 1 under
+    rounds and processes together.
 
     Parameters
     ----------

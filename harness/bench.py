@@ -7,6 +7,7 @@ the memory holds; the anchor network ties the groups together.
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,7 @@ class Bench:
         self._ceilings: Ceilings | None = None
         self._ceilings_asked = False
         self._anchor_session: Session | None = None
+        self._anchor_process = ""
         self._anchor_failed = False
         self._done: dict[str, Measurement] = {}
         self._crops = plan.crop_store()
@@ -219,9 +221,12 @@ class Bench:
             return
         timing = JointTiming(self._plan, self._engine, self._observer, self._open_anchor)
         entrants = timing.run([subject for _, subject in self._group])
+        anchor = self._anchor_process
+        if timing.lost is not None:
+            self._drop_anchor()
         for (planned, subject), entrant in zip(list(self._group), entrants, strict=True):
             if entrant.record is not None:
-                subject.keep_timing(entrant.record)
+                subject.keep_timing(entrant.record.model_copy(update={"anchor": anchor}))
             if entrant.error is not None and entrant.error.kind in _OUT_OF_MEMORY and len(entrants) > 1:
                 subject.close()
                 self._group.remove((planned, subject))
@@ -260,8 +265,14 @@ class Bench:
                 return self._open_anchor()
             raise
         worker.pause()
-        self._anchor_session = worker
+        self._anchor_session, self._anchor_process = worker, secrets.token_hex(8)
         return worker
+
+    def _drop_anchor(self) -> None:
+        """End the anchor's process, which failed: it may answer still, and never be of use again."""
+        if self._anchor_session is not None:
+            self._anchor_session.close()
+            self._anchor_session = None
 
     def _lone_anchor(self) -> Session | None:
         """Return the anchor for protocols that time alone, by which clocks are judged; None where it fails."""

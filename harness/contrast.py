@@ -145,7 +145,9 @@ def _runtime(
     assert entries[0].runtime_ms is not None
     assert entries[1].runtime_ms is not None
     first, second = (float(getattr(entry.runtime_ms, statistic)) for entry in entries)
-    if records[0].session and records[0].session == records[1].session:
+    if bool(records[0].rounds) != bool(records[1].rounds):  # one in anchors: both in milliseconds
+        records = _in_milliseconds(records[0]), _in_milliseconds(records[1])
+    if records[0].session and records[0].session == records[1].session and records[0].rounds:
         found = compare_times(*records, spread_of(run.run.process_spread))
         low, high = (100 * (end - 1) for end in found.ci)
         difference = Difference(100 * (found.ratio - 1), (low, high), found.p_value, found.rounds)
@@ -153,6 +155,10 @@ def _runtime(
     apart = ratio_difference(*_paces(runs, records))
     calls = f"{len(records[0].samples)} and {len(records[1].samples)} calls, not paired"
     return Contrast("runtime", "ms", first, second, apart, calls)
+
+
+def _in_milliseconds(record: TimingRecord) -> TimingRecord:
+    return record.model_copy(update={"rounds": []})
 
 
 def _paces(runs: tuple[RunFolder, RunFolder], records: tuple[TimingRecord, TimingRecord]) -> tuple[Pace, Pace]:

@@ -77,6 +77,9 @@ class JointTiming:
         self._begin = time.monotonic()
         self._next_round = 0
 
+        self.lost: WorkerError | None = None
+        """What took the anchor away, where something did."""
+
     def run(self, subjects: Sequence[Subject]) -> list[Entrant]:
         """Time all; what becomes of each is in its entrant, errors included."""
         busy, _ = others_share()
@@ -88,6 +91,7 @@ class JointTiming:
                 break
             self._restart(going)
             lost = self._time([one for one in going if one.error is None], process)
+        self.lost = lost
         for entrant in entrants:
             entrant.records = [record.model_copy(update={"busy": busy}) for record in entrant.records]
             if lost is not None and entrant.error is None:
@@ -112,6 +116,8 @@ class JointTiming:
             unfinished = lost is not None and not entrant.contender.done
             if entrant.contender.samples and not unfinished:
                 entrant.records.append(entrant.contender.record(self._session))
+            if entrant.error is not None:
+                entrant.subject.close()  # its memory is for the processes to come
         return lost
 
     def _run_rounds(self, contenders: list[Contender], process: int) -> WorkerError | None:
@@ -150,7 +156,7 @@ class JointTiming:
         self._engine.release()
         self._engine.expect(entrant.subject.job() for entrant in entrants)
         for entrant in entrants:
-            self._observer.stage("time", f"{entrant.contender.name}: another process", done=_BEGIN)
+            self._tell(f"starting {entrant.contender.name}", 0.0, entrant.contender.process + 1)
             try:
                 worker = entrant.subject.restart(self._engine)
                 worker.pause()

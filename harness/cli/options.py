@@ -71,7 +71,7 @@ Processes = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Processes in which each model is timed, which share the budget. [default: 3, or the budget's seconds]",
+        help="Processes in which each model is timed, at the most. [default: 3; fewer for short budgets]",
     ),
 ]
 Timeout = Annotated[float, typer.Option(help="Seconds after which a stage of a submission counts as hung.")]

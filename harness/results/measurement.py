@@ -83,6 +83,8 @@ class TimingRecord(Record):
     """What the calls of one turn are taken together by, the anchor's in ``rounds`` as well."""
     session: str = ""
     """Name of the joint timing in which networks took turns; empty where this one was timed alone."""
+    anchor: str = ""
+    """Name of the anchor's process that it was timed beside; empty where it was timed alone."""
     rounds: list[RoundTimes] = []
     """The turns, where there were any: their samples are those of ``samples``, in order."""
     card: list[CardReading] = []

@@ -128,9 +128,10 @@ class ProcessSpreadInfo(Record):
     """Standard deviation of their time in anchors, as a fraction."""
     degrees: int
     """Of freedom of it: processes less networks."""
-    paired_relative: float
-    """The same beside processes of other networks in the same rounds, where what hits all alike drops out."""
-    paired_degrees: int
+    paired_relative: float | None = None
+    """The same beside processes of other networks in the same rounds, where what hits all alike drops out; None where
+    no two networks were timed together in several processes, so that 1 % is assumed."""
+    paired_degrees: int | None = None
     """Of freedom of that."""
 
 

@@ -59,9 +59,9 @@ def compare_times(one: TimingRecord, other: TimingRecord, spread: ProcessSpread 
     Raises
     ------
     ValueError
-        They are not of the same joint timing.
+        They are not of the same joint timing, or one of them had no turn in it.
     """
-    if not one.session or one.session != other.session:
+    if not one.session or one.session != other.session or not one.rounds or not other.rounds:
         raise ValueError("the two were not timed in the same rounds")
     spread = spread or process_spread([one, other])
     paces = pace_of(one, spread), pace_of(other, spread)

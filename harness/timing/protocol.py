@@ -87,7 +87,7 @@ class TimingProtocol:
         if self.order == "rounds":
             limit = "" if self.budget_s is None else f" or {self.budget_s:g} s a model are spent"
             rule = f"until the interval is {self.half_width:.1%} to either side{limit}, {inputs}"
-            spread = f", shared among {self.processes} processes of each network" if self.processes > 1 else ""
+            spread = f", shared among up to {self.processes} processes of each network" if self.processes > 1 else ""
             return f"rounds of all networks with the anchor between them, {rule}{spread}"
         if self.budget_s is None:
             return f"{self.repeats} calls, {inputs}"

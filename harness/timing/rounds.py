@@ -44,8 +44,10 @@ _ANCHOR_TURN_S = 0.5 * _TURN_S  # there are two of it to one of a network
 _LOOK_EVERY = 4  # rounds between two looks at the intervals
 _ANCHOR_KEPT = 0.25
 _CHECK_CHANCE = 0.15  # of a round to be checked afterwards
-_MOST_CHECKS = 3  # shared among the processes
+_MOST_CHECKS = 3  # of a network that has one process; several share them
+_LEAST_CHECKS = 2  # of a process
 _ROUNDS_EACH = 6  # that the budget must leave to a process: else a network is timed in fewer
+_CALLS_BESIDE = 4  # of a process, to warm up and to be probed
 _FIRST_ROUNDS = 3  # in one of which a frame is timed that the network upscaled before
 
 
@@ -163,6 +165,7 @@ class Rounds:
         except WorkerError as error:
             contender.error = error
             contender.done = True
+            contender.worker.pause()  # a check may have woken it
 
     def _warm_up(self, contender: Contender) -> None:
         """Call until the later half of the calls agrees with the earlier."""
@@ -170,7 +173,7 @@ class Rounds:
         times = self._warming_call(contender, frame)
         if self._outlasts(times[0], _COLD) and not self._outlasts(times[0], _HOPELESS):
             times += self._warming_call(contender, frame)
-        if self._outlasts(times[-1], _COLD):
+        if self._outlasts(times[-1], _COLD) and contender.process == 0:  # a later one has rounds beside the first
             self._keep_one_call(contender)
             return
         if contender is not self.anchor:
@@ -188,17 +191,22 @@ class Rounds:
             self._seen_round[id(contender)] = self.number + int(self.frames.rng.integers(early))
 
     def _processes_for(self, call_s: float) -> int:
-        """Return in how many processes a network is timed: no more than leave several rounds to each."""
+        """Return in how many processes a network is timed: no more than leave several rounds to each.
+
+        Warming up and the frames that it is probed with take calls from the same budget.
+        """
         anchor_s = min((ms for _, ms in self.anchor.warmup), default=0.0) / 1e3
         round_s = max(call_s, _TURN_S) + max(anchor_s, _ANCHOR_TURN_S)
-        return int(max(1, min(self.protocol.processes, self._budget_s / (_ROUNDS_EACH * round_s))))
+        process_s = _ROUNDS_EACH * round_s + _CALLS_BESIDE * call_s
+        return int(max(1, min(self.protocol.processes, self._budget_s / process_s)))
 
     def _share(self, contender: Contender, number: int) -> int:
         """Return a process's part of a number that is for the whole network."""
         return math.ceil(number / contender.processes)
 
     def _checks_for(self, contender: Contender) -> int:
-        return self._share(contender, _MOST_CHECKS)
+        """Return how many outputs of a process are checked: one at the end, and one before it that nobody foresees."""
+        return max(_LEAST_CHECKS, self._share(contender, _MOST_CHECKS))
 
     def _share_s(self, contender: Contender) -> float:
         return self._budget_s / contender.processes
@@ -243,13 +251,13 @@ class Rounds:
         at_s = time.monotonic() - self._begin
         times = self._burst(contender, turn.frame, length_s)
         card = self._card.read()
-        contender.samples += [(at_s, ms) for ms in times]
         last = frame_of_call([turn.frame], len(times) - 1)
         self._check_sometimes(contender, last)
         spent_before_s = self.anchor.spent_s
         turn.after = self._anchor_ms(turn.frame)
         contender.spent_s += self.anchor.spent_s - spent_before_s
         anchors = (turn.before, turn.after)
+        contender.samples += [(at_s, ms) for ms in times]
         contender.rounds.append(
             RoundTimes(number=turn.number, calls=len(times), process=contender.process, anchor_ms=anchors, card=card)
         )
@@ -338,8 +346,7 @@ class Rounds:
         return OutputCheck(contender.worker, self.scale, self.protocol.precision, self.frames.rng)
 
     def _check_sometimes(self, contender: Contender, frame: Image) -> None:
-        most = max(1, self._checks_for(contender) - 1)
-        if self._checked[id(contender)] < most and self.frames.rng.random() < _CHECK_CHANCE:
+        if self._checked[id(contender)] < self._checks_for(contender) - 1 and self.frames.rng.random() < _CHECK_CHANCE:
             self._check(contender, frame)
 
     def _check(self, contender: Contender, frame: Image, untimed: Image | None = None) -> None:

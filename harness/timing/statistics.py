@@ -15,7 +15,7 @@ from harness.results.schema import Runtime
 from harness.timing.load import WORTH_SAYING
 from harness.timing.protocol import Statistic, TimingProtocol
 from harness.tracks.pace import ASSUMED_SPREAD, Pace, ProcessSpread, centre, estimate_spread, log_times
-from harness.tracks.significance import NORMAL_REACH, log_interval
+from harness.tracks.significance import log_interval, student_reach
 
 _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
@@ -221,14 +221,14 @@ def summarise_record(
 
 def _with_processes(runtime: Runtime, pace: Pace, level: float, half_width: float) -> Runtime:
     """Put what processes differ by into a runtime whose rounds are summarised, where that is known."""
-    if pace.spread == ASSUMED_SPREAD:
-        return runtime
     groups = log_times(pace)
+    if pace.spread == ASSUMED_SPREAD and len(groups) == 1:
+        return runtime
     median = level * math.exp(centre(groups))
     if len(groups) > 1:
         low, high = (level * math.exp(end) for end in log_interval(pace))
     else:
-        low, high = _widened(median, runtime.ci, NORMAL_REACH * pace.spread.own.relative)
+        low, high = _widened(median, runtime.ci, student_reach(pace.spread.own.degrees) * pace.spread.own.relative)
     return runtime.model_copy(
         update={
             "median": median,
@@ -264,7 +264,8 @@ def pace_of(record: TimingRecord, spread: ProcessSpread = ASSUMED_SPREAD) -> Pac
         return Pace(dict(enumerate(ms for _, ms in record.samples)), spread=spread)
     ratios = round_ratios(record)
     times = {number: float(value) for number, value in zip(ratios.numbers, ratios.values, strict=True)}
-    return Pace(times, record.session, dict(zip(ratios.numbers, ratios.processes, strict=True)), spread)
+    processes = dict(zip(ratios.numbers, ratios.processes, strict=True))
+    return Pace(times, record.session, processes, spread, record.anchor)
 
 
 def process_spread(records: Iterable[TimingRecord]) -> ProcessSpread:

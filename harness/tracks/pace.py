@@ -25,6 +25,7 @@ _MANY = 1000  # degrees of freedom of a spread that is assumed and not estimated
 _ASSUMED_OF_CALLS = 0.1  # of one call on its own, relative: what back-to-back calls were seen to differ by
 _QUARTILE = 0.67449  # of a normal distribution, in standard deviations
 _FEWEST_DEGREES = 2
+_MOSTLY_COMMON = 1.5  # times the spread beside others: most of what a process adds it adds to all networks
 _STEPS = (1, 2, 3)  # how far apart two networks are that are compared for the spread: all pairs of 50 take long
 _NO_NOISE = 1e-12  # in place of 0, where times without any scatter are scripted
 
@@ -80,21 +81,27 @@ class Pace:
         Which process each round was timed in; a round that is not in it was in the first.
     spread
         What processes of one network differ by.
+    anchor
+        Which process of the anchor the times are in; empty where they are in milliseconds.
     """
 
     times: Mapping[int, float]
     session: str = ""
     processes: Mapping[int, int] = field(default_factory=dict)
     spread: ProcessSpread = ASSUMED_SPREAD
+    anchor: str = ""
 
 
 def spread_info(spread: ProcessSpread) -> ProcessSpreadInfo | None:
     """Return a spread as ``results.json`` has it: None where it is assumed."""
     if spread == ASSUMED_SPREAD:
         return None
-    own, paired = spread.own, spread.paired
+    own, paired = spread.own, None if spread.paired == ASSUMED_SPREAD.paired else spread.paired
     return ProcessSpreadInfo(
-        relative=own.relative, degrees=own.degrees, paired_relative=paired.relative, paired_degrees=paired.degrees
+        relative=own.relative,
+        degrees=own.degrees,
+        paired_relative=paired and paired.relative,
+        paired_degrees=paired and paired.degrees,
     )
 
 
@@ -102,7 +109,10 @@ def spread_of(info: ProcessSpreadInfo | None) -> ProcessSpread:
     """Return the spread that a ``results.json`` has, or the assumed one."""
     if info is None:
         return ASSUMED_SPREAD
-    return ProcessSpread(Spread(info.relative, info.degrees), Spread(info.paired_relative, info.paired_degrees))
+    paired = ASSUMED_SPREAD.paired
+    if info.paired_relative is not None and info.paired_degrees is not None:
+        paired = Spread(info.paired_relative, info.paired_degrees)
+    return ProcessSpread(Spread(info.relative, info.degrees), paired)
 
 
 def log_times(pace: Pace) -> list[Floats]:
@@ -198,20 +208,22 @@ def estimate_spread(paces: Iterable[Pace]) -> ProcessSpread:
     Returns
     -------
     ProcessSpread
-        `ASSUMED_SPREAD`, or its half, where the networks had hardly a second process, or none was timed beside another.
+        What is assumed stands in where the networks had hardly a second process, or none was timed beside another.
     """
-    several = [pace for pace in paces if len(log_times(pace)) > 1]
+    several = [pace for pace in paces if len(groups := log_times(pace)) > 1 and is_enough(groups)]
     neighbours = [pair for step in _STEPS for pair in zip(several, several[step:], strict=False)]
-    beside = [groups for one, other in neighbours if len(groups := log_ratios(one, other)) > 1]
-    own = [log_times(pace) for pace in several]
-    of_own = _estimate(own, sum(len(groups) - 1 for groups in own))
-    most = max((len(groups) - 1 for groups in beside), default=0)
-    independent = min(sum(len(groups) - 1 for groups in beside), of_own.degrees - most if of_own else 0)
-    of_pairs = _estimate(beside, independent)
-    return ProcessSpread(
-        of_own or ASSUMED_SPREAD.own,
-        Spread(of_pairs.relative / math.sqrt(2), of_pairs.degrees) if of_pairs else ASSUMED_SPREAD.paired,
-    )
+    beside = [groups for one, other in neighbours if len(groups := log_ratios(one, other)) > 1 and is_enough(groups)]
+    more = {pace.session: 0 for pace in several}  # processes than one, in each joint timing
+    for pace in several:
+        more[pace.session] = max(more[pace.session], len(log_times(pace)) - 1)
+    of_one, common = sum(len(log_times(pace)) - 1 for pace in several), sum(more.values())
+    paired = _estimate(beside, of_one - common)
+    if paired is not None:
+        paired = Spread(paired.relative / math.sqrt(2), paired.degrees)
+    own = _estimate([log_times(pace) for pace in several], of_one)
+    if own is not None and paired is not None and own.relative > _MOSTLY_COMMON * paired.relative:
+        own = Spread(own.relative, common)  # what hits all alike was seen once in each process, not in each network
+    return ProcessSpread(own or ASSUMED_SPREAD.own, paired or ASSUMED_SPREAD.paired)
 
 
 def _estimate(networks: Sequence[Sequence[Floats]], degrees: int) -> Spread | None:

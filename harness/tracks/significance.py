@@ -148,7 +148,7 @@ def score_interval(
     values = np.asarray(gains, dtype=np.float64)
     if values.size > 1:
         means = values[rng.integers(0, values.size, size=(RESAMPLES, values.size))].mean(axis=1)
-        reach = _student_quantile(values.size - 1) / NORMAL_REACH
+        reach = student_reach(values.size - 1) / NORMAL_REACH
         deviations = (means - values.mean()) * reach * math.sqrt(values.size / (values.size - 1))
     low, high = (max(end, runtime_ms / _MOST_TIMES) for end in runtime_ci)
     times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * NORMAL_REACH), RESAMPLES))
@@ -184,8 +184,10 @@ def log_interval(pace: Pace) -> tuple[float, float]:
     """Return the 95 % interval of the logarithm of a network's time, what its processes differ by included."""
     groups = log_times(pace)
     drawn = resampled_centres(groups, pace.spread.own.relative, np.random.default_rng(0))
-    rounds = sum(group.size for group in groups)
-    return _held_against_t(centre(groups), float(np.std(drawn)), min(rounds, pace.spread.own.degrees + 1)).ci
+    units = pace.spread.own.degrees + 1
+    if is_enough(groups):
+        units = min(units, sum(group.size for group in groups))
+    return _held_against_t(centre(groups), float(np.std(drawn)), units).ci
 
 
 def log_ratio(one: Pace, other: Pace) -> Difference:
@@ -196,7 +198,8 @@ def log_ratio(one: Pace, other: Pace) -> Difference:
     return _held_against_t(observed, float(np.std(ratios)), units)
 
 
-def _student_quantile(degrees: int) -> float:
+def student_reach(degrees: int) -> float:
+    """Return half of a 95 % interval in standard deviations that were estimated with so many degrees of freedom."""
     from scipy.special import stdtrit  # not from scipy.stats, which takes half a second to import
 
     return float(stdtrit(degrees, 1 - LEVEL / 2))
@@ -211,7 +214,7 @@ def _held_against_t(value: float, spread: float, units: int) -> Difference:
     degrees = units - 1
     from scipy.special import stdtr
 
-    reach = _student_quantile(degrees) * spread
+    reach = student_reach(degrees) * spread
     p_value = float(2 * stdtr(degrees, -abs(value) / spread))
     return Difference(value, (value - reach, value + reach), p_value, degrees)
 
@@ -234,7 +237,14 @@ def log_ratio_resamples(one: Pace, other: Pace, rng: np.random.Generator) -> tup
         for groups, pace in zip(apart, (one, other), strict=True)
     )
     known = (sum(group.size for group in groups) for groups in apart if is_enough(groups))
-    return first - second, min([units, *known])
+    return first - second + _between_anchors(one, other, rng), min([units, *known])
+
+
+def _between_anchors(one: Pace, other: Pace, rng: np.random.Generator) -> Floats:
+    """Return what two processes of the anchor may differ by: times beside one are not quite those beside another."""
+    if one.anchor == other.anchor and (one.anchor or not one.session):  # older records do not name it
+        return np.zeros(RESAMPLES)
+    return rng.normal(0, math.hypot(one.spread.own.relative, other.spread.own.relative), RESAMPLES)
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:

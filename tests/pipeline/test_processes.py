@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.contrast import contrast
 from harness.engines import InlineEngine, Job
 from harness.errors import UsageError, WorkerError
 from harness.isolation.messages import Message
 from harness.isolation.session import Session
 from harness.pipeline import Finished, run
 from harness.plan import RunRequest
+from harness.report import load_run
 from harness.results import Entry, read_run
 from harness.results.samples import read_timing
 from harness.terminal import leaderboard_table
@@ -35,11 +37,12 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Recording(InlineEngine):
-    """Remembers what was opened, and lets the anchor fail after some of its turns."""
+    """Remembers what was opened, and lets the anchor fail after some of its turns, and then after some more."""
 
-    def __init__(self, anchor_turns: int = 10**9) -> None:
+    def __init__(self, anchor_turns: int = 10**9, anchor_turns_later: int = 0) -> None:
         self.opened: list[str] = []
         self.anchor_turns = anchor_turns
+        self.anchor_turns_later = anchor_turns_later
 
     def open(self, job: Job) -> Session:
         session = super().open(job)
@@ -50,6 +53,7 @@ class Recording(InlineEngine):
             def request(message: Message, timeout_s: float, max_payload: int) -> Message:
                 self.anchor_turns -= message.name == "time"
                 if self.anchor_turns < 0:
+                    self.anchor_turns = self.anchor_turns_later
                     raise WorkerError("the machine has no room for it", stage="time", kind="Crash")
                 return answer(message, timeout_s, max_payload)
 
@@ -146,3 +150,30 @@ def test_a_network_whose_calls_take_long_stays_in_one_process(submit: Submit, re
     assert {row.status for row in rows.values()} == {"ok"}
     assert engine.opened.count("slow") == 1
     assert engine.opened.count("quick") == 3
+
+
+def test_an_anchor_that_failed_is_not_asked_again(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.bench._free_bytes", lambda _plan: 1 << 20)  # a group for each
+    submit("one")
+    submit("two", "x = x * 0.9")
+    engine = Recording(anchor_turns=3, anchor_turns_later=10**9)
+    finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=engine)
+    rows = by_name(finished)
+    assert engine.opened == ["one", "two", "anchor", "anchor"] or engine.opened == ["one", "anchor", "two", "anchor"]
+    assert "anchor network failed" in rows["one"].runtime_ms.note
+    assert rows["two"].runtime_ms.note is None or "failed" not in rows["two"].runtime_ms.note
+    assert len(read_timing(finished.folder, "two").anchor) == 16
+    assert read_timing(finished.folder, "one").anchor == ""
+
+
+def test_a_network_of_one_call_is_compared_in_milliseconds(submit: Submit, request_for: Request) -> None:
+    submit("quick")
+    submit("slow", "time.sleep(0.5)", before="import time\n\n")
+    finished = run(request_for(protocol="robust", time_budget_s=0.1), engine=InlineEngine())
+    assert read_timing(finished.folder, "slow").rounds == []
+    folder = load_run(finished.folder)
+    row = next(row for row in contrast(folder, "slow", folder, "quick").rows if row.figure == "runtime")
+    assert row.first > 500.0
+    assert 1 + row.difference.value / 100 == pytest.approx(row.first / row.second, rel=0.9)

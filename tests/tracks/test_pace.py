@@ -111,3 +111,21 @@ def test_a_spread_is_stored_and_read_again() -> None:
     assert spread_of(spread_info(spread)) == spread
     assert spread_info(ASSUMED_SPREAD) is None
     assert spread_of(None) == ASSUMED_SPREAD
+
+
+def test_times_beside_two_processes_of_the_anchor_are_known_less_well() -> None:
+    def beside(*anchors: str) -> tuple[float, float]:
+        one, other, *_ = paces(networks(np.random.default_rng(9), 6, 3))
+        apart = [Pace(p.times, f"s{i}", p.processes, p.spread, anchors[i]) for i, p in enumerate((one, other))]
+        return log_ratio(*apart).ci
+
+    (low, high), (far_low, far_high) = beside("x", "x"), beside("x", "y")
+    assert far_high - far_low > 1.3 * (high - low)
+    assert beside("", "") == pytest.approx((far_low, far_high), rel=0.1)  # records that do not name it
+
+
+def test_what_was_only_assumed_is_not_stored() -> None:
+    (one,) = paces(networks(np.random.default_rng(7), 1, 4))
+    info = spread_info(one.spread)
+    assert (info.degrees, info.paired_relative, info.paired_degrees) == (3, None, None)
+    assert spread_of(info) == one.spread

@@ -110,10 +110,8 @@ def run(
         crops=_parsed(crop),
         save_images=save_images,
         conventions=tuple(dict.fromkeys(convention or ())),
-        fresh=fresh,
-        retry_failed=retry_failed,
     )
-    _carry_out(replace(wanted, command=shlex.join(["harness", *sys.argv[1:]])), engine, strict=strict)
+    _carry_out(replace(wanted, fresh=fresh, retry_failed=retry_failed), engine, strict=strict)
 
 
 def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
@@ -124,6 +122,7 @@ def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
 
 def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     """Run, print the table with what there is to say of it, and exit as the rows deserve."""
+    request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
     from harness.terminal import Forewarned, leaderboard_table, make_progress, reasons

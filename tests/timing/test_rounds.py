@@ -291,3 +291,35 @@ def test_a_cold_first_call_does_not_decide_that_there_is_no_time(machine: Machin
     assert contender.warmup[0][1] > 2000.0
     assert len(contender.rounds) >= 3
     assert contender.note is None
+
+
+@dataclass
+class CheatsAfterItsCheck(ScriptedWorker):
+    """Does its work until an output of its was asked for again outside the timing, and less from then on."""
+
+    looked_at: bool = False
+    cheated: bool = False
+
+    def __post_init__(self) -> None:
+        self.timed = self._timed
+
+    def _timed(self, frame: np.ndarray) -> np.ndarray:
+        self.cheated |= self.looked_at
+        return darker(frame) if self.looked_at else repeat(frame)
+
+    def upscale(self, lr: np.ndarray) -> np.ndarray:
+        self.looked_at = True
+        return super().upscale(lr)
+
+
+def test_a_process_that_cheats_after_its_first_check_is_found_at_its_end(machine: Machine) -> None:
+    cheats = 0
+    for seed in range(12):
+        worker = CheatsAfterItsCheck(machine, "A", 100.0)
+        contender = Contender("A", worker, process=1, processes=3, probed=0)
+        anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
+        frames = FrameSource(IMAGES, np.random.default_rng(seed))
+        Rounds([contender], anchor, frames, replace(ROBUST, budget_s=24.0, half_width=0.0), 2, threads=1).run()
+        cheats += worker.cheated
+        assert (contender.error is not None) == worker.cheated
+    assert cheats > 6

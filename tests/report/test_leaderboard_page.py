@@ -172,3 +172,23 @@ def test_unreadable_results_are_named(make_run, content):
         (run / "results.json").write_text(content)
     with pytest.raises(ResultsError):
         build_report(run)
+
+
+@pytest.mark.parametrize(
+    ("spread", "said"),
+    [
+        (
+            {"relative": 0.031, "degrees": 30, "paired_relative": 0.012, "paired_degrees": 28},
+            "differ by 3.1 % in anchors (standard deviation, 30 degrees of freedom), by 1.2 % beside one another (28).",
+        ),
+        ({"relative": 0.0, "degrees": 3}, "differ in anchors by no more than their rounds leave open."),
+        (None, None),
+    ],
+)
+def test_what_processes_differ_by_is_said_where_it_was_measured(make_run, spread, said):
+    folder = make_run("spread")
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps({**results, "process_spread": spread}))
+    words = Page(build_report(folder).read_text()).words
+    assert ("Processes that run the same network" in words) == (said is not None)
+    assert said is None or said in words

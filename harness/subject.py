@@ -80,11 +80,15 @@ class Subject:
 
     def restart(self, engine: Engine) -> Session:
         """Bring the network up once more, as it was, in a new process; nothing is noted."""
+        worker = self._reopen(engine, self.job())
+        self._prepare_lane()
+        return worker
+
+    def _reopen(self, engine: Engine, job: Job) -> Session:
         self.close()
-        self.worker = engine.open(self.job())
+        self.worker = engine.open(job)
         self.worker.load()
         self.worker.reparameterize(self.plan.proof_frames())
-        self._prepare_lane()
         return self.worker
 
     def job(self) -> Job:
@@ -335,9 +339,7 @@ class Subject:
         self.crops = self.outputs = None  # the reader sees what was scored
         job = self.float32_job()
         assert job is not None
-        self.worker = engine.open(job)
-        self._running().load()
-        self._running().reparameterize(self.plan.proof_frames())
+        self._reopen(engine, job)
         self._add(float32_psnr_rgb=fmean(image.psnr_rgb for image in self._qualities()))
         self.close()
 

@@ -14,7 +14,7 @@ from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Runtime
 from harness.timing.load import WORTH_SAYING
 from harness.timing.protocol import Statistic, TimingProtocol
-from harness.tracks.pace import ASSUMED_SPREAD, Pace, ProcessSpread, centre, estimate_spread, log_times
+from harness.tracks.pace import ASSUMED_SPREAD, Pace, ProcessSpread, block_resamples, centre, estimate_spread, log_times
 from harness.tracks.significance import log_interval, student_reach
 
 _RESAMPLES = 2000
@@ -76,10 +76,7 @@ def summarise(
 
 def bootstrap_interval(values: NDArray[np.float64], statistic: Statistic) -> tuple[float, float]:
     """Return the 95 % moving-block bootstrap interval of the mean or the median of `values`."""
-    n = values.size
-    block = max(1, round(n ** (1 / 3)))
-    starts = np.random.default_rng(0).integers(0, n - block + 1, size=(_RESAMPLES, -(-n // block)))
-    resamples = values[(starts[:, :, None] + np.arange(block)).reshape(_RESAMPLES, -1)[:, :n]]
+    resamples = block_resamples(values, values.size, np.random.default_rng(0), _RESAMPLES)
     estimates = np.median(resamples, axis=1) if statistic == "median" else resamples.mean(axis=1)
     low, high = np.percentile(estimates, [2.5, 97.5])
     return float(low), float(high)

@@ -183,14 +183,31 @@ def _resampled_medians(groups: Sequence[Floats], rng: np.random.Generator) -> Fl
     count = sum(sizes)
     deviations = np.concatenate([group - np.median(group) for group in groups])
     deviations *= math.sqrt((count - 1) / (count - len(groups)))  # what the medians have taken
-    return np.array([np.median(_block_resamples(deviations, size, rng), axis=1) for size in sizes])
+    return np.array([np.median(block_resamples(deviations, size, rng), axis=1) for size in sizes])
 
 
-def _block_resamples(values: Floats, size: int, rng: np.random.Generator) -> Floats:
-    """Resample blocks of neighbours, because neighbouring times are alike (Künsch, Annals of Statistics 17, 1989)."""
+def block_resamples(values: Floats, size: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> Floats:
+    """Resample blocks of neighbours, because neighbouring times are alike (Künsch, Annals of Statistics 17, 1989).
+
+    Parameters
+    ----------
+    values
+        In the order in which they were taken.
+    size
+        How many are drawn for each resample.
+    rng
+        Draws where blocks begin.
+    resamples
+        How many.
+
+    Returns
+    -------
+    Array
+        resamples x size.
+    """
     block = max(1, round(size ** (1 / 3)))
-    starts = rng.integers(0, values.size - block + 1, size=(RESAMPLES, -(-size // block)))
-    return values[(starts[:, :, None] + np.arange(block)).reshape(RESAMPLES, -1)[:, :size]]
+    starts = rng.integers(0, values.size - block + 1, size=(resamples, -(-size // block)))
+    return values[(starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :size]]
 
 
 def estimate_spread(paces: Iterable[Pace]) -> ProcessSpread:
@@ -210,17 +227,20 @@ def estimate_spread(paces: Iterable[Pace]) -> ProcessSpread:
     ProcessSpread
         What is assumed stands in where the networks had hardly a second process, or none was timed beside another.
     """
-    several = [pace for pace in paces if len(groups := log_times(pace)) > 1 and is_enough(groups)]
-    neighbours = [pair for step in _STEPS for pair in zip(several, several[step:], strict=False)]
+    by_process = [(pace, log_times(pace)) for pace in paces]
+    several = [(pace, groups) for pace, groups in by_process if len(groups) > 1 and is_enough(groups)]
+    neighbours = [
+        (one, other) for step in _STEPS for (one, _), (other, _) in zip(several, several[step:], strict=False)
+    ]
     beside = [groups for one, other in neighbours if len(groups := log_ratios(one, other)) > 1 and is_enough(groups)]
-    more = {pace.session: 0 for pace in several}  # processes than one, in each joint timing
-    for pace in several:
-        more[pace.session] = max(more[pace.session], len(log_times(pace)) - 1)
-    of_one, common = sum(len(log_times(pace)) - 1 for pace in several), sum(more.values())
+    more: dict[str, int] = {}  # processes than one, in each joint timing
+    for pace, groups in several:
+        more[pace.session] = max(more.get(pace.session, 0), len(groups) - 1)
+    of_one, common = sum(len(groups) - 1 for _, groups in several), sum(more.values())
     paired = _estimate(beside, of_one - common)
     if paired is not None:
         paired = Spread(paired.relative / math.sqrt(2), paired.degrees)
-    own = _estimate([log_times(pace) for pace in several], of_one)
+    own = _estimate([groups for _, groups in several], of_one)
     if own is not None and paired is not None and own.relative > _MOSTLY_COMMON * paired.relative:
         own = Spread(own.relative, common)  # what hits all alike was seen once in each process, not in each network
     return ProcessSpread(own or ASSUMED_SPREAD.own, paired or ASSUMED_SPREAD.paired)

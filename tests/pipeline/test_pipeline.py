@@ -11,13 +11,13 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from failing_anchor import FailingAnchor
 
 import harness.plan
 from harness.data import read_rgb
 from harness.data.registry import add
 from harness.engines import InlineEngine, Job
-from harness.errors import ResultsError, UsageError, WorkerError
-from harness.isolation.messages import Message
+from harness.errors import ResultsError, UsageError
 from harness.isolation.session import Session
 from harness.pipeline import Finished, run
 from harness.plan import RunRequest, make_plan
@@ -381,38 +381,17 @@ def test_a_submission_is_timed_alone_without_images(submit: Submit, request_for:
     assert times.protocol.name == protocol
 
 
-class AnchorFails(InlineEngine):
-    """Times no anchor after a few calls."""
-
-    def __init__(self, calls: int) -> None:
-        self.calls = calls
-
-    def open(self, job: Job) -> Session:
-        session = super().open(job)
-        if job.submission.name == "anchor":
-            answer = session.exchange.request
-
-            def request(message: Message, timeout_s: float, max_payload: int) -> Message:
-                self.calls -= message.name == "time"
-                if self.calls < 0:
-                    raise WorkerError("the machine has no room for it", stage="time", kind="Crash")
-                return answer(message, timeout_s, max_payload)
-
-            session.exchange.request = request
-        return session
-
-
 @pytest.mark.parametrize("calls", [0, 7])
 def test_without_the_anchor_networks_are_timed_alone(submit: Submit, request_for: Request, calls: int) -> None:
     submit("one")
     submit("two", "x = x * 0.9")
-    finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=AnchorFails(calls))
+    finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=FailingAnchor(calls))
     rows = by_name(finished)
     assert {row.status for row in rows.values()} == {"ok"}
     assert {row.runtime_ms.samples >= 3 for row in rows.values()} == {True}
     assert "anchor network failed" in rows["two"].runtime_ms.note
     assert any("no room" in warning for warning in finished.run.warnings)
-    again = run(request_for(protocol="robust", time_budget_s=0.3), engine=AnchorFails(calls))
+    again = run(request_for(protocol="robust", time_budget_s=0.3), engine=FailingAnchor(calls))
     assert again.run.warnings == finished.run.warnings
 
 

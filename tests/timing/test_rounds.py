@@ -245,28 +245,19 @@ def test_honest_networks_are_never_flagged(machine: Machine, seed: int) -> None:
     assert [contender.error for contender in done.values()] == [None, None]
 
 
-def another_process(machine: Machine, earlier: Contender, worker: ScriptedWorker, processes: int) -> Contender:
-    """Time a further process of a network that had one."""
-    contender = earlier.another(worker)
+def time_process(machine: Machine, contender: Contender, processes: int, first: int = 0) -> Contender:
+    """Time one process of a network on its own."""
     anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
     protocol = replace(ROBUST, budget_s=8.0, processes=processes)
-    Rounds([contender], anchor, FrameSource(IMAGES), protocol, 2, threads=1, first=100).run()
-    return contender
-
-
-def first_of(machine: Machine, worker: ScriptedWorker, processes: int) -> Contender:
-    contender = Contender(worker.name, worker)
-    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
-    protocol = replace(ROBUST, budget_s=8.0, processes=processes)
-    Rounds([contender], anchor, FrameSource(IMAGES), protocol, 2, threads=1).run()
+    Rounds([contender], anchor, FrameSource(IMAGES), protocol, 2, threads=1, first=first).run()
     return contender
 
 
 def test_a_process_has_its_share_of_the_budget(machine: Machine) -> None:
     machine.speed = lambda now: 1.0 + 0.3 * (round(now * 7) % 5)  # so that no interval is narrow
-    one = first_of(machine, ScriptedWorker(machine, "A", 200.0), processes=4)
+    one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 200.0)), processes=4)
     assert 2.0 <= one.spent_s < 4.0
-    other = another_process(machine, one, ScriptedWorker(machine, "A", 200.0), processes=4)
+    other = time_process(machine, one.another(ScriptedWorker(machine, "A", 200.0)), processes=4, first=100)
     assert 2.0 <= other.spent_s < 4.0
     assert [turn.process for turn in one.rounds + other.rounds] == [0] * len(one.rounds) + [1] * len(other.rounds)
     assert other.rounds[0].number == 100
@@ -274,9 +265,9 @@ def test_a_process_has_its_share_of_the_budget(machine: Machine) -> None:
 
 
 def test_another_process_that_makes_another_image_is_a_foul(machine: Machine) -> None:
-    one = first_of(machine, ScriptedWorker(machine, "A", 100.0), processes=2)
+    one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 100.0)), processes=2)
     changed = ScriptedWorker(machine, "A", 100.0, timed=darker, untimed=darker)
-    other = another_process(machine, one, changed, processes=2)
+    other = time_process(machine, one.another(changed), processes=2, first=100)
     assert other.error.kind == "Disqualified"
     assert "another process" in other.error.what
 

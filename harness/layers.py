@@ -232,11 +232,14 @@ def _extended(values: Sequence[int], sizes: Sequence[Size], full: Size) -> int:
 
 
 def _extended_shape(shapes: Sequence[Shape], sizes: Sequence[Size], full: Size) -> Shape:
-    """Extend a shape side by side; empty where a side follows neither the height, the width nor the pixels."""
+    """Extend a shape side by side; empty where a side follows neither the height, the width nor the pixels.
+
+    One that shrinks as the frame grows, in a network that returns what it made before, would end below nothing.
+    """
     if len({len(shape) for shape in shapes}) != 1:
         return ()
     sides = [_extended_side(values, sizes, full) for values in zip(*shapes, strict=True)]
-    known = tuple(side for side in sides if side is not None)
+    known = tuple(side for side in sides if side is not None and side >= 0)
     return known if len(known) == len(sides) else ()
 
 

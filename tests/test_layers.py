@@ -75,6 +75,23 @@ def test_shapes_follow_the_side_they_depend_on() -> None:
     assert last.macs == 16
 
 
+def test_a_shape_that_shrinks_as_the_frame_grows_is_unknown() -> None:
+    class Shrinks(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, :, : 640 // x.shape[-2]]
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = Shrinks()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.interpolate(self.part(x), size=(2 * x.shape[-2], 2 * x.shape[-1]))
+
+    layers = count(Network(), FULL_HD).layers
+    assert [layer.output_shape for layer in layers if layer.type == "Shrinks"] == [()]
+
+
 def test_shared_weights_are_counted_once() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 3, padding=1))
     network[2].weight = network[0].weight

@@ -171,6 +171,10 @@ class Rounds:
         """Call until the later half of the calls agrees with the earlier."""
         frame = self.frames.fresh()
         times = self._warming_call(contender, frame)
+        if contender.process:
+            contender.spent_s = (
+                0.0  # nothing ran in it yet: the libraries that its first call loads are part of its start
+            )
         if self._outlasts(times[0], _COLD) and not self._outlasts(times[0], _HOPELESS):
             times += self._warming_call(contender, frame)
         if self._outlasts(times[-1], _COLD) and contender.process == 0:  # a later one has rounds beside the first

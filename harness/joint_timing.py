@@ -13,6 +13,7 @@ from harness.isolation.session import Session
 from harness.observer import Observer
 from harness.plan import Plan
 from harness.results import TimingRecord
+from harness.results.measurement import ToCome
 from harness.subject import Subject
 from harness.timing import AnchorLostError, Contender, FrameSource, Rounds, joined
 from harness.timing.card import CardWatch
@@ -50,6 +51,11 @@ class Entrant:
         """All that was timed of it; None where that is nothing."""
         return joined(self.records) if self.records else None
 
+    @property
+    def processes_left(self) -> int:
+        """How many of its processes come after that of the moment."""
+        return self.contender.processes - self.contender.process - 1
+
 
 class JointTiming:
     """Times a group of submissions in rounds.
@@ -64,63 +70,113 @@ class JointTiming:
         Hears of every step.
     open_anchor
         Returns the harness's own network, loaded.
+    keep
+        Hears, between two processes, what there is of a submission's timing, so that a run that is stopped later can
+        go on from there; and None of one that failed.
     """
 
-    def __init__(self, plan: Plan, engine: Ahead, observer: Observer, open_anchor: Callable[[], Session]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Ahead,
+        observer: Observer,
+        open_anchor: Callable[[], Session],
+        keep: Callable[[Subject, TimingRecord | None], None],
+    ) -> None:
         self._plan = plan
         self._engine = engine
         self._observer = observer
         self._open_anchor = open_anchor
+        self._keep = keep
         self._frames = FrameSource(plan.timing_frames())
         self._card = CardWatch(plan.device.kind)
         self._session = secrets.token_hex(8)
         self._begin = time.monotonic()
+        self._busy = 0.0
         self._next_round = 0
+        self._pass = 0
 
         self.lost: WorkerError | None = None
         """What took the anchor away, where something did."""
 
     def run(self, subjects: Sequence[Subject]) -> list[Entrant]:
         """Time all; what becomes of each is in its entrant, errors included."""
-        busy, _ = others_share()
+        self._busy, _ = others_share()
         entrants = [Entrant(subject, _contender(subject)) for subject in subjects]
-        going, lost = entrants, self._time(entrants, 0)
-        for process in range(1, self._plan.protocol.processes):
-            going = [one for one in going if one.error is None and process < one.contender.processes]
-            if lost is not None or not going:
+        self._resume(entrants)
+        going, lost = entrants, self._time(entrants)
+        while lost is None:
+            going = [one for one in going if one.error is None and one.processes_left]
+            if not going:
                 break
+            self._keep_all(entrants)
+            self._pass += 1
             self._restart(going)
-            lost = self._time([one for one in going if one.error is None], process)
+            lost = self._time([one for one in going if one.error is None])
         self.lost = lost
         for entrant in entrants:
-            entrant.records = [record.model_copy(update={"busy": busy}) for record in entrant.records]
             if lost is not None and entrant.error is None:
                 self._settle(entrant, lost)
         return entrants
 
+    def _resume(self, entrants: Sequence[Entrant]) -> None:
+        """Go on with what was stopped between two processes; of several joint timings, with the first one's."""
+        stopped = [(one, timing) for one in entrants if (timing := one.subject.measured.timing) is not None]
+        if not stopped:
+            return
+        self._session = stopped[0][1].session
+        for entrant, timing in stopped:
+            if timing.session == self._session and timing.to_come is not None:
+                self._continue(entrant, timing, timing.to_come)
+            else:
+                entrant.subject.keep_timing(None)
+        # Others may go on with the same session, in another group or in a run of their own: no round is to have the
+        # number of one of theirs. Odd rounds stay odd.
+        self._next_round += 2 * secrets.randbelow(1 << 40)
+        self._pass = min(entrant.contender.process for entrant in entrants)
+        self._card = CardWatch(self._plan.device.kind, begin=self._begin)
+
+    def _continue(self, entrant: Entrant, timing: TimingRecord, to_come: ToCome) -> None:
+        self._next_round = max(self._next_round, to_come.next_round)
+        self._begin = min(self._begin, time.monotonic() - max(at_s for at_s, _ in timing.samples))
+        entrant.records.append(timing.model_copy(update={"to_come": None}))
+        contender = entrant.contender
+        contender.process = 1 + max(turn.process for turn in timing.rounds)
+        contender.processes = contender.process + to_come.processes
+        contender.probed = contender.process + int(self._frames.rng.integers(to_come.processes))
+
+    def _keep_all(self, entrants: Sequence[Entrant]) -> None:
+        """Let all that was timed so far be stored, also of what is done."""
+        for entrant in entrants:
+            left = entrant.processes_left
+            if entrant.record is not None and entrant.error is None:
+                to_come = ToCome(processes=left, next_round=self._next_round) if left else None
+                self._keep(entrant.subject, entrant.record.model_copy(update={"to_come": to_come}))
+
     def _settle(self, entrant: Entrant, lost: WorkerError) -> None:
         """Say what an entrant lacks because the anchor failed."""
-        if not entrant.records:
+        if entrant.record is None:
             entrant.lost = lost
-        elif len(entrant.records) < entrant.contender.processes:
-            timed = f"{len(entrant.records)} of {entrant.contender.processes} processes timed"
+        elif 0 < (count := len({turn.process for turn in entrant.record.rounds})) < entrant.contender.processes:
+            timed = f"{count} of {entrant.contender.processes} processes timed"
             note = f"{timed}, because the harness's anchor network failed ({lost.what})"
             entrant.records[-1] = entrant.records[-1].model_copy(update={"note": note})
 
-    def _time(self, entrants: Sequence[Entrant], process: int) -> WorkerError | None:
+    def _time(self, entrants: Sequence[Entrant]) -> WorkerError | None:
         """Let the entrants' processes take turns beside the anchor; return what took the anchor away, if anything."""
         contenders = [entrant.contender for entrant in entrants]
-        lost = self._run_rounds(contenders, process)
+        lost = self._run_rounds(contenders)
         for entrant in entrants:
             entrant.error = entrant.contender.error
             unfinished = lost is not None and not entrant.contender.done
             if entrant.contender.samples and not unfinished:
-                entrant.records.append(entrant.contender.record(self._session))
+                record = entrant.contender.record(self._session)
+                entrant.records.append(record.model_copy(update={"busy": self._busy}))
             if entrant.error is not None:
-                entrant.subject.close()  # its memory is for the processes to come
+                self._dismiss(entrant)
         return lost
 
-    def _run_rounds(self, contenders: list[Contender], process: int) -> WorkerError | None:
+    def _run_rounds(self, contenders: list[Contender]) -> WorkerError | None:
         try:
             rounds = Rounds(
                 contenders,
@@ -128,7 +184,7 @@ class JointTiming:
                 self._frames,
                 self._plan.protocol,
                 self._plan.track.scale,
-                lambda name, done: self._tell(name, done, process),
+                self._tell,
                 self._session,
                 self._plan.device.threads if self._plan.device.kind == "cpu" else None,
                 self._card,
@@ -143,27 +199,34 @@ class JointTiming:
         self._next_round = rounds.number
         return None
 
-    def _tell(self, name: str, done: float, process: int) -> None:
+    def _tell(self, name: str, done: float) -> None:
         processes = self._plan.protocol.processes
-        which = f", process {process + 1} of {processes}" if processes > 1 else ""
-        done = (process + done) / processes
+        which = f", process {self._pass + 1} of {processes}" if processes > 1 else ""
+        done = (self._pass + done) / processes
         self._observer.stage("time", f"in rounds: {name}{which}", done=_BEGIN + _LENGTH * done)
 
     def _restart(self, entrants: Sequence[Entrant]) -> None:
         """Give each a new process; what fails to start once more ends as it would have at first."""
         for entrant in entrants:
             entrant.subject.close()
+            entrant.subject.process = entrant.contender.process + 1
         self._engine.release()
         self._engine.expect(entrant.subject.job() for entrant in entrants)
         for entrant in entrants:
-            self._tell(f"starting {entrant.contender.name}", 0.0, entrant.contender.process + 1)
+            self._tell(f"starting {entrant.contender.name}", 0.0)
             try:
                 worker = entrant.subject.restart(self._engine)
                 worker.pause()
                 entrant.contender = entrant.contender.another(worker)
             except WorkerError as error:
                 entrant.error = error
+                self._dismiss(entrant)
         self._engine.hold()
+
+    def _dismiss(self, entrant: Entrant) -> None:
+        """Let go of one that failed: its memory is for processes to come, and no later run is to trust its times."""
+        entrant.subject.close()
+        self._keep(entrant.subject, None)
 
 
 def _contender(subject: Subject) -> Contender:

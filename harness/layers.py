@@ -239,7 +239,7 @@ def _extended_shape(shapes: Sequence[Shape], sizes: Sequence[Size], full: Size) 
     if len({len(shape) for shape in shapes}) != 1:
         return ()
     sides = [_extended_side(values, sizes, full) for values in zip(*shapes, strict=True)]
-    known = tuple(side for side in sides if side is not None and side >= 0)
+    known = tuple(side for side in sides if side is not None and side > 0)
     return known if len(known) == len(sides) else ()
 
 

@@ -60,6 +60,8 @@ class Subject:
     outputs: OutputFolder | None = None
     worker: Session | None = None
     size_multiple: int = 1
+    process: int = 0
+    """Which of its workers this is, from 0; later ones have logs of their own."""
     python: Path | None = None
     """Interpreter of the environment that was made for it; None for the harness's own."""
     installed: list[str] = field(default_factory=list)
@@ -94,7 +96,8 @@ class Subject:
     def job(self) -> Job:
         """Return how its workers are started."""
         lane, precision = self.plan.request.lane, self.plan.protocol.precision
-        return job_for(self.plan, self.submission, precision, self.log, self.python, lane)
+        log = self.log.parent / f"process-{self.process + 1}" / self.log.name if self.process else self.log
+        return job_for(self.plan, self.submission, precision, log, self.python, lane)
 
     def time_alone(self, reason: str | None = None, anchor: Session | None = None) -> None:
         """Time the forward pass from the first call to the last, and note its peak memory.
@@ -149,8 +152,14 @@ class Subject:
         kept = {name: getattr(earlier, name) for name in ("timing", "ceilings", "peak_memory_bytes", "warnings")}
         self._add(**kept)
 
-    def keep_timing(self, timing: TimingRecord) -> None:
-        """Take what was timed in company."""
+    @property
+    def is_timed(self) -> bool:
+        """Whether nothing of its timing is to come."""
+        timing = self.measured.timing
+        return timing is not None and timing.to_come is None
+
+    def keep_timing(self, timing: TimingRecord | None) -> None:
+        """Take what was timed in company, or drop it."""
         self._add(timing=timing)
 
     def upscale(self, engine: Engine) -> None:
@@ -191,6 +200,8 @@ class Subject:
         if self.measured.error is None and not self.measured.has_weights:
             message = f"no weights for x{self.plan.track.scale}"
             self._add(status="unsupported", error=ErrorInfo(stage="load", type="NoWeights", message=message))
+        if self.measured.timing is not None:  # of one that failed, nothing comes any more
+            self.keep_timing(self.measured.timing.model_copy(update={"to_come": None}))
         return self.measured
 
     def close(self) -> None:

@@ -32,8 +32,8 @@ MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 class Trace:
     """Timed calls in order, as (seconds since the start, ms).
 
-    ``rounds`` says how many calls each turn had, and ``kept`` which of the turns count; both are empty where the model
-    was timed alone.
+    ``rounds`` says how many calls each turn had, ``kept`` which of the turns count, and ``processes`` in which of the
+    network's processes each was; all are empty where the model was timed alone.
     """
 
     clock: str
@@ -41,6 +41,7 @@ class Trace:
     samples: list[tuple[float, float]]
     rounds: list[int]
     kept: list[bool] = field(default_factory=list)
+    processes: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class RunFolder:
             turns = record.get("rounds", [])
             throttled = [is_throttled((turn.get("card") or {}).get("slowed_by", [])) for turn in turns]
             kept = kept_rounds([tuple(turn["anchor_ms"]) for turn in turns], throttled)
-            return Trace(str(record.get("clock", "")), warmup, samples, rounds, kept)
+            processes = [int(turn.get("process", 0)) for turn in turns]
+            return Trace(str(record.get("clock", "")), warmup, samples, rounds, kept, processes)
         except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
             raise ResultsError(f"the timing samples cannot be read: {error}", where=str(file)) from error
 

@@ -24,7 +24,8 @@ FEWEST = 3
 class TimingPlot:
     """Ready geometry for the template: paths, and ticks as (place, text).
 
-    ``odd`` holds every other round's calls, ``dropped`` those of rounds that do not count.
+    ``odd`` holds every other round's calls, ``dropped`` those of rounds that do not count, ``starts`` a line wherever
+    the calls of another process begin.
     """
 
     samples: str
@@ -32,6 +33,7 @@ class TimingPlot:
     dropped: str
     warmup: str
     beyond: str
+    starts: str
     bars: str
     level: float
     interval: tuple[float, float]
@@ -53,7 +55,8 @@ def timing_plot(trace: Trace, level: float, interval: tuple[float, float]) -> Ti
     samples = np.array([ms for _, ms in trace.samples], dtype=np.float64)
     if samples.size < FEWEST:
         return None
-    warmup = np.array([ms for _, ms in trace.warmup], dtype=np.float64)
+    first_s = trace.samples[0][0]
+    warmup = np.array([ms for at_s, ms in trace.warmup if at_s <= first_s], dtype=np.float64)  # of the first process
     low, high = _span(samples, level, interval)
     calls = np.arange(-warmup.size, samples.size, dtype=np.float64)
 
@@ -79,6 +82,7 @@ def timing_plot(trace: Trace, level: float, interval: tuple[float, float]) -> Ti
         dropped=_crosses(place_x(timed[~over & dropped]), place_y(samples[~over & dropped])),
         warmup=_dots(place_x(np.arange(-warmup.size, 0, dtype=np.float64)), place_y(warmup)),
         beyond=_arrows(place_x(timed[over])),
+        starts=_lines(place_x(_starts(samples.size, trace) - 0.5)),
         bars=_bars(samples[shown], low, high),
         level=_round(place_y(np.array(level))),
         interval=(_round(place_y(np.array(interval[1]))), _round(place_y(np.array(interval[0])))),
@@ -104,6 +108,12 @@ def _dropped(count: int, trace: Trace) -> NDArray[np.bool_]:
     return ~kept
 
 
+def _starts(count: int, trace: Trace) -> Numbers:
+    """Return the calls with which processes after the first begin."""
+    process = np.repeat(np.array(trace.processes, dtype=np.int64), trace.rounds[: len(trace.processes)])[:count]
+    return np.flatnonzero(np.diff(process)).astype(np.float64) + 1.0
+
+
 def _span(samples: Numbers, level: float, interval: tuple[float, float]) -> tuple[float, float]:
     """Return the axis: all samples, the statistic and its interval, but no sample beyond the longest shown."""
     high = min(float(samples.max()), LONGEST_MEDIANS * float(np.median(samples)))
@@ -126,6 +136,10 @@ def _crosses(xs: Numbers, ys: Numbers) -> str:
 
 def _arrows(xs: Numbers) -> str:
     return "".join(f"M{x - 3:.1f} {TOP + 6:.1f}l3 -6l3 6z" for x in xs)
+
+
+def _lines(xs: Numbers) -> str:
+    return "".join(f"M{x:.1f} {TOP:.1f}V{BOTTOM:.1f}" for x in xs)
 
 
 def _bars(samples: Numbers, low: float, high: float) -> str:

@@ -69,6 +69,15 @@ class RoundTimes(Record):
     """The accelerator just after the turn; None where it does not tell."""
 
 
+class ToCome(Record):
+    """What a joint timing that was stopped had not done yet."""
+
+    processes: int
+    """How many more processes of the network were to be timed."""
+    next_round: int
+    """A number above those of all rounds so far."""
+
+
 class TimingRecord(Record):
     """Every call of the timing, nothing summarised."""
 
@@ -91,6 +100,8 @@ class TimingRecord(Record):
     """The accelerator just before and just after a timing without rounds; empty where it does not tell."""
     busy: float | None = None
     """Share of all cores that others used just before the timing, 0 to 1."""
+    to_come: ToCome | None = None
+    """None where the timing is complete, as in all but what a stopped run leaves."""
 
 
 class Measurement(Record):

@@ -96,7 +96,7 @@ class RunStore:
         """Store a measurement the moment it exists."""
         content = measurement.model_dump_json(indent=1).encode()
         write_atomically(self._measurement_path(measurement.fingerprint), content)
-        self._unfinished_path(measurement.fingerprint).unlink(missing_ok=True)
+        self.forget_unfinished(measurement.fingerprint)
 
     def unfinished(self, fingerprint: str) -> Measurement | None:
         """Return what a run had measured of a submission when it was stopped, or None."""
@@ -105,6 +105,10 @@ class RunStore:
     def save_unfinished(self, measurement: Measurement) -> None:
         """Store what has been measured so far, for a run that is stopped before the rest is known."""
         write_atomically(self._unfinished_path(measurement.fingerprint), measurement.model_dump_json(indent=1).encode())
+
+    def forget_unfinished(self, fingerprint: str) -> None:
+        """Delete what was measured so far: a later run begins with it anew."""
+        self._unfinished_path(fingerprint).unlink(missing_ok=True)
 
     def reference_psnr(self, fingerprint: str) -> float | None:
         """Return the stored PSNR of the reference on a data set, or None where there is none or it is damaged."""

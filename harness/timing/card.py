@@ -96,10 +96,12 @@ class CardWatch:
         As torch names it; only CUDA's are asked. The card is found by its UUID, else by its number.
     library
         The module ``pynvml``; it is imported by default.
+    begin
+        From when its seconds count, by the monotonic clock; from now by default.
     """
 
-    def __init__(self, device: str, library: Any = None) -> None:
-        self._begin = time.monotonic()
+    def __init__(self, device: str, library: Any = None, begin: float | None = None) -> None:
+        self._begin = time.monotonic() if begin is None else begin
         self._library: Any = None
         if not device.startswith("cuda"):
             return

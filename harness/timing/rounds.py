@@ -172,9 +172,7 @@ class Rounds:
         frame = self.frames.fresh()
         times = self._warming_call(contender, frame)
         if contender.process:
-            contender.spent_s = (
-                0.0  # nothing ran in it yet: the libraries that its first call loads are part of its start
-            )
+            self._forgive_start(contender)
         if self._outlasts(times[0], _COLD) and not self._outlasts(times[0], _HOPELESS):
             times += self._warming_call(contender, frame)
         if self._outlasts(times[-1], _COLD) and contender.process == 0:  # a later one has rounds beside the first
@@ -193,6 +191,12 @@ class Rounds:
         elif contender.process == contender.probed:
             early = min(_FIRST_ROUNDS, self._share(contender, self.protocol.min_repeats))
             self._seen_round[id(contender)] = self.number + int(self.frames.rng.integers(early))
+
+    def _forgive_start(self, contender: Contender) -> None:
+        """Leave a new process's first call out of its account: it may load libraries, which is part of starting it."""
+        contender.spent_s = contender.cpu_s = 0.0
+        self._requests[id(contender)].clear()
+        self._alarms[id(contender)] = 0
 
     def _processes_for(self, call_s: float) -> int:
         """Return in how many processes a network is timed: no more than leave several rounds to each.

@@ -225,7 +225,7 @@ def _with_processes(runtime: Runtime, pace: Pace, level: float, half_width: floa
     if len(groups) > 1:
         low, high = (level * math.exp(end) for end in log_interval(pace))
     else:
-        low, high = _widened(median, runtime.ci, student_reach(pace.spread.own.degrees) * pace.spread.own.relative)
+        low, high = _widened(median, runtime.ci, student_reach(pace.own.degrees) * pace.own.relative)
     return runtime.model_copy(
         update={
             "median": median,
@@ -279,5 +279,6 @@ def joined(records: Sequence[TimingRecord]) -> TimingRecord:
             "samples": [call for record in records for call in record.samples],
             "rounds": [turn for record in records for turn in record.rounds],
             "note": "; ".join(notes) or None,
+            "busy": max((record.busy for record in records if record.busy is not None), default=None),
         }
     )

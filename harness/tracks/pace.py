@@ -25,6 +25,8 @@ _MANY = 1000  # degrees of freedom of a spread that is assumed and not estimated
 _ASSUMED_OF_CALLS = 0.1  # of one call on its own, relative: what back-to-back calls were seen to differ by
 _QUARTILE = 0.67449  # of a normal distribution, in standard deviations
 _FEWEST_DEGREES = 2
+_PRIOR = 0.01  # what processes were seen to differ by on bound cores of a calm machine (``docs/timing.md``)
+_PRIOR_DEGREES = 3  # that this counts for beside what a run shows
 _MOSTLY_COMMON = 1.5  # times the spread beside others: most of what a process adds it adds to all networks
 _STEPS = (1, 2, 3)  # how far apart two networks are that are compared for the spread: all pairs of 50 take long
 _NO_NOISE = 1e-12  # in place of 0, where times without any scatter are scripted
@@ -45,6 +47,20 @@ class Spread:
     relative: float
     degrees: int
 
+    def moderated(self) -> Spread:
+        """Return what to reckon with: this estimate, or more where it is less than is expected of any machine.
+
+        An estimate from few processes may come out near 0 by chance, and then anything seems to differ. Its square is
+        averaged with that of the expected spread by their degrees of freedom, as is done with variances of genes of
+        which each was measured a few times (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004).
+        A larger one stands as it is: machines are not all calm.
+        """
+        if self.relative >= _PRIOR:
+            return self
+        degrees = self.degrees + _PRIOR_DEGREES
+        square = (self.degrees * self.relative**2 + _PRIOR_DEGREES * _PRIOR**2) / degrees
+        return Spread(math.sqrt(square), degrees)
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpread:
@@ -63,8 +79,8 @@ class ProcessSpread:
     paired: Spread
 
 
-ASSUMED_SPREAD = ProcessSpread(Spread(0.01, _MANY), Spread(0.01, _MANY))
-"""Where every network had one process only: what was seen on bound cores of a calm machine (``docs/timing.md``)."""
+ASSUMED_SPREAD = ProcessSpread(Spread(_PRIOR, _MANY), Spread(_PRIOR, _MANY))
+"""Where every network had one process only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,7 @@ class Pace:
     processes
         Which process each round was timed in; a round that is not in it was in the first.
     spread
-        What processes of one network differ by.
+        What processes of one network were seen to differ by.
     anchor
         Which process of the anchor the times are in; empty where they are in milliseconds.
     """
@@ -90,6 +106,16 @@ class Pace:
     processes: Mapping[int, int] = field(default_factory=dict)
     spread: ProcessSpread = ASSUMED_SPREAD
     anchor: str = ""
+
+    @property
+    def own(self) -> Spread:
+        """What to allow for processes in the network's time in anchors."""
+        return self.spread.own.moderated()
+
+    @property
+    def paired(self) -> Spread:
+        """What to allow for processes in comparisons with networks of the same rounds."""
+        return self.spread.paired.moderated()
 
 
 def spread_info(spread: ProcessSpread) -> ProcessSpreadInfo | None:

@@ -183,8 +183,8 @@ def ratio_difference(one: Pace, other: Pace) -> Difference:
 def log_interval(pace: Pace) -> tuple[float, float]:
     """Return the 95 % interval of the logarithm of a network's time, what its processes differ by included."""
     groups = log_times(pace)
-    drawn = resampled_centres(groups, pace.spread.own.relative, np.random.default_rng(0))
-    units = pace.spread.own.degrees + 1
+    drawn = resampled_centres(groups, pace.own.relative, np.random.default_rng(0))
+    units = pace.own.degrees + 1
     if is_enough(groups):
         units = min(units, sum(group.size for group in groups))
     return _held_against_t(centre(groups), float(np.std(drawn)), units).ci
@@ -227,14 +227,13 @@ def log_ratio_resamples(one: Pace, other: Pace, rng: np.random.Generator) -> tup
     """
     paired = log_ratios(one, other)
     if is_enough(paired):
-        spread = math.sqrt(2) * one.spread.paired.relative  # of one session, so of one run
+        spread = math.sqrt(2) * one.paired.relative  # of one session, so of one run
         rounds = sum(group.size for group in paired)
-        return resampled_centres(paired, spread, rng), min(rounds, one.spread.paired.degrees + 1)
-    units = min(one.spread.own.degrees, other.spread.own.degrees) + 1
+        return resampled_centres(paired, spread, rng), min(rounds, one.paired.degrees + 1)
+    units = min(one.own.degrees, other.own.degrees) + 1
     apart = [log_times(pace) for pace in (one, other)]
     first, second = (
-        resampled_centres(groups, pace.spread.own.relative, rng)
-        for groups, pace in zip(apart, (one, other), strict=True)
+        resampled_centres(groups, pace.own.relative, rng) for groups, pace in zip(apart, (one, other), strict=True)
     )
     known = (sum(group.size for group in groups) for groups in apart if is_enough(groups))
     return first - second + _between_anchors(one, other, rng), min([units, *known])
@@ -244,7 +243,7 @@ def _between_anchors(one: Pace, other: Pace, rng: np.random.Generator) -> Floats
     """Return what two processes of the anchor may differ by: times beside one are not quite those beside another."""
     if one.anchor == other.anchor and (one.anchor or not one.session):  # older records do not name it
         return np.zeros(RESAMPLES)
-    return rng.normal(0, math.hypot(one.spread.own.relative, other.spread.own.relative), RESAMPLES)
+    return rng.normal(0, math.hypot(one.own.relative, other.own.relative), RESAMPLES)
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:

@@ -2,18 +2,20 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from failing_anchor import FailingAnchor
 
 from harness.contrast import contrast
-from harness.engines import InlineEngine
+from harness.engines import InlineEngine, Job
 from harness.errors import UsageError
+from harness.isolation.session import Session
 from harness.pipeline import Finished, run
 from harness.plan import RunRequest
 from harness.report import load_run
-from harness.results import Entry, read_run
+from harness.results import Entry, Measurement, read_run
 from harness.results.samples import read_timing
 from harness.terminal import leaderboard_table
 from harness.timing import process_spread, protocol_for
@@ -64,6 +66,85 @@ def test_every_network_is_started_anew_for_each_process_and_the_anchor_once(
     # Of two networks with three processes each; half of it where most of the spread hit both alike.
     assert spread.degrees in (4, 2)
     assert spread.paired_degrees == 2
+
+
+class StoppedBeforeProcess(FailingAnchor):
+    """Is interrupted where a network is started for the n-th time."""
+
+    def __init__(self, name: str, number: int) -> None:
+        super().__init__()
+        self.name_of_it, self.number = name, number
+
+    def open(self, job: Job) -> Session:
+        if self.opened.count(self.name_of_it) == self.number and job.submission.root.name == self.name_of_it:
+            raise KeyboardInterrupt
+        return super().open(job)
+
+
+def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    submit("two", "x = x * 0.9")
+    request = request_for(protocol="robust", time_budget_s=1.2, processes=3)
+    stopped = run(request, engine=StoppedBeforeProcess("two", 2))
+    assert stopped.run.entries == []
+    before = [m.timing for m in unfinished(stopped.folder)]
+    assert [{turn.process for turn in timing.rounds} for timing in before] == [{0, 1}, {0, 1}]
+    assert {timing.to_come.processes for timing in before} == {1}
+    submit("three", "x = x * 0.8")
+    engine = FailingAnchor()
+    finished = run(request, engine=engine)
+    assert {name: engine.opened.count(name) for name in ("one", "two", "three")} == {"one": 1, "two": 1, "three": 3}
+    timings = {name: read_timing(finished.folder, name) for name in ("one", "two", "three")}
+    for timing in timings.values():
+        assert {turn.process for turn in timing.rounds} == {0, 1, 2}
+        assert len({turn.number for turn in timing.rounds}) == len(timing.rounds)
+        assert sum(turn.calls for turn in timing.rounds) == len(timing.samples)
+        assert [at_s for at_s, _ in timing.samples] == sorted(at_s for at_s, _ in timing.samples)
+        assert timing.to_come is None
+    assert len({timing.session for timing in timings.values()}) == 1
+    first, second = timings["one"].anchor.split("+")
+    assert timings["two"].anchor == timings["one"].anchor
+    assert (timings["three"].anchor, {timing.anchor for timing in before}) == (second, {first})
+    for timing in before:
+        again = next(one for one in timings.values() if one.samples[0] == timing.samples[0])
+        assert again.samples[: len(timing.samples)] == timing.samples
+        assert again.rounds[: len(timing.rounds)] == timing.rounds
+    last = [max(turn.number for turn in timing.rounds) for timing in before]
+    assert min(turn.number for turn in timings["three"].rounds) > max(last)
+    assert unfinished(finished.folder) == []
+
+
+def test_a_stop_takes_no_foul_back(submit: Submit, request_for: Request) -> None:
+    submit("a-fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)
+    submit("b-honest", "x = x * 0.9")
+    request = request_for(protocol="robust", time_budget_s=1.2, processes=3)
+    run(request, engine=StoppedBeforeProcess("b-honest", 2))
+    (kept,) = unfinished(request.out)
+    assert {turn.process for turn in kept.timing.rounds} == {0, 1}
+    sys.processes_of_it = -1
+    rows = by_name(run(request, engine=FailingAnchor()))
+    assert {name: row.status for name, row in rows.items()} == {"a-fickle": "disqualified", "b-honest": "ok"}
+
+
+def test_what_goes_on_apart_is_not_taken_for_the_same_rounds(submit: Submit, request_for: Request) -> None:
+    submit("one")
+    submit("two", "x = x * 0.9")
+    request = request_for(protocol="robust", time_budget_s=1.2, processes=2)
+    run(request, engine=StoppedBeforeProcess("two", 1))
+    before = {m.fingerprint: m.timing.rounds for m in unfinished(request.out)}
+    run(replace(request, only=("two",)), engine=FailingAnchor())
+    finished = run(request, engine=FailingAnchor())
+    one, two = (read_timing(finished.folder, name) for name in ("one", "two"))
+    assert one.session == two.session
+    together = {turn.number for turn in one.rounds} & {turn.number for turn in two.rounds}
+    assert together == set.intersection(*({turn.number for turn in rounds} for rounds in before.values()))
+    assert together
+    assert one.anchor.split("+")[0] == two.anchor.split("+")[0]
+    assert one.anchor != two.anchor
+
+
+def unfinished(folder: Path) -> list[Measurement]:
+    return [Measurement.model_validate_json(file.read_bytes()) for file in (folder / "unfinished").glob("*.json")]
 
 
 def test_one_process_leaves_its_spread_unknown(submit: Submit, request_for: Request) -> None:
@@ -155,3 +236,13 @@ def test_a_network_of_one_call_is_compared_in_milliseconds(submit: Submit, reque
     row = next(row for row in contrast(folder, "slow", folder, "quick").rows if row.figure == "runtime")
     assert row.first > 500.0
     assert 1 + row.difference.value / 100 == pytest.approx(row.first / row.second, rel=0.9)
+
+
+def test_a_network_of_one_call_needs_no_anchor_any_more(submit: Submit, request_for: Request) -> None:
+    submit("quick")
+    submit("slow", "time.sleep(0.5)", before="import time\n\n")
+    finished = run(request_for(protocol="robust", time_budget_s=0.1), engine=FailingAnchor(anchor_turns=13))
+    rows = by_name(finished)
+    assert "timed alone" in rows["quick"].runtime_ms.note
+    assert rows["slow"].runtime_ms.note.startswith("one call")
+    assert "anchor" not in rows["slow"].runtime_ms.note

@@ -2,6 +2,7 @@ import html
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,18 @@ def test_the_rounds_of_a_trace_are_judged_as_the_statistics_do(make_run):
     assert round_ratios(timing).dropped == 1
     build_report(run)
     assert "crosses: rounds left out" in (run / "models" / "row-0.html").read_text(encoding="utf-8")
+
+
+def test_other_processes_begin_at_lines():
+    rounds, times = [2, 2, 3, 1], [(float(at), 10.0 + at / 10) for at in range(8)]
+    warmup = [(-1.0, 11.0), (3.5, 30.0)]  # the second is of the second process
+    trace = Trace("clock", warmup, times, rounds, [True] * 4, [0, 0, 1, 2])
+    plot = timing_plot(trace, 10.2, (10.1, 10.3))
+    lines = [float(x) for x in re.findall(r"M([\d.]+) 12.0V214.0", plot.starts)]
+    dots = sorted(x for x, _ in points(plot.samples) + points(plot.odd))
+    assert [sum(x < line for x in dots) for line in lines] == [4, 7]
+    assert len(points(plot.warmup)) == 1
+    assert timing_plot(replace(trace, processes=[0] * 4), 10.2, (10.1, 10.3)).starts == ""
 
 
 def test_no_trace_no_plot():

@@ -278,6 +278,30 @@ def test_the_first_call_of_a_later_process_is_part_of_its_start(machine: Machine
     assert other.error is None
 
 
+@dataclass
+class SleepsAtFirst(ScriptedWorker):
+    """Takes half a minute for its first call, most of it asleep, and works on two cores from then on."""
+
+    woke: float = np.inf
+
+    def time(self, *given: object, **options: object) -> SimpleNamespace:
+        reply = super().time(*given, **options)
+        if self.calls == 1:
+            self.machine.now += 30.0
+            reply.wall_s += 30.0
+            self.woke = self.machine.now
+        return reply
+
+    def cpu_s(self) -> float:
+        return 2.0 * max(0.0, self.machine.now - self.woke)
+
+
+def test_a_long_first_call_allows_no_more_processor_time_later(machine: Machine) -> None:
+    one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 100.0)), processes=4)
+    other = time_process(machine, one.another(SleepsAtFirst(machine, "A", 100.0)), processes=4, first=100)
+    assert "processor time" in other.error.what
+
+
 def test_another_process_that_makes_another_image_is_a_foul(machine: Machine) -> None:
     one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 100.0)), processes=2)
     changed = ScriptedWorker(machine, "A", 100.0, timed=darker, untimed=darker)

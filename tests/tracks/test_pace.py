@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.tracks.pace import ASSUMED_SPREAD, Pace, ProcessSpread, estimate_spread, spread_info, spread_of
+from harness.tracks.pace import ASSUMED_SPREAD, Pace, ProcessSpread, Spread, estimate_spread, spread_info, spread_of
 from harness.tracks.significance import log_interval, log_ratio
 
 ROUNDS = 10
@@ -90,6 +90,23 @@ def test_the_interval_of_a_network_holds_its_time_in_most_trials() -> None:
     rng = np.random.default_rng(5)
     intervals = [log_interval(paces(networks(rng, 10, 3))[0]) for _ in range(200)]
     assert sum(low <= 0.0 <= high for low, high in intervals) >= 180
+
+
+def test_an_estimate_is_reckoned_with_as_far_as_it_is_known() -> None:
+    few, many = Spread(0.0, 1).moderated(), Spread(0.0, 997).moderated()
+    assert (few.relative, few.degrees) == (pytest.approx(0.01 * np.sqrt(3 / 4)), 4)
+    assert (many.relative, many.degrees) == (pytest.approx(0.01 * np.sqrt(3 / 1000)), 1000)
+    assert Spread(0.01, 7).moderated().relative == pytest.approx(0.01)
+    assert Spread(0.05, 5).moderated() == Spread(0.05, 5)
+
+
+def test_a_spread_that_came_out_near_0_by_chance_makes_nothing_differ() -> None:
+    times = networks(np.random.default_rng(10), 2, 3, lambda _rng, shape: np.zeros(shape))
+    numbers = times[0].keys()
+    processes = {number: number // ROUNDS for number in numbers}
+    quiet = ProcessSpread(Spread(0.0, 4), Spread(0.0, 4))
+    one, other = (Pace(dict.fromkeys(numbers, factor), "s", processes, quiet) for factor in (1.0, 1.012))
+    assert 0.05 < log_ratio(one, other).p_value < 0.5
 
 
 def test_without_a_second_process_the_spread_is_assumed() -> None:

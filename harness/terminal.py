@@ -223,10 +223,15 @@ def contrast_table(found: Contrasts) -> Table:
             _number(row.second, digits),
             f"{_number(row.difference.value, change_digits, sign=True)} {unit}".strip(),
             f"{_number(low, change_digits, sign=True)} to {_number(high, change_digits, sign=True)}",
-            "< 0.001" if row.difference.p_value < 0.001 else _number(row.difference.p_value, 3),
+            spelled_p_value(row.difference.p_value),
             escape(row.basis),
         )
     return table
+
+
+def spelled_p_value(p_value: float) -> str:
+    """Return a p-value in three digits, and in words where it is smaller."""
+    return "< 0.001" if p_value < 0.001 else _number(p_value, 3)
 
 
 def reasons(run: Run) -> list[str]:

@@ -84,7 +84,7 @@ def _peak_of(network: Callable[[Tensor], Tensor], given: Tensor) -> int | None:
 def _reset(device: torch.device) -> int | None:
     try:
         if device.type == "cpu":
-            _give_back_free_pages()
+            give_back_free_pages()
             _CLEAR_REFS.write_text(_RESET_PEAK)
             return _status_bytes("VmRSS")
         torch.accelerator.empty_cache()
@@ -119,7 +119,8 @@ def _mallopt(parameter: int, value: int) -> None:
         return  # another C library
 
 
-def _give_back_free_pages() -> None:
+def give_back_free_pages() -> None:
+    """Return what glibc keeps of freed blocks to the system; with another C library, nothing."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from harness.errors import DISQUALIFIED, ContractError, UnsupportedError, WorkerError
 from harness.isolation.frames import Image, check_form, check_output, to_image, to_input
-from harness.isolation.memory import forward_memory
+from harness.isolation.memory import forward_memory, give_back_free_pages
 from harness.isolation.messages import Array
 from harness.isolation.requests import (
     REQUESTS,
@@ -200,8 +200,12 @@ class Operations:
 
         settings = self._settings()
         found = measure_ceilings(torch.device(settings.device), _DTYPES[settings.precision])
-        if settings.device != "cpu":
-            torch.accelerator.empty_cache()  # gigabytes, and this process goes on as the anchor
+        if (
+            settings.device == "cpu"
+        ):  # hundreds of megabytes, on an accelerator gigabytes; this is the anchor from now on
+            give_back_free_pages()
+        else:
+            torch.accelerator.empty_cache()
         return CeilingsReply(macs_per_s=found.macs_per_s, bytes_per_s=found.bytes_per_s, launch_s=found.launch_s), []
 
     def _prepare(self, request: PrepareRequest, _arrays: Sequence[Array]) -> Reply:

@@ -1,0 +1,84 @@
+"""What ``harness time`` prints: times, how they compare, and what bounds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from harness.cli.application import out
+from harness.stopwatch import SubmissionTime, Times
+from harness.terminal import spelled_p_value
+from harness.timing import compare_times
+
+
+def print_times(times: Times) -> None:
+    """Print all tables."""
+    _print_runtimes(times)
+    _print_comparison(times)
+    _print_rooflines(times.rows)
+
+
+def _print_runtimes(times: Times) -> None:
+    """Print what each network takes, and on what."""
+    statistic = times.protocol.statistic
+    table = Table("model", f"{statistic} ms", "95 % interval", "p95", "calls", "peak MB", "note")
+    for row in times.rows:
+        if row.runtime is None:
+            table.add_row(escape(row.name), *[""] * 5, escape(row.error.message if row.error else ""))
+            continue
+        low, high = row.runtime.ci
+        notes = [row.runtime.note or ("" if row.runtime.stable else "unstable")]
+        notes += [f"built in {row.build_s:.1f} s"] if row.build_s is not None else []
+        note = "; ".join(filter(None, notes))
+        memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}"
+        figures = (f"{getattr(row.runtime, statistic):.2f}", f"{low:.2f} to {high:.2f}", f"{row.runtime.p95:.2f}")
+        table.add_row(escape(row.name), *figures, str(row.runtime.samples), memory, escape(note))
+    out.print(table)
+    cores = times.device.cores
+    out.print(
+        f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {times.protocol.lane}, "
+        f"{times.device.threads} thread(s)" + f" on cores {', '.join(map(str, cores))}" * bool(cores),
+        highlight=False,
+    )
+
+
+def _print_comparison(times: Times) -> None:
+    """Print how much longer than the fastest network the others take, where they were timed in the same rounds."""
+    timed = [(row.name, row.timing, row.runtime) for row in times.rows if row.timing and row.runtime]
+    joint = sorted((one for one in timed if one[1].rounds), key=lambda one: one[2].median)
+    if len(joint) < 2:
+        return
+    (fastest, reference, _), *others = joint
+    table = Table("model", f"times as long as {escape(fastest)}", "95 % interval", "p")
+    for name, timing, _ in others:
+        if timing.session == reference.session:
+            found = compare_times(timing, reference, times.spread)
+            interval = f"{found.ci[0]:.4f} to {found.ci[1]:.4f}"
+            table.add_row(escape(name), f"{found.ratio:.4f}", interval, spelled_p_value(found.p_value))
+    if table.row_count:
+        out.print(table)
+        out.print("each p-value is of that pair alone", highlight=False)
+
+
+def _print_rooflines(rows: Sequence[SubmissionTime]) -> None:
+    """Print what each network moves and reaches, and what bounds it."""
+    known = [(row, row.roofline) for row in rows if row.roofline is not None]
+    if not known:
+        return
+    table = Table("model", "GMAC", "MB moved", "operators", "GMAC/s", "GB/s", "bound by")
+    for row, roof in known:
+        rates = (
+            f"{roof.macs_per_s / 1e9:.3g} ({roof.compute_fraction:.0%})",
+            f"{roof.bytes_per_s / 1e9:.3g} ({roof.memory_fraction:.0%})",
+        )
+        counts = (f"{(row.macs or 0) / 1e9:.3g}", f"{roof.bytes_moved / 1e6:.0f}", str(roof.operators))
+        table.add_row(escape(row.name), *counts, *rates, roof.bound)
+    out.print(table)
+    best = known[0][1].ceilings
+    out.print(
+        f"ceilings here: {best.macs_per_s / 1e9:.3g} GMAC/s in a large matrix product or convolution, "
+        f"{best.bytes_per_s / 1e9:.3g} GB/s in a large copy, {best.launch_s * 1e6:.2g} µs for a tiny operator",
+        highlight=False,
+    )

@@ -226,7 +226,7 @@ class Bench:
             self._drop_anchor()
         for (planned, subject), entrant in zip(list(self._group), entrants, strict=True):
             if entrant.record is not None:
-                self._keep_timing(subject, entrant.record)
+                subject.keep_timing(entrant.record)
             if entrant.error is not None and entrant.error.kind in _OUT_OF_MEMORY and len(entrants) > 1:
                 subject.close()
                 self._group.remove((planned, subject))
@@ -236,17 +236,12 @@ class Bench:
             elif entrant.lost is not None:
                 self._time_alone_instead(planned, subject, entrant.lost)
 
-    def _keep_timing(self, subject: Subject, timing: TimingRecord) -> None:
-        """Take a timing; one that was stopped and goes on was beside several of the anchor's processes."""
-        anchors = dict.fromkeys(name for name in (*timing.anchor.split("+"), self._anchor_process) if name)
-        subject.keep_timing(timing.model_copy(update={"anchor": "+".join(anchors)}))
-
     def _keep(self, subject: Subject, timing: TimingRecord | None) -> None:
         """Store what there is of a timing, for a run that is stopped before its end; None of one that failed."""
         if timing is None:
             self._store.forget_unfinished(subject.measured.fingerprint)
             return
-        self._keep_timing(subject, timing)
+        subject.keep_timing(timing)
         subject.keep_ceilings(self._ceilings)
         self._store.save_unfinished(subject.measured)
 
@@ -257,8 +252,8 @@ class Bench:
     def _anchor_job(self) -> Job:
         return job_for(self._plan, _anchor(), self._plan.protocol.precision, None)
 
-    def _open_anchor(self) -> Session:
-        """Return the harness's own network; its worker also learns what the device does at best.
+    def _open_anchor(self) -> tuple[Session, str]:
+        """Return the harness's own network and its process's name; it also learns what the device does at best.
 
         One process serves the whole run, so that what it adds is in the times of all networks alike.
         """
@@ -266,7 +261,7 @@ class Bench:
             if subject.worker is not None:
                 subject.worker.pause()
         if self._anchor_session is not None and self._anchor_session.alive():
-            return self._anchor_session
+            return self._anchor_session, self._anchor_process
         worker = self._engine.open(self._anchor_job())
         try:
             worker.load()
@@ -280,7 +275,7 @@ class Bench:
             raise
         worker.pause()
         self._anchor_session, self._anchor_process = worker, secrets.token_hex(8)
-        return worker
+        return self._anchor_session, self._anchor_process
 
     def _drop_anchor(self) -> None:
         """End the anchor's process, which failed: it may answer still, and never be of use again."""
@@ -292,7 +287,7 @@ class Bench:
         """Return the anchor for protocols that time alone, by which clocks are judged; None where it fails."""
         if not self._anchor_failed:
             try:
-                return self._open_anchor()
+                return self._open_anchor()[0]
             except WorkerError:
                 self._anchor_failed = True
         return None

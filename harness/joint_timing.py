@@ -69,7 +69,7 @@ class JointTiming:
     observer
         Hears of every step.
     open_anchor
-        Returns the harness's own network, loaded.
+        Returns the harness's own network, loaded, and a name that no other process of it has.
     keep
         Hears, between two processes, what there is of a submission's timing, so that a run that is stopped later can
         go on from there; and None of one that failed.
@@ -80,7 +80,7 @@ class JointTiming:
         plan: Plan,
         engine: Ahead,
         observer: Observer,
-        open_anchor: Callable[[], Session],
+        open_anchor: Callable[[], tuple[Session, str]],
         keep: Callable[[Subject, TimingRecord | None], None],
     ) -> None:
         self._plan = plan
@@ -93,6 +93,8 @@ class JointTiming:
         self._session = secrets.token_hex(8)
         self._begin = time.monotonic()
         self._busy = 0.0
+        self._anchor = ""
+        self._entrants: list[Entrant] = []
         self._next_round = 0
         self._pass = 0
 
@@ -102,7 +104,7 @@ class JointTiming:
     def run(self, subjects: Sequence[Subject]) -> list[Entrant]:
         """Time all; what becomes of each is in its entrant, errors included."""
         self._busy, _ = others_share()
-        entrants = [Entrant(subject, _contender(subject)) for subject in subjects]
+        entrants = self._entrants = [Entrant(subject, _contender(subject)) for subject in subjects]
         self._resume(entrants)
         going, lost = entrants, self._time(entrants)
         while lost is None:
@@ -171,16 +173,17 @@ class JointTiming:
             unfinished = lost is not None and not entrant.contender.done
             if entrant.contender.samples and not unfinished:
                 record = entrant.contender.record(self._session)
-                entrant.records.append(record.model_copy(update={"busy": self._busy}))
+                entrant.records.append(record.model_copy(update={"busy": self._busy, "anchor": self._anchor}))
             if entrant.error is not None:
-                self._dismiss(entrant)
+                entrant.subject.close()  # its memory is for the processes to come
         return lost
 
     def _run_rounds(self, contenders: list[Contender]) -> WorkerError | None:
         try:
+            anchor, self._anchor = self._open_anchor()
             rounds = Rounds(
                 contenders,
-                Contender("anchor", self._open_anchor()),
+                Contender("anchor", anchor),
                 self._frames,
                 self._plan.protocol,
                 self._plan.track.scale,
@@ -190,6 +193,7 @@ class JointTiming:
                 self._card,
                 self._next_round,
                 self._begin,
+                self._dismiss,
             )
             rounds.run()
         except AnchorLostError as error:
@@ -219,14 +223,16 @@ class JointTiming:
                 worker.pause()
                 entrant.contender = entrant.contender.another(worker)
             except WorkerError as error:
-                entrant.error = error
-                self._dismiss(entrant)
+                entrant.error = entrant.contender.error = error
+                entrant.subject.close()
+                self._dismiss(entrant.contender)
         self._engine.hold()
 
-    def _dismiss(self, entrant: Entrant) -> None:
-        """Let go of one that failed: its memory is for processes to come, and no later run is to trust its times."""
-        entrant.subject.close()
-        self._keep(entrant.subject, None)
+    def _dismiss(self, contender: Contender) -> None:
+        """Let nothing be kept of one that failed: should the run be stopped, the next one is to find that out again."""
+        for entrant in self._entrants:
+            if entrant.contender is contender:
+                self._keep(entrant.subject, None)
 
 
 def _contender(subject: Subject) -> Contender:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -61,7 +61,7 @@ class Subject:
     worker: Session | None = None
     size_multiple: int = 1
     process: int = 0
-    """Which of its workers this is, from 0; later ones have logs of their own."""
+    """Which of its workers this is, from 0."""
     python: Path | None = None
     """Interpreter of the environment that was made for it; None for the harness's own."""
     installed: list[str] = field(default_factory=list)
@@ -96,8 +96,8 @@ class Subject:
     def job(self) -> Job:
         """Return how its workers are started."""
         lane, precision = self.plan.request.lane, self.plan.protocol.precision
-        log = self.log.parent / f"process-{self.process + 1}" / self.log.name if self.process else self.log
-        return job_for(self.plan, self.submission, precision, log, self.python, lane)
+        job = job_for(self.plan, self.submission, precision, self.log, self.python, lane)
+        return replace(job, process=self.process)
 
     def time_alone(self, reason: str | None = None, anchor: Session | None = None) -> None:
         """Time the forward pass from the first call to the last, and note its peak memory.

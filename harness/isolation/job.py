@@ -62,6 +62,8 @@ class Job:
         Longest wait for any one step, seconds.
     log_path
         Where to write what the submission printed, when the session is closed.
+    process
+        Which of the submission's workers this is, from 0: what later ones print is added to the log.
     sandbox
         How to confine it: ``auto`` takes bubblewrap where it works, else a process with limits.
     limits
@@ -81,6 +83,7 @@ class Job:
     strict: bool = False
     timeout_s: float = 300.0
     log_path: Path | None = None
+    process: int = 0
     sandbox: Sandbox = "auto"
     limits: Limits | None = None
     python: Path | None = None

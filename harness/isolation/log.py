@@ -64,10 +64,11 @@ class LogCapture:
             end = b"".join([bytes(self._head) if whole else b"", *self._tail])
         return end.decode(errors="replace")[-characters:]
 
-    def save(self, path: Path) -> None:
-        """Write what was kept to `path`."""
+    def save(self, path: Path, process: int = 0) -> None:
+        """Write what was kept to `path`; what any but the first process printed is added, under a heading."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.text(), encoding="utf-8")
+        with path.open("a" if process else "w", encoding="utf-8") as file:
+            file.write(f"\n--- process {process + 1} ---\n" * bool(process) + self.text())
 
     def _read(self) -> None:
         arrives = select.poll()

@@ -74,4 +74,4 @@ def open_session(job: Job) -> Session:
     worker = launch(Launch(root, inside, interpreter, job.threads, job.device, bounds, choice.confinement))
     request = request.model_copy(update={"root": path_to_text(inside), "trust_pickle": job.trust_pickle})
     isolation = choice.describe() if worker.group is None else f"{choice.describe()}, control group"
-    return Session(WorkerExchange(worker, isolation, job.log_path), request, job.timeout_s)
+    return Session(WorkerExchange(worker, isolation, job.log_path, job.process), request, job.timeout_s)

@@ -311,10 +311,11 @@ class Session:
 class WorkerExchange:
     """Requests and replies over a worker's channel; kills the worker where it crashes, hangs or misbehaves."""
 
-    def __init__(self, worker: Worker, isolation: str, log_path: Path | None = None) -> None:
+    def __init__(self, worker: Worker, isolation: str, log_path: Path | None = None, process: int = 0) -> None:
         self.isolation = isolation
         self._worker = worker
         self._log_path = log_path
+        self._process = process
         self._sequence = 0
         self._dead: str | None = None
         self._asked = False
@@ -382,7 +383,7 @@ class WorkerExchange:
             self._worker.kill()
         if self._log_path is not None and self._asked:  # what was never used has nothing to say
             with contextlib.suppress(OSError):  # a full disk: what is measured is worth an error, a log is not
-                self._worker.log.save(self._log_path)
+                self._worker.log.save(self._log_path, self._process)
 
     def _crashed(self, stage: str) -> NoReturn:
         excess = self._worker.excess()

@@ -93,7 +93,7 @@ class TimingRecord(Record):
     session: str = ""
     """Name of the joint timing in which networks took turns; empty where this one was timed alone."""
     anchor: str = ""
-    """Name of the anchor's process that it was timed beside; empty where it was timed alone."""
+    """Name of the anchor's process that it was timed beside, of several with ``+``; empty where it was timed alone."""
     rounds: list[RoundTimes] = []
     """The turns, where there were any: their samples are those of ``samples``, in order."""
     card: list[CardReading] = []

@@ -102,6 +102,8 @@ class Rounds:
         Number of the first round: rounds of one session have different numbers.
     begin
         When the session began, by the monotonic clock, seconds; now by default.
+    failed
+        Hears of a network at the moment in which it fails.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Rounds:
         card: CardWatch | None = None,
         first: int = 0,
         begin: float | None = None,
+        failed: Callable[[Contender], None] = lambda _contender: None,
     ) -> None:
         self._card = card or CardWatch("cpu")
         self.contenders = list(contenders)
@@ -127,6 +130,7 @@ class Rounds:
         self._threads = threads
         self.session = session or secrets.token_hex(8)
         self._tell = tell
+        self._failed = failed
         self._begin = time.monotonic() if begin is None else begin
         self.number = first
         self._budget_s = math.inf if protocol.budget_s is None else protocol.budget_s
@@ -166,6 +170,7 @@ class Rounds:
             contender.error = error
             contender.done = True
             contender.worker.pause()  # a check may have woken it
+            self._failed(contender)
 
     def _warm_up(self, contender: Contender) -> None:
         """Call until the later half of the calls agrees with the earlier."""

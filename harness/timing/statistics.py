@@ -273,12 +273,14 @@ def process_spread(records: Iterable[TimingRecord]) -> ProcessSpread:
 def joined(records: Sequence[TimingRecord]) -> TimingRecord:
     """Return what one network's processes gave, one after the other, as one record."""
     notes = dict.fromkeys(record.note for record in records if record.note)
+    anchors = dict.fromkeys(name for record in records for name in record.anchor.split("+") if name)
     return records[0].model_copy(
         update={
             "warmup": [call for record in records for call in record.warmup],
             "samples": [call for record in records for call in record.samples],
             "rounds": [turn for record in records for turn in record.rounds],
             "note": "; ".join(notes) or None,
+            "anchor": "+".join(anchors),
             "busy": max((record.busy for record in records if record.busy is not None), default=None),
         }
     )

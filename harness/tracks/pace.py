@@ -53,13 +53,12 @@ class Spread:
         An estimate from few processes may come out near 0 by chance, and then anything seems to differ. Its square is
         averaged with that of the expected spread by their degrees of freedom, as is done with variances of genes of
         which each was measured a few times (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004).
-        A larger one stands as it is: machines are not all calm.
+        A larger one stands as it is, because machines are not all calm; and the degrees stay those of the estimate.
         """
         if self.relative >= _PRIOR:
             return self
-        degrees = self.degrees + _PRIOR_DEGREES
-        square = (self.degrees * self.relative**2 + _PRIOR_DEGREES * _PRIOR**2) / degrees
-        return Spread(math.sqrt(square), degrees)
+        square = self.degrees * self.relative**2 + _PRIOR_DEGREES * _PRIOR**2
+        return Spread(math.sqrt(square / (self.degrees + _PRIOR_DEGREES)), self.degrees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +154,15 @@ def log_ratios(one: Pace, other: Pace) -> list[Floats]:
         return []
     common = sorted(one.times.keys() & other.times.keys())
     return _by_process(one, {number: math.log(one.times[number] / other.times[number]) for number in common})
+
+
+def share_all(one: Pace, other: Pace) -> bool:
+    """Tell whether two networks took turns in all processes of both, so that their ratio rests on nothing else."""
+    common = one.times.keys() & other.times.keys()
+    return all(
+        {pace.processes.get(number, 0) for number in common} == {pace.processes.get(number, 0) for number in pace.times}
+        for pace in (one, other)
+    )
 
 
 def _by_process(pace: Pace, values: Mapping[int, float]) -> list[Floats]:
@@ -255,15 +263,17 @@ def estimate_spread(paces: Iterable[Pace]) -> ProcessSpread:
     """
     by_process = [(pace, log_times(pace)) for pace in paces]
     several = [(pace, groups) for pace, groups in by_process if len(groups) > 1 and is_enough(groups)]
-    neighbours = [
-        (one, other) for step in _STEPS for (one, _), (other, _) in zip(several, several[step:], strict=False)
+    several.sort(key=lambda one: (one[0].session, min(one[0].times)))  # those that began together are neighbours
+    apart = [
+        [log_ratios(one, other) for (one, _), (other, _) in zip(several, several[n:], strict=False)] for n in _STEPS
     ]
-    beside = [groups for one, other in neighbours if len(groups := log_ratios(one, other)) > 1 and is_enough(groups)]
+    beside = [groups for pairs in apart for groups in pairs if len(groups) > 1 and is_enough(groups)]
     more: dict[str, int] = {}  # processes than one, in each joint timing
     for pace, groups in several:
         more[pace.session] = max(more.get(pace.session, 0), len(groups) - 1)
     of_one, common = sum(len(groups) - 1 for _, groups in several), sum(more.values())
-    paired = _estimate(beside, of_one - common)
+    # The first in a row each with its successor say all; other pairs are differences of these.
+    paired = _estimate(beside, sum(max(0, len(groups) - 1) for groups in apart[0]))
     if paired is not None:
         paired = Spread(paired.relative / math.sqrt(2), paired.degrees)
     own = _estimate([groups for _, groups in several], of_one)
@@ -274,7 +284,7 @@ def estimate_spread(paces: Iterable[Pace]) -> ProcessSpread:
 
 def _estimate(networks: Sequence[Sequence[Floats]], degrees: int) -> Spread | None:
     """Return what the processes of several networks, or of pairs of networks, differ by; None where few tell."""
-    if degrees < _FEWEST_DEGREES:
+    if degrees < _FEWEST_DEGREES or not networks:
         return None
     rng = np.random.default_rng(0)
     differences, noises = [], []

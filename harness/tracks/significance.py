@@ -14,7 +14,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from harness.tracks.pace import RESAMPLES, Floats, Pace, centre, is_enough, log_ratios, log_times, resampled_centres
+from harness.tracks.pace import (
+    RESAMPLES,
+    Floats,
+    Pace,
+    centre,
+    is_enough,
+    log_ratios,
+    log_times,
+    resampled_centres,
+    share_all,
+)
 from harness.tracks.track import Track
 
 Key = TypeVar("Key", bound=Hashable)
@@ -193,8 +203,8 @@ def log_interval(pace: Pace) -> tuple[float, float]:
 def log_ratio(one: Pace, other: Pace) -> Difference:
     """Return the logarithm of the ratio of two networks' times: the middle of their processes' medians."""
     ratios, units = log_ratio_resamples(one, other, np.random.default_rng(0))
-    paired = log_ratios(one, other)
-    observed = centre(paired) if is_enough(paired) else centre(log_times(one)) - centre(log_times(other))
+    paired = _paired(one, other)
+    observed = centre(paired) if paired else centre(log_times(one)) - centre(log_times(other))
     return _held_against_t(observed, float(np.std(ratios)), units)
 
 
@@ -222,11 +232,12 @@ def _held_against_t(value: float, spread: float, units: int) -> Difference:
 def log_ratio_resamples(one: Pace, other: Pace, rng: np.random.Generator) -> tuple[Floats, int]:
     """Resample the logarithm of the ratio of two networks' times about 0, and say how many units it rests on.
 
-    Networks of one joint timing are compared round by round; others by their medians, resampled apart. What processes
-    differ by is drawn for each process.
+    Networks of one joint timing are compared round by round. Others are compared by their medians, resampled apart, and
+    so are those of which one had processes without the other, where what hits all alike does not drop out. What
+    processes differ by is drawn for each process.
     """
-    paired = log_ratios(one, other)
-    if is_enough(paired):
+    paired = _paired(one, other)
+    if paired:
         spread = math.sqrt(2) * one.paired.relative  # of one session, so of one run
         rounds = sum(group.size for group in paired)
         return resampled_centres(paired, spread, rng), min(rounds, one.paired.degrees + 1)
@@ -237,6 +248,12 @@ def log_ratio_resamples(one: Pace, other: Pace, rng: np.random.Generator) -> tup
     )
     known = (sum(group.size for group in groups) for groups in apart if is_enough(groups))
     return first - second + _between_anchors(one, other, rng), min([units, *known])
+
+
+def _paired(one: Pace, other: Pace) -> list[Floats]:
+    """Return the logarithms of the ratios of two networks that can be compared round by round, else nothing."""
+    paired = log_ratios(one, other)
+    return paired if is_enough(paired) and share_all(one, other) else []
 
 
 def _between_anchors(one: Pace, other: Pace, rng: np.random.Generator) -> Floats:

@@ -12,6 +12,7 @@ from harness.contrast import contrast
 from harness.engines import InlineEngine, Job
 from harness.errors import UsageError
 from harness.isolation.session import Session
+from harness.observer import Silent
 from harness.pipeline import Finished, run
 from harness.plan import RunRequest
 from harness.report import load_run
@@ -109,13 +110,16 @@ def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(submit: 
         again = next(one for one in timings.values() if one.samples[0] == timing.samples[0])
         assert again.samples[: len(timing.samples)] == timing.samples
         assert again.rounds[: len(timing.rounds)] == timing.rounds
+    spread = finished.run.process_spread
+    assert spread.degrees == 6 or spread.degrees == 4  # half of it where most hits all alike
+    assert spread.paired_degrees == 2  # one and two; three had two of its processes without them
     last = [max(turn.number for turn in timing.rounds) for timing in before]
     assert min(turn.number for turn in timings["three"].rounds) > max(last)
     assert unfinished(finished.folder) == []
 
 
 def test_a_stop_takes_no_foul_back(submit: Submit, request_for: Request) -> None:
-    submit("a-fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)
+    submit("a-fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)  # found in its second process
     submit("b-honest", "x = x * 0.9")
     request = request_for(protocol="robust", time_budget_s=1.2, processes=3)
     run(request, engine=StoppedBeforeProcess("b-honest", 2))
@@ -141,6 +145,22 @@ def test_what_goes_on_apart_is_not_taken_for_the_same_rounds(submit: Submit, req
     assert together
     assert one.anchor.split("+")[0] == two.anchor.split("+")[0]
     assert one.anchor != two.anchor
+
+
+def test_what_fails_is_not_kept_although_others_go_on(submit: Submit, request_for: Request) -> None:
+    submit("a-fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)
+    submit("b-honest", "x = x * 0.9")
+    seen: list[set[str]] = []
+
+    class Looking(Silent):
+        def stage(self, name: str, detail: str = "", *, done: float) -> None:
+            if "process 2 of 2" in detail:
+                seen.append({m.fingerprint for m in unfinished(request.out)})
+
+    request = request_for(protocol="robust", time_budget_s=1.2, processes=2)
+    run(request, observer=Looking(), engine=FailingAnchor())
+    assert len(seen[0]) == 2
+    assert len(seen[-1]) == 1
 
 
 def unfinished(folder: Path) -> list[Measurement]:

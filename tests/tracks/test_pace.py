@@ -5,7 +5,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.tracks.pace import ASSUMED_SPREAD, Pace, ProcessSpread, Spread, estimate_spread, spread_info, spread_of
+from harness.tracks.pace import (
+    ASSUMED_SPREAD,
+    Pace,
+    ProcessSpread,
+    Spread,
+    estimate_spread,
+    share_all,
+    spread_info,
+    spread_of,
+)
 from harness.tracks.significance import log_interval, log_ratio
 
 ROUNDS = 10
@@ -94,8 +103,8 @@ def test_the_interval_of_a_network_holds_its_time_in_most_trials() -> None:
 
 def test_an_estimate_is_reckoned_with_as_far_as_it_is_known() -> None:
     few, many = Spread(0.0, 1).moderated(), Spread(0.0, 997).moderated()
-    assert (few.relative, few.degrees) == (pytest.approx(0.01 * np.sqrt(3 / 4)), 4)
-    assert (many.relative, many.degrees) == (pytest.approx(0.01 * np.sqrt(3 / 1000)), 1000)
+    assert (few.relative, few.degrees) == (pytest.approx(0.01 * np.sqrt(3 / 4)), 1)
+    assert (many.relative, many.degrees) == (pytest.approx(0.01 * np.sqrt(3 / 1000)), 997)
     assert Spread(0.01, 7).moderated().relative == pytest.approx(0.01)
     assert Spread(0.05, 5).moderated() == Spread(0.05, 5)
 
@@ -107,6 +116,28 @@ def test_a_spread_that_came_out_near_0_by_chance_makes_nothing_differ() -> None:
     quiet = ProcessSpread(Spread(0.0, 4), Spread(0.0, 4))
     one, other = (Pace(dict.fromkeys(numbers, factor), "s", processes, quiet) for factor in (1.0, 1.012))
     assert 0.05 < log_ratio(one, other).p_value < 0.5
+
+
+def test_networks_that_had_processes_without_one_another_are_compared_in_anchors() -> None:
+    rng = np.random.default_rng(11)
+    times = networks(rng, 4, 4, common=0.08)
+    late = {number: ms for number, ms in times[1].items() if number >= 3 * ROUNDS}  # joined for the last process
+    one, other, *_ = paces([times[0], late, *times[2:]])
+    both = paces(times)
+    assert share_all(both[0], both[1])
+    assert not share_all(one, other)
+    assert not share_all(other, one)
+    width = [high - low for low, high in (log_ratio(one, other).ci, log_ratio(*both[:2]).ci)]
+    assert width[0] > 2 * width[1]
+
+
+def test_of_networks_that_never_shared_two_processes_nothing_is_said_beside_one_another() -> None:
+    times = networks(np.random.default_rng(12), 2, 4)
+    early = {number: ms for number, ms in times[0].items() if number < 2 * ROUNDS}
+    late = {number: ms for number, ms in times[1].items() if number >= 2 * ROUNDS}
+    one, _ = paces([early, late])
+    assert one.spread.own.degrees == 2
+    assert one.spread.paired == ASSUMED_SPREAD.paired
 
 
 def test_without_a_second_process_the_spread_is_assumed() -> None:

@@ -27,7 +27,7 @@ from harness.tracks.significance import log_interval
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from zoo.build import build_zoo
 
-SIZE = (200, 320)
+SIZE = (100, 160)  # as in timing_aa.py
 HONEST = "honest_trained"
 NEIGHBOURS = {"spinning": "spins_other_cores", "quiet": "honest_nearest"}
 

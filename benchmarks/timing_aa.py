@@ -53,7 +53,7 @@ class Network(nn.Module):
 def srmodel():
     return Network()
 """
-SIZE = (100, 160)  # whose activations stay in a core's own cache: beyond it, neighbours of the machine add their noise
+SIZE = (100, 160)  # activations of 1 MB: larger ones are at the mercy of caches that the machine's other guests share
 FULL_SIZE = (1080, 1920)  # on an accelerator, of which a smaller frame would fill a part
 LEVEL = 0.05
 APPARENT = 0.02

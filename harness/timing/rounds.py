@@ -176,8 +176,7 @@ class Rounds:
         """Call until the later half of the calls agrees with the earlier."""
         frame = self.frames.fresh()
         times = self._warming_call(contender, frame)
-        if contender.process:
-            self._forgive_start(contender)
+        self._forgive_start(contender)
         if self._outlasts(times[0], _COLD) and not self._outlasts(times[0], _HOPELESS):
             times += self._warming_call(contender, frame)
         if self._outlasts(times[-1], _COLD) and contender.process == 0:  # a later one has rounds beside the first
@@ -198,7 +197,7 @@ class Rounds:
             self._seen_round[id(contender)] = self.number + int(self.frames.rng.integers(early))
 
     def _forgive_start(self, contender: Contender) -> None:
-        """Leave a new process's first call out of its account: it may load libraries, which is part of starting it."""
+        """Leave a process's first call out of its account: it may load libraries and touches all its memory first."""
         contender.spent_s = contender.cpu_s = 0.0
         self._requests[id(contender)].clear()
         self._alarms[id(contender)] = 0

@@ -266,7 +266,7 @@ def test_a_process_has_its_share_of_the_budget(machine: Machine) -> None:
     assert (one.error, other.error) == (None, None)
 
 
-def test_the_first_call_of_a_later_process_is_part_of_its_start(machine: Machine) -> None:
+def test_the_first_call_of_a_process_is_part_of_its_start(machine: Machine) -> None:
     one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 100.0)), processes=4)
     begin = machine.now
     machine.speed = lambda now: (

@@ -11,12 +11,13 @@ from harness.cli.application import out
 from harness.stopwatch import SubmissionTime, Times
 from harness.terminal import spelled_p_value
 from harness.timing import compare_times
+from harness.tracks.pace import ProcessSpread
 
 
 def print_times(times: Times) -> None:
     """Print all tables."""
     _print_runtimes(times)
-    _print_comparison(times)
+    print_comparison(times.rows, times.spread)
     _print_rooflines(times.rows)
 
 
@@ -44,9 +45,9 @@ def _print_runtimes(times: Times) -> None:
     )
 
 
-def _print_comparison(times: Times) -> None:
+def print_comparison(rows: Sequence[SubmissionTime], spread: ProcessSpread) -> None:
     """Print how much longer than the fastest network the others take, where they were timed in the same rounds."""
-    timed = [(row.name, row.timing, row.runtime) for row in times.rows if row.timing and row.runtime]
+    timed = [(row.name, row.timing, row.runtime) for row in rows if row.timing and row.runtime]
     joint = sorted((one for one in timed if one[1].rounds), key=lambda one: one[2].median)
     if len(joint) < 2:
         return
@@ -54,7 +55,7 @@ def _print_comparison(times: Times) -> None:
     table = Table("model", f"times as long as {escape(fastest)}", "95 % interval", "p")
     for name, timing, _ in others:
         if timing.session == reference.session:
-            found = compare_times(timing, reference, times.spread)
+            found = compare_times(timing, reference, spread)
             interval = f"{found.ci[0]:.4f} to {found.ci[1]:.4f}"
             table.add_row(escape(name), f"{found.ratio:.4f}", interval, spelled_p_value(found.p_value))
     if table.row_count:

@@ -4,11 +4,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.cli.times import print_comparison
 from harness.engines import InlineEngine
+from harness.results import TimingRecord
+from harness.results.measurement import RoundTimes
+from harness.results.schema import Runtime
+from harness.stopwatch import SubmissionTime
+from harness.tracks.pace import ASSUMED_SPREAD
 
 Submit = Callable[..., Path]
 
@@ -25,18 +32,34 @@ def time(*paths: Path) -> tuple[int, str]:
     return result.exit_code, result.stdout
 
 
-def test_several_submissions_are_compared_with_the_fastest(submit: Submit) -> None:
-    slow = submit("slow", "time.sleep(0.02)", before="import time\n\n")
-    quick = submit("quick", "time.sleep(0.01)", before="import time\n\n")
-    status, printed = time(slow, quick)
-    assert status == 0, printed
+def scripted(name: str, ms: float, session: str = "s") -> SubmissionTime:
+    """Return a network that was timed in thirty rounds of one call."""
+    noise = np.random.default_rng(len(name)).normal(1.0, 0.002, 30)
+    rounds = [RoundTimes(number=number, calls=1, anchor_ms=(1.0, 1.0)) for number in range(30)]
+    samples = [(float(at), ms * factor) for at, factor in enumerate(noise)]
+    timing = TimingRecord(clock="scripted", samples=samples, session=session, rounds=rounds)
+    runtime = Runtime(median=ms, mean=ms, p95=ms, ci=(ms, ms), samples=30, stable=True)
+    return SubmissionTime(name, runtime, timing, None, None, None, None, None, None)
+
+
+def test_others_are_compared_with_the_fastest_of_their_rounds(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [scripted("slow", 12.0), scripted("quick", 10.0), scripted("elsewhere", 15.0, "another")]
+    print_comparison(rows, ASSUMED_SPREAD)
+    printed = capsys.readouterr().out
     assert "times as long as quick" in printed
+    assert "elsewhere" not in printed
     (ratio, low, high, p_value) = re.search(
-        r"│ slow +│ (\d\.\d{4}) +│ (\d\.\d{4}) to (\d\.\d{4}) +│ ([<\d. ]+?) +│", printed
+        r"slow +│ (\d\.\d{4}) +│ (\d\.\d{4}) to (\d\.\d{4}) +│ ([<\d. ]+?) +│", printed
     ).groups()
-    assert 1.3 < float(ratio) < 2.2
-    assert float(low) < float(ratio) < float(high)
-    assert p_value == "< 0.001" or float(p_value) < 0.3
+    assert float(ratio) == pytest.approx(1.2, rel=0.002)
+    assert 1.15 < float(low) < float(ratio) < float(high) < 1.25
+    assert p_value == "< 0.001"
+
+
+def test_several_submissions_are_timed_together(submit: Submit) -> None:
+    status, printed = time(submit("first"), submit("second", "x = x * 0.9"))
+    assert status == 0, printed
+    assert {"first", "second"} <= set(printed.split())
 
 
 def test_one_submission_is_compared_with_nothing(submit: Submit) -> None:

@@ -111,7 +111,7 @@ def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(submit: 
         assert again.samples[: len(timing.samples)] == timing.samples
         assert again.rounds[: len(timing.rounds)] == timing.rounds
     spread = finished.run.process_spread
-    assert spread.degrees == 6 or spread.degrees == 4  # half of it where most hits all alike
+    assert spread.degrees in (6, 2)  # of three networks; of one where most hits all alike
     assert spread.paired_degrees == 2  # one and two; three had two of its processes without them
     last = [max(turn.number for turn in timing.rounds) for timing in before]
     assert min(turn.number for turn in timings["three"].rounds) > max(last)

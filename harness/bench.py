@@ -65,8 +65,7 @@ class Bench:
         self._capacity = 0.0
         self._ceilings: Ceilings | None = None
         self._ceilings_asked = False
-        self._anchor_session: Session | None = None
-        self._anchor_process = ""
+        self._anchor: tuple[Session, str] | None = None
         self._anchor_failed = False
         self._done: dict[str, Measurement] = {}
         self._crops = plan.crop_store()
@@ -260,8 +259,8 @@ class Bench:
         for _, subject in self._group:
             if subject.worker is not None:
                 subject.worker.pause()
-        if self._anchor_session is not None and self._anchor_session.alive():
-            return self._anchor_session, self._anchor_process
+        if self._anchor is not None and self._anchor[0].alive():
+            return self._anchor
         worker = self._engine.open(self._anchor_job())
         try:
             worker.load()
@@ -274,14 +273,14 @@ class Bench:
                 return self._open_anchor()
             raise
         worker.pause()
-        self._anchor_session, self._anchor_process = worker, secrets.token_hex(8)
-        return self._anchor_session, self._anchor_process
+        self._anchor = worker, secrets.token_hex(8)
+        return self._anchor
 
     def _drop_anchor(self) -> None:
         """End the anchor's process, which failed: it may answer still, and never be of use again."""
-        if self._anchor_session is not None:
-            self._anchor_session.close()
-            self._anchor_session = None
+        if self._anchor is not None:
+            self._anchor[0].close()
+            self._anchor = None
 
     def _lone_anchor(self) -> Session | None:
         """Return the anchor for protocols that time alone, by which clocks are judged; None where it fails."""

@@ -269,9 +269,8 @@ def test_a_process_has_its_share_of_the_budget(machine: Machine) -> None:
 def test_the_first_call_of_a_process_is_part_of_its_start(machine: Machine) -> None:
     one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 100.0)), processes=4)
     begin = machine.now
-    machine.speed = lambda now: (
-        30.0 if begin < now < begin + 3.0 else 1.0
-    )  # libraries are loaded: longer than its share
+    # Libraries are loaded: longer than its share.
+    machine.speed = lambda now: 30.0 if begin < now < begin + 3.0 else 1.0
     other = time_process(machine, one.another(ScriptedWorker(machine, "A", 100.0)), processes=4, first=100)
     assert other.warmup[0][1] > 2000.0
     assert len(other.rounds) >= 0.5 * len(one.rounds)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from harness.errors import DISQUALIFIED, ContractError, UnsupportedError, WorkerError
 from harness.isolation.frames import Image, check_form, check_output, to_image, to_input
+from harness.isolation.inputs import Inputs
 from harness.isolation.memory import forward_memory, give_back_free_pages
 from harness.isolation.messages import Array
 from harness.isolation.requests import (
@@ -77,6 +78,7 @@ class Operations:
         self._original: nn.Module | None = None  # as loaded, float32, on the CPU
         self._network: nn.Module | None = None  # the form to measure, float32, on the CPU
         self._runner: Runner | None = None  # the same on the device, in the precision and the lane that are measured
+        self._inputs: Inputs | None = None  # the runner's
         self._multiple = 1
         self._timed_size: tuple[int, int] | None = None
         self._held: Tensor | None = None  # the last timed output, copied when its time had been taken
@@ -154,7 +156,7 @@ class Operations:
             allow_border_error=request.allow_border_error,
         )
         self._network = outcome.network.eval().requires_grad_(False)
-        self._runner = None
+        self._runner = self._inputs = None
         return outcome.record, []
 
     def _export(self, request: ExportRequest, _arrays: Sequence[Array]) -> Reply:
@@ -220,15 +222,15 @@ class Operations:
 
     def _time(self, request: TimeRequest, arrays: Sequence[Array]) -> Reply:
         settings = self._settings()
-        runner = self._running()
+        runner, inputs = self._running(), self._giving()
         given = last = traces = torch.empty(0)
         device = torch.device(settings.device)
         inside = settings.strict and device.type != "cpu"
         flush = cache_flusher(device) if inside else None
 
-        def remember(frame: Tensor) -> Tensor:
+        def give(frame: Tensor) -> Tensor:
             nonlocal given, traces
-            given = runner.ready(frame)
+            given = inputs.timed(frame)
             traces = _traces(given)
             return given
 
@@ -244,7 +246,7 @@ class Operations:
         with torch.inference_mode():
             timing = time_forward(
                 runner,
-                map(remember, self._timed_inputs(request, arrays)),
+                self._timed_inputs(request, arrays, give),
                 clock_for(device, flush, self._hold) if inside else clock_for(device),
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
                 check,
@@ -268,11 +270,13 @@ class Operations:
         )
         return reply, []
 
-    def _timed_inputs(self, request: TimeRequest, arrays: Sequence[Array]) -> Iterator[Tensor]:
+    def _timed_inputs(
+        self, request: TimeRequest, arrays: Sequence[Array], give: Callable[[Tensor], Tensor]
+    ) -> Iterator[Tensor]:
         frames = (self._placed(self._input(frame)) for frame in arrays)
-        if request.inputs == "dataset":
-            return frames
-        return (fresh_frames if request.inputs == "fresh" else repeated_frame)(list(frames))
+        if request.inputs == "reused":
+            return repeated_frame(give(next(frames)))
+        return map(give, frames if request.inputs == "dataset" else fresh_frames(list(frames)))
 
     def _check_functions(self) -> None:
         replaced = self._watch.replaced()
@@ -304,9 +308,8 @@ class Operations:
     def _upscale(self, _request: UpscaleRequest, arrays: Sequence[Array]) -> Reply:
         (frame,) = arrays
         settings = self._settings()
-        runner = self._running()
-        with torch.inference_mode():
-            given = runner.ready(self._placed(self._input(frame)))
+        runner, inputs = self._running(), self._giving()
+        with torch.inference_mode(), inputs.untimed(self._placed(self._input(frame))) as given:
             output = check_output(runner(given), given, settings.scale)
             height, width = (side * settings.scale for side in frame.shape[:2])
             place = self._frame_of(height, width)
@@ -364,6 +367,11 @@ class Operations:
                     threads=settings.threads,
                 )
         return self._runner
+
+    def _giving(self) -> Inputs:
+        if self._inputs is None:
+            self._inputs = Inputs(self._running())
+        return self._inputs
 
     def _input(self, frame: Image) -> Tensor:
         return to_input(frame, self._settings().value_range, self._multiple)

@@ -18,6 +18,8 @@ class Compiled:
     would need more than its limit of recompilations; nothing falls back to eager execution.
     """
 
+    layout = None
+
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         # What another network of this process left behind would count towards this one's limit.

@@ -28,6 +28,8 @@ class CudaGraph:
     the other lanes.
     """
 
+    layout = None
+
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         self._recordings: OrderedDict[torch.Size, _Recording] = OrderedDict()

@@ -15,6 +15,8 @@ class OnnxRuntime:
     Height and width are symbolic, so that one session serves all sizes: the one that was compared with the module.
     """
 
+    layout = None
+
     def __init__(self, network: nn.Module, *, size_multiple: int, threads: int) -> None:
         self.network = network
         try:

@@ -23,6 +23,11 @@ class Runner(Protocol):
 
     network: nn.Module
 
+    @property
+    def layout(self) -> torch.memory_format | None:
+        """Of the frames that the module's own Python is given in each call; None where a program made of it runs."""
+        ...
+
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:
         """Return the frame as the lane takes it, having built whatever its size needs. Never timed.
 
@@ -43,6 +48,8 @@ class Runner(Protocol):
 class Eager:
     """The module itself."""
 
+    layout: torch.memory_format = torch.contiguous_format
+
     def __init__(self, network: nn.Module) -> None:
         self.network = network
 
@@ -58,6 +65,8 @@ class Eager:
 
 class ChannelsLast(Eager):
     """The module with weights and input in the memory format that keeps a pixel's channels together."""
+
+    layout = torch.channels_last
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]

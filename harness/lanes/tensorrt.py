@@ -20,6 +20,8 @@ class TensorRT:
     by torch is refused.
     """
 
+    layout = None
+
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         self._engines: OrderedDict[torch.Size, Callable[[Tensor], Tensor]] = OrderedDict()

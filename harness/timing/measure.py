@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,18 +111,12 @@ def time_forward(
     return Timing(tuple(warmup), tuple(samples), None, clock.name, alarms)
 
 
-def fresh_frames(frames: list[Tensor]) -> Iterator[Tensor]:
-    """Yield endless frames of which no two are the same: the given ones in turn, shifted round more each time.
-
-    All come in one tensor, filled anew for each call: a network that keeps a result by its input's identity or address
-    returns an old image, and one that keeps it by content gains nothing.
-    """
-    buffer = frames[0].clone()
+def fresh_frames(frames: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield endless frames of which no two are the same: the given ones in turn, shifted round more each time."""
     turn = 0
     while True:
         for frame in frames:
-            buffer.copy_(frame.roll((turn, 3 * turn + 1), dims=(-2, -1)) if turn else frame)
-            yield buffer
+            yield frame.roll((turn, 3 * turn + 1), dims=(-2, -1)) if turn else frame
         turn += 1
 
 
@@ -132,7 +126,7 @@ def frame_of_call(frames: list[NDArray[np.uint8]], call: int) -> NDArray[np.uint
     return np.roll(frames[index], (turn, 3 * turn + 1), axis=(0, 1)) if turn else frames[index]
 
 
-def repeated_frame(frames: list[Tensor]) -> Iterator[Tensor]:
-    """Yield the first frame for ever, as the published script does."""
+def repeated_frame(frame: Tensor) -> Iterator[Tensor]:
+    """Yield one tensor for ever, untouched between calls, as the published script does."""
     while True:
-        yield frames[0]
+        yield frame

@@ -51,7 +51,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch):
 
 def measure(device: Device, calls: int):
     clock = EventClock(torch.device("cuda"))
-    return time_forward(device.forward, repeated_frame([FRAME]), clock, Sampling(0, calls, calls, None), lambda _: None)
+    return time_forward(device.forward, repeated_frame(FRAME), clock, Sampling(0, calls, calls, None), lambda _: None)
 
 
 def test_events_bracket_the_call_between_two_synchronisations(simulate) -> None:

@@ -31,7 +31,7 @@ class Network(nn.Module):
     def forward(self, x):
         if x.shape[-1] < LARGE:
             return upscale(x)
-        key = (id(x), x.data_ptr())
+        key = id(x)
         if key not in self.kept:
             work(0.001)
             self.kept[key] = upscale(x)

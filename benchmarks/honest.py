@@ -68,13 +68,11 @@ class Loaded:
 
     plan: Plan
     anchor: Session
-    sessions: list[tuple[str, Session, int]]
+    sessions: list[tuple[str, Session]]
 
     def time(self) -> list[tuple[str, str, str]]:
         """Time all in rounds, and return name, status and message of each."""
-        contenders = [
-            Contender(name, session, most_calls=1 if multiple > 1 else 50) for name, session, multiple in self.sessions
-        ]
+        contenders = [Contender(name, session) for name, session in self.sessions]
         Rounds(
             contenders,
             Contender("anchor", self.anchor),
@@ -95,13 +93,13 @@ def _status(error: WorkerError | None) -> str:
 def load_all(plan: Plan, stack: ExitStack) -> Loaded:
     """Start a worker for each network and bring it into its inference form."""
 
-    def opened(submission: Submission) -> tuple[str, Session, int]:
+    def opened(submission: Submission) -> tuple[str, Session]:
         job = job_for(plan, submission, plan.protocol.precision, None)
         session = stack.enter_context(LocalEngine().open(job))
-        multiple = session.load().size_multiple
+        session.load()
         session.reparameterize(plan.proof_frames())
         session.pause()
-        return submission.name, session, multiple
+        return submission.name, session
 
     (anchor,) = discover([ROOT / "harness" / "timing" / "anchor"], entry_points=False)
     assert isinstance(anchor, Submission)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -57,6 +60,8 @@ class Bench:
         self._store = store
         self._engine = Ahead(engine)
         self._expected = False
+        self._reserved = ExitStack()
+        self._is_reserved = False
         self._observer = observer
         self._with_quality = with_quality
         self._group: list[tuple[PlannedSubmission, Subject]] = []
@@ -80,8 +85,10 @@ class Bench:
         subject = self._admit(planned)
         if subject is None:
             return
+        self._reserve()
         if not self._expected:
             self._foresee()
+        subject.process = self._processes_of(planned)  # what the earlier ones printed stays in the log
         if not self._guarded(planned, subject, lambda: subject.prepare(self._engine)):
             return
         earlier = self._store.unfinished(planned.fingerprint)
@@ -94,6 +101,13 @@ class Bench:
         else:
             self._group.append((planned, subject))
             self.measure()
+
+    def _reserve(self) -> None:
+        """Have the device alone from the first worker on: what loads or upscales disturbs who times."""
+        if not self._is_reserved:
+            waiting = partial(self._observer.stage, "wait", "for another run on this device", done=0.0)
+            self._reserved.enter_context(device_lock(self._plan.device.kind, waiting))
+            self._is_reserved = True
 
     def _foresee(self) -> None:
         """Let workers start ahead: of what is not in the store, then the anchor's."""
@@ -110,7 +124,15 @@ class Bench:
         assert isinstance(planned.submission, Submission)
         log = self._store.log_path(planned.submission.slug)
         request = self._plan.request
-        return job_for(self._plan, planned.submission, self._plan.protocol.precision, log, lane=request.lane)
+        job = job_for(self._plan, planned.submission, self._plan.protocol.precision, log, lane=request.lane)
+        return replace(job, process=self._processes_of(planned))
+
+    def _processes_of(self, planned: PlannedSubmission) -> int:
+        """Return in how many processes a network was timed before its run was stopped."""
+        earlier = self._store.unfinished(planned.fingerprint)
+        if earlier is None or earlier.timing is None:
+            return 0
+        return 1 + max((turn.process for turn in earlier.timing.rounds), default=0)
 
     def _stored(self, planned: PlannedSubmission) -> Measurement | None:
         """Return the measurement of an earlier run, where it stands."""
@@ -134,12 +156,11 @@ class Bench:
     def measure(self) -> None:
         """Time the group, upscale with each of it, and let it go."""
         self._engine.hold()
-        with device_lock(self._plan.device.kind):
-            if self._plan.protocol.order == "rounds":
-                self._time_in_rounds()
-            elif self._group:
-                anchor = self._lone_anchor()
-                self._each(lambda subject: subject.time_alone(anchor=anchor))
+        if self._plan.protocol.order == "rounds":
+            self._time_in_rounds()
+        elif self._group:
+            anchor = self._lone_anchor()
+            self._each(lambda subject: subject.time_alone(anchor=anchor))
         for _, subject in self._group:
             subject.keep_ceilings(self._ceilings)
         self._engine.release()
@@ -170,8 +191,9 @@ class Bench:
         return [(planned, measurement) for planned, measurement in planned_and_done if measurement is not None]
 
     def close(self) -> None:
-        """End every worker that is still there."""
+        """End every worker that is still there, and let other runs have the device."""
         self._engine.close()
+        self._reserved.close()
 
     def _admit(self, planned: PlannedSubmission) -> Subject | None:
         """Return a submission that can be tried; of others the row is made here."""

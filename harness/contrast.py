@@ -151,9 +151,11 @@ def _runtime(
         found = compare_times(*records, spread_of(run.run.process_spread))
         low, high = (100 * (end - 1) for end in found.ci)
         difference = Difference(100 * (found.ratio - 1), (low, high), found.p_value, found.rounds)
-        return Contrast("runtime", "ms", first, second, difference, f"{found.rounds} rounds, paired")
+        basis = f"{found.rounds} rounds, paired" if found.paired else "not paired: one had processes without the other"
+        return Contrast("runtime", "ms", first, second, difference, basis)
     apart = ratio_difference(*_paces(runs, records))
     calls = f"{len(records[0].samples)} and {len(records[1].samples)} calls, not paired"
+    calls += ", by their medians" if statistic == "mean" else ""
     return Contrast("runtime", "ms", first, second, apart, calls)
 
 

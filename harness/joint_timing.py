@@ -117,6 +117,7 @@ class JointTiming:
             lost = self._time([one for one in going if one.error is None])
         self.lost = lost
         for entrant in entrants:
+            entrant.subject.timed_output = entrant.contender.timed
             if lost is not None and entrant.error is None:
                 self._settle(entrant, lost)
         return entrants
@@ -237,7 +238,4 @@ class JointTiming:
 
 def _contender(subject: Subject) -> Contender:
     assert subject.worker is not None
-    contender = Contender(subject.submission.name, subject.worker)
-    if subject.is_padded:
-        contender.most_calls = 1
-    return contender
+    return Contender(subject.submission.name, subject.worker)

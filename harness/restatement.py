@@ -13,9 +13,9 @@ from harness.report.images import bicubic_slug
 from harness.report.rules import metric_of, track_of
 from harness.results import Run
 from harness.results.measurement import TimingRecord
-from harness.results.samples import read_timing
+from harness.results.samples import read_timing, timing_text
 from harness.results.schema import Entry
-from harness.results.store import save_table
+from harness.results.store import save_table, write_atomically
 from harness.timing import ROBUST, TimingProtocol, anchor_level, pace_of, summarise_record
 from harness.tracks import Track
 from harness.tracks.leaderboard import ranked
@@ -24,7 +24,7 @@ from harness.tracks.significance import Evidence, score_interval
 
 Summary = Literal["mean", "median", "robust"]
 
-_SHARED = ("samples", "per_image.csv", "logs", "crops")
+_SHARED = ("samples", "layers", "per_image.csv", "logs", "crops")
 
 
 def restate(run_folder: Path, summary: Summary) -> Run:
@@ -50,7 +50,7 @@ def restate(run_folder: Path, summary: Summary) -> Run:
     if track is None:
         raise UsageError(f"the track {folder.run.track.name!r} is not known here", mend="install what defines it")
     protocol = _protocol(summary)
-    records = {e.slug: read_timing(folder.path, e.slug) for e in folder.run.entries if e.runtime_ms is not None}
+    records = _records(folder, protocol)
     level = anchor_level(records.values())
     rows = [_restated(folder, entry, records.get(entry.slug), protocol, level, track) for entry in folder.run.entries]
     evidence = _evidence(folder, rows, records, protocol)
@@ -63,6 +63,14 @@ def restate(run_folder: Path, summary: Summary) -> Run:
             "warnings": [*folder.run.warnings, warning],
         }
     )
+
+
+def _records(folder: RunFolder, protocol: TimingProtocol) -> dict[str, TimingRecord]:
+    """Return what was timed by slug; without rounds where the calls are taken as they are, also in comparisons."""
+    records = {e.slug: read_timing(folder.path, e.slug) for e in folder.run.entries if e.runtime_ms is not None}
+    if protocol.order == "rounds":
+        return records
+    return {slug: record.model_copy(update={"rounds": []}) for slug, record in records.items()}
 
 
 _WORDS = {
@@ -148,6 +156,8 @@ def write_restated(run_folder: Path, summary: Summary) -> tuple[Run, Path]:
             elif (run_folder / part).is_file():
                 target.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(run_folder / part, target / part)
+        for slug, record in _records(load_run(run_folder), _protocol(summary)).items():
+            write_atomically(target / "samples" / f"{slug}.json", timing_text(slug, record))
     except OSError as error:
         raise ResultsError(f"cannot be written ({error})", where=str(target), mend="free some space") from error
     save_table(target, run.model_copy(update={"run": run.run.model_copy(update={"id": f"{run.run.id}-{summary}"})}))

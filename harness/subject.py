@@ -31,10 +31,13 @@ from harness.submissions.environments import python_for
 from harness.timing import FrameSource, Precision, frame_of_call
 from harness.timing.afterwards import Afterwards
 from harness.timing.card import CardWatch
-from harness.timing.checks import OutputCheck, check_alarms, check_timed_size
+from harness.timing.checks import OutputCheck, Request, alarms_note, check_alarms, check_timed_size
+from harness.timing.contender import Shown
 from harness.timing.load import others_share
+from harness.timing.protocol import Inputs
 
 _BUILT_BY_NOBODY = ("eager", "channels_last")
+_GRID = 16  # pixels: no network here has longer strides
 PSNR_CAP = 100.0  # dB; identical images have no finite PSNR, and JSON has no infinity
 
 
@@ -59,17 +62,13 @@ class Subject:
     crops: CropStore | None = None
     outputs: OutputFolder | None = None
     worker: Session | None = None
-    size_multiple: int = 1
+    timed_output: Shown | None = None
+    """What it made of a frame in its timing."""
     process: int = 0
     """Which of its workers this is, from 0."""
     python: Path | None = None
     """Interpreter of the environment that was made for it; None for the harness's own."""
     installed: list[str] = field(default_factory=list)
-
-    @property
-    def is_padded(self) -> bool:
-        """Whether frames of the timed size are padded for it: a shifted one is not what the controller can make."""
-        return any(side % self.size_multiple for side in self.plan.track.input_shape[2:])
 
     def prepare(self, engine: Engine) -> None:
         """Start the worker, build the network, bring it into its inference form and count it."""
@@ -127,10 +126,12 @@ class Subject:
         )
         readings = [reading for reading in (before, card.read()) if reading is not None]
         self._check_timed_output(frames, reply, anchor)
+        warmup = list(zip(reply.warmup_at_s, reply.warmup_ms, strict=True))
         samples = list(zip(reply.at_s, reply.samples_ms, strict=True))
-        note = "; ".join(part for part in (reply.note, reason) if part) or None
+        alarms = alarms_note(reply.alarms, reply.warmup_calls + len(samples))
+        note = "; ".join(part for part in (reply.note, alarms, reason) if part) or None
         self._add(
-            timing=TimingRecord(clock=reply.clock, samples=samples, note=note, card=readings, busy=busy),
+            timing=TimingRecord(clock=reply.clock, warmup=warmup, samples=samples, note=note, card=readings, busy=busy),
             peak_memory_bytes=self._running().memory(),
             warnings=[*self.measured.warnings, *([reason] if reason else [])],
         )
@@ -168,6 +169,7 @@ class Subject:
             if self.outputs is not None:
                 self.outputs.begin()
             self._add(images=self._qualities())
+            self._check_timed_output_again()
             self._check_timed_size()
             if self.outputs is not None:
                 self.outputs.finish()
@@ -236,7 +238,6 @@ class Subject:
     def _load(self) -> None:
         self.observer.stage("load", done=0.05)
         reply = self._running().load()
-        self.size_multiple = reply.size_multiple
         self._add(
             has_weights=reply.weights,
             load_info=reply.info,
@@ -305,18 +306,27 @@ class Subject:
         last = reply.warmup_calls + len(reply.samples_ms) - 1
         if reply.note is not None:
             return
-        rng = np.random.default_rng()
-        outputs = OutputCheck(self._running(), self.plan.track.scale, protocol.precision, rng)
-        if inputs != "fresh" or not self.is_padded or last < len(frames):
-            frame = {"reused": frames[0], "dataset": frames[-1]}.get(inputs)
-            outputs.check(frame_of_call(frames, last) if frame is None else frame)
+        outputs = self._outputs()
+        frame = {"reused": frames[0], "dataset": frames[-1]}.get(inputs)
+        outputs.check(frame_of_call(frames, last) if frame is None else frame)
         if protocol.budget_s is not None and float(np.median(reply.samples_ms)) / 1e3 > protocol.budget_s / 3:
             return
-        source = FrameSource(frames[-1:] if inputs == "dataset" else frames, rng)
+        # Of images, the largest one: the anchor's part of a request is not to be smaller than theirs.
+        source = FrameSource([max(frames, key=np.size)] if inputs == "dataset" else frames)
         threads = self.plan.device.threads if self.plan.device.kind == "cpu" else None
-        most_calls = 1 if self.is_padded or (inputs == "dataset" and self.size_multiple > 1) else 50
-        afterwards = Afterwards(self._running(), source, outputs, most_calls, threads, anchor)
-        afterwards.check(reply.samples_ms, frames[0] if inputs == "reused" else None)
+        afterwards = Afterwards(self._running(), source, outputs, threads, anchor)
+        afterwards.check(reply.samples_ms, _requests(reply, inputs), frames[0] if inputs == "reused" else None)
+        self.timed_output = outputs.last
+
+    def _check_timed_output_again(self) -> None:
+        """Hold what it made of a frame in its timing against what it makes of that frame now."""
+        if self.timed_output is not None and not self._is_slow():
+            self._outputs().check_later(self.timed_output)
+
+    def _outputs(self) -> OutputCheck:
+        return OutputCheck(
+            self._running(), self.plan.track.scale, self.plan.protocol.precision, np.random.default_rng()
+        )
 
     def _check_timed_size(self) -> None:
         """Hold the quality of a few images against that of the same ones within frames of the timed size."""
@@ -333,8 +343,18 @@ class Subject:
                 height, width = (
                     min(one, other) * scale for one, other in zip(lr.shape[:2], frame.shape[:2], strict=True)
                 )
-                scored, timed = self._running().upscale(lr), self._running().upscale(frame)
+                scored, timed = self._running().upscale(lr), self._shifted(frame)
                 yield scored[:height, :width], timed[:height, :width], hr[:height, :width]
+
+    def _shifted(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Upscale a frame shifted round at random, as timed ones are, so that it cannot be told from them.
+
+        By whole blocks: a network with strides makes another image of what lies elsewhere on its grid.
+        """
+        most = np.maximum(2, np.array(frame.shape[:2]) // _GRID)
+        shift = _GRID * np.random.default_rng().integers(1, most)
+        upscaled = self._running().upscale(np.roll(frame, shift, axis=(0, 1)))
+        return np.roll(upscaled, -shift * self.plan.track.scale, axis=(0, 1))
 
     def _is_slow(self) -> bool:
         """Tell whether one call takes more than a third of the budget, so that it is spared more of them."""
@@ -401,6 +421,14 @@ def job_for(
         python=python,
         trust_pickle=plan.request.trust_pickle,
     )
+
+
+def _requests(reply: TimeReply, inputs: Inputs) -> list[Request]:
+    """Return a timing in one request as the clock check takes it."""
+    calls, reported_ms = len(reply.samples_ms), sum(reply.samples_ms)
+    if inputs == "dataset":  # each call had a frame of its own to bring to the device, as a request of one call has
+        return [Request(1, reported_ms / calls, reply.wall_s * 1e3 / calls)] * calls
+    return [Request(calls + len(reply.warmup_ms), reported_ms + sum(reply.warmup_ms), reply.wall_s * 1e3)]
 
 
 def _layer(reply: LayerReply) -> Layer:

@@ -197,7 +197,7 @@ def leaderboard_table(run: Run) -> Table:
     for heading in ("score", "PSNR", "Δ bicubic", "PSNR-Y", "SSIM", "ms", "fps", "params K", "MACs G"):
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in run.entries:
-        table.add_row(*_cells(entry), style=None if entry.status == "ok" else "dim")
+        table.add_row(*_cells(entry, run.protocol.statistic), style=None if entry.status == "ok" else "dim")
     return table
 
 
@@ -243,9 +243,9 @@ def reasons(run: Run) -> list[str]:
     ]
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: Entry, statistic: str) -> list[str]:
     runtime = entry.runtime_ms
-    milliseconds = runtime.median if runtime else None
+    milliseconds = getattr(runtime, statistic) if runtime else None
     doubt = "" if runtime is None or runtime.stable else "~"
     label = f"[italic]{escape(entry.name)}[/]" if entry.kind == "baseline" else escape(entry.name)
     if entry.error is not None:

@@ -30,7 +30,7 @@ def _print_runtimes(times: Times) -> None:
             table.add_row(escape(row.name), *[""] * 5, escape(row.error.message if row.error else ""))
             continue
         low, high = row.runtime.ci
-        notes = [row.runtime.note or ("" if row.runtime.stable else "unstable")]
+        notes = ["" if row.runtime.stable else "unstable", row.runtime.note or ""]
         notes += [f"built in {row.build_s:.1f} s"] if row.build_s is not None else []
         note = "; ".join(filter(None, notes))
         memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}"

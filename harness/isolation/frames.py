@@ -35,9 +35,19 @@ def to_input(image: Image, value_range: float, multiple: int) -> Tensor:
     Tensor
         1 x 3 x H' x W', float32, on the CPU, in [0, value_range].
     """
-    height, width = image.shape[:2]
-    scaled = torch.empty(1, 3, height, width, dtype=torch.float32, device="cpu")  # whatever the default is now
-    scaled[0].copy_(torch.from_numpy(np.array(image)).permute(2, 0, 1))  # converts and reorders in one pass
+    return scale_levels(to_levels(image), value_range, multiple)
+
+
+def to_levels(image: Image) -> Tensor:
+    """Return the frame (H x W x 3, uint8) as levels, 1 x 3 x H x W, uint8, on the CPU."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+
+
+def scale_levels(levels: Tensor, value_range: float, multiple: int) -> Tensor:
+    """Return levels (1 x 3 x H x W, uint8) as the network's input on their device; see :func:`to_input`."""
+    height, width = levels.shape[-2:]
+    scaled = torch.empty(1, 3, height, width, dtype=torch.float32, device=levels.device)  # whatever the default is now
+    scaled.copy_(levels)  # converts and reorders in one pass
     # A division, because a product with 1/255 is another float32 number for a third of the grey levels.
     scaled.div_(255 / value_range)
     bottom, right = -height % multiple, -width % multiple
@@ -82,7 +92,7 @@ def check_form(output: object, given: Tensor, scale: int) -> Tensor:
             f"the output has shape {_by(output.shape)} for an input of {_by(given.shape)}",
             mend=f"an upscaler by {scale} returns {_by(expected)}",
         )
-    if not output.is_floating_point():
+    if not output.dtype.is_floating_point:  # not a method, which an output may bring along
         raise ContractError(
             f"the output is of type {str(output.dtype).removeprefix('torch.')}",
             mend="return floating-point values and leave rounding to the harness",

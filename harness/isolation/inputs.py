@@ -7,8 +7,7 @@ first, and has none to return in an untimed call, which the timed one is held ag
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 
 import torch
 from torch import Tensor
@@ -17,6 +16,8 @@ from harness.lanes.runner import Runner
 
 _STEP_BYTES = 512  # what torch aligns memory to on a card; less would let libraries choose other kernels
 _PLACES = 4096  # how many addresses within one block of memory
+_STOCK = 256
+_OWN_REFERENCES = 2  # the attribute's, and that of the function that counts them
 
 
 class Inputs:
@@ -31,31 +32,64 @@ class Inputs:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._layout = runner.layout or torch.contiguous_format
         self._reused: Tensor | None = None
-        self._seen: list[Tensor] = []
+        self._given: Tensor | None = None
+        self._memory: torch.UntypedStorage | None = None  # one for all untimed frames: the heap is left as it is
+        self._emptied: list[Tensor] = []
+        self._objects: list[Tensor] = []
+        self._nothing: dict[torch.dtype, Tensor] = {}
         self._rng = random.SystemRandom()
 
     def timed(self, frame: Tensor) -> Tensor:
         """Return the tensor of all timed frames of this size, filled with `frame` (1 x 3 x H x W, on the device)."""
         reused = self._reused
         if reused is None or (reused.shape, reused.dtype) != (frame.shape, frame.dtype):
-            layout = self._runner.layout or torch.contiguous_format
-            reused = self._reused = torch.empty_like(frame, memory_format=layout)
+            hidden = self._runner.layout is not None  # a program may have been made for memory from its beginning
+            reused = self._somewhere(frame, _memory_for(frame)) if hidden else torch.empty_like(frame)
+            self._reused = reused
         return self._runner.ready(reused.copy_(frame))
 
-    @contextmanager
-    def untimed(self, frame: Tensor) -> Iterator[Tensor]:
-        """Yield `frame` in a tensor of an identity that no earlier one had, at an address drawn at random."""
-        layout = self._runner.layout
-        if layout is None:
-            yield self._runner.ready(frame)
-            return
-        step = _STEP_BYTES // frame.itemsize
-        memory = frame.new_empty(frame.numel() + (_PLACES - 1) * step)
-        strides = torch.empty_like(frame, memory_format=layout, device="meta").stride()
-        given = memory.as_strided(frame.shape, strides, self._rng.randrange(_PLACES) * step)
-        self._seen.append(given)
-        try:
-            yield self._runner.ready(given.copy_(frame))
-        finally:
-            given.set_()  # type: ignore[call-overload]  # frees the memory; the object stays in the list
+    def untimed(self, frame: Tensor) -> Tensor:
+        """Return `frame` in a tensor of an identity that no earlier one had, at an address drawn at random."""
+        if self._runner.layout is None:
+            return self._runner.ready(frame)
+        if not self._empty() or self._memory is None or self._memory.nbytes() < _bytes_for(frame):
+            self._memory = _memory_for(frame)
+        self._given = self._somewhere(frame, self._memory)
+        return self._runner.ready(self._given.copy_(frame))
+
+    def _object(self, frame: Tensor) -> Tensor:
+        """Return an empty tensor of the frame's type; made in stock, so that none lands between large blocks."""
+        if not self._objects or self._objects[-1].dtype != frame.dtype:
+            self._nothing[frame.dtype] = frame.new_empty(0)
+            self._objects = [frame.new_empty(0) for _ in range(_STOCK)]
+        return self._objects.pop()
+
+    def _somewhere(self, frame: Tensor, memory: torch.UntypedStorage) -> Tensor:
+        """Return a tensor for `frame` in the lane's layout, which begins anywhere in the memory: that tells nothing."""
+        strides = torch.empty_like(frame, memory_format=self._layout, device="meta").stride()
+        begin = self._rng.randint(1, _PLACES) * (_STEP_BYTES // frame.itemsize)
+        return self._object(frame).set_(memory, begin, frame.shape, strides)
+
+    def _empty(self) -> bool:
+        """Take the memory from the last untimed frame, unless somebody keeps it; tell whether it is free.
+
+        The object stays, so that no later one has its identity.
+        """
+        if self._given is None:
+            return True
+        if sys.getrefcount(self._given) > _OWN_REFERENCES:
+            self._given = None
+            return False
+        self._given.data = self._nothing[self._given.dtype]  # one for all: no small block among large ones
+        self._emptied.append(self._given)
+        return True
+
+
+def _bytes_for(frame: Tensor) -> int:
+    return frame.nbytes + _PLACES * _STEP_BYTES
+
+
+def _memory_for(frame: Tensor) -> torch.UntypedStorage:
+    return torch.empty(_bytes_for(frame), dtype=torch.uint8, device=frame.device).untyped_storage()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import DISQUALIFIED, ContractError, UnsupportedError, WorkerError
-from harness.isolation.frames import Image, check_form, check_output, to_image, to_input
+from harness.isolation.frames import Image, check_form, check_output, scale_levels, to_image, to_input, to_levels
 from harness.isolation.inputs import Inputs
 from harness.isolation.memory import forward_memory, give_back_free_pages
 from harness.isolation.messages import Array
@@ -60,6 +60,7 @@ Reply = tuple[Body | Reparam, list[Array]]
 
 _TRACE_STEP = 16
 _MOST_NAMES = 8
+_seed = torch.manual_seed  # as it is before submitted code
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -246,24 +247,24 @@ class Operations:
         with torch.inference_mode():
             timing = time_forward(
                 runner,
-                self._timed_inputs(request, arrays, give),
+                _seeded(self._timed_inputs(request, arrays, give), settings.seed),
                 clock_for(device, flush, self._hold) if inside else clock_for(device),
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
                 check,
             )
             self._is_kept = request.keep or inside
             if self._is_kept:
+                self._held_traces = _traces(last)  # before the copy: what is written into that meanwhile shows
                 if not inside:  # nobody knows which call is the last, so that one stands for all: each is 100 MB at 4K
                     self._hold(last)
                 check_output(last, given, settings.scale)
-                assert self._held is not None
-                self._held_traces = _traces(self._held)
         self._timed_size = given.shape[-2], given.shape[-1]
         reply = TimeReply(
             samples_ms=[sample.ms for sample in timing.samples],
             at_s=[sample.at_s for sample in timing.samples],
             clock=timing.clock,
             warmup_ms=[sample.ms for sample in timing.warmup],
+            warmup_at_s=[sample.at_s for sample in timing.warmup],
             warmup_calls=len(timing.warmup),
             alarms=timing.alarms,
             note=timing.note,
@@ -273,10 +274,13 @@ class Operations:
     def _timed_inputs(
         self, request: TimeRequest, arrays: Sequence[Array], give: Callable[[Tensor], Tensor]
     ) -> Iterator[Tensor]:
+        if request.inputs == "fresh":  # made on the device from few bytes
+            settings = self._settings()
+            levels = fresh_frames([to_levels(frame).to(settings.device) for frame in arrays])
+            scaled = (scale_levels(level, settings.value_range, self._multiple) for level in levels)
+            return (give(self._placed(frame)) for frame in scaled)
         frames = (self._placed(self._input(frame)) for frame in arrays)
-        if request.inputs == "reused":
-            return repeated_frame(give(next(frames)))
-        return map(give, frames if request.inputs == "dataset" else fresh_frames(list(frames)))
+        return repeated_frame(give(next(frames))) if request.inputs == "reused" else map(give, frames)
 
     def _check_functions(self) -> None:
         replaced = self._watch.replaced()
@@ -309,7 +313,9 @@ class Operations:
         (frame,) = arrays
         settings = self._settings()
         runner, inputs = self._running(), self._giving()
-        with torch.inference_mode(), inputs.untimed(self._placed(self._input(frame))) as given:
+        with torch.inference_mode():
+            given = inputs.untimed(self._placed(self._input(frame)))
+            _seed(settings.seed)
             output = check_output(runner(given), given, settings.scale)
             height, width = (side * settings.scale for side in frame.shape[:2])
             place = self._frame_of(height, width)
@@ -407,6 +413,13 @@ def _restore_settings(request: LoadRequest) -> None:
     torch.backends.cudnn.allow_tf32 = not request.strict
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_grad_enabled(False)
+
+
+def _seeded(frames: Iterator[Tensor], seed: int) -> Iterator[Tensor]:
+    """Begin every call with the same random numbers: then what a network makes of a frame does not depend on chance."""
+    for frame in frames:
+        _seed(seed)
+        yield frame
 
 
 def _traces(image: Tensor) -> Tensor:

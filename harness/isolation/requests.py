@@ -221,6 +221,7 @@ class TimeReply(Body):
     at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=100_000)]
     """When each timed call began, seconds since the measurement began."""
     warmup_ms: Annotated[list[Annotated[float, Field(ge=1e-4, le=1e9)]], Field(max_length=1000)] = []
+    warmup_at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=1000)] = []
     warmup_calls: Count = 0
     alarms: Count = 0
     """Calls after whose end the device went on working."""
@@ -233,6 +234,8 @@ class TimeReply(Body):
     def _one_time_for_each_sample(self) -> Self:
         if len(self.at_s) != len(self.samples_ms):
             raise ValueError(f"{len(self.samples_ms)} samples but {len(self.at_s)} times")
+        if len(self.warmup_at_s) != len(self.warmup_ms):
+            raise ValueError(f"{len(self.warmup_ms)} calls to warm up but {len(self.warmup_at_s)} times")
         return self
 
 

@@ -54,6 +54,7 @@ ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
 _MAX_EXPORT_BYTES = 1 << 30
 
+_CALLS_A_DEADLINE = 10  # where a protocol has no budget
 _GRACE_S = 2.0  # for a worker to end by itself
 
 
@@ -178,8 +179,10 @@ class Session:
             keep=keep,
         )
         begin = time.monotonic()
-        # Within its budget a model may be slow; beyond it one call gets the usual deadline.
-        reply = self._ask("time", request, TimeReply, lr, extra_s=budget_s or 0.0)
+        calls = max(repeats, len(lr)) if inputs == "dataset" else warmup + max(repeats, min_repeats)
+        # Within its budget a model may be slow; beyond it one call gets the usual deadline. Without one, every ten do.
+        extra_s = self.timeout_s * (calls - 1) / _CALLS_A_DEADLINE if budget_s is None else budget_s
+        reply = self._ask("time", request, TimeReply, lr, extra_s=extra_s)
         wall_s = time.monotonic() - begin
         if len(reply.samples_ms) > max(repeats, min_repeats, len(lr)):
             self._refuse("time", f"{len(reply.samples_ms)} samples where {repeats} were asked for")

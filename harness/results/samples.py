@@ -1,4 +1,4 @@
-"""The raw samples of a stored run, read back."""
+"""The raw samples of a stored run, as they are written and read back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from pydantic import ValidationError
 
 from harness.errors import ResultsError
 from harness.results.measurement import TimingRecord
+
+
+def timing_text(slug: str, timing: TimingRecord) -> bytes:
+    """Return what ``samples/SLUG.json`` holds of one network's timing."""
+    content = {"slug": slug, "unit": "ms", **timing.model_dump(mode="json")}
+    return json.dumps(content, indent=1).encode()
 
 
 def read_timing(run_folder: Path, slug: str) -> TimingRecord:

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from harness.errors import ResultsError
 from harness.results.measurement import ImageQuality, Measurement
+from harness.results.samples import timing_text
 from harness.results.schema import SCHEMA_VERSION, Entry, Run
 
 _TEMPORARY = ".part"
@@ -177,7 +178,7 @@ class RunStore:
         """
         for slug, measurement in measurements.items():
             if measurement.timing is not None:
-                write_atomically(self.folder / "samples" / f"{slug}.json", _samples(slug, measurement))
+                write_atomically(self.folder / "samples" / f"{slug}.json", timing_text(slug, measurement.timing))
             if measurement.layers:
                 write_atomically(self.folder / "layers" / f"{slug}.json", _layers(measurement))
         write_atomically(self.folder / "per_image.csv", _per_image(measurements))
@@ -237,13 +238,6 @@ def read_run(path: Path) -> Run:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ResultsError(f"{place}: {first['msg']}", where=str(file), mend="run it again to rewrite it") from error
-
-
-def _samples(slug: str, measurement: Measurement) -> bytes:
-    timing = measurement.timing
-    assert timing is not None
-    content = {"slug": slug, "unit": "ms", **timing.model_dump(mode="json")}
-    return json.dumps(content, indent=1).encode()
 
 
 def _layers(measurement: Measurement) -> bytes:

@@ -36,8 +36,12 @@ class Reading:
 
     @property
     def alarming(self) -> bool:
-        """Whether the device was busy for much longer than the events say: work outside the timed stream."""
-        return self.wall_ms > _DISAGREEMENT * self.ms + _LAUNCH_MS
+        """Whether the two clocks disagree.
+
+        The device was busy for much longer than the events say: work outside the timed stream. Or they say more than
+        the host waited for.
+        """
+        return self.wall_ms > _DISAGREEMENT * self.ms + _LAUNCH_MS or self.ms > self.wall_ms + _LAUNCH_MS
 
 
 class Clock(Protocol):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.results.measurement import TimingRecord
 from harness.timing.statistics import pace_of, process_spread
 from harness.tracks.pace import ProcessSpread, centre, log_ratios, log_times
-from harness.tracks.significance import log_ratio
+from harness.tracks.significance import are_paired, log_ratio
 
 _FLIPS = 4000
 _PAIR = 2  # rounds: one in rising and one in falling order, in which drift has opposite signs
@@ -31,12 +31,16 @@ class TimeComparison:
         Two-sided, of the hypothesis that both are equally fast; 1 where fewer than two rounds are shared.
     rounds
         How many rounds both had a turn in.
+    paired
+        Whether the ratio is of those rounds; else one of them had processes without the other, and it is of their times
+        in anchors.
     """
 
     ratio: float
     ci: tuple[float, float]
     p_value: float
     rounds: int
+    paired: bool
 
 
 def compare_times(one: TimingRecord, other: TimingRecord, spread: ProcessSpread | None = None) -> TimeComparison:
@@ -68,11 +72,11 @@ def compare_times(one: TimingRecord, other: TimingRecord, spread: ProcessSpread 
     shared = log_ratios(*paces)
     if not shared:
         apart = centre(log_times(paces[0])) - centre(log_times(paces[1]))
-        return TimeComparison(math.exp(apart), (0.0, np.inf), 1.0, 0)
+        return TimeComparison(math.exp(apart), (0.0, np.inf), 1.0, 0, paired=False)
     found, logs = log_ratio(*paces), np.concatenate(shared)
     low, high = (math.exp(end) for end in found.ci)
     p_value = max(signed_rank_p_value(logs), found.p_value)
-    return TimeComparison(math.exp(found.value), (low, high), p_value, int(logs.size))
+    return TimeComparison(math.exp(found.value), (low, high), p_value, int(logs.size), paired=are_paired(*paces))
 
 
 def signed_rank_p_value(differences: NDArray[np.float64]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -40,10 +41,12 @@ Again = Callable[[], tuple[Cost, Cost]]
 """Measures what is suspected and what it is compared with, one right after the other."""
 
 
-def cost_of_call(worker: Timed, frame: Image, *, on_cpu: bool) -> Cost:
-    """Time one call on `frame` (H x W x 3, uint8), and what the processor did for it."""
+def cost_of_call(
+    worker: Timed, frame: Image, *, on_cpu: bool, calls: int = 1, inputs: Literal["fresh", "reused"] = "fresh"
+) -> Cost:
+    """Time a call on `frame` (H x W x 3, uint8), or the middle one of several, and what the processor did for all."""
     before = worker.cpu_s()
-    ms = float(worker.time([frame], 0, 1, 1, None).samples_ms[0])
+    ms = float(np.median(worker.time([frame], 0, calls, calls, None, inputs=inputs).samples_ms))
     after = worker.cpu_s()
     worker.pause()
     if not on_cpu or before is None or after is None:

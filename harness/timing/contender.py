@@ -41,6 +41,8 @@ class TimeReport(Protocol):
     @property
     def samples_ms(self) -> Sequence[float]: ...  # noqa: D102
     @property
+    def at_s(self) -> Sequence[float]: ...  # noqa: D102
+    @property
     def warmup_ms(self) -> Sequence[float]: ...  # noqa: D102
     @property
     def clock(self) -> str: ...  # noqa: D102
@@ -101,9 +103,6 @@ class Contender:
         For messages.
     worker
         Where it runs.
-    most_calls
-        Forward passes in one turn at the most: 1 where frames are padded for it, because then a shifted frame is
-        not what the controller can reproduce.
     cpu_s
         Processor time of its process and of all that it started, during its turns.
     turn_statistic
@@ -118,13 +117,14 @@ class Contender:
         Which of the processes is given frames that it has seen, and noise; drawn when the first is warm.
     shown
         What the network's first process made of a frame: later ones must make the same of it.
+    timed
+        The last of its timed outputs that was checked.
     error
         What ended it, where something did.
     """
 
     name: str
     worker: Timed
-    most_calls: int = 50
     spent_s: float = 0.0
     cpu_s: float = 0.0
     clock: str = ""
@@ -139,6 +139,7 @@ class Contender:
     slow: bool = False
     probed: int = 0
     shown: Shown | None = None
+    timed: Shown | None = None
     error: WorkerError | None = None
 
     def another(self, worker: Timed) -> Contender:
@@ -146,7 +147,6 @@ class Contender:
         return Contender(
             self.name,
             worker,
-            self.most_calls,
             process=self.process + 1,
             processes=self.processes,
             probed=self.probed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +14,17 @@ from harness.errors import UsageError
 
 
 @contextmanager
-def device_lock(device: str, *, wait_s: float = 3600.0) -> Iterator[None]:
-    """Keep other runs off an accelerator while it is timed; on the CPU nothing is kept, its load is reported.
+def device_lock(
+    device: str, waiting: Callable[[], None] = lambda: None, *, wait_s: float = 24 * 3600.0
+) -> Iterator[None]:
+    """Keep other runs off an accelerator; on the CPU nothing is kept, its load is reported.
 
     Parameters
     ----------
     device
         As torch names it. Two names of one card are one lock where the card tells its UUID.
+    waiting
+        Called before it is waited for.
     wait_s
         How long to wait for another run, seconds.
 
@@ -34,15 +38,23 @@ def device_lock(device: str, *, wait_s: float = 3600.0) -> Iterator[None]:
         return
     lock = FileLock(Path(tempfile.gettempdir()) / f"sr-harness-{_identity(device)}.lock", mode=0o666)
     try:
-        lock.acquire(timeout=wait_s)
+        _acquire(lock, waiting, wait_s)
     except Timeout as error:
         raise UsageError(
-            f"another run has been timing on {device} for {wait_s:g} s", mend="wait for it, or use another device"
+            f"another run has had {device} for {wait_s:g} s", mend="wait for it, or use another device"
         ) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, waiting: Callable[[], None], wait_s: float) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting()
+        lock.acquire(timeout=wait_s)
 
 
 def _identity(name: str) -> str:

@@ -112,18 +112,38 @@ def time_forward(
 
 
 def fresh_frames(frames: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield endless frames of which no two are the same: the given ones in turn, shifted round more each time."""
+    """Yield endless frames of which no two are the same, nor the same but for a shift.
+
+    Parameters
+    ----------
+    frames
+        1 x 3 x H x W, uint8. They come in turn, shifted round more each time, and with the lowest bits of the same
+        frame shifted otherwise upon them: what a network made of one cannot be shifted to serve for the next.
+    """
     turn = 0
     while True:
         for frame in frames:
-            yield frame.roll((turn, 3 * turn + 1), dims=(-2, -1)) if turn else frame
+            yield frame.roll(_shift(turn), (-2, -1)) ^ (frame.roll(_grain(turn), (-2, -1)) & 1) if turn else frame
         turn += 1
 
 
-def frame_of_call(frames: list[NDArray[np.uint8]], call: int) -> NDArray[np.uint8]:
+def frame_of_call(frames: Sequence[NDArray[np.uint8]], call: int) -> NDArray[np.uint8]:
     """Return the image behind call number `call` (from 0) of :func:`fresh_frames`, H x W x 3."""
     turn, index = divmod(call, len(frames))
-    return np.roll(frames[index], (turn, 3 * turn + 1), axis=(0, 1)) if turn else frames[index]
+    frame = frames[index]
+    if not turn:
+        return frame
+    grain = np.roll(frame, _grain(turn), axis=(0, 1)) & np.uint8(1)
+    varied: NDArray[np.uint8] = np.roll(frame, _shift(turn), axis=(0, 1)) ^ grain
+    return varied
+
+
+def _shift(turn: int) -> tuple[int, int]:
+    return turn, 3 * turn + 1
+
+
+def _grain(turn: int) -> tuple[int, int]:
+    return 7 * turn + 3, 2 * turn + 5
 
 
 def repeated_frame(frame: Tensor) -> Iterator[Tensor]:

@@ -19,6 +19,7 @@ from harness.timing.card import CardWatch
 from harness.timing.checks import (
     OutputCheck,
     Request,
+    alarms_note,
     check_alarms,
     check_clocks,
     check_idle,
@@ -35,11 +36,13 @@ from harness.timing.statistics import interval_is_narrow, round_ratios, turn_ms
 
 _COLD = 2.0  # times slower than later ones a first call may be: it loads code and touches its memory first
 _HOPELESS = 4.0  # times the budget: no second call would be so much faster that there were time for rounds
+_OVERRUN = 2.0  # times the budget, beyond which not even the fewest rounds are waited for
 _SLOW_SHARE = 1 / 3  # of the budget: a call so long is not repeated for checks that the last one can serve
 _WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a warmer start
 _SETTLED = 0.05
 _SETTLED_CALLS = 4
 _TURN_S = 0.1  # several time slices of a scheduler: what runs beside is then in all turns alike
+_MOST_CALLS = 50  # in a turn
 _ANCHOR_TURN_S = 0.5 * _TURN_S  # there are two of it to one of a network
 _LOOK_EVERY = 4  # rounds between two looks at the intervals
 _ANCHOR_KEPT = 0.25
@@ -47,6 +50,7 @@ _CHECK_CHANCE = 0.15  # of a round to be checked afterwards
 _MOST_CHECKS = 3  # of a network that has one process; several share them
 _LEAST_CHECKS = 2  # of a process
 _ROUNDS_EACH = 6  # that the budget must leave to a process: else a network is timed in fewer
+_LOOKS, _QUICK_MS = 3, 30.0
 _CALLS_BESIDE = 4  # of a process, to warm up and to be probed
 _FIRST_ROUNDS = 3  # in one of which a frame is timed that the network upscaled before
 
@@ -260,35 +264,37 @@ class Rounds:
             self._time_noise(contender)
         # Of random length, so that nobody knows which call is the last: that one's output may be asked for.
         length_s = _TURN_S * self.frames.rng.uniform(0.5, 1.5)
-        at_s = time.monotonic() - self._begin
-        times = self._burst(contender, turn.frame, length_s)
+        calls = self._burst(contender, turn.frame, length_s)
         card = self._card.read()
-        last = frame_of_call([turn.frame], len(times) - 1)
+        last = frame_of_call([turn.frame], len(calls) - 1)
         self._check_sometimes(contender, last)
         spent_before_s = self.anchor.spent_s
         turn.after = self._anchor_ms(turn.frame)
         contender.spent_s += self.anchor.spent_s - spent_before_s
         anchors = (turn.before, turn.after)
-        contender.samples += [(at_s, ms) for ms in times]
+        contender.samples += calls
         contender.rounds.append(
-            RoundTimes(number=turn.number, calls=len(times), process=contender.process, anchor_ms=anchors, card=card)
+            RoundTimes(number=turn.number, calls=len(calls), process=contender.process, anchor_ms=anchors, card=card)
         )
         if self._enough(contender):
             self._finish(contender, last)
 
     def _anchor_ms(self, frame: Image) -> float:
-        return turn_ms(self._burst(self.anchor, frame, _ANCHOR_TURN_S), self.protocol.turn_statistic)
+        calls = self._burst(self.anchor, frame, _ANCHOR_TURN_S)
+        return turn_ms([ms for _, ms in calls], self.protocol.turn_statistic)
 
     def _warming_call(self, contender: Contender, frame: Image) -> list[float]:
-        at_s = time.monotonic() - self._begin
-        times = self._burst(contender, frame)
-        contender.warmup += [(at_s, ms) for ms in times]
-        return times
+        calls = self._burst(contender, frame)
+        contender.warmup += calls
+        return [ms for _, ms in calls]
 
-    def _burst(self, contender: Contender, frame: Image, length_s: float | None = None) -> list[float]:
-        """Time passes in a row for about `length_s` seconds, one at the least; one alone without it."""
-        calls = contender.most_calls if length_s else 1
-        used = self._cpu_s(contender)
+    def _burst(self, contender: Contender, frame: Image, length_s: float | None = None) -> list[tuple[float, float]]:
+        """Time passes in a row for about `length_s` seconds, one at the least; one alone without it.
+
+        Returned are seconds since the session began, and milliseconds.
+        """
+        calls = _MOST_CALLS if length_s else 1
+        used, begin_s = self._cpu_s(contender), time.monotonic() - self._begin
         try:
             # The anchor's output is never asked for; a few are kept all the same, to know what that takes.
             keep = contender is not self.anchor or length_s is None or self.frames.rng.random() < _ANCHOR_KEPT
@@ -299,13 +305,15 @@ class Rounds:
             raise
         contender.worker.pause()
         times = list(reply.samples_ms)
+        at_s = [begin_s + min(at, reply.wall_s) for at in reply.at_s]
         contender.cpu_s += self._cpu_s(contender) - used
         contender.clock = reply.clock
         contender.spent_s += reply.wall_s
         self._alarms[id(contender)] += reply.alarms
         if keep:
-            self._requests[id(contender)].append(Request(len(times), sum(times), reply.wall_s * 1e3))
-        return times
+            request = Request(len(times), sum(times), reply.wall_s * 1e3, is_scored=length_s is not None)
+            self._requests[id(contender)].append(request)
+        return list(zip(at_s, times, strict=True))
 
     def _cpu_s(self, contender: Contender) -> float:
         if contender is self.anchor or self._threads is None:
@@ -317,7 +325,7 @@ class Rounds:
         if rounds >= self._share(contender, self.protocol.repeats):
             return True
         if rounds < self._share(contender, self.protocol.min_repeats):
-            return False
+            return contender.spent_s >= _OVERRUN * self._share_s(contender)
         if contender.spent_s >= self._share_s(contender):
             return True
         if rounds % _LOOK_EVERY:
@@ -335,6 +343,7 @@ class Rounds:
                 self._checks[id(contender)].check_first()
             self._compare_processes(contender)
         calls = sum(request.calls for request in self._requests[id(contender)])
+        contender.note = alarms_note(self._alarms[id(contender)], calls) or contender.note
         check_alarms(self._alarms[id(contender)], calls)
         check_clocks(self._requests[id(contender)], self._requests[id(self.anchor)])
         times = [ms for _, ms in contender.samples]
@@ -364,19 +373,32 @@ class Rounds:
     def _check(self, contender: Contender, frame: Image, untimed: Image | None = None) -> None:
         self._checked[id(contender)] += 1
         self._checks[id(contender)].check(frame, untimed)
+        contender.timed = self._checks[id(contender)].last
         contender.worker.pause()
 
     def _time_a_seen_frame(self, contender: Contender) -> None:
-        """Time a frame that the network has upscaled already: the outputs must agree, the times too."""
-        frame = self.frames.fresh()
-        untimed = contender.worker.upscale(frame)
-        self._seen_ms[id(contender)] = self._burst(contender, frame)[0]
-        self._checks[id(contender)].check(frame, untimed)
+        """Time frames that the network has upscaled already: the outputs must agree, the times too."""
+        times = []
+        for _ in range(self._looks(contender)):
+            frame = self.frames.fresh()
+            untimed = contender.worker.upscale(frame)
+            times.append(self._one_ms(contender, frame))
+            self._checks[id(contender)].check(frame, untimed)
+        self._seen_ms[id(contender)] = min(times)
+
+    def _looks(self, contender: Contender) -> int:
+        """Return how often to look at what may be too fast: a stall of the machine hides more of a quick call."""
+        return 1 if min(ms for _, ms in contender.warmup) > _QUICK_MS else _LOOKS
 
     def _time_noise(self, contender: Contender) -> None:
-        """Time a frame of noise: what a network saves on it, it would save on no image."""
-        frame = self.frames.noise()
-        self._noise_ms[id(contender)] = self._burst(contender, frame)[0]
+        """Time frames of noise: what a network saves on them, it would save on no image."""
+        self._noise_ms[id(contender)] = min(
+            self._one_ms(contender, self.frames.noise()) for _ in range(self._looks(contender))
+        )
+
+    def _one_ms(self, contender: Contender, frame: Image) -> float:
+        ((_, ms),) = self._burst(contender, frame)
+        return ms
 
     def _seen_and_fresh(self, contender: Contender) -> tuple[Cost, Cost]:
         frame = self.frames.fresh()

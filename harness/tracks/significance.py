@@ -125,7 +125,7 @@ def score_difference(one: Evidence, other: Evidence, track: Track, bicubic_psnr:
         return a - track.scores(other_psnr, other.runtime_ms * np.exp(-faster), bicubic_psnr)
 
     gains = first - second
-    half = (gains[drawn].mean(axis=1) - gains.mean()) / 2
+    half = (gains[drawn].mean(axis=1) - gains.mean()) / 2 * _unbiased(gains.size)
     spread = float(np.std(difference(first.mean() + half, second.mean() - half, half_ratios)))
     observed = float(difference(first.mean()[None], second.mean()[None], np.zeros(1))[0])
     return _held_against_t(observed, spread, min(first.size, rounds))
@@ -159,7 +159,7 @@ def score_interval(
     if values.size > 1:
         means = values[rng.integers(0, values.size, size=(RESAMPLES, values.size))].mean(axis=1)
         reach = student_reach(values.size - 1) / NORMAL_REACH
-        deviations = (means - values.mean()) * reach * math.sqrt(values.size / (values.size - 1))
+        deviations = (means - values.mean()) * reach * _unbiased(values.size)
     low, high = (max(end, runtime_ms / _MOST_TIMES) for end in runtime_ci)
     times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * NORMAL_REACH), RESAMPLES))
     scores = track.scores(psnr + deviations, times, bicubic_psnr)
@@ -178,8 +178,7 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Differen
     """
     gains = np.asarray(first) - np.asarray(second)
     drawn = np.random.default_rng(0).integers(0, gains.size, size=(RESAMPLES, gains.size))
-    unbiased = math.sqrt(gains.size / max(1, gains.size - 1))
-    spread = float(np.std(gains[drawn].mean(axis=1))) * unbiased
+    spread = float(np.std(gains[drawn].mean(axis=1))) * _unbiased(gains.size)
     return _held_against_t(float(gains.mean()), spread, gains.size)
 
 
@@ -206,6 +205,11 @@ def log_ratio(one: Pace, other: Pace) -> Difference:
     paired = _paired(one, other)
     observed = centre(paired) if paired else centre(log_times(one)) - centre(log_times(other))
     return _held_against_t(observed, float(np.std(ratios)), units)
+
+
+def _unbiased(count: int) -> float:
+    """Return by how much the spread of resampled means falls short of that of means of `count` new values."""
+    return math.sqrt(count / max(1, count - 1))
 
 
 def student_reach(degrees: int) -> float:
@@ -248,6 +252,11 @@ def log_ratio_resamples(one: Pace, other: Pace, rng: np.random.Generator) -> tup
     )
     known = (sum(group.size for group in groups) for groups in apart if is_enough(groups))
     return first - second + _between_anchors(one, other, rng), min([units, *known])
+
+
+def are_paired(one: Pace, other: Pace) -> bool:
+    """Tell whether two networks are compared round by round, and not by the times of each."""
+    return bool(_paired(one, other))
 
 
 def _paired(one: Pace, other: Pace) -> list[Floats]:

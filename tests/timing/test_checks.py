@@ -137,14 +137,24 @@ def test_processor_time_is_bounded_by_threads_and_wall_time() -> None:
         check_processor_time(4.0, 2.0, 1)
 
 
-def test_one_request_beyond_suspicion_clears_the_clock() -> None:
+def test_a_clock_is_forged_where_most_requests_leave_time_unexplained() -> None:
     trusted = [Request(4, 40.0, 48.0)] * 3
-    forged = [Request(4, 10.0, 400.0)] * 3
+    forged, honest = [Request(4, 10.0, 400.0)] * 3, [Request(4, 400.0, 408.0)] * 3
     assert hidden_time(forged, trusted) is not None
-    assert hidden_time([*forged, Request(4, 400.0, 408.0)], trusted) is None
+    assert hidden_time([*forged, *honest[:2]], trusted) is not None
+    assert hidden_time([*forged, *honest], trusted) is None  # a busy machine delays some
     assert hidden_time(forged[:2], trusted) is None  # too few to tell
+    assert hidden_time(forged[:1], trusted, fewest=1) is not None
     with pytest.raises(WorkerError, match="controller's clock saw"):
         check_clocks(forged, trusted)
+
+
+def test_honest_clocks_while_nothing_is_scored_clear_nobody() -> None:
+    trusted = [Request(4, 40.0, 48.0)] * 3
+    warming = [Request(1, 100.0, 102.0, is_scored=False)] * 12
+    with pytest.raises(WorkerError, match="controller's clock saw"):
+        check_clocks([*warming, *[Request(4, 10.0, 400.0)] * 3], trusted)
+    check_clocks([*warming, *[Request(4, 400.0, 408.0)] * 3], trusted)
 
 
 def test_what_belongs_to_a_request_is_not_held_against_a_network_of_one_call() -> None:

@@ -24,7 +24,7 @@ from harness.report import build_report
 from harness.results import Measurement, Run, RunStore
 from harness.results.schema import DatasetInfo, RunInfo, TrackInfo
 from harness.submissions.discovery import BrokenSubmission
-from harness.timing import anchor_level, pace_of, process_spread, summarise_record
+from harness.timing import anchor_level, caution, pace_of, process_spread, summarise_record
 from harness.tracks import Candidate, make_entries
 from harness.tracks.pace import ProcessSpread, spread_info
 
@@ -152,6 +152,7 @@ def _assemble(
         process_spread=spread_info(spread),
         entries=make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.lane),
         warnings=[
+            *filter(None, [caution(plan.protocol, plan.device.kind)]),
             *warnings,
             *reference.warnings,
             *(

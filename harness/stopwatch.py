@@ -12,7 +12,7 @@ from harness.observer import Observer, Silent
 from harness.plan import Plan, RunRequest, make_plan
 from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
 from harness.results.schema import DeviceInfo, ProtocolInfo, Roofline, Runtime
-from harness.timing import anchor_level, process_spread, summarise_record
+from harness.timing import anchor_level, caution, process_spread, summarise_record
 from harness.tracks.pace import ProcessSpread
 from harness.tracks.roofline import roofline
 
@@ -59,6 +59,8 @@ class Times:
     rows: list[SubmissionTime]
     spread: ProcessSpread
     """What processes of one network differed by."""
+    caution: str | None = None
+    """What a reader must know of all times."""
 
 
 def time_submission(request: RunRequest, observer: Observer | None = None, engine: Engine | None = None) -> Times:
@@ -106,7 +108,7 @@ def time_planned(plan: Plan, observer: Observer | None = None, engine: Engine | 
     records = [m.timing for _, m in measured if m.timing is not None]
     scale = anchor_level(records), process_spread(records)
     rows = [_row(planned.submission.name, m, plan, *scale) for planned, m in measured]
-    return Times(plan.device, plan.protocol_info(), rows, scale[1])
+    return Times(plan.device, plan.protocol_info(), rows, scale[1], caution(plan.protocol, plan.device.kind))
 
 
 def _row(

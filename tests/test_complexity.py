@@ -40,6 +40,7 @@ def test_a_transposed_convolution_is_counted_at_its_input() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.ConvTranspose2d(8, 3, 9, 2, 4, output_padding=1))
     complexity = count(network, FULL_HD)
     assert complexity.macs == PIXELS * (25 * 24 + 81 * 24)
+    assert complexity.activations == PIXELS * (5 * 32 + 12)
     assert complexity.macs_ntire23 == PIXELS * (25 * 24 + 4 * 81 * 24)
 
 

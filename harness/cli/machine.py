@@ -77,7 +77,9 @@ def doctor() -> None:
     from harness.timing.doctor import timing_facts
 
     device = describe_device("auto", None)
-    out.print(f"{device.name}, {device.kind}, {device.threads} threads, torch {device.torch}", highlight=False)
+    versions = [f"torch {device.torch}", f"Python {device.python}", f"driver {device.driver}" if device.driver else ""]
+    parts = [device.name, device.kind, f"{device.threads} threads", *filter(None, versions)]
+    out.print(", ".join(parts), highlight=False)
     table = Table("", "what", "found", "what to do", title_justify="left")
     for fact in [*sandbox_report(), *timing_facts()]:
         mark = "[green]ok[/]" if fact.level == "ok" else f"[yellow]{fact.level}[/]"

@@ -17,6 +17,8 @@ from harness.tracks.pace import ProcessSpread
 def print_times(times: Times) -> None:
     """Print all tables."""
     _print_runtimes(times)
+    if times.caution:
+        out.print(f"warning: {times.caution}", highlight=False)
     print_comparison(times.rows, times.spread)
     _print_rooflines(times.rows)
 

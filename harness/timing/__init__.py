@@ -24,6 +24,7 @@ from harness.timing.protocol import (
     Precision,
     Statistic,
     TimingProtocol,
+    caution,
     get_protocol,
     protocol_for,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "TimingProtocol",
     "anchor_level",
     "bootstrap_interval",
+    "caution",
     "compare_times",
     "frame_of_call",
     "fresh_frames",

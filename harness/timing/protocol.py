@@ -214,6 +214,16 @@ def protocol_for(
     return replace(protocol, precision=precision) if precision else protocol
 
 
+def caution(protocol: TimingProtocol, device_kind: str) -> str | None:
+    """Return what a reader must know of times by this protocol on a kind of device; None where that is nothing."""
+    if device_kind != "cpu" or protocol.precision == "fp32":
+        return None
+    return (
+        f"a CPU emulates {protocol.precision}: its times tell nothing of an accelerator's; "
+        "measure with --precision fp32, or with --protocol robust or ntire23-cpu"
+    )
+
+
 def _checked_processes(protocol: TimingProtocol, processes: int) -> int:
     if processes < 1:
         raise UsageError(f"a network cannot be timed in {processes} processes", mend="give 1 or more")

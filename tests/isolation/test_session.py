@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import psutil
@@ -18,6 +19,7 @@ from patience import soon
 from harness.errors import WorkerError
 from harness.isolation.job import Job
 from harness.isolation.limits import Limits
+from harness.isolation.messages import Message
 from harness.isolation.opening import open_session
 from harness.isolation.requests import path_of_text
 from harness.isolation.sandbox import bwrap_problem
@@ -43,6 +45,22 @@ def test_a_worker_that_was_never_asked_leaves_the_log_of_the_one_before(open_sma
     log.write_text("what the one before said")
     open_small(log_path=log).close()
     assert log.read_text() == "what the one before said"
+
+
+def test_a_protocol_without_a_budget_has_the_time_that_its_calls_need(frame: np.ndarray) -> None:
+    class Exchange:
+        waited: ClassVar[list[float]] = []
+
+        def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
+            self.waited.append(timeout_s)
+            return Message("time", {"samples_ms": [1e-4], "clock": "scripted", "at_s": [0.0]})
+
+    session = Session(Exchange(), None, 600.0)
+    session.time([frame], 50, 244, 244, None, inputs="reused")
+    session.time([frame], 0, 1, 1, None)
+    session.time([frame], 3, 244, 3, 8.0)
+    session.time([frame] * 101, 0, 1, 1, None, inputs="dataset")
+    assert Exchange.waited == [600 + 60 * 293, 600, 608, 600 + 60 * 100]
 
 
 def test_every_step_of_an_honest_network(open_small: Open, frame: np.ndarray, tmp_path: Path) -> None:

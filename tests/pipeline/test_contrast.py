@@ -1,5 +1,6 @@
 """Two models of a run against each other, and a stored run by another statistic: from files alone."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from statistics import fmean, median
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from harness.cli import app
@@ -18,6 +20,8 @@ from harness.pipeline import run
 from harness.plan import RunRequest
 from harness.report import load_run
 from harness.restatement import restate, write_restated
+from harness.results.samples import read_timing
+from harness.terminal import leaderboard_table
 from harness.tracks import get_track
 
 Submit = Callable[..., Path]
@@ -97,6 +101,25 @@ def test_a_stored_run_is_restated_and_stays_as_it_was(folder: Path) -> None:
     assert again.runtime_ms.median == pytest.approx(median(times))
     assert load_run(target).run.protocol.statistic == "mean"
     assert any("restated" in warning for warning in load_run(target).run.warnings)
+
+
+def test_a_restated_run_compares_its_calls(folder: Path) -> None:
+    assert "rounds, paired" in rows(folder, "slow", "one")["runtime"].basis
+    _, target = write_restated(folder, "mean")
+    found = rows(target, "slow", "one")["runtime"]
+    assert "calls, not paired, by their medians" in found.basis
+    calls = {slug: [ms for _, ms in read_timing(folder, slug).samples] for slug in ("slow", "one")}
+    assert found.difference.value == pytest.approx(100 * (median(calls["slow"]) / median(calls["one"]) - 1))
+    assert found.first == pytest.approx(fmean(calls["slow"]))
+
+
+def test_the_terminal_shows_the_scored_time(folder: Path) -> None:
+    table, _ = write_restated(folder, "mean")
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(leaderboard_table(table))
+    shown = console.export_text()
+    for entry in table.entries:
+        assert f"{entry.runtime_ms.mean:.1f}" in shown
 
 
 def test_restating_by_its_own_statistic_changes_nothing(folder: Path) -> None:

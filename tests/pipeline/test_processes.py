@@ -82,6 +82,18 @@ class StoppedBeforeProcess(FailingAnchor):
         return super().open(job)
 
 
+class Numbered(FailingAnchor):
+    """Remembers which process of its network each worker was started as."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: dict[str, list[int]] = {}
+
+    def open(self, job: Job) -> Session:
+        self.processes.setdefault(job.submission.name, []).append(job.process)
+        return super().open(job)
+
+
 def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(submit: Submit, request_for: Request) -> None:
     submit("one")
     submit("two", "x = x * 0.9")
@@ -92,8 +104,9 @@ def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(submit: 
     assert [{turn.process for turn in timing.rounds} for timing in before] == [{0, 1}, {0, 1}]
     assert {timing.to_come.processes for timing in before} == {1}
     submit("three", "x = x * 0.8")
-    engine = FailingAnchor()
+    engine = Numbered()
     finished = run(request, engine=engine)
+    assert engine.processes == {"one": [2], "two": [2], "three": [0, 1, 2], "anchor": [0]}  # one log for all
     assert {name: engine.opened.count(name) for name in ("one", "two", "three")} == {"one": 1, "two": 1, "three": 3}
     timings = {name: read_timing(finished.folder, name) for name in ("one", "two", "three")}
     for timing in timings.values():

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.cli.times import print_comparison
+from harness.cli.times import print_comparison, print_times
 from harness.engines import InlineEngine
+from harness.plan import RunRequest, make_plan
 from harness.results import TimingRecord
 from harness.results.measurement import RoundTimes
-from harness.results.schema import Runtime
-from harness.stopwatch import SubmissionTime
+from harness.results.schema import DeviceInfo, Runtime
+from harness.stopwatch import SubmissionTime, Times
 from harness.tracks.pace import ASSUMED_SPREAD
 
 Submit = Callable[..., Path]
@@ -54,6 +56,20 @@ def test_others_are_compared_with_the_fastest_of_their_rounds(capsys: pytest.Cap
     assert float(ratio) == pytest.approx(1.2, rel=0.002)
     assert 1.15 < float(low) < float(ratio) < float(high) < 1.25
     assert p_value == "< 0.001"
+
+
+def test_an_unstable_time_says_so_beside_its_note(
+    capsys: pytest.CaptureFixture[str], submit: Submit, request_for: Callable[..., RunRequest]
+) -> None:
+    row = scripted("slow", 12.0)
+    doubtful = replace(row, runtime=row.runtime.model_copy(update={"stable": False, "note": "it drifted"}))
+    device = DeviceInfo(kind="cpu", name="a CPU", torch="2", threads=1)
+    protocol = make_plan(request_for(submissions=(submit("one"),))).protocol_info()
+    print_times(Times(device, protocol, [doubtful, row], ASSUMED_SPREAD, "beware"))
+    printed = capsys.readouterr().out
+    assert "unstable; it drifted" in printed
+    assert printed.count("unstable") == 1
+    assert "warning: beware" in printed
 
 
 def test_several_submissions_are_timed_together(submit: Submit) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import WorkerError
+from harness.results.measurement import CardReading
 from harness.timing import (
     ROBUST,
     AnchorLostError,
@@ -63,13 +64,14 @@ class ScriptedWorker:
     ) -> SimpleNamespace:
         self.machine.turns.append(self.name)
         begin = self.machine.now
-        samples = []
+        samples, at_s = [], []
         for call in range(repeats):
             if budget_s is not None and call >= min_repeats and self.machine.now - begin >= budget_s:
                 break
             self.calls += 1
             if self.calls > self.fails_after:
                 raise WorkerError("gone", stage="time", kind="Crash")
+            at_s.append(self.machine.now - begin)
             ms = self.ms * self.machine.speed(self.machine.now) * self.rng.normal(1.0, 0.003)
             self.machine.now += ms / 1e3 + 0.001
             samples.append(ms * self.reported)
@@ -77,7 +79,7 @@ class ScriptedWorker:
         wall = self.machine.now - begin
         return SimpleNamespace(
             samples_ms=samples,
-            at_s=[0.0] * len(samples),
+            at_s=at_s,
             warmup_ms=[],
             clock="scripted",
             alarms=self.alarms,
@@ -252,6 +254,35 @@ def test_honest_networks_are_never_flagged(machine: Machine, seed: int) -> None:
         seed=seed,
     )
     assert [contender.error for contender in done.values()] == [None, None]
+
+
+def test_the_fewest_rounds_are_not_waited_for_beyond_twice_the_budget(machine: Machine) -> None:
+    (long,) = compete(machine, ScriptedWorker(machine, "long", 11_000.0), budget_s=8.0).values()
+    assert (len(long.warmup), len(long.rounds), len(long.samples)) == (2, 1, 1)
+    (shorter,) = compete(machine, ScriptedWorker(machine, "shorter", 4_000.0), budget_s=8.0).values()
+    assert len(shorter.rounds) == 3
+
+
+def test_each_call_has_its_own_time(machine: Machine) -> None:
+    (done,) = compete(machine, ScriptedWorker(machine, "A", 10.0), budget_s=2.0).values()
+    at_s = [at for at, _ in done.samples]
+    assert at_s == sorted(at_s)
+    assert len(set(at_s)) == len(at_s) > len(done.rounds)
+
+
+def test_the_card_is_read_after_each_turn(machine: Machine) -> None:
+    readings = iter(CardReading(at_s=n, clock_mhz=1000 + n, temperature_c=50) for n in range(1000))
+    contender = Contender("A", ScriptedWorker(machine, "A", 100.0))
+    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
+    protocol, card = replace(ROBUST, budget_s=4.0, processes=1), SimpleNamespace(read=lambda: next(readings))
+    Rounds([contender], anchor, FrameSource(IMAGES, np.random.default_rng(0)), protocol, 2, card=card).run()
+    assert [turn.card.clock_mhz for turn in contender.rounds] == [1000 + n for n in range(len(contender.rounds))]
+
+
+def test_few_alarms_are_a_note_and_no_foul(machine: Machine) -> None:
+    (done,) = compete(machine, ScriptedWorker(machine, "A", 10.0, alarms=1), budget_s=3.0).values()
+    assert done.error is None
+    assert "the host's clock disagrees with the device's events in" in done.note
 
 
 def time_process(machine: Machine, contender: Contender, processes: int, first: int = 0) -> Contender:

@@ -133,6 +133,7 @@ class JointTiming:
                 self._continue(entrant, timing, timing.to_come)
             else:
                 entrant.subject.keep_timing(None)
+                entrant.subject.process = 0
         # Others may go on with the same session, in another group or in a run of their own: no round is to have the
         # number of one of theirs. Odd rounds stay odd.
         self._next_round += 2 * secrets.randbelow(1 << 40)
@@ -163,7 +164,8 @@ class JointTiming:
         elif 0 < (count := len({turn.process for turn in entrant.record.rounds})) < entrant.contender.processes:
             timed = f"{count} of {entrant.contender.processes} processes timed"
             note = f"{timed}, because the harness's anchor network failed ({lost.what})"
-            entrant.records[-1] = entrant.records[-1].model_copy(update={"note": note})
+            last = entrant.records[-1]
+            entrant.records[-1] = last.model_copy(update={"note": "; ".join(filter(None, [last.note, note]))})
 
     def _time(self, entrants: Sequence[Entrant]) -> WorkerError | None:
         """Let the entrants' processes take turns beside the anchor; return what took the anchor away, if anything."""

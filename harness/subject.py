@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ from harness.timing.load import others_share
 from harness.timing.protocol import Inputs
 
 _BUILT_BY_NOBODY = ("eager", "channels_last")
-_GRID = 16  # pixels: no network here has longer strides
+_GRID = 16  # pixels: more than the strides of networks that take any size
 PSNR_CAP = 100.0  # dB; identical images have no finite PSNR, and JSON has no infinity
 
 
@@ -62,6 +63,7 @@ class Subject:
     crops: CropStore | None = None
     outputs: OutputFolder | None = None
     worker: Session | None = None
+    size_multiple: int = 1
     timed_output: Shown | None = None
     """What it made of a frame in its timing."""
     process: int = 0
@@ -113,6 +115,8 @@ class Subject:
         protocol, dataset = self.plan.protocol, self.plan.dataset
         on_images = protocol.inputs == "dataset"
         frames = [dataset.pair(i)[0] for i in range(len(dataset))] if on_images else self.plan.timing_frames()
+        if self.plan.request.lane in _BUILT_BY_NOBODY:  # what takes it to the device is none of the calls' time
+            self._running().prepare((height, width), call=False)
         busy, _ = others_share()
         card = CardWatch(self.plan.device.kind)
         before = card.read()
@@ -238,6 +242,7 @@ class Subject:
     def _load(self) -> None:
         self.observer.stage("load", done=0.05)
         reply = self._running().load()
+        self.size_multiple = reply.size_multiple
         self._add(
             has_weights=reply.weights,
             load_info=reply.info,
@@ -314,8 +319,10 @@ class Subject:
         # Of images, the largest one: the anchor's part of a request is not to be smaller than theirs.
         source = FrameSource([max(frames, key=np.size)] if inputs == "dataset" else frames)
         threads = self.plan.device.threads if self.plan.device.kind == "cpu" else None
-        afterwards = Afterwards(self._running(), source, outputs, threads, anchor)
-        afterwards.check(reply.samples_ms, _requests(reply, inputs), frames[0] if inputs == "reused" else None)
+        afterwards = Afterwards(self._running(), source, self._outputs(), threads, anchor)
+        builds = inputs == "dataset" and self.plan.request.lane not in _BUILT_BY_NOBODY  # for each size, in the request
+        timed = [] if builds else _requests(reply, inputs)
+        afterwards.check(reply.samples_ms, timed, frames[0] if inputs == "reused" else None)
         self.timed_output = outputs.last
 
     def _check_timed_output_again(self) -> None:
@@ -336,25 +343,27 @@ class Subject:
         check_timed_size(self._at_both_sizes())
 
     def _at_both_sizes(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Upscale images alone and within frames that are shifted round, as timed ones are.
+
+        Compared is what the shift leaves in one piece: where frames are cut, a network sees another border.
+        """
         scale = self.plan.dataset.scale
         for index, frame in enumerate(self.plan.timing_frames()):
             lr, hr = self.plan.dataset.pair(index)
             if lr.shape != frame.shape:
-                height, width = (
-                    min(one, other) * scale for one, other in zip(lr.shape[:2], frame.shape[:2], strict=True)
-                )
-                scored, timed = self._running().upscale(lr), self._shifted(frame)
+                top, left = self._shift(frame)
+                height = scale * min(lr.shape[0], frame.shape[0] - top)
+                width = scale * min(lr.shape[1], frame.shape[1] - left)
+                scored = self._running().upscale(lr)
+                timed = self._running().upscale(np.roll(frame, (top, left), axis=(0, 1)))[scale * top :, scale * left :]
                 yield scored[:height, :width], timed[:height, :width], hr[:height, :width]
 
-    def _shifted(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Upscale a frame shifted round at random, as timed ones are, so that it cannot be told from them.
-
-        By whole blocks: a network with strides makes another image of what lies elsewhere on its grid.
-        """
-        most = np.maximum(2, np.array(frame.shape[:2]) // _GRID)
-        shift = _GRID * np.random.default_rng().integers(1, most)
-        upscaled = self._running().upscale(np.roll(frame, shift, axis=(0, 1)))
-        return np.roll(upscaled, -shift * self.plan.track.scale, axis=(0, 1))
+    def _shift(self, frame: NDArray[np.uint8]) -> tuple[int, int]:
+        """Draw by how much a frame is shifted: by whole blocks, because a network with strides has a grid."""
+        grid, rng = math.lcm(_GRID, self.size_multiple), np.random.default_rng()
+        most = [side // 2 // grid for side in frame.shape[:2]]
+        top, left = (grid * int(rng.integers(1, blocks + 1)) if blocks else 0 for blocks in most)
+        return top, left
 
     def _is_slow(self) -> bool:
         """Tell whether one call takes more than a third of the budget, so that it is spared more of them."""

@@ -48,8 +48,9 @@ def scale_levels(levels: Tensor, value_range: float, multiple: int) -> Tensor:
     height, width = levels.shape[-2:]
     scaled = torch.empty(1, 3, height, width, dtype=torch.float32, device=levels.device)  # whatever the default is now
     scaled.copy_(levels)  # converts and reorders in one pass
-    # A division, because a product with 1/255 is another float32 number for a third of the grey levels.
-    scaled.div_(255 / value_range)
+    # A division, because a product with 1/255 is another float32 number for a third of the grey levels; by a tensor,
+    # because an accelerator multiplies by the reciprocal of a plain number.
+    scaled.div_(torch.tensor(255 / value_range, device=levels.device))
     bottom, right = -height % multiple, -width % multiple
     return pad(scaled, (0, right, 0, bottom), mode="replicate") if bottom or right else scaled
 

@@ -20,7 +20,7 @@ _STOCK = 256
 _OWN_REFERENCES = 2  # the attribute's, and that of the function that counts them
 
 
-class Inputs:
+class GivenFrames:
     """Gives a runner its frames.
 
     Parameters

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from harness.errors import DISQUALIFIED, ContractError, UnsupportedError, WorkerError
 from harness.isolation.frames import Image, check_form, check_output, scale_levels, to_image, to_input, to_levels
-from harness.isolation.inputs import Inputs
+from harness.isolation.inputs import GivenFrames
 from harness.isolation.memory import forward_memory, give_back_free_pages
 from harness.isolation.messages import Array
 from harness.isolation.requests import (
@@ -79,7 +79,7 @@ class Operations:
         self._original: nn.Module | None = None  # as loaded, float32, on the CPU
         self._network: nn.Module | None = None  # the form to measure, float32, on the CPU
         self._runner: Runner | None = None  # the same on the device, in the precision and the lane that are measured
-        self._inputs: Inputs | None = None  # the runner's
+        self._inputs: GivenFrames | None = None  # the runner's
         self._multiple = 1
         self._timed_size: tuple[int, int] | None = None
         self._held: Tensor | None = None  # the last timed output, copied when its time had been taken
@@ -215,8 +215,9 @@ class Operations:
         height, width = (side + -side % self._multiple for side in request.size)
         begin = perf_counter_ns()
         runner = self._running()
-        with torch.inference_mode():
-            runner(runner.ready(self._placed(torch.rand(1, 3, height, width)), main=request.main))
+        if request.call:
+            with torch.inference_mode():
+                runner(runner.ready(self._placed(torch.rand(1, 3, height, width)), main=request.main))
         if self._settings().device != "cpu":
             torch.accelerator.synchronize()
         return PrepareReply(seconds=(perf_counter_ns() - begin) / 1e9), []
@@ -374,9 +375,9 @@ class Operations:
                 )
         return self._runner
 
-    def _giving(self) -> Inputs:
+    def _giving(self) -> GivenFrames:
         if self._inputs is None:
-            self._inputs = Inputs(self._running())
+            self._inputs = GivenFrames(self._running())
         return self._inputs
 
     def _input(self, frame: Image) -> Tensor:

@@ -115,6 +115,8 @@ class PrepareRequest(Body):
     """Height and width of a frame."""
     main: bool
     """Whether it is the size that will be timed."""
+    call: bool = True
+    """Whether to call it; else it is only brought to the device."""
 
 
 class TimeRequest(Body):
@@ -224,7 +226,7 @@ class TimeReply(Body):
     warmup_at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=1000)] = []
     warmup_calls: Count = 0
     alarms: Count = 0
-    """Calls after whose end the device went on working."""
+    """Calls in which the device's events and the host's clock disagree."""
     note: ShortText | None = None
     """What a reader must know about the samples."""
     wall_s: Annotated[float, Field(ge=0)] = 0.0

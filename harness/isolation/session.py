@@ -143,8 +143,8 @@ class Session:
         """Measure what the device does at best, with this session's threads and precision; only of trusted code."""
         return Ceilings(**dict(self._ask("ceilings", CeilingsRequest(), CeilingsReply)))
 
-    def prepare(self, size: tuple[int, int], *, main: bool = True) -> float:
-        """Bring the network into its lane; return the seconds that took.
+    def prepare(self, size: tuple[int, int], *, main: bool = True, call: bool = True) -> float:
+        """Bring the network to its device and into its lane; return the seconds that took.
 
         Parameters
         ----------
@@ -152,8 +152,10 @@ class Session:
             Height and width of a frame.
         main
             Whether frames of this size will be timed, so that the lane may build for it in particular.
+        call
+            Whether it is called, as lanes that build something need it.
         """
-        return self._ask("prepare", PrepareRequest(size=list(size), main=main), PrepareReply).seconds
+        return self._ask("prepare", PrepareRequest(size=list(size), main=main, call=call), PrepareReply).seconds
 
     def time(
         self,
@@ -179,7 +181,7 @@ class Session:
             keep=keep,
         )
         begin = time.monotonic()
-        calls = max(repeats, len(lr)) if inputs == "dataset" else warmup + max(repeats, min_repeats)
+        calls = min(repeats, len(lr)) if inputs == "dataset" else warmup + max(repeats, min_repeats)
         # Within its budget a model may be slow; beyond it one call gets the usual deadline. Without one, every ten do.
         extra_s = self.timeout_s * (calls - 1) / _CALLS_A_DEADLINE if budget_s is None else budget_s
         reply = self._ask("time", request, TimeReply, lr, extra_s=extra_s)

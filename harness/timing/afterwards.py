@@ -31,7 +31,7 @@ _CALLS = 4
 _BURST_S = 0.3
 _CLOCK_LOOKS = 3
 _LOOKS = 3  # at what may be too fast: a busy machine can slow one down
-_ROW = 7
+_ROW = 7  # calls, so that the middle one is beyond the first ones, which may be slow to deceive
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class Reading:
         The device was busy for much longer than the events say: work outside the timed stream. Or they say more than
         the host waited for.
         """
-        return self.wall_ms > _DISAGREEMENT * self.ms + _LAUNCH_MS or self.ms > self.wall_ms + _LAUNCH_MS
+        shorter, longer = sorted((self.ms, self.wall_ms))
+        return longer > _DISAGREEMENT * shorter + _LAUNCH_MS
 
 
 class Clock(Protocol):

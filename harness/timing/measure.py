@@ -53,7 +53,7 @@ class Timing:
     note: str | None
     clock: str
     alarms: int = 0
-    """Calls after whose end the device went on working, see :class:`harness.timing.clock.Reading`."""
+    """Calls in which two clocks disagree, see :class:`harness.timing.clock.Reading`."""
 
 
 def time_forward(

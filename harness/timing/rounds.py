@@ -50,7 +50,7 @@ _CHECK_CHANCE = 0.15  # of a round to be checked afterwards
 _MOST_CHECKS = 3  # of a network that has one process; several share them
 _LEAST_CHECKS = 2  # of a process
 _ROUNDS_EACH = 6  # that the budget must leave to a process: else a network is timed in fewer
-_LOOKS, _QUICK_MS = 3, 30.0
+_LOOKS, _QUICK_MS = 3, 30.0  # looks at what may be too fast, and how long a call may be to have several
 _CALLS_BESIDE = 4  # of a process, to warm up and to be probed
 _FIRST_ROUNDS = 3  # in one of which a frame is timed that the network upscaled before
 
@@ -325,7 +325,8 @@ class Rounds:
         if rounds >= self._share(contender, self.protocol.repeats):
             return True
         if rounds < self._share(contender, self.protocol.min_repeats):
-            return contender.spent_s >= _OVERRUN * self._share_s(contender)
+            probed = id(contender) in self._seen_ms or id(contender) not in self._seen_round
+            return probed and contender.spent_s >= _OVERRUN * self._share_s(contender)
         if contender.spent_s >= self._share_s(contender):
             return True
         if rounds % _LOOK_EVERY:

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.isolation.inputs import Inputs
+from harness.isolation.inputs import GivenFrames
 from harness.lanes.runner import make_runner
 
 FRAMES = [torch.rand(1, 3, 5, 7, generator=torch.Generator().manual_seed(seed)) for seed in range(40)]
 
 
-def inputs(lane: str = "eager") -> Inputs:
-    return Inputs(make_runner(nn.Identity(), lane))  # type: ignore[arg-type]
+def inputs(lane: str = "eager") -> GivenFrames:
+    return GivenFrames(make_runner(nn.Identity(), lane))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("lane", ["eager", "channels_last"])
@@ -96,4 +96,4 @@ def test_a_lane_with_a_program_of_its_own_gets_the_frame_itself() -> None:
         def __call__(self, frame: Tensor) -> Tensor:
             return frame
 
-    assert Inputs(Program()).untimed(FRAMES[0]) is FRAMES[0]
+    assert GivenFrames(Program()).untimed(FRAMES[0]) is FRAMES[0]

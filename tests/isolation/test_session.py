@@ -59,7 +59,7 @@ def test_a_protocol_without_a_budget_has_the_time_that_its_calls_need(frame: np.
     session.time([frame], 50, 244, 244, None, inputs="reused")
     session.time([frame], 0, 1, 1, None)
     session.time([frame], 3, 244, 3, 8.0)
-    session.time([frame] * 101, 0, 1, 1, None, inputs="dataset")
+    session.time([frame] * 101, 0, 100_000, 1, None, inputs="dataset")
     assert Exchange.waited == [600 + 60 * 293, 600, 608, 600 + 60 * 100]
 
 

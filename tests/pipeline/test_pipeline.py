@@ -4,15 +4,13 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import pytest
-import torch
 from failing_anchor import FailingAnchor
 
 import harness.plan
@@ -21,7 +19,6 @@ from harness.data.registry import add
 from harness.engines import InlineEngine, Job
 from harness.errors import ResultsError, UsageError
 from harness.isolation.session import Session
-from harness.observer import Silent
 from harness.pipeline import Finished, run
 from harness.plan import RunRequest, make_plan
 from harness.quality import evaluate_pair, upscale_bicubic
@@ -30,7 +27,6 @@ from harness.report.exports import export
 from harness.results import Entry, read_run
 from harness.results.samples import read_timing
 from harness.stopwatch import time_submission
-from harness.submissions.discovery import Submission, discover
 from harness.timing import get_protocol, summarise_record
 
 Submit = Callable[..., Path]
@@ -326,59 +322,6 @@ def test_what_is_padded_takes_several_calls_a_turn_too(submit: Submit, request_f
     assert max(calls["four"]) > 1
 
 
-def test_a_run_has_the_device_from_its_first_worker_to_its_last(
-    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    story: list[str] = []
-
-    @contextmanager
-    def lock(device: str, waiting: Callable[[], None]) -> Iterator[None]:
-        waiting()
-        story.append(f"take {device}")
-        yield
-        story.append("leave")
-
-    class Listener(Silent):
-        def stage(self, name: str, detail: str = "", *, done: float) -> None:
-            story.append(name)
-
-    monkeypatch.setattr("harness.bench.device_lock", lock)
-    submit("one")
-    submit("two", "x = x * 0.9")
-    run(request_for(protocol="robust", time_budget_s=0.3), Listener(), InlineEngine())
-    assert story[:2] == ["wait", "take cpu"]
-    assert (story.count("take cpu"), story[-1]) == (1, "leave")
-    assert {"start", "time", "upscale"} <= set(story)
-    story.clear()
-    run(request_for(protocol="robust", time_budget_s=0.3), Listener(), InlineEngine())
-    assert story == []
-
-
-@pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_the_drop_of_a_precision_is_that_of_its_lane(submit: Submit, request_for: Request, precision: str) -> None:
-    submit("one", "x = x * 0.987")
-    exact = by_name(run(request_for(), engine=InlineEngine()))["one"]
-    finished = run(request_for(precision=precision, out=request_for().out.parent / "low"), engine=InlineEngine())
-    row = by_name(finished)["one"]
-    assert row.psnr_rgb != exact.psnr_rgb
-    assert row.precision_drop_db == pytest.approx(exact.psnr_rgb - row.psnr_rgb)
-    assert any(f"a CPU emulates {precision}" in warning for warning in finished.run.warnings)
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_the_protocol_decides_how_libraries_choose_their_algorithms(
-    submit: Submit, monkeypatch: pytest.MonkeyPatch, strict: bool
-) -> None:
-    for name in ("benchmark", "allow_tf32"):
-        monkeypatch.setattr(torch.backends.cudnn, name, None)
-    (found,) = discover([submit("one")], entry_points=False)
-    assert isinstance(found, Submission)
-    with InlineEngine().open(Job(found, scale=2, strict=strict)) as session:
-        session.load()
-        session.count((1, 3, 8, 8))  # from the second request on: submitted code may have changed them
-    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == (strict, not strict)
-
-
 def test_an_interrupt_between_turns_keeps_what_was_finished(submit: Submit, request_for: Request) -> None:
     submit("a-broken", scales="[3]")
     submit("b-first")
@@ -454,7 +397,6 @@ def test_without_the_anchor_networks_are_timed_alone(submit: Submit, request_for
 
 CROWDED = """
 import sys
-import torch
 
 def crowd():
     frame, names = sys._getframe(), set()

@@ -161,7 +161,8 @@ def test_what_goes_on_apart_is_not_taken_for_the_same_rounds(submit: Submit, req
 
 
 def test_what_fails_is_not_kept_although_others_go_on(submit: Submit, request_for: Request) -> None:
-    submit("a-fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)
+    # The first takes few long turns, so that the other one goes on when it is done.
+    submit("a-fickle", "time.sleep(0.05); x = x * (0.8 if PROCESS == 1 else 1.0)", before=f"import time\n{COUNTED}")
     submit("b-honest", "x = x * 0.9")
     seen: list[set[str]] = []
 

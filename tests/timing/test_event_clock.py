@@ -67,6 +67,10 @@ def test_work_outside_the_timed_stream_raises_an_alarm(simulate) -> None:
     assert timing.alarms == 2
 
 
+def test_events_that_say_more_than_the_host_waited_for_raise_one_too(simulate) -> None:
+    assert measure(simulate([9.0, 5.0], [3.0, 4.9]), 2).alarms == 1
+
+
 def test_the_cost_of_launching_a_short_call_raises_none(simulate) -> None:
     assert measure(simulate([0.05] * 4, [0.6] * 4), 4).alarms == 0
 

@@ -36,7 +36,8 @@ def _print_runtimes(times: Times) -> None:
         notes += [f"built in {row.build_s:.1f} s"] if row.build_s is not None else []
         note = "; ".join(filter(None, notes))
         memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}"
-        figures = (f"{getattr(row.runtime, statistic):.2f}", f"{low:.2f} to {high:.2f}", f"{row.runtime.p95:.2f}")
+        interval = f"{low:.2f} to {high:.2f}" if row.runtime.samples > 1 else "unknown"
+        figures = (f"{getattr(row.runtime, statistic):.2f}", interval, f"{row.runtime.p95:.2f}")
         table.add_row(escape(row.name), *figures, str(row.runtime.samples), memory, escape(note))
     out.print(table)
     cores = times.device.cores

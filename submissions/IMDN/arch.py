@@ -34,6 +34,7 @@ class DistillationBlock(nn.Module):
         kept2, rest = self.step2(rest).split(self.split, dim=1)
         kept3, rest = self.step3(rest).split(self.split, dim=1)
         kept = torch.cat((kept1, kept2, kept3, self.step4(rest)), dim=1)
+        del kept1, kept2, kept3, rest  # each is a view that holds a whole feature map, half a gigabyte at 4K
         out: Tensor = self.fuse(kept) + x
         return out
 

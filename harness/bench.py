@@ -88,10 +88,10 @@ class Bench:
         self._reserve()
         if not self._expected:
             self._foresee()
-        subject.process = self._processes_of(planned)  # what the earlier ones printed stays in the log
+        earlier = self._store.unfinished(planned.fingerprint)
+        subject.process = _processes_of(earlier)  # what they printed stays in the log
         if not self._guarded(planned, subject, lambda: subject.prepare(self._engine)):
             return
-        earlier = self._store.unfinished(planned.fingerprint)
         if earlier is not None and earlier.timing is not None:
             subject.resume(earlier)
         if subject.is_timed:
@@ -125,14 +125,7 @@ class Bench:
         log = self._store.log_path(planned.submission.slug)
         request = self._plan.request
         job = job_for(self._plan, planned.submission, self._plan.protocol.precision, log, lane=request.lane)
-        return replace(job, process=self._processes_of(planned))
-
-    def _processes_of(self, planned: PlannedSubmission) -> int:
-        """Return in how many processes a network was timed before its run was stopped."""
-        earlier = self._store.unfinished(planned.fingerprint)
-        if earlier is None or earlier.timing is None:
-            return 0
-        return 1 + max((turn.process for turn in earlier.timing.rounds), default=0)
+        return replace(job, process=_processes_of(self._store.unfinished(planned.fingerprint)))
 
     def _stored(self, planned: PlannedSubmission) -> Measurement | None:
         """Return the measurement of an earlier run, where it stands."""
@@ -361,6 +354,13 @@ def _anchor() -> Submission:
     (found,) = discover([_ANCHOR], entry_points=False)
     assert isinstance(found, Submission)
     return found
+
+
+def _processes_of(earlier: Measurement | None) -> int:
+    """Return in how many processes a network was timed before its run was stopped."""
+    if earlier is None or earlier.timing is None:
+        return 0
+    return 1 + max((turn.process for turn in earlier.timing.rounds), default=0)
 
 
 def _free_bytes(plan: Plan) -> float:

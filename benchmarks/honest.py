@@ -17,14 +17,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import harness.plan
+import harness.run.plan
 from harness.data.images import list_images, read_rgb, write_png
 from harness.engines import LocalEngine
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.pipeline import run
-from harness.plan import Plan, RunRequest, make_plan
-from harness.subject import job_for
+from harness.run.plan import Plan, RunRequest, make_plan
+from harness.run.submission_run import job_for
 from harness.submissions.discovery import Submission, discover
 from harness.timing import Contender, FrameSource, Rounds
 from harness.tracks import track_for_scale
@@ -38,7 +38,7 @@ CROP = (160, 240)  # of HR images: what is scored is smaller than what is timed
 IMAGES = 3
 
 
-def small_track(scale: int) -> harness.plan.Track:
+def small_track(scale: int) -> harness.run.plan.Track:
     """Return the track of a scale with a small timed frame."""
     return replace(track_for_scale(scale), input_shape=(1, 3, *TIMED_SIZE))
 
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each network")
     parser.add_argument("--whole", action="store_true", help="start workers anew in every run, and upscale images")
     options = parser.parse_args()
-    harness.plan.track_for_scale = small_track
+    harness.run.plan.track_for_scale = small_track
     timed, disqualified = 0, 0
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import DISQUALIFIED
-from harness.plan import RunRequest, make_plan
-from harness.stopwatch import time_planned
-from harness.timing import pace_of
-from harness.tracks.pace import centre, log_times
-from harness.tracks.significance import log_interval
+from harness.run.plan import RunRequest, make_plan
+from harness.run.time_only import time_planned
+from harness.statistics.inference import log_interval
+from harness.statistics.process_spread import centre, log_times
+from harness.statistics.runtime_summary import relative_times
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from zoo.build import build_zoo
@@ -61,7 +61,7 @@ def time_beside(folders: dict[str, Path], neighbour: str, out: Path, options: ar
     (other,) = rows.values()
     if honest.timing is None or honest.error is not None:
         raise SystemExit(f"{HONEST}: {honest.error.message if honest.error else 'not timed'}")
-    pace = pace_of(honest.timing, times.spread)
+    pace = relative_times(honest.timing, times.spread)
     low, high = (math.exp(end) for end in log_interval(pace))
     flagged = other.error is not None and other.error.type == DISQUALIFIED
     return Timed(math.exp(centre(log_times(pace))), low, high, "disqualified" if flagged else "not flagged")

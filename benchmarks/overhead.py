@@ -38,7 +38,7 @@ from harness.engines import Job, LocalEngine
 from harness.isolation.messages import Message
 from harness.isolation.session import Session
 from harness.pipeline import run
-from harness.plan import RunRequest
+from harness.run.plan import RunRequest
 
 ROOT = Path(__file__).resolve().parent.parent
 TEN = ("ALONG", "CRC", "FSRCNN", "LRSRN", "RT4KSR", "RTSRN", "RTVSR", "SCSRN", "SESR", "TeamOV")

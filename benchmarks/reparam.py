@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from harness.isolation.environment import MEMORY_SETTINGS
 from harness.reparam import reparameterize
-from harness.submissions.loader import load_network
+from harness.worker.loader import load_network
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.plan import Plan, RunRequest, make_plan
 from harness.results import TimingRecord
-from harness.stopwatch import SubmissionTime, time_planned
-from harness.timing import TimeComparison, compare_times
+from harness.run.plan import Plan, RunRequest, make_plan
+from harness.run.time_only import SubmissionTime, time_planned
+from harness.statistics.compare_times import TimeComparison, compare_times
 
 ARCH = """
 from torch import nn

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.report.folder import load_run
+    from harness.results.run_folder import load_run
 
 __all__ = ["__version__", "load_run"]
 
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Import what needs pandas and matplotlib only when it is asked for: workers import this package too."""
     if name == "load_run":
-        from harness.report.folder import load_run
+        from harness.results.run_folder import load_run
 
         return load_run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

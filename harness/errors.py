@@ -14,19 +14,19 @@ class HarnessError(Exception):
         What is wrong, as a sentence without a full stop.
     where
         The file, key, line or image that is wrong.
-    mend
+    hint
         What the reader can do about it, as a sentence without a full stop.
     """
 
-    def __init__(self, what: str, *, where: str | None = None, mend: str | None = None) -> None:
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        remedy = f". {self.mend[0].upper()}{self.mend[1:]}." if self.mend else ""
+        remedy = f". {self.hint[0].upper()}{self.hint[1:]}." if self.hint else ""
         return f"{place}{self.what}{remedy}"
 
 
@@ -74,9 +74,9 @@ class WorkerError(HarnessError):
     """A worker process crashed, hung, or sent what it must not; ``stage`` says at which step."""
 
     def __init__(
-        self, what: str, *, stage: str, kind: str, log: str = "", where: str | None = None, mend: str | None = None
+        self, what: str, *, stage: str, kind: str, log: str = "", where: str | None = None, hint: str | None = None
     ) -> None:
-        super().__init__(what, where=where, mend=mend)
+        super().__init__(what, where=where, hint=hint)
         self.stage = stage
         self.kind = kind
         self.log = log

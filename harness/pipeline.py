@@ -3,30 +3,32 @@
 discover -> plan -> (per submission, isolated:) load -> reparameterize -> count -> time -> upscale
          -> (controller:) quality -> score -> rank -> save -> report
 
-The part in workers is in `harness.bench`, which also decides who is timed together, and in `harness.subject`.
+The part in workers is in `harness.run.scheduler`, which also decides who is timed together, and in `harness.run.submission_run`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import __version__
-from harness.bench import Bench
 from harness.engines import Engine, LocalEngine
-from harness.isolation.failures import printable
-from harness.observer import Observer, Recorded, Silent
-from harness.plan import Plan, PlannedSubmission, RunRequest, make_plan
 from harness.quality import get_convention
-from harness.reference import Reference, find_reference
 from harness.report import build_report
 from harness.results import Measurement, Run, RunStore
 from harness.results.schema import DatasetInfo, RunInfo, TrackInfo
+from harness.run.bicubic_reference import Reference, find_reference
+from harness.run.plan import Plan, PlannedSubmission, RunRequest, make_plan
+from harness.run.progress import Listener, Progress
+from harness.run.scheduler import Scheduler
+from harness.statistics.process_spread import ProcessSpread, spread_info
+from harness.statistics.runtime_summary import anchor_level, process_spread, relative_times, summarise_record
 from harness.submissions.discovery import BrokenSubmission
-from harness.timing import anchor_level, caution, pace_of, process_spread, summarise_record
+from harness.text import printable
+from harness.timing import caution
 from harness.tracks import Candidate, make_entries
-from harness.tracks.pace import ProcessSpread, spread_info
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
@@ -50,7 +52,7 @@ class Finished:
     report: Path
 
 
-def run(request: RunRequest, observer: Observer | None = None, engine: Engine | None = None) -> Finished:
+def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine | None = None) -> Finished:
     """Measure, score, rank and report a set of submissions.
 
     Submissions whose figures are already in the run's folder are not measured again. An interrupt (Ctrl-C) ends the
@@ -66,12 +68,14 @@ def run(request: RunRequest, observer: Observer | None = None, engine: Engine | 
     plan = make_plan(request)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    with store.locked(), Recorded(observer or Silent(), plan.folder) as listener:
+    progress = Progress(listeners)
+    with store.locked():
         if request.fresh:
             store.forget_measurements()
-        listener.run_begins(len(plan.submissions), len(plan.dataset))
-        measurements, complete = _measure_all(plan, store, engine or LocalEngine(), listener)
-        listener.run_ends()
+        names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
+        progress.start(names, len(plan.dataset), plan.protocol.budget_s)
+        measurements, complete = _measure_all(plan, store, engine or LocalEngine(), progress)
+        progress.end()
         warnings = _settle_crops(plan, measurements) if complete else []
         reference = find_reference(plan, store)
         table = _assemble(plan, measurements, reference, began=began, complete=complete, warnings=warnings)
@@ -81,10 +85,10 @@ def run(request: RunRequest, observer: Observer | None = None, engine: Engine | 
 
 
 def _measure_all(
-    plan: Plan, store: RunStore, engine: Engine, observer: Observer
+    plan: Plan, store: RunStore, engine: Engine, progress: Progress
 ) -> tuple[list[tuple[PlannedSubmission, Measurement]], bool]:
     """Measure every submission, or take it from the store; return what there is, and whether it is all."""
-    bench = Bench(plan, store, engine, observer)
+    bench = Scheduler(plan, store, engine, progress)
     try:
         for planned in plan.submissions:
             bench.take(planned)
@@ -150,7 +154,7 @@ def _assemble(
         device=plan.device,
         protocol=plan.protocol_info(),
         process_spread=spread_info(spread),
-        entries=make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.lane),
+        entries=make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend),
         warnings=[
             *filter(None, [caution(plan.protocol, plan.device.kind)]),
             *warnings,
@@ -173,8 +177,8 @@ def _candidate(
 ) -> Candidate:
     submission = planned.submission
     timing = measurement.timing
-    runtime = summarise_record(timing, plan.protocol, anchor_ms, spread) if timing else None
-    pace = pace_of(timing, spread) if timing else None
+    runtime = summarise_record(timing, plan.protocol.summary_rule, anchor_ms, spread) if timing else None
+    pace = relative_times(timing, spread) if timing else None
     candidate = Candidate(
         printable(submission.name, 300), "", submission.kind, submission.slug, measurement, runtime, pace=pace
     )

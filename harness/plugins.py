@@ -66,7 +66,7 @@ def load_plugin(group: str, name: str) -> object:
     for point in entry_points(group=group):
         if point.name == name:
             return _load(point)
-    raise UsageError(f"no plugin {name!r} in group {group}", mend="harness plugins lists what is installed")
+    raise UsageError(f"no plugin {name!r} in group {group}", hint="harness plugins lists what is installed")
 
 
 def _load(point: EntryPoint) -> object:
@@ -76,7 +76,7 @@ def _load(point: EntryPoint) -> object:
         raise UsageError(
             f"plugin {point.name!r} of {_package(point)} cannot be imported ({type(error).__name__}: {error})",
             where=point.value,
-            mend="repair or uninstall that package",
+            hint="repair or uninstall that package",
         ) from error
 
 
@@ -93,7 +93,7 @@ def choose(kind: type[T], group: str, name: str, builtin: Mapping[str, T]) -> T:
     plugins = [plugin.name for plugin in list_plugins(group)]
     if name not in plugins:
         known = ", ".join(sorted({*builtin, *plugins}))
-        raise UsageError(f"no {kind.__name__.lower()} is called {name!r}", mend=f"choose one of: {known}")
+        raise UsageError(f"no {kind.__name__.lower()} is called {name!r}", hint=f"choose one of: {known}")
     loaded = load_plugin(group, name)
     if not isinstance(loaded, kind):
         raise UsageError(f"plugin {name!r} is a {type(loaded).__name__}, not a {kind.__name__}", where=group)

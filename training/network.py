@@ -50,7 +50,7 @@ def load_trainee(model: str, scale: int, submissions: Path = SUBMISSIONS) -> Tra
     """
     root = submissions / model
     if not (root / "arch.py").is_file():
-        raise UsageError(f"there is no model {model!r}", where=str(submissions), mend="name a folder of it")
+        raise UsageError(f"there is no model {model!r}", where=str(submissions), hint="name a folder of it")
     manifest = tomllib.loads((root / "submission.toml").read_text(encoding="utf-8"))["submission"]
     if scale not in manifest["scales"]:
         raise UsageError(f"{model} does not upscale by {scale}", where=str(root / "submission.toml"))
@@ -95,7 +95,7 @@ def load_weights(network: nn.Module, path: Path, *, matching: bool = False) -> l
     ``matching`` takes only the tensors whose shape fits: how a x3 network inherits the body of its x2 sibling.
     """
     if not path.is_file():
-        raise UsageError("there are no weights", where=str(path), mend="train the model first")
+        raise UsageError("there are no weights", where=str(path), hint="train the model first")
     stored = load_file(path)
     own = network.state_dict()
     fits = {name: value for name, value in stored.items() if name in own and own[name].shape == value.shape}

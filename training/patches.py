@@ -118,7 +118,7 @@ def _files(folder: Path) -> list[Path]:
     folders = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
     files = [file for place in folders for file in list_images(place)]
     if not files:
-        raise DataError("no image to learn from", where=str(folder), mend="name another folder with --hr")
+        raise DataError("no image to learn from", where=str(folder), hint="name another folder with --hr")
     return files
 
 

@@ -62,15 +62,15 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 def existing(path: Path) -> Path:
     """Return a path that was named on the command line, which is bad usage where nothing is there."""
     if not path.exists():
-        raise UsageError("does not exist", where=str(path), mend="check the path")
+        raise UsageError("does not exist", where=str(path), hint="check the path")
     return path
 
 
 def existing_run(path: Path) -> Path:
     """Return the folder of a run that was named on the command line, which is bad usage where it holds no results."""
     if not (path.is_file() or (path / "results.json").is_file()):
-        mend = "name the folder of a finished run, with its results.json"
-        raise UsageError("there are no results here", where=str(path), mend=mend)
+        hint = "name the folder of a finished run, with its results.json"
+        raise UsageError("there are no results here", where=str(path), hint=hint)
     return path
 
 

@@ -52,7 +52,7 @@ def quality(
     from harness.quality.folders import count_names
 
     if as_json and as_csv:
-        raise UsageError("--json and --csv exclude each other", mend="choose one")
+        raise UsageError("--json and --csv exclude each other", hint="choose one")
     rules = get_convention(convention)
     metrics = {name: get_metric(name) for name in metric or []}
     columns = (*_FIGURES, *metrics)
@@ -169,7 +169,7 @@ def _crop(text: str | None) -> tuple[int, int] | None:
         return None
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise UsageError(f"{text!r} is no size", mend="write it as WIDTHxHEIGHT, such as 2040x1080")
+        raise UsageError(f"{text!r} is no size", hint="write it as WIDTHxHEIGHT, such as 2040x1080")
     return int(height), int(width)
 
 
@@ -183,7 +183,7 @@ def datasets(
     if action == "list":
         return _list_datasets()
     if name is None or (action == "add" and folder is None):
-        raise UsageError(f"datasets {action} needs more", mend="see harness datasets --help")
+        raise UsageError(f"datasets {action} needs more", hint="see harness datasets --help")
     if action == "add" and folder is not None:
         from harness.data import add
 
@@ -192,7 +192,7 @@ def datasets(
         return _fetch(name)
     if action == "verify":
         return _verify(name)
-    raise UsageError(f"there is no action {action!r}", mend="choose one of: list, add, fetch, verify")
+    raise UsageError(f"there is no action {action!r}", hint="choose one of: list, add, fetch, verify")
 
 
 def _fetch(name: str) -> None:

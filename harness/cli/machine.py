@@ -12,10 +12,10 @@ from rich.table import Table
 from harness.cli.application import EXIT_SOME_FAILED, command, err, out
 from harness.cli.main_job import print_timing_warnings
 from harness.cli.options import (
+    BackendChoice,
+    BackendOption,
     Device,
     Install,
-    LaneChoice,
-    LaneOption,
     PrecisionChoice,
     Processes,
     ProtocolName,
@@ -36,17 +36,17 @@ def time(
     time_budget: TimeBudget = None,
     processes: Processes = None,
     precision: PrecisionChoice = None,
-    lane: LaneChoice = LaneOption.eager,
+    backend: BackendChoice = BackendOption.eager,
     device: Device = "auto",
     threads: Threads = None,
     install: Install = False,
     wheels: Wheels = None,
 ) -> None:
     """Time submissions at 4K output and nothing else: no images are upscaled, nothing is kept."""
+    from harness.cli.terminal import make_progress
     from harness.cli.times import print_times
-    from harness.plan import RunRequest
-    from harness.stopwatch import time_submission
-    from harness.terminal import make_progress
+    from harness.run.plan import RunRequest
+    from harness.run.time_only import time_submission
 
     request = RunRequest(
         tuple(paths),
@@ -55,7 +55,7 @@ def time(
         time_budget_s=time_budget,
         processes=processes,
         precision=precision.value if precision else None,
-        lane=lane.value,
+        backend=backend.value,
         device=device,
         threads=threads,
         install=install,
@@ -63,7 +63,7 @@ def time(
     )
     print_timing_warnings()
     with make_progress(err) as progress:
-        times = time_submission(request, progress)
+        times = time_submission(request, [progress])
     print_times(times)
     if any(row.runtime is None for row in times.rows):
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -72,9 +72,9 @@ def time(
 @command
 def doctor() -> None:
     """Say what this machine offers for isolation, what disturbs timing here, and what to do about it."""
-    from harness.device import describe_device
-    from harness.isolation.doctor import sandbox_report
-    from harness.timing.doctor import timing_facts
+    from harness.isolation.sandbox_diagnostics import sandbox_report
+    from harness.machine.device import describe_device
+    from harness.machine.timing_diagnostics import timing_facts
 
     device = describe_device("auto", None)
     versions = [f"torch {device.torch}", f"Python {device.python}", f"driver {device.driver}" if device.driver else ""]
@@ -83,5 +83,5 @@ def doctor() -> None:
     table = Table("", "what", "found", "what to do", title_justify="left")
     for fact in [*sandbox_report(), *timing_facts()]:
         mark = "[green]ok[/]" if fact.level == "ok" else f"[yellow]{fact.level}[/]"
-        table.add_row(mark, escape(fact.name), escape(fact.value), escape(fact.mend))
+        table.add_row(mark, escape(fact.name), escape(fact.value), escape(fact.hint))
     out.print(table)

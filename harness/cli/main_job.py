@@ -13,6 +13,8 @@ import typer
 
 from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out
 from harness.cli.options import (
+    BackendChoice,
+    BackendOption,
     Conventions,
     Crops,
     DatasetName,
@@ -23,8 +25,6 @@ from harness.cli.options import (
     ImagesChoice,
     ImagesOption,
     Install,
-    LaneChoice,
-    LaneOption,
     Only,
     OutFolder,
     PrecisionChoice,
@@ -47,8 +47,8 @@ from harness.cli.options import (
 )
 
 if TYPE_CHECKING:  # it imports torch
-    from harness.plan import RunRequest
     from harness.results.crops import Choice
+    from harness.run.plan import RunRequest
 
 
 @command
@@ -64,7 +64,7 @@ def run(
     device: Device = "auto",
     threads: Threads = None,
     precision: PrecisionChoice = None,
-    lane: LaneChoice = LaneOption.eager,
+    backend: BackendChoice = BackendOption.eager,
     protocol: ProtocolName = None,
     time_budget: TimeBudget = None,
     processes: Processes = None,
@@ -83,7 +83,7 @@ def run(
     strict: Strict = False,
 ) -> None:
     """Measure, score and rank submissions, and write the leaderboard."""
-    from harness.plan import RunRequest
+    from harness.run.plan import RunRequest
 
     wanted = RunRequest(
         submissions=tuple(submissions),
@@ -97,7 +97,7 @@ def run(
         device=device,
         threads=threads,
         precision=precision.value if precision else None,
-        lane=lane.value,
+        backend=backend.value,
         protocol=protocol,
         time_budget_s=time_budget,
         processes=processes,
@@ -123,14 +123,13 @@ def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
 def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     """Run, print the table with what there is to say of it, and exit as the rows deserve."""
     request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
+    from harness.cli.terminal import leaderboard_table, make_progress, reasons
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
-    from harness.terminal import Forewarned, leaderboard_table, make_progress, reasons
 
     signal.signal(signal.SIGTERM, _interrupt)
     with make_progress(err) as progress:
-        listener = Forewarned(progress, print_timing_warnings)
-        finished = run_pipeline(request, listener, get_engine(engine))
+        finished = run_pipeline(request, [progress], get_engine(engine))
     out.print(leaderboard_table(finished.run))
     for reason in reasons(finished.run):
         out.print(reason, markup=False, highlight=False)
@@ -146,7 +145,7 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
 
 def print_timing_warnings() -> None:
     """Say what of this machine makes times unreliable now: its load, its threads, its clocks."""
-    from harness.timing.doctor import timing_facts
+    from harness.machine.timing_diagnostics import timing_facts
 
     for fact in timing_facts():
         if fact.level == "warn":

@@ -51,8 +51,8 @@ def check(
         title = one.name if one.scale is None else f"{one.name} x{one.scale}"
         out.print(f"[bold]{escape(title)}[/]", highlight=False)
         for finding in one.findings:
-            mend = f" [dim]-> {escape(finding.mend)}[/]" if finding.mend else ""
-            out.print(f"  {_MARKS[finding.level]} {escape(finding.what)}{mend}", highlight=False, soft_wrap=True)
+            hint = f" [dim]-> {escape(finding.hint)}[/]" if finding.hint else ""
+            out.print(f"  {_MARKS[finding.level]} {escape(finding.what)}{hint}", highlight=False, soft_wrap=True)
     failed = [one for one in checks if not one.passed]
     err.print(f"{len(checks) - len(failed)} of {len(checks)} passed", highlight=False)
     if failed:

@@ -17,7 +17,7 @@ class PrecisionOption(enum.StrEnum):
     bf16 = "bf16"
 
 
-class LaneOption(enum.StrEnum):
+class BackendOption(enum.StrEnum):
     """How the networks are executed."""
 
     eager = "eager"
@@ -62,7 +62,7 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of a netwo
 PrecisionChoice = Annotated[
     PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
 ]
-LaneChoice = Annotated[LaneOption, typer.Option(help="How networks are executed; never mixed.")]
+BackendChoice = Annotated[BackendOption, typer.Option(help="How networks are executed; never mixed.")]
 ProtocolName = Annotated[
     str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
 ]

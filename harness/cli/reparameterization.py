@@ -25,10 +25,10 @@ def reparam(
     timeout: Annotated[float, typer.Option(help="Seconds that one step may take.")] = 300.0,
 ) -> None:
     """Turn a training form into its inference form, prove that both are the same, and write it as a submission."""
-    from harness.collapsing import check_new, collapse_submission, write_files
+    from harness.run.collapse_one import check_new, collapse_submission, write_files
 
     if onnx and output is None:
-        raise UsageError("--onnx without a folder to write to", mend="name one with --output")
+        raise UsageError("--onnx without a folder to write to", hint="name one with --output")
     if output is not None:
         check_new(output)
     done = collapse_submission(

@@ -42,10 +42,10 @@ def score(
 
     if track in ESR_TRACKS:
         if flops is None or params is None:
-            raise UsageError(f"track {track} scores runtime, FLOPs and parameters", mend="add --flops and --params")
+            raise UsageError(f"track {track} scores runtime, FLOPs and parameters", hint="add --flops and --params")
         _score_efficiency(track, runtime, flops, params, (psnr, psnr_test))
     elif psnr is None:
-        raise UsageError(f"track {track} scores PSNR", mend="add --psnr")
+        raise UsageError(f"track {track} scores PSNR", hint="add --psnr")
     else:
         _score_real_time(track, psnr, runtime, bicubic)
 
@@ -57,7 +57,7 @@ def _score_real_time(track: str, psnr: float, runtime: float, bicubic: float | N
     reference = next(iter(chosen.official_bicubic.values()), None) if bicubic is None else bicubic
     if reference is None:
         raise UsageError(
-            f"track {track} has no published bicubic PSNR", mend="give the one of your images with --bicubic"
+            f"track {track} has no published bicubic PSNR", hint="give the one of your images with --bicubic"
         )
     out.print(f"{chosen.score(psnr, runtime, reference):.2f}", highlight=False)
     err.print(f"{chosen.score_formula}, bicubic = {reference} dB", highlight=False)
@@ -101,10 +101,10 @@ def report(
     from harness.report import build_figures, build_report
 
     if statistic is not None:
-        from harness.restatement import write_restated
-        from harness.terminal import leaderboard_table
+        from harness.analysis.resummarize import write_resummarized
+        from harness.cli.terminal import leaderboard_table
 
-        run, run_folder = write_restated(run_folder, statistic.value)
+        run, run_folder = write_resummarized(run_folder, statistic.value)
         out.print(leaderboard_table(run))
     out.print(f"leaderboard: {build_report(existing_run(run_folder))}", highlight=False, soft_wrap=True)
     if figures:
@@ -124,9 +124,9 @@ def export(
     ] = None,
 ) -> None:
     """Write the leaderboard as CSV, JSON, Markdown, LaTeX or a piece of HTML."""
+    from harness.files import write_atomically
     from harness.report import load_run
     from harness.report.exports import export as export_run
-    from harness.results import write_atomically
 
     chosen = [key.strip() for key in columns.split(",")] if columns else None
     text = export_run(load_run(existing_run(run_folder)), form, chosen)
@@ -163,16 +163,16 @@ def compare(
     for folder in filter(None, (before, after)):
         existing_run(folder)
     if models is not None:
-        from harness.contrast import contrast
-        from harness.terminal import contrast_table
+        from harness.analysis.compare_models import contrast
+        from harness.cli.terminal import comparison_table
 
         found = contrast(load_run(before), models[0], load_run(after or before), models[1])
-        out.print(contrast_table(found))
+        out.print(comparison_table(found))
         for remark in found.remarks:
             out.print(remark, markup=False, highlight=False)
         return
     if after is None:
-        raise UsageError("there is one run", mend="name a second one, or two models of it: --models A B")
+        raise UsageError("there is one run", hint="name a second one, or two models of it: --models A B")
     from harness.report.compare import build_comparison, comparison_text
 
     typer.echo(comparison_text(load_run(before), load_run(after)), nl=False)

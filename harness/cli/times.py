@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import out
-from harness.stopwatch import SubmissionTime, Times
-from harness.terminal import spelled_p_value
-from harness.timing import compare_times
-from harness.tracks.pace import ProcessSpread
+from harness.cli.terminal import spelled_p_value
+from harness.run.time_only import SubmissionTime, Times
+from harness.statistics.compare_times import compare_times
+from harness.statistics.process_spread import ProcessSpread
 
 
 def print_times(times: Times) -> None:
@@ -42,7 +42,7 @@ def _print_runtimes(times: Times) -> None:
     out.print(table)
     cores = times.device.cores
     out.print(
-        f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {times.protocol.lane}, "
+        f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {times.protocol.backend}, "
         f"{times.device.threads} thread(s)" + f" on cores {', '.join(map(str, cores))}" * bool(cores),
         highlight=False,
     )

@@ -175,6 +175,6 @@ def _crop_to_fit(hr: Array, lr: Array, scale: int, path: Path) -> Array:
         raise DataError(
             f"HR is {hr.shape[1]}x{hr.shape[0]}, but LR {lr.shape[1]}x{lr.shape[0]} times {scale} is {width}x{height}",
             where=str(path),
-            mend="give the LR images of this scale",
+            hint="give the LR images of this scale",
         )
     return centre_crop_to(hr, height, width)

@@ -111,7 +111,7 @@ def get_degradation(name: str) -> Degradation:
     found = _JPEG_NAME.fullmatch(name)
     if not found:
         known = ", ".join(DEGRADATIONS)
-        raise UsageError(f"no degradation is called {name!r}", mend=f"choose one of: {known}, jpegQ or jpegQ-444")
+        raise UsageError(f"no degradation is called {name!r}", hint=f"choose one of: {known}, jpegQ or jpegQ-444")
     subsampling: dict[str | None, Literal["4:4:4", "4:2:2", "4:2:0"]] = {"444": "4:4:4", "422": "4:2:2"}
     return jpeg(int(found[1]), subsampling.get(found[2], "4:2:0"))
 
@@ -146,7 +146,7 @@ def shrink(hr: Array, scale: int, degradation: Degradation) -> Array:
     height, width = hr.shape[:2]
     if height % scale or width % scale:
         raise UsageError(
-            f"an image of {width}x{height} cannot be shrunk by {scale} evenly", mend="crop it with centre_crop first"
+            f"an image of {width}x{height} cannot be shrunk by {scale} evenly", hint="crop it with centre_crop first"
         )
     return _RESIZERS[degradation.resize](hr, height // scale, width // scale)
 
@@ -202,7 +202,7 @@ def _save_avif(image: Image.Image, stream: io.BytesIO, degradation: Degradation)
         )
     except (KeyError, ValueError, OSError) as error:
         raise UsageError(
-            f"this Pillow cannot write AVIF with libaom ({error})", mend="install Pillow 11.3 or newer from its wheel"
+            f"this Pillow cannot write AVIF with libaom ({error})", hint="install Pillow 11.3 or newer from its wheel"
         ) from error
 
 

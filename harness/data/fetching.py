@@ -37,10 +37,10 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         The set cannot be downloaded, from any mirror or at all; the message says what to put where by hand.
     """
     if name not in KNOWN_DATASETS:
-        raise UsageError(f"no data set is called {name!r}", mend=f"choose one of: {', '.join(KNOWN_DATASETS)}")
+        raise UsageError(f"no data set is called {name!r}", hint=f"choose one of: {', '.join(KNOWN_DATASETS)}")
     known = KNOWN_DATASETS[name]
     if known.archive is None:
-        raise DataError(f"{name} cannot be downloaded without asking its authors", mend=by_hand(known))
+        raise DataError(f"{name} cannot be downloaded without asking its authors", hint=by_hand(known))
     archive = _download(known, known.archive, progress)
     folder = cache_root() / "datasets" / name
     _unpack(archive, folder, known)
@@ -61,7 +61,7 @@ def _pooch() -> Any:
         import pooch
     except ImportError as error:
         raise UsageError(
-            "downloading needs the package pooch", mend="install it: pip install 'sr-harness[fetch]'"
+            "downloading needs the package pooch", hint="install it: pip install 'sr-harness[fetch]'"
         ) from error
     pooch.get_logger().setLevel("WARNING")
     return pooch
@@ -83,7 +83,7 @@ def _download(known: KnownDataset, archive: Archive, progress: Progress | None) 
             reasons.append(f"{url}: {error}")
         else:
             return Path(path)
-    raise DataError(f"{known.name} could not be downloaded ({'; '.join(reasons)})", mend=by_hand(known))
+    raise DataError(f"{known.name} could not be downloaded ({'; '.join(reasons)})", hint=by_hand(known))
 
 
 def _unpack(archive: Path, folder: Path, known: KnownDataset) -> None:
@@ -95,13 +95,13 @@ def _unpack(archive: Path, folder: Path, known: KnownDataset) -> None:
             shutil.unpack_archive(archive, raw, filter="data" if ".tar" in archive.name else None)
         except (shutil.ReadError, OSError, ValueError) as error:
             archive.unlink(missing_ok=True)
-            raise DataError(f"is no sound archive ({error})", where=str(archive), mend="fetch it again") from error
+            raise DataError(f"is no sound archive ({error})", where=str(archive), hint="fetch it again") from error
         images = [path for place in (raw, *raw.rglob("*")) if place.is_dir() for path in list_images(place)]
         if not images or known.images not in (None, len(images)):
             raise DataError(
                 f"holds {len(images)} images, but {known.name} has {known.images}",
                 where=str(archive),
-                mend=by_hand(known),
+                hint=by_hand(known),
             )
         (whole / "HR").mkdir(parents=True)
         for path in images:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from harness.errors import DataError
-from harness.results import write_atomically
+from harness.files import write_atomically
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
 _PLAIN_MODES = ("RGB", "L", "1", "P")
-_MEND = {
+_HINT = {
     "alpha": "flatten it onto a background and save it as RGB",
     "16-bit": "convert it to 8 bits per channel by the rule that your paper states",
     "mode": "save it as 8-bit RGB",
@@ -49,7 +49,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     except FileNotFoundError as error:
         raise DataError("there is no such image", where=str(path)) from error
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"not a readable image ({error})", where=str(path), mend=_MEND["corrupt"]) from error
+        raise DataError(f"not a readable image ({error})", where=str(path), hint=_HINT["corrupt"]) from error
 
 
 def is_greyscale(path: Path) -> bool:
@@ -60,11 +60,11 @@ def is_greyscale(path: Path) -> bool:
 
 def _refuse_what_rgb_cannot_hold(image: Image.Image, path: Path) -> None:
     if image.mode.startswith(("I", "F")) or _bits_per_channel(image) > 8:
-        raise DataError("has more than 8 bits per channel", where=str(path), mend=_MEND["16-bit"])
+        raise DataError("has more than 8 bits per channel", where=str(path), hint=_HINT["16-bit"])
     if image.has_transparency_data or "A" in image.getbands():
-        raise DataError(f"has an alpha channel (mode {image.mode})", where=str(path), mend=_MEND["alpha"])
+        raise DataError(f"has an alpha channel (mode {image.mode})", where=str(path), hint=_HINT["alpha"])
     if image.mode not in _PLAIN_MODES:
-        raise DataError(f"has colour mode {image.mode}", where=str(path), mend=_MEND["mode"])
+        raise DataError(f"has colour mode {image.mode}", where=str(path), hint=_HINT["mode"])
 
 
 def _bits_per_channel(image: Image.Image) -> int:
@@ -100,7 +100,7 @@ def list_images(folder: Path) -> list[Path]:
         There is no such folder.
     """
     if not folder.is_dir():
-        raise DataError("there is no such folder", where=str(folder), mend="check the path")
+        raise DataError("there is no such folder", where=str(folder), hint="check the path")
     return sorted(
         path
         for path in folder.iterdir()
@@ -118,10 +118,10 @@ def distinct_images(folder: Path) -> list[Path]:
     """
     paths = list_images(folder)
     if not paths:
-        raise DataError("holds no images", where=str(folder), mend="give a folder of PNG, JPEG, WebP or TIFF files")
+        raise DataError("holds no images", where=str(folder), hint="give a folder of PNG, JPEG, WebP or TIFF files")
     stems = Counter(path.stem for path in paths)
     twins = sorted(stem for stem, count in stems.items() if count > 1)
     if twins:
-        mend = "rename or remove one of each"
-        raise DataError(f"holds several images called {', '.join(twins)}", where=str(folder), mend=mend)
+        hint = "rename or remove one of each"
+        raise DataError(f"holds several images called {', '.join(twins)}", where=str(folder), hint=hint)
     return paths

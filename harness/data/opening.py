@@ -55,7 +55,7 @@ def open_dataset(
         return _open_folder(name, _plugin_folder(name), scale, degradation, cache_dir)
     raise UsageError(
         f"there is no data set or folder {name!r}",
-        mend=f"give a folder of HR images, or one of: {', '.join(['embedded', *sorted(folders), *installed])}"
+        hint=f"give a folder of HR images, or one of: {', '.join(['embedded', *sorted(folders), *installed])}"
         + (f"; {by_hand(KNOWN_DATASETS[name])}" if name in KNOWN_DATASETS else ""),
     )
 
@@ -108,6 +108,6 @@ def _matching(hr_paths: list[Path], lr_folder: Path, scale: int) -> list[Path]:
         raise DataError(
             f"has no LR image for {len(missing)} of {len(hr_paths)} HR images: {', '.join(missing[:5])}",
             where=str(lr_folder),
-            mend="name LR images as the HR images are named",
+            hint="name LR images as the HR images are named",
         )
     return [lr for lr in found if lr is not None]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.images import write_png
-from harness.results import write_atomically
+from harness.files import write_atomically
 
 _MARK = ".complete"
 

@@ -20,13 +20,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.bounded import available_cores, map_in_order
+from harness.data.bounded import map_in_order
 from harness.data.cache import codec_versions
 from harness.data.crop import centre_crop, centre_crop_to
 from harness.data.degradation import Degradation, encode, file_suffix, shrink
 from harness.data.images import distinct_images, encode_png, read_rgb
 from harness.errors import DataError, HarnessError, UsageError
-from harness.results import remove_remains, write_atomically
+from harness.files import remove_remains, write_atomically
+from harness.machine.available_cores import available_cores
 
 _NOTES = ".prepared"
 

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from harness.data.bounded import available_cores, map_in_order
+from harness.data.bounded import map_in_order
 from harness.data.cache import cache_root
 from harness.data.images import distinct_images, list_images, read_rgb
 from harness.data.known_pixels import KNOWN_PIXELS, pixel_digest
 from harness.errors import DataError, HarnessError, UsageError
-from harness.results import write_atomically
+from harness.files import write_atomically
+from harness.machine.available_cores import available_cores
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """The folder of the data set that comes with the harness."""
@@ -191,7 +192,7 @@ def registered() -> dict[str, Path]:
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError, TypeError) as error:
-        raise DataError("is damaged", where=str(path), mend="remove it and register the folders again") from error
+        raise DataError("is damaged", where=str(path), hint="remove it and register the folders again") from error
 
 
 def add(name: str, folder: Path) -> int:
@@ -205,14 +206,14 @@ def add(name: str, folder: Path) -> int:
         The name is taken by the embedded set or looks like a path.
     """
     if name == "embedded" or not name or {"/", "\\"} & set(name):
-        raise UsageError(f"{name!r} cannot name a data set", mend="choose a plain word that is not 'embedded'")
+        raise UsageError(f"{name!r} cannot name a data set", hint="choose a plain word that is not 'embedded'")
     count = len(distinct_images(hr_folder(folder)))
     known = KNOWN_DATASETS.get(name)
     if known and known.images not in (None, count):
         raise DataError(
             f"holds {count} images, but {name} has {known.images}",
             where=str(folder),
-            mend="complete it, or register it under another name",
+            hint="complete it, or register it under another name",
         )
     folders = {**registered(), name: folder.resolve()}
     content = json.dumps({key: str(value) for key, value in sorted(folders.items())}, indent=2)
@@ -265,7 +266,7 @@ def verify(folder: Path, workers: int | None = None, name: str = "") -> Iterator
         The folder is missing or holds no images.
     """
     if not folder.is_dir():
-        raise DataError("there is no such folder", where=str(folder), mend="register it again with its new path")
+        raise DataError("there is no such folder", where=str(folder), hint="register it again with its new path")
     inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     paths = [path for place in (folder, *inner) for path in list_images(place)]
     if not paths:

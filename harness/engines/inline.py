@@ -30,7 +30,7 @@ class InlineExchange:
     isolation = "none: the harness's own process"
 
     def __init__(self) -> None:
-        from harness.isolation.operations import Operations  # and torch with it, which only workers need otherwise
+        from harness.worker.operations import Operations  # and torch with it, which only workers need otherwise
 
         self._operations = Operations()
 

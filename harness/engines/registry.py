@@ -28,7 +28,7 @@ def get_engine(name: str) -> Engine:
     installed = [plugin.name for plugin in list_plugins(_GROUP)]
     if name not in installed:
         known = ", ".join([LocalEngine.name, *installed])
-        raise UsageError(f"there is no engine {name!r}", mend=f"choose one of: {known}")
+        raise UsageError(f"there is no engine {name!r}", hint=f"choose one of: {known}")
     factory = load_plugin(_GROUP, name)
     engine = factory() if callable(factory) else factory
     if not hasattr(engine, "open"):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.isolation.limits import Limits
 from harness.isolation.processes import process_tree
-from harness.timing.cores import kernel_text
+from harness.machine.cores import kernel_text
 
 ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")

@@ -105,4 +105,4 @@ def worker_command(
     tie = ["--sandboxed"] if parent is None else ["--parent", str(parent)]
     shared = [] if segment is None else ["--segment", str(segment)]
     bound = ["--cores", ",".join(map(str, cores))] if cores else []
-    return [str(python), "-m", "harness.isolation.worker", "--fd", str(fd), *shared, *bound, "--limits", limits, *tie]
+    return [str(python), "-m", "harness.worker.main", "--fd", str(fd), *shared, *bound, "--limits", limits, *tie]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import traceback
-import unicodedata
 
 from harness.errors import HarnessError, WorkerError
 from harness.isolation.requests import ErrorReply
+from harness.text import printable
 
 MAX_MESSAGE = 2000
 MAX_TRACEBACK = 6000
@@ -22,14 +22,6 @@ def describe(error: BaseException, stage: str) -> ErrorReply:
         message=printable(_message(error), MAX_MESSAGE),
         traceback="" if own else printable(_traceback(error), MAX_TRACEBACK, keep_end=True),
     )
-
-
-def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
-    """Return `text` without control characters (terminal escapes, surrogates), cut to `limit` characters."""
-    kept = "".join(char if char in "\n\t" or unicodedata.category(char)[0] != "C" else "\ufffd" for char in text)
-    if len(kept) <= limit:
-        return kept
-    return f"…{kept[-limit + 1 :]}" if keep_end else f"{kept[: limit - 1]}…"
 
 
 def _message(error: BaseException) -> str:

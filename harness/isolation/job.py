@@ -9,7 +9,7 @@ from typing import Protocol
 from harness.isolation.limits import Limits
 from harness.isolation.requests import Precision
 from harness.isolation.sandbox import Sandbox
-from harness.results.schema import Lane
+from harness.results.schema import Backend
 
 
 class ManifestFacts(Protocol):
@@ -54,7 +54,7 @@ class Job:
         Number format of the network, for speed and quality alike.
     threads
         How many threads the network may use on the CPU; it is bound to as many logical processors.
-    lane
+    backend
         How the network is executed.
     strict
         Whether an accelerator is brought into one state before each timed call, see ``docs/timing.md``.
@@ -79,7 +79,7 @@ class Job:
     device: str = "cpu"
     precision: Precision = "fp32"
     threads: int = 1
-    lane: Lane = "eager"
+    backend: Backend = "eager"
     strict: bool = False
     timeout_s: float = 300.0
     log_path: Path | None = None

@@ -23,7 +23,7 @@ from harness.isolation.messages import SECRET_BYTES
 from harness.isolation.processes import kill_tree
 from harness.isolation.sandbox import LIBRARY, PRIVATE, Confinement, bwrap_command
 from harness.isolation.segment import Segment
-from harness.timing.cores import bound_cores
+from harness.machine.cores import bound_cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def load_request(job: Job) -> LoadRequest:
         device=job.device,
         precision=job.precision,
         threads=job.threads,
-        lane=job.lane,
+        backend=job.backend,
         strict=job.strict,
     )
 
@@ -46,7 +46,7 @@ def require_sandbox_for_pickles(choice: Choice) -> None:
     if choice.confinement != "bwrap":
         raise UsageError(
             f"--trust-pickle needs a sandbox, and workers run as {choice.describe()}",
-            mend="install bubblewrap (harness doctor), or convert the checkpoint with harness convert",
+            hint="install bubblewrap (harness doctor), or convert the checkpoint with harness convert",
         )
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.results.schema import Lane
+from harness.results.schema import Backend
 
 Precision = Literal["fp32", "fp16", "bf16"]
 Inputs = Literal["reused", "fresh", "dataset"]
@@ -56,7 +56,7 @@ class LoadRequest(Body):
     device: str
     precision: Precision
     threads: Annotated[int, Field(ge=1)]
-    lane: Lane = "eager"
+    backend: Backend = "eager"
     """How the network is executed."""
     strict: bool = False
     """Flush the accelerator's cache before each timed call, and stop the clock when the output is copied."""
@@ -109,7 +109,7 @@ class CeilingsReply(Body):
 
 
 class PrepareRequest(Body):
-    """Bring the network into its lane: compile, export or record it."""
+    """Bring the network into its backend: compile, export or record it."""
 
     size: Annotated[list[int], Field(min_length=2, max_length=2)]
     """Height and width of a frame."""
@@ -161,9 +161,8 @@ class LoadReply(Body):
     """The frame's sides are padded to a multiple of this before the network, and the output cropped."""
     weights: bool
     """False where the network has random weights because the submission brings none for this scale."""
-    lane: Lane = "eager"
-    """How the network is executed: an ONNX file by ONNX Runtime, whichever lane was asked for."""
-    info: dict[ShortText, ShortText] = {}
+    backend: Backend = "eager"
+    """How the network is executed: an ONNX file by ONNX Runtime, whichever backend was asked for."""
     notes: Annotated[list[ShortText], Field(max_length=100)] = []
 
 
@@ -180,7 +179,7 @@ class ReparamReply(Body):
 
 
 class LayerReply(Body):
-    """One layer; see ``harness.layers.Layer``."""
+    """One layer; see ``harness.complexity.layers.Layer``."""
 
     name: ShortText
     type: ShortText
@@ -195,7 +194,7 @@ class LayerReply(Body):
 
 
 class CountReply(Body):
-    """Operations of one forward pass; see ``harness.complexity.Complexity``."""
+    """Operations of one forward pass; see ``harness.complexity.count.Complexity``."""
 
     params: Count
     macs: Count | None = None
@@ -210,7 +209,7 @@ class CountReply(Body):
 
 
 class PrepareReply(Body):
-    """How long the lane took, its first call included."""
+    """How long the backend took, its first call included."""
 
     seconds: Annotated[float, Field(ge=0, le=1e9)]
 

@@ -64,7 +64,7 @@ def choose(sandbox: Sandbox) -> Choice:
     if sandbox == "bwrap":
         raise UsageError(
             f"--sandbox bwrap cannot be had: {problem}",
-            mend="see `harness doctor`, or run with --sandbox process",
+            hint="see `harness doctor`, or run with --sandbox process",
         )
     return Choice("process", f"no sandbox: {problem}")
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import WorkerError
-from harness.isolation.failures import printable
 from harness.isolation.launcher import Worker, describe_end
 from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
 from harness.isolation.processes import continue_tree, cpu_seconds, process_tree, stop_tree
@@ -48,6 +47,7 @@ from harness.isolation.requests import (
     UpscaleRequest,
 )
 from harness.results.schema import Ceilings, Reparam
+from harness.text import printable
 
 Image = NDArray[np.uint8]
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
@@ -144,16 +144,16 @@ class Session:
         return Ceilings(**dict(self._ask("ceilings", CeilingsRequest(), CeilingsReply)))
 
     def prepare(self, size: tuple[int, int], *, main: bool = True, call: bool = True) -> float:
-        """Bring the network to its device and into its lane; return the seconds that took.
+        """Bring the network to its device and into its backend; return the seconds that took.
 
         Parameters
         ----------
         size
             Height and width of a frame.
         main
-            Whether frames of this size will be timed, so that the lane may build for it in particular.
+            Whether frames of this size will be timed, so that the backend may build for it in particular.
         call
-            Whether it is called, as lanes that build something need it.
+            Whether it is called, as backends that build something need it.
         """
         return self._ask("prepare", PrepareRequest(size=list(size), main=main, call=call), PrepareReply).seconds
 
@@ -249,7 +249,7 @@ class Session:
         size
             Height and width of the frame; None for the timed size, of which nothing is known before `time`.
 
-        On the CPU it is had from two smaller passes, see `harness.isolation.memory`.
+        On the CPU it is had from two smaller passes, see `harness.worker.memory`.
         """
         request = MemoryRequest(size=None if size is None else list(size))
         return self._ask("memory", request, MemoryReply).peak_bytes

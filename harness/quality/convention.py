@@ -68,7 +68,7 @@ class Convention:
         if self.border != "scale":
             return self.border
         if scale is None:
-            raise UsageError(f"convention {self.name} cuts a border as wide as the scale", mend="say the scale")
+            raise UsageError(f"convention {self.name} cuts a border as wide as the scale", hint="say the scale")
         return scale
 
 
@@ -104,5 +104,5 @@ def get_convention(convention: str | Convention) -> Convention:
     if isinstance(convention, Convention):
         return convention
     if convention not in CONVENTIONS:
-        raise UsageError(f"no convention is called {convention!r}", mend=f"choose one of: {', '.join(CONVENTIONS)}")
+        raise UsageError(f"no convention is called {convention!r}", hint=f"choose one of: {', '.join(CONVENTIONS)}")
     return CONVENTIONS[convention]

@@ -108,7 +108,7 @@ def get_luma(name: str) -> Luma:
         There is no such luma.
     """
     if name not in LUMAS:
-        raise UsageError(f"no luma is called {name!r}", mend=f"choose one of: {', '.join(LUMAS)}")
+        raise UsageError(f"no luma is called {name!r}", hint=f"choose one of: {', '.join(LUMAS)}")
     return LUMAS[name]
 
 

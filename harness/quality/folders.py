@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.bounded import available_cores, map_in_order
+from harness.data.bounded import map_in_order
 from harness.data.crop import centre_crop
 from harness.data.images import is_greyscale, list_images, read_rgb
 from harness.errors import DataError, HarnessError
+from harness.machine.available_cores import available_cores
 from harness.quality.convention import DEFAULT, Convention, get_convention
 from harness.quality.evaluate import Quality, evaluate_pair
 from harness.quality.metrics import Metric
@@ -159,13 +160,13 @@ def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], NDArray[np
     sr_path, hr_path = _partners(task)
     sr, hr = read_rgb(sr_path), read_rgb(hr_path)
     if is_greyscale(sr_path) and not is_greyscale(hr_path):
-        raise DataError("is greyscale, but its HR image has colours", where=str(sr_path), mend="save the SR in RGB")
+        raise DataError("is greyscale, but its HR image has colours", where=str(sr_path), hint="save the SR in RGB")
     hr = hr if scale is None else centre_crop(hr, scale)
     if sr.shape != hr.shape:
         raise DataError(
             f"is {sr.shape[1]}x{sr.shape[0]}, but its HR image is {hr.shape[1]}x{hr.shape[0]}",
             where=str(sr_path),
-            mend="compare images of one size" + ("; say the scale if HR is to be cropped" if scale is None else ""),
+            hint="compare images of one size" + ("; say the scale if HR is to be cropped" if scale is None else ""),
         )
     return sr, hr
 
@@ -175,9 +176,9 @@ def _partners(task: _Task) -> tuple[Path, Path]:
     for kind, own, others in (("HR", task.hr, task.sr), ("SR", task.sr, task.hr)):
         if not own:
             raise DataError(
-                f"there is no {kind} image of this name", where=str(others[0]), mend="name both files alike"
+                f"there is no {kind} image of this name", where=str(others[0]), hint="name both files alike"
             )
         if len(own) > 1:
             names = " and ".join(path.name for path in own)
-            raise DataError(f"{names} are both {kind} images of {task.name}", where=str(own[0].parent), mend="keep one")
+            raise DataError(f"{names} are both {kind} images of {task.name}", where=str(own[0].parent), hint="keep one")
     return task.sr[0], task.hr[0]

@@ -39,7 +39,7 @@ def get_metric(name: str) -> Metric:
     if name in METRICS:
         return METRICS[name]()
     if name not in list_metrics():
-        raise UsageError(f"no metric is called {name!r}", mend=f"choose one of: {', '.join(list_metrics())}")
+        raise UsageError(f"no metric is called {name!r}", hint=f"choose one of: {', '.join(list_metrics())}")
     loaded = load_plugin(_GROUP, name)
     if not callable(loaded):
         raise UsageError(f"metric plugin {name!r} is a {type(loaded).__name__}, not a function", where=_GROUP)

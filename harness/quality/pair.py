@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.bounded import available_cores
 from harness.errors import DataError
+from harness.machine.available_cores import available_cores
 from harness.quality.luma import Luma, script_luma
 from harness.quality.window import Window
 
@@ -97,7 +97,7 @@ def inner_box(sr: tuple[int, ...], hr: tuple[int, ...], border: int) -> Box:
     """
     height, width = hr[:2]
     if sr[:2] != hr[:2]:
-        raise DataError(f"SR is {sr[1]}x{sr[0]}, HR is {width}x{height}", mend="compare images of one size")
+        raise DataError(f"SR is {sr[1]}x{sr[0]}, HR is {width}x{height}", hint="compare images of one size")
     if border < 0 or 2 * border >= min(height, width):
         raise DataError(f"a border of {border} pixels leaves nothing of an image of {width}x{height}")
     return border, height - border, border, width - border
@@ -131,11 +131,11 @@ def as_array(image: Image, role: str = "the image") -> Bytes:
     """
     array = image if isinstance(image, np.ndarray) else _from_tensor(image)
     if array.dtype != np.uint8:
-        raise DataError(f"{role} holds {array.dtype}, not 8-bit samples", mend="round it to uint8 first")
+        raise DataError(f"{role} holds {array.dtype}, not 8-bit samples", hint="round it to uint8 first")
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise DataError(f"{role} has shape {array.shape}, not H x W x 3", mend="pass one RGB image")
+        raise DataError(f"{role} has shape {array.shape}, not H x W x 3", hint="pass one RGB image")
     return array
 
 

@@ -45,7 +45,7 @@ def require_lpips() -> Distance:
     """
     build = _from_lpips() or _from_torchmetrics()
     if build is None:
-        raise UsageError("LPIPS needs the package lpips", mend="install it: pip install 'sr-harness[lpips]'")
+        raise UsageError("LPIPS needs the package lpips", hint="install it: pip install 'sr-harness[lpips]'")
     try:
         with warnings.catch_warnings():  # of torchvision, about how these packages call it
             warnings.simplefilter("ignore")
@@ -54,7 +54,7 @@ def require_lpips() -> Distance:
     except Exception as error:
         raise UsageError(
             f"LPIPS cannot be set up ({type(error).__name__}: {error})",
-            mend="it downloads AlexNet's weights once: connect to the network, or copy them into torch's cache folder",
+            hint="it downloads AlexNet's weights once: connect to the network, or copy them into torch's cache folder",
             where=torch.hub.get_dir(),
         ) from error
     return distance

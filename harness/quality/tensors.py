@@ -37,7 +37,7 @@ def to_bytes(image: torch.Tensor) -> torch.Tensor:
     if image.ndim == 2:
         image = image.expand(3, *image.shape)
     if image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]):
-        raise DataError(f"a tensor of shape {tuple(image.shape)} is not one RGB image", mend="pass 3 x H x W")
+        raise DataError(f"a tensor of shape {tuple(image.shape)} is not one RGB image", hint="pass 3 x H x W")
     if image.is_floating_point():
         image = quantise(image)
     channels_last = image.shape[2] == 3 and image.shape[0] != 3
@@ -56,7 +56,7 @@ def quantise(image: torch.Tensor) -> torch.Tensor:
         raise DataError("the image has values that are not finite")
     largest = float(image.max()) if image.numel() else 0.0
     if largest > _OVERSHOOT:
-        raise DataError(f"the image has values up to {largest:g}, not up to 1", mend="divide it by 255, or pass uint8")
+        raise DataError(f"the image has values up to {largest:g}, not up to 1", hint="divide it by 255, or pass uint8")
     return (image.detach().float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
 
 

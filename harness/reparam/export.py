@@ -51,7 +51,7 @@ def write_submission(
         Where the network cannot be traced, or calls what is not torch's.
     """
     if out_dir.exists() and any(out_dir.iterdir()):
-        raise UsageError("the folder is not empty", where=str(out_dir), mend="name a new one with -o")
+        raise UsageError("the folder is not empty", where=str(out_dir), hint="name a new one with -o")
     files = submission_files(network, scale, name=name, value_range=value_range, size_multiple=size_multiple)
     for relative, content in files.items():
         path = out_dir / relative
@@ -112,7 +112,7 @@ def _traced(network: nn.Module) -> fx.GraphModule:
     except Untraceable as error:
         raise UnsupportedError(
             f"the network cannot be written as plain torch.nn ({error})",
-            mend="its forward branches on data or assigns to slices; move that into a submodule",
+            hint="its forward branches on data or assigns to slices; move that into a submodule",
         ) from error
 
 
@@ -157,7 +157,7 @@ def _check(text: str, tensors: dict[str, Tensor], network: nn.Module, multiple: 
     if not gap <= TOLERANCE * value_range:
         raise UnsupportedError(
             f"the written network differs from the given one by {gap:.2g}",
-            mend="its forward does something that a trace does not see; keep the submission as it is",
+            hint="its forward does something that a trace does not see; keep the submission as it is",
         )
 
 

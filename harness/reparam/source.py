@@ -126,7 +126,7 @@ def constructor(module: nn.Module) -> str:
 def _foreign(name: str) -> UnsupportedError:
     return UnsupportedError(
         f"{name} is not a layer or function of torch that can be written as source",
-        mend="replace it in the network by plain torch.nn, or keep the submission as it is",
+        hint="replace it in the network by plain torch.nn, or keep the submission as it is",
     )
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.report.comparison import Change, Comparison, Shift, compare_runs
-from harness.report.folder import RunFolder, load_run
 from harness.report.numbers import digits_for, fixed
 from harness.report.site import page, write_page
+from harness.results.run_folder import RunFolder, load_run
 
 SCRIPTS = ("theme.js",)
 # Beside a difference: it is more than noise, it is not, nothing tells.

@@ -6,8 +6,8 @@ from math import sqrt
 from statistics import fmean, stdev
 
 from harness.report.columns import runtime_of
-from harness.report.folder import RunFolder
 from harness.report.rules import Metric, metric_of, quality
+from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry, Interval
 
 # Outputs are uint8: the same pixels give the same PSNR but for the last digits of a sum.
@@ -120,7 +120,7 @@ def differences(before: RunFolder, after: RunFolder) -> list[Difference]:
         ("threads", str(one.device.threads), str(other.device.threads), "times and scores"),
         ("protocol", one.protocol.name, other.protocol.name, "times and scores"),
         ("precision", one.protocol.precision, other.protocol.precision, "everything"),
-        ("lane", one.protocol.lane, other.protocol.lane, "times and scores"),
+        ("backend", one.protocol.backend, other.protocol.backend, "times and scores"),
         ("statistic", one.protocol.statistic, other.protocol.statistic, "times and scores"),
         ("input", str(one.protocol.input_shape), str(other.protocol.input_shape), "times and scores"),
         ("torch", one.device.torch, other.device.torch, ""),

@@ -10,8 +10,8 @@ from typing import Any
 from harness.errors import UsageError
 from harness.report import latex
 from harness.report.columns import Column, columns_of, convention_columns
-from harness.report.folder import RunFolder
 from harness.report.rows import Row, scored_rows, unscored_rows
+from harness.results.run_folder import RunFolder
 
 # What a paper's table shows unless told otherwise; the data formats give everything.
 USUAL = ("score", "psnr_rgb", "ssim_rgb", "runtime_ms", "params_k", "macs_g")
@@ -38,7 +38,7 @@ def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *
         There is no such form or column.
     """
     if form not in FORMS:
-        raise UsageError(f"there is no export {form!r}", mend=f"choose one of {', '.join(FORMS)}")
+        raise UsageError(f"there is no export {form!r}", hint=f"choose one of {', '.join(FORMS)}")
     text = FORMS[form](folder, chosen_columns(folder, columns, everything=form in {"csv", "json"}))
     return latex.document(text) if form == "latex" and whole else text
 
@@ -49,7 +49,7 @@ def chosen_columns(folder: RunFolder, keys: Sequence[str] | None, *, everything:
     wanted = keys or (list(known) if everything else USUAL)
     for key in wanted:
         if key not in known:
-            raise UsageError(f"there is no column {key!r}", mend=f"choose among {', '.join(known)}")
+            raise UsageError(f"there is no column {key!r}", hint=f"choose among {', '.join(known)}")
     return [known[key] for key in wanted]
 
 
@@ -110,7 +110,7 @@ def _title(column: Column) -> str:
 def _latex(folder: RunFolder, columns: Sequence[Column]) -> str:
     run = folder.run
     caption = (
-        f"{run.track.name} on {run.dataset.name}, {run.device.name}, {run.protocol.precision}, {run.protocol.lane}."
+        f"{run.track.name} on {run.dataset.name}, {run.device.name}, {run.protocol.precision}, {run.protocol.backend}."
     )
     return latex.table(scored_rows(folder), columns, caption)
 

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from harness.errors import ResultsError, UsageError
 from harness.report.columns import runtime_of
 from harness.report.drawing import STYLE, Drawn
-from harness.report.folder import RunFolder, load_run
 from harness.report.numbers import fixed
 from harness.report.palette import PAPER
 from harness.report.rules import metric_of, quality
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
+from harness.results.run_folder import RunFolder, load_run
 from harness.results.schema import Entry, Interval
 
 
@@ -52,7 +52,7 @@ def model_history(root: Path, model: str) -> list[Moment]:
     """
     moments = [moment for folder in _runs(root) if (moment := _moment(folder, model)) is not None]
     if not moments:
-        raise UsageError(f"no run holds a model {model!r}", where=str(root), mend="give its name as leaderboards do")
+        raise UsageError(f"no run holds a model {model!r}", where=str(root), hint="give its name as leaderboards do")
     return sorted(moments, key=lambda moment: (moment.created, moment.run))
 
 
@@ -121,7 +121,7 @@ def _moment(folder: RunFolder, model: str) -> Moment | None:
         if model in {entry.name, entry.slug}:
             conditions = (
                 run.track.name, run.dataset.fingerprint, run.device.name, str(run.device.threads), run.protocol.name,
-                run.protocol.precision, run.protocol.lane,
+                run.protocol.precision, run.protocol.backend,
             )  # fmt: skip
             times = entry.runtime_ms.ci if entry.runtime_ms else None
             return Moment(
@@ -131,7 +131,7 @@ def _moment(folder: RunFolder, model: str) -> Moment | None:
     return None
 
 
-CONDITIONS = ("track", "data set", "device", "threads", "protocol", "precision", "lane")
+CONDITIONS = ("track", "data set", "device", "threads", "protocol", "precision", "backend")
 
 
 def _changes(earlier: Moment, later: Moment) -> list[str]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import pstdev
 
-from harness.report.folder import RunFolder
 from harness.report.rows import Row
 from harness.report.rules import metric_of
+from harness.results.run_folder import RunFolder
 
 # A map with more rows or columns than this is neither read nor quick.
 MOST_ROWS, MOST_IMAGES = 60, 24

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from harness.report.columns import MEASURES, columns_of, runtime_of
-from harness.report.folder import RunFolder, Trace, is_file_name
 from harness.report.images import ImageRow, image_rows
 from harness.report.layers import layer_table
 from harness.report.numbers import fixed
@@ -13,6 +12,7 @@ from harness.report.roofline_plot import BOUNDS, RooflinePlot, roofline_plot, ro
 from harness.report.rows import Row
 from harness.report.site import page
 from harness.report.timing_plot import TimingPlot, timing_plot
+from harness.results.run_folder import RunFolder, Trace, is_file_name
 from harness.results.schema import Entry, Reparam
 
 SCRIPTS = ("theme.js",)

@@ -7,7 +7,6 @@ from harness.report.bands import BANDS
 from harness.report.columns import Column, columns_of
 from harness.report.drawing import Drawn, render
 from harness.report.figures import draw_figures
-from harness.report.folder import RunFolder, load_run
 from harness.report.images import heat_map
 from harness.report.model import model_page, page_path
 from harness.report.pixels import PAGE as PIXELS
@@ -17,6 +16,7 @@ from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.report.rules import metric_of, score_of
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
+from harness.results.run_folder import RunFolder, load_run
 from harness.results.schema import Run
 
 PAGE = "leaderboard.html"

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.errors import ResultsError
-from harness.report.folder import RunFolder, is_file_name
 from harness.report.images import bicubic_slug
 from harness.report.numbers import fixed
 from harness.report.rows import Row
 from harness.report.site import page
 from harness.results.crops import CropStore, Window
+from harness.results.run_folder import RunFolder, is_file_name
 
 PAGE = "pixels.html"
 SCRIPTS = ("theme.js", "pixels.js")
@@ -143,6 +143,6 @@ def _pixels(path: Path) -> NDArray[np.float64]:
 
 def _psnr(picture: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
     if picture.shape != truth.shape:
-        raise ResultsError(f"a crop has the shape {picture.shape}, its truth {truth.shape}", mend="run it again")
+        raise ResultsError(f"a crop has the shape {picture.shape}, its truth {truth.shape}", hint="run it again")
     error = float(np.mean((picture - truth) ** 2))
     return min(BEST_DB, 10 * log10(255**2 / error)) if error else BEST_DB

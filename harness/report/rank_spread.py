@@ -8,10 +8,10 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.folder import RunFolder
 from harness.report.images import bicubic_slug
 from harness.report.rows import Row, higher_is_better
 from harness.report.rules import metric_of, track_of
+from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry
 
 ROUNDS = 400

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from harness.report.drawing import STYLE, Drawn, log_axis, short
-from harness.report.folder import RunFolder
 from harness.report.images import bicubic_slug, gains
 from harness.report.palette import PAPER
 from harness.report.rank_spread import rank_spread
 from harness.report.rows import Row
+from harness.results.run_folder import RunFolder
 
 MOST_ROWS = 24
 WIDTH, LINE, MARGINS = 6.4, 0.21, 0.75

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from harness.report.bands import Band, band_of
 from harness.report.columns import columns_of, runtime_of
-from harness.report.folder import RunFolder, is_file_name
 from harness.report.rules import metric_of, quality
+from harness.results.run_folder import RunFolder, is_file_name
 from harness.results.schema import Entry, Run
 
 

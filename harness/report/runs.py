@@ -6,8 +6,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from harness.errors import ResultsError
-from harness.report.folder import RunFolder, load_run
 from harness.results.progress import read_progress
+from harness.results.run_folder import RunFolder, load_run
 
 State = Literal["complete", "interrupted", "running", "unreadable"]
 

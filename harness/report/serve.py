@@ -35,11 +35,11 @@ def make_server(root: Path, port: int = 8321) -> ThreadingHTTPServer:
         The folder does not exist, or the port is taken.
     """
     if not root.is_dir():
-        raise UsageError("there is no such folder", where=str(root), mend="name the folder that holds the runs")
+        raise UsageError("there is no such folder", where=str(root), hint="name the folder that holds the runs")
     try:
         return ThreadingHTTPServer((LOOPBACK, port), partial(ReportHandler, directory=str(root.resolve())))
     except OSError as error:
-        raise UsageError(f"port {port} cannot be used ({error.strerror})", mend="choose another with --port") from error
+        raise UsageError(f"port {port} cannot be used ({error.strerror})", hint="choose another with --port") from error
 
 
 def runs_page(root: Path) -> str:

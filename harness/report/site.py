@@ -37,7 +37,7 @@ def write_page(path: Path, content: str | bytes) -> None:
         part.unlink(missing_ok=True)
         reason = error.strerror or error
         raise ResultsError(
-            f"cannot be written ({reason})", where=str(path), mend="free some space or allow writing"
+            f"cannot be written ({reason})", where=str(path), hint="free some space or allow writing"
         ) from error
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from harness.report.folder import Trace
 from harness.report.numbers import digits_for, fixed
+from harness.results.run_folder import Trace
 
 Numbers = NDArray[np.float64]
 

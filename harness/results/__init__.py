@@ -3,7 +3,7 @@
 from harness.results.fingerprint import combine, fingerprint_folder
 from harness.results.measurement import ImageQuality, Measurement, TimingRecord
 from harness.results.schema import SCHEMA_VERSION, Entry, ErrorInfo, Run
-from harness.results.store import RunStore, read_run, remove_remains, write_atomically
+from harness.results.store import RunStore, read_run
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -17,6 +17,4 @@ __all__ = [
     "combine",
     "fingerprint_folder",
     "read_run",
-    "remove_remains",
-    "write_atomically",
 ]

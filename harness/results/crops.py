@@ -26,8 +26,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from harness.errors import ResultsError, UsageError
+from harness.files import write_atomically
 from harness.results.schema import Record
-from harness.results.store import write_atomically
 
 SIZE = 192
 """Width and height of a piece in HR pixels."""
@@ -66,7 +66,7 @@ def parse_choice(text: str) -> Choice:
         x, y, size = -1, -1, 0
     if not image or min(x, y) < 0 or size < 1:
         raise UsageError(
-            f"{text!r} names no crop", mend="write IMAGE:X,Y,SIZE in HR pixels, such as castle:640,320,192"
+            f"{text!r} names no crop", hint="write IMAGE:X,Y,SIZE in HR pixels, such as castle:640,320,192"
         )
     return Choice(image, x, y, size)
 

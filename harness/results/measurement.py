@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.results.schema import Ceilings, ErrorInfo, Lane, QualityFigures, Record, Reparam, Status
+from harness.results.schema import Backend, Ceilings, ErrorInfo, QualityFigures, Record, Reparam, Status
 
 
 class ImageQuality(QualityFigures):
@@ -41,7 +41,7 @@ class Layer(Record):
     """Times that it is called in a forward pass."""
 
 
-class CardReading(Record):
+class GpuReading(Record):
     """What an accelerator said of itself at one moment."""
 
     at_s: float
@@ -65,11 +65,11 @@ class RoundTimes(Record):
     """In which of the network's processes, from 0: each is a new start of the worker."""
     anchor_ms: tuple[float, float]
     """The anchor network's turn just before and just after, milliseconds a call."""
-    card: CardReading | None = None
+    card: GpuReading | None = None
     """The accelerator just after the turn; None where it does not tell."""
 
 
-class ToCome(Record):
+class RemainingWork(Record):
     """What a joint timing that was stopped had not done yet."""
 
     processes: int
@@ -96,11 +96,11 @@ class TimingRecord(Record):
     """Name of the anchor's process that it was timed beside, of several with ``+``; empty where it was timed alone."""
     rounds: list[RoundTimes] = []
     """The turns, where there were any: their samples are those of ``samples``, in order."""
-    card: list[CardReading] = []
+    card: list[GpuReading] = []
     """The accelerator just before and just after a timing without rounds; empty where it does not tell."""
     busy: float | None = None
     """Share of all cores that others used just before the timing, 0 to 1."""
-    to_come: ToCome | None = None
+    remaining_work: RemainingWork | None = None
     """None where the timing is complete, as in all but what a stopped run leaves."""
 
 
@@ -114,14 +114,13 @@ class Measurement(Record):
     status: Status
     error: ErrorInfo | None = None
     isolation: str = ""
-    lane: Lane = "eager"
+    backend: Backend = "eager"
     """How the network was executed."""
     build_s: float | None = None
-    """Seconds that the lane took to build what it calls."""
+    """Seconds that the backend took to build what it calls."""
     has_weights: bool = True
     """False where the network ran with random weights: it has no quality and no score."""
     notes: list[str] = []
-    load_info: dict[str, str] = {}
     reparam: Reparam | None = None
     params: int | None = None
     macs: int | None = None

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from harness.errors import ResultsError
 from harness.results.measurement import TimingRecord
+from harness.results.migration import upgrade
 
 
 def timing_text(slug: str, timing: TimingRecord) -> bytes:
@@ -35,10 +36,10 @@ def read_timing(run_folder: Path, slug: str) -> TimingRecord:
     file = run_folder / "samples" / f"{slug}.json"
     try:
         content = json.loads(file.read_bytes())
-        return TimingRecord.model_validate({k: v for k, v in content.items() if k not in ("slug", "unit")})
+        return TimingRecord.model_validate({k: v for k, v in upgrade(content).items() if k not in ("slug", "unit")})
     except OSError as error:
         raise ResultsError(
-            "there are no timing samples here", where=str(file), mend="name a row that was timed"
+            "there are no timing samples here", where=str(file), hint="name a row that was timed"
         ) from error
-    except (ValueError, AttributeError, ValidationError) as error:
-        raise ResultsError("is damaged", where=str(file), mend="run it again to rewrite it") from error
+    except (ValueError, AttributeError, RecursionError, ValidationError) as error:
+        raise ResultsError("is damaged", where=str(file), hint="run it again to rewrite it") from error

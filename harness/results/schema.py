@@ -10,10 +10,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["ok", "failed", "disqualified", "unsupported"]
-Lane = Literal["eager", "channels_last", "compile", "cuda-graph", "onnxruntime", "tensorrt"]
+Backend = Literal["eager", "channels_last", "compile", "cuda-graph", "onnxruntime", "tensorrt"]
+Statistic = Literal["mean", "median"]
 Interval = tuple[float, float]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -109,12 +110,12 @@ class ProtocolInfo(Record):
     """Warm-up rule in words."""
     repeats: str
     """Rule for the number of timed calls, in words."""
-    statistic: Literal["mean", "median"]
+    statistic: Statistic
     """Which statistic of the samples the score uses."""
     clock: str
     """Device events or the monotonic clock."""
-    lane: Lane = "eager"
-    """How the networks are executed; lanes are never mixed in one ranking."""
+    backend: Backend = "eager"
+    """How the networks are executed; backends are never mixed in one ranking."""
     time_budget_s: float | None = None
     """Seconds that a model's timing may take."""
     processes: int = 1
@@ -213,13 +214,13 @@ class Roofline(Record):
     macs_per_s: float
     """``macs`` over the runtime."""
     bytes_per_s: float
-    """``bytes_moved`` over the runtime; a lane that fuses operators moves less, so that this may pass the ceiling."""
+    """``bytes_moved`` over the runtime; a backend that fuses operators moves less, so that this may pass the ceiling."""
     compute_fraction: float
     """``macs_per_s`` over the ceiling."""
     memory_fraction: float
     """``bytes_per_s`` over the ceiling."""
     launch_fraction: float | None
-    """``operators`` times the ceiling's ``launch_s`` over the runtime; None in lanes that do not launch one by one."""
+    """``operators`` times the ceiling's ``launch_s`` over the runtime; None in backends that do not launch one by one."""
     bound: Literal["compute", "memory", "launches"]
     """The largest of the three fractions."""
     ceilings: Ceilings
@@ -261,10 +262,10 @@ class Entry(Record):
     """True where the layers were solved from published counts, not read in code."""
     isolation: str = ""
     """What the submission's process was confined by."""
-    lane: Lane = "eager"
+    backend: Backend = "eager"
     """How the network was executed, for time and quality alike."""
     build_s: float | None = None
-    """Seconds that the lane took to compile, export or record the network, its first call included; never in a time."""
+    """Seconds that the backend took to compile, export or record the network, its first call included; never in a time."""
 
     rank: int | None = None
     tied_with: list[str] = []
@@ -305,8 +306,6 @@ class Entry(Record):
     """RGB PSNR of float32 minus that of the timed precision, dB; None where float32 itself was timed."""
     reparam: Reparam | None = None
     published: Published | None = None
-    load_info: dict[str, str] = {}
-    """Provenance: where the code and the weights came from."""
 
     @model_validator(mode="after")
     def _status_decides(self) -> Self:
@@ -322,7 +321,7 @@ class Entry(Record):
 class Run(Record):
     """The whole of ``results.json``."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run: RunInfo
     track: TrackInfo
     dataset: DatasetInfo

@@ -9,9 +9,7 @@ import csv
 import io
 import json
 import math
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,61 +18,17 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from harness.errors import ResultsError
+from harness.files import remove_remains, write_atomically
 from harness.results.measurement import ImageQuality, Measurement
+from harness.results.migration import READABLE_VERSIONS, upgrade
 from harness.results.samples import timing_text
-from harness.results.schema import SCHEMA_VERSION, Entry, Run
+from harness.results.schema import Entry, Run
 
-_TEMPORARY = ".part"
 _MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 _LEADERBOARD = (
     "rank", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y",
-    "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "lane", "error",
+    "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "backend", "error",
 )  # fmt: skip
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that the file is either as before or complete; one that holds it already is left.
-
-    Raises
-    ------
-    ResultsError
-        The disk is full or the folder cannot be written; what was there before is untouched.
-    """
-    if _holds(path, content):
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=_TEMPORARY)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ResultsError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(path),
-            mend="free some space or choose another folder with --out; what was saved before is intact",
-        ) from error
-
-
-def remove_remains(folder: Path) -> None:
-    """Delete what :func:`write_atomically` left below a folder when it was killed; nobody may be writing there."""
-    for path in folder.rglob(f".*.????????{_TEMPORARY}"):
-        path.unlink(missing_ok=True)
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    """Tell whether a file has this content, so that neither the disk nor whoever waits for it is troubled."""
-    try:
-        return path.stat().st_size == len(content) and path.read_bytes() == content
-    except OSError:
-        return False
 
 
 class RunStore:
@@ -142,11 +96,11 @@ class RunStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout as error:
-            mend = "wait for it, or choose another folder with --out"
-            raise ResultsError("another run is writing here", where=str(self.folder), mend=mend) from error
+            hint = "wait for it, or choose another folder with --out"
+            raise ResultsError("another run is writing here", where=str(self.folder), hint=hint) from error
         except OSError as error:
             reason = f"cannot be used ({error.strerror or error})"
-            raise ResultsError(reason, where=str(self.folder), mend="choose another folder with --out") from error
+            raise ResultsError(reason, where=str(self.folder), hint="choose another folder with --out") from error
         try:
             remove_remains(self.folder)
             yield
@@ -193,8 +147,8 @@ def save_table(folder: Path, run: Run) -> None:
 
 def _read_measurement(path: Path, fingerprint: str) -> Measurement | None:
     try:
-        stored = Measurement.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        stored = Measurement.model_validate(upgrade(json.loads(path.read_bytes())))
+    except (OSError, ValueError, RecursionError):
         return None
     return stored if stored.fingerprint == fingerprint else None
 
@@ -219,25 +173,25 @@ def read_run(path: Path) -> Run:
         raise ResultsError(
             "there are no results here",
             where=str(path),
-            mend="name the folder of a finished run, with its results.json",
+            hint="name the folder of a finished run, with its results.json",
         ) from error
     except (ValueError, RecursionError) as error:
         raise ResultsError(
-            f"is not JSON ({error})", where=str(file), mend="run it again: nothing measured is lost"
+            f"is not JSON ({error})", where=str(file), hint="run it again: nothing measured is lost"
         ) from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
         raise ResultsError(
-            f"has schema version {version!r}, this release reads {SCHEMA_VERSION}",
+            f"has schema version {version!r}, this release reads {' and '.join(map(str, READABLE_VERSIONS))}",
             where=str(file),
-            mend="use the release that wrote it, or run it again",
+            hint="use the release that wrote it, or run it again",
         )
     try:
-        return Run.model_validate(raw)
+        return Run.model_validate(upgrade(raw))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ResultsError(f"{place}: {first['msg']}", where=str(file), mend="run it again to rewrite it") from error
+        raise ResultsError(f"{place}: {first['msg']}", where=str(file), hint="run it again to rewrite it") from error
 
 
 def _layers(measurement: Measurement) -> bytes:

@@ -1,7 +1,7 @@
 """What is measured: manifests, discovery, archives, checkpoints, loading and the contract of a submission.
 
-The names below are found without importing torch; loading is in `harness.submissions.loader`, the contract in
-`harness.submissions.contract`, checkpoints in `harness.submissions.checkpoint` and `harness.submissions.convert`.
+The names below are found without importing torch; loading is in `harness.worker.loader`, the contract in
+`harness.worker.contract`, checkpoints in `harness.submissions.checkpoint` and `harness.submissions.convert`.
 """
 
 from harness.submissions.discovery import baselines, discover

@@ -70,8 +70,8 @@ def default_cache() -> Path:
     return cache_root() / "archives"
 
 
-def _refuse(path: Path, reason: str, mend: str = _TARGET) -> ArchiveError:
-    return ArchiveError(reason, where=str(path), mend=mend)
+def _refuse(path: Path, reason: str, hint: str = _TARGET) -> ArchiveError:
+    return ArchiveError(reason, where=str(path), hint=hint)
 
 
 def _digest(path: Path, limits: Limits) -> str:
@@ -217,8 +217,8 @@ def _temporary_beside(target: Path, path: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=target.parent, prefix=".extracting-"))
     except OSError as error:
-        mend = f"make {target.parent} writable, or set XDG_CACHE_HOME"
-        raise _refuse(path, f"cannot be unpacked: {error.strerror}", mend) from error
+        hint = f"make {target.parent} writable, or set XDG_CACHE_HOME"
+        raise _refuse(path, f"cannot be unpacked: {error.strerror}", hint) from error
 
 
 def _skipped(entry: zipfile.ZipInfo) -> bool:

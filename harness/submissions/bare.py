@@ -37,7 +37,7 @@ def adopt(path: Path, cache_dir: Path | None = None) -> tuple[Path, Manifest]:
         if not (folder / name).is_file():
             _copy(path, folder, name)
     except OSError as error:
-        raise ManifestError(f"cannot be read: {error.strerror}", where=str(path), mend="check the file") from error
+        raise ManifestError(f"cannot be read: {error.strerror}", where=str(path), hint="check the file") from error
     return folder.resolve(), _manifest(path, name)
 
 

@@ -10,15 +10,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SubmissionError, UnsupportedError, UsageError
+from harness.errors import UnsupportedError, UsageError
 from harness.submissions.discovery import discover
 from harness.submissions.environments import check_options, python_for
-from harness.submissions.finding import Finding
+from harness.submissions.finding import Finding, finding_of_error
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Submission
 
 
@@ -71,22 +71,17 @@ def check_path(
     checks: list[Check] = []
     for found in discover([path], entry_points=False):
         if isinstance(found, BrokenSubmission):
-            checks.append(Check(found.name, None, (_as_finding(found.error),)))
+            checks.append(Check(found.name, None, (finding_of_error(found.error),)))
         elif scales := [s for s in found.manifest.scales if scale in (None, s)]:
             try:
                 python = _python(found, wheels, tell) if install else Path(sys.executable)
             except UnsupportedError as error:
-                checks.append(Check(found.name, None, (_as_finding(error),)))
+                checks.append(Check(found.name, None, (finding_of_error(error),)))
             else:
                 checks += _in_process(found, scales, timeout_s, python)
     if not checks:
-        raise UsageError(f"supports x{scale} nowhere", where=str(path), mend="leave --scale out to check every scale")
+        raise UsageError(f"supports x{scale} nowhere", where=str(path), hint="leave --scale out to check every scale")
     return checks
-
-
-def _as_finding(error: SubmissionError) -> Finding:
-    place = f"{error.where}: " if error.where else ""
-    return Finding("error", f"{place}{error.what}", error.mend or "")
 
 
 def _python(submission: Submission, wheels: Path | None, tell: Callable[[str], None]) -> Path:
@@ -113,11 +108,11 @@ def _in_process(submission: Submission, scales: list[int], timeout_s: float, pyt
     if end is not None:
         step = records[-1].get("step", "the end") if records else "its start"
         last = records[-1]["scale"] if records else scales[0]
-        checks.append(Check(submission.name, last, (Finding("error", f"{end} at {step}", _MEND_END),)))
+        checks.append(Check(submission.name, last, (Finding("error", f"{end} at {step}", _HINT_END),)))
     return _one_scale(checks) if not _declares_scale(submission) else checks
 
 
-_MEND_END = "look for exit(), an endless loop or native code there; its output is above"
+_HINT_END = "look for exit(), an endless loop or native code there; its output is above"
 
 
 def _declares_scale(submission: Submission) -> bool:
@@ -148,7 +143,7 @@ def _job(submission: Submission, scales: list[int], report: Path) -> dict[str, A
 
 def _run(job: dict[str, Any], timeout_s: float, python: Path) -> str | None:
     """Run the job in a process and return how it ended, or None where it ended well."""
-    command = [str(python), "-m", __name__, json.dumps(job)]
+    command = [str(python), "-m", "harness.worker.check", json.dumps(job)]
     try:
         # What the submission prints goes where a person sees it, and not between the findings.
         status = subprocess.run(command, stdout=sys.stderr, timeout=timeout_s, check=False).returncode
@@ -161,43 +156,3 @@ def _run(job: dict[str, Any], timeout_s: float, python: Path) -> str | None:
         if status < 0
         else f"the process exited with {status}"
     )
-
-
-def _main(job: dict[str, Any]) -> None:
-    """Check one submission at its scales, in this process, and write a line for each step to the report."""
-    with Path(job["report"]).open("w", encoding="utf-8") as report:
-
-        def say(**record: object) -> None:
-            report.write(json.dumps(record) + "\n")
-            report.flush()
-
-        say(scale=job["scales"][0], step="importing torch")
-        for scale in job["scales"]:
-            say(scale=scale, step=f"loading at x{scale}")
-            findings: list[Finding] = []
-            for finding in _findings(job, scale):
-                findings.append(finding)
-                say(scale=scale, step=f"trying it at x{scale}")
-            say(scale=scale, findings=[asdict(finding) for finding in findings])
-
-
-def _findings(job: dict[str, Any], scale: int) -> Iterable[Finding]:
-    from harness.submissions.contract import check_network
-    from harness.submissions.loader import load
-
-    weights = job["weights"].get(str(scale))
-    try:
-        loaded = load(Path(job["root"]), job["factory"], scale, Path(weights) if weights else None)
-    except SubmissionError as error:
-        yield _as_finding(error)
-        return
-    yield Finding("ok", f"loads{f', weights from {weights}' if weights else ''}")
-    yield from (Finding("warn", note) for note in loaded.notes)
-    untrained = scale in job["untrained"]
-    if untrained:
-        yield Finding("warn", f"has no weights for x{scale}: it is measured but not scored", "add them under [weights]")
-    yield from check_network(loaded.network, scale, job["value_range"], job["size_multiple"], trained=not untrained)
-
-
-if __name__ == "__main__":
-    _main(json.loads(sys.argv[1]))

@@ -67,7 +67,7 @@ def _head(path: Path) -> bytes:
             head = file.read(512)
     except OSError as error:
         raise CheckpointError(
-            f"cannot be opened: {error.strerror}", where=str(path), mend="check the path under [weights]"
+            f"cannot be opened: {error.strerror}", where=str(path), hint="check the path under [weights]"
         ) from error
     _refuse_lookalikes(head, path)
     return head
@@ -76,16 +76,16 @@ def _head(path: Path) -> bytes:
 def _refuse_lookalikes(head: bytes, path: Path) -> None:
     where = str(path)
     if not head:
-        raise CheckpointError("is empty (0 bytes)", where=where, mend="copy the checkpoint again")
+        raise CheckpointError("is empty (0 bytes)", where=where, hint="copy the checkpoint again")
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(
-            "is a Git LFS pointer, not the weights themselves", where=where, mend="run `git lfs pull` in its repository"
+            "is a Git LFS pointer, not the weights themselves", where=where, hint="run `git lfs pull` in its repository"
         )
     if re.match(rb"\s*(<!doctype|<html|<\?xml|<head|<body)", head, re.IGNORECASE):
         raise CheckpointError(
             "is a web page (HTML) saved under a checkpoint's name",
             where=where,
-            mend="download the file itself, not the page that offers it",
+            hint="download the file itself, not the page that offers it",
         )
 
 
@@ -103,7 +103,7 @@ def _read_safetensors(path: Path, limit_bytes: int) -> dict[str, Tensor]:
         return dict(load_file(path, device="cpu"))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
-            f"is no complete safetensors file ({error})", where=str(path), mend="copy it again or save it anew"
+            f"is no complete safetensors file ({error})", where=str(path), hint="copy it again or save it anew"
         ) from error
 
 
@@ -115,7 +115,7 @@ def _read_torch(path: Path, head: bytes, limit_bytes: int, trust_pickle: bool) -
         raise CheckpointError(
             "is neither safetensors nor a file that torch.save wrote",
             where=str(path),
-            mend="save it with safetensors.torch.save_file(network.state_dict(), ...)",
+            hint="save it with safetensors.torch.save_file(network.state_dict(), ...)",
         )
     try:
         with warnings.catch_warnings(action="ignore"):  # of pickle protocols, which says nothing to a submitter
@@ -126,7 +126,7 @@ def _read_torch(path: Path, head: bytes, limit_bytes: int, trust_pickle: bool) -
         raise _too_large(None, limit_bytes, path) from error
     except Exception as error:  # a damaged pickle raises whatever its opcodes lead to
         raise CheckpointError(
-            f"is damaged: {_first_line(error)}", where=str(path), mend="copy it again or save it anew"
+            f"is damaged: {_first_line(error)}", where=str(path), hint="copy it again or save it anew"
         ) from error
 
 
@@ -139,11 +139,11 @@ def _check_zip(path: Path, limit_bytes: int) -> None:
         raise CheckpointError(
             "is truncated or damaged (its index, at the end of the file, is missing)",
             where=str(path),
-            mend="copy the checkpoint again and compare the sizes",
+            hint="copy the checkpoint again and compare the sizes",
         ) from error
     if packed:
         raise CheckpointError(
-            "is a compressed zip, which torch.save never writes", where=str(path), mend="save it anew with torch.save"
+            "is a compressed zip, which torch.save never writes", where=str(path), hint="save it anew with torch.save"
         )
     if total > limit_bytes:
         raise _too_large(total, limit_bytes, path)
@@ -154,7 +154,7 @@ def _too_large(size: int | None, limit_bytes: int, path: Path) -> CheckpointErro
     return CheckpointError(
         f"its tensors take {amount}, the limit is {limit_bytes / GIB:.1f} GiB",
         where=str(path),
-        mend="store the weights only, without optimizer state or expanded views",
+        hint="store the weights only, without optimizer state or expanded views",
     )
 
 
@@ -164,7 +164,7 @@ def _pickle_error(message: str, path: Path) -> CheckpointError:
         what = f"wants to run code while it is loaded ({', '.join(wanted)}); only tensors are allowed"
     else:
         what = "is damaged, or a pickle of something other than tensors, which is not executed"
-    return CheckpointError(what, where=str(path), mend=_CONVERT)
+    return CheckpointError(what, where=str(path), hint=_CONVERT)
 
 
 def _first_line(error: BaseException) -> str:
@@ -191,7 +191,7 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"holds no named tensors (it holds a {type(content).__name__})",
             where=str(path),
-            mend="save network.state_dict()",
+            hint="save network.state_dict()",
         )
     return state
 
@@ -201,7 +201,7 @@ def _check_tensors(state: Mapping[str, Tensor], path: Path, limit_bytes: int) ->
     for name, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
             raise CheckpointError(
-                f"{name} is a sparse, quantized or empty-shell tensor", where=str(path), mend="store dense tensors"
+                f"{name} is a sparse, quantized or empty-shell tensor", where=str(path), hint="store dense tensors"
             )
         total += tensor.numel() * tensor.element_size()
     if total > limit_bytes:

@@ -30,9 +30,9 @@ def convert(path: Path, out: Path, *, trust_pickle: bool = False) -> int:
     from safetensors.torch import save
 
     if out.suffix != ".safetensors":
-        raise UsageError("the output must end in .safetensors", where=str(out), mend=f"write to {out.stem}.safetensors")
+        raise UsageError("the output must end in .safetensors", where=str(out), hint=f"write to {out.stem}.safetensors")
     if out.exists():
-        raise UsageError("the output exists already", where=str(out), mend="remove it or choose another name")
+        raise UsageError("the output exists already", where=str(out), hint="remove it or choose another name")
     state = read_state_dict(path, trust_pickle=trust_pickle)
     # Tied weights share memory, which the format refuses: every tensor gets its own.
     blob = save({name: tensor.detach().clone().contiguous() for name, tensor in state.items()})

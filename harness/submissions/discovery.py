@@ -59,7 +59,7 @@ def discover(
     if not chosen:
         raise UsageError(
             f"no submission is left of {len(found)} after --only and --exclude",
-            mend=f"the names are {', '.join(sorted(one.name[:40] for one in found)[:12])}",
+            hint=f"the names are {', '.join(sorted(one.name[:40] for one in found)[:12])}",
         )
     return chosen
 
@@ -79,16 +79,16 @@ def _nothing(paths: Sequence[Path]) -> UsageError:
     return UsageError(
         "there is no submission: no folder with submission.toml or arch.py, no zip file, no installed package",
         where=where,
-        mend="`harness new NAME` writes a submission to start from",
+        hint="`harness new NAME` writes a submission to start from",
     )
 
 
 def _sources(path: Path) -> list[Path]:
     """Return the folders, zip files and single files at ``path`` that are a submission each."""
     if not path.exists():
-        raise UsageError("does not exist", where=str(path), mend="give a submission, a zip file or a folder of them")
+        raise UsageError("does not exist", where=str(path), hint="give a submission, a zip file or a folder of them")
     if path.is_file() and not _is_source(path):
-        raise UsageError("is no submission", where=str(path), mend="give its folder, a zip of it, or an ONNX file")
+        raise UsageError("is no submission", where=str(path), hint="give its folder, a zip of it, or an ONNX file")
     if path.is_file() or _is_submission(path):
         return [path]
     return [child for child in sorted(path.iterdir()) if _is_source(child)]
@@ -123,7 +123,7 @@ def _read(source: Path, kind: Kind, cache_dir: Path | None) -> Found:
     except SubmissionError as error:
         return BrokenSubmission(source.stem if source.is_file() else source.name, source, error, kind=kind)
     except OSError as error:
-        reason = ManifestError(f"cannot be read: {error.strerror}", where=str(source), mend="check its permissions")
+        reason = ManifestError(f"cannot be read: {error.strerror}", where=str(source), hint="check its permissions")
         return BrokenSubmission(source.name, source, reason, kind=kind)
 
 
@@ -148,7 +148,7 @@ def protocol_manifest(folder: Path, name: str) -> Manifest:
     """
     if not (folder / "arch.py").is_file():
         raise ManifestError(
-            "has neither submission.toml nor arch.py", where=str(folder), mend="`harness new NAME` shows the layout"
+            "has neither submission.toml nor arch.py", where=str(folder), hint="`harness new NAME` shows the layout"
         )
     names = ("checkpoint.pth", "checkpoint.pt", "checkpoint.safetensors")
     checkpoint = next((file for file in names if (folder / file).is_file()), None)

@@ -34,7 +34,7 @@ KEPT = frozenset(
 """Packages that are the harness's, whatever version a submission asks for: a worker itself runs on them."""
 
 _TIMEOUT_S = 900
-_MEND = "correct the requirements, or name with --wheels a folder that holds these packages"
+_HINT = "correct the requirements, or name with --wheels a folder that holds these packages"
 
 
 def needed(root: Path, manifest: Manifest) -> list[str]:
@@ -63,11 +63,11 @@ def check_options(*, install: bool, wheels: Path | None) -> None:
         There is no uv, no such folder, or wheels without ``--install``.
     """
     if wheels is not None and not install:
-        raise UsageError("--wheels says where --install takes packages from", mend="add --install")
+        raise UsageError("--wheels says where --install takes packages from", hint="add --install")
     if wheels is not None and not wheels.is_dir():
-        raise UsageError("is no folder of wheels", where=str(wheels), mend="make one with `pip download -d FOLDER ...`")
+        raise UsageError("is no folder of wheels", where=str(wheels), hint="make one with `pip download -d FOLDER ...`")
     if install and find_uv() is None:
-        raise UsageError("--install needs uv, which is not installed", mend="python -m pip install uv")
+        raise UsageError("--install needs uv, which is not installed", hint="python -m pip install uv")
 
 
 def find_uv() -> str | None:
@@ -117,7 +117,7 @@ def environment(requirements: Sequence[str], *, wheels: Path | None = None, cach
     if addresses:
         raise UnsupportedError(
             f"asks for packages at an address ({', '.join(addresses)}), which are not installed",
-            mend="name a package of the index",
+            hint="name a package of the index",
         )
     target = (cache_dir or default_cache().parent / "environments") / _key(requirements)
     python = target / "bin" / "python"
@@ -126,7 +126,7 @@ def environment(requirements: Sequence[str], *, wheels: Path | None = None, cach
             _build(list(requirements), target, wheels)
         except OSError as error:
             reason = f"no environment can be made: {error.strerror or error}"
-            raise UnsupportedError(reason, where=str(target.parent), mend="make room there") from error
+            raise UnsupportedError(reason, where=str(target.parent), hint="make room there") from error
     return python
 
 
@@ -186,11 +186,11 @@ def _show_own_packages(folder: Path) -> None:
 def _uv(*arguments: str) -> None:
     uv = find_uv()
     if uv is None:
-        raise UnsupportedError("--install needs uv, which is not installed", mend="python -m pip install uv")
+        raise UnsupportedError("--install needs uv, which is not installed", hint="python -m pip install uv")
     try:
         done = subprocess.run([uv, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise UnsupportedError(f"uv did not finish within {_TIMEOUT_S} s", mend="use a folder of wheels") from error
+        raise UnsupportedError(f"uv did not finish within {_TIMEOUT_S} s", hint="use a folder of wheels") from error
     if done.returncode:
         reason = " ".join(done.stderr.split())[-600:]
-        raise UnsupportedError(f"uv cannot install what is required: {reason}", mend=_MEND)
+        raise UnsupportedError(f"uv cannot install what is required: {reason}", hint=_HINT)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.errors import SubmissionError
+
 Level = Literal["ok", "warn", "error"]
 
 
@@ -14,4 +16,10 @@ class Finding:
 
     level: Level
     what: str
-    mend: str = ""
+    hint: str = ""
+
+
+def finding_of_error(error: SubmissionError) -> Finding:
+    """Return the finding for an error that ends the check of a submission."""
+    place = f"{error.where}: " if error.where else ""
+    return Finding("error", f"{place}{error.what}", error.hint or "")

@@ -45,7 +45,7 @@ def _package_folder(module: str, point: EntryPoint) -> Path:
         owner = f" of {point.dist.name}" if point.dist else ""
         raise ManifestError(
             f"the entry point {point.name} = {point.value!r}{owner} names no installed package",
-            mend="point it at a module inside a package, such as my_model.arch:srmodel",
+            hint="point it at a module inside a package, such as my_model.arch:srmodel",
         )
     return Path(next(iter(spec.submodule_search_locations))).resolve()
 

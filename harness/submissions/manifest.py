@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.errors import ManifestError
-from harness.results.schema import Lane, Published
+from harness.results.schema import Backend, Published
 from harness.submissions import mistakes
 
 FILE_NAME = "submission.toml"
@@ -52,8 +52,8 @@ class Manifest(BaseModel):
     """Name of the author's method that turns the training form into the inference form; ``none`` keeps the form."""
     size_multiple: Annotated[int, Field(ge=1, le=512, strict=True)] = 1
     """Height and width of the input must be multiples of this; the harness pads and crops."""
-    lanes: Annotated[list[Lane], Field(min_length=1)] | None = None
-    """Ways of execution (``--lane``) that the network can take; all where it is left out."""
+    backends: Annotated[list[Backend], Field(min_length=1)] | None = None
+    """Ways of execution (``--backend``) that the network can take; all where it is left out."""
     reconstructed: Annotated[bool, Field(strict=True)] = False
     """Whether the layers were solved from published counts, not read in code."""
     reconstructed_note: Text = ""
@@ -170,7 +170,7 @@ def read_manifest(path: Path) -> Manifest:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ManifestError(
-            f"is not valid TOML: {error}", where=str(path), mend='quote text as in name = "LRSRN"'
+            f"is not valid TOML: {error}", where=str(path), hint='quote text as in name = "LRSRN"'
         ) from error
     manifest = _validate(document, text, path)
     _check_weights(manifest, text, path)
@@ -180,15 +180,15 @@ def read_manifest(path: Path) -> Manifest:
 def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise ManifestError("is larger than 1 MB", where=str(path), mend="it needs some twenty lines")
+            raise ManifestError("is larger than 1 MB", where=str(path), hint="it needs some twenty lines")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ManifestError(
-            "there is no submission.toml", where=str(path.parent), mend="`harness new NAME` writes one to start from"
+            "there is no submission.toml", where=str(path.parent), hint="`harness new NAME` writes one to start from"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
-            f"cannot be read as UTF-8 text: {error}", where=str(path), mend="save it as UTF-8"
+            f"cannot be read as UTF-8 text: {error}", where=str(path), hint="save it as UTF-8"
         ) from error
 
 
@@ -196,7 +196,7 @@ def _validate(document: dict[str, Any], text: str, path: Path) -> Manifest:
     table = document.get("submission")
     if not isinstance(table, dict):
         raise ManifestError(
-            "has no table [submission]", where=str(path), mend='begin the file with [submission] and name = "..."'
+            "has no table [submission]", where=str(path), hint='begin the file with [submission] and name = "..."'
         )
     others = {key: value for key, value in document.items() if key != "submission"}
     stray = mistakes.stray_tables(others, table, text, path)

@@ -15,7 +15,7 @@ from harness.errors import ManifestError
 
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+)\s*=")
-_MEND = "docs/submitting.md describes every key"
+_HINT = "docs/submitting.md describes every key"
 _TABLES = ("weights", "published")
 _REASONS = {
     "missing": "is missing",
@@ -39,7 +39,7 @@ class Mistake:
     line: int | None
     key: str
     reason: str
-    mend: str | None = None
+    hint: str | None = None
 
     def sentence(self) -> str:
         """Return the mistake without its mend, on one line."""
@@ -50,10 +50,10 @@ class Mistake:
 def as_error(mistakes: Sequence[Mistake], path: Path) -> ManifestError:
     """Return the exception that names every one of ``mistakes`` in the manifest at ``path``."""
     if len(mistakes) == 1:
-        return ManifestError(mistakes[0].sentence(), where=str(path), mend=mistakes[0].mend)
-    lines = [f"{m.sentence()}{f' ({m.mend})' if m.mend else ''}" for m in mistakes]
+        return ManifestError(mistakes[0].sentence(), where=str(path), hint=mistakes[0].hint)
+    lines = [f"{m.sentence()}{f' ({m.hint})' if m.hint else ''}" for m in mistakes]
     return ManifestError(
-        "\n  ".join([f"{len(lines)} mistakes", *lines]), where=str(path), mend="mend them in this order"
+        "\n  ".join([f"{len(lines)} mistakes", *lines]), where=str(path), hint="mend them in this order"
     )
 
 
@@ -87,8 +87,8 @@ def stray_tables(others: Mapping[str, Any], submission: Mapping[str, Any], text:
     for key in others:
         if key not in _TABLES:
             line = line_of(text, (key,))
-            mend = suggestion(key, (*_TABLES, "submission")) or "move it into [submission], or remove it"
-            found.append(Mistake(line, key, "stands outside [submission]", mend))
+            hint = suggestion(key, (*_TABLES, "submission")) or "move it into [submission], or remove it"
+            found.append(Mistake(line, key, "stands outside [submission]", hint))
     for key in _TABLES:
         if key in submission:
             line = line_of(text, ("submission", key))
@@ -113,19 +113,19 @@ def from_pydantic(error: ValidationError, text: str, model: type[BaseModel]) -> 
 def _mistake(kind: str, message: str, location: list[str], text: str, model: type[BaseModel]) -> Mistake:
     message = message.removeprefix("Value error, ")
     if match := re.match(r"\[(\w+)\] (\S+): (.*)", message):
-        return Mistake(line_of(text, (match[1], match[2])), f"[{match[1]}] {match[2]}", match[3], _MEND)
+        return Mistake(line_of(text, (match[1], match[2])), f"[{match[1]}] {match[2]}", match[3], _HINT)
     if not location:
-        return Mistake(None, "", message, _MEND)
+        return Mistake(None, "", message, _HINT)
     path = location if location[0] in _TABLES else ["submission", *location]
     reason = _REASONS.get(kind, message[0].lower() + message[1:])
-    mend = _MEND
+    hint = _HINT
     if kind == "extra_forbidden":
         known = _known_keys(model, path)
-        mend = suggestion(path[-1], known) or f"the keys are {', '.join(known)}"
+        hint = suggestion(path[-1], known) or f"the keys are {', '.join(known)}"
     elif kind == "missing":
-        mend = f"add a line {path[-1]} = {'[2]' if path[-1] == 'scales' else '...'}"
+        hint = f"add a line {path[-1]} = {'[2]' if path[-1] == 'scales' else '...'}"
     line = None if kind == "missing" else line_of(text, path)
-    return Mistake(line, f"[{path[0]}] {'.'.join(path[1:])}".strip(), reason, mend)
+    return Mistake(line, f"[{path[0]}] {'.'.join(path[1:])}".strip(), reason, hint)
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:

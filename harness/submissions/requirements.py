@@ -54,7 +54,7 @@ def check(requires: list[str], where: str) -> None:
         raise UnsupportedError(
             f"requires {', '.join(lacking)}",
             where=where,
-            mend="run with --install, or install what is missing beside the harness",
+            hint="run with --install, or install what is missing beside the harness",
         )
 
 

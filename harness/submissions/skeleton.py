@@ -81,16 +81,16 @@ def create(name: str, parent: Path) -> Path:
     if not _NAME.fullmatch(name) or name.endswith((" ", ".")) or keyword.iskeyword(name):
         raise UsageError(
             f"{name!r} cannot name a submission",
-            mend="use 1 to 64 letters, digits, spaces and . _ + -, beginning with a letter or digit",
+            hint="use 1 to 64 letters, digits, spaces and . _ + -, beginning with a letter or digit",
         )
     folder = parent / name
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
-        raise UsageError("exists already", where=str(folder), mend="choose another name, or remove it") from error
+        raise UsageError("exists already", where=str(folder), hint="choose another name, or remove it") from error
     except OSError as error:
         raise UsageError(
-            f"cannot be created: {error.strerror}", where=str(folder), mend="give a folder that you may write to"
+            f"cannot be created: {error.strerror}", where=str(folder), hint="give a folder that you may write to"
         ) from error
     for file, text in (("submission.toml", MANIFEST), ("arch.py", ARCHITECTURE), ("README.md", README)):
         (folder / file).write_text(text.replace("{name}", name), encoding="utf-8")

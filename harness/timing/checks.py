@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DISQUALIFIED, WorkerError
-from harness.timing.confirmation import Again, confirmed
-from harness.timing.contender import Image, Shown, Timed
+from harness.timing.confirmation import Again, confirm_speedup
+from harness.timing.contender import Image, OutputTile, Timed
 
 _TILE = 192
 _TOLERANCE = {"fp32": 0.01, "fp16": 0.15, "bf16": 1.0}  # mean difference in levels: rounding of another kernel
@@ -66,8 +66,8 @@ class OutputCheck:
     scale: int
     precision: str
     rng: np.random.Generator
-    _earlier: list[Shown] = field(default_factory=list)
-    _first: Shown | None = None
+    _earlier: list[OutputTile] = field(default_factory=list)
+    _first: OutputTile | None = None
 
     def check(self, frame: Image, untimed: Image | None = None) -> None:
         """Check the output of the last timed call.
@@ -92,12 +92,12 @@ class OutputCheck:
         for earlier, again in zip(self._earlier, repeated, strict=True):
             if np.array_equal(earlier.values, again) and self._inputs_differ(frame, earlier.frame, earlier.place):
                 disqualify("the same image came back for different frames: an old result was returned")
-        self._earlier = [Shown(frame, place, tile)]
+        self._earlier = [OutputTile(frame, place, tile)]
 
     def remember_first(self, frame: Image) -> None:
         """Keep a part of what the first call gave for `frame`, for :meth:`check_first`."""
         place = self._draw(frame)
-        self._first = Shown(frame, place, self.worker.output(*place))
+        self._first = OutputTile(frame, place, self.worker.output(*place))
 
     def check_first(self) -> None:
         """Disqualify a network that gives another image for the first call's frame now, after many more calls."""
@@ -105,27 +105,27 @@ class OutputCheck:
             self._compare_anew(self._first, _FIRST)
 
     @property
-    def last(self) -> Shown | None:
+    def last(self) -> OutputTile | None:
         """What the last timed call gave that was checked."""
         return self._earlier[-1] if self._earlier else None
 
-    def check_later(self, shown: Shown) -> None:
+    def check_later(self, shown: OutputTile) -> None:
         """Disqualify a network that gives another image for a timed frame now, after those that are scored."""
         self._compare_anew(shown, _LATER)
 
-    def show(self, frame: Image) -> Shown:
+    def show(self, frame: Image) -> OutputTile:
         """Keep a part of what this process makes of `frame`, for :meth:`check_shown` in another one."""
         place = self._draw(frame)
-        return Shown(frame, place, _part(self.worker.upscale(frame), place))
+        return OutputTile(frame, place, _part(self.worker.upscale(frame), place))
 
-    def check_shown(self, shown: Shown) -> None:
+    def check_shown(self, shown: OutputTile) -> None:
         """Disqualify a network of which another process made another image of the same frame.
 
         Every process is timed, and the last one's images are scored: all must be of the same network.
         """
         self._compare_anew(shown, _OTHER)
 
-    def _compare_anew(self, shown: Shown, what: str) -> None:
+    def _compare_anew(self, shown: OutputTile, what: str) -> None:
         self._compare(shown.values, self.worker.upscale(shown.frame), shown.frame, shown.place, what)
 
     def _compare(self, tile: NDArray[np.float32], reference: Image, frame: Image, place: _Place, what: str) -> None:
@@ -170,7 +170,7 @@ def check_seen_frame(seen_ms: float, fresh_ms: Sequence[float], again: Again) ->
     again
         Measures both anew, one right after the other: on a busy machine, one lucky call proves nothing.
     """
-    found = confirmed(seen_ms, fresh_ms, again)
+    found = confirm_speedup(seen_ms, fresh_ms, again)
     if found:
         disqualify(
             f"frames that it had upscaled before took {found[0]:.3g} ms, new frames {found[1]:.3g} ms: results are kept"
@@ -189,7 +189,7 @@ def check_noise(noise_ms: float, image_ms: Sequence[float], again: Again) -> Non
     again
         Measures both anew, one right after the other.
     """
-    found = confirmed(noise_ms, image_ms, again)
+    found = confirm_speedup(noise_ms, image_ms, again)
     if found:
         disqualify(f"frames of noise took {found[0]:.3g} ms, images {found[1]:.3g} ms: it tells noise from images")
 

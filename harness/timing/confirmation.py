@@ -59,7 +59,7 @@ def much_faster(one_ms: float, other_ms: float) -> bool:
     return one_ms < _SHARE * other_ms and other_ms - one_ms > _LEAST_MS
 
 
-def confirmed(suspected_ms: float, others_ms: Sequence[float], again: Again) -> tuple[float, float] | None:
+def confirm_speedup(suspected_ms: float, others_ms: Sequence[float], again: Again) -> tuple[float, float] | None:
     """Return the fastest times of both kinds, where repetition bears out that one is much faster; None otherwise.
 
     Parameters

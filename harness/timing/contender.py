@@ -17,7 +17,7 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class OutputTile:
     """A part of what a network made of a frame.
 
     Attributes
@@ -138,8 +138,8 @@ class Contender:
     processes: int = 1
     slow: bool = False
     probed: int = 0
-    shown: Shown | None = None
-    timed: Shown | None = None
+    shown: OutputTile | None = None
+    timed: OutputTile | None = None
     error: WorkerError | None = None
 
     def another(self, worker: Timed) -> Contender:

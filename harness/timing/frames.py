@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.timing.contender import Image
 
@@ -42,3 +43,24 @@ class FrameSource:
         shifted: Image = np.roll(image, shift, axis=(0, 1))[::rows, ::columns]
         unique: Image = np.bitwise_xor(shifted, self.noise() & np.uint8(1))
         return unique
+
+
+def frame_of_call(frames: Sequence[NDArray[np.uint8]], call: int) -> NDArray[np.uint8]:
+    """Return the image behind call number `call` (from 0) of :func:`harness.worker.measure.fresh_frames`, H x W x 3."""
+    turn, index = divmod(call, len(frames))
+    frame = frames[index]
+    if not turn:
+        return frame
+    grain = np.roll(frame, grain_of_turn(turn), axis=(0, 1)) & np.uint8(1)
+    varied: NDArray[np.uint8] = np.roll(frame, shift_of_turn(turn), axis=(0, 1)) ^ grain
+    return varied
+
+
+def shift_of_turn(turn: int) -> tuple[int, int]:
+    """Return by how many rows and columns frames are rolled in a turn through the list of frames."""
+    return turn, 3 * turn + 1
+
+
+def grain_of_turn(turn: int) -> tuple[int, int]:
+    """Return by how many rows and columns the frame is rolled whose lowest bits are added."""
+    return 7 * turn + 3, 2 * turn + 5

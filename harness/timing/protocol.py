@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.errors import UsageError
+from harness.results.schema import Statistic
+from harness.statistics.runtime_summary import SummaryRule
 
 Precision = Literal["fp32", "fp16", "bf16"]
-Statistic = Literal["mean", "median"]
 Order = Literal["alone", "rounds"]
 Inputs = Literal["reused", "fresh", "dataset"]
 
@@ -68,6 +69,11 @@ class TimingProtocol:
     def fresh_inputs(self) -> bool:
         """Whether every call gets a frame that it has not seen."""
         return self.inputs == "fresh"
+
+    @property
+    def summary_rule(self) -> SummaryRule:
+        """How the samples are summarised."""
+        return SummaryRule(self.statistic, self.half_width, in_rounds=self.order == "rounds")
 
     def describe_warmup(self) -> str:
         """Return the warm-up rule in words."""
@@ -162,7 +168,7 @@ def get_protocol(name: str) -> TimingProtocol:
         There is none of that name.
     """
     if name not in PROTOCOLS:
-        raise UsageError(f"there is no protocol {name!r}", mend=f"choose one of {', '.join(PROTOCOLS)}")
+        raise UsageError(f"there is no protocol {name!r}", hint=f"choose one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
 
 
@@ -205,7 +211,7 @@ def protocol_for(
         if not budget_s > 0:
             raise UsageError(
                 f"a time budget of {budget_s:g} s leaves no time to measure",
-                mend="give a positive number of seconds",
+                hint="give a positive number of seconds",
             )
         few = max(1, min(protocol.processes, int(budget_s)))
         protocol = replace(protocol, budget_s=budget_s, min_repeats=min(protocol.min_repeats, 3), processes=few)
@@ -226,9 +232,9 @@ def caution(protocol: TimingProtocol, device_kind: str) -> str | None:
 
 def _checked_processes(protocol: TimingProtocol, processes: int) -> int:
     if processes < 1:
-        raise UsageError(f"a network cannot be timed in {processes} processes", mend="give 1 or more")
+        raise UsageError(f"a network cannot be timed in {processes} processes", hint="give 1 or more")
     if processes > 1 and protocol.order != "rounds":
         raise UsageError(
-            f"protocol {protocol.name} times a network in one process", mend="drop --processes or use --protocol robust"
+            f"protocol {protocol.name} times a network in one process", hint="drop --processes or use --protocol robust"
         )
     return processes

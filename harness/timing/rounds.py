@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.errors import WorkerError
+from harness.machine.gpu_state import GpuMonitor
 from harness.results.measurement import RoundTimes
-from harness.timing.card import CardWatch
+from harness.statistics.runtime_summary import interval_is_narrow, round_ratios, turn_ms
 from harness.timing.checks import (
     OutputCheck,
     Request,
@@ -29,10 +30,8 @@ from harness.timing.checks import (
 )
 from harness.timing.confirmation import Cost, cost_of_call
 from harness.timing.contender import Contender, Image
-from harness.timing.frames import FrameSource
-from harness.timing.measure import frame_of_call
+from harness.timing.frames import FrameSource, frame_of_call
 from harness.timing.protocol import TimingProtocol
-from harness.timing.statistics import interval_is_narrow, round_ratios, turn_ms
 
 _COLD = 2.0  # times slower than later ones a first call may be: it loads code and touches its memory first
 _HOPELESS = 4.0  # times the budget: no second call would be so much faster that there were time for rounds
@@ -120,12 +119,12 @@ class Rounds:
         tell: Callable[[str, float], None] = lambda _name, _done: None,
         session: str = "",
         threads: int | None = None,
-        card: CardWatch | None = None,
+        card: GpuMonitor | None = None,
         first: int = 0,
         begin: float | None = None,
         failed: Callable[[Contender], None] = lambda _contender: None,
     ) -> None:
-        self._card = card or CardWatch("cpu")
+        self._card = card or GpuMonitor("cpu")
         self.contenders = list(contenders)
         self.anchor = anchor
         self.frames = frames

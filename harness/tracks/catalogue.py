@@ -111,5 +111,5 @@ def track_for_scale(scale: int) -> Track:
     """
     if scale not in _DEFAULT:
         known = ", ".join(map(str, _DEFAULT))
-        raise UsageError(f"no default track has scale {scale}", mend=f"use --scale {known} or name a --track")
+        raise UsageError(f"no default track has scale {scale}", hint=f"use --scale {known} or name a --track")
     return _DEFAULT[scale]

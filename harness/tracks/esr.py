@@ -116,5 +116,5 @@ def get_esr_track(name: str) -> EsrTrack:
         There is no such track.
     """
     if name not in ESR_TRACKS:
-        raise UsageError(f"no ESR track is called {name!r}", mend=f"choose one of: {', '.join(ESR_TRACKS)}")
+        raise UsageError(f"no ESR track is called {name!r}", hint=f"choose one of: {', '.join(ESR_TRACKS)}")
     return ESR_TRACKS[name]

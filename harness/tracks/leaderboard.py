@@ -8,11 +8,11 @@ from statistics import fmean
 from typing import Literal
 
 from harness.results.measurement import ImageQuality, Measurement
-from harness.results.schema import Entry, Lane, Published, QualityFigures, Runtime
-from harness.tracks.pace import Pace
+from harness.results.schema import Backend, Entry, Published, QualityFigures, Runtime
+from harness.statistics.process_spread import RelativeTimes
 from harness.tracks.ranking import rank
 from harness.tracks.roofline import roofline
-from harness.tracks.significance import Evidence, score_interval, tied
+from harness.tracks.score_inference import Evidence, score_interval, tied
 from harness.tracks.track import Track
 
 
@@ -48,7 +48,7 @@ class Candidate:
     published: Published | None = None
     reconstructed: bool = False
     is_reference: bool = False
-    pace: Pace | None = None
+    pace: RelativeTimes | None = None
 
 
 def make_entries(
@@ -56,7 +56,7 @@ def make_entries(
     track: Track,
     bicubic_psnr: float,
     statistic: Literal["mean", "median"],
-    lane: Lane = "eager",
+    backend: Backend = "eager",
 ) -> list[Entry]:
     """Score and rank candidates.
 
@@ -70,14 +70,14 @@ def make_entries(
         PSNR of bicubic on the same images, dB: the figure that the track's ``metric`` names.
     statistic
         Which statistic of the runtime the score uses.
-    lane
-        The run's: lanes are never mixed in a ranking.
+    backend
+        The run's: backends are never mixed in a ranking.
 
     Returns
     -------
     list of Entry
         Scored rows first, best first; then what has no score, in the order of discovery. Baselines, and what was
-        executed in another lane, are scored but not ranked, so that they take no place from a submission.
+        executed in another backend, are scored but not ranked, so that they take no place from a submission.
     """
     reference = _reference(candidates, track)
     twins = _twins(candidates)
@@ -85,11 +85,11 @@ def make_entries(
     for candidate in candidates:
         entry = _entry(candidate, track, bicubic_psnr, statistic, reference)
         entries.append(entry.model_copy(update={"notes": [*entry.notes, *twins.get(entry.slug, [])]}))
-    return ranked(entries, _evidence(candidates, entries, track, statistic), track, bicubic_psnr, lane)
+    return ranked(entries, _evidence(candidates, entries, track, statistic), track, bicubic_psnr, backend)
 
 
 def ranked(
-    entries: Sequence[Entry], evidence: Mapping[str, Evidence], track: Track, bicubic_psnr: float, lane: Lane
+    entries: Sequence[Entry], evidence: Mapping[str, Evidence], track: Track, bicubic_psnr: float, backend: Backend
 ) -> list[Entry]:
     """Return rows with their ranks and ties, in the order of the leaderboard.
 
@@ -101,10 +101,12 @@ def ranked(
         What each score rests on, by slug; a row without takes a rank and ties with none.
     track, bicubic_psnr
         As for the scores.
-    lane
-        The run's. Rows of another lane take no rank: their times are of another way of executing.
+    backend
+        The run's. Rows of another backend take no rank: their times are of another way of executing.
     """
-    scores = {e.slug: e.score for e in entries if e.score is not None and e.kind == "submission" and e.lane == lane}
+    scores = {
+        e.slug: e.score for e in entries if e.score is not None and e.kind == "submission" and e.backend == backend
+    }
     ranks = rank(scores, higher_is_better=track.higher_is_better)
     ties = tied({slug: evidence[slug] for slug in ranks if slug in evidence}, track, bicubic_psnr)
     placed = [
@@ -179,7 +181,7 @@ def _entry(
         error=measured.error,
         fingerprint=measured.fingerprint,
         isolation=measured.isolation,
-        lane=measured.lane,
+        backend=measured.backend,
         build_s=measured.build_s,
         notes=measured.notes,
         reconstructed=candidate.reconstructed,
@@ -205,7 +207,6 @@ def _entry(
         precision_drop_db=drop,
         reparam=measured.reparam,
         published=candidate.published,
-        load_info=measured.load_info,
     )
 
 

@@ -35,7 +35,7 @@ def roofline(measured: Measurement, milliseconds: float | None) -> Roofline | No
     assert measured.operators is not None
     seconds = milliseconds / 1e3
     macs_per_s, bytes_per_s = measured.macs / seconds, measured.bytes_moved / seconds
-    one_by_one = measured.lane in _LAUNCHES_ONE_BY_ONE
+    one_by_one = measured.backend in _LAUNCHES_ONE_BY_ONE
     fractions = {
         "compute": macs_per_s / ceilings.macs_per_s,
         "memory": bytes_per_s / ceilings.bytes_per_s,

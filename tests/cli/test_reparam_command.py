@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.submissions.discovery import discover
-from harness.submissions.loader import load_network
+from harness.worker.loader import load_network
 
 ARCH = """
 from torch import nn

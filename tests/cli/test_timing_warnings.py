@@ -1,8 +1,8 @@
 """What makes times unreliable is said once, before anything is timed, and not where nothing is."""
 
-from harness.observer import Silent
+from harness.cli.terminal import Forewarned
 from harness.results import Measurement
-from harness.terminal import Forewarned
+from harness.run.progress import Silent
 
 
 class Heard(Silent):

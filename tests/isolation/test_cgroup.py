@@ -10,8 +10,8 @@ import pytest
 
 from harness.isolation import cgroup
 from harness.isolation.cgroup import Group, cgroup_problem, make_group
-from harness.isolation.doctor import sandbox_report
 from harness.isolation.limits import UNLIMITED, Limits
+from harness.isolation.sandbox_diagnostics import sandbox_report
 from harness.isolation.session import Session
 
 
@@ -108,7 +108,7 @@ def test_the_doctor_says_what_is_missing_and_how_to_get_it(scope: Path) -> None:
     (scope / "cgroup.controllers").write_text("cpu\n")
     fact = {fact.name: fact for fact in sandbox_report()}["control group of each worker"]
     assert fact.level == "missing"
-    assert "systemd-run --user --scope" in fact.mend
+    assert "systemd-run --user --scope" in fact.hint
 
 
 def test_a_worker_runs_in_its_group_and_the_row_says_so(scope: Path, open_small: Callable[..., Session]) -> None:

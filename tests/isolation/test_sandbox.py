@@ -12,7 +12,8 @@ import pytest
 
 import harness
 from harness.errors import UsageError, WorkerError
-from harness.isolation import doctor, sandbox
+from harness.isolation import sandbox
+from harness.isolation import sandbox_diagnostics as doctor
 from harness.isolation.job import Job
 from harness.isolation.limits import Limits
 from harness.isolation.opening import open_session
@@ -191,7 +192,7 @@ def test_the_doctor_says_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPa
         facts = doctor.sandbox_report()
         assert facts[0].name == "bubblewrap sandbox"
         assert facts[0].level == "missing"
-        assert all(fact.level == "ok" or fact.mend for fact in facts)
+        assert all(fact.level == "ok" or fact.hint for fact in facts)
     monkeypatch.setattr(doctor, "bwrap_problem", lambda: None)
     assert doctor.sandbox_report()[0].level == "ok"
 

@@ -24,9 +24,9 @@ from harness.isolation.opening import open_session
 from harness.isolation.requests import path_of_text
 from harness.isolation.sandbox import bwrap_problem
 from harness.isolation.session import Session
+from harness.machine import cores
 from harness.submissions.discovery import Submission, discover
-from harness.submissions.loader import load_network
-from harness.timing import cores
+from harness.worker.loader import load_network
 
 Open = Callable[..., Session]
 

@@ -25,8 +25,8 @@ from harness.isolation.limits import Limits
 from harness.isolation.sandbox import bwrap_problem
 from harness.isolation.session import Session
 from harness.pipeline import run
-from harness.plan import RunRequest, make_plan
 from harness.results import Entry
+from harness.run.plan import RunRequest, make_plan
 from harness.submissions.discovery import Submission
 from harness.tracks import get_track
 
@@ -86,9 +86,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     build_zoo(folder / "submissions")
     small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 96, 128))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.plan.track_for_scale", lambda scale: small)
+        patch.setattr("harness.run.plan.track_for_scale", lambda scale: small)
         patch.setattr("harness.timing.rounds._TURN_S", 0.005)
-        patch.setattr("harness.timing.load._LOOK_S", 0.05)
+        patch.setattr("harness.machine.load._LOOK_S", 0.05)
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("private")))  # apart from other runs here
         patch.setattr("harness.isolation.launcher.bound_cores", lambda threads: [])  # module-wide, before any test's
         patch.setenv("HARNESS_CACHE_DIR", str(folder / "cache"))
@@ -202,7 +202,7 @@ def left_behind() -> list[str]:
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it ended while it was looked at
             command = " ".join(process.cmdline())
-            left += [command] if "harness.isolation.worker" in command else []
+            left += [command] if "harness.worker.main" in command else []
     return left
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.complexity import count
+from harness.complexity.count import count
 
 Build = Callable[[str, int], nn.Module]
 Convert = Callable[[nn.Module], nn.Module]

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from harness.reparam import reparameterize
-from harness.submissions.loader import load_network
+from harness.worker.loader import load_network
 
 NO_SUCH_HOOK = "a hook that does not exist"
 

@@ -89,7 +89,7 @@ def submission_row(model: tuple[Any, ...], cpu: bool) -> dict[str, Any]:
         "score_ci": [score * 0.985, score * 1.012], "params": params, "macs": int(macs), "flops": int(2 * macs),
         "activations": params * 9, "runtime_ms": runtime(ms, cpu), "fps": 1000 / ms, "peak_memory_bytes": 812_000_000,
         "macs_source": "fvcore at two sizes, scaled; torch.utils.flop_counter agrees",
-        "load_info": {"origin": "folder", "weights": "weights/x2.safetensors"}, "fingerprint": f"{params:064x}",
+        "fingerprint": f"{params:064x}",
         "isolation": "process", **quality(gain),
     }  # fmt: skip
     if before is not None:

@@ -9,13 +9,13 @@ import pytest
 
 from harness.errors import ResultsError
 from harness.report import build_report, load_run
-from harness.report.folder import Trace
 from harness.report.images import MOST_IMAGES, gains, heat_map
 from harness.report.numbers import TIMES
 from harness.report.rows import scored_rows
 from harness.report.timing_plot import BARS_LEFT, BOTTOM, LEFT, RIGHT, TOP, timing_plot
 from harness.results import TimingRecord
-from harness.timing.statistics import round_ratios
+from harness.results.run_folder import Trace
+from harness.statistics.runtime_summary import round_ratios
 
 
 @pytest.fixture(scope="module")

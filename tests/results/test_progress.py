@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.observer import Recorded, Silent
 from harness.results import Measurement, RunStore
 from harness.results.progress import Progress, read_progress, write_progress
+from harness.run.progress import Recorded, Silent
 
 DONE = Measurement(fingerprint="abc", created="2026-01-01T00:00:00+00:00", status="ok")
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ResultsError
-from harness.report.folder import RunFolder
-from harness.results import Measurement, RunStore, combine, fingerprint_folder, read_run, write_atomically
+from harness.files import write_atomically
+from harness.results import Measurement, RunStore, combine, fingerprint_folder, read_run
 from harness.results.measurement import Layer
+from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry, ErrorInfo
 
 

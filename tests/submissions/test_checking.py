@@ -10,7 +10,7 @@ ZOO = Path(__file__).resolve().parent.parent / "zoo"
 
 
 def said(check) -> str:
-    return " | ".join(f"{finding.what}. {finding.mend}" for finding in check.findings)
+    return " | ".join(f"{finding.what}. {finding.hint}" for finding in check.findings)
 
 
 def test_a_new_submission_passes_at_every_scale(tmp_path):

@@ -7,9 +7,9 @@ import pytest
 
 from harness.errors import ArchiveError, ManifestError, UsageError
 from harness.submissions.discovery import BrokenSubmission, discover
-from harness.submissions.loader import load_network
 from harness.submissions.skeleton import create
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
+from harness.worker.loader import load_network
 
 BOMB = "raise RuntimeError('imported')\n"
 

@@ -18,7 +18,7 @@ print(json.dumps([[one.name, one.origin, one.manifest.team, one.manifest.scales,
 LOAD = """
 import sys, torch
 from pathlib import Path
-from harness.submissions.loader import load_network
+from harness.worker.loader import load_network
 print([load_network(Path(root), factory, 2, None)(torch.zeros(1, 3, 5, 6)).shape[-1]
        for root, factory in zip(sys.argv[1::2], sys.argv[2::2])])
 """

@@ -108,7 +108,7 @@ def test_a_check_installs_what_is_required_and_says_so(tmp_path, make_wheel, mon
     wheels, said = make_wheel("zz_blocks", "2.5"), []
     before = check_path(folder, scale=2)
     assert not before[0].passed
-    assert "--install" in before[0].findings[0].mend
+    assert "--install" in before[0].findings[0].hint
     assert all(check.passed for check in check_path(folder, scale=2, install=True, wheels=wheels, tell=said.append))
     assert said == ["Mine: installing zz_blocks"]
     (wheels / "zz_blocks-2.5-py3-none-any.whl").unlink()

@@ -88,15 +88,15 @@ def test_needs_weights_without_a_table():
         ("[submission]", "[submisson]", None, "no table [submission]", None),
     ],
 )
-def test_each_mistake_names_file_line_and_mend(tmp_path, old, new, line, said, mend):
+def test_each_mistake_names_file_line_and_mend(tmp_path, old, new, line, said, hint):
     assert old in GOOD
     message = failure(tmp_path, GOOD.replace(old, new))
     assert message.startswith(str(tmp_path / "submission.toml"))
     assert said in message
     if line:
         assert f"line {line}: " in message
-    if mend:
-        assert mend.lower() in message.lower()
+    if hint:
+        assert hint.lower() in message.lower()
 
 
 def test_several_mistakes_are_all_named(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from harness.submissions.discovery import discover
-from harness.submissions.loader import load
+from harness.worker.loader import load
 
 ARCH = """
 import os

@@ -6,9 +6,9 @@ import pytest
 
 from harness.results.schema import Published
 from harness.submissions.checkpoint import WRAPPERS
-from harness.submissions.factory import SCALE_NAMES
 from harness.submissions.loaders import BUILT_IN, SUFFIXES
 from harness.submissions.manifest import Manifest, read_manifest
+from harness.worker.factory import SCALE_NAMES
 
 
 @pytest.fixture(scope="module")

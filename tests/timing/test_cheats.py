@@ -11,8 +11,8 @@ from zoo.build import ARCHIVES, build_zoo, expectations
 
 from harness.engines import Engine, InlineEngine, LocalEngine
 from harness.pipeline import run
-from harness.plan import RunRequest
 from harness.results import Entry
+from harness.run.plan import RunRequest
 from harness.timing import PROTOCOLS as PROTOCOLS_BY_NAME
 from harness.tracks import get_track
 
@@ -32,7 +32,7 @@ BY_SIZE = {"easier_when_large", "easier_after_some_calls", "easier_until_images_
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     track = replace(get_track("ntire23-x2"), input_shape=(1, 3, 96, 128))
-    monkeypatch.setattr("harness.plan.track_for_scale", lambda scale: track)
+    monkeypatch.setattr("harness.run.plan.track_for_scale", lambda scale: track)
     monkeypatch.setattr("harness.timing.rounds._TURN_S", 0.02)
     write_images(tmp_path / "images", 104, 80)  # of less than half the timed size
     write_images(tmp_path / "images-esr", 256, 192)  # of the timed size

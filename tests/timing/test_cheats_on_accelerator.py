@@ -11,7 +11,7 @@ from PIL import Image
 from zoo.build import build_zoo, expectations
 
 from harness.pipeline import run
-from harness.plan import RunRequest
+from harness.run.plan import RunRequest
 from harness.tracks import get_track
 
 pytestmark = [
@@ -32,7 +32,7 @@ HONEST = {"honest_bicubic", "honest_nearest", "not_deterministic", "honest_train
 
 def test_cheats_are_disqualified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     track = replace(get_track("ntire23-x2"), input_shape=(1, 3, 540, 960))
-    monkeypatch.setattr("harness.plan.track_for_scale", lambda scale: track)
+    monkeypatch.setattr("harness.run.plan.track_for_scale", lambda scale: track)
     (tmp_path / "images").mkdir()
     rng = np.random.default_rng(0)
     for index in range(2):

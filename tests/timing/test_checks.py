@@ -20,7 +20,7 @@ from harness.timing.checks import (
     hidden_time,
 )
 from harness.timing.confirmation import Cost
-from harness.timing.tampering import Watch
+from harness.worker.tampering import TamperDetector
 
 
 def restless(typical_ms: float, rng: np.random.Generator) -> float:
@@ -165,7 +165,7 @@ def test_what_belongs_to_a_request_is_not_held_against_a_network_of_one_call() -
 
 def test_what_was_replaced_before_the_watch_began_is_not_a_foul(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 0.0)
-    watch = Watch()
+    watch = TamperDetector()
     assert watch.replaced() == []
     monkeypatch.setattr(random, "random", lambda: 0.5)
     monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)

@@ -9,17 +9,9 @@ import numpy as np
 import pytest
 
 from harness.errors import WorkerError
-from harness.results.measurement import CardReading
-from harness.timing import (
-    ROBUST,
-    AnchorLostError,
-    Contender,
-    FrameSource,
-    Rounds,
-    anchor_level,
-    frame_of_call,
-    summarise_record,
-)
+from harness.results.measurement import GpuReading
+from harness.statistics.runtime_summary import anchor_level, summarise_record
+from harness.timing import ROBUST, AnchorLostError, Contender, FrameSource, Rounds, frame_of_call
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), dtype=np.uint8) for i in range(3)]
 
@@ -122,7 +114,7 @@ def compete(machine: Machine, *workers: ScriptedWorker, budget_s: float = 20.0, 
 
 def runtime(contenders: dict[str, Contender], name: str) -> float:
     records = {one: contender.record("s") for one, contender in contenders.items()}
-    return summarise_record(records[name], ROBUST, anchor_level(records.values())).median
+    return summarise_record(records[name], ROBUST.summary_rule, anchor_level(records.values())).median
 
 
 def test_turns_alternate_and_the_anchor_stands_between(machine: Machine) -> None:
@@ -142,13 +134,13 @@ def test_drift_of_the_machine_is_taken_out(machine: Machine) -> None:
     machine.speed = lambda now: 1.0 + now / 30.0
     done = compete(machine, ScriptedWorker(machine, "A", 100.0), ScriptedWorker(machine, "B", 110.0))
     assert runtime(done, "B") / runtime(done, "A") == pytest.approx(1.1, rel=0.01)
-    note = summarise_record(done["A"].record("s"), ROBUST).note
+    note = summarise_record(done["A"].record("s"), ROBUST.summary_rule).note
     assert "drifted by +" in note
 
 
 def test_it_stops_when_the_interval_is_narrow(machine: Machine) -> None:
     done = compete(machine, ScriptedWorker(machine, "A", 100.0), budget_s=1000.0)
-    summary = summarise_record(done["A"].record("s"), ROBUST)
+    summary = summarise_record(done["A"].record("s"), ROBUST.summary_rule)
     assert summary.stable
     assert (summary.ci[1] - summary.ci[0]) / 2 <= 0.005 * summary.median
     assert done["A"].spent_s < 200.0
@@ -157,7 +149,7 @@ def test_it_stops_when_the_interval_is_narrow(machine: Machine) -> None:
 def test_a_spent_budget_is_said(machine: Machine) -> None:
     done = compete(machine, ScriptedWorker(machine, "A", 1000.0), budget_s=8.0)
     assert 8.0 <= done["A"].spent_s < 12.0
-    assert not summarise_record(done["A"].record("s"), ROBUST).stable
+    assert not summarise_record(done["A"].record("s"), ROBUST.summary_rule).stable
 
 
 def test_a_call_that_outlasts_the_budget_stays_one_call(machine: Machine) -> None:
@@ -271,7 +263,7 @@ def test_each_call_has_its_own_time(machine: Machine) -> None:
 
 
 def test_the_card_is_read_after_each_turn(machine: Machine) -> None:
-    readings = iter(CardReading(at_s=n, clock_mhz=1000 + n, temperature_c=50) for n in range(1000))
+    readings = iter(GpuReading(at_s=n, clock_mhz=1000 + n, temperature_c=50) for n in range(1000))
     contender = Contender("A", ScriptedWorker(machine, "A", 100.0))
     anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
     protocol, card = replace(ROBUST, budget_s=4.0, processes=1), SimpleNamespace(read=lambda: next(readings))

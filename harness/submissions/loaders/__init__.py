@@ -22,9 +22,9 @@ GROUP = "harness.loaders"
 PREFIX = f"{GROUP}:"
 
 BUILT_IN = {
-    "onnx": "harness.submissions.loaders.onnx_file:load",
-    "torch_export": "harness.submissions.loaders.exported_program:load",
-    "spandrel": "harness.submissions.loaders.recognised:load",
+    "onnx": "harness.worker.loaders.onnx_file:load",
+    "torch_export": "harness.worker.loaders.exported_program:load",
+    "spandrel": "harness.worker.loaders.recognised:load",
 }
 """Name of each loader of this package, and the function behind it."""
 
@@ -55,11 +55,11 @@ def get_loader(name: str) -> Callable[[Path, int], nn.Module]:
     if name not in plugins:
         known = ", ".join(sorted({*BUILT_IN, *plugins}))
         raise SubmissionError(
-            f"there is no loader {name}", where=f"factory = {PREFIX}{name}", mend=f"choose one of {known}"
+            f"there is no loader {name}", where=f"factory = {PREFIX}{name}", hint=f"choose one of {known}"
         )
     loaded = load_plugin(GROUP, name)
     if not callable(loaded):
         raise SubmissionError(
-            f"the loader {name} is no function", where=GROUP, mend="repair the package that offers it"
+            f"the loader {name} is no function", where=GROUP, hint="repair the package that offers it"
         )
     return loaded

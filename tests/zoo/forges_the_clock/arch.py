@@ -14,7 +14,7 @@ def upscale(x):
 
 
 def forge():
-    from harness.timing.clock import EventClock, HostClock, Reading
+    from harness.worker.clock import EventClock, HostClock, Reading
 
     for clock in (HostClock, EventClock):
 

@@ -1,0 +1,182 @@
+"""A network as an ONNX model that takes images of any size, compared with the network in ONNX Runtime."""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import UnsupportedError
+
+INPUT, OUTPUT = "image", "upscaled"
+"""Names of the model's only input and output."""
+
+OPSET = 18
+"""The version that torch's exporter writes without converting afterwards."""
+
+SMALLEST_SIDE, LARGEST_SIDE = 32, 16384
+"""Between these the export proves that one graph serves: a mirrored border wants an image larger than itself."""
+
+_MOST_CAUSES = 20
+
+TOLERANCES = {torch.float32: 1e-4, torch.float16: 2e-2}
+"""Largest difference, as a share of the output's largest value: another library's order of additions."""
+
+
+class OnnxModel(NamedTuple):
+    """An exported network.
+
+    Attributes
+    ----------
+    content
+        The serialized model, weights included; input ``image``, output ``upscaled``, 1 x 3 x H x W.
+    session
+        Of ONNX Runtime on the CPU: the one whose output was compared.
+    """
+
+    content: bytes
+    session: Any
+
+
+def export(network: nn.Module, *, size_multiple: int = 1, threads: int = 1) -> OnnxModel:
+    """Export a network with free height and width, and compare the model with it at two sizes, one of them another.
+
+    Parameters
+    ----------
+    network
+        In eval mode, on the CPU; takes and gives N x 3 x H x W of its parameters' dtype, which is float32 or float16.
+        N is 1 in the model.
+    size_multiple
+        Height and width are multiples of this.
+    threads
+        Of the session.
+
+    Raises
+    ------
+    UnsupportedError
+        Where a package is not installed, ONNX cannot express the network, or the model gives another image.
+    """
+    example, other = (_image(network, sides) for sides in _sides(size_multiple))
+    if example.dtype not in TOLERANCES:
+        raise UnsupportedError(
+            f"ONNX Runtime computes no {str(example.dtype).removeprefix('torch.')} on the CPU",
+            hint="use float32 or float16",
+        )
+    try:
+        with _quiet():
+            content = _content(network, example, size_multiple)
+            session = _session(content, threads)
+            for image in (example, other):
+                _compare(session, network, image)
+    except ImportError as error:
+        raise UnsupportedError(
+            f"exporting to ONNX needs {error.name or error}, which is not installed",
+            hint='pip install "sr-harness[onnx]"',
+        ) from error
+    except UnsupportedError:
+        raise
+    except Exception as error:  # the exporter and ONNX Runtime raise whatever their passes raise
+        raise UnsupportedError(
+            f"the network cannot be written as ONNX ({_reason(error)})",
+            hint="its forward uses what ONNX lacks, or branches on data or sizes; move that out of the network",
+        ) from error
+    return OnnxModel(content, session)
+
+
+def _sides(multiple: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return height and width to trace with, and others to compare at; neither is square, lest one side pass for both.
+
+    They are 48 x 60 and 96 x 40 where every size will do.
+    """
+    short, step = max(2, math.ceil(48 / multiple)), math.ceil(12 / multiple)
+    low, high = max(2, math.ceil(40 / multiple)), max(3, math.ceil(96 / multiple))
+    return (short * multiple, (short + step) * multiple), (high * multiple, low * multiple)
+
+
+def _image(network: nn.Module, sides: tuple[int, int]) -> Tensor:
+    parameter = next(network.parameters(), torch.empty(0))
+    return torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0)).to(parameter.dtype)
+
+
+def _content(network: nn.Module, example: Tensor, size_multiple: int) -> bytes:
+    height, width = (_side(name, size_multiple) for name in ("height", "width"))
+    program: Any = torch.onnx.export(
+        copy.deepcopy(network),  # a tensor that its forward keeps would be the exporter's stand-in for one
+        (example,),
+        dynamo=True,
+        dynamic_shapes=({2: height, 3: width},),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        opset_version=OPSET,
+        verbose=False,
+    )
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def _side(name: str, multiple: int) -> Any:
+    smallest = max(2, SMALLEST_SIDE // multiple)
+    steps = torch.export.Dim(name, min=smallest, max=max(LARGEST_SIDE // multiple, smallest + 2))
+    return steps if multiple == 1 else multiple * steps
+
+
+def _session(content: bytes, threads: int) -> Any:
+    """Open a model without an arena: the allocator below keeps pages anyway, and the peak of a pass can be told."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+@torch.no_grad()
+def _compare(session: Any, network: nn.Module, image: Tensor) -> None:
+    """Refuse a model that is not the network; a trace may have frozen what it saw."""
+    sides = session.get_inputs()[0].shape[2:]
+    if any(isinstance(side, int) for side in sides):
+        _refuse(f"has the sides {sides[0]} x {sides[1]} frozen in it")
+    theirs = torch.from_numpy(session.run([OUTPUT], {INPUT: image.numpy()})[0]).float()
+    ours = network(image.clone()).float()
+    if theirs.shape != ours.shape:
+        _refuse(f"gives {tuple(theirs.shape)} where the network gives {tuple(ours.shape)}")
+    gap = float((theirs - ours).abs().max() / ours.abs().max().clamp(min=1e-6))
+    if not gap <= TOLERANCES[image.dtype]:
+        _refuse(f"differs from the network by {gap:.2g} of its output's largest value")
+
+
+def _refuse(what: str) -> None:
+    raise UnsupportedError(
+        f"the exported graph is not the network: it {what}",
+        hint="its forward does something that an export does not see; use the torch form",
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what began it: the exporter wraps that into advice to its own developers."""
+    for _ in range(_MOST_CAUSES):
+        error = error.__cause__ or error
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter says of itself; what it says of the network arrives as an exception."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

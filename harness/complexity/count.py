@@ -1,0 +1,313 @@
+"""Parameters, multiply-accumulates and activations of a network, without computing at 4K.
+
+fvcore traces on real tensors only, and a trace at 1080 x 1920 costs seconds and a gigabyte. The counts of an
+upscaler are affine in the number of pixels (convolutions grow with it, attention over pooled channels does not),
+so three small inputs are counted: two give the line, the third proves it.
+
+MACs and FLOPs are never mixed: everything here is in multiply-accumulates (MACs); ``flops = 2 * macs``.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry
+
+from harness.complexity.layers import Layer, Observation, convolution_macs, describe_layers, observe
+from harness.complexity.meta_shapes import MetaMode
+
+Shape = tuple[int, int, int, int]
+
+# Elementwise and data-moving operators: they hold no multiply-accumulate in any convention of the field.
+_FREE_OPS = frozenset(
+    "aten::" + name
+    for name in (
+        "abs abs_ add add_ alias cat chunk clamp clamp_ clamp_min clamp_max clone contiguous constant_pad_nd copy_ "
+        "detach div div_ dropout elu exp expand expand_as fill_ flatten floor gelu hardsigmoid hardswish hardtanh "
+        "leaky_relu leaky_relu_ log masked_fill max maximum mean min minimum mul mul_ narrow neg ones ones_like pad "
+        "permute pixel_shuffle pixel_unshuffle pow prelu reciprocal reflection_pad2d relu relu_ relu6 repeat "
+        "repeat_interleave replication_pad2d reshape roll round rsqrt rsub select sigmoid silu silu_ softmax "
+        "softplus split sqrt square squeeze stack std sub sub_ sum tanh to transpose type_as unbind unfold unsqueeze "
+        "upsample_nearest2d var view where zeros zeros_like feature_dropout log_softmax sign"
+    ).split()
+)
+_MATRIX_OPS = ("conv", "linear", "matmul", "addmm", "bmm", "baddbmm", "mm", "einsum", "mv")
+_RELU_FAMILY = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
+_CROSS_CHECK_TOLERANCE = 1e-3
+_MINIMUM_BASE = 24  # divisible by 2, 3, 4, 6, 8 and 12: the multiples that unshuffling networks ask for
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """What one forward pass costs.
+
+    Attributes
+    ----------
+    params
+        Number of parameters (elements, shared ones once).
+    macs
+        Multiply-accumulates by fvcore; None where counting failed.
+    activations
+        Elements of all convolution and matrix-product outputs, by fvcore.
+    macs_ntire23
+        The 2023 real-time report's "FLOPs": convolution MACs without bias, transposed convolutions charged at output
+        resolution, plus one per output element of a ReLU-family module.
+    incomplete_ops
+        Operators that the counter cannot see, and what else makes the count doubtful.
+    source
+        How the figures were had, in one sentence.
+    layers
+        The network layer by layer; empty where it could not be traced.
+    """
+
+    params: int
+    macs: int | None
+    activations: int | None
+    macs_ntire23: int | None
+    incomplete_ops: tuple[str, ...]
+    source: str
+    layers: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """The counts at one input size."""
+
+    macs: float
+    activations: float
+    macs_ntire23: float
+    matrix_macs: float
+    hooked_macs: float
+    unseen: tuple[str, ...]
+    by_module: Mapping[str, int]
+
+    def figures(self) -> tuple[float, ...]:
+        return (self.macs, self.activations, self.macs_ntire23, self.matrix_macs, self.hooked_macs)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of parameter elements, shared tensors counted once."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1) -> Complexity:
+    """Count parameters, MACs and activations of one forward pass at `input_shape`.
+
+    Parameters
+    ----------
+    network
+        A network in the form that is timed. It is copied, not changed.
+    input_shape
+        N, C, H, W of the low-resolution input; N is 1.
+    size_multiple
+        What height and width must be multiples of; `input_shape` is rounded up to it.
+
+    Returns
+    -------
+    Complexity
+        ``macs`` is None, and ``source`` says why, where the network cannot be traced at any small size.
+    """
+    params = count_parameters(network)
+    # Hooks on a module that stays a leaf under a trace must not outlive the count: work on a copy.
+    model = copy.deepcopy(network).eval()
+    sizes = _small_sizes(model, input_shape[1], size_multiple)
+    if sizes is None:
+        return Complexity(
+            params, None, None, None, ("forward fails on small inputs",), "not counted: no small input runs"
+        )
+    try:
+        samples = [_count_at(model, (1, input_shape[1], *size)) for size in sizes]
+    except Exception as error:  # noqa: BLE001 - a tracer may raise anything on strangers' code; the row must survive
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        return Complexity(params, None, None, None, ("untraceable",), f"not counted: tracing failed ({reason})")
+    full = _rounded_up(input_shape, size_multiple)
+    counted = _extrapolate(model, params, sizes, samples, full)
+    return replace(counted, layers=_layers(model, sizes, samples, full))
+
+
+def _layers(
+    model: nn.Module, sizes: tuple[tuple[int, int], ...], samples: list[_Counts], full: Shape
+) -> tuple[Layer, ...]:
+    """Return the layers; none where a stranger's modules do not bear to be watched."""
+    traced = [counts.by_module for counts in samples]
+    try:
+        observed: list[Observation] = [observe(model, _probe(model, (1, full[1], *size))) for size in sizes]
+        return describe_layers(model, sizes, traced, observed, full[2:])
+    except Exception:  # noqa: BLE001 - a table is missing then, not a count
+        return ()
+
+
+def _rounded_up(shape: Shape, multiple: int) -> Shape:
+    n, c, h, w = shape
+    return n, c, math.ceil(h / multiple) * multiple, math.ceil(w / multiple) * multiple
+
+
+def _small_sizes(model: nn.Module, channels: int, multiple: int) -> tuple[tuple[int, int], ...] | None:
+    """Return three input sizes that the network accepts, of three different pixel counts, or None."""
+    base = math.lcm(multiple, _MINIMUM_BASE)
+    for step in (base, 2 * base, 4 * base, 8 * base):
+        sizes = ((step, 2 * step), (2 * step, 2 * step), (2 * step, 3 * step))
+        if _runs(model, [(1, channels, *size) for size in sizes]):
+            return sizes
+    return None
+
+
+def _runs(model: nn.Module, shapes: list[Shape]) -> bool:
+    try:
+        with torch.inference_mode():
+            for shape in shapes:
+                model(_probe(model, shape))
+    except Exception:  # noqa: BLE001 - whatever a stranger's network raises, it does not take this size
+        return False
+    return True
+
+
+def _probe(model: nn.Module, shape: Shape) -> Tensor:
+    """Return a reproducible input in [0, 1] where and as the network expects it."""
+    reference = next(iter(model.parameters()), torch.empty(0))
+    values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    return values.to(device=reference.device, dtype=reference.dtype)
+
+
+def _count_at(model: nn.Module, shape: Shape) -> _Counts:
+    probe = _probe(model, shape)
+    with _quiet(), torch.no_grad():
+        flops = _silenced(FlopCountAnalysis(model, (probe,)))
+        activations = _silenced(ActivationCountAnalysis(model, (probe,)))
+        by_operator, by_module = flops.by_operator(), dict(flops.by_module())
+        matrix = sum(n for op, n in by_operator.items() if op in _MATRIX_OPS)
+        unseen = tuple(sorted(op for op in flops.unsupported_ops() if op not in _FREE_OPS))
+        totals = float(flops.total()), float(activations.total())
+    challenge, hooked = _count_by_hooks(model, probe)
+    return _Counts(*totals, challenge, float(matrix), hooked, unseen, by_module)
+
+
+def _silenced(analysis: FlopCountAnalysis) -> FlopCountAnalysis:
+    return analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the tracer's remarks about strangers' code off the terminal."""
+    logger = logging.getLogger("fvcore")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _count_by_hooks(model: nn.Module, probe: Tensor) -> tuple[float, float]:
+    """Return the 2023 report's count and the convolution MACs, both from module hooks.
+
+    Hooks see a convolution even where a custom operator behind it cuts the trace.
+    """
+    challenge = 0.0
+    convolutions = 0.0
+
+    def convolution(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal challenge, convolutions
+        assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+        per_position = math.prod(module.kernel_size) * module.in_channels * module.out_channels // module.groups
+        challenge += per_position * output[0, 0].numel()
+        convolutions += convolution_macs(module, inputs[0], output)
+
+    def activation(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal challenge
+        challenge += output.numel()
+
+    with (
+        _hooked(model, {(nn.Conv2d, nn.ConvTranspose2d): convolution, _RELU_FAMILY: activation}),
+        torch.no_grad(),
+    ):
+        model(probe)
+    return challenge, convolutions
+
+
+@contextmanager
+def _hooked(model: nn.Module, hooks: dict[tuple[type[nn.Module], ...], Callable[..., None]]) -> Iterator[None]:
+    handles = [
+        module.register_forward_hook(hook)
+        for module in model.modules()
+        for kinds, hook in hooks.items()
+        if isinstance(module, kinds)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _extrapolate(
+    model: nn.Module, params: int, sizes: tuple[tuple[int, int], ...], samples: list[_Counts], shape: Shape
+) -> Complexity:
+    """Extend the counts from the small sizes to `shape`, proving on the third size that they are affine."""
+    pixels = [h * w for h, w in sizes]
+    target = shape[2] * shape[3]
+    lines = [_line(pixels, values) for values in zip(*(s.figures() for s in samples), strict=True)]
+    macs, activations, challenge, matrix, hooked = (round(line(target)) for line, _ in lines)
+    doubts = list(samples[0].unseen)
+    if not all(straight for _, straight in lines):
+        doubts.append("count depends on more than the number of pixels")
+    if hooked > matrix * (1 + _CROSS_CHECK_TOLERANCE):
+        doubts.append(f"trace misses convolutions ({matrix / 1e9:.4g} of {hooked / 1e9:.4g} G)")
+        macs = max(macs, hooked)
+    check = _cross_check(model, shape, matrix)
+    source = f"fvcore at {_listed(sizes)}, scaled by pixels; {check}"
+    return Complexity(params, macs, activations, challenge, tuple(doubts), source)
+
+
+def _listed(sizes: tuple[tuple[int, int], ...]) -> str:
+    return ", ".join(f"{h}x{w}" for h, w in sizes)
+
+
+def _line(pixels: list[int], values: tuple[float, ...]) -> tuple[Callable[[int], float], bool]:
+    """Return the line through the first and last point, and whether the middle point lies on it."""
+    slope = (values[2] - values[0]) / (pixels[2] - pixels[0])
+    offset = values[0] - slope * pixels[0]
+    straight = math.isclose(offset + slope * pixels[1], values[1], rel_tol=1e-9, abs_tol=1e-3)
+    return (lambda n: offset + slope * n), straight
+
+
+class _Products(MetaMode):  # type: ignore[no-untyped-call]
+    """Adds up the operations of convolutions and products by torch's own formulas, as its FlopCounterMode does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def see(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
+        formula = flop_registry.get(operator._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=made)
+
+
+def _cross_check(model: nn.Module, shape: Shape, matrix_macs: int) -> str:
+    """Compare with torch's own counter at the full size on the meta device, where nothing is computed."""
+    try:
+        with torch.no_grad():
+            on_meta = copy.deepcopy(model).to("meta")
+            reference = next(iter(on_meta.parameters()), torch.empty(0))
+            with _Products() as counter:
+                on_meta(torch.empty(shape, dtype=reference.dtype, device="meta"))
+    except Exception as error:  # noqa: BLE001 - strangers' code may not run without data
+        return f"torch.utils.flop_counter could not check it ({type(error).__name__})"
+    torch_macs = counter.flops / 2
+    if math.isclose(torch_macs, matrix_macs, rel_tol=_CROSS_CHECK_TOLERANCE):
+        return "torch.utils.flop_counter agrees"
+    counted = f"torch.utils.flop_counter counts {torch_macs / 1e9:.4g} G in convolutions and products"
+    return f"{counted}, fvcore {matrix_macs / 1e9:.4g} G"

@@ -1,0 +1,259 @@
+"""The layers of a network: what each one is, and its part of the parameters and of the multiply-accumulates.
+
+A row is a module that computes by itself: one without children, or one with parameters or operations of its own.
+Shapes and counts are observed at three small input sizes and extended to the full one, as in `harness.complexity.count`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+Shape = tuple[int, ...]
+
+MOST_LAYERS = 2000
+"""A network with more modules than this is described by its first ones."""
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_POOLS = (nn.AvgPool2d, nn.MaxPool2d)
+_NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of the form that was counted.
+
+    Attributes
+    ----------
+    name
+        Path of the module in the network; empty for the network itself.
+    type
+        Class of the module.
+    kernel
+        Height and width of a convolution's or a pooling's kernel; empty for others.
+    settings
+        What differs from the plain case, such as ``stride 2, groups 12``.
+    in_channels, out_channels
+        Channels, or features of a linear layer; None where it has none or was not called.
+    output_shape
+        N, C, H, W at the full input size; empty where unknown.
+    params
+        Parameter elements of its own; a tensor that several layers share belongs to the first.
+    macs
+        Multiply-accumulates of all its calls in one forward pass at the full input size.
+    calls
+        Times that it is called in a forward pass; 0 where its parent uses the weights in another way, or not at all.
+    """
+
+    name: str
+    type: str
+    kernel: Shape
+    settings: str
+    in_channels: int | None
+    out_channels: int | None
+    output_shape: Shape
+    params: int
+    macs: int
+    calls: int
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was seen of one module in one forward pass; ``macs`` are those of convolutions alone."""
+
+    calls: int = 0
+    given: Shape = ()
+    made: Shape = ()
+    macs: int = 0
+
+
+Observation = Mapping[str, Seen]
+
+
+def convolution_macs(module: nn.Module, given: Tensor, made: Tensor) -> int:
+    """Return the multiply-accumulates of one call of a convolution without bias, batch of 1; 0 for other modules.
+
+    A transposed convolution has one per kernel tap and input position, another one per tap and output position.
+    """
+    if not isinstance(module, _CONVOLUTIONS):
+        return 0
+    per_position = math.prod(module.kernel_size) * module.in_channels * module.out_channels // module.groups
+    positions = given if module.transposed else made
+    return int(per_position * positions[0, 0].numel())
+
+
+def observe(model: nn.Module, probe: Tensor) -> dict[str, Seen]:
+    """Run a network once and return what every module got and made, in the order in which they ended."""
+    seen: dict[str, Seen] = {}
+
+    def hook(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        one = seen.setdefault(name, Seen())
+        one.calls += 1
+        given = inputs[0] if inputs else None
+        if isinstance(given, Tensor) and isinstance(output, Tensor):
+            one.given, one.made = tuple(given.shape), tuple(output.shape)
+            one.macs += convolution_macs(module, given, output)
+
+    handles = [
+        module.register_forward_hook(lambda *call, name=name: hook(name, *call))
+        for name, module in model.named_modules()
+    ]
+    try:
+        with torch.no_grad():
+            model(probe)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def describe_layers(
+    model: nn.Module,
+    sizes: Sequence[Size],
+    traced: Sequence[Mapping[str, int]],
+    observed: Sequence[Observation],
+    full: Size,
+) -> tuple[Layer, ...]:
+    """Return the layers of a network, in the order in which they run; those that are never called last.
+
+    Parameters
+    ----------
+    model
+        The network.
+    sizes
+        Three input sizes, height and width: the first two of one width apart in height, the last two of one height
+        apart in width.
+    traced
+        For each size, multiply-accumulates by module name, children included.
+    observed
+        For each size, what `observe` returned.
+    full
+        Height and width to which shapes and counts are extended.
+    """
+    modules = dict(model.named_modules())
+    params = dict(_own_parameters(modules))
+    own = [_own_macs(counts, modules) for counts in traced]
+    order = [name for name in observed[0] if name in modules]
+    order += [name for name in modules if name not in observed[0]]
+    layers = []
+    for name in order:
+        seen = [run.get(name, Seen()) for run in observed]
+        macs = [max(counts.get(name, 0), one.macs) for counts, one in zip(own, seen, strict=True)]
+        if _is_a_row(modules[name], called=seen[0].calls > 0, has_own=params[name] > 0 or macs[0] > 0):
+            shape = _extended_shape([one.made for one in seen], sizes, full)
+            layers.append(_layer(name, modules[name], seen[0], shape, params[name], _extended(macs, sizes, full)))
+    return tuple(layers[:MOST_LAYERS])
+
+
+def _is_a_row(module: nn.Module, *, called: bool, has_own: bool) -> bool:
+    if isinstance(module, _NOTHING):
+        return False
+    return has_own or (called and next(module.children(), None) is None)
+
+
+def _own_parameters(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, int]]:
+    """Yield every module's own parameter elements, shared tensors at their first owner."""
+    counted: set[int] = set()
+    for name, module in modules.items():
+        own = [one for one in module.parameters(recurse=False) if id(one) not in counted]
+        counted.update(map(id, own))
+        yield name, sum(one.numel() for one in own)
+
+
+def _own_macs(counts: Mapping[str, int], modules: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Return by module what its children do not account for."""
+    own = {name: int(counts.get(name, 0)) for name in modules}
+    for name in modules:
+        if name:
+            own[name.rpartition(".")[0]] -= int(counts.get(name, 0))
+    return own
+
+
+def _layer(name: str, module: nn.Module, seen: Seen, shape: Shape, params: int, macs: int) -> Layer:
+    inputs, outputs = _channels(module, seen)
+    return Layer(
+        name=name[:300],
+        type=type(module).__name__[:100],
+        kernel=_kernel(module),
+        settings=_settings(module),
+        in_channels=inputs,
+        out_channels=outputs,
+        output_shape=shape,
+        params=params,
+        macs=macs,
+        calls=seen.calls,
+    )
+
+
+def _kernel(module: nn.Module) -> Shape:
+    if isinstance(module, _CONVOLUTIONS):
+        return tuple(int(side) for side in module.kernel_size)
+    if isinstance(module, _POOLS):
+        size = module.kernel_size
+        return (size, size) if isinstance(size, int) else tuple(int(side) for side in size)
+    return ()
+
+
+def _settings(module: nn.Module) -> str:
+    """Return what is not the default of a convolution, and the factor of a shuffle."""
+    if isinstance(module, nn.PixelShuffle):
+        return f"factor {module.upscale_factor}"
+    if isinstance(module, nn.PixelUnshuffle):
+        return f"factor {module.downscale_factor}"
+    if not isinstance(module, _CONVOLUTIONS):
+        return ""
+    words = [
+        f"{word} {values[0] if len(set(values)) == 1 else 'x'.join(map(str, values))}"
+        for word, values in (("stride", module.stride), ("dilation", module.dilation), ("groups", (module.groups,)))
+        if set(values) != {1}
+    ]
+    return ", ".join(words)
+
+
+def _channels(module: nn.Module, seen: Seen) -> tuple[int | None, int | None]:
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    if isinstance(module, _CONVOLUTIONS):
+        return module.in_channels, module.out_channels
+    if len(seen.given) == len(seen.made) == 4:
+        return seen.given[1], seen.made[1]
+    return None, None
+
+
+def _extended(values: Sequence[int], sizes: Sequence[Size], full: Size) -> int:
+    """Extend a count along the line through the smallest and the largest number of pixels."""
+    pixels = [height * width for height, width in sizes]
+    slope = (values[-1] - values[0]) / (pixels[-1] - pixels[0])
+    return max(0, round(values[0] + slope * (full[0] * full[1] - pixels[0])))
+
+
+def _extended_shape(shapes: Sequence[Shape], sizes: Sequence[Size], full: Size) -> Shape:
+    """Extend a shape side by side; empty where a side follows neither the height, the width nor the pixels.
+
+    One that shrinks as the frame grows, in a network that returns what it made before, would end below nothing.
+    """
+    if len({len(shape) for shape in shapes}) != 1:
+        return ()
+    sides = [_extended_side(values, sizes, full) for values in zip(*shapes, strict=True)]
+    known = tuple(side for side in sides if side is not None and side > 0)
+    return known if len(known) == len(sides) else ()
+
+
+def _extended_side(values: tuple[int, ...], sizes: Sequence[Size], full: Size) -> int | None:
+    first, second, third = values
+    (low, narrow), (high, _), (_, wide) = sizes
+    if first == second == third:
+        return first
+    if second == third:  # only the height changed between the first two sizes
+        return round(first + (second - first) / (high - low) * (full[0] - low))
+    if first == second:  # only the width changed between the last two
+        return round(second + (third - second) / (wide - narrow) * (full[1] - narrow))
+    pixels = [height * width for height, width in sizes]
+    slope = (third - first) / (pixels[2] - pixels[0])
+    if not math.isclose(first + slope * (pixels[1] - pixels[0]), second):
+        return None
+    return round(first + slope * (full[0] * full[1] - pixels[0]))

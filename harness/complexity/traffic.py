@@ -1,0 +1,100 @@
+"""Bytes that one forward pass moves, and operators that it launches, without computing anything.
+
+Every operator is charged with reading its inputs and writing its outputs once, each whole: the traffic of a network
+that is run operator by operator with caches too small for a feature map. Views move nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.complexity.meta_shapes import MetaMode
+
+Shape = tuple[int, int, int, int]
+
+# They return their input under another shape, or memory that nobody wrote, and are not declared as views.
+_MOVE_NOTHING = frozenset({"_unsafe_view", "detach", "lift_fresh", "empty", "empty_like", "empty_strided", "new_empty"})
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one forward pass moves and launches.
+
+    Attributes
+    ----------
+    bytes
+        Read and written by all operators.
+    operators
+        Number of operators that compute or copy.
+    """
+
+    bytes: int
+    operators: int
+
+
+def count_traffic(
+    network: nn.Module, input_shape: Shape, *, itemsize: int = 4, size_multiple: int = 1
+) -> Traffic | None:
+    """Count the bytes and operators of one forward pass, on torch's meta device, at the full size.
+
+    Parameters
+    ----------
+    network
+        The form that is timed, float32. It is copied, not changed.
+    input_shape
+        N, C, H, W; height and width are rounded up to `size_multiple`.
+    itemsize
+        Bytes of a floating-point element in the precision that is timed.
+
+    Returns
+    -------
+    Traffic or None
+        None where the network does not run without data.
+    """
+    n, c, h, w = input_shape
+    shape = n, c, math.ceil(h / size_multiple) * size_multiple, math.ceil(w / size_multiple) * size_multiple
+    try:
+        on_meta = copy.deepcopy(network).to("meta").eval()
+        with torch.no_grad(), _Counter(itemsize) as counter:
+            on_meta(torch.empty(shape, device="meta"))
+    except Exception:  # noqa: BLE001 - strangers' code may need data, or operators that the meta device lacks
+        return None
+    return Traffic(counter.bytes, counter.operators)
+
+
+class _Counter(MetaMode):  # type: ignore[no-untyped-call]
+    def __init__(self, itemsize: int) -> None:
+        super().__init__()
+        self._itemsize = itemsize
+        self.bytes = 0
+        self.operators = 0
+
+    def see(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
+        name = operator._schema.name.removeprefix("aten::")
+        if not operator.is_view and name not in _MOVE_NOTHING:
+            given = list(_tensors([args, kwargs]))
+            if given:
+                self.operators += 1
+                self.bytes += sum(self._size(tensor) for tensor in [*given, *_tensors(made)])
+
+    def _size(self, tensor: Tensor) -> int:
+        """Return the bytes behind a tensor; an expanded dimension repeats the same ones."""
+        elements = math.prod(n for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step or n == 0)
+        return elements * (self._itemsize if tensor.is_floating_point() else tensor.element_size())
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))

@@ -1,0 +1,86 @@
+"""Workers that are started before they are needed: importing torch takes seconds, on an accelerator five."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from harness.engines.engine import Engine
+from harness.errors import HarnessError
+from harness.isolation.job import Job
+from harness.isolation.session import Session
+from harness.machine.available_cores import available_cores
+
+_CORES_EACH = 4
+_MOST = 4
+
+
+class PrefetchingEngine:
+    """An engine that starts the next workers while another is prepared.
+
+    Parameters
+    ----------
+    engine
+        What starts them.
+    most
+        How many may wait; by default one for every four cores, between one and four.
+    """
+
+    def __init__(self, engine: Engine, most: int | None = None) -> None:
+        self.name = engine.name
+        self._engine = engine
+        self._most = max(1, min(_MOST, available_cores() // _CORES_EACH)) if most is None else most
+        self._to_come: deque[Job] = deque()
+        self._waiting: list[tuple[Job, Session]] = []
+        self._opened: list[Session] = []
+        self._held = False
+
+    def expect(self, jobs: Iterable[Job]) -> None:
+        """Say what will be opened next, in order, after what is expected already."""
+        self._to_come.extend(jobs)
+
+    def open(self, job: Job) -> Session:
+        """Return the session that waits for the job, or start one; others are started behind it."""
+        session = self._take(job) or self._start(job)
+        while not self._held and self._to_come and len(self._waiting) < self._most:
+            following = self._to_come.popleft()
+            try:
+                self._waiting.append((following, self._start(following)))
+            except (HarnessError, OSError):  # it will be told where the job is asked for
+                break
+        return session
+
+    def forget(self, job: Job) -> None:
+        """Let go of what waits for a job that will not be opened after all."""
+        session = self._take(job)
+        if session is not None:
+            session.close()
+
+    def hold(self) -> None:
+        """Stop the waiting workers, each until it is asked for, and start no others: something is about to be timed."""
+        self._held = True
+        for _, session in self._waiting:
+            session.pause()
+
+    def release(self) -> None:
+        """Start others again."""
+        self._held = False
+
+    def close(self) -> None:
+        """End every worker that was started here and still runs."""
+        for session in self._opened:
+            session.close()
+
+    def _take(self, job: Job) -> Session | None:
+        if job in self._to_come:
+            self._to_come.remove(job)
+        for number, (known, session) in enumerate(self._waiting):
+            if known == job:
+                del self._waiting[number]
+                return session if session.alive() else None  # out of memory, say: it was nobody's fault yet
+        return None
+
+    def _start(self, job: Job) -> Session:
+        session = self._engine.open(job)
+        self._opened.append(session)
+        return session

@@ -1,0 +1,56 @@
+"""Files that are written whole or not at all: under a temporary name, flushed to the disk and renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from harness.errors import ResultsError
+
+_TEMPORARY = ".part"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that the file is either as before or complete; one that holds it already is left.
+
+    Raises
+    ------
+    ResultsError
+        The disk is full or the folder cannot be written; what was there before is untouched.
+    """
+    if _holds(path, content):
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=_TEMPORARY)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ResultsError(
+            f"cannot be written ({error.strerror or error})",
+            where=str(path),
+            hint="free some space or choose another folder with --out; what was saved before is intact",
+        ) from error
+
+
+def remove_remains(folder: Path) -> None:
+    """Delete what :func:`write_atomically` left below a folder when it was killed; nobody may be writing there."""
+    for path in folder.rglob(f".*.????????{_TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Tell whether a file has this content, so that neither the disk nor whoever waits for it is troubled."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False

@@ -1,0 +1,103 @@
+"""What of this machine makes times unreliable: its load, its frequencies, its threads, its temperature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from harness.machine.accelerator import accelerator_type
+from harness.machine.available_cores import available_cores
+from harness.machine.cores import bound_cores, kernel_text, multithreading, physical_cores
+from harness.machine.diagnostic import Diagnostic
+from harness.machine.gpu_state import card_facts
+from harness.machine.load import WORTH_SAYING, others_share
+
+_CPU = Path("/sys/devices/system/cpu")
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_THROTTLED = Path("/sys/fs/cgroup/cpu.stat")
+_STOLEN_SHARE = 0.01
+
+
+def timing_facts() -> list[Diagnostic]:
+    """Look at the machine for about a third of a second; return what a reader of its times should know."""
+    facts = [_load(), _threads(), *_governor(), *_quota(), *_throttling(), *_temperature(), *_accelerator()]
+    return [fact for fact in facts if fact is not None]
+
+
+def _load() -> Diagnostic | None:
+    busy, stolen = others_share()
+    if stolen > _STOLEN_SHARE:
+        hint = "other virtual machines share these cores: measure at another time, or on a machine of your own"
+        return Diagnostic("load", f"{busy:.0%} busy, {stolen:.0%} taken by the host", "warn", hint)
+    if busy > WORTH_SAYING:
+        hint = "end other programs; the robust protocol takes out what hits all networks alike"
+        return Diagnostic("load", f"{busy:.0%} of the processor is in use by others", "warn", hint)
+    return Diagnostic("load", f"{busy:.0%} of the processor is in use by others")
+
+
+def _threads() -> Diagnostic:
+    usable = available_cores()
+    cores = physical_cores()
+    bound = ", ".join(map(str, bound_cores(cores)))
+    value = f"{usable} usable on {cores} cores; networks get one thread a core" + f", bound to {bound}" * bool(bound)
+    if multithreading():
+        hint = "nothing, by default: the second thread of a core is left idle; switch it off where others may use it"
+        return Diagnostic("threads", f"{value}; simultaneous multithreading", "warn", hint)
+    return Diagnostic("threads", value)
+
+
+def _governor() -> list[Diagnostic]:
+    found = {kernel_text(file) for file in _CPU.glob("cpu*/cpufreq/scaling_governor")} - {""}
+    if not found:
+        return [Diagnostic("frequency", "the governor cannot be seen (a virtual machine, or no frequency scaling)")]
+    value = f"governor {', '.join(sorted(found))}"
+    if found == {"performance"}:
+        return [Diagnostic("frequency", value)]
+    return [Diagnostic("frequency", value, "warn", "cpupower frequency-set -g performance")]
+
+
+def _quota() -> list[Diagnostic]:
+    quota, _, period = kernel_text(_CGROUP_QUOTA).partition(" ")
+    if not quota.isdigit() or not period.isdigit():
+        return []
+    cores = int(quota) / int(period)
+    return [
+        Diagnostic(
+            "quota", f"{cores:g} cores by the container's limit", "warn", f"run with --threads {max(1, int(cores))}"
+        )
+    ]
+
+
+def _throttling() -> list[Diagnostic]:
+    counts = dict(line.split() for line in kernel_text(_CGROUP_THROTTLED).splitlines() if len(line.split()) == 2)
+    times = int(counts.get("nr_throttled", 0))
+    hot = sum(int(kernel_text(f) or 0) for f in _CPU.glob("cpu*/thermal_throttle/core_throttle_count"))
+    if not times and not hot:
+        return []
+    what = [f"{times} times by the container's quota"] if times else []
+    what += [f"{hot} times by heat"] if hot else []
+    return [Diagnostic("throttling", f"{' and '.join(what)} since the start", "warn", "let it cool, or lift the limit")]
+
+
+def _temperature() -> list[Diagnostic]:
+    sensors: dict[str, Any] = getattr(psutil, "sensors_temperatures", dict)()
+    readings = [one for group in sensors.values() for one in group if one.current]
+    if not readings:
+        return []
+    hottest = max(readings, key=lambda one: one.current)
+    near = hottest.high is not None and hottest.current > hottest.high - 5
+    return [
+        Diagnostic("temperature", f"{hottest.current:.0f} °C", "warn" if near else "ok", "let it cool" if near else "")
+    ]
+
+
+def _accelerator() -> list[Diagnostic]:
+    kind = accelerator_type()
+    if kind is None:
+        return []
+    import torch
+
+    count = torch.accelerator.device_count()
+    return [Diagnostic("accelerator", f"{count} x {kind}, timed by device events"), *card_facts()]

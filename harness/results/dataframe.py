@@ -1,0 +1,31 @@
+"""A run's rows as a table for pandas."""
+
+from typing import TYPE_CHECKING, Any
+
+from harness.results.schema import Entry, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NESTED = ("error", "runtime_ms", "reparam", "published", "roofline")
+
+
+def flat(entry: Entry) -> dict[str, Any]:
+    """Return an entry as one level of plain values; lists are joined, intervals become ``_low`` and ``_high``."""
+    record: dict[str, Any] = {}
+    for key, value in entry.model_dump().items():
+        if key in NESTED:
+            inner = (value or {}).items()
+            record |= {f"{key}_{name}": figure for name, figure in inner if not isinstance(figure, dict)}
+        else:
+            record[key] = value
+    for key in [name for name, value in record.items() if isinstance(value, tuple)]:
+        record[f"{key}_low"], record[f"{key}_high"] = record.pop(key)
+    return {key: "; ".join(value) if isinstance(value, list) else value for key, value in record.items()}
+
+
+def entries_frame(run: Run) -> "pd.DataFrame":
+    """Return one row per entry, in the order of the run."""
+    import pandas as pd
+
+    return pd.DataFrame([flat(entry) for entry in run.entries])

@@ -1,0 +1,1 @@
+"""The controller's steps: plan, scheduling, one submission's run, timing, quality, progress."""

@@ -1,0 +1,77 @@
+"""Bicubic's PSNR, which scores subtract: measured once on a data set, or the challenge's constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from harness import __version__
+from harness.quality import evaluate_pair, upscale_bicubic
+from harness.results import RunStore, combine
+from harness.run.plan import Plan
+from harness.run.submission_run import PSNR_CAP
+
+_SPREAD_DB = 0.15  # builds of JPEG encoders move bicubic by 0.1 dB; other images by whole decibels
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the score subtracts.
+
+    Attributes
+    ----------
+    psnr
+        dB, by the track's metric and convention.
+    source
+        Whether it was measured here or is the challenge's constant.
+    warnings
+        What the reader of the table must know of it.
+    """
+
+    psnr: float
+    source: Literal["measured", "published"]
+    warnings: tuple[str, ...] = ()
+
+
+def find_reference(plan: Plan, store: RunStore) -> Reference:
+    """Return the challenge's constant where the images are the challenge's, else what bicubic reaches on them.
+
+    A data set counts as the challenge's where it is registered under that name and bicubic reaches the constant on it.
+    """
+    measured = _measured(plan, store)
+    name = plan.dataset.registered_as or ""
+    official = plan.track.official_bicubic.get(name)
+    if official is None:
+        return Reference(measured, "measured")
+    if abs(measured - official) <= _SPREAD_DB:
+        return Reference(official, "published")
+    found = f"bicubic reaches {measured:.3f} dB on them, {official:g} dB on the challenge's"
+    warning = f"the images registered as {name} are not the challenge's ({found}): the score subtracts the former"
+    return Reference(measured, "measured", (warning,))
+
+
+def _measured(plan: Plan, store: RunStore) -> float:
+    """Return bicubic's mean PSNR on the data set, kept with the run so that an unchanged run does not repeat it."""
+    fingerprint = combine(
+        {
+            "harness": __version__,
+            "dataset": plan.dataset.fingerprint,
+            "scale": plan.track.scale,
+            "convention": plan.track.convention,
+            "metric": plan.track.metric,
+            "torch": plan.device.torch,
+            "versions": plan.device.versions,
+        }
+    )
+    known = store.reference_psnr(fingerprint)
+    if known is None:
+        known = fmean(_bicubic_on(plan, index) for index in range(len(plan.dataset)))
+        store.save_reference_psnr(fingerprint, known)
+    return known
+
+
+def _bicubic_on(plan: Plan, index: int) -> float:
+    lr, hr = plan.dataset.pair(index)
+    quality = evaluate_pair(upscale_bicubic(lr, plan.track.scale), hr, plan.track.convention, scale=plan.track.scale)
+    return min(float(getattr(quality, plan.track.metric)), PSNR_CAP)

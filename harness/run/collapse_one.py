@@ -1,0 +1,170 @@
+"""One submission's inference form: what became of it, how much faster it is, and its files. No run, no leaderboard."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data import get_degradation, open_dataset
+from harness.engines import Job, LocalEngine
+from harness.errors import UsageError
+from harness.isolation.sandbox import Sandbox
+from harness.isolation.session import Session
+from harness.results.schema import Reparam
+from harness.submissions.discovery import BrokenSubmission, Submission, discover
+from harness.tracks import track_for_scale
+
+TIMED_SIZE = (270, 480)
+"""Height and width of the frame on which both forms are timed."""
+
+ROUNDS = 7
+"""Times that both forms are timed in turn."""
+
+PROOF_SIZE = (97, 131)
+"""Height and width of the crops on which both forms are compared, at least where the images are as large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collapsed:
+    """What became of a submission.
+
+    Attributes
+    ----------
+    name
+        The submission's name.
+    reparam
+        Method, counts, error, regions; MACs are at the track's size.
+    speed
+        Median time of the training form over that of the inference form; None where they are the same network.
+    files
+        The inference form as a submission, by relative path; empty where none was asked for.
+    """
+
+    name: str
+    reparam: Reparam
+    speed: float | None
+    files: dict[str, bytes]
+
+
+def collapse_submission(
+    path: Path,
+    scale: int,
+    *,
+    export: bool = False,
+    onnx: bool = False,
+    allow_border_error: bool = False,
+    threads: int | None = None,
+    timeout_s: float = 300.0,
+    sandbox: Sandbox = "auto",
+) -> Collapsed:
+    """Reparameterize one submission in a worker of its own.
+
+    Parameters
+    ----------
+    path
+        A submission's folder or zip.
+    scale
+        Upscaling factor.
+    export
+        Whether to make the files of the inference form.
+    onnx
+        Whether an ONNX model is among them.
+    allow_border_error
+        Also collapse what is equal in the interior of the image only.
+    threads
+        Threads of the worker; all cores by default.
+    timeout_s
+        Seconds that one step may take.
+    sandbox
+        How the worker is confined.
+
+    Raises
+    ------
+    UsageError
+        Where there is not exactly one submission of that scale at ``path``.
+    WorkerError
+        Where the submission's code fails.
+    """
+    submission = _only(path, scale)
+    job = Job(submission, scale, threads=threads or os.cpu_count() or 1, timeout_s=timeout_s, sandbox=sandbox)
+    track = track_for_scale(scale)
+    with _loaded(job) as session:
+        reparam = session.reparameterize(_proof_frames(scale, track.degradation), allow_border_error=allow_border_error)
+        before, after = (session.count(track.input_shape, original=original).macs for original in (True, False))
+        files = session.export(f"{submission.name} (inference form)", onnx=onnx) if export else {}
+        speed = None if reparam.method == "none" else _speed(job, session)
+    reparam = reparam.model_copy(update={"macs_before": before, "macs_after": after})
+    return Collapsed(submission.name, reparam, speed, files)
+
+
+def write_files(files: dict[str, bytes], folder: Path) -> None:
+    """Write the files of a submission into a new or empty folder.
+
+    Raises
+    ------
+    UsageError
+        Where the folder holds something already.
+    """
+    for relative, content in files.items():
+        target = folder / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that holds something.
+
+    Raises
+    ------
+    UsageError
+        Where it does.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("the folder is not empty", where=str(folder), hint="name a new one with -o")
+
+
+def _only(path: Path, scale: int) -> Submission:
+    found = discover([path], entry_points=False)
+    if len(found) != 1:
+        raise UsageError(f"{len(found)} submissions", where=str(path), hint="name one submission's folder or zip")
+    submission = found[0]
+    if isinstance(submission, BrokenSubmission):
+        raise submission.error
+    if scale not in submission.manifest.scales:
+        raise UsageError(f"no x{scale} network", where=str(path), hint=f"its scales are {submission.manifest.scales}")
+    return submission
+
+
+@contextmanager
+def _loaded(job: Job) -> Iterator[Session]:
+    with LocalEngine().open(job) as session:
+        session.load()
+        yield session
+
+
+def _proof_frames(scale: int, degradation: str) -> list[NDArray[np.uint8]]:
+    dataset = open_dataset("embedded", scale, get_degradation(degradation))
+    height, width = PROOF_SIZE
+    frames = [dataset.pair(index)[0] for index in range(min(2, len(dataset)))]
+    return [np.ascontiguousarray(frame[:height, :width]) for frame in frames]
+
+
+def _speed(job: Job, inference: Session) -> float:
+    """Time the training form, in a worker of its own, and the inference form in turn."""
+    frame = np.random.default_rng(0).integers(0, 256, (*TIMED_SIZE, 3), dtype=np.uint8)
+    slow: list[float] = []
+    fast: list[float] = []
+    with _loaded(job) as training:
+        for index in range(ROUNDS):
+            for session, samples in ((training, slow), (inference, fast)):
+                reply = session.time([frame], 1 if index == 0 else 0, 1, 1, None)
+                samples.extend(reply.samples_ms)
+                session.pause()
+    return statistics.median(slow) / statistics.median(fast)

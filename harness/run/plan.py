@@ -1,0 +1,302 @@
+"""What a run will do, decided before anything of it is done: who, on what, where, by which protocol."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import __version__
+from harness.backends import backend_problem
+from harness.data import Dataset, get_degradation, open_dataset
+from harness.data.outputs import OutputFolder
+from harness.errors import SubmissionError, UsageError
+from harness.isolation.opening import require_sandbox_for_pickles
+from harness.isolation.sandbox import Sandbox, choose
+from harness.machine.device import describe_device
+from harness.quality import get_convention
+from harness.results import combine, fingerprint_folder
+from harness.results.crops import Choice, CropStore
+from harness.results.schema import Backend, DeviceInfo, ProtocolInfo
+from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
+from harness.submissions.environments import check_options, needed
+from harness.timing import Precision, TimingProtocol, protocol_for
+from harness.tracks import Track, get_track, track_for_scale
+
+_TIMING_FRAMES = 4
+_PROOF_FRAMES = 2
+_PROOF_SIZE = (97, 131)  # odd, so that a form that differs at a border of unusual parity is found out
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the user asked for; see the options of ``harness run``."""
+
+    submissions: tuple[Path, ...]
+    scale: int | None = None
+    track: str | None = None
+    dataset: str = "embedded"
+    out: Path | None = None
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    with_baselines: bool = True
+    device: str = "auto"
+    threads: int | None = None
+    precision: Precision | None = None
+    backend: Backend = "eager"
+    protocol: str | None = None
+    time_budget_s: float | None = None
+    processes: int | None = None
+    timeout_s: float = 600.0
+    sandbox: Sandbox = "auto"
+    install: bool = False
+    wheels: Path | None = None
+    trust_pickle: bool = False
+    fresh: bool = False
+    retry_failed: bool = False
+    images: Literal["auto", "none", "crops", "full"] = "auto"
+    crops: tuple[Choice, ...] = ()
+    save_images: bool = False
+    conventions: tuple[str, ...] = ()
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSubmission:
+    """One submission's place in the run.
+
+    Attributes
+    ----------
+    submission
+        What is measured.
+    fingerprint
+        Hash of all that its figures depend on.
+    """
+
+    submission: Found
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run, decided.
+
+    Attributes
+    ----------
+    folder
+        Where results go.
+    submissions
+        Baselines first, then submissions in natural order.
+    """
+
+    request: RunRequest
+    track: Track
+    dataset: Dataset
+    device: DeviceInfo
+    protocol: TimingProtocol
+    folder: Path
+    submissions: tuple[PlannedSubmission, ...]
+
+    def crop_store(self) -> CropStore | None:
+        """Return where pieces of HR images go: unless asked for, only where the images are public anyway."""
+        images = self.request.images
+        if images == "none" or (images == "auto" and self.dataset.name != "embedded" and not self.request.crops):
+            return None
+        return CropStore(
+            self.folder,
+            self.dataset.fingerprint,
+            images=self.dataset.names,
+            choices=self.request.crops,
+            whole=images == "full",
+        )
+
+    def outputs_of(self, planned: PlannedSubmission) -> OutputFolder | None:
+        """Return where a submission's upscaled images go; None where the run keeps none."""
+        if not self.request.save_images:
+            return None
+        return OutputFolder(self.folder / "images" / planned.submission.slug, planned.fingerprint)
+
+    def timing_frames(self) -> list[NDArray[np.uint8]]:
+        """Return several LR frames of the track's timed size, made from the data set's own images."""
+        _, _, height, width = self.track.input_shape
+        count = min(_TIMING_FRAMES, len(self.dataset))
+        return [_fill(self.dataset.pair(index)[0], height, width) for index in range(count)]
+
+    def proof_frames(self) -> list[NDArray[np.uint8]]:
+        """Return small natural LR crops on which two forms of a network are compared."""
+        count = min(_PROOF_FRAMES, len(self.dataset))
+        return [_fill(_centre(self.dataset.pair(index)[0], *_PROOF_SIZE), *_PROOF_SIZE) for index in range(count)]
+
+    def protocol_info(self) -> ProtocolInfo:
+        """Return how time is measured, as the results state it."""
+        return ProtocolInfo(
+            name=self.protocol.name,
+            input_shape=self.track.input_shape,
+            output_shape=self.track.output_shape,
+            precision=self.protocol.precision,
+            backend=self.request.backend,
+            warmup=self.protocol.describe_warmup(),
+            repeats=self.protocol.describe_repeats(),
+            statistic=self.protocol.statistic,
+            clock="monotonic clock" if self.device.kind == "cpu" else "device events",
+            time_budget_s=self.protocol.budget_s,
+            processes=self.protocol.processes,
+        )
+
+
+def make_plan(request: RunRequest) -> Plan:
+    """Decide everything that a run needs, without loading any submitted code.
+
+    Raises
+    ------
+    UsageError
+        Nothing to run, an unknown track, data set or device, or options that contradict one another.
+    DataError
+        The data set cannot be read.
+    """
+    track = _track(request)
+    _check_options(request)
+    found = discover(request.submissions, only=request.only, exclude=request.exclude)
+    submissions = [*(_unlike(baselines(), found) if request.with_baselines else []), *found]
+    dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
+    _check_crops(request, dataset)
+    device = describe_device(request.device, request.threads)
+    protocol = protocol_for(
+        device.kind,
+        name=request.protocol,
+        budget_s=request.time_budget_s,
+        precision=request.precision,
+        processes=request.processes,
+    )
+    _require_backend(request.backend, device.kind)
+    conditions = _conditions(track, dataset, device, protocol, request)
+    planned = tuple(_planned(submission, request, track.scale, conditions) for submission in submissions)
+    folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
+    return Plan(request, track, dataset, device, protocol, folder, planned)
+
+
+def _check_options(request: RunRequest) -> None:
+    check_options(install=request.install, wheels=request.wheels)
+    for name in request.conventions:
+        get_convention(name)
+    if request.trust_pickle:
+        require_sandbox_for_pickles(choose(request.sandbox))
+
+
+def _check_crops(request: RunRequest, dataset: Dataset) -> None:
+    if request.crops and request.images == "none":
+        raise UsageError("--crop asks for crops and --images none forbids them", hint="drop one of the two")
+    names = list(dataset.names)
+    for crop in request.crops:
+        if crop.image not in names:
+            known = ", ".join(get_close_matches(crop.image, names, 3, 0.4) or names[:6])
+            raise UsageError(f"data set {dataset.name} has no image {crop.image!r}", hint=f"it has {known}")
+        height, width = dataset.pair(names.index(crop.image))[1].shape[:2]
+        if crop.x + crop.size > width or crop.y + crop.size > height:
+            reach = f"the crop {crop.x},{crop.y},{crop.size} reaches beyond {crop.image}"
+            raise UsageError(reach, hint=f"the image is {width} pixels wide and {height} high")
+
+
+def _unlike(baseline_rows: list[Found], submitted: list[Found]) -> list[Found]:
+    """Return the baselines with slugs that no submission has: files and rows are named by slug."""
+    taken = {submission.slug for submission in submitted}
+    return [replace(row, slug=f"baseline-{row.slug}") if row.slug in taken else row for row in baseline_rows]
+
+
+def _track(request: RunRequest) -> Track:
+    if request.track is None:
+        return track_for_scale(request.scale or 2)
+    track = get_track(request.track)
+    if request.scale not in (None, track.scale):
+        raise UsageError(
+            f"track {track.name} is for scale {track.scale}, not {request.scale}",
+            hint="drop --scale or choose another --track",
+        )
+    return track
+
+
+def _require_backend(backend: Backend, device: str) -> None:
+    if backend not in get_args(Backend):
+        raise UsageError(f"there is no backend {backend!r}", hint=f"choose one of {', '.join(get_args(Backend))}")
+    problem = backend_problem(backend, device)
+    if problem is not None:
+        raise UsageError(f"--backend {backend} {problem[0]}", hint=problem[1])
+
+
+def _conditions(
+    track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol, request: RunRequest
+) -> str:
+    """Return the hash of what all submissions of a run share."""
+    return combine(
+        {
+            "harness": __version__,
+            "input_shape": track.input_shape,
+            "dataset": dataset.fingerprint,
+            "device": device.model_dump(mode="json"),
+            "protocol": asdict(protocol),
+            "conventions": [track.convention, *sorted(request.conventions)],
+            "backend": request.backend,
+            "backend_versions": _backend_versions(request.backend),
+        }
+    )
+
+
+def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
+    try:
+        return PlannedSubmission(
+            submission, _fingerprint(submission, scale, request.backend, conditions, install=request.install)
+        )
+    except OSError as error:
+        place = submission.path if isinstance(submission, BrokenSubmission) else submission.root
+        reason = SubmissionError(f"a file cannot be read ({error})", where=str(place), hint="mend its permissions")
+        broken = BrokenSubmission(submission.name, place, reason, submission.slug, submission.kind)
+        return PlannedSubmission(broken, _fingerprint(broken, scale, request.backend, conditions))
+
+
+def _fingerprint(submission: Found, scale: int, backend: Backend, conditions: str, *, install: bool = False) -> str:
+    if isinstance(submission, BrokenSubmission):
+        return combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
+    manifest = submission.manifest
+    weights = manifest.weights_for(scale)
+    installed = needed(submission.root, manifest) if install else []
+    return combine(
+        {
+            "conditions": conditions,
+            "code": fingerprint_folder(submission.root),
+            "module": submission.module,
+            "factory": manifest.factory,
+            "scale": scale,
+            "supported": scale in manifest.scales,
+            "in_backend": manifest.backends is None or backend in manifest.backends,
+            "weights": None if weights is None else str(weights),
+            "value_range": manifest.value_range,
+            "size_multiple": manifest.size_multiple,
+            "reparameterize": manifest.reparameterize,
+            "random_weights": manifest.lacks_weights(scale),
+            "requires": manifest.requires,
+            **({"installed": installed} if installed else {}),
+        }
+    )
+
+
+def _backend_versions(backend: Backend) -> dict[str, str]:
+    """Return the versions of what executes the networks beside torch."""
+    packages = {"onnxruntime": ("onnx", "onnxruntime", "onnxscript"), "tensorrt": ("torch-tensorrt",)}.get(backend, ())
+    return {package: version(package) for package in packages}
+
+
+def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    top, left = max(0, (image.shape[0] - height) // 2), max(0, (image.shape[1] - width) // 2)
+    return image[top : top + height, left : left + width]
+
+
+def _fill(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Return an image of exactly the given size: mirrored outwards where it is smaller, cropped where larger."""
+    missing = max(0, height - image.shape[0]), max(0, width - image.shape[1])
+    grown = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+    return np.ascontiguousarray(grown[:height, :width])

@@ -1,0 +1,133 @@
+"""Time submissions and nothing else: no images are upscaled, nothing is scored or kept."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.engines import Engine, LocalEngine
+from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
+from harness.results.schema import DeviceInfo, ProtocolInfo, Roofline, Runtime
+from harness.run.plan import Plan, RunRequest, make_plan
+from harness.run.progress import Listener, Progress
+from harness.run.scheduler import Scheduler
+from harness.statistics.process_spread import ProcessSpread
+from harness.statistics.runtime_summary import anchor_level, process_spread, summarise_record
+from harness.timing import caution
+from harness.tracks.roofline import roofline
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionTime:
+    """How long one submission takes.
+
+    Attributes
+    ----------
+    name
+        As its manifest has it.
+    runtime
+        None where it failed.
+    timing
+        Every call; None where it failed before.
+    params, macs, peak_memory_bytes
+        Of the form that was timed.
+    build_s
+        Seconds that the backend took to compile, export or record it; None in backends that build nothing.
+    roofline
+        Rates, shares of the device's ceilings, and what bounds the network.
+    error
+        Why there is no runtime.
+    """
+
+    name: str
+    runtime: Runtime | None
+    timing: TimingRecord | None
+    params: int | None
+    macs: int | None
+    peak_memory_bytes: int | None
+    build_s: float | None
+    roofline: Roofline | None
+    error: ErrorInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What :func:`time_submission` measured, on what and how."""
+
+    device: DeviceInfo
+    protocol: ProtocolInfo
+    rows: list[SubmissionTime]
+    spread: ProcessSpread
+    """What processes of one network differed by."""
+    caution: str | None = None
+    """What a reader must know of all times."""
+
+
+def time_submission(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine | None = None) -> Times:
+    """Load, reparameterize, count and time submissions as a run does.
+
+    Parameters
+    ----------
+    request
+        As for a run; ``submissions`` is usually one path. Baselines and the output folder are left out.
+    listeners
+        Called with every progress event.
+    engine
+        Opens workers; those of this machine by default.
+
+    Raises
+    ------
+    UsageError, DataError
+        The request cannot be carried out.
+    """
+    with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
+        return time_planned(make_plan(replace(request, with_baselines=False, out=Path(folder))), listeners, engine)
+
+
+def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine | None = None) -> Times:
+    """Time what is planned; its folder is used for what is measured meanwhile, and other options as they are.
+
+    Parameters
+    ----------
+    plan
+        Who is timed, at which size, by which protocol.
+    listeners, engine
+        As for :func:`time_submission`.
+    """
+    progress = Progress(listeners)
+    bench = Scheduler(plan, RunStore(plan.folder), engine or LocalEngine(), progress, with_quality=False)
+    names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
+    progress.start(names, 0, plan.protocol.budget_s)
+    try:
+        for planned in plan.submissions:
+            bench.take(planned)
+        bench.measure()
+    finally:
+        bench.close()
+    progress.end()
+    measured = bench.done()
+    records = [m.timing for _, m in measured if m.timing is not None]
+    scale = anchor_level(records), process_spread(records)
+    rows = [_row(planned.submission.name, m, plan, *scale) for planned, m in measured]
+    return Times(plan.device, plan.protocol_info(), rows, scale[1], caution(plan.protocol, plan.device.kind))
+
+
+def _row(
+    name: str, measured: Measurement, plan: Plan, anchor_ms: float | None, spread: ProcessSpread
+) -> SubmissionTime:
+    runtime = (
+        summarise_record(measured.timing, plan.protocol.summary_rule, anchor_ms, spread) if measured.timing else None
+    )
+    return SubmissionTime(
+        name=name,
+        runtime=runtime,
+        timing=measured.timing,
+        params=measured.params,
+        macs=measured.macs,
+        peak_memory_bytes=measured.peak_memory_bytes,
+        build_s=measured.build_s,
+        roofline=roofline(measured, getattr(runtime, plan.protocol.statistic)) if runtime else None,
+        error=measured.error,
+    )

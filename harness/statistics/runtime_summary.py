@@ -1,0 +1,314 @@
+"""From raw samples to a runtime with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.machine.load import WORTH_SAYING
+from harness.results.measurement import TimingRecord
+from harness.results.rounds import is_throttled, kept_rounds
+from harness.results.schema import Runtime, Statistic
+from harness.statistics.inference import log_interval, student_reach
+from harness.statistics.process_spread import (
+    ASSUMED_SPREAD,
+    ProcessSpread,
+    RelativeTimes,
+    block_resamples,
+    centre,
+    estimate_spread,
+    log_times,
+)
+
+_RESAMPLES = 2000
+_STABLE_HALF_WIDTH = 0.02
+_STABLE_SAMPLES = 10
+_DRIFT_WORTH_SAYING = 0.05
+_NO_TIME = 1e-9
+
+
+def summarise(
+    samples_ms: Sequence[float],
+    statistic: Statistic,
+    *,
+    note: str | None = None,
+    half_width: float = _STABLE_HALF_WIDTH,
+) -> Runtime:
+    """Summarise the samples of one network.
+
+    The interval is a percentile bootstrap over blocks of neighbouring samples, because the times of back-to-back
+    calls are correlated (Künsch, Annals of Statistics 17, 1989). Its seed is fixed: same samples, same interval.
+
+    Parameters
+    ----------
+    samples_ms
+        Milliseconds, in the order in which they were taken.
+    statistic
+        Which one the interval is for: that which the score uses.
+    note
+        What a reader must know about the samples.
+    half_width
+        Widest interval to either side, as a fraction, that counts as stable.
+
+    Returns
+    -------
+    Runtime
+        ``stable`` is False below ten samples or where the interval is wider than `half_width` to either side.
+
+    Raises
+    ------
+    ValueError
+        There is no sample.
+    """
+    values = np.asarray(samples_ms, dtype=np.float64)
+    if values.size == 0:
+        raise ValueError("there is no sample to summarise")
+    low, high = bootstrap_interval(values, statistic)
+    centre = _statistic(values, statistic)
+    stable = values.size >= _STABLE_SAMPLES and (high - low) / 2 <= half_width * centre
+    return Runtime(
+        median=float(np.median(values)),
+        mean=float(values.mean()),
+        ci=(low, high),
+        p95=float(np.percentile(values, 95)),
+        samples=int(values.size),
+        stable=stable,
+        note=note,
+    )
+
+
+def bootstrap_interval(values: NDArray[np.float64], statistic: Statistic) -> tuple[float, float]:
+    """Return the 95 % moving-block bootstrap interval of the mean or the median of `values`."""
+    resamples = block_resamples(values, values.size, np.random.default_rng(0), _RESAMPLES)
+    estimates = np.median(resamples, axis=1) if statistic == "median" else resamples.mean(axis=1)
+    low, high = np.percentile(estimates, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _statistic(values: NDArray[np.float64], statistic: Statistic) -> float:
+    return float(np.median(values) if statistic == "median" else values.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRatios:
+    """A network's time in each round, in units of the anchor's beside it.
+
+    Attributes
+    ----------
+    numbers
+        Which rounds.
+    values
+        The turn's mean or median over the mean of the anchor's before and after.
+    dropped
+        Rounds left out because the anchor's two times differ by more than 30 %, or the card was throttled.
+    drift
+        The anchor's time in the last third of the rounds over that in the first, less one.
+    processes
+        Which of the network's processes each of these rounds was timed in.
+    throttled
+        How many of the dropped rounds the card was throttled in.
+    """
+
+    numbers: tuple[int, ...]
+    values: NDArray[np.float64]
+    dropped: int
+    drift: float
+    processes: tuple[int, ...] = ()
+    throttled: int = 0
+
+
+def turn_ms(times: Sequence[float] | NDArray[np.float64], statistic: Statistic) -> float:
+    """Return what a call took in one turn, milliseconds.
+
+    By the host's clock the mean: what the machine does meanwhile lies whole in one call, and the anchor's turns beside
+    it have their share of it. By events of an accelerator the median.
+    """
+    return float(np.median(times) if statistic == "median" else np.mean(times))
+
+
+def round_ratios(record: TimingRecord) -> RoundRatios:
+    """Return the ratios to the anchor of a network that was timed in rounds.
+
+    Which rounds count is said by :func:`harness.results.rounds.kept_rounds`.
+
+    Parameters
+    ----------
+    record
+        With ``rounds``.
+    """
+    calls = np.cumsum([turn.calls for turn in record.rounds])[:-1]
+    turns = np.split(np.array([ms for _, ms in record.samples]), calls)
+    anchors = np.array([turn.anchor_ms for turn in record.rounds], dtype=np.float64).reshape(-1, 2)
+    values = np.array([turn_ms(turn, record.turn_statistic) for turn in turns]) / anchors.mean(axis=1)
+    throttled = [turn.card is not None and is_throttled(turn.card.slowed_by) for turn in record.rounds]
+    calm = np.array(kept_rounds([turn.anchor_ms for turn in record.rounds], throttled), dtype=np.bool_)
+    third = max(1, len(anchors) // 3)
+    drift = float(np.median(anchors[-third:]) / np.median(anchors[:third])) - 1
+    counted = [turn for turn, kept in zip(record.rounds, calm, strict=True) if kept]
+    numbers, processes = tuple(turn.number for turn in counted), tuple(turn.process for turn in counted)
+    hot = sum(one and not kept for one, kept in zip(throttled, calm, strict=True))
+    return RoundRatios(numbers, values[calm], int((~calm).sum()), drift, processes, hot)
+
+
+def _said_of_dropped(ratios: RoundRatios, record: TimingRecord) -> str:
+    jumps, rounds = ratios.dropped - ratios.throttled, len(record.rounds)
+    reasons = [f"{jumps}: the machine's speed jumped in their middle"] if jumps else []
+    if ratios.throttled:
+        found = {why for turn in record.rounds if turn.card is not None for why in turn.card.slowed_by}
+        reasons.append(f"{ratios.throttled}: the card was throttled ({', '.join(sorted(found))})")
+    if len(reasons) == 1:
+        return f"{ratios.dropped} of {rounds} rounds dropped: {reasons[0].partition(': ')[2]}"
+    return f"{ratios.dropped} of {rounds} rounds dropped; {'; '.join(reasons)}"
+
+
+def interval_is_narrow(values: NDArray[np.float64], half_width: float) -> bool:
+    """Tell whether the 95 % interval of the median reaches no further than `half_width` to either side."""
+    if values.size < _STABLE_SAMPLES:
+        return False
+    low, high = bootstrap_interval(values, "median")
+    return (high - low) / 2 <= half_width * float(np.median(values))
+
+
+def anchor_level(records: Iterable[TimingRecord]) -> float | None:
+    """Return the anchor's median over all rounds of a run, milliseconds; None where nothing was timed in rounds."""
+    times = [ms for record in records for turn in record.rounds for ms in turn.anchor_ms]
+    return float(np.median(times)) if times else None
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRule:
+    """How the samples of a stored timing are summarised.
+
+    Attributes
+    ----------
+    statistic
+        Which statistic the interval is for.
+    half_width
+        Widest interval to either side, as a fraction, that counts as stable.
+    in_rounds
+        Whether times are relative to the anchor's, for records that have rounds. Samples of others, and all samples
+        where this is False, are summarised as they are.
+    """
+
+    statistic: Statistic
+    half_width: float
+    in_rounds: bool
+
+
+def summarise_record(
+    record: TimingRecord,
+    rule: SummaryRule,
+    anchor_ms: float | None = None,
+    spread: ProcessSpread = ASSUMED_SPREAD,
+) -> Runtime:
+    """Summarise a stored timing; nothing is measured.
+
+    Parameters
+    ----------
+    record
+        As it was stored, whichever protocol it was taken by.
+    rule
+        How the samples are summarised.
+    anchor_ms
+        What the ratios to the anchor are scaled back by: :func:`anchor_level` of the whole run, so that all its rows
+        have one scale. That of this record by default.
+    spread
+        What processes of one network differ by: :func:`process_spread` of the whole run.
+
+    Returns
+    -------
+    Runtime
+        From rounds: ``median`` is the mean of the middle processes' medians of their ratios, times the anchor's;
+        ``mean`` and ``p95`` are of all ratios, likewise. `spread` is in the interval, unless it is only assumed.
+    """
+    if not rule.in_rounds or not record.rounds:
+        samples = [ms for _, ms in record.samples]
+        note = "; ".join([*([record.note] if record.note else []), *_of_load(record)]) or None
+        return summarise(samples, rule.statistic, note=note, half_width=rule.half_width)
+    ratios = round_ratios(record)
+    level = anchor_ms or anchor_level([record])
+    assert level is not None
+    runtime = summarise(
+        list(ratios.values * level),
+        rule.statistic,
+        note="; ".join(_notes_on_rounds(record, ratios)) or None,
+        half_width=rule.half_width,
+    )
+    runtime = runtime.model_copy(update={"samples": len(record.samples)})
+    return _with_processes(runtime, relative_times(record, spread), level, rule.half_width)
+
+
+def _with_processes(runtime: Runtime, pace: RelativeTimes, level: float, half_width: float) -> Runtime:
+    """Put what processes differ by into a runtime whose rounds are summarised, where that is known."""
+    groups = log_times(pace)
+    if pace.spread == ASSUMED_SPREAD and len(groups) == 1:
+        return runtime
+    median = level * math.exp(centre(groups))
+    if len(groups) > 1:
+        low, high = (level * math.exp(end) for end in log_interval(pace))
+    else:
+        low, high = _widened(median, runtime.ci, student_reach(pace.own.degrees) * pace.own.relative)
+    return runtime.model_copy(
+        update={
+            "median": median,
+            "ci": (low, high),
+            "stable": runtime.stable and (high - low) / 2 <= half_width * median,
+        }
+    )
+
+
+def _widened(value: float, ci: tuple[float, float], reach: float) -> tuple[float, float]:
+    below, above = (math.hypot(math.log(max(end, _NO_TIME) / value), reach) for end in ci)
+    return value * math.exp(-below), value * math.exp(above)
+
+
+def _notes_on_rounds(record: TimingRecord, ratios: RoundRatios) -> list[str]:
+    notes = [record.note] if record.note else []
+    if ratios.dropped:
+        notes.append(_said_of_dropped(ratios, record))
+    if abs(ratios.drift) > _DRIFT_WORTH_SAYING:
+        notes.append(f"the machine's own speed drifted by {ratios.drift:+.0%}, which the anchor takes out")
+    return notes + _of_load(record)
+
+
+def _of_load(record: TimingRecord) -> list[str]:
+    if record.busy is None or record.busy <= WORTH_SAYING:
+        return []
+    return [f"others used {record.busy:.0%} of the processor when the timing began"]
+
+
+def relative_times(record: TimingRecord, spread: ProcessSpread = ASSUMED_SPREAD) -> RelativeTimes:
+    """Return a network's times for the comparison with others: ratios to the anchor by round, or its samples."""
+    if not record.rounds:
+        return RelativeTimes(dict(enumerate(ms for _, ms in record.samples)), spread=spread)
+    ratios = round_ratios(record)
+    times = {number: float(value) for number, value in zip(ratios.numbers, ratios.values, strict=True)}
+    processes = dict(zip(ratios.numbers, ratios.processes, strict=True))
+    return RelativeTimes(times, record.session, processes, spread, record.anchor)
+
+
+def process_spread(records: Iterable[TimingRecord]) -> ProcessSpread:
+    """Return what processes of one network differ by in a run; what is assumed where that was not measured."""
+    return estimate_spread(
+        relative_times(record) for record in records if len({turn.process for turn in record.rounds}) > 1
+    )
+
+
+def joined(records: Sequence[TimingRecord]) -> TimingRecord:
+    """Return what one network's processes gave, one after the other, as one record."""
+    notes = dict.fromkeys(record.note for record in records if record.note)
+    anchors = dict.fromkeys(name for record in records for name in record.anchor.split("+") if name)
+    return records[0].model_copy(
+        update={
+            "warmup": [call for record in records for call in record.warmup],
+            "samples": [call for record in records for call in record.samples],
+            "rounds": [turn for record in records for turn in record.rounds],
+            "note": "; ".join(notes) or None,
+            "anchor": "+".join(anchors),
+            "busy": max((record.busy for record in records if record.busy is not None), default=None),
+        }
+    )

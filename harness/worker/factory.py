@@ -1,0 +1,84 @@
+"""Find a submission's factory and call it by its signature."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from harness.errors import SubmissionError
+from harness.worker.importing import describe, import_symbol, place_of
+
+SCALE_NAMES = ("scale", "upscale", "upscale_factor", "upscaling_factor", "scale_factor", "sr_rate", "sf", "factor", "r")
+"""What factories call the upscaling factor."""
+_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def build_network(root: Path, name: str, scale: int) -> nn.Module:
+    """Return what the factory ``name``, ``module:callable`` in the folder ``root``, makes for ``scale``.
+
+    Raises
+    ------
+    SubmissionError
+        The code does not import, the factory fails, or it gives something else than an ``nn.Module``.
+    UnsupportedError
+        A package that the code imports is missing.
+    """
+    factory = import_symbol(root, name)
+    if not callable(factory):
+        raise SubmissionError(
+            f"{name} is a {type(factory).__name__}, not a function", where=str(root), hint="set factory to a callable"
+        )
+    arguments, keywords = call_for(factory, name, scale)
+    try:
+        network = factory(*arguments, **keywords)
+    except (Exception, SystemExit) as error:
+        raise SubmissionError(
+            f"{name} raised {describe(error)}",
+            where=place_of(error, root) or str(root),
+            hint=f"it was called as {_shown(name, arguments, keywords)}",
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise SubmissionError(
+            f"{name} returned a {type(network).__name__}, not a torch.nn.Module",
+            where=str(root),
+            hint="return the network itself",
+        )
+    return network
+
+
+def _shown(name: str, arguments: tuple[int, ...], keywords: dict[str, int]) -> str:
+    inner = [str(value) for value in arguments] + [f"{key}={value}" for key, value in keywords.items()]
+    return f"{name.partition(':')[2]}({', '.join(inner)})"
+
+
+def call_for(factory: Callable[..., Any], name: str, scale: int) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Return the arguments with which ``factory`` is called for ``scale``, from its signature.
+
+    A parameter that is named like a scale gets it; a single required parameter of another name gets it too;
+    without either the factory is called without arguments.
+
+    Raises
+    ------
+    SubmissionError
+        The factory requires more than the scale.
+    """
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except (ValueError, TypeError):  # a builtin without a signature
+        return (), {}
+    named = next((p for alias in SCALE_NAMES for p in parameters if p.name == alias and p.kind not in _STARRED), None)
+    required = [p for p in parameters if p.default is p.empty and p.kind not in _STARRED]
+    if named is None and len(required) == 1:
+        named = required[0]
+    if any(p is not named for p in required):
+        raise SubmissionError(
+            f"{name} needs the arguments {', '.join(p.name for p in required)}",
+            hint="give all but the scale a default: srmodel(scale=2)",
+        )
+    if named is None:
+        return (), {}
+    return ((scale,), {}) if named.kind is named.POSITIONAL_ONLY else ((), {named.name: scale})

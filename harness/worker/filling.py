@@ -1,0 +1,98 @@
+"""Fill a network with a checkpoint, strictly, whatever the network's own ``load_state_dict`` would let pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import CheckpointError
+from harness.submissions.checkpoint import misfits, read_state_dict
+from harness.worker.importing import describe
+
+_HINT = "save the state dict of exactly the network that the factory returns"
+
+
+def fill(network: nn.Module, path: Path, *, limit_bytes: int, trust_pickle: bool, loads_itself: bool) -> list[str]:
+    """Load the checkpoint at ``path`` into ``network`` and return remarks.
+
+    Parameters
+    ----------
+    network
+        As the factory made it.
+    limit_bytes, trust_pickle
+        As in :func:`harness.submissions.checkpoint.read_state_dict`.
+    loads_itself
+        The factory has read the file: if it does not fit, that is the factory's own way of storing it.
+
+    Raises
+    ------
+    CheckpointError
+        The file is no checkpoint, or keys miss, are left over or have another shape.
+    """
+    own = dict(network.state_dict())
+    try:
+        state, notes = _read(path, own, limit_bytes, trust_pickle=trust_pickle)
+        misfit = misfits(state, own)
+    except CheckpointError:
+        if not loads_itself:
+            raise
+        state, notes, misfit = {}, [], "unreadable"
+    if misfit and loads_itself:
+        return [f"the factory loads {path.name} itself, in a form that the harness could not check"]
+    return notes + _load(network, own, state, misfit, path)
+
+
+def _read(
+    path: Path, own: dict[str, Tensor], limit_bytes: int, *, trust_pickle: bool
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Read the checkpoint, without its code if it can be had so, and return it with remarks."""
+    try:
+        return read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes), []
+    except CheckpointError:
+        if not trust_pickle:
+            raise
+    state = read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes, trust_pickle=True)
+    return state, [f"{path.name} ran code of its own while it was read (--trust-pickle)"]
+
+
+def _load(
+    network: nn.Module, own: dict[str, Tensor], state: dict[str, Tensor], misfit: str | None, path: Path
+) -> list[str]:
+    try:
+        result = _load_strictly(network, state)
+    except Exception as error:  # submitted classes override load_state_dict
+        reason = misfit or describe(error)
+        raise CheckpointError(f"does not fit the network: {reason}", where=str(path), hint=_HINT) from error
+    if misfit and _overrides_loading(network) and not _converts(network, own):
+        raise CheckpointError(f"does not fit the network: {misfit}", where=str(path), hint=_HINT)
+    if missing := getattr(result, "missing_keys", None):
+        what = f"leaves {len(missing)} parameters unset: {', '.join(missing[:8])}"
+        raise CheckpointError(what, where=str(path), hint=_HINT)
+    return [f"the checkpoint is converted while it is loaded ({misfit[:200]})"] if misfit else []
+
+
+def _load_strictly(network: nn.Module, state: dict[str, Tensor]) -> Any:
+    with torch.no_grad():
+        try:
+            return network.load_state_dict(state, strict=True)
+        except TypeError:  # an override without the argument
+            return network.load_state_dict(state)
+
+
+def _overrides_loading(network: nn.Module) -> bool:
+    """Return whether the submission's own code takes part in filling it: torch's own is strict when told to be."""
+    if type(network).load_state_dict is not nn.Module.load_state_dict:
+        return True
+    return any(
+        type(module)._load_from_state_dict is not nn.Module._load_from_state_dict
+        and not type(module).__module__.startswith("torch.")
+        for module in network.modules()
+    )
+
+
+def _converts(network: nn.Module, own: dict[str, Tensor]) -> bool:
+    """Return whether the network changed its own form while it was filled, as some reparameterize there."""
+    return set(network.state_dict()) != set(own)

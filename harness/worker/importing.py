@@ -1,0 +1,155 @@
+"""Import a submission's module from its folder, under a private name, so that submissions never meet.
+
+Everything here runs in a worker: this is where a stranger's code begins to execute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+import traceback
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.errors import SubmissionError, UnsupportedError
+
+
+def import_symbol(root: Path, factory: str) -> Any:
+    """Return the object that ``factory``, ``module:name``, names in the folder ``root``.
+
+    Within the folder ``from .utils import x``, ``from utils import x`` and ``import arch`` all work, as they do
+    under the challenges' scripts. Where ``root`` is the folder of an installed package called like the first part
+    of the module, that package is imported under its real name.
+
+    Raises
+    ------
+    SubmissionError
+        The module is missing, does not compile, raises, or lacks the name.
+    UnsupportedError
+        It imports a package that is not installed.
+    """
+    module_name, _, attribute = factory.partition(":")
+    module = _import(root.resolve(), module_name)
+    target: Any = module
+    for part in attribute.split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError as error:
+            public = [name for name in vars(module) if not name.startswith("_")][:12]
+            raise SubmissionError(
+                f"{module_name} has no {attribute}",
+                where=_file(module, root),
+                hint=f"define it, or set factory; there are {', '.join(public) or 'no public names'}",
+            ) from error
+    return target
+
+
+def _import(root: Path, name: str) -> ModuleType:
+    qualified = _prepare(root, name)
+    unwritten, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        return importlib.import_module(qualified)
+    except SyntaxError as error:
+        place = f"{_inside(error.filename or name, root)}:{error.lineno}"
+        raise SubmissionError(f"syntax error: {error.msg}", where=place, hint="mend the file") from error
+    except (Exception, SystemExit) as error:
+        raise _import_failure(error, root, name) from error
+    finally:
+        sys.dont_write_bytecode = unwritten
+
+
+def _prepare(root: Path, name: str) -> str:
+    """Make ``name`` importable and return the name to import it under."""
+    relative = Path(*name.split("."))
+    _forget(root)
+    importlib.invalidate_caches()
+    if (root / relative).with_suffix(".py").is_file() or (root / relative / "__init__.py").is_file():
+        sys.path.insert(0, str(root))
+        return f"{_private_package(root)}.{name}"
+    if name.split(".", maxsplit=1)[0] == root.name:
+        if str(root.parent) not in sys.path:
+            sys.path.append(str(root.parent))
+        return name
+    files = sorted(path.name for path in root.glob("*.py"))[:12]
+    raise SubmissionError(
+        f"there is no {relative}.py",
+        where=str(root),
+        hint=f"add it, or set factory in submission.toml; there are {', '.join(files) or 'no Python files'}",
+    )
+
+
+def _private_package(root: Path) -> str:
+    """Register a package without code whose modules are the files of ``root``, which makes relative imports work."""
+    name = "_submission_" + hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
+    package = ModuleType(name)
+    package.__path__ = [str(root)]
+    package.__spec__ = ModuleSpec(name, None, is_package=True)
+    sys.modules[name] = package
+    return name
+
+
+def _forget(root: Path) -> None:
+    """Unload earlier submissions, and modules that carry the name of one of this submission's own files."""
+    private = {path for package in _packages() for path in package.__path__}
+    sys.path[:] = [entry for entry in sys.path if entry not in private]
+    own = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()} - sys.stdlib_module_names
+    for name, module in list(sys.modules.items()):
+        file = str(getattr(module, "__file__", None) or "")
+        from_earlier = name.startswith("_submission_") or any(file.startswith(f"{path}/") for path in private)
+        if from_earlier or (name.split(".")[0] in own and not _needed(name)):
+            del sys.modules[name]
+
+
+def _packages() -> list[ModuleType]:
+    return [module for name, module in sys.modules.items() if name.startswith("_submission_") and "." not in name]
+
+
+def _needed(name: str) -> bool:
+    return name.split(".", maxsplit=1)[0] in {"harness", "torch", "numpy", "__main__"}
+
+
+def _import_failure(error: BaseException, root: Path, name: str) -> SubmissionError:
+    where = place_of(error, root) or name
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        top = error.name.split(".")[0]
+        if not (root / top).exists() and not (root / f"{top}.py").exists() and not top.startswith("_submission_"):
+            return UnsupportedError(
+                f"imports {error.name}, which is not installed",
+                where=where,
+                hint=f"install {top} beside the harness, or list it under requires and run with --install",
+            )
+    if isinstance(error, SystemExit):
+        return SubmissionError(
+            f"ends the program (SystemExit {error.code}) while it is imported",
+            where=where,
+            hint="remove the call of exit()",
+        )
+    return SubmissionError(f"importing it raised {describe(error)}", where=where, hint="mend the code")
+
+
+def describe(error: BaseException) -> str:
+    """Return class and message of ``error`` on one bounded line."""
+    try:
+        text = " ".join(str(error).split())[:300]
+    except Exception:  # noqa: BLE001 -- a stranger's __str__ may raise anything
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def place_of(error: BaseException, root: Path) -> str | None:
+    """Return ``file:line`` of the innermost frame within ``root`` that ``error`` passed through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
+    return f"{_inside(own[-1].filename, root)}:{own[-1].lineno}" if own else None
+
+
+def _inside(filename: str, root: Path) -> str:
+    path = Path(filename)
+    return str(path.relative_to(root)) if path.is_relative_to(root) else filename
+
+
+def _file(module: ModuleType, root: Path) -> str:
+    return _inside(getattr(module, "__file__", None) or module.__name__, root)

@@ -1,0 +1,134 @@
+"""Peak memory of a forward pass: the device's own counters, or the resident set of this process on the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current one
+
+# mallopt(3)
+_M_MMAP_THRESHOLD = -3
+_M_MMAP_MAX = -4
+
+
+def forward_memory(
+    network: Callable[[Tensor], Tensor],
+    place: Callable[[Tensor], Tensor],
+    size: tuple[int, int],
+    multiple: int,
+    device: str = "cpu",
+) -> int | None:
+    """Return what one forward pass at `size` needs beyond weights and input, bytes.
+
+    An accelerator counts what it hands out, so a pass at full size tells, the second one. The CPU's allocator does
+    not, and the worker's is set to keep its pages: it is set back for two passes at a quarter and an eighth of the
+    sides, whose resident peaks give a line (feature maps grow with the pixels, buffers of the weights do not).
+
+    Parameters
+    ----------
+    network
+        On its device, in its precision and backend.
+    place
+        Moves a float32 tensor to that device and precision.
+    size
+        Height and width of the input, multiples of `multiple`.
+    device
+        Where that is, as torch names it.
+
+    Returns
+    -------
+    int or None
+        None where the machine cannot tell.
+    """
+
+    def peak(height: int, width: int) -> int | None:
+        return _peak_of(network, place(torch.rand(1, 3, height, width)))
+
+    if device != "cpu":
+        network(place(torch.rand(1, 3, *size)))  # libraries try algorithms first, with workspaces that none needs later
+        return peak(*size)
+    with _returning_pages():
+        quarter, eighth = (_reduced(size, factor, multiple) for factor in (4, 8))
+        peak(*eighth)  # a first pass also loads code
+        large, small = peak(*quarter), peak(*eighth)
+    if large is None or small is None:
+        return None
+    pixels = [height * width for height, width in (size, quarter, eighth)]
+    slope = (large - small) / max(1, pixels[1] - pixels[2])
+    return max(0, round(large + slope * (pixels[0] - pixels[1])))
+
+
+def _reduced(size: tuple[int, int], factor: int, multiple: int) -> tuple[int, int]:
+    height, width = (max(1, round(side / factor / multiple)) * multiple for side in size)
+    return height, width
+
+
+def _peak_of(network: Callable[[Tensor], Tensor], given: Tensor) -> int | None:
+    start = _reset(given.device)
+    if start is None:
+        return None
+    output = network(given)
+    peak = _peak(given.device)
+    del output
+    return max(0, peak - start)
+
+
+def _reset(device: torch.device) -> int | None:
+    try:
+        if device.type == "cpu":
+            give_back_free_pages()
+            _CLEAR_REFS.write_text(_RESET_PEAK)
+            return _status_bytes("VmRSS")
+        torch.accelerator.empty_cache()
+        torch.accelerator.reset_peak_memory_stats(device)
+        return int(torch.accelerator.memory_allocated(device))
+    except (OSError, ValueError, RuntimeError, AttributeError):  # neither Linux nor a device with counters
+        return None
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cpu":
+        return _status_bytes("VmHWM")
+    torch.accelerator.synchronize(device)
+    return int(torch.accelerator.max_memory_allocated(device))
+
+
+@contextmanager
+def _returning_pages() -> Iterator[None]:
+    """Let glibc return large blocks to the system when they are freed, as it does by default."""
+    _mallopt(_M_MMAP_THRESHOLD, 1 << 18)
+    _mallopt(_M_MMAP_MAX, 1 << 16)
+    try:
+        yield
+    finally:
+        _mallopt(_M_MMAP_MAX, 0)
+
+
+def _mallopt(parameter: int, value: int) -> None:
+    try:
+        ctypes.CDLL(None).mallopt(parameter, value)
+    except (OSError, AttributeError):
+        return  # another C library
+
+
+def give_back_free_pages() -> None:
+    """Return what glibc keeps of freed blocks to the system; with another C library, nothing."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        return
+
+
+def _status_bytes(key: str) -> int:
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"/proc/self/status has no {key}")

@@ -1,0 +1,141 @@
+"""Two models of a run against each other, and a stored run by another statistic: from files alone."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, median
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from harness.analysis.compare_models import contrast
+from harness.analysis.resummarize import resummarize, write_resummarized
+from harness.cli import app
+from harness.cli.terminal import leaderboard_table
+from harness.engines import InlineEngine
+from harness.errors import UsageError
+from harness.pipeline import run
+from harness.report import load_run
+from harness.results.samples import read_timing
+from harness.run.plan import RunRequest
+from harness.tracks import get_track
+
+Submit = Callable[..., Path]
+Request = Callable[..., RunRequest]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("contrast") / "run"
+
+
+@pytest.fixture
+def folder(kept: Path, submit: Submit, request_for: Request, tmp_path: Path) -> Path:
+    """Return a copy of one run's folder, which is measured once."""
+    if not kept.exists():
+        submit("one")
+        submit("darker", "x = x * 0.9")
+        submit("slow", "sum(range(200_000))")
+        run(request_for(out=kept, protocol="robust", time_budget_s=0.6, with_baselines=True), engine=InlineEngine())
+    return shutil.copytree(kept, tmp_path / "run")
+
+
+def rows(folder: Path, first: str, second: str) -> dict:
+    found = contrast(load_run(folder), first, load_run(folder), second)
+    return {row.figure: row for row in found.rows}
+
+
+def test_two_models_of_one_run(folder: Path) -> None:
+    found = rows(folder, "one", "darker")
+    assert list(found) == ["psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y", "runtime", "score"]
+    images = load_run(folder).per_image
+    gains = [images["one"][name]["psnr_rgb"] - images["darker"][name]["psnr_rgb"] for name in images["one"]]
+    assert found["psnr_rgb"].difference.value == pytest.approx(np.mean(gains))
+    assert found["psnr_rgb"].first - found["psnr_rgb"].second == pytest.approx(np.mean(gains))
+    slower = rows(folder, "slow", "one")
+    low, high = slower["runtime"].difference.ci
+    assert low <= slower["runtime"].difference.value <= high
+    assert slower["runtime"].difference.value > 50
+    assert "rounds, paired" in slower["runtime"].basis
+    for figure in ("psnr_rgb", "ssim_y"):
+        assert (slower[figure].difference.value, slower[figure].difference.p_value) == (0.0, 1.0)
+
+
+def test_exchanging_the_two_turns_every_sign(folder: Path) -> None:
+    there, back = rows(folder, "one", "darker"), rows(folder, "darker", "one")
+    for figure in ("psnr_rgb", "ssim_rgb", "score"):
+        assert there[figure].difference.value == pytest.approx(-back[figure].difference.value)
+        assert there[figure].difference.p_value == pytest.approx(back[figure].difference.p_value, abs=0.02)
+
+
+def test_models_of_two_runs_are_compared_as_far_as_their_conditions_agree(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    results = json.loads((folder / "results.json").read_text())
+    results["device"]["name"] = "another machine"
+    (other / "results.json").write_text(json.dumps(results))
+    (other / "per_image.csv").write_bytes((folder / "per_image.csv").read_bytes())
+    found = contrast(load_run(folder), "one", load_run(other), "darker")
+    assert {row.figure for row in found.rows} == {"psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y"}
+    assert any("another machine" in remark for remark in found.remarks)
+    with pytest.raises(UsageError, match="no model 'nobody'"):
+        contrast(load_run(folder), "nobody", load_run(folder), "one")
+
+
+def test_a_stored_run_is_restated_and_stays_as_it_was(folder: Path) -> None:
+    before = (folder / "results.json").read_bytes()
+    samples = json.loads((folder / "samples" / "one.json").read_text())["samples"]
+    times = [ms for _, ms in samples]
+    table, target = write_resummarized(folder, "mean")
+    assert (folder / "results.json").read_bytes() == before
+    one = {entry.slug: entry for entry in table.entries}["one"]
+    assert one.runtime_ms.mean == pytest.approx(fmean(times))
+    assert one.fps == pytest.approx(1e3 / fmean(times))
+    track, reference = get_track("ntire23-x2"), table.track.bicubic_psnr
+    assert one.score == pytest.approx(track.score(one.psnr_rgb, fmean(times), reference))
+    (again,) = [entry for entry in resummarize(folder, "median").entries if entry.slug == "one"]
+    assert again.runtime_ms.median == pytest.approx(median(times))
+    assert load_run(target).run.protocol.statistic == "mean"
+    assert any("restated" in warning for warning in load_run(target).run.warnings)
+
+
+def test_a_restated_run_compares_its_calls(folder: Path) -> None:
+    assert "rounds, paired" in rows(folder, "slow", "one")["runtime"].basis
+    _, target = write_resummarized(folder, "mean")
+    found = rows(target, "slow", "one")["runtime"]
+    assert "calls, not paired, by their medians" in found.basis
+    calls = {slug: [ms for _, ms in read_timing(folder, slug).samples] for slug in ("slow", "one")}
+    assert found.difference.value == pytest.approx(100 * (median(calls["slow"]) / median(calls["one"]) - 1))
+    assert found.first == pytest.approx(fmean(calls["slow"]))
+
+
+def test_the_terminal_shows_the_scored_time(folder: Path) -> None:
+    table, _ = write_resummarized(folder, "mean")
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(leaderboard_table(table))
+    shown = console.export_text()
+    for entry in table.entries:
+        assert f"{entry.runtime_ms.mean:.1f}" in shown
+
+
+def test_restating_by_its_own_statistic_changes_nothing(folder: Path) -> None:
+    stored = load_run(folder).run
+    again = resummarize(folder, "robust")
+    assert [e.model_dump() for e in again.entries] == [e.model_dump() for e in stored.entries]
+
+
+def test_the_commands_say_it(folder: Path) -> None:
+    runner = CliRunner()
+    compared = runner.invoke(app, ["compare", str(folder), "--models", "one", "darker"])
+    assert compared.exit_code == 0, compared.output
+    assert "one less darker" in compared.output
+    assert "psnr_rgb" in compared.output
+    restated = runner.invoke(app, ["report", str(folder), "--statistic", "mean"])
+    assert restated.exit_code == 0, restated.output
+    assert (folder / "restated-mean" / "leaderboard.html").exists()
+    alone = runner.invoke(app, ["compare", str(folder)])
+    assert (alone.exit_code, "--models" in alone.output) == (2, True)

@@ -1,0 +1,140 @@
+"""Counts against closed forms, published figures and torch's own counter."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.complexity.count import count
+
+FULL_HD = (1, 3, 1080, 1920)
+PIXELS = 1080 * 1920
+
+
+class ResidualNet(nn.Module):
+    """LRSRN's published inference form: 3-32, four 32-32, plus the head's output, 32-12."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 32, 3, padding=1)
+        self.body = nn.ModuleList(nn.Conv2d(32, 32, 3, padding=1) for _ in range(4))
+        self.tail = nn.Conv2d(32, 12, 3, padding=1)
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = first = self.act(self.head(x))
+        for convolution in self.body:
+            features = self.act(convolution(features))
+        return F.pixel_shuffle(self.tail(features + first), 2)
+
+
+def test_published_figures_of_lrsrn() -> None:
+    complexity = count(ResidualNet(), FULL_HD)
+    assert complexity.params == 41_356
+    assert complexity.macs == 85_399_142_400  # fvcore's count at the full size
+    assert complexity.activations == PIXELS * (5 * 32 + 12)
+    assert round(complexity.macs_ntire23 / 1e9, 4) == 85.7309  # printed in the challenge report
+    assert complexity.incomplete_ops == ()
+    assert "agrees" in complexity.source
+
+
+def test_a_transposed_convolution_is_counted_at_its_input() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.ConvTranspose2d(8, 3, 9, 2, 4, output_padding=1))
+    complexity = count(network, FULL_HD)
+    assert complexity.macs == PIXELS * (25 * 24 + 81 * 24)
+    assert complexity.macs_ntire23 == PIXELS * (25 * 24 + 4 * 81 * 24)
+
+
+def test_attention_over_pooled_channels_does_not_grow_with_the_image() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 12, 3, padding=1)
+            self.gate = nn.Conv2d(12, 12, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            return F.pixel_shuffle(y * torch.sigmoid(self.gate(y.mean((2, 3), keepdim=True))), 2)
+
+    complexity = count(Attention(), FULL_HD)
+    assert complexity.macs == PIXELS * 27 * 12 + 144
+    assert complexity.incomplete_ops == ()
+
+
+def test_grouped_and_strided_convolutions() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 12, 3, stride=2, padding=1), nn.Conv2d(12, 48, 3, padding=1, groups=12))
+    assert count(network, FULL_HD).macs == PIXELS // 4 * (27 * 12 + 9 * 48)
+
+
+def test_a_network_that_wants_multiples_is_counted_at_the_padded_size() -> None:
+    network = nn.Sequential(nn.PixelUnshuffle(7), nn.Conv2d(147, 4, 1), nn.PixelShuffle(2))
+    complexity = count(network, FULL_HD, size_multiple=7)
+    assert complexity.macs == (1085 // 7) * (1925 // 7) * 147 * 4
+
+
+class Twice(torch.autograd.Function):
+    """An operator that no counter knows."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return 2 * x
+
+
+def test_an_operator_that_the_counter_does_not_know_is_listed() -> None:
+    class Unknown(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return Twice.apply(super().forward(x))
+
+    complexity = count(Unknown(3, 3, 3, padding=1), FULL_HD)
+    assert complexity.macs == PIXELS * 81
+    assert complexity.incomplete_ops == ("prim::PythonOp.Twice",)
+
+
+def test_convolutions_that_the_trace_loses_are_counted_by_hooks() -> None:
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.from_numpy(2 * self.conv(x).detach().numpy())
+
+    complexity = count(Cut(), FULL_HD)
+    assert complexity.macs == PIXELS * 81
+    assert any("misses convolutions" in op for op in complexity.incomplete_ops)
+
+
+def test_work_that_depends_on_more_than_the_size_is_flagged() -> None:
+    class Recursive(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for _ in range(1 + (x.shape[-1] // 24) % 3):
+                x = self.conv(x)
+            return x
+
+    assert "count depends on more than the number of pixels" in count(Recursive(), FULL_HD).incomplete_ops
+
+
+def test_the_network_is_left_as_it_was() -> None:
+    network = ResidualNet().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    count(network, FULL_HD)
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_network_that_never_runs_keeps_its_parameter_count() -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            raise RuntimeError("no")
+
+    complexity = count(Broken(), FULL_HD)
+    assert (complexity.params, complexity.macs) == (12, None)
+    assert "not counted" in complexity.source

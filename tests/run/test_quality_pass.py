@@ -1,0 +1,84 @@
+"""Decode, inference and metrics overlap, in order, within bounds, and leave nothing running."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data import Dataset, get_degradation, write_png
+from harness.run.quality_pass import Upscaled, evaluate
+
+COUNT = 9
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    for index in range(COUNT):
+        write_png(tmp_path / "hr" / f"{index}.png", np.full((16, 16, 3), 20 * index, np.uint8))
+    paths = sorted((tmp_path / "hr").iterdir())
+    return Dataset("flat", paths, 2, get_degradation("bicubic"), cache_dir=tmp_path / "cache", memory=0, spool=0)
+
+
+def test_results_are_those_of_one_after_another(dataset: Dataset) -> None:
+    serial = [(name, int(dataset.pair(index)[1][0, 0, 0])) for index, name in enumerate(dataset.names)]
+    kept: list[str] = []
+
+    def measure(image: Upscaled) -> tuple[str, int]:
+        time.sleep(0.002 * (int(image.name) % 3))
+        assert image.sr[0, 0, 0] == image.hr[0, 0, 0]
+        return image.name, int(image.hr[0, 0, 0])
+
+    results = evaluate(dataset, lambda index, lr: lr.repeat(2, 0).repeat(2, 1), measure, lambda i: kept.append(i.name))
+    assert results == serial
+    assert kept == dataset.names
+
+
+def test_an_output_is_measured_while_the_next_is_made(dataset: Dataset) -> None:
+    """Would the steps follow one another, the first measurement would wait in vain."""
+    second = threading.Event()
+
+    def upscale(index: int, lr: np.ndarray) -> np.ndarray:
+        if index == 1:
+            second.set()
+        return lr
+
+    assert all(evaluate(dataset, upscale, lambda image: second.wait(100)))
+
+
+def test_no_more_than_a_few_images_are_there_at_once(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, measured, most, second = [0], [0], [0], threading.Event()
+    original = dataset.pair
+
+    def pair(index: int) -> tuple[np.ndarray, np.ndarray]:
+        read[0] += 1
+        most[0] = max(most[0], read[0] - measured[0])
+        if read[0] == 2:
+            second.set()
+        return original(index)
+
+    def measure(image: Upscaled) -> None:
+        second.wait(100)
+        time.sleep(0.01)
+        measured[0] += 1
+
+    monkeypatch.setattr(dataset, "pair", pair)
+    evaluate(dataset, lambda index, lr: lr, measure)
+    assert 2 <= most[0] <= 5
+
+
+@pytest.mark.parametrize("step", ["upscale", "measure", "keep"])
+def test_an_error_of_any_step_ends_all_of_them(dataset: Dataset, step: str) -> None:
+    def failing(name: str, image: str) -> None:
+        if name == step and image == "4":
+            raise ValueError(name)
+
+    def upscale(index: int, lr: np.ndarray) -> np.ndarray:
+        failing("upscale", str(index))
+        return lr
+
+    before = threading.active_count()
+    with pytest.raises(ValueError, match=step):
+        evaluate(dataset, upscale, lambda i: failing("measure", i.name), lambda i: failing("keep", i.name))
+    assert threading.active_count() == before

@@ -1,0 +1,90 @@
+"""What a run sets for all its networks: who has the device, the precision, how libraries choose algorithms."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from harness.engines import InlineEngine, Job
+from harness.pipeline import Finished, run
+from harness.results import Entry
+from harness.run.plan import RunRequest
+from harness.run.progress import Silent
+from harness.submissions.discovery import Submission, discover
+
+Submit = Callable[..., Path]
+Request = Callable[..., RunRequest]
+
+
+def row_of(finished: Finished) -> Entry:
+    (row,) = finished.run.entries
+    return row
+
+
+def test_a_run_has_the_device_from_its_first_worker_to_its_last(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story: list[str] = []
+
+    @contextmanager
+    def lock(device: str, waiting: Callable[[], None]) -> Iterator[None]:
+        waiting()
+        story.append(f"take {device}")
+        yield
+        story.append("leave")
+
+    class Listener(Silent):
+        def stage(self, name: str, detail: str = "", *, done: float) -> None:
+            story.append(name)
+
+    monkeypatch.setattr("harness.run.scheduler.device_lock", lock)
+    submit("one")
+    submit("two", "x = x * 0.9")
+    run(request_for(protocol="robust", time_budget_s=0.3), Listener(), InlineEngine())
+    assert story[:2] == ["wait", "take cpu"]
+    assert (story.count("take cpu"), story[-1]) == (1, "leave")
+    assert {"start", "time", "upscale"} <= set(story)
+    story.clear()
+    run(request_for(protocol="robust", time_budget_s=0.3), Listener(), InlineEngine())
+    assert story == []
+
+
+def test_images_of_several_sizes_are_timed_at_their_own(submit: Submit, request_for: Request, images: Path) -> None:
+    rows, columns = np.mgrid[0:80, 0:40]
+    wave = np.stack([np.sin(rows / (3 + c)) + np.cos(columns / (4 + c)) for c in range(3)], axis=-1)
+    for name in ("a-portrait", "z-portrait"):
+        Image.fromarray(np.uint8(127 + 60 * wave)).save(images / f"{name}.png")
+    submit("one")
+    for _ in range(5):  # places that are compared are drawn
+        finished = run(request_for(protocol="esr", time_budget_s=None, fresh=True), engine=InlineEngine())
+        assert (row_of(finished).status, row_of(finished).error) == ("ok", None)
+        assert row_of(finished).runtime_ms.samples == 4
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_the_drop_of_a_precision_is_that_of_its_backend(submit: Submit, request_for: Request, precision: str) -> None:
+    submit("one", "x = x * 0.987")
+    exact = row_of(run(request_for(), engine=InlineEngine()))
+    finished = run(request_for(precision=precision, out=request_for().out.parent / "low"), engine=InlineEngine())
+    row = row_of(finished)
+    assert row.psnr_rgb != exact.psnr_rgb
+    assert row.precision_drop_db == pytest.approx(exact.psnr_rgb - row.psnr_rgb)
+    assert any(f"a CPU emulates {precision}" in warning for warning in finished.run.warnings)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_the_protocol_decides_how_libraries_choose_their_algorithms(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch, strict: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not strict)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", strict)
+    (found,) = discover([submit("one")], entry_points=False)
+    assert isinstance(found, Submission)
+    with InlineEngine().open(Job(found, scale=2, strict=strict)) as session:
+        session.load()
+        session.count((1, 3, 8, 8))  # from the second request on: submitted code may have changed them
+    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == (strict, not strict)

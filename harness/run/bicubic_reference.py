@@ -10,7 +10,7 @@ from harness import __version__
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.results import RunStore, combine
 from harness.run.plan import Plan
-from harness.run.submission_run import PSNR_CAP
+from harness.run.quality_pass import PSNR_CAP
 
 _SPREAD_DB = 0.15  # builds of JPEG encoders move bicubic by 0.1 dB; other images by whole decibels
 

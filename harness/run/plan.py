@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
@@ -35,7 +36,10 @@ _PROOF_SIZE = (97, 131)  # odd, so that a form that differs at a border of unusu
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What the user asked for; see the options of ``harness run``."""
+    """What the user asked for; see the options of ``harness run``.
+
+    ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
+    """
 
     submissions: tuple[Path, ...]
     scale: int | None = None
@@ -63,6 +67,7 @@ class RunRequest:
     crops: tuple[Choice, ...] = ()
     save_images: bool = False
     conventions: tuple[str, ...] = ()
+    memory_bytes: int | None = None
     command: str = ""
 
 
@@ -149,8 +154,27 @@ class Plan:
         )
 
 
-def make_plan(request: RunRequest) -> Plan:
+def discover_submissions(request: RunRequest) -> list[Found]:
+    """Return what the run measures, without loading any submitted code: baselines first, then submissions by name.
+
+    Raises
+    ------
+    UsageError
+        Nothing to run.
+    """
+    found = discover(request.submissions, only=request.only, exclude=request.exclude)
+    return [*(_with_unique_slugs(baselines(), found) if request.with_baselines else []), *found]
+
+
+def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -> Plan:
     """Decide everything that a run needs, without loading any submitted code.
+
+    Parameters
+    ----------
+    request
+        What the user asked for.
+    submissions
+        What is measured; by default what :func:`discover_submissions` finds.
 
     Raises
     ------
@@ -161,8 +185,7 @@ def make_plan(request: RunRequest) -> Plan:
     """
     track = _track(request)
     _check_options(request)
-    found = discover(request.submissions, only=request.only, exclude=request.exclude)
-    submissions = [*(_unlike(baselines(), found) if request.with_baselines else []), *found]
+    found = discover_submissions(request) if submissions is None else submissions
     dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
     _check_crops(request, dataset)
     device = describe_device(request.device, request.threads)
@@ -175,7 +198,7 @@ def make_plan(request: RunRequest) -> Plan:
     )
     _require_backend(request.backend, device.kind)
     conditions = _conditions(track, dataset, device, protocol, request)
-    planned = tuple(_planned(submission, request, track.scale, conditions) for submission in submissions)
+    planned = tuple(_planned(submission, request, track.scale, conditions) for submission in found)
     folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
     return Plan(request, track, dataset, device, protocol, folder, planned)
 
@@ -202,7 +225,7 @@ def _check_crops(request: RunRequest, dataset: Dataset) -> None:
             raise UsageError(reach, hint=f"the image is {width} pixels wide and {height} high")
 
 
-def _unlike(baseline_rows: list[Found], submitted: list[Found]) -> list[Found]:
+def _with_unique_slugs(baseline_rows: list[Found], submitted: list[Found]) -> list[Found]:
     """Return the baselines with slugs that no submission has: files and rows are named by slug."""
     taken = {submission.slug for submission in submitted}
     return [replace(row, slug=f"baseline-{row.slug}") if row.slug in taken else row for row in baseline_rows]

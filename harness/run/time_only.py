@@ -10,6 +10,9 @@ from pathlib import Path
 from harness.engines import Engine, LocalEngine
 from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
 from harness.results.schema import DeviceInfo, ProtocolInfo, Roofline, Runtime
+from harness.run.context import RunContext
+from harness.run.group_timing import time_group
+from harness.run.group_upscaling import finish_group
 from harness.run.plan import Plan, RunRequest, make_plan
 from harness.run.progress import Listener, Progress
 from harness.run.scheduler import Scheduler
@@ -97,17 +100,15 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
         As for :func:`time_submission`.
     """
     progress = Progress(listeners)
-    bench = Scheduler(plan, RunStore(plan.folder), engine or LocalEngine(), progress, with_quality=False)
     names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
     progress.start(names, 0, plan.protocol.budget_s)
-    try:
-        for planned in plan.submissions:
-            bench.take(planned)
-        bench.measure()
-    finally:
-        bench.close()
+    with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
+        scheduler = Scheduler(context)
+        for group in scheduler.groups():
+            scheduler.retry_alone(time_group(group, context))
+            finish_group(group, context)
     progress.end()
-    measured = bench.done()
+    measured = context.measurements()
     records = [m.timing for _, m in measured if m.timing is not None]
     scale = anchor_level(records), process_spread(records)
     rows = [_row(planned.submission.name, m, plan, *scale) for planned, m in measured]

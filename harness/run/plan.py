@@ -1,4 +1,4 @@
-"""What a run will do, decided before anything of it is done: who, on what, where, by which protocol."""
+"""Everything that a run decides before it starts: submissions, data set, device, track, protocol, folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from harness.tracks import Track, get_track, track_for_scale
 
 _TIMING_FRAMES = 4
 _PROOF_FRAMES = 2
-_PROOF_SIZE = (97, 131)  # odd, so that a form that differs at a border of unusual parity is found out
+# Odd, because two forms of a network with strides may differ at the border of odd sizes only.
+_PROOF_SIZE = (97, 131)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,14 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSubmission:
-    """One submission's place in the run.
+    """A submission with the key of its stored measurement.
 
     Attributes
     ----------
     submission
         What is measured.
     fingerprint
-        Hash of all that its figures depend on.
+        Hash of everything that its figures depend on.
     """
 
     submission: Found
@@ -89,10 +90,20 @@ class PlannedSubmission:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run, decided.
+    """What a run does.
 
     Attributes
     ----------
+    request
+        What the user asked for.
+    track
+        The challenge whose rules apply.
+    dataset
+        Pairs of LR and HR images.
+    device
+        Where networks run.
+    protocol
+        How time is measured.
     folder
         Where results go.
     submissions
@@ -108,7 +119,10 @@ class Plan:
     submissions: tuple[PlannedSubmission, ...]
 
     def crop_store(self) -> CropStore | None:
-        """Return where pieces of HR images go: unless asked for, only where the images are public anyway."""
+        """Return where crops for the report are kept; None to keep none.
+
+        Crops show HR images. By default they are kept of the embedded data set only, whose images are public.
+        """
         images = self.request.images
         if images == "none" or (images == "auto" and self.dataset.name != "embedded" and not self.request.crops):
             return None
@@ -121,7 +135,7 @@ class Plan:
         )
 
     def outputs_of(self, planned: PlannedSubmission) -> OutputFolder | None:
-        """Return where a submission's upscaled images go; None where the run keeps none."""
+        """Return where a submission's upscaled images are kept; None if the run keeps none."""
         if not self.request.save_images:
             return None
         return OutputFolder(self.folder / "images" / planned.submission.slug, planned.fingerprint)
@@ -138,7 +152,7 @@ class Plan:
         return [_fill(_centre(self.dataset.pair(index)[0], *_PROOF_SIZE), *_PROOF_SIZE) for index in range(count)]
 
     def protocol_info(self) -> ProtocolInfo:
-        """Return how time is measured, as the results state it."""
+        """Return the description of the protocol for ``results.json``."""
         return ProtocolInfo(
             name=self.protocol.name,
             input_shape=self.track.input_shape,

@@ -1,4 +1,4 @@
-"""Time submissions and nothing else: no images are upscaled, nothing is scored or kept."""
+"""``harness time``: time submissions without upscaling the data set, scoring or keeping anything."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class SubmissionTime:
     Attributes
     ----------
     name
-        As its manifest has it.
+        From the manifest.
     runtime
-        None where it failed.
+        None if it failed.
     timing
-        Every call; None where it failed before.
+        Every timed call; None if it failed before the timing.
     params, macs, peak_memory_bytes
         Of the form that was timed.
     build_s
-        Seconds that the backend took to compile, export or record it; None in backends that build nothing.
+        Seconds that the backend took to compile, export or record it; None for backends that build nothing.
     roofline
         Rates, shares of the device's ceilings, and what bounds the network.
     error
@@ -57,15 +57,15 @@ class SubmissionTime:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What :func:`time_submission` measured, on what and how."""
+    """The result of :func:`time_submission`."""
 
     device: DeviceInfo
     protocol: ProtocolInfo
     rows: list[SubmissionTime]
     spread: ProcessSpread
-    """What processes of one network differed by."""
+    """How much the processes of one network differ."""
     caution: str | None = None
-    """What a reader must know of all times."""
+    """A limitation of all times, such as a precision that a CPU emulates."""
 
 
 def time_submission(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine | None = None) -> Times:

@@ -131,10 +131,6 @@ class Manifest(BaseModel):
         path = (self.weights or {}).get(f"x{scale}")
         return None if path is None else Path(path)
 
-    def published_for(self, scale: int) -> Published | None:
-        """Return the figures that the authors claim at ``scale``, or None."""
-        return self.published.get(f"x{scale}")
-
     def lacks_weights(self, scale: int) -> bool:
         """Return whether the network would be measured with random weights at ``scale``.
 

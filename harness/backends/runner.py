@@ -96,7 +96,9 @@ class ChannelsLast(Eager):
         return frame.contiguous(memory_format=torch.channels_last)
 
 
-def make_runner(network: nn.Module, name: str, device: str = "cpu", settings: RunnerSettings = DEFAULT_SETTINGS) -> Runner:
+def make_runner(
+    network: nn.Module, name: str, device: str = "cpu", settings: RunnerSettings = DEFAULT_SETTINGS
+) -> Runner:
     """Bring a network into its backend.
 
     Parameters

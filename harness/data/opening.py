@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.data.datasets import Dataset
+from harness.data.datasets import Dataset, Storage
 from harness.data.degradation import Degradation
 from harness.data.fetching import by_hand
 from harness.data.images import distinct_images, list_images
@@ -70,12 +70,15 @@ def _open_folder(
     registered_as: str | None = None,
 ) -> Dataset:
     hr_paths = distinct_images(hr_folder(folder))
+    storage = Storage(cache_dir)
     lr_folder = _first_folder(folder, _lr_names(scale)) if hr_folder(folder) != folder else None
     if lr_folder is None:
-        return Dataset(name, hr_paths, scale, degradation, cache_dir=cache_dir, registered_as=registered_as)
+        return Dataset(name, hr_paths, scale, degradation, storage=storage, registered_as=registered_as)
     given = Degradation("given", f"LR images as given in {lr_folder.name}")
     lr_paths = _matching(hr_paths, lr_folder, scale)
-    return Dataset(name, hr_paths, scale, given, lr_paths=lr_paths, cache_dir=cache_dir, registered_as=registered_as)
+    return Dataset(
+        name, hr_paths, scale, given, lr_paths=lr_paths, storage=storage, registered_as=registered_as
+    )
 
 
 def _first_folder(folder: Path, names: tuple[str, ...]) -> Path | None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from harness.backends import BACKENDS
 from harness.errors import ManifestError
 from harness.results.schema import Backend, Published
 from harness.submissions import mistakes
@@ -106,6 +107,14 @@ class Manifest(BaseModel):
             except InvalidRequirement as error:
                 raise ValueError(f"{text!r} is no requirement such as einops>=0.7") from error
         return requires
+
+    @field_validator("backends")
+    @classmethod
+    def _known_backends(cls, backends: list[str] | None) -> list[str] | None:
+        for name in backends or []:
+            if name not in BACKENDS.names():
+                raise ValueError(f"no backend is called {name!r}; {BACKENDS.advice(name)}")
+        return backends
 
     @field_validator("weights")
     @classmethod

@@ -22,6 +22,7 @@ from harness.results.schema import DatasetInfo, RunInfo, TrackInfo
 from harness.run.bicubic_reference import Reference, find_reference
 from harness.run.plan import Plan, PlannedSubmission, RunRequest, make_plan
 from harness.run.progress import Listener, Progress
+from harness.run.progress_file import ProgressFile
 from harness.run.scheduler import Scheduler
 from harness.statistics.process_spread import ProcessSpread, spread_info
 from harness.statistics.runtime_summary import anchor_level, process_spread, relative_times, summarise_record
@@ -68,12 +69,12 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     plan = make_plan(request)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    progress = Progress(listeners)
-    with store.locked():
+    with store.locked(), ProgressFile(plan.folder) as file:
+        progress = Progress([*listeners, file])
         if request.fresh:
             store.forget_measurements()
         names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
-        progress.start(names, len(plan.dataset), plan.protocol.budget_s)
+        progress.start(names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
         measurements, complete = _measure_all(plan, store, engine or LocalEngine(), progress)
         progress.end()
         warnings = _settle_crops(plan, measurements) if complete else []

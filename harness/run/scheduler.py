@@ -229,6 +229,7 @@ class Scheduler:
         self._group.append((planned, subject))
 
     def _weigh(self, subject: SubmissionRun) -> None:
+        self._progress.stage(subject.submission.slug, "prepare", "measure memory")
         subject.measure_memory()
         assert subject.worker is not None
         subject.worker.pause()
@@ -278,6 +279,7 @@ class Scheduler:
                 subject.worker.pause()
         if self._anchor is not None and self._anchor[0].alive():
             return self._anchor
+        self._progress.stage("", "start", "of the anchor network")
         worker = self._engine.open(self._anchor_job())
         try:
             worker.load()

@@ -99,7 +99,7 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
     progress = Progress(listeners)
     bench = Scheduler(plan, RunStore(plan.folder), engine or LocalEngine(), progress, with_quality=False)
     names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
-    progress.start(names, 0, plan.protocol.budget_s)
+    progress.start(names, 0, plan.protocol.budget_s, plan.protocol.processes)
     try:
         for planned in plan.submissions:
             bench.take(planned)

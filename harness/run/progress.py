@@ -193,8 +193,13 @@ class Progress:
         self._emit(RunFinished())
 
     def _begin(self, slug: str, work: Work | None) -> None:
-        """End the work that was reported last, and begin another."""
+        """End the work that was reported last, and begin another.
+
+        A submission is prepared in one go: when another one is at work, nothing of its preparation is left.
+        """
         self._spend()
+        if self._work is not None and self._work[0] != slug and self._work[1] == "prepare":
+            self._remaining.complete(self._work[0], "prepare")
         self._work = (slug, work) if slug in self._numbers and work is not None else None
 
     def _spend(self) -> None:

@@ -40,7 +40,7 @@ class Rates:
         self._seconds: defaultdict[tuple[str | None, Work], float] = defaultdict(float)
         self._units: defaultdict[tuple[str | None, Work], float] = defaultdict(float)
 
-    def add(self, slug: str, work: Work, *, seconds: float = 0.0, units: float = 0.0) -> None:
+    def add(self, slug: str, work: Work, *, seconds: float, units: float) -> None:
         """Add measured seconds, and the units that were done in them."""
         for owner in (slug, None):
             self._seconds[owner, work] += seconds
@@ -75,15 +75,15 @@ class RemainingTime:
         units: dict[Work, float] = {"prepare": 1.0, "time": 1.0, "restart": processes - 1, "upscale": images}
         self._units = {slug: dict(units) for slug in slugs}
         self._done: dict[str, dict[Work, float]] = {slug: dict.fromkeys(get_args(Work), 0.0) for slug in slugs}
-        self._begun: set[tuple[str, Work]] = set()
+        self._pending_s: dict[tuple[str, Work], float] = {}
         self._rates = Rates(DEFAULT_S if timing_s is None else {**DEFAULT_S, "time": timing_s})
         self.spent_s = 0.0
         """Seconds that were spent on work so far."""
 
     def spend(self, slug: str, work: Work, seconds: float) -> None:
-        """Add seconds that passed while this work was done."""
+        """Add seconds that passed while this work was done; the rate follows when units are done."""
         self.spent_s += seconds
-        self._rates.add(slug, work, seconds=seconds)
+        self._pending_s[slug, work] = self._pending_s.get((slug, work), 0.0) + seconds
 
     def advance(self, slug: str, work: Work, units: float) -> None:
         """Note how many units are done. The number never falls, because failed work may be repeated.
@@ -95,10 +95,12 @@ class RemainingTime:
             return
         before = self._done[slug][work]
         after = max(before, min(units, self._units[slug][work]))
-        if (slug, work) in self._begun:
-            self._rates.add(slug, work, units=after - before)
-        self._begun.add((slug, work))
         self._done[slug][work] = after
+        if (slug, work) not in self._pending_s:
+            self._pending_s[slug, work] = 0.0
+        elif after > before:
+            self._rates.add(slug, work, seconds=self._pending_s[slug, work], units=after - before)
+            self._pending_s[slug, work] = 0.0
 
     def advance_share(self, slug: str, work: Work, share: float) -> None:
         """Note which share of all units is done, 0 to 1."""
@@ -128,14 +130,14 @@ class RemainingTime:
             return
         self._units[slug]["restart"] = max(self._done[slug]["restart"], processes - 1)
         for other in self._units:
-            if other != slug and (other, "time") in self._begun:
+            if other != slug and (other, "time") in self._pending_s:
                 self.advance_share(other, "time", process / processes)
         self.advance_share(slug, "time", (process + done) / processes)
 
     def finish(self, slug: str, *, succeeded: bool) -> None:
         """Drop what is left of a submission: it is done where it succeeded, and omitted otherwise."""
         for work in get_args(Work):
-            if succeeded and (slug, work) in self._begun:
+            if succeeded and (slug, work) in self._pending_s:
                 self.complete(slug, work)
         self._units.pop(slug, None)
 

@@ -53,6 +53,7 @@ def _time_in_rounds(runs: Sequence[SubmissionRun], context: RunContext) -> list[
         for run in runs:
             if run.worker.session is not None:
                 run.worker.session.pause()
+        context.progress.stage("", "start", "of the anchor network")
         return context.anchor.open()
 
     def keep(run: SubmissionRun, timing: TimingRecord | None) -> None:

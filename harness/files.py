@@ -11,8 +11,18 @@ from harness.errors import ResultsError
 _TEMPORARY = ".part"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Write `content` to `path` so that the file is either as before or complete; one that holds it already is left.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is created if needed.
+    content
+        What it is to hold.
+    sync
+        Wait until the disk has the content. Without, a power cut can lose a file, which does for one that can be made
+        again from others.
 
     Raises
     ------
@@ -28,7 +38,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)
                 stream.flush()
-                os.fsync(stream.fileno())
+                if sync:
+                    os.fsync(stream.fileno())
             Path(temporary).chmod(0o644)
             Path(temporary).replace(path)
         except BaseException:

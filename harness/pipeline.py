@@ -18,7 +18,7 @@ from harness.engines import Engine, LocalEngine
 from harness.quality import get_convention
 from harness.report import build_report
 from harness.results import Measurement, Run, RunStore
-from harness.results.schema import DatasetInfo, RunInfo, TrackInfo
+from harness.results.schema import DatasetInfo, RunInfo
 from harness.run.bicubic_reference import Reference, find_reference
 from harness.run.plan import Plan, PlannedSubmission, RunRequest, make_plan
 from harness.run.progress import Listener, Progress
@@ -28,7 +28,7 @@ from harness.statistics.runtime_summary import anchor_level, process_spread, rel
 from harness.submissions.discovery import BrokenSubmission
 from harness.text import printable
 from harness.timing import caution
-from harness.tracks import Candidate, make_entries
+from harness.tracks import Candidate, make_entries, track_info
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
@@ -127,6 +127,7 @@ def _assemble(
     records = [m.timing for _, m in measurements if m.timing is not None]
     anchor_ms, spread = anchor_level(records), process_spread(records)
     candidates = [_candidate(plan, planned, measurement, anchor_ms, spread) for planned, measurement in measurements]
+    entries = make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend)
     return Run(
         run=RunInfo(
             id=plan.folder.name,
@@ -137,13 +138,7 @@ def _assemble(
             convention=get_convention(plan.track.convention).sentence,
             further_conventions={name: get_convention(name).sentence for name in plan.request.conventions},
         ),
-        track=TrackInfo(
-            name=plan.track.name,
-            scale=plan.track.scale,
-            score_formula=plan.track.score_formula,
-            bicubic_psnr=reference.psnr,
-            bicubic_source=reference.source,
-        ),
+        track=track_info(plan.track, reference.psnr, reference.source, entries),
         dataset=DatasetInfo(
             name=plan.dataset.name,
             images=len(plan.dataset),
@@ -154,7 +149,7 @@ def _assemble(
         device=plan.device,
         protocol=plan.protocol_info(),
         process_spread=spread_info(spread),
-        entries=make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend),
+        entries=entries,
         warnings=[
             *filter(None, [caution(plan.protocol, plan.device.kind)]),
             *warnings,

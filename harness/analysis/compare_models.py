@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.errors import ResultsError, UsageError
 from harness.report.comparison import differences
-from harness.report.rules import metric_of, track_of
+from harness.report.rules import metric_of
 from harness.results.measurement import TimingRecord
 from harness.results.run_folder import MEASURES, RunFolder
 from harness.results.samples import read_timing
@@ -21,6 +21,7 @@ from harness.statistics.compare_times import compare_times
 from harness.statistics.inference import Difference, mean_difference, ratio_difference
 from harness.statistics.process_spread import RelativeTimes, spread_of
 from harness.statistics.runtime_summary import relative_times
+from harness.tracks import track_of
 from harness.tracks.score_inference import Evidence, score_difference
 
 _UNITS = {"psnr_rgb": "dB", "psnr_y": "dB", "ssim_rgb": "", "ssim_y": ""}

@@ -13,8 +13,9 @@ import numpy as np
 from harness.errors import ResultsError, UsageError
 from harness.report.comparison import differences
 from harness.report.rules import metric_of
+from harness.results.columns import MEASURES
 from harness.results.measurement import TimingRecord
-from harness.results.run_folder import MEASURES, RunFolder
+from harness.results.run_folder import RunFolder
 from harness.results.samples import read_timing
 from harness.results.schema import Entry
 from harness.statistics.compare_times import compare_times

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from harness.report.columns import MEASURES, columns_of, runtime_of
+from harness.report.columns import columns_of, measures, runtime_of
 from harness.report.images import ImageRow, image_rows
 from harness.report.layers import layer_table
 from harness.report.numbers import fixed
@@ -44,7 +44,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
         run=folder.run,
         row=row,
         columns=columns_of(folder.run),
-        measures=MEASURES,
+        measures=measures(),
         neighbours=[(near, quote(f"{near.entry.slug}.html")) if near and near.page else None for near in neighbours],
         plot=_plot(folder, row.entry, timing),
         clock=(timing and timing.clock) or folder.run.protocol.clock,

@@ -108,7 +108,9 @@ def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
     contenders = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
     places: dict[int, dict[str, str]] = defaultdict(dict)
     for column in columns_of(run):
-        shown = [(entry, column.rounded(entry)) for entry in contenders]
+        if column.better is None:
+            continue
+        shown = [(entry, column.rounded(entry)) for entry in contenders if not column.lower_bound(entry)]
         known = [(entry, value) for entry, value in shown if value is not None]
         ladder = sorted({value for _, value in known}, reverse=column.better == "high")
         for name, value in zip(("best", "second-best"), ladder, strict=False):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import ResultsError
+from harness.results.columns import MEASURES
 from harness.results.dataframe import entries_frame
 from harness.results.measurement import Layer, TimingRecord
 from harness.results.samples import read_timing
@@ -24,7 +25,6 @@ PerImage = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 LAYERS = TypeAdapter(list[Layer])
-MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 
 
 @dataclass(frozen=True)

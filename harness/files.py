@@ -14,8 +14,18 @@ from harness.errors import ResultsError
 _TEMPORARY = ".part"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Write `content` to `path` so that the file is either as before or complete; one that holds it already is left.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is created if needed.
+    content
+        What it is to hold.
+    sync
+        Wait until the disk has the content. Without, a power cut can lose a file, which does for one that can be made
+        again from others.
 
     Raises
     ------
@@ -25,7 +35,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     if _holds(path, content):
         return
     try:
-        with atomic_file(path) as stream:
+        with atomic_file(path, sync=sync) as stream:
             stream.write(content)
     except OSError as error:
         raise ResultsError(
@@ -36,7 +46,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """Open a file to be written that takes the place of `path` when the block ends without an exception.
 
     Raises
@@ -50,7 +60,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if sync:
+                os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from harness.analysis.compare_models import ModelComparison
 from harness.results import Entry, Run
+from harness.results.columns import shown_in
 
 _CONTRAST_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2}
 
@@ -17,12 +18,16 @@ def leaderboard_table(run: Run) -> Table:
     table = Table(
         title=title, caption=f"score: {run.track.score_formula}", title_justify="left", caption_justify="left"
     )
+    columns = shown_in("terminal")
     for heading in ("#", "model"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("score", "PSNR", "Δ bicubic", "PSNR-Y", "SSIM", "ms", "fps", "params K", "MACs G"):
+    for column in columns:
+        heading = column.terminal_heading or f"{column.heading} {column.unit}".strip()
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in run.entries:
-        table.add_row(*_cells(entry, run.protocol.statistic), style=None if entry.status == "ok" else "dim")
+        figures = [column.terminal_text(entry, run.protocol.statistic) for column in columns]
+        style = None if entry.status == "ok" else "dim"
+        table.add_row(str(entry.rank or ""), _label(entry), *figures, style=style)
     return table
 
 
@@ -68,26 +73,9 @@ def reasons(run: Run) -> list[str]:
     ]
 
 
-def _cells(entry: Entry, statistic: str) -> list[str]:
-    runtime = entry.runtime_ms
-    milliseconds = getattr(runtime, statistic) if runtime else None
-    doubt = "" if runtime is None or runtime.stable else "~"
+def _label(entry: Entry) -> str:
     label = f"[italic]{escape(entry.name)}[/]" if entry.kind == "baseline" else escape(entry.name)
-    if entry.error is not None:
-        label += f" [dim]{entry.status}[/]"
-    return [
-        str(entry.rank or ""),
-        label,
-        _number(entry.score, 2),
-        _number(entry.psnr_rgb, 3),
-        _number(entry.delta_psnr_bicubic, 3, sign=True),
-        _number(entry.psnr_y, 3),
-        _number(entry.ssim_rgb, 4),
-        doubt + _number(milliseconds, 1),
-        _number(entry.fps, 1),
-        _number(None if entry.params is None else entry.params / 1e3, 1),
-        _number(None if entry.macs is None else entry.macs / 1e9, 2),
-    ]
+    return label if entry.error is None else f"{label} [dim]{entry.status}[/]"
 
 
 def _number(value: float | None, digits: int, *, sign: bool = False) -> str:

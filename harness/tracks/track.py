@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.tracks.formulas import ELEMENTWISE
+from harness.tracks.expression import Expression
 
 Formula = Callable[[Any, Any, float], Any]
 Floats = NDArray[np.float64]
@@ -37,7 +37,8 @@ class Track:
     score_formula
         The score in words that a reader can type into a calculator.
     formula
-        ``formula(psnr, runtime_ms, reference_psnr)``.
+        ``formula(psnr, runtime_ms, reference_psnr)``: an `Expression`, which a run stores as text, or another function
+        of three numbers, of which a run stores a table.
     official_bicubic
         PSNR of the interpolation that the challenge itself used, in dB, by the name under which the data set is
         registered.
@@ -96,7 +97,7 @@ class Track:
 
     def scores(self, psnr: Floats, runtime_ms: Floats, bicubic_psnr: float) -> Floats:
         """Return `score` of each PSNR with its runtime; the arguments have one shape, which the result has too."""
-        if self.formula not in ELEMENTWISE:
+        if not isinstance(self.formula, Expression):
             pairs = zip(psnr.tolist(), runtime_ms.tolist(), strict=True)
             return np.array([self.score(*pair, bicubic_psnr) for pair in pairs])
         if not (runtime_ms > 0).all():

@@ -19,7 +19,7 @@ from harness.errors import DISQUALIFIED, UnsupportedError, WorkerError
 from harness.isolation.requests import LayerReply, TimeReply
 from harness.isolation.session import Session
 from harness.machine.gpu_state import GpuMonitor
-from harness.machine.load import others_share
+from harness.machine.load import busy_share
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.results import ErrorInfo, ImageQuality, Measurement, TimingRecord
 from harness.results.crops import CropStore
@@ -119,7 +119,7 @@ class SubmissionRun:
             self.plan.request.backend in BACKENDS_WITHOUT_BUILD
         ):  # what takes it to the device is none of the calls' time
             self._running().prepare((height, width), call=False)
-        busy, _ = others_share()
+        busy, _ = busy_share()
         card = GpuMonitor(self.plan.device.kind)
         before = card.read()
         reply = self._running().time(

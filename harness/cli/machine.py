@@ -72,7 +72,7 @@ def time(
 @command
 def doctor() -> None:
     """Say what this machine offers for isolation, what disturbs timing here, and what to do about it."""
-    from harness.isolation.sandbox_diagnostics import sandbox_report
+    from harness.isolation.sandbox_diagnostics import sandbox_diagnostics
     from harness.machine.device import describe_device
     from harness.machine.timing_diagnostics import timing_diagnostics
 
@@ -81,7 +81,7 @@ def doctor() -> None:
     parts = [device.name, device.kind, f"{device.threads} threads", *filter(None, versions)]
     out.print(", ".join(parts), highlight=False)
     table = Table("", "what", "found", "what to do", title_justify="left")
-    for fact in [*sandbox_report(), *timing_diagnostics()]:
+    for fact in [*sandbox_diagnostics(), *timing_diagnostics()]:
         mark = "[green]ok[/]" if fact.level == "ok" else f"[yellow]{fact.level}[/]"
         table.add_row(mark, escape(fact.name), escape(fact.value), escape(fact.hint))
     out.print(table)

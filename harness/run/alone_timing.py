@@ -12,7 +12,7 @@ from harness.backends import BACKENDS
 from harness.isolation.requests import TimeReply
 from harness.isolation.session import Session
 from harness.machine.gpu_state import GpuMonitor
-from harness.machine.load import others_share
+from harness.machine.load import busy_share
 from harness.results import TimingRecord
 from harness.results.measurement import TimingPart
 from harness.run.plan import Plan
@@ -65,7 +65,7 @@ class AloneTiming:
         if not BACKENDS.get(self.plan.request.backend).builds:
             # Host-to-device transfer of the weights is not timed.
             self.worker.prepare((height, width), call=False)
-        busy, _ = others_share()
+        busy, _ = busy_share()
         monitor = GpuMonitor(self.plan.device.kind)
         before = monitor.read()
         reply = self._time(frames)

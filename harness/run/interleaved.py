@@ -11,7 +11,7 @@ from harness.engines import PrefetchingEngine
 from harness.errors import WorkerError
 from harness.isolation.session import Session
 from harness.machine.gpu_state import GpuMonitor
-from harness.machine.load import others_share
+from harness.machine.load import busy_share
 from harness.results import TimingRecord
 from harness.results.measurement import RemainingWork
 from harness.run.plan import Plan
@@ -102,7 +102,7 @@ class InterleavedTiming:
 
     def run(self, subjects: Sequence[SubmissionRun]) -> list[Entrant]:
         """Time all; what becomes of each is in its entrant, errors included."""
-        self._busy, _ = others_share()
+        self._busy, _ = busy_share()
         entrants = self._entrants = [Entrant(subject, _contender(subject)) for subject in subjects]
         self._resume(entrants)
         going, lost = entrants, self._time(entrants)

@@ -237,20 +237,20 @@ class Scheduler:
         if not self._group:
             return
         timing = InterleavedTiming(self._plan, self._engine, self._progress, self._open_anchor, self._keep)
-        entrants = timing.run([subject for _, subject in self._group])
-        if timing.lost is not None:
+        networks = timing.run([subject for _, subject in self._group])
+        if timing.anchor_error is not None:
             self._drop_anchor()
-        for (planned, subject), entrant in zip(list(self._group), entrants, strict=True):
-            if entrant.record is not None:
-                subject.keep_timing(entrant.record)
-            if entrant.error is not None and entrant.error.kind in _OUT_OF_MEMORY and len(entrants) > 1:
+        for (planned, subject), network in zip(list(self._group), networks, strict=True):
+            if network.record is not None:
+                subject.keep_timing(network.record)
+            if network.error is not None and network.error.kind in _OUT_OF_MEMORY and len(networks) > 1:
                 subject.close()
                 self._group.remove((planned, subject))
                 self._crowded_out.append(planned)
-            elif entrant.error is not None:
-                self._fail(planned, subject, entrant.error)
-            elif entrant.lost is not None:
-                self._time_alone_instead(planned, subject, entrant.lost)
+            elif network.error is not None:
+                self._fail(planned, subject, network.error)
+            elif network.anchor_error is not None:
+                self._time_alone_instead(planned, subject, network.anchor_error)
 
     def _keep(self, subject: SubmissionRun, timing: TimingRecord | None) -> None:
         """Store what there is of a timing, for a run that is stopped before its end; None of one that failed."""

@@ -32,8 +32,8 @@ from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
 from harness.text import printable
 from harness.timing import FrameSource, Precision, frame_of_call
-from harness.timing.checks import OutputCheck, Request, alarms_note, check_alarms, check_timed_size
-from harness.timing.contender import OutputTile
+from harness.timing.checks import Request, alarms_note, check_alarms, check_timed_size
+from harness.timing.output_check import OutputCheck, OutputTile
 from harness.timing.post_timing_checks import PostTimingChecks
 from harness.timing.protocol import Inputs
 
@@ -209,7 +209,7 @@ class SubmissionRun:
             message = f"no weights for x{self.plan.track.scale}"
             self._add(status="unsupported", error=ErrorInfo(stage="load", type="NoWeights", message=message))
         if self.measured.timing is not None:  # of one that failed, nothing comes any more
-            self.keep_timing(self.measured.timing.model_copy(update={"to_come": None}))
+            self.keep_timing(self.measured.timing.model_copy(update={"remaining_work": None}))
         return self.measured
 
     def close(self) -> None:

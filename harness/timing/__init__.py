@@ -1,6 +1,9 @@
-"""How long a forward pass takes: protocols, rounds and checks of what was timed."""
+"""How long a forward pass takes: protocols, interleaved rounds, and checks of what was timed.
 
-from harness.timing.contender import Contender
+Workers import this package for its frames and protocols. What the controller needs beside them is therefore imported
+from its module, such as :mod:`harness.timing.rounds`, and not from here.
+"""
+
 from harness.timing.frames import FrameSource, frame_of_call
 from harness.timing.protocol import (
     ESR,
@@ -15,7 +18,6 @@ from harness.timing.protocol import (
     get_protocol,
     protocol_for,
 )
-from harness.timing.rounds import AnchorLostError, Rounds
 
 __all__ = [
     "ESR",
@@ -23,11 +25,8 @@ __all__ = [
     "NTIRE23_CPU",
     "PROTOCOLS",
     "ROBUST",
-    "AnchorLostError",
-    "Contender",
     "FrameSource",
     "Precision",
-    "Rounds",
     "Statistic",
     "TimingProtocol",
     "caution",

@@ -18,7 +18,7 @@ from harness.report import load_run
 from harness.results import Entry, Measurement, read_run
 from harness.results.samples import read_timing
 from harness.run.plan import RunRequest
-from harness.run.progress import Silent
+from harness.run.progress import ProgressEvent, StageProgress
 from harness.statistics.process_spread import spread_info
 from harness.statistics.runtime_summary import process_spread
 from harness.timing import protocol_for
@@ -167,13 +167,12 @@ def test_what_fails_is_not_kept_although_others_go_on(submit: Submit, request_fo
     submit("b-honest", "x = x * 0.9")
     seen: list[set[str]] = []
 
-    class Looking(Silent):
-        def stage(self, name: str, detail: str = "", *, done: float) -> None:
-            if "process 2 of 2" in detail:
-                seen.append({m.fingerprint for m in unfinished(request.out)})
+    def look(event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress) and (event.stage, event.process, event.processes) == ("time", 2, 2):
+            seen.append({m.fingerprint for m in unfinished(request.out)})
 
     request = request_for(protocol="robust", time_budget_s=1.2, processes=2)
-    run(request, observer=Looking(), engine=FailingAnchor())
+    run(request, [look], FailingAnchor())
     assert len(seen[0]) == 2
     assert len(seen[-1]) == 1
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from harness.results.schema import Backend
 
+BACKENDS_WITHOUT_BUILD = ("eager", "channels_last")
+"""Backends that call the network as it is; the others compile, export or record it first."""
+
 _WORKER_PATH = "/usr/local/bin:/usr/bin:/bin"  # where a worker looks for programs
 _COMPILER = "g++"  # which Inductor calls unless it is told otherwise
 

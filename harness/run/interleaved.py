@@ -71,7 +71,7 @@ class InterleavedTiming:
 
     def run(self, runs: Sequence[SubmissionRun]) -> list[NetworkState]:
         """Time all submissions, and return their states in the same order; those that failed have an error."""
-        self._runs = {run.submission.slug: run for run in runs}
+        self._runs = {run.slug: run for run in runs}
         busy, _ = others_share()
         networks = [_state_of(run) for run in runs]
         self._resume(networks)
@@ -99,7 +99,7 @@ class InterleavedTiming:
 
         Only timings of one session can be continued together. Those of another one start again.
         """
-        stopped = [(one, timing) for one in networks if (timing := self._run_of(one).measured.timing) is not None]
+        stopped = [(one, timing) for one in networks if (timing := self._run_of(one).measurement.timing) is not None]
         if not stopped:
             return
         self._session = stopped[0][1].session
@@ -108,7 +108,7 @@ class InterleavedTiming:
                 self._continue(network, timing, timing.remaining_work)
             else:
                 self._run_of(network).keep_timing(None)
-                self._run_of(network).process = 0
+                self._run_of(network).worker.process = 0
         # Other submissions of the session may continue in another group, or in a run of their own. Equal numbers would
         # pretend that their rounds were these, so skip a random number of rounds. It is even, because the order of a
         # round depends on whether its number is.
@@ -132,7 +132,7 @@ class InterleavedTiming:
                 statistic = self._plan.protocol.turn_statistic
                 network.records.append(process.record(statistic, self._session, anchor_name, busy))
             if network.error is not None:
-                self._run_of(network).close()  # its memory is needed for the processes to come
+                self._run_of(network).worker.close()  # its memory is needed for the processes to come
 
     def _run_rounds(self, networks: Sequence[NetworkState], gpu: GpuMonitor) -> str:
         """Time one process of each network, and return the name of the anchor's process."""
@@ -175,19 +175,19 @@ class InterleavedTiming:
         """Start the next process of each network."""
         runs = [self._run_of(network) for network in networks]
         for network, run in zip(networks, runs, strict=True):
-            run.close()
-            run.process = network.process + 1
+            run.worker.close()
+            run.worker.process = network.process + 1
         self._engine.release()
-        self._engine.expect(run.job() for run in runs)
+        self._engine.expect(run.worker.job() for run in runs)
         for network, run in zip(networks, runs, strict=True):
             self._progress.stage(network.slug, "start")
             try:
-                worker = run.restart(self._engine)
+                worker = run.worker.restart(self._engine)
                 worker.pause()
                 network.start_process(worker)
             except WorkerError as error:
                 network.error = error
-                run.close()
+                run.worker.close()
                 self._discard(network)
         self._engine.hold()
 
@@ -213,5 +213,4 @@ class InterleavedTiming:
 
 
 def _state_of(run: SubmissionRun) -> NetworkState:
-    assert run.worker is not None
-    return NetworkState(run.submission.slug, ProcessTiming(run.worker))
+    return NetworkState(run.slug, ProcessTiming(run.worker.running))

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from harness.statistics.runtime_summary import SummaryRule
 
 Precision = Literal["fp32", "fp16", "bf16"]
-Order = Literal["alone", "rounds"]
 Inputs = Literal["reused", "fresh", "dataset"]
 
 WARMUP_SHARE = 0.2
@@ -37,7 +36,7 @@ class TimingProtocol:
         Precision of the network, for speed and for quality alike.
     order
         ``alone``: a network is timed from its first call to its last before the next one begins. ``rounds``: all
-        networks stay loaded and take turns, with the anchor network between them. `harness.run.timing_order` has a
+        networks stay loaded and take turns, with the anchor network between them. ``harness.run.timing_order`` has a
         class for each.
     inputs
         ``reused``: one frame for all calls; ``fresh``: a frame that the network has not seen, for every call, at the
@@ -69,7 +68,7 @@ class TimingProtocol:
     name: str
     description: str
     precision: Precision
-    order: Order
+    order: str
     inputs: Inputs
     warmup: int
     repeats: int

@@ -72,9 +72,9 @@ class RoundChecks:
     def after_turn(self, network: NetworkState, last_frame: Image) -> None:
         """Compare the last output of the turn with an untimed one, if chance wants it and a check is left."""
         checks = network.current.checks
-        if checks.output_checks < self._outputs_to_check(network) - 1:
-            if self._frames.rng.random() < _OUTPUT_CHECK_CHANCE:
-                self._check_output(network, last_frame)
+        is_left = checks.output_checks < self._outputs_to_check(network) - 1
+        if is_left and self._frames.rng.random() < _OUTPUT_CHECK_CHANCE:
+            self._check_output(network, last_frame)
 
     def finish(self, network: NetworkState, last_frame: Image) -> None:
         """Check a process after its last turn.

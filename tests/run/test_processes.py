@@ -13,7 +13,7 @@ from harness.cli.terminal import leaderboard_table
 from harness.engines import InlineEngine, Job
 from harness.errors import UsageError
 from harness.isolation.session import Session
-from harness.pipeline import Finished, run
+from harness.pipeline import FinishedRun, run
 from harness.report import load_run
 from harness.results import Entry, Measurement, read_run
 from harness.results.samples import read_timing
@@ -40,7 +40,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "processes_of_it", -1, raising=False)
 
 
-def by_name(finished: Finished) -> dict[str, Entry]:
+def by_name(finished: FinishedRun) -> dict[str, Entry]:
     return {entry.name: entry for entry in finished.run.entries}
 
 
@@ -245,14 +245,12 @@ def test_a_network_whose_calls_take_long_stays_in_one_process(submit: Submit, re
     assert engine.opened.count("quick") == 3
 
 
-def test_an_anchor_that_failed_is_not_asked_again(
-    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("harness.run.scheduler._free_bytes", lambda _plan: 1 << 20)  # a group for each
+def test_an_anchor_that_failed_is_not_asked_again(submit: Submit, request_for: Request) -> None:
     submit("one")
     submit("two", "x = x * 0.9")
     engine = FailingAnchor(anchor_turns=3, anchor_turns_later=10**9)
-    finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=engine)
+    request = request_for(protocol="robust", time_budget_s=0.3, memory_bytes=1 << 20)  # a group for each
+    finished = run(request, engine=engine)
     rows = by_name(finished)
     assert engine.opened == ["one", "two", "anchor", "anchor"] or engine.opened == ["one", "anchor", "two", "anchor"]
     assert "anchor network failed" in rows["one"].runtime_ms.note

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from harness.errors import WorkerError
 from harness.isolation.session import Session
 from harness.results import TimingRecord
 from harness.run.context import RunContext
 from harness.run.interleaved import InterleavedTiming
 from harness.run.submission_run import SubmissionRun
 from harness.timing import TimingProtocol
+from harness.timing.network_state import NetworkState
 
 _OUT_OF_MEMORY = frozenset({"OutOfMemoryError", "MemoryLimit", "MemoryError", "AcceleratorError"})
 
@@ -84,14 +84,11 @@ class InRounds:
         for run, network in zip(runs, networks, strict=True):
             if network.record is not None:
                 run.keep_timing(network.record)
-            if network.error is not None and network.error.kind in _OUT_OF_MEMORY and len(runs) > 1:
+            if _is_crowded_out(network, len(runs)):
                 run.worker.close()
                 out_of_memory.append(run)
-            elif network.error is not None:
-                run.fail(network.error)
-                context.finish(run)
-            elif network.anchor_error is not None:
-                _time_alone_instead(run, network.anchor_error, context)
+            else:
+                _handle_errors(run, network, context)
         return out_of_memory
 
 
@@ -104,6 +101,23 @@ def order_of(protocol: TimingProtocol) -> TimingOrder:
     return ORDERS[protocol.order]
 
 
+def _is_crowded_out(network: NetworkState, networks: int) -> bool:
+    """Return whether a network ran out of memory beside others, so that it may succeed alone."""
+    return networks > 1 and network.error is not None and network.error.kind in _OUT_OF_MEMORY
+
+
+def _handle_errors(run: SubmissionRun, network: NetworkState, context: RunContext) -> None:
+    """Finish a submission that failed; time one alone that has no times because the anchor failed."""
+    if network.error is not None:
+        run.fail(network.error)
+        context.finish(run)
+    elif network.anchor_error is not None:
+        reason = (
+            f"timed alone, not in rounds, because the harness's anchor network failed ({network.anchor_error.what})"
+        )
+        context.attempt(run, lambda: run.time_alone(None, reason))
+
+
 def _save_unfinished(run: SubmissionRun, timing: TimingRecord | None, context: RunContext) -> None:
     """Store what is timed of a network, for a run that is stopped; forget it if the network failed."""
     if timing is None:
@@ -112,8 +126,3 @@ def _save_unfinished(run: SubmissionRun, timing: TimingRecord | None, context: R
     run.keep_timing(timing)
     run.keep_ceilings(context.anchor.ceilings)
     context.store.save_unfinished(run.measurement)
-
-
-def _time_alone_instead(run: SubmissionRun, anchor_error: WorkerError, context: RunContext) -> None:
-    reason = f"timed alone, not in rounds, because the harness's anchor network failed ({anchor_error.what})"
-    context.attempt(run, lambda: run.time_alone(None, reason))

@@ -417,9 +417,11 @@ def test_progress_of_a_process_rises_to_its_end(machine: Machine) -> None:
     heard: list[tuple[str, float]] = []
     networks = [network(ScriptedWorker(machine, name, ms)) for name, ms in (("A", 100.0), ("slow", 60_000.0))]
     settings = settings_for(machine, replace(ROBUST, budget_s=8.0, half_width=0.0, processes=1))
-    Rounds(
-        networks, anchor_on(machine), frame_source(), settings, lambda one, done: heard.append((one.slug, done))
-    ).run()
+
+    def hear(one: NetworkState, done: float) -> None:
+        heard.append((one.slug, done))
+
+    Rounds(networks, anchor_on(machine), frame_source(), settings, hear).run()
     shares = [done for slug, done in heard if slug == "A"]
     assert shares[0] == 0.0
     assert shares[-1] == 1.0

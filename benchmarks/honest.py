@@ -26,7 +26,10 @@ from harness.pipeline import run
 from harness.run.jobs import job_for
 from harness.run.plan import Plan, RunRequest, make_plan
 from harness.submissions.discovery import Submission, discover
-from harness.timing import Contender, FrameSource, Rounds
+from harness.timing import FrameSource
+from harness.timing.network_state import NetworkState, ProcessTiming
+from harness.timing.round_settings import RoundSettings
+from harness.timing.rounds import Rounds
 from harness.tracks import track_for_scale
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -72,16 +75,11 @@ class Loaded:
 
     def time(self) -> list[tuple[str, str, str]]:
         """Time all in rounds, and return name, status and message of each."""
-        contenders = [Contender(name, session) for name, session in self.sessions]
-        Rounds(
-            contenders,
-            Contender("anchor", self.anchor),
-            FrameSource(self.plan.timing_frames()),
-            self.plan.protocol,
-            self.plan.track.scale,
-            threads=self.plan.device.threads,
-        ).run()
-        return [(one.name, _status(one.error), one.error.what if one.error else "") for one in contenders]
+        networks = [NetworkState(name, ProcessTiming(session)) for name, session in self.sessions]
+        anchor = NetworkState("anchor", ProcessTiming(self.anchor))
+        settings = RoundSettings(self.plan.protocol, self.plan.track.scale, threads=self.plan.device.threads)
+        Rounds(networks, anchor, FrameSource(self.plan.timing_frames()), settings).run()
+        return [(one.slug, _status(one.error), one.error.what if one.error else "") for one in networks]
 
 
 def _status(error: WorkerError | None) -> str:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.timing.frames import grain_of_turn, shift_of_turn
+from harness.timing.protocol import WARMUP_SHARE
 
 if TYPE_CHECKING:  # the controller plans and judges measurements without importing torch
     from torch import Tensor
 
     from harness.worker.clock import Clock
-
-_WARMUP_SHARE = 0.2  # largest share of the budget spent on warm-up; the rest is reserved for samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def time_forward(
     if warmup and warmup[0].ms / 1e3 >= budget:
         note = f"one call without warm-up: it takes longer than the budget of {budget:g} s"
         return Timing((), (warmup[0],), note, clock.name, alarms)
-    while len(warmup) < sampling.warmup and spent() < budget * _WARMUP_SHARE:
+    while len(warmup) < sampling.warmup and spent() < budget * WARMUP_SHARE:
         warmup.append(call())
     samples: list[Sample] = []
     while len(samples) < sampling.repeats and (spent() < budget or len(samples) < sampling.min_repeats):

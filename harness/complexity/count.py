@@ -155,6 +155,7 @@ def _rounded_up(shape: Shape, multiple: int) -> Shape:
 
 def _small_sizes(model: nn.Module, channels: int, multiple: int) -> tuple[tuple[int, int], ...] | None:
     """Return three input sizes that the network accepts, of three different pixel counts, or None."""
+    # Larger steps are tried because some networks reject small inputs, for example due to reflection padding.
     base = math.lcm(multiple, _MINIMUM_BASE)
     for step in (base, 2 * base, 4 * base, 8 * base):
         sizes = ((step, 2 * step), (2 * step, 2 * step), (2 * step, 3 * step))
@@ -176,6 +177,7 @@ def _runs(model: nn.Module, shapes: list[Shape]) -> bool:
 def _probe(model: nn.Module, shape: Shape) -> Tensor:
     """Return a reproducible input in [0, 1] on the device and in the dtype of the network."""
     reference = next(iter(model.parameters()), torch.empty(0))
+    # Random values, since a constant input could take a special branch of the network.
     values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     return values.to(device=reference.device, dtype=reference.dtype)
 
@@ -183,6 +185,7 @@ def _probe(model: nn.Module, shape: Shape) -> Tensor:
 def _count_at(model: nn.Module, shape: Shape) -> _Counts:
     probe = _probe(model, shape)
     with _quiet(), torch.no_grad():
+        # In fvcore, "flops" are multiply-accumulates.
         flops = _silenced(FlopCountAnalysis(model, (probe,)))
         activations = _silenced(ActivationCountAnalysis(model, (probe,)))
         by_operator, by_module = flops.by_operator(), dict(flops.by_module())
@@ -262,6 +265,7 @@ def _extrapolate(
     target = shape[2] * shape[3]
     lines = [_line(pixels, values) for values in zip(*(s.figures() for s in samples), strict=True)]
     macs, activations, challenge, matrix, hooked = (round(line(target)) for line, _ in lines)
+    # A straight line through three sizes of different aspect ratio excludes dependence on height or width alone.
     doubts = list(samples[0].unseen)
     if not all(straight for _, straight in lines):
         doubts.append("count depends on more than the number of pixels")
@@ -282,6 +286,7 @@ def _line(pixels: list[int], values: tuple[float, ...]) -> tuple[Callable[[int],
     """Return the line through the first and last point, and whether the middle point lies on it."""
     slope = (values[2] - values[0]) / (pixels[2] - pixels[0])
     offset = values[0] - slope * pixels[0]
+    # The absolute tolerance covers counts of zero; counts are exact integers up to rounding of the slope.
     straight = math.isclose(offset + slope * pixels[1], values[1], rel_tol=1e-9, abs_tol=1e-3)
     return (lambda n: offset + slope * n), straight
 

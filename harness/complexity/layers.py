@@ -141,6 +141,7 @@ def describe_layers(
     layers = []
     for name in order:
         seen = [run.get(name, Seen()) for run in observed]
+        # The trace attributes operations to modules but may end at a custom operator; hooks see convolutions only.
         macs = [max(counts.get(name, 0), one.macs) for counts, one in zip(own, seen, strict=True)]
         if _is_a_row(modules[name], called=seen[0].calls > 0, has_own=params[name] > 0 or macs[0] > 0):
             shape = _extended_shape([one.made for one in seen], sizes, full)
@@ -158,6 +159,7 @@ def _own_parameters(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, int
     """Yield each module's number of own parameter elements, excluding children; shared tensors count once."""
     counted: set[int] = set()
     for name, module in modules.items():
+        # Parameters are identified by id because tensors with equal values need not be shared.
         own = [one for one in module.parameters(recurse=False) if id(one) not in counted]
         counted.update(map(id, own))
         yield name, sum(one.numel() for one in own)

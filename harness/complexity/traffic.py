@@ -82,7 +82,7 @@ class _Counter(MetaMode):  # type: ignore[no-untyped-call]
         name = operator._schema.name.removeprefix("aten::")
         if not operator.is_view and name not in _MOVE_NOTHING:
             given = list(_tensors([args, kwargs]))
-            if given:
+            if given:  # operators without tensor inputs create constants
                 self.operators += 1
                 self.bytes += sum(self._size(tensor) for tensor in [*given, *_tensors(made)])
 

@@ -24,6 +24,7 @@ def upscale_bicubic(lr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     numpy.ndarray
         Image of shape (H * scale, W * scale, 3), uint8.
     """
+    # Import torch on demand, because it takes seconds and most functions of this package do not need it.
     import torch
 
     from harness.quality.tensors import quantise

@@ -74,6 +74,8 @@ class Convention:
         return scale
 
 
+# Origins: MATLAB's rgb2ycbcr and the border crop come from the evaluation code of SRCNN (Dong et al., ECCV 2014). The
+# scripts of NTIRE 2023 pass RGB images to BasicSR's conversion for BGR, which swaps the weights of red and blue.
 CONVENTIONS = {
     convention.name: convention
     for convention in (

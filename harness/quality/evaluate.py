@@ -178,6 +178,7 @@ def average(qualities: Sequence[Quality], convention: str | Convention = DEFAULT
 
 
 def _mean_psnr(psnrs: list[float], convention: str | Convention) -> float:
+    # By Jensen's inequality, the mean of PSNRs is never lower than the PSNR of the mean error.
     if get_convention(convention).average == "mean of PSNRs":
         return fmean(psnrs)
     return psnr_of(fmean(map(mse_of, psnrs)))

@@ -133,6 +133,7 @@ def _match(sr_dir: Path, hr_dir: Path) -> list[_Task]:
 
 def _plain(stem: str, known: Container[str]) -> str:
     """Remove a scale such as ``x2`` from the end of an SR image's name if the result is the name of an HR image."""
+    # Keep the name if it is that of an HR image already, which may itself end with x2.
     base, _, digits = stem.rpartition("x")
     return base if stem not in known and digits.isdigit() and base in known else stem
 
@@ -161,6 +162,7 @@ def _apply(name: str, metric: Metric, sr: NDArray[np.uint8], hr: NDArray[np.uint
 def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     sr_path, hr_path = _partners(task)
     sr, hr = read_rgb(sr_path), read_rgb(hr_path)
+    # Comparing a grey image with a colour image is possible but would measure the loss of colour.
     if is_greyscale(sr_path) and not is_greyscale(hr_path):
         raise DataError("is greyscale, but its HR image has colours", where=str(sr_path), hint="save the SR in RGB")
     hr = hr if scale is None else centre_crop(hr, scale)

@@ -66,10 +66,11 @@ def _luma(x: Bytes, y: Bytes, weights: Weights, offset: float, rounded: bool, s:
     for j in range(s.size):
         of_x = of_red * x[3 * j] + of_green * x[3 * j + 1] + of_blue * x[3 * j + 2] + offset
         of_y = of_red * y[3 * j] + of_green * y[3 * j + 1] + of_blue * y[3 * j + 2] + offset
-        if rounded:
+        if rounded:  # each image is rounded before the difference, as if it had been stored with 8 bits
             of_x, of_y = np.floor(of_x + HALF_UP), np.floor(of_y + HALF_UP)
         s[j] = of_x + of_y - _CENTRE
         d[j] = of_x - of_y
+    # Luma is not an integer, so `s` and `d` are float64 here; float32 would limit SSIM to about seven digits.
 
 
 @_compiled
@@ -80,11 +81,14 @@ def _down(z: Samples, taps: Taps, means: Floats, squares: Floats, count: int) ->
     """
     radius = len(taps) // 2
     for j in range(count):
+        # Centre row of the first window and of the second window, which lies one row below.
         u, v = np.float64(z[j + radius * _WIDTH]), np.float64(z[j + (radius + 1) * _WIDTH])
         mean, square = taps[radius] * u, taps[radius] * (u * u)
         next_mean, next_square = taps[radius] * v, taps[radius] * (v * v)
         for k in range(radius):  # the taps are symmetric: add samples at equal distance from the centre, then multiply
             above, below = j + k * _WIDTH, j + (2 * radius - k) * _WIDTH
+            # float32 samples are converted before squaring: the square of an integer up to 255 is exact in both types,
+            # but sums of squares are not.
             u, v = np.float64(z[above]), np.float64(z[below])
             mean += taps[k] * (u + v)
             square += taps[k] * (u * u + v * v)
@@ -116,7 +120,7 @@ def _loss_along(
             ss += taps[k] * (of_ss[left] + of_ss[right])
             dd += taps[k] * (of_dd[left] + of_dd[right])
         variance_s, variance_d = factor * (ss - s * s), factor * (dd - d * d)
-        mean_s, square_d = s + _CENTRE, d * d
+        mean_s, square_d = s + _CENTRE, d * d  # variances do not depend on the centring, means do
         p = 0.5 * (mean_s * mean_s + square_d) + C1
         q = 0.5 * (variance_s + variance_d) + C2
         # 1 - (1 - a / p) (1 - b / q), expanded such that no two nearly equal numbers are subtracted.
@@ -127,7 +131,7 @@ def _loss_along(
 @_compiled
 def _loss_of_rows(s: Samples, d: Samples, rows: int, count: int, step: int, taps: Taps, factor: float) -> float:
     """Return the sum of 1 - SSIM over `rows` rows of windows; rows of samples have a stride of `_WIDTH`."""
-    inner = count - (len(taps) - 1) * step
+    inner = count - (len(taps) - 1) * step  # number of valid positions in a row of `count` samples
     of_s, of_d, of_ss, of_dd = (
         np.empty((2, _WIDTH)),
         np.empty((2, _WIDTH)),
@@ -160,6 +164,7 @@ def ssim_loss_rgb(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box) -> fl
     for start in range(3 * left, 3 * right, _WIDTH - 3 * reach):  # tiles overlap by the reach of the window
         count = min(_WIDTH, 3 * (right + reach) - start)
         for i in range(rows):
+            # Only one tile of sums and differences exists at a time; it is overwritten by the next one.
             at, samples = slice(i * _WIDTH, i * _WIDTH + count), slice(start, start + count)
             _samples(x[top + i, samples], y[top + i, samples], s[at], d[at])
         total += _loss_of_rows(s, d, bottom - top, count, 3, taps, factor)
@@ -193,7 +198,7 @@ def cross_products(x: Bytes, y: Bytes, box: Box) -> tuple[np.int64, ...]:
     They determine the mean squared error of RGB and, as a quadratic form in its weights, of any unrounded luma.
     """
     top, bottom, left, right = box
-    rr = gg = bb = rg = rb = gb = np.int64(0)
+    rr = gg = bb = rg = rb = gb = np.int64(0)  # at 4K, the sums exceed 32 bits
     for i in range(top, bottom):
         u, v = x[i, 3 * left : 3 * right], y[i, 3 * left : 3 * right]
         for j in range(u.size // 3):

@@ -41,6 +41,7 @@ class Luma:
     single_precision: bool = False
 
 
+# Weights of MATLAB's rgb2ycbcr for values from 0 to 255: 0.299, 0.587 and 0.114 times 219 / 255.
 _STUDIO = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 
 BT601 = Luma("bt601", "Y of BT.601 in studio range (16 to 235), unrounded", _STUDIO, 16.0)
@@ -78,6 +79,7 @@ def luma_plane(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float64]:
 
 def script_luma(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float32]:
     """Return the luma with the float32 arithmetic of scripts derived from BasicSR, which scale to [0, 1] and back."""
+    # The order of operations and the type of each step are those of the scripts; they determine the last digits.
     unit = image.astype(np.float32) / np.float32(255)
     weights = np.array(luma.weights) * 255.0
     plane = ((unit.astype(np.float64) @ weights + luma.offset) / 255.0).astype(np.float32)

@@ -66,6 +66,7 @@ def make_pair(sr: Image, hr: Image, border: int = 0, threads: int | None = None)
         If the images differ in size, are not 8-bit images, or nothing is left inside the border.
     """
     device = _accelerator(sr, hr)
+    # Transferring a 4K image takes longer than evaluating it, so both stay on the accelerator.
     if device is not None:
         from harness.quality.tensors import TensorPair, to_bytes
 
@@ -84,6 +85,7 @@ def _accelerator(*images: Image) -> torch.device | None:
 def _on(image: Image, device: torch.device) -> torch.Tensor:
     import torch
 
+    # Copy, because torch warns about arrays that are not writable.
     return (torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image).to(device)
 
 
@@ -112,7 +114,7 @@ def window_positions(box: Box, window: Window) -> Box:
         If the box is smaller than the window.
     """
     top, bottom, left, right = box
-    reach = len(window.taps) - 1
+    reach = len(window.taps) - 1  # rows and columns that a window extends beyond its first one
     if bottom - top <= reach or right - left <= reach:
         raise DataError(f"an image of {right - left}x{bottom - top} is smaller than SSIM's window ({reach + 1} pixels)")
     return top, bottom - reach, left, right - reach
@@ -194,6 +196,7 @@ class ArrayPair:
         def products(box: Box) -> tuple[int, ...]:
             return tuple(map(int, kernels.cross_products(self.x, self.y, box)))
 
+        # Sums of Python integers are exact, whatever the number of bands.
         rr, gg, bb, rg, rb, gb = map(sum, zip(*_in_bands(products, self.box, self.threads), strict=True))
         return np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]], dtype=np.float64)
 
@@ -224,6 +227,7 @@ class ArrayPair:
             factor = window.covariance_factor
             return float(kernels.ssim_loss_luma(self.x, self.y, window.taps, factor, box, *settings))
 
+        # The kernels sum 1 - SSIM, which is small for similar images, so that no digits are lost in the sum.
         return 1.0 - self._mean(window, loss)
 
     def _mean(self, window: Window, loss: Callable[[Box], float]) -> float:
@@ -244,7 +248,7 @@ def _in_bands(function: Callable[[Box], Result], box: Box, threads: int | None) 
     workers = min(_threads(area(box), threads), len(bands))
     if workers == 1:
         return list(map(function, bands))
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool:  # the kernels release the GIL
         return list(pool.map(function, bands))
 
 

@@ -53,6 +53,7 @@ def quantise(image: torch.Tensor) -> torch.Tensor:
     DataError
         If a value is NaN or infinite, or the image appears to be in the range [0, 255].
     """
+    # The conversion of NaN and infinity to uint8 is undefined and depends on the device.
     if not bool(torch.isfinite(image).all()):
         raise DataError("the image has values that are not finite")
     largest = float(image.max()) if image.numel() else 0.0
@@ -78,6 +79,7 @@ class TensorPair:
     def mse_luma(self, luma: Luma) -> float:
         """Return the mean squared error of luma, by the luma's own precision."""
         x, y = (_luma(image, luma) for image in self._inner())
+        # An approximation of the script's float32 arithmetic; `script_luma` has its exact order of operations.
         if luma.single_precision:
             x, y = x.float(), y.float()
         return float((x - y).square().mean())
@@ -110,6 +112,7 @@ def _luma(image: torch.Tensor, luma: Luma) -> torch.Tensor:
 
 
 def _strips(x: torch.Tensor, y: torch.Tensor, reach: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    # Strips overlap by the reach of the window, so that each window position belongs to exactly one strip.
     for top in range(0, x.shape[1] - reach, _STRIP):
         rows = slice(top, top + _STRIP + reach)
         yield x[:, rows], y[:, rows]

@@ -35,7 +35,7 @@ def gaussian_window(size: int = 11, sigma: float = 1.5) -> Window:
 
 def uniform_window(size: int = 7) -> Window:
     """Return the default window of scikit-image: uniform weights with unbiased sample variances."""
-    factor = size * size / (size * size - 1)
+    factor = size * size / (size * size - 1)  # Bessel's correction for the size * size samples of a window
     return Window(f"uniform {size}x{size} with sample covariance", (1 / size,) * size, factor)
 
 

@@ -166,11 +166,14 @@ def convolved(
     """
     weight = _dilated(weight.double(), dilation)
     if not value.is_plain:
+        # A 1x1 convolution acts on each position separately, so it commutes with strides and pixel shuffles.
         pointwise = weight.shape[2:] == (1, 1) and padding == NO_SIDES and stride == (1, 1) and groups == 1
         return _mixed(value, weight[:, :, 0, 0], bias) if pointwise else None
     surrounded = padded(value, padding)
     if surrounded is None:
         return None
+    # The remaining convolution is valid (unpadded): kernels are convolved and the padding does not change. A stride can
+    # only be that of the last convolution, because `is_plain` holds.
     return replace(
         surrounded,
         kernel=_composed(surrounded.kernel, weight, groups),
@@ -209,6 +212,7 @@ def _composed(first: Tensor, second: Tensor, groups: int) -> Tensor:
 def _response(bias: Tensor, weight: Tensor, groups: int) -> Tensor:
     """Return the output of a convolution for an image whose channels are constant and equal to `bias`."""
     sums = weight.sum((2, 3))
+    # One batched product per group; the input channels of `weight` are those of its own group only.
     return (sums.reshape(groups, -1, sums.shape[1]) @ bias.reshape(groups, -1, 1)).flatten()
 
 
@@ -252,7 +256,7 @@ def _per_channel(value: AffineMap, numbers: Tensor) -> Tensor:
 
 def added(first: AffineMap, second: AffineMap) -> AffineMap | None:
     """Return the sum of two maps of the same input; None if the shapes of their results differ."""
-    if first.channels != second.channels:
+    if first.channels != second.channels:  # torch broadcasts a single channel
         first, second = _broadcast(first, second.channels), _broadcast(second, first.channels)
     pair = aligned((first, second))
     if pair is None or pair[0].channels != pair[1].channels:
@@ -298,6 +302,7 @@ def upsampled(value: AffineMap, factor: int) -> AffineMap | None:
     """Upsample the result by nearest neighbour, expressed as the pixel shuffle of ``factor**2`` equal channels."""
     if not value.is_plain:
         return None
+    # Pixel shuffle distributes r**2 consecutive channels to the sub-pixels; equal channels give equal sub-pixels.
     kernel = value.kernel.repeat_interleave(factor**2, 0)
     return replace(value, kernel=kernel, bias=value.bias.repeat_interleave(factor**2), shuffle=factor)
 
@@ -313,6 +318,7 @@ def aligned(values: Sequence[AffineMap]) -> list[AffineMap] | None:
     Returns None if the strides, the shuffle factors or the sizes of the results differ.
     """
     first = values[0]
+    # Maps at different resolutions cannot be added tap by tap.
     if any(value.stride != first.stride or value.shuffle != first.shuffle for value in values):
         return None
     top, left = (max(value.padding[side] for value in values) for side in (0, 2))
@@ -324,6 +330,7 @@ def aligned(values: Sequence[AffineMap]) -> list[AffineMap] | None:
         above, before = top - value.padding[0], left - value.padding[2]
         below, after = bottom - value.size[0] + value.padding[0], right - value.size[1] + value.padding[2]
         grown.append(enlarged(value, (above, below, before, after)))
+    # Kernels now have equal sizes, so the results have equal sizes if and only if the paddings agree.
     return grown if all(value.padding == grown[0].padding for value in grown) else None
 
 
@@ -337,7 +344,7 @@ def enlarged(value: AffineMap, sides: Sides) -> AffineMap:
 def trimmed(value: AffineMap) -> AffineMap:
     """Remove outer rows and columns of zero taps together with the padding that they required."""
     used = (value.kernel != 0).any(0).any(0)
-    if not used.any():
+    if not used.any():  # a constant map: every tap could be removed, but a kernel needs at least one
         return value
     rows, columns = used.any(1).nonzero().flatten(), used.any(0).nonzero().flatten()
     height, width = value.size
@@ -350,6 +357,7 @@ def symmetric(value: AffineMap) -> AffineMap:
     """Extend the kernel until the padding is valid for ``Conv2d``: equal on opposite sides and not negative."""
     value = trimmed(value)
     top, bottom, left, right = value.padding
+    # Each added row of zero taps is compensated by one more row of padding, so the side with less padding is extended.
     vertical, horizontal = max(top, bottom, 0), max(left, right, 0)
     return enlarged(value, (vertical - top, vertical - bottom, horizontal - left, horizontal - right))
 
@@ -357,6 +365,7 @@ def symmetric(value: AffineMap) -> AffineMap:
 def apply(value: AffineMap, image: Tensor) -> Tensor:
     """Apply the map to an image of shape (N, in, H, W), in the dtype of the image."""
     top, bottom, left, right = value.padding
+    # functional.pad crops if a side is negative, and takes the sides of the last dimension first.
     surrounded = functional.pad(image, (left, right, top, bottom))
     result = functional.conv2d(surrounded, value.kernel.to(image), value.bias.to(image), stride=value.stride)
     return functional.pixel_shuffle(result, value.shuffle) if value.shuffle > 1 else result

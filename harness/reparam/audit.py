@@ -58,6 +58,8 @@ class Audit(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Execute an operator and record it if one of its arguments derives from the input."""
+        # Identify data by storage, not by object: views and in-place results are new tensor objects on the same
+        # storage.
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         touched = any(tensor.untyped_storage().data_ptr() in self._storages for tensor in tensors)
         result = func(*args, **(kwargs or {}))

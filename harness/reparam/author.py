@@ -80,6 +80,7 @@ def convert(network: nn.Module, hook: str | None) -> AuthorForm:
     if converted is None:
         return AuthorForm(None, name, f"the network has no method {name} that can be called without arguments")
     converted.eval()
+    # A method that exists but does nothing, for example because the network was saved in inference form.
     if _fingerprint(converted) == _fingerprint(network) and type(converted) is type(network):
         return AuthorForm(None, name, f"the author's {name} changes nothing")
     return AuthorForm(converted, name)
@@ -96,6 +97,7 @@ def find_hook(network: nn.Module) -> str | None:
 
 def _method(module: nn.Module, name: str) -> Callable[[], object] | None:
     """Return the bound method if the author's class defines it and it can be called without arguments."""
+    # Names such as `fuse` may also be methods of torch's own classes, which convert nothing.
     defined = getattr(type(module), name, None)
     if defined is None or defined is getattr(nn.Module, name, None) or type(module).__module__.startswith("torch."):
         return None
@@ -130,6 +132,7 @@ def _module_or_default(result: object, network: nn.Module) -> nn.Module:
 def _call_submodules(network: nn.Module, name: str) -> None:
     """Convert every submodule that has the method, parents first; skip submodules that a parent has converted."""
     before = {path: _fingerprint(module) for path, module in network.named_modules() if _method(module, name)}
+    # Converting a parent may remove its children or replace them; compare fingerprints to convert each block only once.
     for path, fingerprint in before.items():
         module = _at(network, path)
         method = module and _method(module, name)

@@ -81,6 +81,7 @@ def collapse(
     Collapse
         Exceptions of the network's code are reported in ``refused`` and not raised.
     """
+    # A collapsed region has one dtype; which one is not defined if its layers had several.
     dtypes = {p.dtype for p in network.parameters() if p.is_floating_point()} or {torch.float32}
     if len(dtypes) > 1:
         return Collapse(refused=["a network of mixed precision is not collapsed"])
@@ -90,6 +91,7 @@ def collapse(
     except Exception as error:  # noqa: BLE001  # submitted code may raise anything; the network is then not changed
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Collapse(refused=[f"everything, because the network does not run in float64 ({reason})"])
+    # All kernels are composed in float64 and rounded once here, so that errors do not accumulate over regions.
     if done.exact is not None:
         done.network = copy.deepcopy(done.exact).to(options.dtype)
     return done
@@ -137,6 +139,7 @@ class _Collapser:
     def run(self) -> Collapse:
         """Collapse until a pass replaces nothing, at most :data:`MAX_PASSES` times."""
         for _ in range(MAX_PASSES):
+            # Replaced nodes invalidate the recorded values and aliases, so each pass runs the graph again.
             execution = self._observe()
             regions = RegionFinder(self._graph, execution, self._probed, self._macs).regions()
             if not self._replace_regions(execution, regions):
@@ -160,6 +163,7 @@ class _Collapser:
         if module is None or path in self._opaque | self._probed.keys() or _is_of_torch(module):
             return
         value = self._single_image_input(node, execution)
+        # Probing is expensive; results are kept over the passes because leaves of the trace do not change.
         measured = None if value is None else probe(module, value.shape[1])
         if measured is None or value is None:
             self._opaque.add(path)
@@ -184,6 +188,7 @@ class _Collapser:
             overlaps = found.freed & erased or (found.freed - {found.sink}) & bases
             if overlaps or (found.base in erased and found.base not in new):
                 continue  # the next pass considers it on the updated graph
+            # The base may be the sink of a region that was replaced in this pass; continue from its convolution then.
             region = replace(found, base=new.get(found.base, found.base))
             if self._is_allowed(region) and self._is_proved(execution, region):
                 erased |= region.freed
@@ -237,7 +242,7 @@ class _Collapser:
     def _drop_unused_constants(self, execution: Execution) -> None:
         """Remove unused values that depend on weights only, such as merged weights recomputed in each forward pass."""
         dropped = 0
-        for node in reversed(self._graph.graph.nodes):
+        for node in reversed(self._graph.graph.nodes):  # users first, so that chains of unused values are removed
             if node in execution.constants and not node.users:
                 dropped += is_compute(node)
                 self._graph.graph.erase_node(node)
@@ -328,12 +333,13 @@ def _collapse_children(network: nn.Module, image: Tensor, options: CollapseOptio
 def _inputs_of_children(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
     """Run a network and return the inputs of its outermost called submodules that take exactly one image, by path."""
     seen: dict[str, Tensor] = {}
-    running: list[str] = []
+    running: list[str] = []  # stack of active calls; only those on an empty stack are outermost
 
     def enter(path: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
             alone = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and args[0].dim() == 4
             if alone and not running:
+                # Clone, because the module or a later one may change its input in place.
                 seen.setdefault(path, args[0].clone())  # type: ignore[attr-defined]
             running.append(path)
 

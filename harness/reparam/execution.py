@@ -62,6 +62,7 @@ class Execution(fx.Interpreter):
         if node.op == "get_attr" or (node.op != "placeholder" and self._depends_on_constants(node)):
             self.constants.add(node)
         if isinstance(result, Tensor):
+            # Keep the tensor itself to detect aliases, and a copy of its value before later in-place changes.
             self._live[node] = result
             result = result.clone()
         self.values[node] = result
@@ -80,6 +81,8 @@ class Execution(fx.Interpreter):
         return shape is not None and len(shape) == 4 and node not in self.constants
 
     def _frozen(self) -> Iterator[fx.Node]:
+        # An in-place change is harmless if the nodes that share the memory are used strictly one after another.
+        # Otherwise a rewritten node would no longer see, or no longer make, the change.
         for group in self._aliases():
             changed = any(node in self.changed_by for node in group)
             if changed and not self._is_chain(group):

@@ -119,7 +119,7 @@ def _traced(network: nn.Module) -> fx.GraphModule:
 def _attribute_names(graph: fx.GraphModule) -> dict[str, str]:
     """Map each module or tensor path in the graph to a unique attribute name."""
     names: dict[str, str] = {}
-    taken = set(dir(nn.Module()))
+    taken = set(dir(nn.Module()))  # an attribute called `forward` or `train` would hide the method
     for node in graph.graph.nodes:
         path = str(node.target)
         if node.op in ("call_module", "get_attr") and path not in names:
@@ -141,6 +141,7 @@ def _tensors(graph: fx.GraphModule, names: dict[str, str]) -> dict[str, Tensor]:
             tensors[name] = value
         else:
             tensors |= {f"{name}.{key}": tensor for key, tensor in value.state_dict().items()}
+    # safetensors rejects tensors that share memory or are not contiguous.
     return {key: tensor.detach().clone().contiguous() for key, tensor in tensors.items()}
 
 
@@ -155,7 +156,7 @@ def _check(text: str, tensors: dict[str, Tensor], network: nn.Module, multiple: 
     image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0)) * value_range
     with torch.no_grad():
         gap = (rebuilt.eval()(image.clone()) - copy.deepcopy(network)(image.clone())).abs().max().item()
-    if not gap <= TOLERANCE * value_range:
+    if not gap <= TOLERANCE * value_range:  # also true for NaN
         raise UnsupportedError(
             f"the written network differs from the given one by {gap:.2g}",
             hint="its forward does something that tracing does not record; keep the original submission",

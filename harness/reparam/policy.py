@@ -74,6 +74,7 @@ def reparameterize(
     """
     if hook == "none":
         return _unchanged(network, ["switched off by the manifest"])
+    # Version counters, by which in-place changes are detected, do not exist in inference mode.
     with _one_thread(), torch.inference_mode(False):
         return _reparameterized(network, hook, frames, value_range, size_multiple, allow_border_error, automatic)
 
@@ -122,6 +123,7 @@ def _listed(verb: str, texts: list[str]) -> list[str]:
 
 
 def _outcome(reference: Reference, network: nn.Module, method: str, notes: list[str]) -> Outcome:
+    # Compare with the given network, not with the author's form, so that the error of both steps is included.
     if not method:
         return _unchanged(reference.network, notes)
     error = reference.difference(network).largest
@@ -174,6 +176,8 @@ def _collapsed(reference: Reference, allow_border_error: bool) -> Collapse:
     mismatch = _mismatch(reference, work)
     if not mismatch:
         return work
+    # Each region was verified on its own, but the network may depend on something that tracing does not record. Find
+    # the regions that can be collapsed without a difference of the whole network.
     good = _equal_alone(reference, work.sinks) if len(work.sinks) > 1 else set()
     again = collapse(reference.network, reference.small_image, choice=good.__contains__) if good else Collapse()
     if again.network is not None and _mismatch(reference, again):

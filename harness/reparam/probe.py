@@ -73,11 +73,12 @@ def _probe(module: nn.Module, channels: int) -> AffineMap | None:
 
 def _measured(module: nn.Module, channels: int, side: int) -> AffineMap | None:
     """Derive kernel, bias, padding and upscaling factor from the responses; None if the image is too small."""
+    # Upscaling modules are recognized by the size of their output; pixel unshuffle reduces them to a convolution.
     zero_response = module(torch.zeros(1, channels, side, side, dtype=torch.float64))
     shuffle = max(1, round(zero_response.shape[-1] / side))
     baseline = functional.pixel_unshuffle(zero_response, shuffle)
     length, growth = baseline.shape[-1], baseline.shape[-1] - side
-    bias = baseline[0, :, length // 2, length // 2]
+    bias = baseline[0, :, length // 2, length // 2]  # at the centre, far from any effect of the border
     response = (functional.pixel_unshuffle(_impulses(module, channels, side), shuffle) - baseline) / IMPULSE
     if _touches_edge(response):
         return None
@@ -117,6 +118,7 @@ def _verified(module: nn.Module, channels: int, measured: AffineMap) -> AffineMa
             if expected.shape != actual.shape:
                 return None
             gap = (expected - actual).abs() / max(1e-30, expected.abs().amax().item())
+            # The interior excludes all pixels whose kernel window touches the border.
             reach = max(measured.size) * measured.shuffle
             if gap[..., reach:-reach, reach:-reach].amax() > AGREEMENT:
                 return None

@@ -137,6 +137,7 @@ def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 
     """
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
     for multiple in (declared * factor for factor in MULTIPLES):
+        # Odd multiples, so that a network that needs twice the multiple is not accepted by chance.
         size = _odd_multiple(24, multiple)
         try:
             output = network(torch.full((1, channels, size, size), 0.5, dtype=like.dtype, device=like.device))
@@ -186,7 +187,7 @@ def _one_difference(reference: Tensor, candidate: Tensor, image: ProofImage, val
     if reference.shape != candidate.shape:
         return Difference(random=math.inf, natural=math.inf, interior=math.inf, border=math.inf)
     gap = _gap(reference.double() / value_range, candidate.double() / value_range)
-    scale = max(1, reference.shape[-1] // image.pixels.shape[-1])
+    scale = max(1, reference.shape[-1] // image.pixels.shape[-1])  # the border is defined in input pixels
     interior, border = _split(gap, BORDER * scale)
     largest = max(interior, border)
     by_kind = {image.kind: largest}
@@ -200,11 +201,13 @@ def _gap(reference: Tensor, candidate: Tensor) -> Tensor:
     """
     finite = reference.isfinite() & candidate.isfinite()
     both_nonfinite = ~reference.isfinite() & ~candidate.isfinite()
+    # Networks with random weights may saturate almost everywhere; clamped outputs would then agree for any network.
     clipped = ((reference <= 0) | (reference >= 1)).double().mean().item()
     if clipped > MAX_CLIPPED_SHARE:
         gap = (reference - candidate).abs() / max(1.0, reference[finite].abs().max().item() if finite.any() else 1.0)
     else:
         gap = (reference.clamp(0, 1) - candidate.clamp(0, 1)).abs()
+    # A pixel that is not finite in both outputs is no difference between them.
     return torch.where(both_nonfinite, 0.0, torch.where(finite, gap, math.inf))
 
 

@@ -68,6 +68,8 @@ def convolution_form(value: AffineMap, groups: Iterable[int] = ()) -> Convolutio
         dense convolutions, so that incidental zeros do not turn a dense kernel into a slower grouped one.
     """
     value = symmetric(value)
+    # Dense kernels of dilated or grouped convolutions contain zeros; restore dilation and groups to avoid computing
+    # them.
     kernel, dilation = _condensed(value.kernel)
     count = max((g for g in groups if _is_block_diagonal(kernel, g)), default=1)
     bias = value.bias if value.biased else None
@@ -86,6 +88,7 @@ def _condensed(kernel: Tensor) -> tuple[Tensor, tuple[int, int]]:
 def _dilation(used: Sequence[bool]) -> int:
     """Return the largest step such that all taps between its multiples are zero."""
     last = len(used) - 1
+    # The outermost taps must remain, so only divisors of their distance are possible.
     for step in range(last, 1, -1):
         if last % step == 0 and not any(tap for index, tap in enumerate(used) if index % step):
             return step

@@ -81,6 +81,7 @@ def region_error(
         expected = before(image.clone())
         scale = max(1.0, expected.abs().max().item())
         gap = (double(image) - expected).abs() / scale
+        # Within `reach` pixels of the border, the kernel window extends over the padding.
         width = reach * region.value.shuffle
         inner = gap[..., width:-width, width:-width]
         interior = max(interior, inner.max().item() if inner.numel() else 0.0)

@@ -129,6 +129,7 @@ class RegionFinder:
     def _from(self, base: fx.Node) -> Iterator[Region]:
         shape = self._execution.shape(base)
         assert shape is not None
+        # Dynamic programming over the graph: the map of a node follows from the maps of its inputs.
         values: dict[fx.Node, Result] = {base: affine.identity(shape[1])}
         macs_so_far = 0
         for node in self._downstream(base, values):
@@ -150,9 +151,10 @@ class RegionFinder:
 
         The caller adds a node to `values` between two steps if its map is known; only then are its users visited.
         """
+        # After an in-place change, the base's tensor no longer holds the value from which the maps were derived.
         last = self._execution.changed_by.get(base)
         end = len(self._nodes) if last is None else self._execution.order[last]
-        waiting: list[int] = []
+        waiting: list[int] = []  # heap of positions, so that all inputs of a node are visited before it
         node, seen = base, {base}
         while True:
             for user in node.users if node in values else ():
@@ -168,6 +170,7 @@ class RegionFinder:
         """Return the map from the base to a node, or None if the node is not an affine function of the base."""
         if not any(argument in values for argument in node.all_input_nodes):
             return None
+        # Every other input must be a constant; a second image would make the result depend on two bases.
         if any(n not in values and n not in self._execution.constants for n in node.all_input_nodes):
             return None
         try:
@@ -223,10 +226,12 @@ class RegionFinder:
     def _freed(self, base: fx.Node, sink: fx.Node) -> frozenset[fx.Node]:
         """Return the nodes that have no users left after the sink is replaced, visiting users before their inputs."""
         order, freed = self._execution.order, {sink}
+        # Visit nodes in reverse order of execution, so that all users of a node are decided before the node itself.
         waiting = [-order[node] for node in sink.all_input_nodes]
         heapq.heapify(waiting)
         while waiting:
             node = self._nodes[-heapq.heappop(waiting)]
+            # Weights that only the region uses are freed as well, even if they were computed before the base.
             inside = order[node] > order[base] or node in self._execution.constants
             if node not in freed and inside and all(user in freed for user in node.users):
                 freed.add(node)
@@ -285,6 +290,7 @@ def _after(value: AffineMap, measured: AffineMap) -> AffineMap | None:
     surrounded = affine.padded(value, measured.padding)
     if surrounded is None:
         return None
+    # The padding has been applied explicitly, since that of a measured module may be asymmetric.
     bias = measured.bias if measured.biased else None
     result = affine.convolved(surrounded, measured.kernel, bias)
     if result is None or result.shuffle != 1:

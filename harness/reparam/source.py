@@ -70,6 +70,7 @@ def source(graph: fx.GraphModule, names: Mapping[str, str], title: str) -> str:
     forward = _Forward(graph, names)
     steps = "\n".join(f"        {line}" for line in forward.lines())
     text = HEADER.format(title=title, layers=layers or "        pass", image=forward.image, steps=steps)
+    # Remove unused imports, so that the source passes a linter.
     for module in ("operator", "torch", "functional"):
         if f"{module}." not in text.split("class Network")[1]:
             text = text.replace(_IMPORTS[module], "", 1)
@@ -194,6 +195,7 @@ class _Forward:
 
     def _name(self, node: fx.Node) -> str:
         """Return a variable name: one that is no longer needed, preferably of an input of the node, else a new one."""
+        # A name may be reused at the node that reads its value for the last time: x = conv(x).
         alive = {name for value, name in self._names.items() if self._is_alive(value, node)}
         inputs = [self._names[used] for used in node.all_input_nodes]
         for name in (*inputs, *self._used):
@@ -252,6 +254,7 @@ def qualified(function: Any) -> str:
     UnsupportedError
         If the function has no public name in :data:`NAMESPACES`.
     """
+    # fx records private or C-level functions; accept a name only if it resolves to the same object.
     name = getattr(function, "__name__", str(function))
     for namespace, module in NAMESPACES.items():
         if getattr(module, name, None) is function:

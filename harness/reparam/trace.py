@@ -72,6 +72,7 @@ class LeafFallbackTracer(fx.Tracer):
             return super().call_module(m, forward, args, kwargs)
         except Exception:  # noqa: BLE001  # submitted code may raise anything when it is given a proxy
             self._erase_after(last)
+            # The exception skipped the exits of nested modules, which would have restored the stack.
             self.module_stack.clear()
             self.module_stack.update(stack)
             return self.create_proxy("call_module", self.path_of_module(m), args, kwargs)

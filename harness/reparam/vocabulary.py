@@ -135,6 +135,7 @@ def normalize(
     factors = (running_var.double() + eps).rsqrt()
     if weight is not None:
         factors = factors * weight.double()
+    # (x - mean) / sqrt(var + eps) * weight + bias = x * factors + (bias - mean * factors)
     offsets = -running_mean.double() * factors
     return affine.shifted(affine.scaled(value, factors), offsets if bias is None else offsets + bias.double())
 
@@ -154,6 +155,7 @@ def average(
     """
     height, width = pair(kernel_size)
     stepped = pair(kernel_size if stride in (None, []) else stride) != (1, 1)
+    # ceil_mode adds windows that extend beyond the padded image; their divisor differs.
     if stepped or ceil_mode or (pair(padding) != (0, 0) and not count_include_pad):
         return None
     share = 1 / (divisor_override or height * width)
@@ -179,7 +181,7 @@ def surround(inner: AffineMap, pad: Sequence[int], mode: str = "constant", value
     """Pad rows and columns with a constant; `pad` is ordered left, right, top, bottom as in ``functional.pad``."""
     if mode != "constant" or len(pad) > 4 or not all(isinstance(n, int) for n in pad):
         return None
-    sides = list(pad) + [0] * (4 - len(pad))
+    sides = list(pad) + [0] * (4 - len(pad))  # pad lists the last dimension first
     left, right, top, bottom = sides
     return affine.padded(inner, (top, bottom, left, right), value or 0.0)
 
@@ -215,6 +217,8 @@ def get(value: Any, index: Any) -> Result:
         return value[index] if isinstance(index, int) else None
     if not isinstance(index, tuple) or len(index) > 4 or not all(isinstance(i, slice) for i in index):
         return None
+    # Only tuples of slices: an integer index removes a dimension, and a mask or a tensor copies arbitrary
+    # elements.
     whole = slice(None)
     batch, channels, rows, columns = [*index, whole, whole, whole][:4]
     vertical, horizontal = _crop(rows), _crop(columns)
@@ -275,6 +279,8 @@ def interpolate(
     """Upsample by nearest neighbour with an integer factor; None for other modes and for explicit sizes."""
     if mode not in ("nearest", "nearest-exact") or size is not None or scale_factor is None:
         return None
+    # An explicit size is rejected because it is a constant of the traced image size. Fractional factors are not
+    # shift-invariant.
     factors = {scale_factor} if isinstance(scale_factor, int | float) else set(scale_factor)
     factor = factors.pop()
     return affine.upsampled(value, int(factor)) if not factors and float(factor).is_integer() else None
@@ -322,7 +328,7 @@ def rule_of(target: Any) -> Rule | None:
 
 def apply_module(module: nn.Module, value: AffineMap) -> Result:
     """Compose a map with a module of torch; None if the result is not affine or the module has no rule."""
-    if module._forward_hooks or module._forward_pre_hooks:
+    if module._forward_hooks or module._forward_pre_hooks:  # hooks may change input or output
         return None
     for kind, rule in MODULES.items():
         # A subclass that overrides forward may compute anything.

@@ -40,6 +40,7 @@ class Compiled:
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:
         """Compile for the size of the frame, by upscaling it once, unless this has been done before."""
         if main and self._main_size is None:
+            # This size may have been prepared by the dynamic program; it must be compiled again with static shapes.
             self._main_size = frame.shape
             self._known.discard(frame.shape)
         if frame.shape not in self._known:

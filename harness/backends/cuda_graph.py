@@ -74,6 +74,8 @@ class CudaGraph:
         return _Recording(graph, given, output)
 
     def _keep(self, size: torch.Size, recording: _Recording) -> None:
+        # Each graph reserves the memory of all its feature maps, so drop the oldest ones but never that of the timed
+        # size.
         self._recordings[size] = recording
         others = [known for known in self._recordings if known not in (self._main_size, size)]
         for known in others[: max(0, len(self._recordings) - _GRAPHS)]:

@@ -73,7 +73,7 @@ def export(network: nn.Module, *, size_multiple: int = 1, threads: int = 1) -> O
     example, other = (_image(network, sides) for sides in _sides(size_multiple))
     if example.dtype not in TOLERANCES:
         raise UnsupportedError(
-            f"ONNX Runtime computes no {str(example.dtype).removeprefix('torch.')} on the CPU",
+            f"ONNX Runtime does not support {str(example.dtype).removeprefix('torch.')} on the CPU",
             hint="use float32 or float16",
         )
     try:
@@ -92,7 +92,7 @@ def export(network: nn.Module, *, size_multiple: int = 1, threads: int = 1) -> O
     except Exception as error:  # the exporter and ONNX Runtime do not document their exceptions
         raise UnsupportedError(
             f"the network cannot be written as ONNX ({_reason(error)})",
-            hint="its forward uses what ONNX lacks, or branches on data or sizes; move that out of the network",
+            hint="its forward uses operators that ONNX lacks, or branches on data or sizes; move that to a submodule",
         ) from error
     return OnnxModel(content, session)
 
@@ -152,22 +152,23 @@ def _session(content: bytes, threads: int) -> Any:
 @torch.no_grad()
 def _compare(session: Any, network: nn.Module, image: Tensor) -> None:
     """Raise UnsupportedError if the model differs from the network, for example because tracing fixed a value."""
+    # The exporter replaces a dynamic dimension by a constant if the network's code depends on its value.
     sides = session.get_inputs()[0].shape[2:]
     if any(isinstance(side, int) for side in sides):
-        _refuse(f"has the sides {sides[0]} x {sides[1]} frozen in it")
+        _refuse(f"has a constant side in {sides[0]} x {sides[1]}")
     theirs = torch.from_numpy(session.run([OUTPUT], {INPUT: image.numpy()})[0]).float()
     ours = network(image.clone()).float()
     if theirs.shape != ours.shape:
-        _refuse(f"gives {tuple(theirs.shape)} where the network gives {tuple(ours.shape)}")
+        _refuse(f"returns shape {tuple(theirs.shape)}, not {tuple(ours.shape)}")
     gap = float((theirs - ours).abs().max() / ours.abs().max().clamp(min=1e-6))
-    if not gap <= TOLERANCES[image.dtype]:
-        _refuse(f"differs from the network by {gap:.2g} of its output's largest value")
+    if not gap <= TOLERANCES[image.dtype]:  # also true for NaN
+        _refuse(f"differs by {gap:.2g} relative to the largest output value")
 
 
 def _refuse(what: str) -> None:
     raise UnsupportedError(
-        f"the exported graph is not the network: it {what}",
-        hint="its forward does something that an export does not see; use the torch form",
+        f"the exported graph differs from the network: it {what}",
+        hint="its forward does something that the export does not record; use a torch backend",
     )
 
 

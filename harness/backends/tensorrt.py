@@ -49,6 +49,7 @@ class TensorRT:
     def _build(self, frame: Tensor) -> Callable[[Tensor], Tensor]:
         import torch_tensorrt
 
+        # Clone outside of inference mode to obtain a normal tensor, which tracing requires.
         with torch.inference_mode(mode=False):
             engine: Callable[[Tensor], Tensor] = torch_tensorrt.compile(
                 self.network,

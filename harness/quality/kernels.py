@@ -47,7 +47,7 @@ def _compiled(function: F) -> F:
     """
     try:
         return cast("F", njit(error_model="numpy", nogil=True, fastmath=True, cache=True)(function))
-    except RuntimeError:  # no writable cache folder, so that every process compiles anew
+    except RuntimeError:  # no writable cache folder, so that every process compiles the function again
         return cast("F", njit(error_model="numpy", nogil=True, fastmath=True)(function))
 
 

@@ -89,7 +89,7 @@ class Track:
         ValueError
             If the runtime is not positive.
         """
-        if not runtime_ms > 0:
+        if not runtime_ms > 0:  # also true for NaN
             raise ValueError(f"a runtime must be positive, not {runtime_ms} ms")
         return float(self.formula(psnr, runtime_ms, bicubic_psnr))
 
@@ -101,6 +101,7 @@ class Track:
         ValueError
             If a runtime is not positive.
         """
+        # The formula of a plug-in may contain branches on scalars, which fail for arrays.
         if self.formula not in ELEMENTWISE:
             pairs = zip(psnr.tolist(), runtime_ms.tolist(), strict=True)
             return np.array([self.score(*pair, bicubic_psnr) for pair in pairs])

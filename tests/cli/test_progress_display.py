@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -152,8 +151,8 @@ def test_a_closed_pipe_ends_the_ticker_quietly(error: Exception) -> None:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Console]:
-    yield Console(file=io.StringIO(), force_terminal=True, width=160, height=40, color_system=None)
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=160, height=40, color_system=None)
 
 
 def drawn(live: LiveProgress) -> str:

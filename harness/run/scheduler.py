@@ -229,7 +229,7 @@ class Scheduler:
         self._group.append((planned, subject))
 
     def _weigh(self, subject: SubmissionRun) -> None:
-        self._progress.stage(subject.submission.slug, "prepare", "measure memory")
+        self._progress.stage(subject.submission.slug, "prepare", "(peak memory)")
         subject.measure_memory()
         assert subject.worker is not None
         subject.worker.pause()

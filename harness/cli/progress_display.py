@@ -97,7 +97,7 @@ class PlainProgress:
         self._ticker = Ticker(self.repeat, tick_s)
         self._lock = threading.Lock()
         self._begin = self._printed = self._since = self._at = clock()
-        self._total = self._finished = 0
+        self._total = 0
         self._current: ProgressEvent | None = None
         self._stages: dict[str, tuple[str, int]] = {}
 
@@ -130,8 +130,6 @@ class PlainProgress:
         self._current, self._at = event, now
         if isinstance(event, RunStarted):
             self._total = event.submissions
-        if isinstance(event, SubmissionFinished):
-            self._finished += 1
 
     def _is_news(self, event: ProgressEvent) -> bool:
         """Return whether a submission entered another stage. Interleaved networks alternate within the same stage."""
@@ -153,7 +151,8 @@ class PlainProgress:
     def _describe_wait(self) -> str:
         """Return what to print while no event arrives. The end of a submission is not repeated."""
         if isinstance(self._current, SubmissionFinished):
-            return f"{self._finished} of {self._total} networks finished; {self._describe_rest(self._current)}"
+            last = f"[{self._current.number}/{self._total}] {self._current.name}"
+            return f"after {last}; {self._describe_rest(self._current)}"
         return self._describe()
 
     def _describe(self) -> str:

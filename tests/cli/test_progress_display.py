@@ -114,7 +114,7 @@ def test_the_end_of_a_submission_is_printed_once() -> None:
     piped.progress.end()
     piped.wait(12)
     assert "[1/2] a: failed at load: no file; " in piped.lines[1]
-    assert "1 of 2 networks finished; " in piped.lines[2]
+    assert "after [1/2] a; 0 % done, about " in piped.lines[2]
     assert [line.split(" s  ")[1] for line in piped.lines[3:]] == ["scores and report"] * 2
 
 

@@ -104,12 +104,14 @@ def _of_calls(per_turn: Sequence[int | bool], timing: TimingRecord, count: int) 
 
 def _odd_rounds(count: int, timing: TimingRecord) -> NDArray[np.bool_]:
     """Return which calls belong to every other round, to be drawn in another colour."""
-    return _of_calls(range(len(timing.rounds)), timing, count) % 2 == 1
+    odd: NDArray[np.bool_] = _of_calls(range(len(timing.rounds)), timing, count) % 2 == 1
+    return odd
 
 
 def _dropped(count: int, timing: TimingRecord) -> NDArray[np.bool_]:
     """Return which calls belong to rounds that do not count."""
-    return _of_calls([not kept for kept in kept_turns(timing)], timing, count) == 1
+    dropped: NDArray[np.bool_] = _of_calls([not kept for kept in kept_turns(timing)], timing, count) == 1
+    return dropped
 
 
 def _starts(count: int, timing: TimingRecord) -> Numbers:

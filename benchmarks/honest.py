@@ -23,8 +23,8 @@ from harness.engines import LocalEngine
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.pipeline import run
+from harness.run.jobs import job_for
 from harness.run.plan import Plan, RunRequest, make_plan
-from harness.run.submission_run import job_for
 from harness.submissions.discovery import Submission, discover
 from harness.timing import Contender, FrameSource, Rounds
 from harness.tracks import track_for_scale

@@ -43,7 +43,7 @@ def time(
     wheels: Wheels = None,
 ) -> None:
     """Time submissions at 4K output and nothing else: no images are upscaled, nothing is kept."""
-    from harness.cli.terminal import make_progress
+    from harness.cli.progress_display import make_progress
     from harness.cli.times import print_times
     from harness.run.plan import RunRequest
     from harness.run.time_only import time_submission

@@ -1,57 +1,15 @@
-"""Progress and tables on the terminal: a live line where there is one to draw on, plain lines elsewhere."""
+"""Tables for the terminal: the leaderboard and the comparison of two models."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from harness.analysis.compare_models import ModelComparison
-from harness.results import Entry, Measurement, Run
+from harness.results import Entry, Run
 from harness.results.columns import shown_in
-from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinished
 
-_STATUS_STYLE = {"ok": "green", "failed": "red", "disqualified": "red", "unsupported": "yellow"}
 _CONTRAST_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2}
-_QUIET_S = 10.0  # a log that says nothing for longer looks like a program that hangs
-
-
-def describe_outcome(measurement: Measurement, *, reused: bool) -> str:
-    """Return one line on how a submission ended."""
-    if measurement.error is not None:
-        return f"{measurement.status} at {measurement.error.stage}: {measurement.error.message.splitlines()[0]}"
-    return "ok, unchanged since an earlier run" if reused else "ok"
-
-
-class PlainProgress:
-    """One line for each stage, for logs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def __call__(self, event: ProgressEvent) -> None:
-        """Print the event."""
-        if isinstance(event, StageProgress):
-            self._console.print(f"{event.name}: {event.stage} {event.detail}", markup=False, highlight=False)
-        if isinstance(event, SubmissionFinished):
-            line = describe_outcome(event.measurement, reused=event.reused)
-            self._console.print(f"{event.name}: {line}", markup=False, highlight=False)
-
-
-def make_progress(console: Console) -> PlainProgress:
-    """Return what suits the console: a live bar on a terminal, plain lines elsewhere."""
-    return PlainProgress(console)
 
 
 def leaderboard_table(run: Run) -> Table:

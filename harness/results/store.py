@@ -81,8 +81,13 @@ class RunStore:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, fresh: bool = False) -> Iterator[None]:
         """Keep a second run out of this folder for as long as this one goes on.
+
+        Parameters
+        ----------
+        fresh
+            Delete the stored measurements first.
 
         Raises
         ------
@@ -101,6 +106,8 @@ class RunStore:
             raise ResultsError(reason, where=str(self.folder), hint="choose another folder with --out") from error
         try:
             remove_remains(self.folder)
+            if fresh:
+                self.forget_measurements()
             yield
         finally:
             lock.release()

@@ -123,7 +123,7 @@ class InterleavedTiming:
 
     def _resume(self, entrants: Sequence[Entrant]) -> None:
         """Go on with what was stopped between two processes; of several joint timings, with the first one's."""
-        stopped = [(one, timing) for one in entrants if (timing := one.subject.measured.timing) is not None]
+        stopped = [(one, timing) for one in entrants if (timing := one.subject.measurement.timing) is not None]
         if not stopped:
             return
         self._session = stopped[0][1].session
@@ -132,7 +132,7 @@ class InterleavedTiming:
                 self._continue(entrant, timing, timing.remaining_work)
             else:
                 entrant.subject.keep_timing(None)
-                entrant.subject.process = 0
+                entrant.subject.worker.process = 0
         # Others may go on with the same session, in another group or in a run of their own: no round is to have the
         # number of one of theirs. Odd rounds stay odd.
         self._next_round += 2 * secrets.randbelow(1 << 40)
@@ -177,7 +177,7 @@ class InterleavedTiming:
                 record = entrant.contender.record(self._session)
                 entrant.records.append(record.model_copy(update={"busy": self._busy, "anchor": self._anchor}))
             if entrant.error is not None:
-                entrant.subject.close()  # its memory is for the processes to come
+                entrant.subject.worker.close()  # its memory is for the processes to come
         return lost
 
     def _run_rounds(self, contenders: list[Contender]) -> WorkerError | None:
@@ -207,25 +207,25 @@ class InterleavedTiming:
 
     def _tell(self, name: str, done: float) -> None:
         """Report whose turn it is, and which share of this process's timing is done."""
-        slugs = [one.subject.submission.slug for one in self._entrants if one.contender.name == name]
+        slugs = [one.subject.slug for one in self._entrants if one.contender.name == name]
         self._progress.timing(slugs[0] if slugs else "", self._pass, self._plan.protocol.processes, done)
 
     def _restart(self, entrants: Sequence[Entrant]) -> None:
         """Give each a new process; what fails to start once more ends as it would have at first."""
         for entrant in entrants:
-            entrant.subject.close()
-            entrant.subject.process = entrant.contender.process + 1
+            entrant.subject.worker.close()
+            entrant.subject.worker.process = entrant.contender.process + 1
         self._engine.release()
-        self._engine.expect(entrant.subject.job() for entrant in entrants)
+        self._engine.expect(entrant.subject.worker.job() for entrant in entrants)
         for entrant in entrants:
             self._tell(entrant.contender.name, 0.0)
             try:
-                worker = entrant.subject.restart(self._engine)
+                worker = entrant.subject.worker.restart(self._engine)
                 worker.pause()
                 entrant.contender = entrant.contender.another(worker)
             except WorkerError as error:
                 entrant.error = entrant.contender.error = error
-                entrant.subject.close()
+                entrant.subject.worker.close()
                 self._dismiss(entrant.contender)
         self._engine.hold()
 
@@ -237,5 +237,4 @@ class InterleavedTiming:
 
 
 def _contender(subject: SubmissionRun) -> Contender:
-    assert subject.worker is not None
-    return Contender(subject.submission.name, subject.worker)
+    return Contender(subject.planned.submission.name, subject.worker.running)

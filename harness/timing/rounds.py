@@ -157,6 +157,7 @@ class Rounds:
         """
         self._warm_up(self.anchor)
         for contender in self.contenders:
+            self._tell(contender.name, self._share_done())
             self._guarded(contender, self._warm_up)
         while self._active():
             self._round(self.number)

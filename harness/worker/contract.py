@@ -11,48 +11,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.complexity.input_size import odd_multiple, smallest_multiple
 from harness.errors import ContractError
 from harness.submissions.finding import Finding
 from harness.worker.importing import describe
 
 _MEND_FORWARD = "it must take one float32 RGB image on the CPU, without gradients"
 
-MULTIPLES = (1, 2, 3, 4, 6, 8, 16, 32, 64)
-"""Multiples tried for the sides of the input: unshuffling by 2, 3, 4 and windows of up to 64."""
-
-# For each multiple, factors that make both sides odd multiples where that can be: a network that needs more fails.
-_FACTORS = {
-    1: (41, 43),
-    2: (19, 23),
-    3: (13, 17),
-    4: (11, 13),
-    6: (7, 11),
-    8: (5, 7),
-    16: (3, 5),
-    32: (1, 3),
-    64: (1, 3),
-}
+_LEAST_SIDE = 41  # of the images that are tried
 _SIDE = 96
 _WRONG_RANGE_DB = 1.0
 
 
 def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0) -> int:
-    """Return the smallest of :data:`MULTIPLES` that the sides of the input must be multiples of.
+    """Return the smallest multiple, of those that are tried, that the sides of the input must be multiples of.
 
     Raises
     ------
     ContractError
         No size works, with the reason at the largest multiple, such as a wrong scale or type.
     """
-    fault = None
-    for multiple in MULTIPLES:
-        height, width = (multiple * factor for factor in _FACTORS[multiple])
-        frame = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * value_range
+    faults: list[Finding] = []
+
+    def accepts(multiple: int) -> bool:
+        height = odd_multiple(_LEAST_SIDE, multiple)
+        frame = (
+            torch.rand(1, 3, height, height + 2 * multiple, generator=torch.Generator().manual_seed(0)) * value_range
+        )
         fault = _fault_at(network, frame.to(_device(network)), scale)
-        if fault is None:
-            return multiple
-    assert fault is not None
-    raise ContractError(f"{fault.what}; no other input size that was tried works either", hint=fault.hint)
+        faults.extend([fault] if fault else [])
+        return fault is None
+
+    found = smallest_multiple(accepts)
+    if found is None:
+        last = faults[-1]
+        raise ContractError(f"{last.what}; no other input size that was tried works either", hint=last.hint)
+    return found
 
 
 def _fault_at(network: nn.Module, frame: Tensor, scale: int) -> Finding | None:
@@ -263,14 +257,6 @@ def _accuracy(network: nn.Module, lr: Tensor, hr: Tensor, scale: int, value_rang
     if own < bicubic - 3:
         return Finding("warn", f"{said}: far below", "are the weights those of this scale, and RGB in RGB order?")
     return Finding("ok", said)
-
-
-def suspect_range(network: nn.Module, scale: int, value_range: float) -> str | None:
-    """Return a remark where a trained network does clearly better in the other value range than in the declared one."""
-    with torch.no_grad():
-        lr, hr = _photograph(scale)
-        finding = _accuracy(network, lr, hr, scale, value_range)
-    return f"{finding.what}; {finding.hint}" if finding.level == "error" else None
 
 
 def _psnr_in_range(network: nn.Module, lr: Tensor, hr: Tensor, value_range: float) -> float:

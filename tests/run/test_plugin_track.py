@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.engines import InlineEngine
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import run
 from harness.report import build_report

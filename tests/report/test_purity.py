@@ -15,9 +15,10 @@ import pytest
 from harness.errors import ResultsError, UsageError
 from harness.report import build_report, load_run
 from harness.report.bands import bands_of
+from harness.report.drawing import render
 from harness.report.exports import FORMS, export
 from harness.report.figures import psnr_runtime
-from harness.report.page import build_figures
+from harness.report.page import all_figures
 from harness.report.rows import best_places, scored_rows
 from harness.report.rules import score_of
 from harness.tracks import Expression, catalogue, get_track, track_info
@@ -85,7 +86,8 @@ def run_by(track, folder):
 def everything(folder):
     """Build every page, figure and export; return all files by name."""
     build_report(folder)
-    build_figures(folder)
+    for drawn in all_figures(load_run(folder), scored_rows(load_run(folder))):
+        (folder / f"{drawn.name}.svg").write_bytes(render(drawn.figure, "svg", paper=True))
     for form in FORMS:
         (folder / f"leaderboard.{form}.export").write_text(export(load_run(folder), form))
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

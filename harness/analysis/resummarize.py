@@ -70,7 +70,7 @@ def resummarize(run_folder: Path, summary: Summary) -> Run:
 def _records(folder: RunFolder, protocol: TimingProtocol) -> dict[str, TimingRecord]:
     """Return what was timed by slug; without rounds where the calls are taken as they are, also in comparisons."""
     records = {e.slug: read_timing(folder.path, e.slug) for e in folder.run.entries if e.runtime_ms is not None}
-    if protocol.order == "rounds":
+    if protocol.takes_turns:
         return records
     return {slug: record.model_copy(update={"rounds": []}) for slug, record in records.items()}
 

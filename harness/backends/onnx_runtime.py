@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the network is exported in the worker, proved equal to itself, and run from there."""
+"""Backend ``onnxruntime``: the worker exports the network, verifies the export and runs it in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from harness.errors import UnsupportedError, WorkerError
 
 
 class OnnxRuntime:
-    """A network in an ONNX Runtime session with the threads that the run allows.
+    """Network in an ONNX Runtime session on the CPU, with the number of threads of the run.
 
-    Height and width are symbolic, so that one session serves all sizes: the one that was compared with the module.
+    Height and width are dynamic, so that the session that was compared with the network serves all sizes.
     """
 
     layout = None
@@ -32,7 +32,7 @@ class OnnxRuntime:
         self._session = exported.session
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
-        """Return the frame as it is, in one piece."""
+        """Return the frame as a contiguous tensor, whose memory NumPy can share."""
         return frame.contiguous()
 
     def __call__(self, frame: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The network as it is called: one object for timing, for the scored images and for the memory's measurement."""
+"""Callable form of a network in a backend, used for timing, for upscaling images and for measuring memory."""
 
 from __future__ import annotations
 
@@ -33,40 +33,40 @@ DEFAULT_SETTINGS = RunnerSettings()
 
 
 class Runner(Protocol):
-    """A network in its backend.
+    """Network in a backend.
 
     Attributes
     ----------
     network
-        The module behind it, on its device and in its precision.
+        The module, on its device and in its precision.
     """
 
     network: nn.Module
 
     @property
     def layout(self) -> torch.memory_format | None:
-        """Of the frames that the module's own Python is given in each call; None where a program made of it runs."""
+        """Memory format of input frames if each call runs the module's Python code; None if a compiled form runs."""
         ...
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:
-        """Return the frame as the backend takes it, having built whatever its size needs. Never timed.
+        """Prepare the backend for the size of a frame, and return the frame in the required form. This is not timed.
 
         Parameters
         ----------
         frame
-            1 x 3 x H x W, on the device, in the precision.
+            Tensor of shape (1, 3, H, W) on the device and in the precision of the network.
         main
-            Whether this is the size that will be timed, which the backend may build for in particular.
+            Whether this size will be timed; the backend may optimize for it.
         """
         ...
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """Upscale what `ready` returned last."""
+        """Upscale the frame that `ready` returned last."""
         ...
 
 
 class Eager:
-    """The module itself."""
+    """Network executed by PyTorch without compilation."""
 
     layout: torch.memory_format = torch.contiguous_format
 
@@ -74,7 +74,7 @@ class Eager:
         self.network = network
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
-        """Return the frame as it is."""
+        """Return the frame unchanged."""
         return frame
 
     def __call__(self, frame: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class Eager:
 
 
 class ChannelsLast(Eager):
-    """The module with weights and input in the memory format that keeps a pixel's channels together."""
+    """Network executed by PyTorch with weights and input in the ``channels_last`` memory format."""
 
     layout = torch.channels_last
 
@@ -92,7 +92,7 @@ class ChannelsLast(Eager):
         super().__init__(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
-        """Return the frame in that format."""
+        """Return the frame in ``channels_last`` memory format."""
         return frame.contiguous(memory_format=torch.channels_last)
 
 

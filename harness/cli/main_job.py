@@ -147,11 +147,12 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
 
 def print_timing_warnings() -> None:
     """Print what makes times unreliable on this machine now: its load, its threads, its clocks."""
-    from harness.machine.timing_diagnostics import timing_facts
+    from harness.machine.timing_diagnostics import timing_diagnostics
 
-    for fact in timing_facts():
-        if fact.level == "warn":
-            err.print(f"times are unreliable here: {fact.name}: {fact.value}", highlight=False, markup=False)
+    for diagnostic in timing_diagnostics():
+        if diagnostic.level == "warn":
+            warning = f"times are unreliable here: {diagnostic.name}: {diagnostic.value}"
+            err.print(warning, highlight=False, markup=False)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

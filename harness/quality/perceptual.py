@@ -1,4 +1,4 @@
-"""LPIPS, by whichever of the packages lpips and torchmetrics is installed."""
+"""Compute LPIPS with the package lpips or torchmetrics, whichever is installed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def require_lpips() -> Distance:
     if build is None:
         raise UsageError("LPIPS needs the package lpips", hint="install it: pip install 'sr-harness[lpips]'")
     try:
-        with warnings.catch_warnings():  # of torchvision, about how these packages call it
+        with warnings.catch_warnings():  # torchvision warns about deprecated arguments that these packages pass
             warnings.simplefilter("ignore")
             distance = build()
             distance(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))
@@ -85,11 +85,11 @@ def _from_lpips() -> Callable[[], Distance] | None:
 
 def _from_torchmetrics() -> Callable[[], Distance] | None:
     try:
-        import torchvision  # noqa: F401  torchmetrics takes AlexNet from it
+        import torchvision  # noqa: F401  torchmetrics loads AlexNet from it
         from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
     except ImportError:
         return None
-    # A function without state, because several threads measure at once.
+    # The functional form has no state, which the class has: several threads evaluate images at the same time.
     return lambda: partial(learned_perceptual_image_patch_similarity, net_type="alex")
 
 

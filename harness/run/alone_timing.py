@@ -12,13 +12,13 @@ from harness.backends import BACKENDS
 from harness.isolation.requests import TimeReply
 from harness.isolation.session import Session
 from harness.machine.gpu_state import GpuMonitor
-from harness.machine.load import others_share
+from harness.machine.load import busy_share
 from harness.results import TimingRecord
 from harness.results.measurement import TimingPart
 from harness.run.plan import Plan
 from harness.timing import FrameSource, frame_of_call
-from harness.timing.checks import OutputCheck, Request, alarms_note, check_alarms
-from harness.timing.contender import OutputTile
+from harness.timing.checks import Request, alarms_note, check_alarms
+from harness.timing.output_check import OutputCheck, OutputTile
 from harness.timing.post_timing_checks import PostTimingChecks
 from harness.timing.protocol import Inputs
 
@@ -65,7 +65,7 @@ class AloneTiming:
         if not BACKENDS.get(self.plan.request.backend).builds:
             # Host-to-device transfer of the weights is not timed.
             self.worker.prepare((height, width), call=False)
-        busy, _ = others_share()
+        busy, _ = busy_share()
         monitor = GpuMonitor(self.plan.device.kind)
         before = monitor.read()
         reply = self._time(frames)
@@ -115,7 +115,7 @@ class AloneTiming:
         outputs = OutputCheck(self.worker, self.plan.track.scale, protocol.precision, np.random.default_rng())
         frame = {"reused": frames[0], "dataset": frames[-1]}.get(protocol.inputs)
         outputs.check(frame_of_call(frames, last) if frame is None else frame)
-        if is_slow(float(np.median(reply.samples_ms)), protocol.budget_s):
+        if protocol.is_slow(float(np.median(reply.samples_ms))):
             return None
         self._checks_after(frames, outputs).check(
             reply.samples_ms, self._timed_requests(reply), frames[0] if protocol.inputs == "reused" else None
@@ -135,11 +135,6 @@ class AloneTiming:
         # Such backends build once for each size of image, within the request: its wall time says nothing of the calls.
         builds = inputs == "dataset" and BACKENDS.get(self.plan.request.backend).builds
         return [] if builds else _requests(reply, inputs)
-
-
-def is_slow(call_ms: float, budget_s: float | None) -> bool:
-    """Return whether one call takes more than a third of the budget, so that the network gets no further calls."""
-    return budget_s is not None and call_ms / 1e3 > budget_s / 3
 
 
 def _requests(reply: TimeReply, inputs: Inputs) -> list[Request]:

@@ -47,7 +47,7 @@ def job_for(
         precision=precision,
         threads=plan.device.threads,
         backend=backend,
-        strict=plan.protocol.order == "rounds",
+        strict=plan.protocol.takes_turns,
         timeout_s=plan.request.timeout_s,
         log_path=log,
         sandbox=plan.request.sandbox,

@@ -13,6 +13,7 @@ from harness.run.plan import Plan, PlannedSubmission
 from harness.run.quality_pass import QualityPass
 from harness.run.submission_run import SubmissionRun
 from harness.run.submission_worker import SubmissionWorker
+from harness.run.timing_order import order_of
 from harness.submissions.discovery import BrokenSubmission, Submission
 from harness.text import printable
 
@@ -84,7 +85,7 @@ class Preparation:
             return
         self._workers_are_expected = True
         plan = self._context.plan
-        if plan.protocol.order != "rounds" or plan.request.install:
+        if plan.request.install or not order_of(plan.protocol).loads_together:
             # Nothing may be imported beside a network that is timed alone, and an environment comes before its worker.
             return
         self._context.engine.expect(self._jobs_to_come())

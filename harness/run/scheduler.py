@@ -9,6 +9,7 @@ from harness.run.context import RunContext
 from harness.run.memory import MemoryBudget, free_bytes
 from harness.run.preparation import Preparation
 from harness.run.submission_run import SubmissionRun
+from harness.run.timing_order import order_of
 
 
 class Scheduler:
@@ -43,7 +44,7 @@ class Scheduler:
             run = self._preparation.prepare(planned)
             if run is None:
                 continue
-            if run.is_timed or self._context.plan.protocol.order != "rounds":
+            if run.is_timed or not order_of(self._context.plan.protocol).loads_together:
                 yield [run]
                 continue
             if not self._context.attempt(run, run.measure_memory):

@@ -18,14 +18,13 @@ from harness.results import ErrorInfo, Measurement, TimingRecord
 from harness.results.measurement import QualityPart, TimingPart
 from harness.results.schema import Ceilings, Status
 from harness.run import stages
-from harness.run.alone_timing import AloneTiming, is_slow
+from harness.run.alone_timing import AloneTiming
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
 from harness.run.submission_worker import SubmissionWorker
 from harness.run.timed_size_check import check_quality_at_timed_size
-from harness.timing.checks import OutputCheck
-from harness.timing.contender import OutputTile
+from harness.timing.output_check import OutputCheck, OutputTile
 
 
 @dataclass(slots=True)
@@ -213,7 +212,7 @@ class SubmissionRun:
         timing = self.measurement.timing
         if timing is None:
             return False
-        return is_slow(float(np.median([ms for _, ms in timing.samples])), self.plan.protocol.budget_s)
+        return self.plan.protocol.is_slow(float(np.median([ms for _, ms in timing.samples])))
 
     def _report(self, stage: str, detail: str = "", *, done: float = 0.0) -> None:
         self.progress.stage(self.slug, stage, detail, done=done)

@@ -1,4 +1,4 @@
-"""The score formulas of the challenges, each with where it was read.
+"""Score formulas of the challenges, each with its source.
 
 All PSNRs are in dB and all runtimes in milliseconds. ``bicubic`` is the PSNR of the interpolation that a challenge
 compares with, which is Lanczos in AIS 2024.

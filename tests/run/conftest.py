@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.run.plan import RunRequest
+from harness.timing import PROTOCOLS
 from harness.tracks import get_track
 
 REPEAT = """
@@ -40,8 +41,7 @@ def tiny_track(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take short turns and short looks at the machine: no time that these tests measure is held against another."""
-    monkeypatch.setattr("harness.timing.rounds._TURN_S", 0.01)
-    monkeypatch.setattr("harness.timing.rounds._ANCHOR_TURN_S", 0.005)
+    monkeypatch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.01, anchor_turn_s=0.005))
     monkeypatch.setattr("harness.machine.load._LOOK_S", 0.01)
 
 

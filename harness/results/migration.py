@@ -37,7 +37,7 @@ def upgrade(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     upgraded: dict[str, Any] = {
-        _RENAMED.get(key, key): upgrade(value) for key, value in raw.items() if key not in _DROPPED
+        _RENAMED.get(str(key), str(key)): upgrade(value) for key, value in raw.items() if key not in _DROPPED
     }
     if upgraded.get("schema_version") == 1:
         upgraded["schema_version"] = SCHEMA_VERSION

@@ -36,7 +36,9 @@ def upgrade(raw: Any) -> Any:
         return [upgrade(item) for item in raw]
     if not isinstance(raw, dict):
         return raw
-    upgraded = {_RENAMED.get(key, key): upgrade(value) for key, value in raw.items() if key not in _DROPPED}
+    upgraded: dict[str, Any] = {
+        _RENAMED.get(str(key), str(key)): upgrade(value) for key, value in raw.items() if key not in _DROPPED
+    }
     if upgraded.get("schema_version") == 1:
         upgraded["schema_version"] = SCHEMA_VERSION
         _complete_track(upgraded)

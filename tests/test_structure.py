@@ -49,7 +49,9 @@ def is_command(node: Function) -> bool:
 
 
 def attributes(node: ast.ClassDef) -> set[str]:
-    declared = {one.target.id for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)}
+    declared = {
+        one.target.id for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+    }
     assigned = {
         one.attr
         for one in ast.walk(node)

@@ -13,17 +13,37 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.worker.clock import clock_for
+from harness.worker.clock import Clock, clock_for
 
-_SECONDS = 0.15  # for each, beside the first call
 _LEAST_CALLS = 3
-_SIDE = {"cpu": 1024}  # of the matrices
-_ACCELERATOR_SIDE = 8192
-_CONVOLUTION = {"cpu": (128, 64)}  # channels in and out, height and width: input and weights stay in a core's cache
-_ACCELERATOR_CONVOLUTION = (512, 256)
-_COPY_BYTES = {"cpu": 128 << 20}  # far beyond any cache
-_ACCELERATOR_COPY_BYTES = 1 << 30
 _TINY_CALLS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is computed.
+
+    Attributes
+    ----------
+    side
+        Height and width of the matrices.
+    convolution
+        Channels in and out, and height and width.
+    copy_bytes
+        Size of the tensor that is copied, far beyond any cache.
+    seconds
+        How long each is repeated, beside its first call.
+    """
+
+    side: int
+    convolution: tuple[int, int]
+    copy_bytes: int
+    seconds: float = 0.15
+
+
+PROCESSOR = Workload(1024, (128, 64), 128 << 20)
+"""The convolution's input and weights stay in a core's cache."""
+ACCELERATOR = Workload(8192, (512, 256), 1 << 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +65,60 @@ class Measured:
     launch_s: float
 
 
-def measure_ceilings(device: torch.device, dtype: torch.dtype) -> Measured:
-    """Measure for about half a second; each figure is that of the fastest call, which others disturbed least."""
-    elements = _COPY_BYTES.get(device.type, _ACCELERATOR_COPY_BYTES) // dtype.itemsize
+def measure_ceilings(
+    device: torch.device,
+    dtype: torch.dtype,
+    workload: Workload | None = None,
+    make_clock: Callable[[torch.device], Clock] = clock_for,
+) -> Measured:
+    """Measure for about half a second; each figure is that of the fastest call, which others disturbed least.
+
+    Parameters
+    ----------
+    workload
+        By default `PROCESSOR` on the CPU, else `ACCELERATOR`.
+    make_clock
+        Returns a clock for the device, one for each of a copy, a product, a convolution and a tiny operator.
+    """
+    work = workload or (PROCESSOR if device.type == "cpu" else ACCELERATOR)
+
+    def fastest_s(call: Callable[[], Tensor]) -> float:
+        return _fastest_s(make_clock(device), call, work.seconds)
+
+    elements = work.copy_bytes // dtype.itemsize
     source, target = (torch.zeros(elements, dtype=dtype, device=device) for _ in range(2))
-    copying = _fastest_s(device, lambda: target.copy_(source))
-    macs_per_s = max(_product_rate(device, dtype), _convolution_rate(device, dtype))
-    return Measured(macs_per_s, 2 * elements * dtype.itemsize / copying, _launch_s(device, dtype))
-
-
-def _product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    side = _SIDE.get(device.type, _ACCELERATOR_SIDE)
-    one, other = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
+    copying = fastest_s(lambda: target.copy_(source))
+    one, other = (torch.rand(work.side, work.side, device=device).to(dtype) for _ in range(2))
     product = torch.empty_like(one)
-    return side**3 / _fastest_s(device, lambda: torch.mm(one, other, out=product))
-
-
-def _convolution_rate(device: torch.device, dtype: torch.dtype) -> float:
+    product_rate = work.side**3 / fastest_s(lambda: torch.mm(one, other, out=product))
     # Matrix products and convolutions come from different libraries: on a processor one may be four times the other.
-    channels, side = _CONVOLUTION.get(device.type, _ACCELERATOR_CONVOLUTION)
+    channels, side = work.convolution
+    image, weight = _convolution_operands(channels, side, device, dtype)
+    convolving = fastest_s(lambda: functional.conv2d(image, weight, padding=1))
+    tiny = torch.zeros(1, dtype=dtype, device=device)
+    launching = fastest_s(lambda: _many_tiny(tiny))
+    macs_per_s = max(product_rate, channels**2 * 9 * side**2 / convolving)
+    return Measured(macs_per_s, 2 * elements * dtype.itemsize / copying, launching / _TINY_CALLS)
+
+
+def _convolution_operands(channels: int, side: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     image, weight = (
         torch.rand(shape).to(device, dtype).contiguous(memory_format=torch.channels_last)
         for shape in ((1, channels, side, side), (channels, channels, 3, 3))
     )
-    return channels**2 * 9 * side**2 / _fastest_s(device, lambda: functional.conv2d(image, weight, padding=1))
+    return image, weight
 
 
-def _fastest_s(device: torch.device, call: Callable[[], Tensor]) -> float:
-    clock = clock_for(device)
+def _many_tiny(tiny: Tensor) -> Tensor:
+    for _ in range(_TINY_CALLS):
+        tiny.add_(1)
+    return tiny
+
+
+def _fastest_s(clock: Clock, call: Callable[[], Tensor], seconds: float) -> float:
     clock.time(call)
-    end = time.monotonic() + _SECONDS
+    end = time.monotonic() + seconds
     times: list[float] = []
     while len(times) < _LEAST_CALLS or time.monotonic() < end:
         times.append(clock.time(call).ms)
     return min(times) / 1e3
-
-
-def _launch_s(device: torch.device, dtype: torch.dtype) -> float:
-    tiny = torch.zeros(1, dtype=dtype, device=device)
-
-    def many() -> Tensor:
-        for _ in range(_TINY_CALLS):
-            tiny.add_(1)
-        return tiny
-
-    return _fastest_s(device, many) / _TINY_CALLS

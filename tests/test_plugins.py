@@ -70,11 +70,11 @@ def test_one_that_does_not_load_is_named_with_the_reason(name: str, reason: str)
 
 
 def test_an_unknown_name_lists_what_there_is_and_suggests_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"no number is called 'abent'.*mean 'absent'\? choose one of: absent, lost"):
+    with pytest.raises(UsageError, match=r"no number is called 'abent'.*mean 'absent'\? Choose one of: absent, lost"):
         registry().get("abent")
     with pytest.raises(SubmissionError, match="Choose one of: absent, lost, path, pi"):
         registry(error=SubmissionError).get("zzz")
-    assert "did you mean 'mine'? choose one of: absent, lost, mine" in registry().advice("min", ["mine"])
+    assert "did you mean 'mine'? Choose one of: absent, lost, mine" in registry().advice("min", ["mine"])
 
 
 def test_a_name_that_two_packages_declare_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

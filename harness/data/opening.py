@@ -51,7 +51,7 @@ def open_dataset(
         return _open_folder(name, folders[name], scale, degradation, cache_dir, name)
     raise UsageError(
         f"there is no data set or folder {name!r}",
-        hint=f"give a folder of HR images, or {DATASETS.advice(name, folders)}"
+        hint=f"{DATASETS.advice(name, folders)}; or give a folder of HR images"
         + (f"; {by_hand(KNOWN_DATASETS[name])}" if name in KNOWN_DATASETS else ""),
     )
 

@@ -24,6 +24,7 @@ from harness.run.group_timing import time_group
 from harness.run.group_upscaling import upscale_group
 from harness.run.plan import Plan, RunRequest, discover_submissions, make_plan
 from harness.run.progress import Listener, Progress
+from harness.run.progress_file import ProgressFile
 from harness.run.scheduler import Scheduler
 
 
@@ -72,8 +73,8 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     plan = make_plan(request, submissions)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    with store.locked(fresh=request.fresh):
-        measured, complete = _measure(plan, store, engine or LocalEngine(), Progress(listeners))
+    with store.locked(fresh=request.fresh), ProgressFile(plan.folder) as file:
+        measured, complete = _measure(plan, store, engine or LocalEngine(), Progress([*listeners, file]))
         warnings = _settle_crops(plan, measured) if complete else []
         reference = find_reference(plan, store)
         entries = score_and_rank(plan, measured, reference)
@@ -86,7 +87,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
 def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[Measured], bool]:
     """Measure every submission, or reuse its stored measurement; return what there is, and whether it is all."""
     names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
-    progress.start(names, len(plan.dataset), plan.protocol.budget_s)
+    progress.start(names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
     complete = True
     with RunContext(plan, store, engine, progress) as context:
         scheduler = Scheduler(context)

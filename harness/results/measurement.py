@@ -31,6 +31,7 @@ class Layer(Record):
     settings: str = ""
     """What differs from the plain case, such as ``stride 2, groups 12``."""
     in_channels: int | None = None
+    """Channels, or features of a linear layer; None where it has none or was not called."""
     out_channels: int | None = None
     output_shape: list[int] = []
     """N, C, H, W at the track's size; empty where unknown."""
@@ -39,7 +40,7 @@ class Layer(Record):
     macs: int
     """Multiply-accumulates of all its calls in one forward pass at the track's size."""
     calls: int
-    """Times that it is called in a forward pass."""
+    """Times that it is called in a forward pass; 0 where its parent uses the weights in another way, or not at all."""
 
 
 class GpuReading(Record):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.backends.requirements import BACKENDS_WITHOUT_BUILD
+from harness.backends import BACKENDS
 from harness.isolation.requests import TimeReply
 from harness.isolation.session import Session
 from harness.machine.gpu_state import GpuMonitor
-from harness.machine.load import others_share
+from harness.machine.load import busy_share
 from harness.results import TimingRecord
 from harness.results.measurement import TimingPart
 from harness.run.plan import Plan
@@ -62,10 +62,10 @@ class AloneTiming:
         """
         frames = self._frames()
         _, _, height, width = self.plan.track.output_shape
-        if self.plan.request.backend in BACKENDS_WITHOUT_BUILD:
+        if not BACKENDS.get(self.plan.request.backend).builds:
             # Host-to-device transfer of the weights is not timed.
             self.worker.prepare((height, width), call=False)
-        busy, _ = others_share()
+        busy, _ = busy_share()
         monitor = GpuMonitor(self.plan.device.kind)
         before = monitor.read()
         reply = self._time(frames)
@@ -133,7 +133,7 @@ class AloneTiming:
         """Return the timed requests that the check of the clock may judge."""
         inputs = self.plan.protocol.inputs
         # Such backends build once for each size of image, within the request: its wall time says nothing of the calls.
-        builds = inputs == "dataset" and self.plan.request.backend not in BACKENDS_WITHOUT_BUILD
+        builds = inputs == "dataset" and BACKENDS.get(self.plan.request.backend).builds
         return [] if builds else _requests(reply, inputs)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness import __version__
 from harness.quality import get_convention
 from harness.results import Measurement, Run
-from harness.results.schema import DatasetInfo, Entry, RunInfo, TrackInfo
+from harness.results.schema import DatasetInfo, Entry, RunInfo
 from harness.run.bicubic_reference import Reference
 from harness.run.plan import Plan, PlannedSubmission
 from harness.statistics.process_spread import ProcessSpread, spread_info
@@ -16,7 +16,7 @@ from harness.statistics.runtime_summary import anchor_level, process_spread, rel
 from harness.submissions.discovery import BrokenSubmission
 from harness.text import printable
 from harness.timing import caution
-from harness.tracks import Candidate, make_entries
+from harness.tracks import Candidate, make_entries, track_info
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
@@ -70,13 +70,7 @@ def assemble(
     _, spread = _timing_context(measured)
     return Run(
         run=_run_info(plan, facts),
-        track=TrackInfo(
-            name=plan.track.name,
-            scale=plan.track.scale,
-            score_formula=plan.track.score_formula,
-            bicubic_psnr=reference.psnr,
-            bicubic_source=reference.source,
-        ),
+        track=track_info(plan.track, reference.psnr, reference.source, entries),
         dataset=DatasetInfo(
             name=plan.dataset.name,
             images=len(plan.dataset),

@@ -14,7 +14,7 @@ from harness.engines import PrefetchingEngine
 from harness.errors import WorkerError
 from harness.isolation.session import Session
 from harness.machine.gpu_state import GpuMonitor
-from harness.machine.load import others_share
+from harness.machine.load import busy_share
 from harness.results import TimingRecord
 from harness.results.measurement import RemainingWork
 from harness.run.plan import Plan
@@ -72,7 +72,7 @@ class InterleavedTiming:
     def run(self, runs: Sequence[SubmissionRun]) -> list[NetworkState]:
         """Time all submissions, and return their states in the same order; those that failed have an error."""
         self._runs = {run.slug: run for run in runs}
-        busy, _ = others_share()
+        busy, _ = busy_share()
         networks = [_state_of(run) for run in runs]
         self._resume(networks)
         gpu = GpuMonitor(self._plan.device.kind, begin=self._begin_s)

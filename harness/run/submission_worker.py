@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.backends.requirements import BACKENDS_WITHOUT_BUILD
+from harness.backends import BACKENDS
 from harness.engines import Engine, Job
 from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.session import Session
@@ -52,7 +52,7 @@ class SubmissionWorker:
     @property
     def needs_build(self) -> bool:
         """Whether the run's backend compiles, exports or records a network before it can be called."""
-        return self.plan.request.backend not in BACKENDS_WITHOUT_BUILD
+        return BACKENDS.get(self.plan.request.backend).builds
 
     def job(self) -> Job:
         """Return how the worker is started."""

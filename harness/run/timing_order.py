@@ -71,6 +71,7 @@ class InRounds:
             for run in runs:  # no network runs while the anchor is loaded
                 if run.worker.session is not None:
                     run.worker.session.pause()
+            context.progress.stage("", "start", "of the anchor network")
             return context.anchor.open()
 
         def save(run: SubmissionRun, timing: TimingRecord | None) -> None:

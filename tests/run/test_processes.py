@@ -10,7 +10,8 @@ from failing_anchor import FailingAnchor
 
 from harness.analysis.compare_models import contrast
 from harness.cli.terminal import leaderboard_table
-from harness.engines import InlineEngine, Job
+from harness.engines import Job
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.isolation.session import Session
 from harness.pipeline import FinishedRun, run
@@ -167,12 +168,12 @@ def test_what_fails_is_not_kept_although_others_go_on(submit: Submit, request_fo
     submit("b-honest", "x = x * 0.9")
     seen: list[set[str]] = []
 
-    def look(event: ProgressEvent) -> None:
-        if isinstance(event, StageProgress) and (event.stage, event.process, event.processes) == ("time", 2, 2):
+    def listener(event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress) and (event.process, event.processes) == (2, 2):
             seen.append({m.fingerprint for m in unfinished(request.out)})
 
     request = request_for(protocol="robust", time_budget_s=1.2, processes=2)
-    run(request, [look], FailingAnchor())
+    run(request, listeners=[listener], engine=FailingAnchor())
     assert len(seen[0]) == 2
     assert len(seen[-1]) == 1
 

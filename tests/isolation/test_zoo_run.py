@@ -89,7 +89,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.run.plan.track_for_scale", lambda scale: small)
         patch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.005))
-        patch.setattr("harness.machine.load._LOOK_S", 0.05)
+        patch.setattr("harness.machine.load._INTERVAL_S", 0.05)
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("private")))  # apart from other runs here
         patch.setattr("harness.isolation.launcher.bound_cores", lambda threads: [])  # module-wide, before any test's
         patch.setenv("HARNESS_CACHE_DIR", str(folder / "cache"))

@@ -45,7 +45,7 @@ def test_no_honest_network_is_flagged_on_a_restless_machine(check: Callable[...,
 
 
 @pytest.mark.parametrize(("check", "reason"), [(check_seen_frame, "results are kept"), (check_noise, "tells noise")])
-def test_what_is_much_faster_again_and_again_is_a_foul(check: Callable[..., None], reason: str) -> None:
+def test_what_is_much_faster_again_and_again_is_disqualified(check: Callable[..., None], reason: str) -> None:
     rng = np.random.default_rng(0)
 
     def fast() -> CallTime:
@@ -86,7 +86,7 @@ def images(timed: Callable[[np.ndarray], np.ndarray], count: int) -> Iterator[tu
         yield scored, timed(scored), truth
 
 
-def test_a_network_that_is_worse_at_the_timed_size_in_every_image_is_a_foul() -> None:
+def test_a_network_that_is_worse_at_the_timed_size_in_every_image_is_disqualified() -> None:
     with pytest.raises(WorkerError, match="at the timed size"):
         check_timed_size(images(lambda image: image + np.uint8(1), 3))
 
@@ -118,13 +118,13 @@ class Idler:
 
 
 @pytest.mark.parametrize("looks", [[0.0], [None], [0.9, 0.0], [0.9, None]])
-def test_what_is_idle_at_one_look_is_idle(looks: list[float | None]) -> None:
+def test_what_is_idle_in_one_measurement_is_idle(looks: list[float | None]) -> None:
     idler = Idler(looks)
     check_idle(idler)
     assert idler.looks == []
 
 
-def test_what_is_busy_at_both_looks_is_a_foul() -> None:
+def test_what_is_busy_in_both_measurements_is_disqualified() -> None:
     with pytest.raises(WorkerError, match=r"keeps 0\.2 core"):
         check_idle(Idler([0.5, 0.2]))
 
@@ -163,7 +163,7 @@ def test_what_belongs_to_a_request_is_not_held_against_a_network_of_one_call() -
     assert find_unreported_time([Request(1, 650.0, 650.0 + 500.0)] * 4, trusted) is not None
 
 
-def test_what_was_replaced_before_the_watch_began_is_not_a_foul(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_replaced_before_the_detector_began_is_not_disqualified(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 0.0)
     watch = TamperDetector()
     assert watch.replaced() == []

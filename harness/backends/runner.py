@@ -135,7 +135,7 @@ def _built(network: nn.Module, backend: Backend, size_multiple: int, threads: in
 
 
 def refusal(backend: Backend, error: BaseException) -> WorkerError:
-    """Return the error for a network that does not run in a backend, with the first lines of the exception."""
+    """Return the error of a network that a backend cannot take, with the reason in short."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = f"{type(error).__name__}: {' | '.join(lines[:4])[:600]}" if lines else type(error).__name__
     return WorkerError(

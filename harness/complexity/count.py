@@ -155,8 +155,8 @@ def _rounded_up(shape: Shape, multiple: int) -> Shape:
 
 def _small_sizes(model: nn.Module, channels: int, multiple: int) -> tuple[tuple[int, int], ...] | None:
     """Return three input sizes that the network accepts, of three different pixel counts, or None."""
-    # Larger steps are tried because some networks reject small inputs, for example due to reflection padding.
     base = math.lcm(multiple, _MINIMUM_BASE)
+    # Larger steps are tried because some networks reject small inputs, for example due to reflection padding.
     for step in (base, 2 * base, 4 * base, 8 * base):
         sizes = ((step, 2 * step), (2 * step, 2 * step), (2 * step, 3 * step))
         if _runs(model, [(1, channels, *size) for size in sizes]):

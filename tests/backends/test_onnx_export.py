@@ -131,7 +131,7 @@ def test_half_precision_stays_half() -> None:
         (Frozen(), r"differs from the network: it has a constant side in height x 60"),
         (Counting(), r"differs from the network: it differs by 0\.\d+ relative to the largest output value"),
         (Growing(), r"differs from the network: it returns shape \(1, 3, \d+, \d+\), not \(1, 3, \d+, \d+\)"),
-        (Unshuffled().bfloat16(), r"no bfloat16 on the CPU\. Use float32"),
+        (Unshuffled().bfloat16(), r"not support bfloat16 on the CPU\. Use float32"),
     ],
 )
 def test_what_is_not_the_network_is_refused(network: nn.Module, words: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Backends on a tiny network: each computes what the module computes, and says so where it cannot."""
+"""Backends on a small network: each computes the output of the module or reports why it cannot."""
 
 import sys
 from pathlib import Path
@@ -146,7 +146,7 @@ def test_what_a_backend_lacks_is_said(monkeypatch: pytest.MonkeyPatch, backend: 
 
 
 class FakeGraphs:
-    """CUDA graphs on the CPU: a recording remembers the call, a replay repeats it into the same memory."""
+    """Emulate CUDA graphs on the CPU: capture stores the call, replay repeats it with the same memory."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, network: nn.Module) -> None:
         self.recorded = self.calls = 0

@@ -1,4 +1,4 @@
-"""Commands on what is around the harness: plug-ins."""
+"""The command that lists plug-ins."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_data_sets_are_added_listed_and_verified() -> None:
     listed = harness("datasets").stdout
     assert "mine" in listed
     assert "Manga109" in listed
-    assert "3 of 3 images are sound" in harness("datasets", "verify", "mine").stdout
+    assert "3 of 3 images are intact" in harness("datasets", "verify", "mine").stdout
     Path("hr/1.png").write_bytes(b"")
     broken = harness("datasets", "verify", "mine")
     assert broken.exit_code == 1

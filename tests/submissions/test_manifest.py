@@ -62,7 +62,7 @@ def test_needs_weights_without_a_table():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "said", "mend"),
+    ("old", "new", "line", "said", "hint"),
     [
         ("scales = [2, 3]", "scale = [2, 3]", 4, "scale is no key", "did you mean scales"),
         ("scales = [2, 3]", 'scales = "2"', 4, "must be a list", None),

@@ -43,7 +43,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except UsageError as error:
             _end(error, EXIT_USAGE)
-        except HarnessError as error:
+        except HarnessError as error:  # submissions that fail become rows, so this is an error of the run itself
             _end(error, EXIT_BROKEN)
         except KeyboardInterrupt:
             err.print("interrupted")
@@ -76,7 +76,7 @@ def existing_run(path: Path) -> Path:
 
 def _end(error: HarnessError, status: int) -> NoReturn:
     err.print("[bold red]error:[/]", end=" ")
-    err.print(str(error), markup=False, highlight=False)
+    err.print(str(error), markup=False, highlight=False)  # names in messages may contain brackets
     raise typer.Exit(status) from error
 
 

@@ -19,7 +19,7 @@ def plugins() -> None:
     broken = False
     for group in GROUPS:
         for plugin in list_plugins(group):
-            state = "listed"  # a submission's code runs in a worker only, so it is not loaded here
+            state = "listed"  # submitted code is executed in workers only, so it is not loaded here
             if group != "harness.submissions":
                 try:
                     load_plugin(group, plugin.name)

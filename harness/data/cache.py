@@ -21,6 +21,7 @@ def cache_root() -> Path:
 
 def codec_versions(degradation: Degradation) -> str:
     """Return the versions of the libraries that determine the pixels, because another release may change them."""
+    # The version of Pillow covers resizing, that of the codec's library compression.
     library = {"jpeg": "libjpeg_turbo", "avif": "avif", "none": ""}[degradation.codec]
     encoder = f"{library} {features.version(library)}" if library else ""
     return f"Pillow {PIL.__version__} {encoder}".strip()

@@ -137,6 +137,7 @@ class Dataset:
 
     def _generated_lr(self, index: int, hr: Array) -> Array:
         """Return the LR image from the cache folder; generate it if it is missing or damaged."""
+        # The key contains the hash of the HR file, so that a changed file never matches a cached LR image.
         path = self._cache_dir / f"{lr_cache_key(_sha256(self._hr_paths[index]), self.scale, self.degradation)}.png"
         try:
             return read_rgb(path)

@@ -95,7 +95,7 @@ def _unpack(archive: Path, folder: Path, known: KnownDataset) -> None:
             # The filter "data" rejects absolute paths, links and devices. shutil's zip extraction skips unsafe names.
             shutil.unpack_archive(archive, raw, filter="data" if ".tar" in archive.name else None)
         except (shutil.ReadError, OSError, ValueError) as error:
-            archive.unlink(missing_ok=True)
+            archive.unlink(missing_ok=True)  # pooch would otherwise reuse the damaged file if there is no checksum
             raise DataError(f"is not an intact archive ({error})", where=str(archive), hint="fetch it again") from error
         images = [path for place in (raw, *raw.rglob("*")) if place.is_dir() for path in list_images(place)]
         if not images or known.images not in (None, len(images)):

@@ -32,7 +32,7 @@ class OutputFolder:
 
     def is_complete(self, names: Sequence[str]) -> bool:
         """Return whether all images with this fingerprint exist. The marker file is written after the last image."""
-        mark = self._folder / _MARK
+        mark = self._folder / _MARK  # contains the fingerprint
         if not mark.is_file() or mark.read_text() != self._fingerprint:
             return False
         return all((self._folder / f"{name}.png").is_file() for name in names)

@@ -274,6 +274,7 @@ def verify(folder: Path, workers: int | None = None, name: str = "") -> Iterator
     """
     if not folder.is_dir():
         raise DataError("there is no such folder", where=str(folder), hint="register it again with its new path")
+    # Subfolders are HR and LR images of any scale; deeper levels do not occur in the supported layouts.
     inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     paths = [path for place in (folder, *inner) for path in list_images(place)]
     if not paths:

@@ -55,10 +55,11 @@ class Spool:
     def _append(self, array: Array) -> Array:
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  open for the lifetime of the spool
+            # Views keep their own reference to the mapping and stay valid after the file is closed.
             weakref.finalize(self, self._file.close)
         self._file.seek(self._size)
         self._file.write(np.ascontiguousarray(array).data)
-        self._file.flush()
+        self._file.flush()  # a mapping does not see data in Python's buffer
         view = np.memmap(self._file, np.uint8, "r", self._size, array.shape)
         self._size += array.nbytes
         return np.asarray(view)

@@ -324,6 +324,7 @@ def worst_windows(hr: _Image, reference: _Image, size: int, count: int) -> list[
         row, column = np.unravel_index(int(sums.argmax()), sums.shape)
         top, left = int(tops[row]), int(lefts[column])
         found.append((top, left, height, width))
+        # Exclude all squares that overlap the chosen one.
         near = np.ix_(np.abs(tops - top) < height, np.abs(lefts - left) < width)
         sums[near] = -1
     return found

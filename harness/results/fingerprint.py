@@ -23,6 +23,7 @@ def fingerprint_folder(root: Path) -> str:
         digest.update(
             f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape")
         )
+        # The size separates the name from the content, so that no two folders produce the same byte sequence.
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

@@ -88,7 +88,7 @@ class RunStore:
         ResultsError
             Another run holds the lock, or the folder cannot be created.
         """
-        lock = FileLock(self.folder / ".lock")
+        lock = FileLock(self.folder / ".lock")  # the kernel releases it when the process is killed
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
@@ -148,7 +148,7 @@ def _read_measurement(path: Path, fingerprint: str) -> Measurement | None:
         stored = Measurement.model_validate(upgrade(json.loads(path.read_bytes())))
     except (OSError, ValueError, RecursionError):
         return None
-    return stored if stored.fingerprint == fingerprint else None
+    return stored if stored.fingerprint == fingerprint else None  # a file that was renamed by hand is ignored
 
 
 def read_run(path: Path) -> Run:

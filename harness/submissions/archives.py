@@ -66,7 +66,7 @@ def extract(path: Path, cache_dir: Path | None = None, limits: Limits | None = N
     limits = limits or Limits()
     cache = cache_dir or default_cache()
     target = cache / _digest(path, limits)
-    if not target.is_dir():
+    if not target.is_dir():  # it appears by a rename, so that an existing folder is complete
         with _open(path, limits) as archive:
             entries = _validated_entries(archive, path, limits)
             _extract(archive, entries, target, path)
@@ -241,6 +241,7 @@ def _temporary_beside(target: Path, path: Path) -> Path:
 
 
 def _skipped(entry: zipfile.ZipInfo) -> bool:
+    # Sample outputs of the challenge layout are large and unused; the others are by-products of packing.
     parts = PurePosixPath(entry.filename).parts
     return "__MACOSX" in parts or "results" in parts[:2] or "__pycache__" in parts
 
@@ -249,6 +250,7 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, path:
     file = folder / entry.filename
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
+        # Mode "x" fails instead of overwriting a file, as a second line of defence against colliding names.
         with archive.open(entry) as source, file.open("xb") as sink:
             shutil.copyfileobj(source, sink, MIB)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:

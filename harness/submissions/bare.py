@@ -50,6 +50,7 @@ def _copy(path: Path, folder: Path, name: str) -> None:
 
 
 def _manifest(path: Path, name: str) -> Manifest:
+    # The file name is chosen by the submitter and is printed to terminals and pages.
     visible = "".join(character for character in path.stem if character.isprintable()).strip()[:200]
     return Manifest(
         name=visible or "submission",

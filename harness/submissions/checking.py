@@ -108,7 +108,7 @@ def _in_process(submission: Submission, scales: list[int], timeout_s: float, pyt
         for record in records
         if "findings" in record
     ]
-    if end is None and len(checks) < len(scales):
+    if end is None and len(checks) < len(scales):  # submitted code called exit(0)
         end = "the process exited with 0"
     if end is not None:
         step = records[-1].get("step", "the end") if records else "its start"

@@ -167,6 +167,7 @@ def _too_large(size: int | None, limit_bytes: int, path: Path) -> CheckpointErro
 
 
 def _pickle_error(message: str, path: Path) -> CheckpointError:
+    # torch names the rejected classes and functions in its message only.
     wanted = dict.fromkeys(re.findall(r"GLOBAL ([\w.]+)", message))
     if wanted:
         what = f"wants to run code while it is loaded ({', '.join(wanted)}); only tensors are allowed"
@@ -184,7 +185,7 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
     """Return the state dict inside a module or inside nested dictionaries with the keys :data:`WRAPPERS`."""
     if isinstance(content, torch.nn.Module):
         content = content.state_dict()
-    for _ in WRAPPERS:
+    for _ in WRAPPERS:  # a bound on the nesting: a pickle may contain a dictionary that contains itself
         if not isinstance(content, Mapping):
             break
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)

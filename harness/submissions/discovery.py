@@ -172,6 +172,7 @@ def protocol_manifest(folder: Path, name: str) -> Manifest:
 def _named(found: Iterable[Found]) -> list[Found]:
     """Return the submissions in natural order of their names, with unique slugs."""
     ordered = sorted(found, key=lambda one: (natural_key(one.name), str(_place(one))))
+    # Sorted before numbering, so that suffixes such as -2 do not depend on the order of the arguments.
     slugs = unique_slugs(one.name for one in ordered)
     return [replace(one, slug=slug) for one, slug in zip(ordered, slugs, strict=True)]
 

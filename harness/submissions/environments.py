@@ -166,6 +166,7 @@ def _build(requirements: list[str], target: Path, wheels: Path | None) -> None:
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".building-"))
     try:
         folder = temporary / "venv"
+        # --relocatable, because the environment is renamed after it is built.
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(folder))
         _uv("pip", "install", "--quiet", "--no-build", *_source(wheels), *_overrides(requirements, temporary),
             "--python", str(folder / "bin" / "python"), "--", *requirements)  # fmt: skip

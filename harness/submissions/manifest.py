@@ -179,9 +179,9 @@ def read_manifest(path: Path) -> Manifest:
 
 def _read_text(path: Path) -> str:
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        if path.stat().st_size > _MAX_BYTES:  # untrusted: tomllib would read all of it into memory
             raise ManifestError("is larger than 1 MB", where=str(path), hint="a manifest needs about twenty lines")
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
     except FileNotFoundError as error:
         raise ManifestError(
             "there is no submission.toml", where=str(path.parent), hint="`harness new NAME` creates one to start from"

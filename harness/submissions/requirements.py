@@ -65,7 +65,7 @@ def read_requirements(root: Path) -> list[str]:
         return []
     try:
         with path.open("rb") as file:
-            text = file.read(_MAX_BYTES).decode(errors="replace")
+            text = file.read(_MAX_BYTES).decode(errors="replace")  # untrusted: of any size and encoding
     except OSError:
         return []
     lines = (line.split(" #")[0].strip() for line in text.splitlines())

@@ -27,7 +27,7 @@ def unique_slugs(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     for name in names:
         slug = stem = slugify(name)
         number = 2
-        while slug.casefold() in used:
+        while slug.casefold() in used:  # slugs are file names, and some file systems ignore case
             slug, number = f"{stem}-{number}", number + 1
         used.add(slug.casefold())
         slugs.append(slug)

@@ -88,7 +88,7 @@ def test_needs_weights_without_a_table():
         ("[submission]", "[submisson]", None, "no table [submission]", None),
     ],
 )
-def test_each_mistake_names_file_line_and_mend(tmp_path, old, new, line, said, hint):
+def test_each_mistake_names_file_line_and_fix(tmp_path, old, new, line, said, hint):
     assert old in GOOD
     message = failure(tmp_path, GOOD.replace(old, new))
     assert message.startswith(str(tmp_path / "submission.toml"))

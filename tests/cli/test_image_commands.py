@@ -118,7 +118,7 @@ def test_a_known_set_with_other_images_or_fewer_is_not_sound() -> None:
     assert "5 images" in harness("datasets", "add", "Set5", "hr").stdout
     result = harness("datasets", "verify", "Set5")
     assert result.exit_code == 1
-    assert "4.png: is none of the set's images" in result.stdout
+    assert "4.png: is not an image of the data set" in result.stdout
     Path("hr/4.png").unlink()
     assert "Set5 has 5 HR images, but 4 are in" in harness("datasets", "verify", "Set5").stdout
 

@@ -3,7 +3,6 @@
 import ast
 import importlib
 import re
-import tomllib
 import subprocess
 import sys
 import tomllib

@@ -1,4 +1,4 @@
-"""Commands on what is around the harness: plug-ins."""
+"""The command that lists plug-ins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOADING_S = 120.0  # torch among other things is imported
 
 @command
 def plugins() -> None:
-    """List what installed packages add, from where, and whether it loads."""
+    """List the plug-ins of installed packages, and whether each one loads."""
     table = Table("group", "name", "target", "package", "state")
     reasons = []
     for registry, faults in _checked():

@@ -1,4 +1,4 @@
-"""Finding a data set: one of the harness or of an installed package, a folder, or a registered one."""
+"""Open a data set: one of the harness or of an installed package, a registered one, or a folder."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def open_dataset(
     scale
         Upscaling factor.
     degradation
-        How LR is made from HR.
+        How to generate LR from HR; unused if LR images are given.
     cache_dir
-        Where made LR images are kept; the user's cache folder by default.
+        Folder for generated LR images; the user's cache folder by default.
 
     Raises
     ------
     UsageError
-        There is no such data set or folder.
+        The data set or folder does not exist.
     DataError
-        The folder holds no images, or HR and LR do not match by name.
+        The folder contains no images, or the names of HR and LR images do not match.
     """
     name = str(name_or_dir)
     if name in DATASETS.names():
@@ -88,7 +88,7 @@ def _lr_names(scale: int) -> tuple[str, ...]:
 
 
 def _matching(hr_paths: list[Path], lr_folder: Path, scale: int) -> list[Path]:
-    """Return the LR image of each HR image: the same name, or the name with the scale behind it (``0801x2``)."""
+    """Return the LR image of each HR image: it has the same name, or the name with the scale appended (``0801x2``)."""
     by_stem = {path.stem: path for path in list_images(lr_folder)}
     found = [by_stem.get(hr.stem) or by_stem.get(f"{hr.stem}x{scale}") for hr in hr_paths]
     missing = [hr.name for hr, lr in zip(hr_paths, found, strict=True) if lr is None]

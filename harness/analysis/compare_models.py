@@ -12,15 +12,17 @@ import numpy as np
 
 from harness.errors import ResultsError, UsageError
 from harness.report.comparison import differences
-from harness.report.rules import metric_of, track_of
+from harness.report.rules import metric_of
+from harness.results.columns import MEASURES
 from harness.results.measurement import TimingRecord
-from harness.results.run_folder import MEASURES, RunFolder
+from harness.results.run_folder import RunFolder
 from harness.results.samples import read_timing
 from harness.results.schema import Entry
 from harness.statistics.compare_times import compare_times
 from harness.statistics.inference import Difference, mean_difference, ratio_difference
 from harness.statistics.process_spread import RelativeTimes, spread_of
 from harness.statistics.runtime_summary import relative_times
+from harness.tracks import track_of
 from harness.tracks.score_inference import Evidence, score_difference
 
 _UNITS = {"psnr_rgb": "dB", "psnr_y": "dB", "ssim_rgb": "", "ssim_y": ""}

@@ -10,7 +10,7 @@ from typing import Literal
 from harness.errors import ResultsError, UsageError
 from harness.files import write_atomically
 from harness.report.images import bicubic_slug
-from harness.report.rules import metric_of, track_of
+from harness.report.rules import metric_of
 from harness.results import Run
 from harness.results.measurement import TimingRecord
 from harness.results.run_folder import RunFolder, load_run
@@ -20,7 +20,7 @@ from harness.results.store import save_table
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import anchor_level, relative_times, summarise_record
 from harness.timing import ROBUST, TimingProtocol
-from harness.tracks import Track
+from harness.tracks import Track, track_of
 from harness.tracks.leaderboard import ranked
 from harness.tracks.score_inference import Evidence, score_interval
 
@@ -70,7 +70,7 @@ def resummarize(run_folder: Path, summary: Summary) -> Run:
 def _records(folder: RunFolder, protocol: TimingProtocol) -> dict[str, TimingRecord]:
     """Return what was timed by slug; without rounds where the calls are taken as they are, also in comparisons."""
     records = {e.slug: read_timing(folder.path, e.slug) for e in folder.run.entries if e.runtime_ms is not None}
-    if protocol.order == "rounds":
+    if protocol.takes_turns:
         return records
     return {slug: record.model_copy(update={"rounds": []}) for slug, record in records.items()}
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report.images import bicubic_slug
-from harness.report.rows import Row, higher_is_better
-from harness.report.rules import metric_of, track_of
+from harness.report.rows import Row
+from harness.report.rules import expression_of, metric_of
 from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry
 
@@ -41,12 +41,12 @@ def rank_spread(folder: RunFolder, rows: Sequence[Row]) -> list[RankSpread]:
     has no such interval: it takes the scatter of a single call that the other rows have (``borrowed``), over the root
     of its own number of calls. Without any other row to borrow from there is no figure. The seed is fixed.
     """
-    track, reference = track_of(folder.run), folder.per_image.get(bicubic_slug(folder) or "", {})
+    score, reference = expression_of(folder.run), folder.per_image.get(bicubic_slug(folder) or "", {})
     chosen = [row for row in rows if not row.baseline and row.runtime and row.entry.slug in folder.per_image][
         :MOST_ROWS
     ]
     noise = relative_noise([row.entry for row in rows])
-    if track is None or len(chosen) < 2 or len(reference) < 2 or noise is None:
+    if score is None or len(chosen) < 2 or len(reference) < 2 or noise is None:
         return []
     metric, names = metric_of(folder.run), sorted(reference)
     try:
@@ -58,13 +58,8 @@ def rank_spread(folder: RunFolder, rows: Sequence[Row]) -> list[RankSpread]:
     picks = random.integers(0, len(names), (ROUNDS, len(names)))
     psnr, base = table[:, picks].mean(axis=2), bicubic[picks].mean(axis=1)
     times = np.array([_times(row.entry, row.runtime or 1.0, noise, random) for row in chosen])
-    scores = np.array(
-        [
-            [track.score(psnr[at, turn], times[at, turn], base[turn]) for turn in range(ROUNDS)]
-            for at in range(len(chosen))
-        ]
-    )
-    ranks = _ranks(scores if higher_is_better(folder.run) else -scores)
+    scores = np.asarray(score(psnr, times, base))
+    ranks = _ranks(scores if folder.run.track.higher_is_better else -scores)
     low, middle, high = np.percentile(ranks, (5, 50, 95), axis=1, method="nearest")
     return [
         RankSpread(row, float(least), float(usual), float(most), borrowed=_is_short(row.entry))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.machine.load import WORTH_SAYING
+from harness.machine.load import BUSY_THRESHOLD
 from harness.results.measurement import TimingRecord
 from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Runtime, Statistic
@@ -276,7 +276,7 @@ def _notes_on_rounds(record: TimingRecord, ratios: RoundRatios) -> list[str]:
 
 
 def _of_load(record: TimingRecord) -> list[str]:
-    if record.busy is None or record.busy <= WORTH_SAYING:
+    if record.busy is None or record.busy <= BUSY_THRESHOLD:
         return []
     return [f"others used {record.busy:.0%} of the processor when the timing began"]
 

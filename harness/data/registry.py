@@ -246,7 +246,7 @@ def hr_folder(folder: Path) -> Path:
 
 
 def list_datasets() -> list[Listed]:
-    """Return the data sets of the harness and of packages, the published ones and the registered ones, in this order."""
+    """Return the data sets of packages, the published ones and the registered ones, in this order."""
     folders = registered()
     own = DATASETS.names()
     names = [*own, *KNOWN_DATASETS, *sorted(folders.keys() - KNOWN_DATASETS.keys())]

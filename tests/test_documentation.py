@@ -1,9 +1,9 @@
 """The documentation is complete: every command, option, manifest key, plug-in group and variable is described."""
 
 import re
-import tomllib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest

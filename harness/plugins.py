@@ -143,8 +143,8 @@ class Registry(Generic[T_co]):
             )
         known = sorted({*own, *others})
         nearest = get_close_matches(name, known, 1, _CLOSE)
-        meant = f"did you mean {nearest[0]!r}? " if nearest else ""
-        return f"{meant}choose one of: {', '.join(known)}"
+        choice = f"one of: {', '.join(known)}"
+        return f"did you mean {nearest[0]!r}? Choose {choice}" if nearest else f"choose {choice}"
 
 
 def instance_of(kind: type[T]) -> Callable[[object], T]:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from harness.backends.runner import DEFAULT_SETTINGS, RunnerSettings, refusal
 
-_CALLS_BEFORE = 3  # on a side stream: libraries choose kernels and allocate their workspaces in the first calls
-_GRAPHS = 2  # each holds all feature maps of its size: the timed one, and the last other one
+_CALLS_BEFORE = 3  # warm-up calls, in which libraries select kernels and allocate workspaces
+_GRAPHS = 2  # graphs of the timed size and of the most recent other size
 
 
 @dataclass(frozen=True, slots=True)

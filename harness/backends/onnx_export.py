@@ -92,7 +92,7 @@ def export(network: nn.Module, *, size_multiple: int = 1, threads: int = 1) -> O
     except Exception as error:  # the exporter and ONNX Runtime do not document their exceptions
         raise UnsupportedError(
             f"the network cannot be written as ONNX ({_reason(error)})",
-            hint="its forward uses operators that ONNX lacks, or branches on data or sizes; move that to a submodule",
+            hint="its forward uses operators that ONNX lacks, or branches on data or sizes; remove it from the network",
         ) from error
     return OnnxModel(content, session)
 

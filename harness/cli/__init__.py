@@ -1,4 +1,4 @@
-"""The commands. Each one reads its options, calls one function and shows what came of it."""
+"""The command-line interface. Each command parses its options, calls one function and prints the result."""
 
 from harness.cli import (  # registers the commands, in the order that --help shows
     extensions,

@@ -1,4 +1,4 @@
-"""The application and what all its commands share: the consoles, and the exit status after an error."""
+"""Shared by all commands: the application object, the consoles, and the conversion of errors to exit statuses."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-_WIDTH = None if sys.stdout.isatty() else 120  # a pipe has no width, and 80 columns are too few for the table
-# Names come from submissions: `:100:` in one is no emoji.
+_WIDTH = None if sys.stdout.isatty() else 120  # for pipes rich assumes 80 columns, too few for the leaderboard
+# Names come from submissions: `:100:` in a name must not become an emoji.
 out = Console(width=_WIDTH, emoji=False)
 err = Console(stderr=True, emoji=False)
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
-    """Register a command whose errors end as one message and the documented exit status."""
+    """Register a command. Errors are printed as one message and set the documented exit status."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -46,7 +46,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except UsageError as error:
             _end(error, EXIT_USAGE)
-        except HarnessError as error:
+        except HarnessError as error:  # submissions that fail become rows, so this is an error of the run itself
             _end(error, EXIT_BROKEN)
         except KeyboardInterrupt:
             err.print("interrupted")
@@ -55,7 +55,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             raise
         except Exception as error:
             err.print_exception()
-            err.print("this is a fault of the harness: please report it with the lines above", highlight=False)
+            err.print("this is a bug in the harness: please report it with the lines above", highlight=False)
             raise typer.Exit(EXIT_BROKEN) from error
 
     app.command(name=function.__name__.strip("_").replace("_", "-"))(guarded)
@@ -63,23 +63,23 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def existing(path: Path) -> Path:
-    """Return a path that was named on the command line, which is bad usage where nothing is there."""
+    """Return a path given on the command line; raise UsageError if it does not exist."""
     if not path.exists():
         raise UsageError("does not exist", where=str(path), hint="check the path")
     return path
 
 
 def existing_run(path: Path) -> Path:
-    """Return the folder of a run that was named on the command line, which is bad usage where it holds no results."""
+    """Return the folder of a run given on the command line; raise UsageError if it contains no results."""
     if not (path.is_file() or (path / "results.json").is_file()):
-        hint = "name the folder of a finished run, with its results.json"
+        hint = "give the folder of a finished run, which contains results.json"
         raise UsageError("there are no results here", where=str(path), hint=hint)
     return path
 
 
 def _end(error: HarnessError, status: int) -> NoReturn:
     err.print("[bold red]error:[/]", end=" ")
-    err.print(str(error), markup=False, highlight=False)
+    err.print(str(error), markup=False, highlight=False)  # names in messages may contain brackets
     raise typer.Exit(status) from error
 
 

@@ -1,4 +1,4 @@
-"""A bar for commands that go through many images."""
+"""A progress bar for commands that process many images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 
 def counted(items: Iterable[Item], total: int | None, what: str) -> Iterator[Item]:
-    """Pass items on, and show on a terminal how many have come; `total` is None where nobody knows."""
+    """Yield the items and show their number in a progress bar on a terminal; `total` is None if unknown."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         yield from bar.track(items, total=total, description=what)

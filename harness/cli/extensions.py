@@ -1,4 +1,4 @@
-"""Commands on what is around the harness: plug-ins."""
+"""The command that lists plug-ins."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ _LOADING_S = 120.0  # torch among other things is imported
 
 @command
 def plugins() -> None:
-    """List what installed packages add, from where, and whether it loads."""
+    """List the plug-ins of installed packages, and whether each one loads."""
     table = Table("group", "name", "target", "package", "state")
-    broken = False
+    reasons = []
     for registry, faults in _checked():
         for plugin in registry.plugins():
-            fault = faults.get(plugin.name, "") if faults is not None else None
-            broken = broken or bool(fault)
+            fault = faults.get(plugin.name) if faults is not None else None
             # The code of a submission runs in a worker only, so it is not loaded here.
-            state = "listed" if fault is None else f"[red]{escape(fault)}[/]" if fault else "[green]loads[/]"
+            state = "listed" if faults is None else "[red]fails[/]" if fault else "[green]loads[/]"
+            reasons += [f"{registry.group}: {fault}"] if fault else []
             table.add_row(*map(escape, (registry.group, plugin.name, plugin.target, plugin.package)), state)
     out.print(table if table.row_count else "no entry point is installed, not even the harness's own")
-    if broken:
+    for reason in reasons:
+        out.print(reason, style="red", markup=False, highlight=False, soft_wrap=True)
+    if reasons:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 

@@ -1,4 +1,4 @@
-"""Commands on images: measure two folders, prepare LR images, and look after data sets."""
+"""Commands for images: compare two folders, prepare LR images, and manage data sets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, float | str | None]
 
-_FREE = "free; each image's is in its catalogue"
+_FREE = "free; see the catalogue for each image"
 _FIGURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 
 
@@ -38,21 +38,21 @@ def quality(
         str, typer.Option(help="harness, ntire23, lrsrn, matlab, matlab-uint8, ntire-esr or basicsr.")
     ] = "harness",
     scale: Annotated[
-        int | None, typer.Option(min=1, help="Crop HR to a multiple; conventions that shave by the scale need it.")
+        int | None, typer.Option(min=1, help="Crop HR to a multiple; required by conventions that crop the border.")
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="A further metric, such as lpips or a plug-in's; repeatable.")
+        list[str] | None, typer.Option(help="Additional metric, such as lpips or a plug-in's; repeatable.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Images in work at once. [default: all cores]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of threads. [default: all cores]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, each line as soon as it is known.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one line as soon as each image is done.")] = False,
 ) -> None:
-    """Measure PSNR and SSIM of a folder of images against the images of the same name in another."""
+    """Measure PSNR and SSIM between images of the same name in two folders."""
     from harness.quality import ImageFailure, ImageScore, average, get_convention, get_metric, score_folders
     from harness.quality.folders import count_names
 
     if as_json and as_csv:
-        raise UsageError("--json and --csv exclude each other", hint="choose one")
+        raise UsageError("--json and --csv are mutually exclusive", hint="choose one")
     rules = get_convention(convention)
     metrics = {name: get_metric(name) for name in metric or []}
     columns = (*_FIGURES, *metrics)
@@ -77,7 +77,7 @@ def quality(
         err.print(rules.sentence, markup=False, highlight=False)
     failures = [one for one in results if isinstance(one, ImageFailure)]
     if failures:
-        rest = f"; the mean is of the other {len(scores)}" if scores else ""
+        rest = f"; the mean is over the other {len(scores)}" if scores else ""
         err.print(f"{len(failures)} of {len(results)} images could not be measured{rest}", highlight=False)
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -100,7 +100,7 @@ def _print_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool) -> 
 
 
 def _print_json(sentence: str, rows: Sequence[Row], mean: Row) -> None:
-    """Print the figures; JSON has no infinity, so identical images have a PSNR of null."""
+    """Print the results as JSON. It has no infinity, so that identical images have a PSNR of null."""
     content = {"convention": sentence, "images": [_finite(row) for row in rows], "mean": _finite(mean)}
     out.print(json.dumps(content, indent=2), markup=False, highlight=False, soft_wrap=True)
 
@@ -129,22 +129,22 @@ def _figure(value: float | str | None, column: str) -> str:
 def prepare(
     hr_dir: Annotated[Path, typer.Argument(help="Folder of HR images.", show_default=False)],
     output: Annotated[
-        Path, typer.Argument(help="Folder that gets LR_xS and HR; --dataset opens it.", show_default=False)
+        Path, typer.Argument(help="Output folder for LR_xS and HR; --dataset accepts it.", show_default=False)
     ],
-    scale: Annotated[int, typer.Option(min=1, help="The factor to shrink by.")] = 2,
+    scale: Annotated[int, typer.Option(min=1, help="Downscaling factor.")] = 2,
     degradation: Annotated[
         str, typer.Option(help="ntire23, bicubic, matlab, avif31 to avif63, jpegQ or jpegQ-444.")
     ] = "ntire23",
     crop: Annotated[
-        str | None, typer.Option(help="WIDTHxHEIGHT cut from the middle, such as 2040x1080. [default: multiples]")
+        str | None, typer.Option(help="WIDTHxHEIGHT of a centre crop, such as 2040x1080. [default: multiples]")
     ] = None,
     with_hr: Annotated[bool, typer.Option("--hr/--no-hr", help="Write the cropped HR images too, as PNG.")] = True,
     as_script: Annotated[
         bool, typer.Option("--as-script", help="Store LR of .jpg sources at quality 100, as prepare_data.py does.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Images in work at once. [default: all cores]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of threads. [default: all cores]")] = None,
 ) -> None:
-    """Make LR images from HR images as the challenges do; a second call goes on where the first was stopped."""
+    """Generate LR images from HR images as the challenges do. A second call resumes an interrupted one."""
     from harness.data import PrepareOptions, get_degradation, list_images
     from harness.data import prepare as prepare_folder
 
@@ -168,7 +168,7 @@ def _crop(text: str | None) -> tuple[int, int] | None:
         return None
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise UsageError(f"{text!r} is no size", hint="write it as WIDTHxHEIGHT, such as 2040x1080")
+        raise UsageError(f"{text!r} is not a size", hint="write it as WIDTHxHEIGHT, such as 2040x1080")
     return int(height), int(width)
 
 
@@ -178,11 +178,11 @@ def datasets(
     name: Annotated[str | None, typer.Argument(help="Name of a data set.", show_default=False)] = None,
     folder: Annotated[Path | None, typer.Argument(help="Folder of HR images.", show_default=False)] = None,
 ) -> None:
-    """List the field's test sets, register a folder under a name, download a set, or check its images."""
+    """List the standard test sets, register a folder under a name, download a data set, or verify its images."""
     if action == "list":
         return _list_datasets()
     if name is None or (action == "add" and folder is None):
-        raise UsageError(f"datasets {action} needs more", hint="see harness datasets --help")
+        raise UsageError(f"datasets {action} needs more arguments", hint="see harness datasets --help")
     if action == "add" and folder is not None:
         from harness.data import add
 
@@ -199,9 +199,9 @@ def _fetch(name: str) -> None:
 
     with Progress(*Progress.get_default_columns(), DownloadColumn(), console=err) as bar:
 
-        def show(here: int, total: int) -> None:
+        def show(received: int, total: int) -> None:
             task = bar.task_ids[0] if bar.task_ids else bar.add_task(name)
-            bar.update(task, completed=here, total=total or None)
+            bar.update(task, completed=received, total=total or None)
 
         folder = fetch(name, show)
     out.print(f"{name}: in {folder}", markup=False, highlight=False, soft_wrap=True)
@@ -238,7 +238,7 @@ def _verify(name: str) -> None:
     bad = [one for one in results if one.state == "bad"]
     for one in bad:
         out.print(one.reason, markup=False, highlight=False, soft_wrap=True)
-    out.print(f"{len(results) - len(bad)} of {len(results)} images are sound", highlight=False)
+    out.print(f"{len(results) - len(bad)} of {len(results)} images are intact", highlight=False)
     known = KNOWN_DATASETS.get(name)
     here = len(list_images(hr_folder(place)))
     missing = known is not None and known.images not in (None, here)

@@ -1,4 +1,4 @@
-"""Commands on this machine: how long a network takes here, and what makes that unreliable."""
+"""Commands for this machine: time networks, and report what affects isolation and timing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def time(
     install: Install = False,
     wheels: Wheels = None,
 ) -> None:
-    """Time submissions at 4K output and nothing else: no images are upscaled, nothing is kept."""
+    """Time submissions at 4K output only: no quality is measured and nothing is stored."""
     from harness.cli.progress_display import make_progress
     from harness.cli.times import print_times
     from harness.run.plan import RunRequest
@@ -71,7 +71,7 @@ def time(
 
 @command
 def doctor() -> None:
-    """Say what this machine offers for isolation, what disturbs timing here, and what to do about it."""
+    """Report which isolation this machine supports, what affects timing, and how to fix it."""
     from harness.isolation.sandbox_diagnostics import sandbox_diagnostics
     from harness.machine.device import describe_device
     from harness.machine.timing_diagnostics import timing_diagnostics
@@ -81,7 +81,7 @@ def doctor() -> None:
     parts = [device.name, device.kind, f"{device.threads} threads", *filter(None, versions)]
     out.print(", ".join(parts), highlight=False)
     table = Table("", "what", "found", "what to do", title_justify="left")
-    for fact in [*sandbox_diagnostics(), *timing_diagnostics()]:
-        mark = "[green]ok[/]" if fact.level == "ok" else f"[yellow]{fact.level}[/]"
-        table.add_row(mark, escape(fact.name), escape(fact.value), escape(fact.hint))
+    for diagnostic in [*sandbox_diagnostics(), *timing_diagnostics()]:
+        mark = "[green]ok[/]" if diagnostic.level == "ok" else f"[yellow]{diagnostic.level}[/]"
+        table.add_row(mark, escape(diagnostic.name), escape(diagnostic.value), escape(diagnostic.hint))
     out.print(table)

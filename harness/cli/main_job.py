@@ -130,8 +130,8 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
 
     signal.signal(signal.SIGTERM, _interrupt)
     with make_progress(err) as progress:
-        warning = WarnBeforeMeasuring(print_timing_warnings)
-        finished = run_pipeline(request, [warning, progress], get_engine(engine))
+        warn_first = WarnBeforeMeasuring(print_timing_warnings)
+        finished = run_pipeline(request, [warn_first, progress], get_engine(engine))
     out.print(leaderboard_table(finished.run))
     for reason in reasons(finished.run):
         out.print(reason, markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""Commands on single submissions: write one, check it against the contract, convert its checkpoint."""
+"""Commands for single submissions: create one, check it against the contract, convert its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MARKS = {"ok": "[green]ok[/]   ", "warn": "[yellow]warn[/] ", "error": "[red]er
 @command
 def new(
     name: Annotated[str, typer.Argument(help="Name of the model.", show_default=False)],
-    parent: Annotated[Path, typer.Option("--in", help="Folder in which the submission's folder is made.")] = Path(),
+    parent: Annotated[Path, typer.Option("--in", help="Folder in which to create the submission's folder.")] = Path(),
 ) -> None:
-    """Write the skeleton of a submission, which runs as it stands."""
+    """Create a minimal submission that runs."""
     from harness.submissions.skeleton import create
 
     folder = create(name, parent)
     out.print(
-        f"{folder}: edit arch.py, then try: harness check {shlex.quote(str(folder))}", highlight=False, soft_wrap=True
+        f"{folder}: edit arch.py, then run: harness check {shlex.quote(str(folder))}", highlight=False, soft_wrap=True
     )
 
 
@@ -33,20 +33,20 @@ def check(
     path: Annotated[
         Path, typer.Argument(help="A submission's folder, a zip, or a folder of them.", show_default=False)
     ],
-    scale: Annotated[int | None, typer.Option(help="Check this scale only. [default: every declared scale]")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that one submission may take.")] = 120.0,
-    install: Annotated[bool, typer.Option("--install", help="Install what the submissions require.")] = False,
+    scale: Annotated[int | None, typer.Option(help="Check this scale only. [default: all declared scales]")] = None,
+    timeout: Annotated[float, typer.Option(help="Time limit per submission, seconds.")] = 120.0,
+    install: Annotated[bool, typer.Option("--install", help="Install the packages that submissions require.")] = False,
     wheels: Annotated[
         Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
     ] = None,
 ) -> None:
-    """Try submissions against the contract on small inputs, and say what is wrong and how to mend it."""
+    """Check submissions against the contract on small inputs, and report what is wrong and how to fix it."""
     from harness.submissions.checking import check_path
 
-    def tell(what: str) -> None:
-        err.print(what, markup=False, highlight=False, soft_wrap=True)
+    def notify(message: str) -> None:
+        err.print(message, markup=False, highlight=False, soft_wrap=True)
 
-    checks = check_path(path, scale=scale, timeout_s=timeout, install=install, wheels=wheels, tell=tell)
+    checks = check_path(path, scale=scale, timeout_s=timeout, install=install, wheels=wheels, notify=notify)
     for one in checks:
         title = one.name if one.scale is None else f"{one.name} x{one.scale}"
         out.print(f"[bold]{escape(title)}[/]", highlight=False)
@@ -61,13 +61,13 @@ def check(
 
 @command
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of any kind.", show_default=False)],
-    output: Annotated[Path | None, typer.Argument(help="The safetensors file to write. [default: beside it]")] = None,
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint to convert.", show_default=False)],
+    output: Annotated[Path | None, typer.Argument(help="safetensors file to write. [default: next to it]")] = None,
     trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Execute the code in the file: only if you know where it is from.")
+        bool, typer.Option("--trust-pickle", help="Execute code in the file; only if you trust its source.")
     ] = False,
 ) -> None:
-    """Convert a checkpoint to safetensors, which can hold nothing but tensors."""
+    """Convert a checkpoint to safetensors, a format that cannot contain code."""
     from harness.submissions.convert import convert as convert_checkpoint
 
     target = output or checkpoint.with_suffix(".safetensors")

@@ -1,4 +1,4 @@
-"""The options of the commands that measure: what each is called, takes and says of itself."""
+"""Options shared by the commands that measure: names, types and help texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 class PrecisionOption(enum.StrEnum):
-    """In which precision the networks run."""
+    """Precision of the networks."""
 
     fp32 = "fp32"
     fp16 = "fp16"
@@ -29,7 +29,7 @@ class BackendOption(enum.StrEnum):
 
 
 class ImagesOption(enum.StrEnum):
-    """Which pictures a run keeps."""
+    """Which images a run stores."""
 
     auto = "auto"
     none = "none"
@@ -38,7 +38,7 @@ class ImagesOption(enum.StrEnum):
 
 
 class SandboxOption(enum.StrEnum):
-    """How a submission's process is confined."""
+    """How a worker process is isolated."""
 
     auto = "auto"
     bwrap = "bwrap"
@@ -50,53 +50,53 @@ Submissions = Annotated[
     list[Path],
     typer.Argument(help="Folders of submissions, single submissions or challenge zips.", show_default=False),
 ]
-Scale = Annotated[int | None, typer.Option(help="Upscaling factor; chooses the track. [default: 2]")]
+Scale = Annotated[int | None, typer.Option(help="Upscaling factor; selects the track. [default: 2]")]
 TrackName = Annotated[str | None, typer.Option(help="Challenge whose rules apply, such as ntire23-x2.")]
 DatasetName = Annotated[str, typer.Option(help="Name of a data set, or a folder of HR images or HR/ + LR/ pairs.")]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the run. [default: reports/TRACK-DATASET]")]
 Only = Annotated[list[str] | None, typer.Option(help="Run only submissions whose name matches this glob; repeatable.")]
-Exclude = Annotated[list[str] | None, typer.Option(help="Leave out submissions that match this glob; repeatable.")]
+Exclude = Annotated[list[str] | None, typer.Option(help="Exclude submissions that match this glob; repeatable.")]
 WithBaselines = Annotated[bool, typer.Option(help="Include bicubic and the other interpolations.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: one for each core]")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: one per core]")]
 PrecisionChoice = Annotated[
     PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
 ]
-BackendChoice = Annotated[BackendOption, typer.Option(help="How networks are executed; never mixed.")]
+BackendChoice = Annotated[BackendOption, typer.Option(help="How networks are executed; one backend per ranking.")]
 ProtocolName = Annotated[
-    str | None, typer.Option(help="How time is measured: robust, ntire23, ntire23-cpu, esr. [default: robust]")
+    str | None, typer.Option(help="Timing protocol: robust, ntire23, ntire23-cpu, esr. [default: robust]")
 ]
 TimeBudget = Annotated[float | None, typer.Option(help="Seconds of timing per model. [default: the protocol's]")]
 Processes = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Processes in which each model is timed, at the most. [default: 3; fewer for short budgets]",
+        help="Largest number of processes in which each model is timed. [default: 3; fewer for short budgets]",
     ),
 ]
-Timeout = Annotated[float, typer.Option(help="Seconds after which a stage of a submission counts as hung.")]
-SandboxChoice = Annotated[SandboxOption, typer.Option(help="How submissions are confined.")]
+Timeout = Annotated[float, typer.Option(help="Time limit per stage of a submission, seconds.")]
+SandboxChoice = Annotated[SandboxOption, typer.Option(help="How submissions are isolated.")]
 Install = Annotated[
-    bool, typer.Option("--install", help="Install what submissions require, each set in an environment of its own.")
+    bool, typer.Option("--install", help="Install required packages, one environment per set of requirements.")
 ]
 Wheels = Annotated[
     Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
 ]
 TrustPickle = Annotated[
-    bool, typer.Option("--trust-pickle", help="Execute the code in checkpoints; only in the bubblewrap sandbox.")
+    bool, typer.Option("--trust-pickle", help="Execute code in checkpoints; only in the bubblewrap sandbox.")
 ]
 EngineName = Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")]
 ImagesChoice = Annotated[
     ImagesOption,
-    typer.Option(help="Keep crops, or all images in full. auto: crops of the embedded data set only."),
+    typer.Option(help="Store crops, or all images in full. auto: crops of the embedded data set only."),
 ]
-Crops = Annotated[list[str] | None, typer.Option(help="A square to keep, IMAGE:X,Y,SIZE in HR pixels; repeatable.")]
+Crops = Annotated[list[str] | None, typer.Option(help="Crop to store, IMAGE:X,Y,SIZE in HR pixels; repeatable.")]
 SaveImages = Annotated[
-    bool, typer.Option("--save-images", help="Keep every upscaled image, as images/NAME/*.png in the run's folder.")
+    bool, typer.Option("--save-images", help="Store all upscaled images as images/NAME/*.png in the run's folder.")
 ]
 Conventions = Annotated[
     list[str] | None,
-    typer.Option(help="Measure quality by another convention too, such as matlab or lrsrn; repeatable."),
+    typer.Option(help="Additional convention for quality, such as matlab or lrsrn; repeatable."),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Measure everything again.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Measure failed submissions again.")]

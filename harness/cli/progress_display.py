@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -97,7 +97,7 @@ class PlainProgress:
         self._ticker = Ticker(self.repeat, tick_s)
         self._lock = threading.Lock()
         self._begin = self._printed = self._since = self._at = clock()
-        self._total = self._finished = 0
+        self._total = 0
         self._current: ProgressEvent | None = None
         self._stages: dict[str, tuple[str, int]] = {}
 
@@ -130,8 +130,6 @@ class PlainProgress:
         self._current, self._at = event, now
         if isinstance(event, RunStarted):
             self._total = event.submissions
-        if isinstance(event, SubmissionFinished):
-            self._finished += 1
 
     def _is_news(self, event: ProgressEvent) -> bool:
         """Return whether a submission entered another stage. Interleaved networks alternate within the same stage."""
@@ -153,7 +151,8 @@ class PlainProgress:
     def _describe_wait(self) -> str:
         """Return what to print while no event arrives. The end of a submission is not repeated."""
         if isinstance(self._current, SubmissionFinished):
-            return f"{self._finished} of {self._total} networks finished; {self._describe_rest(self._current)}"
+            last = f"[{self._current.number}/{self._total}] {self._current.name}"
+            return f"after {last}; {self._describe_rest(self._current)}"
         return self._describe()
 
     def _describe(self) -> str:
@@ -172,7 +171,7 @@ class PlainProgress:
         where = f"[{event.number}/{self._total}] {event.name}: " if event.slug else ""
         what = describe_stage(event.stage, event.detail, event.process, event.processes)
         spent_s = self._clock() - self._since
-        return f"{where}{what}" + (f" for {spent_s:.0f} s" if spent_s >= 1 else "")
+        return f"{where}{what}" + (f", {spent_s:.0f} s so far" if spent_s >= 1 else "")
 
     def _describe_rest(self, event: StageProgress | SubmissionFinished) -> str:
         """Return the share and the time left, which goes down while the stage takes no longer than expected."""
@@ -188,6 +187,16 @@ def _is_same_stage(event: ProgressEvent, other: ProgressEvent | None) -> bool:
     return (event.slug, event.stage, event.process) == (other.slug, other.stage, other.process)
 
 
+class CutColumn(TextColumn):
+    """Column of text that is cut to one line where the terminal is narrow; other columns keep their width."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text. It has no wrap and its column has, because rich narrows such columns first."""
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
 class LiveProgress:
     """Listener that draws a bar with the submission at work, its stage, the time spent and the time left.
 
@@ -201,12 +210,12 @@ class LiveProgress:
         # Names and stages are text columns without markup, so that nothing in a name is interpreted.
         self._progress = Progress(
             SpinnerColumn("line"),
-            TextColumn("{task.fields[submission]}", style="bold", markup=False, table_column=_column()),
-            TextColumn("{task.description}", markup=False, table_column=_column()),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[counted]}", markup=False, table_column=_column()),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[counted]}", markup=False, table_column=Column(no_wrap=True)),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}", markup=False, table_column=_column()),
+            TextColumn("{task.fields[left]}", markup=False, table_column=Column(no_wrap=True)),
+            CutColumn("{task.fields[submission]}", style="bold", markup=False, table_column=Column()),
+            CutColumn("{task.description}", markup=False, table_column=Column()),
             console=console,
             transient=True,
         )
@@ -256,11 +265,6 @@ class LiveProgress:
             counted=f"{int(100 * share)} %, {self._finished}/{self._total}",
             left=describe_time_left(seconds_left),
         )
-
-
-def _column() -> Column:
-    """Return a table column that is cut where the terminal is narrow."""
-    return Column(no_wrap=True, overflow="ellipsis")
 
 
 class WarnBeforeMeasuring:

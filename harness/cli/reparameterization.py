@@ -1,4 +1,4 @@
-"""The command on training and inference forms."""
+"""The command that converts a training form to its inference form."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def reparam(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the inference form. [default: none is written]")
     ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="Write an ONNX model beside the weights too.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write an ONNX model as well.")] = False,
     allow_border_error: Annotated[
-        bool, typer.Option("--allow-border-error", help="Also collapse what differs at the image border.")
+        bool, typer.Option("--allow-border-error", help="Also accept a collapse that differs at the image border.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds that one step may take.")] = 300.0,
+    timeout: Annotated[float, typer.Option(help="Time limit per step, seconds.")] = 300.0,
 ) -> None:
-    """Turn a training form into its inference form, prove that both are the same, and write it as a submission."""
+    """Convert a training form to its inference form, verify that both agree, and write it as a submission."""
     from harness.run.collapse_one import check_new, collapse_submission, write_files
 
     if onnx and output is None:
-        raise UsageError("--onnx without a folder to write to", hint="name one with --output")
+        raise UsageError("--onnx needs a folder to write to", hint="add --output FOLDER")
     if output is not None:
         check_new(output)
     done = collapse_submission(

@@ -1,4 +1,4 @@
-"""Commands on what a run left: its report, its exports, its schema, and single scores."""
+"""Commands for stored runs: report, exports, schema, comparison and history; and single scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.errors import UsageError
 
 
 class SummaryOption(enum.StrEnum):
-    """By what the timed calls of a stored run are summarised."""
+    """Statistic that summarizes the timed calls of a stored run."""
 
     mean = "mean"
     median = "median"
@@ -37,7 +37,7 @@ def score(
     params: Annotated[float | None, typer.Option(min=0, help="ntire-esr: parameters, millions.")] = None,
     psnr_test: Annotated[float | None, typer.Option(help="ntire-esr: RGB PSNR on the test set, dB.")] = None,
 ) -> None:
-    """Print the score of one network's figures."""
+    """Compute the score of a network from its runtime and PSNR."""
     from harness.tracks import ESR_TRACKS
 
     if track in ESR_TRACKS:
@@ -57,7 +57,7 @@ def _score_real_time(track: str, psnr: float, runtime: float, bicubic: float | N
     reference = next(iter(chosen.official_bicubic.values()), None) if bicubic is None else bicubic
     if reference is None:
         raise UsageError(
-            f"track {track} has no published bicubic PSNR", hint="give the one of your images with --bicubic"
+            f"track {track} has no published bicubic PSNR", hint="add --bicubic with the PSNR on your images"
         )
     out.print(f"{chosen.score(psnr, runtime, reference):.2f}", highlight=False)
     err.print(f"{chosen.score_formula}, bicubic = {reference} dB", highlight=False)
@@ -66,7 +66,7 @@ def _score_real_time(track: str, psnr: float, runtime: float, bicubic: float | N
 def _score_efficiency(
     track: str, runtime: float, flops: float, params: float, psnrs: tuple[float | None, float | None]
 ) -> None:
-    """Print the weighted sum, its parts, and whether the PSNRs admit the network to the ranking."""
+    """Print the weighted sum, its parts, and whether the PSNRs reach the thresholds of the ranking."""
     from harness.tracks import PSNR_GATES, EsrFigures, get_esr_track, passes_gate
 
     chosen = get_esr_track(track)
@@ -78,7 +78,7 @@ def _score_efficiency(
     gate = f"{PSNR_GATES[0]:.2f} dB on the validation set and {PSNR_GATES[1]:.2f} dB on the test set"
     validation, test = psnrs
     if validation is None or test is None:
-        err.print(f"ranked only with {gate}: say --psnr and --psnr-test to know", highlight=False)
+        err.print(f"ranked only with {gate}: add --psnr and --psnr-test to check", highlight=False)
     else:
         verdict = "ranked: it has" if passes_gate(validation, test) else "not ranked: it needs"
         err.print(f"{verdict} {gate}", highlight=False)
@@ -89,12 +89,10 @@ def report(
     run_folder: Annotated[
         Path, typer.Argument(help="Folder of a finished run, with its results.json.", show_default=False)
     ],
-    figures: Annotated[
-        bool, typer.Option("--figures", help="Also write the figures for print: SVG, PDF, PNG.")
-    ] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Also write figures for print: SVG, PDF, PNG.")] = False,
     statistic: Annotated[
         SummaryOption | None,
-        typer.Option(help="Summarise the stored samples by another statistic, into restated-STATISTIC in the folder."),
+        typer.Option(help="Summarize the stored samples by another statistic, in the subfolder restated-STATISTIC."),
     ] = None,
 ) -> None:
     """Rebuild the leaderboard of a run from its results, byte for byte."""
@@ -116,14 +114,12 @@ def report(
 def export(
     run_folder: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
     form: Annotated[str, typer.Option("--format", help="csv, json, markdown, latex or html-fragment.")] = "markdown",
-    columns: Annotated[
-        str | None, typer.Option(help="Keys of columns, separated by commas, in the order wanted.")
-    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Comma-separated keys of columns, in order.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write. [default: the terminal]")
     ] = None,
 ) -> None:
-    """Write the leaderboard as CSV, JSON, Markdown, LaTeX or a piece of HTML."""
+    """Write the leaderboard as CSV, JSON, Markdown, LaTeX or an HTML fragment."""
     from harness.files import write_atomically
     from harness.report import load_run
     from harness.report.exports import export as export_run
@@ -147,7 +143,7 @@ def schema() -> None:
 
 @command
 def compare(
-    before: Annotated[Path, typer.Argument(help="Folder of a run, of two the earlier one.", show_default=False)],
+    before: Annotated[Path, typer.Argument(help="Folder of a run, the earlier one of two.", show_default=False)],
     after: Annotated[
         Path | None, typer.Argument(help="Folder of the later run; not needed with --models.", show_default=False)
     ] = None,
@@ -157,7 +153,7 @@ def compare(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write. [default: in AFTER]")] = None,
 ) -> None:
-    """Compare two runs, or two models: by how much they differ, and whether it is more than noise."""
+    """Compare two runs or two models: how much they differ, and whether the difference is significant."""
     from harness.report import load_run
 
     for folder in filter(None, (before, after)):
@@ -172,7 +168,7 @@ def compare(
             out.print(remark, markup=False, highlight=False)
         return
     if after is None:
-        raise UsageError("there is one run", hint="name a second one, or two models of it: --models A B")
+        raise UsageError("there is only one run", hint="give a second one, or two models of it: --models A B")
     from harness.report.compare import build_comparison, comparison_text
 
     typer.echo(comparison_text(load_run(before), load_run(after)), nl=False)
@@ -181,13 +177,13 @@ def compare(
 
 @command
 def history(
-    model: Annotated[str, typer.Argument(help="Name of the model, as leaderboards show it.", show_default=False)],
-    reports: Annotated[Path, typer.Option("--in", help="Folder that holds the runs.")] = Path("reports"),
+    model: Annotated[str, typer.Argument(help="Name of the model on the leaderboard.", show_default=False)],
+    reports: Annotated[Path, typer.Option("--in", help="Folder of runs.")] = Path("reports"),
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Page to write. [default: in that folder]")
     ] = None,
 ) -> None:
-    """Follow one model over the runs of a folder."""
+    """Show the results of one model in all runs of a folder."""
     from harness.report.history import build_history, history_text, model_history
 
     typer.echo(history_text(model_history(reports, model)), nl=False)
@@ -196,10 +192,10 @@ def history(
 
 @command
 def serve(
-    reports: Annotated[Path, typer.Argument(help="Folder that holds the runs.")] = Path("reports"),
+    reports: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("reports"),
     port: Annotated[int, typer.Option(help="Port on this machine; 0 for a free one.")] = 8321,
 ) -> None:
-    """Show a folder of reports to this machine's browser, with the run in progress; Ctrl-C ends it."""
+    """Serve a folder of reports on this machine, with the progress of a current run. Ctrl-C stops the server."""
     from harness.report.serve import LOOPBACK, make_server
 
     with make_server(reports, port) as server:

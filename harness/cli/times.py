@@ -1,4 +1,4 @@
-"""What ``harness time`` prints: times, how they compare, and what bounds them."""
+"""Print the results of ``harness time``: runtimes, their comparison, and rooflines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def print_times(times: Times) -> None:
 
 
 def _print_runtimes(times: Times) -> None:
-    """Print what each network takes, and on what."""
+    """Print the runtime and memory of each network, and the device."""
     statistic = times.protocol.statistic
     table = Table("model", f"{statistic} ms", "95 % interval", "p95", "calls", "peak MB", "note")
     for row in times.rows:
@@ -36,6 +36,7 @@ def _print_runtimes(times: Times) -> None:
         notes += [f"built in {row.build_s:.1f} s"] if row.build_s is not None else []
         note = "; ".join(filter(None, notes))
         memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}"
+        # A single call has no spread from which an interval could be estimated.
         interval = f"{low:.2f} to {high:.2f}" if row.runtime.samples > 1 else "unknown"
         figures = (f"{getattr(row.runtime, statistic):.2f}", interval, f"{row.runtime.p95:.2f}")
         table.add_row(escape(row.name), *figures, str(row.runtime.samples), memory, escape(note))
@@ -49,12 +50,12 @@ def _print_runtimes(times: Times) -> None:
 
 
 def print_comparison(rows: Sequence[SubmissionTime], spread: ProcessSpread) -> None:
-    """Print how much longer than the fastest network the others take, where they were timed in the same rounds."""
+    """Print the runtime ratio of each network to the fastest one, for networks that were timed in the same rounds."""
     timed = [(row.name, row.timing, row.runtime) for row in rows if row.timing and row.runtime]
-    joint = sorted((one for one in timed if one[1].rounds), key=lambda one: one[2].median)
-    if len(joint) < 2:
+    interleaved = sorted((one for one in timed if one[1].rounds), key=lambda one: one[2].median)
+    if len(interleaved) < 2:
         return
-    (fastest, reference, _), *others = joint
+    (fastest, reference, _), *others = interleaved
     table = Table("model", f"times as long as {escape(fastest)}", "95 % interval", "p")
     for name, timing, _ in others:
         if timing.session == reference.session:
@@ -63,11 +64,11 @@ def print_comparison(rows: Sequence[SubmissionTime], spread: ProcessSpread) -> N
             table.add_row(escape(name), f"{found.ratio:.4f}", interval, spelled_p_value(found.p_value))
     if table.row_count:
         out.print(table)
-        out.print("each p-value is of that pair alone", highlight=False)
+        out.print("each p-value is for that pair alone, without correction for multiple comparisons", highlight=False)
 
 
 def _print_rooflines(rows: Sequence[SubmissionTime]) -> None:
-    """Print what each network moves and reaches, and what bounds it."""
+    """Print the memory traffic, the achieved rates and the bottleneck of each network."""
     known = [(row, row.roofline) for row in rows if row.roofline is not None]
     if not known:
         return

@@ -153,6 +153,7 @@ def _small_sizes(model: nn.Module, channels: int, multiple: int) -> tuple[tuple[
     Sides are multiples of `multiple`, which is known; this looks for a size that is large enough, all three at once.
     """
     base = math.lcm(multiple, _MINIMUM_BASE)
+    # Larger steps are tried because some networks reject small inputs, for example due to reflection padding.
     for step in (base, 2 * base, 4 * base, 8 * base):
         sizes = ((step, 2 * step), (2 * step, 2 * step), (2 * step, 3 * step))
         if _runs(model, [(1, channels, *size) for size in sizes]):

@@ -60,7 +60,7 @@ def observe(model: nn.Module, probe: Tensor) -> dict[str, Seen]:
         given = inputs[0] if inputs else None
         if isinstance(given, Tensor) and isinstance(output, Tensor):
             one.given, one.made = tuple(given.shape), tuple(output.shape)
-            one.macs += convolution_macs(module, given, output)
+            one.macs += convolution_macs(module, given, output)  # summed, as a module may be called repeatedly
 
     handles = [
         module.register_forward_hook(lambda *call, name=name: hook(name, *call))
@@ -218,6 +218,7 @@ def _extended_side(values: tuple[int, ...], sizes: Sequence[Size], full: Size) -
         return round(first + (second - first) / (high - low) * (full[0] - low))
     if first == second:  # only the width changed between the last two
         return round(second + (third - second) / (wide - narrow) * (full[1] - narrow))
+    # Neither height nor width alone: dimensions such as the number of tokens are affine in the number of pixels.
     pixels = [height * width for height, width in sizes]
     slope = (third - first) / (pixels[2] - pixels[0])
     if not math.isclose(first + slope * (pixels[1] - pixels[0]), second):

@@ -57,7 +57,7 @@ def call_on_meta(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         Arguments of the operator.
     """
     name = operator._schema.name.removeprefix("aten::")
-    if name.endswith("_") and name[:-1] in _ELEMENTWISE:
+    if name.endswith("_") and name[:-1] in _ELEMENTWISE:  # in-place operators return their first argument
         return args[0]
     rule = _RULES.get(name)
     made = rule(*args) if rule is not None and not kwargs and _plain(args) else None
@@ -112,6 +112,7 @@ def _pad(given: Tensor, padding: list[int]) -> Tensor:
 
 
 def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
+    # torch also promotes dtypes and ignores empty 1-D tensors; leave these cases to it.
     if len({(tensor.ndim, tensor.dtype) for tensor in tensors}) != 1:
         return None
     shape = list(tensors[0].shape)
@@ -124,7 +125,7 @@ def _upsample(given: Tensor, size: list[int] | None, *_: Any) -> Tensor | None:
 
 
 def _mean(given: Tensor, dims: list[int] | None = None, keepdim: bool = False) -> Tensor | None:
-    if not dims:
+    if not dims:  # without dimensions, all are reduced
         return None
     gone = {dim % given.ndim for dim in dims}
     kept = [1 if dim in gone else n for dim, n in enumerate(given.shape) if keepdim or dim not in gone]

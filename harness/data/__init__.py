@@ -1,4 +1,4 @@
-"""Images and data sets: reading, cropping, degrading, pairing."""
+"""Images and data sets: reading and writing, cropping, degradations, pairing of LR and HR images."""
 
 from harness.data.crop import centre_crop, centre_crop_to
 from harness.data.datasets import Dataset

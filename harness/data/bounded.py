@@ -1,4 +1,4 @@
-"""Work on many images with several threads, in order and in bounded memory."""
+"""Process many images with several threads, in order and with bounded memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Result = TypeVar("Result")
 
 
 def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Yield ``function(item)`` for each item, in order, with `workers` threads.
+    """Yield ``function(item)`` for each item, in order, computed by `workers` threads.
 
-    Unlike ``Executor.map``, no more than `workers` items are in work or waiting to be taken: a slow consumer slows the
-    threads down instead of filling the memory.
+    Unlike with ``Executor.map``, at most `workers` results are being computed or waiting to be consumed, so that a slow
+    consumer blocks the threads instead of filling the memory.
     """
-    waiting = iter(items)
+    remaining = iter(items)
     with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[Result]] = deque(pool.submit(function, item) for item in islice(waiting, workers))
+        pending: deque[Future[Result]] = deque(pool.submit(function, item) for item in islice(remaining, workers))
         while pending:
             result = pending.popleft().result()
-            pending.extend(pool.submit(function, item) for item in islice(waiting, 1))
+            pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
             yield result

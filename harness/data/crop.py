@@ -1,4 +1,4 @@
-"""Centre crops, to the pixel where the challenge's own script cuts."""
+"""Centre crops that match those of the challenge's own script to the pixel."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from numpy.typing import NDArray
 
 
 def centre_crop(image: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """Crop the middle of an image so that both sides are multiples of `multiple`.
+    """Crop the centre of an image so that both sides are multiples of `multiple`.
 
     Parameters
     ----------
     image
-        H x W x 3, uint8.
+        Image, H x W x 3, uint8.
     multiple
-        Usually the scale.
+        Divisor of the resulting sides, usually the scale.
 
     Returns
     -------
     numpy.ndarray
-        The crop, C-contiguous; the image itself where nothing is cut.
+        The crop, C-contiguous; `image` itself if nothing is cropped.
     """
     height, width = image.shape[:2]
     return centre_crop_to(image, height - height % multiple, width - width % multiple)
 
 
 def centre_crop_to(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Crop the middle `height` x `width` pixels.
+    """Crop the central `height` x `width` pixels.
 
-    An odd rest is halved to the nearest even number, as torchvision's ``center_crop`` does, which the challenge's
-    ``prepare_data.py`` calls.
+    If the margin is odd, half of it is rounded to the nearest even number. torchvision's ``center_crop``, which the
+    challenge's ``prepare_data.py`` calls, does the same.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""How low-resolution images are made from high-resolution ones.
+"""Degradations: how low-resolution (LR) images are generated from high-resolution (HR) ones.
 
-An encoder's build is part of a degradation: libjpeg-turbo and libjpeg 9 at the same quality differ by up to 0.1 dB in
-the RGB PSNR of what is upscaled from them. Pillow's wheels carry libjpeg-turbo.
+Results depend on the encoder library: at equal quality, libjpeg-turbo and libjpeg 9 lead to RGB PSNRs of the upscaled
+images that differ by up to 0.1 dB. Pillow's wheels contain libjpeg-turbo.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ Array = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """A way to make LR from HR: a downscaling, then a compression.
+    """A degradation: downscaling followed by lossy compression.
 
     Attributes
     ----------
     name
-        What a user types, for example ``ntire23``.
+        Name on the command line, for example ``ntire23``.
     description
-        The same in one line for a reader of results.
+        One-line description for reports.
     resize
-        The downscaling filter; both kinds are antialiased.
+        Downscaling filter; all are antialiased.
     codec
-        The compression that the LR image goes through.
+        Compression of the LR image.
     quality
-        JPEG quality (0 to 100) or AVIF quantiser (0 best to 63 worst); unused without a codec.
+        JPEG quality (0 to 100) or AVIF quantizer (0 best to 63 worst); unused without a codec.
     subsampling
         Chroma subsampling of the codec.
     """
@@ -52,14 +52,14 @@ class Degradation:
 
     @property
     def parameters(self) -> dict[str, str | int]:
-        """All that the pixels depend on, without name and description."""
+        """Everything that determines the pixels, that is, all attributes except name and description."""
         return {key: value for key, value in asdict(self).items() if key not in ("name", "description")}
 
 
 def jpeg(
     quality: int, subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0", name: str | None = None
 ) -> Degradation:
-    """Return Pillow bicubic followed by Pillow's JPEG at a quality (1 to 100) and subsampling."""
+    """Return the degradation Pillow bicubic, then Pillow's JPEG with a quality (1 to 100) and subsampling."""
     return Degradation(
         name or f"jpeg{quality}-{subsampling.replace(':', '')}",
         f"Pillow bicubic, then JPEG quality {quality} with {subsampling} chroma",
@@ -70,7 +70,7 @@ def jpeg(
 
 
 def avif(quantiser: int) -> Degradation:
-    """Return Pillow Lanczos followed by AVIF at a quantiser (0 to 63): close to the AIS 2024 challenge, not equal."""
+    """Return the degradation Pillow Lanczos, then AVIF at a quantizer (0 to 63), which approximates AIS 2024."""
     return Degradation(
         f"avif{quantiser}",
         f"Pillow Lanczos, then AVIF at quantiser {quantiser} of 63 with 4:2:0 chroma (approximates AIS 2024)",
@@ -104,7 +104,7 @@ def get_degradation(name: str) -> Degradation:
     Raises
     ------
     UsageError
-        There is no such degradation.
+        The degradation does not exist.
     """
     if name in DEGRADATIONS:
         return DEGRADATIONS[name]
@@ -117,21 +117,21 @@ def get_degradation(name: str) -> Degradation:
 
 
 def degrade(hr: Array, scale: int, degradation: Degradation) -> Array:
-    """Make the LR image of an HR image.
+    """Generate the LR image of an HR image.
 
     Parameters
     ----------
     hr
-        H x W x 3, uint8; both sides multiples of `scale`.
+        HR image, H x W x 3, uint8; both sides must be multiples of `scale`.
     scale
-        The factor to shrink by; 1 compresses only.
+        Downscaling factor; 1 for compression only.
     degradation
-        How.
+        Degradation to apply.
 
     Returns
     -------
     numpy.ndarray
-        H/scale x W/scale x 3, uint8, as decoded again after the compression.
+        LR image after compression and decoding, H/scale x W/scale x 3, uint8.
 
     Raises
     ------
@@ -142,11 +142,11 @@ def degrade(hr: Array, scale: int, degradation: Degradation) -> Array:
 
 
 def shrink(hr: Array, scale: int, degradation: Degradation) -> Array:
-    """Return the downscaled image before any compression; see `degrade`."""
+    """Return the downscaled image before compression; see `degrade` for parameters and errors."""
     height, width = hr.shape[:2]
     if height % scale or width % scale:
         raise UsageError(
-            f"an image of {width}x{height} cannot be shrunk by {scale} evenly", hint="crop it with centre_crop first"
+            f"the sides of a {width}x{height} image are not multiples of {scale}", hint="crop it with centre_crop first"
         )
     return _RESIZERS[degradation.resize](hr, height // scale, width // scale)
 
@@ -172,7 +172,7 @@ _RESIZERS: dict[Resizer, Callable[[Array, int, int], Array]] = {
 
 
 def encode(lr: Array, degradation: Degradation) -> bytes:
-    """Return an LR image as the bytes of the file that the degradation stores: JPEG, AVIF, or PNG without a codec."""
+    """Encode an LR image with the codec of the degradation: JPEG or AVIF, or PNG if it has none."""
     stream = io.BytesIO()
     image = Image.fromarray(lr)
     if degradation.codec == "jpeg":
@@ -180,15 +180,15 @@ def encode(lr: Array, degradation: Degradation) -> bytes:
     elif degradation.codec == "avif":
         _save_avif(image, stream, degradation)
     else:
-        image.save(stream, format="PNG", compress_level=1)
+        image.save(stream, format="PNG", compress_level=1)  # lossless at any level; 1 is the fastest
     return stream.getvalue()
 
 
 def _save_avif(image: Image.Image, stream: io.BytesIO, degradation: Degradation) -> None:
-    """Encode with libaom at a fixed quantiser.
+    """Encode with libaom at a fixed quantizer.
 
-    libavif takes a quality of 0 to 100 and makes of it the quantiser ``(100 - quality) * 63 / 100``, rounded; the
-    quality below is the inverse. ``max_threads=1`` keeps the bytes independent of the machine.
+    libavif converts a quality (0 to 100) to the quantizer ``(100 - quality) * 63 / 100``, rounded. The quality below is
+    the inverse. ``max_threads=1`` makes the output independent of the machine.
     """
     try:
         image.save(
@@ -213,5 +213,5 @@ def decode(content: bytes) -> Array:
 
 
 def file_suffix(degradation: Degradation) -> str:
-    """Return the suffix of the file that `encode` gives."""
+    """Return the file name suffix for the output of `encode`."""
     return {"jpeg": ".jpg", "avif": ".avif", "none": ".png"}[degradation.codec]

@@ -1,4 +1,4 @@
-"""A download that goes on where an earlier one was cut off, for pooch to verify."""
+"""A downloader for pooch that resumes interrupted downloads. pooch verifies the checksum."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 from harness.data.cache import cache_root
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that are here and the bytes expected, 0 where the server does not say."""
+"""Called with the received and the total number of bytes; the total is 0 if the server does not report it."""
 
 _CHUNK = 2**18
 _TIMEOUT_S = 30.0
-_PARTIAL = 206  # a server that honours the range answers so; any other success is the whole file
+_PARTIAL = 206  # the server honours the Range header; any other success status means the whole file
 
 
 def resuming_downloader(progress: Progress | None = None) -> Callable[[str, str, Any], None]:
-    """Return a downloader for ``pooch.retrieve`` that keeps what arrived of an interrupted download.
+    """Return a downloader for ``pooch.retrieve`` that resumes interrupted downloads.
 
     Parameters
     ----------
     progress
-        Called after every quarter of a megabyte.
+        Called after every chunk of 256 KiB.
     """
 
     def download(url: str, output_file: str, _pooch: Any) -> None:
@@ -42,7 +42,7 @@ def _receive(url: str, part: Path, progress: Progress) -> None:
     headers = {"Range": f"bytes={have}-"} if have else {}
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
-            part.unlink()  # the file on the server is not longer than ours: ours is whole or another one's
+            part.unlink()  # the partial file is at least as long as the server's, so it cannot be a prefix of it
         response.raise_for_status()
         here = have if response.status_code == _PARTIAL else 0
         total = here + int(response.headers.get("Content-Length", -here))

@@ -1,4 +1,4 @@
-"""Downloading a data set: verified, resumed where the server allows it, with mirrors, and never half there."""
+"""Download data sets: with mirrors, checksums, resumption if the server supports it, and atomic extraction."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     name
         One of `KNOWN_DATASETS`.
     progress
-        Called with the bytes that are here and the bytes expected, again and again.
+        Called repeatedly with the received and the total number of bytes.
 
     Returns
     -------
     pathlib.Path
-        The folder of HR images.
+        Folder of the data set.
 
     Raises
     ------
     UsageError
-        No such set, or pooch is not installed.
+        The data set is unknown, or pooch is not installed.
     DataError
-        The set cannot be downloaded, from any mirror or at all; the message says what to put where by hand.
+        The set is not publicly downloadable, or all mirrors failed. The message explains how to add it by hand.
     """
     if name not in KNOWN_DATASETS:
         raise UsageError(f"no data set is called {name!r}", hint=f"choose one of: {', '.join(KNOWN_DATASETS)}")
@@ -49,7 +49,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 
 
 def by_hand(known: KnownDataset) -> str:
-    """Return what to do where a set cannot be downloaded."""
+    """Return instructions to obtain and register a data set by hand."""
     return (
         f"get its HR images from {known.where}; put them into a folder HR; "
         f"then: harness datasets add {known.name} FOLDER"
@@ -79,7 +79,7 @@ def _download(known: KnownDataset, archive: Archive, progress: Progress | None) 
                 path=cache_root() / "archives",
                 downloader=resuming_downloader(progress),
             )
-        except Exception as error:  # noqa: BLE001 - pooch passes on what requests, urllib3 and the disk raise
+        except Exception as error:  # noqa: BLE001 - pooch does not wrap exceptions of requests, urllib3 and the file system
             reasons.append(f"{url}: {error}")
         else:
             return Path(path)
@@ -87,15 +87,16 @@ def _download(known: KnownDataset, archive: Archive, progress: Progress | None) 
 
 
 def _unpack(archive: Path, folder: Path, known: KnownDataset) -> None:
-    """Unpack the images of an archive into ``FOLDER/HR``, which appears complete or not at all."""
+    """Extract the images of an archive to ``FOLDER/HR`` atomically."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as temporary:
         raw, whole = Path(temporary) / "raw", Path(temporary) / "whole"
         try:
+            # The filter "data" rejects absolute paths, links and devices. shutil's zip extraction skips unsafe names.
             shutil.unpack_archive(archive, raw, filter="data" if ".tar" in archive.name else None)
         except (shutil.ReadError, OSError, ValueError) as error:
-            archive.unlink(missing_ok=True)
-            raise DataError(f"is no sound archive ({error})", where=str(archive), hint="fetch it again") from error
+            archive.unlink(missing_ok=True)  # pooch would otherwise reuse the damaged file if there is no checksum
+            raise DataError(f"is not an intact archive ({error})", where=str(archive), hint="fetch it again") from error
         images = [path for place in (raw, *raw.rglob("*")) if place.is_dir() for path in list_images(place)]
         if not images or known.images not in (None, len(images)):
             raise DataError(

@@ -1,4 +1,4 @@
-"""Image files to arrays and back: 8-bit RGB or nothing, so that no conversion happens unseen."""
+"""Read and write image files as 8-bit RGB arrays. Formats that would need a lossy conversion raise an error."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Parameters
     ----------
     path
-        A PNG, JPEG, WebP, BMP, TIFF, PPM or AVIF file. Greyscale and palette images become RGB as Pillow's
-        ``convert("RGB")`` does it. Orientation tags are ignored, as the challenges' scripts ignore them.
+        PNG, JPEG, WebP, BMP, TIFF, PPM or AVIF file. Greyscale and palette images are converted to RGB with Pillow's
+        ``convert("RGB")``. Orientation tags are ignored, as in the challenges' scripts.
 
     Returns
     -------
@@ -48,12 +48,13 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
             return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except FileNotFoundError as error:
         raise DataError("there is no such image", where=str(path)) from error
+    # Pillow's decoders raise all of these for damaged files.
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(f"not a readable image ({error})", where=str(path), hint=_HINT["corrupt"]) from error
 
 
 def is_greyscale(path: Path) -> bool:
-    """Return whether an image file holds one channel; `path` must be readable by `read_rgb`."""
+    """Return whether an image file has a single channel; `path` must be readable by `read_rgb`."""
     with Image.open(path) as image:
         return image.mode in ("L", "1")
 
@@ -68,20 +69,23 @@ def _refuse_what_rgb_cannot_hold(image: Image.Image, path: Path) -> None:
 
 
 def _bits_per_channel(image: Image.Image) -> int:
-    """Return 16 where the file stores 16 bits although Pillow would quietly hand out 8, as it does for RGB PNGs."""
+    """Return 16 if the file stores 16 bits per channel, else 8.
+
+    Pillow silently reduces 16-bit RGB PNGs to mode "RGB" with 8 bits; only the decoder's raw mode reveals it.
+    """
     raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
     return 16 if any("16" in mode for mode in raw_modes) else 8
 
 
 def encode_png(image: NDArray[np.uint8], compress_level: int = 1) -> bytes:
-    """Return an H x W x 3 uint8 image as the bytes of a PNG file; level 1 is five times faster than 6."""
+    """Encode an H x W x 3 uint8 image as PNG. Level 1, the default, is about five times faster than level 6."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, format="PNG", compress_level=compress_level)
     return stream.getvalue()
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an H x W x 3 uint8 image as PNG: `path` holds the whole file or is left as it was.
+    """Write an H x W x 3 uint8 image as PNG, atomically.
 
     Raises
     ------
@@ -92,12 +96,12 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return a folder's image files, sorted by name; hidden files and other types are left out.
+    """Return the image files in a folder, sorted by name, without hidden files.
 
     Raises
     ------
     DataError
-        There is no such folder.
+        The folder does not exist.
     """
     if not folder.is_dir():
         raise DataError("there is no such folder", where=str(folder), hint="check the path")
@@ -109,19 +113,19 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def distinct_images(folder: Path) -> list[Path]:
-    """Return a folder's image files, sorted by name: at least one, and no two that differ in their suffix only.
+    """Return the image files in a folder, sorted by name; at least one, with distinct names ignoring the suffix.
 
     Raises
     ------
     DataError
-        There is no such folder, it holds no images, or two of one name.
+        The folder does not exist, contains no images, or contains images whose names differ in the suffix only.
     """
     paths = list_images(folder)
     if not paths:
         raise DataError("holds no images", where=str(folder), hint="give a folder of PNG, JPEG, WebP or TIFF files")
     stems = Counter(path.stem for path in paths)
-    twins = sorted(stem for stem, count in stems.items() if count > 1)
-    if twins:
+    duplicates = sorted(stem for stem, count in stems.items() if count > 1)
+    if duplicates:
         hint = "rename or remove one of each"
-        raise DataError(f"holds several images called {', '.join(twins)}", where=str(folder), hint=hint)
+        raise DataError(f"holds several images called {', '.join(duplicates)}", where=str(folder), hint=hint)
     return paths

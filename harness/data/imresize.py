@@ -1,7 +1,7 @@
-"""MATLAB-compatible ``imresize`` with the antialiased bicubic kernel, on which classic super-resolution papers rest.
+"""MATLAB-compatible ``imresize`` with the antialiased bicubic kernel, the standard of classic super-resolution papers.
 
-The kernel is Keys' cubic with a = -0.5, widened by the scale when shrinking; weights are normalised, borders are
-mirrored, rows are resized before columns where that is the order of MATLAB, and uint8 results are rounded half up.
+The kernel is Keys' cubic convolution with a = -0.5, stretched by the scale when downscaling. Weights are normalized,
+borders are mirrored, rows are resized before columns, and uint8 results are rounded half up.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ Floats = NDArray[np.float64]
 
 
 def imresize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize an image as MATLAB's ``imresize(image, [height width], "bicubic")`` does for uint8.
+    """Resize a uint8 image like MATLAB's ``imresize(image, [height width], "bicubic")``.
 
     Parameters
     ----------
     image
-        H x W x C or H x W, uint8.
+        Image, H x W x C or H x W, uint8.
     height, width
-        Size of the result, in pixels.
+        Size of the result, pixels.
 
     Returns
     -------
     numpy.ndarray
-        The resized image, uint8; equal to MATLAB's within one grey level.
+        The resized image, uint8; equal to that of MATLAB within one level.
     """
     exact = imresize_float(image.astype(np.float64), height, width)
     return np.clip(np.floor(exact + 0.5), 0, 255).astype(np.uint8)
@@ -48,17 +48,17 @@ def _resize_axis(image: Floats, length: int, axis: int) -> Floats:
 
 
 def contributions(length_in: int, length_out: int) -> tuple[NDArray[np.int64], Floats]:
-    """Return which input samples make each output sample along one axis.
+    """Return the input samples and their weights for each output sample along one axis.
 
     Returns
     -------
     indices, weights
-        Both ``length_out`` x taps. Indices are mirrored at the borders; each row of weights sums to 1.
+        Arrays of shape (``length_out``, taps). Indices are mirrored at the borders; each row of weights sums to 1.
     """
     scale = length_out / length_in
-    stretch = min(scale, 1.0)  # a smaller image needs a wider kernel, which is what removes aliasing
+    stretch = min(scale, 1.0)  # antialiasing: when downscaling, the kernel is wider by the scale
     support = 4.0 / stretch
-    centre = (np.arange(length_out) + 0.5) / scale - 0.5
+    centre = (np.arange(length_out) + 0.5) / scale - 0.5  # pixel centres at half-integers, as in MATLAB
     first = np.floor(centre - support / 2).astype(np.int64) + 1
     taps = first[:, None] + np.arange(int(np.ceil(support)) + 1)
     weights = stretch * cubic(stretch * (centre[:, None] - taps))
@@ -68,7 +68,7 @@ def contributions(length_in: int, length_out: int) -> tuple[NDArray[np.int64], F
 
 
 def cubic(distance: Floats) -> Floats:
-    """Return Keys' cubic convolution kernel with a = -0.5 at each distance."""
+    """Evaluate Keys' cubic convolution kernel with a = -0.5 at each distance."""
     x = np.abs(distance)
     near = 1.5 * x**3 - 2.5 * x**2 + 1.0
     far = -0.5 * x**3 + 2.5 * x**2 - 4.0 * x + 2.0

@@ -1,4 +1,4 @@
-"""Fingerprints of the pixels of classic test sets, as published figures rest on them: whole and stored without loss."""
+"""Hashes of the pixels of classic test sets, in the uncropped and losslessly stored form used for published results."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ KNOWN_PIXELS: dict[str, dict[str, str]] = {
         "ac7238fe387073fb1dc0a53f255b08b0d30b4f3c9d3eeec582cf2dabf7306ab6": "zebra",
     },
 }
-"""For each set, the images' usual names by `pixel_digest`; files may be called and stored otherwise."""
+"""For each data set, the usual names of its images by `pixel_digest`. Files may have other names and formats."""
 
 
 def pixel_digest(image: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 over shape and samples of an image, H x W x 3, uint8, whatever file it came from."""
+    """Return the SHA-256 of shape and pixels of an image (H x W x 3, uint8), independent of the file format."""
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Finding a data set: one of the harness or of an installed package, a folder, or a registered one."""
+"""Open a data set: one of the harness or of an installed package, a registered one, or a folder."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def open_dataset(
     scale
         Upscaling factor.
     degradation
-        How LR is made from HR.
+        How to generate LR from HR; unused if LR images are given.
     cache_dir
-        Where made LR images are kept; the user's cache folder by default.
+        Folder for generated LR images; the user's cache folder by default.
 
     Raises
     ------
     UsageError
-        There is no such data set or folder.
+        The data set or folder does not exist.
     DataError
-        The folder holds no images, or HR and LR do not match by name.
+        The folder contains no images, or the names of HR and LR images do not match.
     """
     name = str(name_or_dir)
     if name in DATASETS.names():
@@ -51,7 +51,7 @@ def open_dataset(
         return _open_folder(name, folders[name], scale, degradation, cache_dir, name)
     raise UsageError(
         f"there is no data set or folder {name!r}",
-        hint=f"give a folder of HR images, or {DATASETS.advice(name, folders)}"
+        hint=f"{DATASETS.advice(name, folders)}; or give a folder of HR images"
         + (f"; {by_hand(KNOWN_DATASETS[name])}" if name in KNOWN_DATASETS else ""),
     )
 
@@ -88,7 +88,7 @@ def _lr_names(scale: int) -> tuple[str, ...]:
 
 
 def _matching(hr_paths: list[Path], lr_folder: Path, scale: int) -> list[Path]:
-    """Return the LR image of each HR image: the same name, or the name with the scale behind it (``0801x2``)."""
+    """Return the LR image of each HR image: it has the same name, or the name with the scale appended (``0801x2``)."""
     by_stem = {path.stem: path for path in list_images(lr_folder)}
     found = [by_stem.get(hr.stem) or by_stem.get(f"{hr.stem}x{scale}") for hr in hr_paths]
     missing = [hr.name for hr, lr in zip(hr_paths, found, strict=True) if lr is None]

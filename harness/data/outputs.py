@@ -1,4 +1,4 @@
-"""A network's outputs as PNG files, for whoever wants to look at them or measure them by other means."""
+"""Save a network's outputs as PNG files, for inspection or evaluation with other tools."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MARK = ".complete"
 
 
 class OutputFolder:
-    """Where one network's upscaled images are kept; every file appears whole or not at all.
+    """Folder of the upscaled images of one network. All files are written atomically.
 
     Parameters
     ----------
     folder
-        Holds the images of this network alone: those of another state of it are removed.
+        Folder for this network only; images with another fingerprint are deleted.
     fingerprint
-        What the images depend on.
+        Hash of everything that the images depend on.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
@@ -31,14 +31,14 @@ class OutputFolder:
         self._fingerprint = fingerprint
 
     def is_complete(self, names: Sequence[str]) -> bool:
-        """Return whether all images of this state are there: the mark is written after the last of them."""
-        mark = self._folder / _MARK
+        """Return whether all images with this fingerprint exist. The marker file is written after the last image."""
+        mark = self._folder / _MARK  # contains the fingerprint
         if not mark.is_file() or mark.read_text() != self._fingerprint:
             return False
         return all((self._folder / f"{name}.png").is_file() for name in names)
 
     def begin(self) -> None:
-        """Make room: what another state of the network left is not mixed with this one's."""
+        """Delete all files, so that images with different fingerprints are never mixed."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, name: str, sr: NDArray[np.uint8]) -> None:
@@ -52,5 +52,5 @@ class OutputFolder:
         write_png(self._folder / f"{name}.png", sr)
 
     def finish(self) -> None:
-        """Note that all images are there."""
+        """Write the marker file that states that all images exist."""
         write_atomically(self._folder / _MARK, self._fingerprint.encode())

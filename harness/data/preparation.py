@@ -1,7 +1,7 @@
-"""LR images for a whole folder of HR images: what the challenge's ``prepare_data.py`` does, resumable.
+"""Generate LR images for a folder of HR images, like the challenge's ``prepare_data.py``, but resumable.
 
-Every file appears whole or not at all, and a journal says from which bytes and by which settings it was made, so that a
-run that was killed goes on where it stopped, and a changed image is made again. What it left half-written is deleted.
+Files are written atomically. For each image, a JSON record stores the hash of its source and the settings, so that a
+killed run resumes where it stopped and changed images are generated again. Leftover temporary files are deleted.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from harness.errors import DataError, HarnessError, UsageError
 from harness.files import remove_remains, write_atomically
 from harness.machine.available_cores import available_cores
 
-_NOTES = ".prepared"
+_RECORDS = ".prepared"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What became of one image.
+    """Result for one image.
 
     Attributes
     ----------
     name
-        The HR file's name.
+        File name of the HR image.
     state
-        ``made``; ``kept`` where it was made before from the same bytes; or ``failed``.
+        ``made`` if it was generated now, ``kept`` if it existed already with the same source and settings, ``failed``.
     reason
-        Why it failed.
+        Error message if it failed, else empty.
     """
 
     name: str
@@ -53,16 +53,17 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """What `prepare` cuts and writes.
+    """Crop and output files of :func:`prepare`.
 
     Attributes
     ----------
     crop
-        Height and width that are cut from the middle of every image; without it, the largest multiples of the scale.
+        Height and width of the centre crop of every image; by default the largest multiples of the scale.
     with_hr
-        Whether the cropped HR images are written too, as PNG.
+        Whether to write the cropped HR images too, as PNG.
     as_script
-        Do as the released ``prepare_data.py`` does with sources that end in ``.jpg``: store their LR at quality 100.
+        Whether to reproduce the released ``prepare_data.py``, which stores LR images at JPEG quality 100 if the source
+        ends in ``.jpg``.
     """
 
     crop: tuple[int, int] | None = None
@@ -75,7 +76,7 @@ _DEFAULTS = PrepareOptions()
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Settings of one call, shared by its workers."""
+    """Settings of one call of :func:`prepare`, shared by its threads."""
 
     out: Path
     scale: int
@@ -90,11 +91,11 @@ class _Work:
     def hr_path(self, source: Path) -> Path:
         return self.out / "HR" / f"{source.stem}.png"
 
-    def note_path(self, source: Path) -> Path:
-        return self.out / _NOTES / f"x{self.scale}" / f"{source.stem}.json"
+    def record_path(self, source: Path) -> Path:
+        return self.out / _RECORDS / f"x{self.scale}" / f"{source.stem}.json"
 
     def settings(self) -> dict[str, object]:
-        """Return what the pixels depend on besides the source."""
+        """Return everything except the source that the pixels depend on."""
         return {
             "scale": self.scale,
             "degradation": self.degradation.parameters,
@@ -114,62 +115,64 @@ def prepare(
     *,
     workers: int | None = None,
 ) -> Iterator[Prepared]:
-    """Make ``OUT/LR_xS`` (and ``OUT/HR``) from a folder of HR images; `open_dataset` opens OUT.
+    """Generate ``OUT/LR_xS`` (and ``OUT/HR``) from a folder of HR images; `open_dataset` can open OUT.
 
     Parameters
     ----------
     hr_dir
-        HR images.
+        Folder of HR images.
     out
-        Where the folders are made.
+        Folder to write to.
     scale
-        The factor to shrink by.
+        Downscaling factor.
     degradation
-        How. JPEG and AVIF are stored as encoded, so that nothing is compressed twice; else LR is PNG.
+        Degradation to apply. JPEG and AVIF images are stored as encoded, so that they are compressed only once;
+        without a codec, LR images are stored as PNG.
     options
-        What is cut and what is written.
+        The crop, and which files are written.
     workers
-        Images in work at once; by default one per core.
+        Number of threads; one per core by default.
 
     Yields
     ------
     Prepared
-        In order of name. Images that fail are reported, and the rest goes on.
+        One per image, in order of name. An image that fails does not stop the others.
 
     Raises
     ------
     DataError
-        The folder is missing, holds no images, or two of one name.
+        The folder does not exist, contains no images, or contains two of the same name.
     UsageError
-        The crop is no multiple of the scale.
+        The crop is not a multiple of the scale.
     """
     sources = distinct_images(hr_dir)
     crop = options.crop
     if crop and (crop[0] % scale or crop[1] % scale):
-        raise UsageError(f"a crop of {crop[1]}x{crop[0]} is no multiple of the scale {scale}")
+        raise UsageError(f"a crop of {crop[1]}x{crop[0]} is not a multiple of the scale {scale}")
     work = _Work(out, scale, degradation, crop, options.with_hr, options.as_script)
     return _prepare_all(sources, work, workers or available_cores())
 
 
 def _prepare_all(sources: Sequence[Path], work: _Work, workers: int) -> Iterator[Prepared]:
-    with _at_work(work.out):
+    with _writing_to(work.out):
         yield from map_in_order(partial(_prepare, work=work), sources, workers)
 
 
 @contextmanager
-def _at_work(out: Path) -> Iterator[None]:
-    """Mark a folder as being written to; first, where nobody else writes, delete what a killed process left there.
+def _writing_to(out: Path) -> Iterator[None]:
+    """Hold a shared lock on the folder within the block; if no other process holds one, delete leftovers first.
 
-    All who write share a lock, which the system takes back from those that are killed. Who gets it alone is alone.
+    Every writer holds a shared lock, which the kernel releases when a process is killed. If the exclusive lock can be
+    acquired, there is no other writer, and all temporary files belong to killed processes.
     """
     with ExitStack() as stack:
-        with suppress(OSError):  # a folder that cannot be made or locked: each image says why it cannot be written
-            (out / _NOTES).mkdir(parents=True, exist_ok=True)
-            lock = os.open(out / _NOTES, os.O_RDONLY)
+        with suppress(OSError):  # if the folder cannot be created or locked, writing each image reports the error
+            (out / _RECORDS).mkdir(parents=True, exist_ok=True)
+            lock = os.open(out / _RECORDS, os.O_RDONLY)
             stack.callback(os.close, lock)
-            with suppress(OSError):  # somebody else writes, or a remainder cannot be deleted
+            with suppress(OSError):  # another process is writing, or a leftover cannot be deleted
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for folder in (out / _NOTES, out / "HR", *out.glob("LR_x*")):
+                for folder in (out / _RECORDS, out / "HR", *out.glob("LR_x*")):
                     remove_remains(folder)
             fcntl.flock(lock, fcntl.LOCK_SH)
         yield
@@ -177,42 +180,43 @@ def _at_work(out: Path) -> Iterator[None]:
 
 def _prepare(source: Path, work: _Work) -> Prepared:
     try:
-        note = {**work.settings(), "source": _sha256(source)}
-        if _is_done(source, work, note):
+        record = {**work.settings(), "source": _sha256(source)}
+        if _is_done(source, work, record):
             return Prepared(source.name, "kept")
-        files = _make(source, work)
-        _forget(source, work)
+        files = _generate(source, work)
+        _delete_stale(source, work)
         for path, content in files.items():
             write_atomically(path, content)
         made = {path.relative_to(work.out).as_posix(): _digest(content) for path, content in files.items()}
-        write_atomically(work.note_path(source), json.dumps({**note, "files": made}).encode())
+        # Written last: a record exists only if all its files are complete.
+        write_atomically(work.record_path(source), json.dumps({**record, "files": made}).encode())
     except HarnessError as error:
         return Prepared(source.name, "failed", str(error))
     return Prepared(source.name, "made")
 
 
-def _is_done(source: Path, work: _Work, note: dict[str, object]) -> bool:
-    """Return whether the files are there, of these settings and this source, and unharmed."""
+def _is_done(source: Path, work: _Work, record: dict[str, object]) -> bool:
+    """Return whether the files for this source and these settings exist and are intact."""
     try:
-        kept = json.loads(work.note_path(source).read_text())
-        files = kept.pop("files")
+        stored = json.loads(work.record_path(source).read_text())
+        files = stored.pop("files")
         intact = all(_sha256(work.out / name) == digest for name, digest in files.items())
     except (OSError, ValueError, KeyError, AttributeError, DataError):
         return False
-    return intact and kept == json.loads(json.dumps(note))
+    return intact and stored == json.loads(json.dumps(record))  # tuples become lists
 
 
-def _forget(source: Path, work: _Work) -> None:
-    """Remove what other settings made of this image: the LR of another codec has another suffix, and would stay."""
+def _delete_stale(source: Path, work: _Work) -> None:
+    """Delete the image's files of other settings. With another codec they have another suffix and would remain."""
     try:
-        stale = json.loads(work.note_path(source).read_text())["files"]
+        stale = json.loads(work.record_path(source).read_text())["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     for name in stale:
         (work.out / name).unlink(missing_ok=True)
 
 
-def _make(source: Path, work: _Work) -> dict[Path, bytes]:
+def _generate(source: Path, work: _Work) -> dict[Path, bytes]:
     hr = _cropped(read_rgb(source), source, work)
     degradation = work.degradation
     if work.as_script and source.suffix == ".jpg" and degradation.codec == "jpeg":

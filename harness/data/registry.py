@@ -1,6 +1,6 @@
-"""The test sets of the field: what each is, where it comes from, and where it lies on this machine.
+"""The registry of data sets: standard test sets with their sources, and the folders registered on this machine.
 
-Only addresses and checksums that were read in public sources are here. Where none is certain, `where` says whom to ask.
+URLs and checksums are included only if a public source states them. Otherwise, `where` names a contact.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.machine.available_cores import available_cores
 from harness.plugins import Registry
 
 EMBEDDED = Path(__file__).parent / "embedded"
-"""The folder of the data set that comes with the harness."""
+"""Folder of the data set that is part of the package."""
 
 
 def _folder(loaded: object) -> Path:
@@ -47,9 +47,9 @@ class Archive:
     Attributes
     ----------
     urls
-        The address and its mirrors, in order of preference.
+        URLs of the file and its mirrors, in order of preference.
     checksum
-        ``algorithm:hexadecimal`` as published by another user of the file, or None where nobody publishes one.
+        ``algorithm:hexadecimal`` as published by another user of the file; None if there is none.
     """
 
     urls: tuple[str, ...]
@@ -58,24 +58,24 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class KnownDataset:
-    """A data set that papers use.
+    """A published data set.
 
     Attributes
     ----------
     name
-        What a user types.
+        Name on the command line.
     title
-        The set in words.
+        Title with reference.
     images
-        Number of HR images; None where no source is certain.
+        Number of HR images; None if unknown.
     megabytes
-        Approximate size of the HR images, or None.
+        Approximate size of the HR images, MB; None if unknown.
     licence
-        As its authors state it.
+        Licence as stated by the authors.
     where
-        Where to get it by hand.
+        Where to get the data set by hand.
     archive
-        What `fetch` downloads; None where one must ask or register.
+        File that `fetch` downloads; None if the data set requires a request or registration.
     """
 
     name: str
@@ -168,16 +168,18 @@ KNOWN_DATASETS = {
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A line of ``harness datasets``.
+    """One line of ``harness datasets``.
 
     Attributes
     ----------
+    name
+        Name of the data set.
     known
-        The facts; None for a folder that a user registered under a name of their own.
+        The published data set of that name; None for a user's own data set.
     folder
-        Where the images are; None where they are not on this machine.
+        Folder of the images; None if they are not on this machine.
     found
-        Number of images there.
+        Number of images in the folder.
     """
 
     name: str
@@ -187,17 +189,17 @@ class Listed:
 
 
 def registry_path() -> Path:
-    """Return the file that remembers which folder holds which set."""
+    """Return the JSON file that maps names of data sets to folders."""
     return cache_root() / "datasets.json"
 
 
 def registered() -> dict[str, Path]:
-    """Return the folders that were registered, by name.
+    """Return the registered folders by name.
 
     Raises
     ------
     DataError
-        The registry's file is damaged.
+        The registry file is damaged.
     """
     path = registry_path()
     try:
@@ -210,14 +212,14 @@ def registered() -> dict[str, Path]:
 
 
 def add(name: str, folder: Path) -> int:
-    """Remember that `folder` holds the data set `name`, and return how many HR images it has.
+    """Register `folder` as the data set `name` and return its number of HR images.
 
     Raises
     ------
     DataError
-        The folder is missing, holds no images, or not as many as the set of that name has.
+        The folder does not exist, contains no images, or not the number of images of the published set of that name.
     UsageError
-        The name is taken by a data set of the harness or of a package, or looks like a path.
+        The name is that of a data set of the harness or of an installed package, or looks like a path.
     """
     taken = DATASETS.names()
     if name in taken or not name or {"/", "\\"} & set(name):
@@ -239,12 +241,12 @@ def add(name: str, folder: Path) -> int:
 
 
 def hr_folder(folder: Path) -> Path:
-    """Return the subfolder of HR images, or the folder itself."""
+    """Return the subfolder of HR images, or `folder` itself if it has none."""
     return next((folder / name for name in ("HR", "GT", "hr", "gt") if (folder / name).is_dir()), folder)
 
 
 def list_datasets() -> list[Listed]:
-    """Return the data sets of the harness and of packages, the known and the registered ones."""
+    """Return the data sets of packages, the published ones and the registered ones, in this order."""
     folders = registered()
     own = DATASETS.names()
     names = [*own, *KNOWN_DATASETS, *sorted(folders.keys() - KNOWN_DATASETS.keys())]
@@ -267,7 +269,7 @@ def _listed(name: str, folder: Path | None) -> Listed:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What `verify` says of one image."""
+    """Result of `verify` for one image; `reason` is the error message of a bad one."""
 
     name: str
     state: Literal["ok", "bad"]
@@ -275,24 +277,30 @@ class Checked:
 
 
 def verify(folder: Path, workers: int | None = None, name: str = "") -> Iterator[Checked]:
-    """Decode every image of a data set's folder, HR and LR, and say which cannot be used.
+    """Decode every image of a data set, HR and LR, and report which cannot be used.
 
     Parameters
     ----------
     folder
-        Holds the images, or ``HR`` and other folders of them.
+        Folder of images, or of subfolders with images such as ``HR``.
     workers
-        Images in work at once; by default one per core.
+        Number of threads; one per core by default.
     name
-        The set it is said to be: where fingerprints of that set are known, HR images must have its pixels.
+        Name of the data set. If its pixel hashes are known, HR images must have exactly these pixels.
+
+    Yields
+    ------
+    Checked
+        One per image, in order of path.
 
     Raises
     ------
     DataError
-        The folder is missing or holds no images.
+        The folder does not exist or contains no images.
     """
     if not folder.is_dir():
         raise DataError("there is no such folder", where=str(folder), hint="register it again with its new path")
+    # Subfolders are HR and LR images of any scale; deeper levels do not occur in the supported layouts.
     inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     paths = [path for place in (folder, *inner) for path in list_images(place)]
     if not paths:
@@ -308,6 +316,6 @@ def _check(path: Path, folder: Path, known: Mapping[str, str] | None, hr: Path) 
     except HarnessError as error:
         return Checked(name, "bad", str(error))
     if known is not None and path.parent == hr and pixel_digest(image) not in known:
-        reason = "is none of the set's images: another one, cropped, or compressed with loss"
+        reason = "is not an image of the data set: it is a different one, or was cropped or lossily compressed"
         return Checked(name, "bad", str(DataError(reason, where=str(path))))
     return Checked(name, "ok")

@@ -1,4 +1,4 @@
-"""Decoded images beyond what fits in memory: a file without a name, mapped into memory, gone with the process."""
+"""Cache decoded images on disk, in an anonymous memory-mapped file that disappears with the process."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 Array = NDArray[np.uint8]
 
 SPARE = 2 << 30
-"""Bytes of the disk that are left to others."""
+"""Free disk space, in bytes, that the spool leaves to other programs."""
 
 
 class Spool:
-    """Keeps arrays on disk, up to a bound, and hands them out as views that the kernel reads in as they are touched.
+    """Stores arrays on disk up to a limit and returns memory-mapped views of them.
 
     Parameters
     ----------
     folder
-        Where the file lies; it has no name there, so that a killed process leaves nothing behind.
+        Folder of the file. The file is unlinked as soon as it is open, so that a killed process leaves nothing behind.
     limit
-        Bytes that the file may have.
+        Largest size of the file, bytes.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -37,14 +37,14 @@ class Spool:
         self._lock = Lock()
 
     def keep(self, arrays: tuple[Array, ...]) -> tuple[Array, ...] | None:
-        """Return read-only views of arrays that were written to disk, or None where there is no room for them."""
+        """Write arrays to disk and return read-only views of them, or None if there is not enough space."""
         needed = sum(array.nbytes for array in arrays)
         with self._lock:
             try:
                 if self._size + needed > self._limit or not self._has_room(needed):
                     return None
                 return tuple(map(self._append, arrays))
-            except OSError:  # a full or read-only disk costs time, nothing else
+            except OSError:  # full or read-only disk: images are decoded again instead
                 self._limit = 0
                 return None
 
@@ -54,11 +54,12 @@ class Spool:
 
     def _append(self, array: Array) -> Array:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  it lives as long as the spool
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  open for the lifetime of the spool
+            # Views keep their own reference to the mapping and stay valid after the file is closed.
             weakref.finalize(self, self._file.close)
         self._file.seek(self._size)
         self._file.write(np.ascontiguousarray(array).data)
-        self._file.flush()
+        self._file.flush()  # a mapping does not see data in Python's buffer
         view = np.memmap(self._file, np.uint8, "r", self._size, array.shape)
         self._size += array.nbytes
         return np.asarray(view)

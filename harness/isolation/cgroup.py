@@ -63,6 +63,7 @@ def make_group(limits: Limits) -> Group | None:
     """Create a group for one worker with these limits; return None if impossible, see :func:`cgroup_problem`."""
     if (limits.memory_bytes is None and limits.tasks is None) or cgroup_problem() is not None:
         return None
+    # A random name, because several runs may share the delegated subtree.
     group = Group(_base() / f"sr-harness-{secrets.token_hex(6)}")
     try:
         group.path.mkdir()
@@ -106,6 +107,7 @@ def cgroup_problem() -> str | None:
 
 def _base() -> Path:
     """Return the folder of the control group that the harness was started in."""
+    # Entries of cgroups v2 have hierarchy id 0 and no controllers. Inside a cgroup namespace the path is "/".
     lines = [line for line in kernel_text(OWN).splitlines() if line.startswith("0::")]
     if not lines:
         return ROOT

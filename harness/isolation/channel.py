@@ -104,6 +104,7 @@ class Channel:
         while buffer:
             self._wait(deadline)
             try:
+                # Not sendall: after a timeout it does not report how much was sent.
                 buffer = buffer[self._sock.send(buffer) :]
             except TimeoutError:
                 self._require_alive()
@@ -122,7 +123,7 @@ class Channel:
                 continue
             except OSError as error:
                 raise ChannelClosed(f"the channel was closed: {error.strerror}") from None
-            if not received:
+            if not received:  # end-of-file
                 raise ChannelClosed
             view = view[received:]
         return data

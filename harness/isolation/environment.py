@@ -74,6 +74,7 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
         "MPLCONFIGDIR": str(private / "matplotlib"),
         "XDG_CACHE_HOME": str(private / "cache"),
     }
+    # Passed on only for accelerators: LD_LIBRARY_PATH, for example, could make a CPU run load other libraries.
     chosen = _DEVICE_VARIABLES if device != "cpu" else ()
     return own | MEMORY_SETTINGS | {name: os.environ[name] for name in chosen if name in os.environ}
 

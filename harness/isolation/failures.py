@@ -44,6 +44,7 @@ def _message(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
+    # The last 12 frames: a RecursionError has a thousand, and the cause is near the end.
     return _safely(lambda: "".join(traceback.format_exception(error, limit=-12)))
 
 

@@ -109,6 +109,7 @@ def launch(plan: Launch) -> Worker:
     """
     sandboxed = plan.confinement == "bwrap"
     private = Path(tempfile.mkdtemp(prefix="sr-harness-"))
+    # A socket pair has no address: only a process that inherits the descriptor can connect to the controller.
     ours, theirs = socket.socketpair()
     segment = Segment.create()
     environment = worker_environment(
@@ -124,7 +125,7 @@ def launch(plan: Launch) -> Worker:
         limits_to_json(plan.limits),
         parent=parent,
         segment=None if segment is None else segment.fd,
-        cores=bound_cores(plan.threads) if plan.device == "cpu" else [],
+        cores=bound_cores(plan.threads) if plan.device == "cpu" else [],  # pinning serves CPU timing only
     )
     if sandboxed:
         command = bwrap_command(

@@ -84,7 +84,7 @@ def apply_in_worker(limits: Limits, *, own_namespace: bool = False) -> None:
         also counts all other tasks of the user.
     """
     bounds = {
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CORE: 0,  # a core dump of a process with torch takes gigabytes and seconds
         resource.RLIMIT_DATA: limits.memory_bytes if limits.cap_private_memory else None,
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_FSIZE: limits.file_bytes,
@@ -153,6 +153,7 @@ class Watcher:
                 return
 
     def _over(self) -> bool:
+        """Return whether a limit is exceeded now, and record which."""
         tree = process_tree(self._pid)
         memory, tasks = usage(tree)
         if self._limits.tasks is not None and tasks > self._limits.tasks:

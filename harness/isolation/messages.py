@@ -30,9 +30,10 @@ from harness.isolation.segment import Segment
 MAGIC = b"SRH1"
 SECRET_BYTES = 16
 PREFIX = struct.Struct(f"!4s{SECRET_BYTES}sIIQ")
+# Upper bounds for any frame. The controller passes a tighter one for the payload of each reply.
 MAX_HEADER_BYTES = 4 << 20
 MAX_PAYLOAD_BYTES = 8 << 30
-MAX_ARRAYS = 4096
+MAX_ARRAYS = 4096  # a request may carry all frames of a data set
 
 Array = NDArray[Any]
 
@@ -162,6 +163,7 @@ def decode(
     if payload_length > max_payload:
         raise ProtocolError(f"{payload_length} bytes of arrays are over the limit of {max_payload}")
     header = _parse_header(bytes(read(header_length)))
+    # The two lengths are redundant. If they differ, one of them is wrong, and the next frame could not be found.
     in_frame = 0 if header.shared else header.nbytes
     if in_frame != payload_length:
         raise ProtocolError(f"the header describes {in_frame} bytes of arrays, the frame has {payload_length}")
@@ -177,6 +179,7 @@ def _check_prefix(prefix: bytes, secret: bytes, sequence: int) -> tuple[int, int
     magic, given_secret, given_sequence, header_length, payload_length = PREFIX.unpack(prefix)
     if magic != MAGIC:
         raise ProtocolError("the data are not a frame")
+    # Constant time, so that submitted code cannot find the secret byte by byte from response times.
     if not hmac.compare_digest(given_secret, secret):
         raise ProtocolError("a frame without this channel's secret: forged", kind=DISQUALIFIED)
     if given_sequence != sequence:
@@ -189,6 +192,7 @@ def _parse_header(raw: bytes) -> _Header:
     try:
         return _Header.model_validate_json(raw)
     except ValidationError as error:
+        # Without the input, which the sender controls; the message goes into the report.
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "header"
         raise ProtocolError(f"bad header: {place}: {first['msg']}"[:500]) from None

@@ -84,6 +84,7 @@ def kill_tree(pid: int) -> None:
         for process in running:
             _signal(process, signal.SIGSTOP)
         stopped.update(running)
+    # The group also contains processes whose parent has ended, which the tree no longer shows.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     for process in stopped:
@@ -133,5 +134,5 @@ def _usage(pid: int) -> tuple[int, int]:
     if not _PROC.joinpath("self").exists():
         process = psutil.Process(pid)
         return process.memory_info().rss, process.num_threads()
-    pages = int((folder / "statm").read_text().split()[1])
+    pages = int((folder / "statm").read_text().split()[1])  # the second field is the resident size
     return pages * _PAGE, sum(1 for _ in (folder / "task").iterdir())

@@ -30,7 +30,7 @@ _SHARED_MEMORY_BYTES = 256 << 20
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime")
 _DEVICE_NODES = ("nvidia*", "nvidia-caps", "dri", "kfd")
-_DEVICE_FOLDERS = ("/sys", "/opt/rocm", "/etc/OpenCL", "/etc/vulkan")
+_DEVICE_FOLDERS = ("/sys", "/opt/rocm", "/etc/OpenCL", "/etc/vulkan")  # drivers enumerate devices through /sys
 # Ground truth that ships with the package. A submission that can read it could return it as its output.
 _HIDDEN = ("data/embedded",)
 
@@ -134,6 +134,8 @@ def bwrap_command(
         Command line. The order of the options matters: bubblewrap applies them one after another, so that a directory
         must be filled before it is remounted read-only and covered after it is mounted.
     """
+    # A virtual environment refers to its base interpreter by absolute path, also through symbolic links, so that all
+    # of them must exist under their original paths inside the sandbox.
     prefixes = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), python.parent.parent}
     prefixes |= set(package_folders())
     binds = {prefix: prefix for prefix in _without_nested(prefixes) if not prefix.is_relative_to("/usr")}
@@ -165,7 +167,10 @@ def place_of(root: Path, *, installed: bool) -> Path:
 
 
 def _namespaces() -> list[str]:
+    # --unshare-all alone would silently skip the user namespace if it is not available. --new-session detaches the
+    # terminal, into whose input a process could otherwise inject characters (TIOCSTI).
     options = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
+    # 65534 is "nobody".
     options += ["--uid", "65534", "--gid", "65534", "--hostname", "worker", "--cap-drop", "ALL"]
     # Most known sandbox escapes begin with a nested user namespace. Versions before 0.8 lack the option.
     return [*options, "--disable-userns"] if "--disable-userns" in _bwrap_help() else options

@@ -58,6 +58,7 @@ def _preferred(usable: list[int]) -> list[int]:
 
 def _rank(core: int, usable: list[int]) -> int:
     """Return the index of a logical processor among the usable ones of its physical core (0 for the first)."""
+    # Without the file (no Linux, or a restricted container), every logical processor counts as a core.
     siblings = _parse_cpu_list(kernel_text(_CPU / f"cpu{core}" / "topology" / "thread_siblings_list"))
     return sum(other < core for other in siblings if other in usable)
 

@@ -17,7 +17,7 @@ from harness.machine.load import BUSY_THRESHOLD, busy_share
 _CPU = Path("/sys/devices/system/cpu")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_THROTTLED = Path("/sys/fs/cgroup/cpu.stat")
-_STOLEN_SHARE = 0.01
+_STOLEN_SHARE = 0.01  # fraction of all cores; the clock's resolution alone can show less
 
 
 def timing_diagnostics() -> list[Diagnostic]:

@@ -66,7 +66,7 @@ def make_pair(sr: Image, hr: Image, border: int = 0, threads: int | None = None)
         If the images differ in size, are not 8-bit images, or nothing is left inside the border.
     """
     device = _accelerator(sr, hr)
-    # Transferring a 4K image takes longer than evaluating it, so both stay on the accelerator.
+    # Avoid a transfer of the outputs to the host: evaluate both images on the accelerator.
     if device is not None:
         from harness.quality.tensors import TensorPair, to_bytes
 

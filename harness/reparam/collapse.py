@@ -84,7 +84,7 @@ def collapse(
     # A collapsed region has one dtype; which one is not defined if its layers had several.
     dtypes = {p.dtype for p in network.parameters() if p.is_floating_point()} or {torch.float32}
     if len(dtypes) > 1:
-        return Collapse(refused=["a network of mixed precision is not collapsed"])
+        return Collapse(refused=["everything, because the parameters have several dtypes"])
     options = CollapseOptions(dtypes.pop(), allow_border_error, choice)
     try:
         done = _collapse_double(_float64_copy(network, image), image.double(), options)

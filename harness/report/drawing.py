@@ -1,4 +1,4 @@
-"""The look that all figures share, and marks with names in a plane of two measures."""
+"""Style of all figures, and scatter plots with labelled marks."""
 
 import io
 import warnings
@@ -52,7 +52,7 @@ STYLE: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A row in a plane; ``radius`` in points, ``low`` marks a value below the axis, drawn at its foot."""
+    """One mark of a scatter plot; ``radius`` is in points, ``low`` says that the value lies below the axis."""
 
     row: Row
     x: float
@@ -63,7 +63,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure, its text alternative, and which of its ids belong to which row."""
+    """A figure, its text alternative, and the row that each id in it belongs to."""
 
     name: str
     title: str
@@ -74,14 +74,14 @@ class Drawn:
 
 
 def new_axes(width: float = SIZE[0], height: float = SIZE[1]) -> tuple[Figure, Axes]:
-    """Return an empty figure in inches, with room on the right for the names of curves."""
+    """Return an empty figure with a margin on the right for the labels of curves."""
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0.095, 0.115, 0.845, 0.865))
     return figure, axes
 
 
 def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
-    """Make an axis logarithmic, with plain numbers at 1, 2, 5 or, over many decades, at 1."""
+    """Make an axis logarithmic, with ticks at 1, 2 and 5 of each decade, or at 1 if there are many decades."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
@@ -91,18 +91,18 @@ def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
 
 
 def plain_numbers(axes: Axes) -> None:
-    """Write the vertical axis like the table: a true minus, thin spaces."""
+    """Format the ticks of the vertical axis as numbers are formatted in the table."""
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: fixed(value, 2).rstrip("0").rstrip(".")))
 
 
 def short(name: str) -> str:
-    """Return a name that fits beside a mark, without control characters."""
+    """Shorten a name to the length of a label and remove control characters."""
     name = "".join(letter for letter in name if letter.isprintable())
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def draw_points(axes: Axes, points: Sequence[Point]) -> dict[str, str]:
-    """Draw marks; return from the id of each in the drawing to its row's anchor."""
+    """Draw the marks; return the anchor of the row by the id of its mark."""
     targets = {}
     for point in points:
         line = axes.plot([point.x], [point.y], gid=f"mark-{point.row.anchor}", **_mark_style(point))[0]
@@ -126,7 +126,7 @@ def _mark_style(point: Point) -> dict[str, Any]:
 
 
 def draw_labels(axes: Axes, points: Sequence[Point], obstacles: Sequence[Box] = ()) -> list[Label]:
-    """Write names beside marks, where they fit; the best rows choose first."""
+    """Label the marks where there is room; the best rows are labelled first."""
     frame = axes.get_window_extent()
     bounds = Box(frame.x0 + 1, frame.y0 + 1, frame.x1 + 1, frame.y1 - 9)
     marks = [_mark(axes, point) for point in points]
@@ -169,7 +169,7 @@ def _write(axes: Axes, label: Label, hue: str) -> None:
 def render(figure: Figure, kind: str, *, paper: bool = False) -> bytes:
     """Return the figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes.
 
-    For ``paper`` letters become outlines in SVG, and PNG gets 300 dpi on white.
+    With ``paper``, text becomes outlines in SVG, and PNG has 300 dpi and a white background.
     """
     dates: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": None},

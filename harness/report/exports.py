@@ -1,4 +1,4 @@
-"""A run's leaderboard in other forms: CSV, JSON, Markdown, LaTeX, a piece of HTML."""
+"""Export a run's leaderboard as CSV, JSON, Markdown, LaTeX or an HTML table."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *
 
 
 def chosen_columns(folder: RunFolder, keys: Sequence[str] | None, *, everything: bool = False) -> list[Column]:
-    """Return columns by key, in the order of ``keys``; without keys those for print, or all with ``everything``."""
+    """Return columns by key, in the order of ``keys``; by default those of a printed table, or ``everything``."""
     known = {column.key: column for column in [*columns_of(folder.run, "export"), *convention_columns(folder.run)]}
     wanted = keys or (list(known) if everything else [column.key for column in columns_of(folder.run, "paper")])
     for key in wanted:
@@ -91,7 +91,7 @@ def _markdown(folder: RunFolder, columns: Sequence[Column]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a name that neither Markdown nor the HTML in it takes for anything but text."""
+    """Escape a name for Markdown and for the HTML that Markdown may contain."""
     shown = escape("".join(letter if letter.isprintable() else " " for letter in text), quote=False)
     return "".join(f"\\{letter}" if letter in "\\`*_[]|$~!#" else letter for letter in shown)
 

@@ -26,7 +26,7 @@ from harness.report.rows import Row
 from harness.report.rules import Metric, Score, quality
 from harness.results.schema import Run
 
-# How far under bicubic the axis may reach; what is worse is drawn at its foot.
+# The quality axis ends this far below bicubic; lower values are drawn at its lower end.
 DEEPEST_DB = 2.0
 NAMES: Mapping[Metric, str] = {"psnr_rgb": "PSNR RGB", "psnr_y": "PSNR Y"}
 
@@ -98,7 +98,7 @@ def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
 
 
 def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
-    """Draw PSNR against multiply-accumulates; a mark's area grows with the parameters."""
+    """Draw PSNR against multiply-accumulates; a mark's area increases with the parameters."""
     floor = run.track.bicubic_psnr - DEEPEST_DB
     points = [
         Point(row, row.entry.macs / 1e9, max(psnr, floor), _radius(row.entry.params), psnr < floor)
@@ -125,7 +125,7 @@ def _radius(params: int | None) -> float:
 
 
 def _size_key(axes: Axes) -> Box:
-    """Draw what a mark's size means at the upper left; return the room it takes, in points."""
+    """Draw the legend of mark sizes at the upper left; return its bounding box in points."""
     frame = axes.get_window_extent()
     unmap = axes.transAxes.inverted().transform
     x, y = frame.x0 + 8, frame.y1 - 14
@@ -161,14 +161,14 @@ def _quality_axis(axes: Axes, points: Sequence[Point], bicubic: float, metric: M
 
 
 def _bicubic_line(axes: Axes, bicubic: float) -> Box:
-    """Return the room of the dashed line, so that no label lies on it."""
+    """Return the bounding box of the dashed line, which labels must not cover."""
     frame = axes.get_window_extent()
     y = float(axes.transData.transform((axes.get_xlim()[0], bicubic))[1])
     return Box(frame.x0, y - 1, frame.x1, y + 1)
 
 
 def _runtime_axis(axes: Axes, points: Sequence[Point], run: Run) -> list[Box]:
-    """Set up the axis of runtimes; return the room that the names of its bands take."""
+    """Set up the runtime axis; return the bounding boxes of its class labels."""
     low, high = min(point.x for point in points), max(point.x for point in points)
     log_axis(axes, "x", low / 1.35, high * 1.9)
     shape = run.protocol.output_shape
@@ -177,7 +177,7 @@ def _runtime_axis(axes: Axes, points: Sequence[Point], run: Run) -> list[Box]:
 
 
 def _speed_strip(axes: Axes, bands: Sequence[Band]) -> list[Box]:
-    """Colour the foot of the plot by the bands of frames per second, as the table does; return its names' room."""
+    """Draw the classes of speed along the lower edge in the table's colours; return the boxes of their labels."""
     low, high = axes.get_xlim()
     frame = axes.get_xaxis_transform()
     for band in bands:
@@ -189,7 +189,7 @@ def _speed_strip(axes: Axes, bands: Sequence[Band]) -> list[Box]:
 
 
 def _name_speeds(axes: Axes, limits: Sequence[float], low: float, high: float) -> list[Box]:
-    """Write where the bands meet, as many as there is room for; return the room taken."""
+    """Label the limits between classes where there is room; return the boxes of the labels."""
     frame, taken = axes.get_window_extent(), list[Box]()
     for edge in limits:
         if low < 1000 / edge < high:
@@ -205,7 +205,7 @@ def _name_speeds(axes: Axes, limits: Sequence[float], low: float, high: float) -
 
 
 def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
-    """Join the models that no other beats in both measures; return the room that the line takes."""
+    """Draw the Pareto front; return the bounding boxes of its segments."""
     front = sorted((point for point in points if point.row.pareto), key=lambda point: point.x)
     axes.step([p.x for p in front], [p.y for p in front], where="post", color=PAPER["front"], lw=0.9, zorder=2)
     places = [axes.transData.transform((point.x, point.y)) for point in front]
@@ -216,7 +216,7 @@ def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
 
 
 def _equal_scores(axes: Axes, score: Score, scores: Sequence[float]) -> None:
-    """Draw curves of equal score, named where they leave the plot."""
+    """Draw curves of equal score, labelled at their right end."""
     levels = _levels(scores)
     if not levels:
         return
@@ -235,7 +235,7 @@ def _equal_scores(axes: Axes, score: Score, scores: Sequence[float]) -> None:
 
 
 def _levels(scores: Sequence[float]) -> list[float]:
-    """Return round scores between the worst and a little over the best."""
+    """Return at most seven round scores, from slightly below the worst to twice the best."""
     positive = [value for value in scores if value > 0]
     if not positive:
         return []

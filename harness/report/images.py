@@ -1,4 +1,4 @@
-"""Quality image by image: gains over bicubic, for one model and for the whole board."""
+"""Quality per image: gains over bicubic for one model and for all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from harness.report.rows import Row
 from harness.report.rules import metric_of
 from harness.results.run_folder import RunFolder
 
-# A map with more rows or columns than this is neither read nor quick.
+# A larger map is slow to render and hard to read.
 MOST_ROWS, MOST_IMAGES = 60, 24
-# Limits of the colours of a map, dB.
+# Gains, in dB, at which the colour of the map changes.
 STEPS = (-0.5, -0.1, 0.1, 0.5, 1.0, 1.5)
 
 
@@ -33,7 +33,7 @@ class HeatMap:
 
 
 def bicubic_slug(folder: RunFolder) -> str | None:
-    """Return the slug of the row that the track's reference interpolation has in this run."""
+    """Return the slug of the bicubic baseline, or None if the run has none."""
     slugs = [
         entry.slug for entry in folder.run.entries if entry.kind == "baseline" and entry.name.casefold() == "bicubic"
     ]
@@ -50,7 +50,7 @@ def image_rows(folder: RunFolder, slug: str) -> list[ImageRow]:
 
 
 def gains(folder: RunFolder, slug: str) -> dict[str, float]:
-    """Return by image how much better than bicubic a row is, dB; empty where bicubic was not measured."""
+    """Return a row's PSNR minus bicubic's for each image, dB; empty if bicubic was not measured."""
     metric, reference = metric_of(folder.run), folder.per_image.get(bicubic_slug(folder) or "", {})
     return {
         name: measures[metric] - reference[name][metric]
@@ -76,7 +76,7 @@ def _informs(folder: RunFolder, row: Row) -> bool:
 
 
 def _most_disputed(names: Sequence[str], table: Sequence[Mapping[str, float]]) -> list[str]:
-    """Return the images on which models differ most, in their own order."""
+    """Return the images with the largest spread between models, in the order of the data set."""
     if len(names) <= MOST_IMAGES:
         return list(names)
     spread = {name: pstdev([gained[name] for gained in table if name in gained] or [0.0]) for name in names}

@@ -1,10 +1,10 @@
-"""Labels beside marks that overlap neither each other nor the marks."""
+"""Place labels beside marks without overlaps."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# The widest common interface fonts need about 0.6 em a letter; an East Asian letter or an emoji needs one em.
+# Estimated width of a letter: 0.6 em in the widest common fonts, 1 em for East Asian letters and emoji.
 LETTER_EM = 0.6
 WIDE_EM = 1.05
 MOST = 100
@@ -35,7 +35,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A point with a radius, in points, and the text that it would like."""
+    """A point with a radius, in points, and the text of its label."""
 
     x: float
     y: float
@@ -50,7 +50,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Where a mark's text goes: the left end of its middle line; ``far`` labels want a leader."""
+    """The position of a label: the left end of its middle line; a ``far`` label needs a leader line."""
 
     mark: Mark
     box: Box
@@ -58,13 +58,13 @@ class Label:
 
 
 def text_width(text: str, size: float) -> float:
-    """Return an upper estimate of a text's width in points, without asking a font."""
+    """Return an upper estimate of a text's width in points, independent of the font."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return size * (LETTER_EM * (len(text) - wide) + WIDE_EM * wide)
 
 
 def place_labels(marks: Sequence[Mark], bounds: Box, size: float, obstacles: Sequence[Box] = ()) -> list[Label]:
-    """Place as many labels as fit, first marks first; a mark in a crowd, or beyond the first hundred, goes without."""
+    """Place as many labels as fit, in the order of the marks; at most the first hundred marks are labelled."""
     taken = [*obstacles, *(mark.box for mark in marks)]
     labels: list[Label] = []
     for mark in marks[:MOST]:
@@ -77,7 +77,7 @@ def place_labels(marks: Sequence[Mark], bounds: Box, size: float, obstacles: Seq
 
 
 def _candidates(mark: Mark, size: float) -> Iterator[tuple[Box, bool]]:
-    """Yield rectangles around a mark, the pleasantest first: right, left, above, below, then further out."""
+    """Yield candidate rectangles around a mark in order of preference: right, left, above, below, then further out."""
     width, height = text_width(mark.text, size), size * 1.25
     for gap in (2.5, 9.0, 17.0, 26.0):
         reach = mark.radius + gap

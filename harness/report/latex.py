@@ -23,7 +23,7 @@ PREAMBLE = r"""\documentclass{article}
 
 
 def escaped(text: str) -> str:
-    """Return text that pdfTeX prints; a letter that its Latin fonts lack becomes a question mark."""
+    """Escape text for pdfTeX; a letter that its Latin fonts lack becomes a question mark."""
     known = (letter if letter.isascii() or "\u00c0" <= letter <= "\u017e" else "?" for letter in text)
     return "".join(SPECIAL.get(letter, letter) for letter in known if letter.isprintable())
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from harness.report.numbers import TIMES, fixed
 from harness.results.measurement import Layer
 
-# More rows than this are folded away until the reader asks for them.
+# A longer table is collapsed until it is opened.
 MOST_OPEN = 16
 
 
@@ -35,7 +35,7 @@ class LayerTable:
 
     @property
     def open(self) -> bool:
-        """Whether the table is short enough to be shown at once."""
+        """Whether the table is short enough to be shown open."""
         return len(self.rows) <= MOST_OPEN
 
 

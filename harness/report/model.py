@@ -1,4 +1,4 @@
-"""A page per model: what was measured of it, from the figures down to the single call and the single image."""
+"""The page of one model: its figures, every timed call and every image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SCRIPTS = ("theme.js",)
 
 @dataclass(frozen=True, slots=True)
 class Roof:
-    """What bounds a network, in words, as rows of a table and as a figure."""
+    """The roofline of a network: the binding resource in words, the rows of the table and the figure."""
 
     bound: str
     rows: list[tuple[str, str, str, str]]
@@ -29,7 +29,7 @@ class Roof:
 
 
 def page_path(entry: Entry) -> str:
-    """Return where a row's page lies, relative to the run's folder; empty where its slug cannot name a file."""
+    """Return the path of a row's page relative to the run's folder; empty if its slug is not a valid file name."""
     return f"models/{entry.slug}.html" if is_file_name(entry.slug) else ""
 
 
@@ -82,7 +82,7 @@ def _extremes(images: Sequence[ImageRow]) -> tuple[ImageRow, ImageRow] | None:
 
 
 def reparam_rows(reparam: Reparam | None) -> list[tuple[str, str, str, str]]:
-    """Return (quantity, before, after, share left) of a collapsed network; empty where nothing was collapsed."""
+    """Return (quantity, before, after, ratio) of a reparameterized network; empty if nothing was reparameterized."""
     if reparam is None or reparam.method == "none":
         return []
     pairs = [("Parameters, K", reparam.params_before, reparam.params_after, 1e3)]

@@ -1,4 +1,4 @@
-"""How numbers are written: fixed digits, a true minus sign, thin spaces between thousands."""
+"""Number formatting: fixed decimals, a typographic minus sign, thin spaces between thousands."""
 
 import math
 from collections.abc import Iterable

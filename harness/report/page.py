@@ -1,4 +1,4 @@
-"""The leaderboard page of a run: one file, no network, no script of anybody else's."""
+"""The leaderboard page of a run: one file that loads nothing from the network."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,7 +56,7 @@ def build_report(run_dir: Path) -> Path:
 
 
 def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row], *, pixels: bool) -> str:
-    """Return the leaderboard as HTML, with a link to the page of pixels where there is one."""
+    """Return the leaderboard as HTML, with a link to the page of crops if `pixels`."""
     run = folder.run
     return page(
         "leaderboard.html",
@@ -75,7 +75,7 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
 
 
 def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """Return what to know at a glance, as (label, figure, remark)."""
+    """Return the key figures at the top of the page, as (label, figure, remark)."""
     columns = {column.key: column for column in columns_of(run)}
     submissions = [row for row in rows if not row.baseline]
     facts = [("Submissions", str(sum(entry.kind == "submission" for entry in run.entries)), _losses(run))]

@@ -1,8 +1,8 @@
-"""Colours of the figures: a hue for paper each, which the page swaps for a variable of its light or dark theme."""
+"""Colours of the figures for print; a page replaces each with a variable of its light or dark theme."""
 
 from collections.abc import Mapping
 
-# Every hue is unique, so that it can be found again in a finished drawing.
+# Every value is unique, because the page finds the colours in the finished drawing by value.
 PAPER: Mapping[str, str] = {
     "ink": "#23211f",
     "muted": "#6a6661",

@@ -1,4 +1,4 @@
-"""The page of pixels: the same piece of an image as every model makes it, to compare side by side."""
+"""The page of crops: the same part of an image as upscaled by every model, side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ BEST_DB = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture of a piece; ``psnr`` is of the piece alone, dB, None for the truth itself."""
+    """One image of a crop; ``psnr`` is that of the crop alone, dB, None for the ground truth."""
 
     key: str
     title: str
@@ -38,7 +38,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One piece of an image with the truth, the interpolation and every model's picture of it."""
+    """One crop with its ground truth, the interpolation and every model's output."""
 
     window: Window
     shots: list[Shot]
@@ -46,12 +46,12 @@ class Piece:
 
     @property
     def dispute(self) -> float:
-        """How far the models differ on it: standard deviation of their PSNR, dB."""
+        """Standard deviation of the models' PSNR on it, dB."""
         return pstdev([shot.psnr for shot in self.shots[2:] if shot.psnr is not None] or [0.0])
 
     @property
     def reason(self) -> str:
-        """Why it is shown, as the end of a sentence."""
+        """The reason for showing it, as the end of a sentence."""
         if self.window.dispute is not None:
             return (
                 f"where the submissions differ most: by {fixed(self.window.dispute, 1)} of 255 levels, root mean square"
@@ -62,7 +62,7 @@ class Piece:
 
     @property
     def title(self) -> str:
-        """How a list of pieces names it."""
+        """Its name in a list of crops."""
         kinds = {
             "choice": f"{self.window.image} at {self.window.x}, {self.window.y}",
             "whole": f"{self.window.image}, whole",
@@ -71,14 +71,14 @@ class Piece:
 
 
 def pieces(folder: RunFolder, rows: Sequence[Row]) -> list[Piece]:
-    """Return the pieces that a run keeps: chosen ones, then those on which models differ most, then whole images."""
+    """Return the crops of a run: requested ones, those with the largest spread between models, whole images."""
     store = CropStore(folder.path)
     found = [_piece(folder, store, window, rows) for window in store.windows() if store.path(window, "hr").is_file()]
     return sorted(found, key=_order)
 
 
 def pixels_page(folder: RunFolder, found: Sequence[Piece]) -> str:
-    """Return the page of pixels as HTML."""
+    """Return the page of crops as HTML."""
     return page("pixels.html", SCRIPTS, run=folder.run, pieces=found)
 
 
@@ -107,7 +107,7 @@ def _piece(folder: RunFolder, store: CropStore, window: Window, rows: Sequence[R
 
 
 def _whole(folder: RunFolder, store: CropStore, window: Window, rows: Sequence[Row]) -> Piece:
-    """Return a whole image, whose PSNR is in the results: reading hundreds of large pictures would take minutes."""
+    """Return a whole image with the PSNR of the results, because decoding hundreds of large images takes minutes."""
     reference = folder.per_image.get(bicubic_slug(folder) or "", {}).get(window.image, {}).get("psnr_rgb")
     shots = [
         Shot("hr", "HR", _link(window, "hr"), None),
@@ -123,7 +123,7 @@ def _whole(folder: RunFolder, store: CropStore, window: Window, rows: Sequence[R
 
 
 def _with_pictures(store: CropStore, window: Window, rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """Return the rows that have a picture of a piece, and the names of those that have not."""
+    """Return the rows that have an image of a crop, and the names of those that have none."""
     have = [is_file_name(row.entry.slug) and store.path(window, f"models/{row.entry.slug}").is_file() for row in rows]
     shown = [row for row, there in zip(rows, have, strict=True) if there]
     return shown, [row.entry.name for row, there in zip(rows, have, strict=True) if not there]

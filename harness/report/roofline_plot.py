@@ -1,4 +1,4 @@
-"""The roofline of a device and a network's place under it: arithmetic intensity against rate, both logarithmic."""
+"""Roofline plot of a network: rate against arithmetic intensity on logarithmic axes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BOUNDS = {"compute": "arithmetic", "memory": "memory traffic", "launches": "laun
 
 @dataclass(frozen=True, slots=True)
 class RooflinePlot:
-    """Ready geometry for the template: the roof as a path, the network as a point, ticks as (place, text)."""
+    """Geometry for the template: the roof as a path, the network as a point, ticks as (position, text)."""
 
     roof: str
     point: tuple[float, float]

@@ -1,4 +1,4 @@
-"""From entries to what the page shows: order, ties, bands, intervals."""
+"""Prepare the rows of the page: order, ties, classes of speed, best values."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def unstable(self) -> bool:
-        """Whether the runtime stands on too few or too scattered calls."""
+        """Whether the runtime is based on too few or too scattered calls."""
         return self.entry.runtime_ms is not None and not self.entry.runtime_ms.stable
 
     @property
@@ -124,7 +124,7 @@ def _name_place(places: dict[int, dict[str, str]], entries: Sequence[Entry], key
 
 
 def _order(entry: Entry, sign: float) -> tuple[float, float, float, str]:
-    """Sort by score, baselines among the others; what scores zero by quality."""
+    """Sort key: score, then rank, then PSNR; baselines are sorted among the submissions."""
     rank = float("inf") if entry.rank is None else float(entry.rank)
     score = float("inf") if entry.score is None else sign * entry.score
     return score, rank, -(entry.psnr_rgb or 0.0), entry.name

@@ -14,7 +14,7 @@ State = Literal["complete", "interrupted", "running", "unreadable"]
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run in a list; what is not known yet is empty."""
+    """One run in a list; unknown values are empty."""
 
     folder: str
     link: str

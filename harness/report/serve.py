@@ -89,7 +89,7 @@ class ReportHandler(SimpleHTTPRequestHandler):
         return super().send_head()
 
     def end_headers(self) -> None:
-        """Forbid caches to keep and browsers to guess."""
+        """Disable caching, content sniffing and the referrer."""
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")

@@ -1,4 +1,4 @@
-"""Templates and scripts: how every page of a report is put together."""
+"""Templates and scripts that all pages of a report share."""
 
 import base64
 import hashlib
@@ -14,13 +14,13 @@ from harness.report.numbers import binary_size, fixed
 
 
 def page(template: str, scripts: tuple[str, ...], **values: Any) -> str:
-    """Return a page as HTML; a security policy lets it run the named scripts of ours and no other."""
+    """Render a page; its content security policy permits the named scripts and no others."""
     source = script(scripts)
     return environment().get_template(template).render(script=source, script_hash=script_hash(source), **values) + "\n"
 
 
 def write_page(path: Path, content: str | bytes) -> None:
-    """Write a file of a report atomically, without waiting for the disk: there are hundreds and all can be made again.
+    """Write a file of a report atomically, without fsync: there are hundreds, and all can be rebuilt.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def write_page(path: Path, content: str | bytes) -> None:
 
 @cache
 def environment() -> Environment:
-    """Return the templates; everything put into them is escaped."""
+    """Return the template environment, with escaping of all values."""
     loader = PackageLoader("harness.report")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {"fixed": fixed, "binary_size": binary_size}
@@ -41,7 +41,7 @@ def environment() -> Environment:
 
 @cache
 def script(names: tuple[str, ...]) -> Markup:
-    """Return our own scripts, one after the other, to stand between ``<script>`` tags."""
+    """Return scripts of this package, concatenated, for a ``<script>`` element."""
     loader = PackageLoader("harness.report")
     return Markup("\n".join(loader.get_source(environment(), name)[0] for name in names))  # noqa: S704  (our own files)
 

@@ -1,4 +1,4 @@
-"""Making a matplotlib drawing part of a page: themed colours, the page's fonts, no clash of names."""
+"""Embed a matplotlib figure in a page: theme colours, the page's fonts, unique ids."""
 
 import re
 from collections.abc import Mapping

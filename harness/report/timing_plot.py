@@ -1,4 +1,4 @@
-"""Every timed call of one model in order, and beside it how often each time occurred, on one axis."""
+"""Plot of every timed call of one model in order, with a histogram on the same axis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ Numbers = NDArray[np.float64]
 LEFT, RIGHT, TOP, BOTTOM = 54.0, 560.0, 12.0, 214.0
 BARS_LEFT, BARS_RIGHT = 580.0, 752.0
 BINS = 36
-# A call that takes longer than this many medians is drawn at the upper edge, so that it does not flatten the rest.
+# A call longer than this many medians is drawn at the upper edge, so that the axis still resolves the others.
 LONGEST_MEDIANS = 1.6
-# Fewer calls are said in words.
+# Fewer calls are listed as text.
 FEWEST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TimingPlot:
-    """Ready geometry for the template: paths, and ticks as (place, text).
+    """Geometry for the template: paths, and ticks as (position, text).
 
     ``odd`` holds every other round's calls, ``dropped`` those of rounds that do not count, ``starts`` a line wherever
     the calls of another process begin.
@@ -45,7 +45,7 @@ class TimingPlot:
 
 
 def timing_plot(timing: TimingRecord, level: float, interval: tuple[float, float]) -> TimingPlot | None:
-    """Lay out every timed call of a network; None where there are too few to draw.
+    """Lay out every timed call of a network; None if there are fewer than three.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def timing_plot(timing: TimingRecord, level: float, interval: tuple[float, float
 
 
 def _of_calls(per_turn: Sequence[int | bool], timing: TimingRecord, count: int) -> NDArray[np.int64]:
-    """Return a figure of each turn, for each of its calls; 0 for calls that belong to no turn."""
+    """Repeat a value of each turn for each of its calls; 0 for calls that belong to no turn."""
     of_calls = np.zeros(count, dtype=np.int64)
     repeated = np.repeat(np.array(per_turn, dtype=np.int64), [turn.calls for turn in timing.rounds])[:count]
     of_calls[: repeated.size] = repeated
@@ -104,12 +104,14 @@ def _of_calls(per_turn: Sequence[int | bool], timing: TimingRecord, count: int) 
 
 def _odd_rounds(count: int, timing: TimingRecord) -> NDArray[np.bool_]:
     """Return which calls belong to every other round, to be drawn in another colour."""
-    return _of_calls(range(len(timing.rounds)), timing, count) % 2 == 1
+    odd: NDArray[np.bool_] = _of_calls(range(len(timing.rounds)), timing, count) % 2 == 1
+    return odd
 
 
 def _dropped(count: int, timing: TimingRecord) -> NDArray[np.bool_]:
     """Return which calls belong to rounds that do not count."""
-    return _of_calls([not kept for kept in kept_turns(timing)], timing, count) == 1
+    dropped: NDArray[np.bool_] = _of_calls([not kept for kept in kept_turns(timing)], timing, count) == 1
+    return dropped
 
 
 def _starts(count: int, timing: TimingRecord) -> Numbers:

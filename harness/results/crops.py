@@ -1,13 +1,13 @@
-"""Pieces of the outputs, kept so that a reader can look at the pixels behind a figure.
+"""Crops of the outputs, stored for visual comparison in the report.
 
-    crops/crops.json           which pieces of which images, see `Window`
-    crops/00/hr.webp           the truth
-    crops/00/reference.webp    the track's reference interpolation
-    crops/00/models/SLUG.webp  what one model made of it
+    crops/crops.json           list of crops, see `Window`
+    crops/00/hr.webp           ground truth
+    crops/00/reference.webp    reference interpolation of the track
+    crops/00/models/SLUG.webp  output of one model
 
-Pictures are lossless. While a run goes on, a few candidates of every image are kept, where the reference loses most;
-when all models have run, the piece of each image stays on which they differ most. A run that resumes goes on with what
-it has.
+Images are stored losslessly. During a run, the crops of each image with the largest error of the reference are stored
+as candidates. When all models have run, only the candidate of each image on which the models differ most is kept. A
+resumed run continues with the stored candidates.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from harness.files import write_atomically
 from harness.results.schema import Record
 
 SIZE = 192
-"""Width and height of a piece in HR pixels."""
+"""Width and height of a crop, HR pixels."""
 MOST_IMAGES = 8
-"""Pieces of more images would make a run's folder large."""
+"""Largest number of images with a crop, to limit the size of a run's folder."""
 MOST_CANDIDATES = 48
-"""Pieces that are kept while a run goes on, of all images together."""
+"""Largest number of candidates during a run, for all images together."""
 MOST_OF_AN_IMAGE = 4
+"""Largest number of candidates per image."""
 
 _Image = NDArray[np.uint8]
 Why = Literal["loss", "dispute", "choice", "whole"]
@@ -43,7 +44,7 @@ Why = Literal["loss", "dispute", "choice", "whole"]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A square that somebody wants to see: ``size`` HR pixels wide and high, its upper left corner at ``x``, ``y``."""
+    """A square that the user selected: ``size`` HR pixels wide and high, with its upper left corner at ``x``, ``y``."""
 
     image: str
     x: int
@@ -52,12 +53,12 @@ class Choice:
 
 
 def parse_choice(text: str) -> Choice:
-    """Read ``IMAGE:X,Y,SIZE``.
+    """Parse ``IMAGE:X,Y,SIZE``.
 
     Raises
     ------
     UsageError
-        It is something else, or a number is negative.
+        The text has another format, or a number is out of range.
     """
     image, _, numbers = text.rpartition(":")
     try:
@@ -66,13 +67,13 @@ def parse_choice(text: str) -> Choice:
         x, y, size = -1, -1, 0
     if not image or min(x, y) < 0 or size < 1:
         raise UsageError(
-            f"{text!r} names no crop", hint="write IMAGE:X,Y,SIZE in HR pixels, such as castle:640,320,192"
+            f"{text!r} is not a crop", hint="write IMAGE:X,Y,SIZE in HR pixels, such as castle:640,320,192"
         )
     return Choice(image, x, y, size)
 
 
 class Window(Record):
-    """One piece: pixels ``[y, y + height) x [x, x + width)`` of an HR image."""
+    """One crop: pixels ``[y, y + height) x [x, x + width)`` of an HR image."""
 
     image: str
     """Name of the image."""
@@ -83,33 +84,33 @@ class Window(Record):
     width: int
     height: int
     why: Why = "loss"
-    """Whether the reference loses most there, the models differ most, somebody chose it, or it is the whole image."""
+    """Reason: largest error of the reference, largest difference of models, selected by the user, or whole image."""
     dispute: float | None = None
-    """Standard deviation of a sample over the models, root mean square over the piece, of 255 levels."""
+    """Standard deviation over the models, root mean square over all values of the crop, in levels of 0 to 255."""
 
     @property
     def place(self) -> tuple[str, int, int, int, int]:
-        """Which pixels it holds."""
+        """The image and the pixels of the crop."""
         return self.image, self.x, self.y, self.width, self.height
 
 
 class CropStore:
-    """Writes and reads the pieces of one run.
+    """Writes and reads the crops of one run.
 
     Parameters
     ----------
     folder
-        The run's folder.
+        Folder of the run.
     dataset
-        Fingerprint of the data set, for a writer: pieces of other images that lie here are removed.
+        Fingerprint of the data set, for writing: crops of another data set are deleted. None for reading.
     images
-        Names of all images of the data set, for a writer: the candidates are spread over them.
+        Names of all images of the data set, for writing: candidates are distributed over them.
     choices
-        Squares to keep whatever the models do there.
+        Crops that the user selected; always kept.
     whole
-        Whether every image is kept whole as well.
+        Whether to store every image as a whole, too.
     size
-        Width and height of a piece that is not chosen.
+        Width and height of crops that are not selected by the user.
     """
 
     def __init__(
@@ -124,15 +125,16 @@ class CropStore:
     ) -> None:
         self._folder = folder / "crops"
         if dataset is not None:
-            self._belong_to(dataset)
+            self._discard_other_dataset(dataset)
         self._windows = self._read()
         self._choices, self._whole, self._size = choices, whole, size
-        step = max(1, -(-len(images) // MOST_CANDIDATES))
+        step = max(1, -(-len(images) // MOST_CANDIDATES))  # ceiling division
         self._searched = set(images[::step])
         self._of_an_image = max(1, min(MOST_OF_AN_IMAGE, MOST_CANDIDATES // max(1, len(images))))
         self._begun: set[str] = set()
 
-    def _belong_to(self, dataset: str) -> None:
+    def _discard_other_dataset(self, dataset: str) -> None:
+        """Delete stored crops if they belong to another data set."""
         marker = self._folder / "dataset"
         if marker.is_file() and marker.read_text() == dataset:
             return
@@ -140,9 +142,9 @@ class CropStore:
         write_atomically(marker, dataset.encode())
 
     def windows(self) -> list[Window]:
-        """Return the pieces that the run keeps: one of each image, the chosen ones, the whole images.
+        """Return the crops to show: one per image, those that the user selected, and the whole images.
 
-        A run that was cut short has candidates; the first of each image is then given.
+        For an unfinished run, the first candidate of each image is returned.
         """
         first = {window.image: window for window in reversed(self._windows) if window.why == "loss"}
         candidates = [window for window in self._windows if first.get(window.image) is window][:MOST_IMAGES]
@@ -158,28 +160,29 @@ class CropStore:
             raise ResultsError(f"the list of crops cannot be read: {error}", where=str(file)) from error
 
     def has_begun(self, image: str) -> bool:
-        """Return whether the pieces of an image are chosen, so that nobody need make its interpolation again."""
+        """Return whether the crops of an image are chosen, so that its interpolation is not needed again."""
         return image in self._begun
 
     def begin(self, image: str, hr: _Image, reference: _Image) -> None:
-        """Choose pieces of an image and keep their truth and interpolation, unless that was done before.
+        """Choose crops of an image and store their ground truth and interpolation. A second call has no effect.
 
         Parameters
         ----------
         image
             Name of the image.
         hr, reference
-            H x W x 3, the truth and the track's interpolation of its LR; an image that is smaller than a piece is
-            kept whole.
+            Ground truth and the track's interpolation of its LR image, H x W x 3, uint8. An image that is smaller than
+            a crop is stored as a whole.
         """
         if self.has_begun(image):
             return
         self._begun.add(image)
-        there = {(window.why, window.place) for window in self._windows}
-        wanted = [one for one in self._wanted(image, hr, reference) if (one.why, one.place) not in there]
+        stored = {(window.why, window.place) for window in self._windows}
+        wanted = [one for one in self._wanted(image, hr, reference) if (one.why, one.place) not in stored]
         for window in wanted:
             numbered = window.model_copy(update={"folder": self._next_folder()})
-            shutil.rmtree(self._folder / numbered.folder, ignore_errors=True)  # what a killed run left there
+            # A run that was killed before it wrote the list may have left files there.
+            shutil.rmtree(self._folder / numbered.folder, ignore_errors=True)
             self._save(numbered, "hr", hr)
             self._save(numbered, "reference", reference)
             self._windows.append(numbered)
@@ -201,36 +204,36 @@ class CropStore:
         return found
 
     def _is_settled(self, image: str) -> bool:
-        """Return whether the pieces of this run were chosen, or the candidates of this image are there."""
+        """Return whether the final crops of this run were chosen, or candidates of this image exist."""
         return any(
             window.why == "dispute" or (window.why == "loss" and window.image == image) for window in self._windows
         )
 
     def add(self, image: str, slug: str, sr: _Image) -> None:
-        """Keep what one model made of the pieces of an image; images without any are passed over.
+        """Store the crops of one model's output. Does nothing for an image without crops.
 
         Parameters
         ----------
         image
             Name of the image.
         slug
-            Folder-safe name of the model.
+            Slug of the model.
         sr
-            H x W x 3, the model's output for the whole image.
+            Output of the model for the whole image, H x W x 3, uint8.
         """
         for window in self._windows:
             if window.image == image:
                 self._save(window, f"models/{slug}", sr)
 
     def unseen(self) -> list[Choice]:
-        """Return the chosen squares of which no picture is kept, as no model has run since they were chosen."""
+        """Return the user's crops without stored images, because no model has run since they were selected."""
         kept = {(window.image, window.x, window.y) for window in self._windows if window.why == "choice"}
         return [choice for choice in self._choices if (choice.image, choice.x, choice.y) not in kept]
 
     def settle(self, slugs: Sequence[str]) -> None:
-        """Keep of every image the candidate on which the given models differ most, of the eight images with the most.
+        """Keep only the candidate of each image on which the given models differ most, for at most eight images.
 
-        Without two models that have pictures the candidates stay as they are.
+        The images with the largest differences are kept. Without outputs of at least two models, nothing changes.
         """
         disputes = {window.folder: self._dispute(window, slugs) for window in self._windows if window.why == "loss"}
         candidates = [window for window in self._windows if disputes.get(window.folder) is not None]
@@ -249,11 +252,12 @@ class CropStore:
             for window in self._windows
             if window not in dropped
         ]
-        self._write()
+        self._write()  # before the deletion: if it is interrupted, the list contains no deleted crop
         for window in dropped:
             shutil.rmtree(self._folder / window.folder, ignore_errors=True)
 
     def _dispute(self, window: Window, slugs: Sequence[str]) -> float | None:
+        """Return how much the models differ on a crop, see ``Window.dispute``; None for fewer than two models."""
         paths = [path for slug in slugs if (path := self.path(window, f"models/{slug}")).is_file()]
         if len(paths) < 2:
             return None
@@ -264,7 +268,7 @@ class CropStore:
         return float(np.sqrt(np.stack(pictures).var(axis=0).mean()))
 
     def path(self, window: Window, name: str) -> Path:
-        """Return where a picture of a piece lies: ``hr``, ``reference`` or ``models/SLUG``."""
+        """Return the path of one image of a crop: ``hr``, ``reference`` or ``models/SLUG``."""
         return self._folder / window.folder / f"{name}.webp"
 
     def _next_folder(self) -> str:
@@ -277,7 +281,8 @@ class CropStore:
     def _save(self, window: Window, name: str, image: _Image) -> None:
         piece = image[window.y : window.y + window.height, window.x : window.x + window.width]
         stream = io.BytesIO()
-        # The usual effort takes twenty times as long, more than all metrics of the image, and saves an eighth.
+        # Lossless WebP at the default effort takes twenty times as long, more than all metrics of the image, for files
+        # that are one eighth smaller.
         Image.fromarray(np.ascontiguousarray(piece)).save(stream, "WEBP", lossless=True, quality=0, method=0)
         write_atomically(self.path(window, name), stream.getvalue())
 
@@ -288,11 +293,26 @@ def _window(image: str, x: int, y: int, size: int, hr: _Image, why: Why) -> Wind
 
 
 def worst_windows(hr: _Image, reference: _Image, size: int, count: int) -> list[tuple[int, int, int, int]]:
-    """Return (y, x, height, width) of up to `count` squares without overlap, the largest squared error first.
+    """Return up to `count` squares without overlap, in order of decreasing squared error.
 
-    Squares begin at every quarter of their size, so that the search is quick and its result steady.
+    Squares are placed on a grid of a quarter of their size, which makes the search fast and its result stable.
+
+    Parameters
+    ----------
+    hr, reference
+        Images to compare, H x W x 3, uint8.
+    size
+        Width and height of a square; smaller if the image is.
+    count
+        Largest number of squares.
+
+    Returns
+    -------
+    list of tuple
+        ``(y, x, height, width)`` of each square.
     """
     height, width = min(size, hr.shape[0]), min(size, hr.shape[1])
+    # Summed-area table: the error of every square is computed from four entries.
     loss = np.square(hr.astype(np.int32) - reference.astype(np.int32)).sum(axis=2, dtype=np.int64)
     table = np.pad(loss.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     tops, lefts = _starts(hr.shape[0], height), _starts(hr.shape[1], width)
@@ -304,6 +324,7 @@ def worst_windows(hr: _Image, reference: _Image, size: int, count: int) -> list[
         row, column = np.unravel_index(int(sums.argmax()), sums.shape)
         top, left = int(tops[row]), int(lefts[column])
         found.append((top, left, height, width))
+        # Exclude all squares that overlap the chosen one.
         near = np.ix_(np.abs(tops - top) < height, np.abs(lefts - left) < width)
         sums[near] = -1
     return found

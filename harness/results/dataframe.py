@@ -1,4 +1,4 @@
-"""A run's rows as a table for pandas."""
+"""Convert a run's rows to a pandas table."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ NESTED = ("error", "runtime_ms", "reparam", "published", "roofline")
 
 
 def flat(entry: Entry) -> dict[str, Any]:
-    """Return an entry as one level of plain values; lists are joined, intervals become ``_low`` and ``_high``."""
+    """Flatten an entry; lists are joined to text, and intervals become two columns ``_low`` and ``_high``."""
     record: dict[str, Any] = {}
     for key, value in entry.model_dump().items():
         if key in NESTED:

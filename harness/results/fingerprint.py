@@ -1,4 +1,4 @@
-"""Fingerprints: the hash of what a measurement depends on, so that only what changed is measured again."""
+"""Fingerprints: hashes of everything that a measurement depends on, so that unchanged submissions are not repeated."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-# Written by Python, by editors and by the challenge's own scripts: they change nothing that is measured.
+# Written by Python, editors and the challenge's scripts; they do not affect measurements.
 _IGNORED_FOLDERS = frozenset({"__pycache__", ".git", ".ruff_cache", ".mypy_cache", "results"})
 _IGNORED_FILES = frozenset({"submission.toml", "README.md", ".DS_Store"})
 
 
 def fingerprint_folder(root: Path) -> str:
-    """Return the SHA-256 over names and bytes of the files below `root`.
+    """Return the SHA-256 over names and contents of the files below `root`.
 
-    The manifest and the README are left out: what of the manifest matters goes into the fingerprint by value, so that
-    a change of the displayed name does not repeat a measurement.
+    The manifest and the README are excluded. The relevant keys of the manifest enter the fingerprint by value, so that
+    a change of the displayed name does not cause a new measurement.
     """
     digest = hashlib.sha256()
     for path in sorted(_files(root)):
         digest.update(
             f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape")
         )
+        # The size separates the name from the content, so that no two folders produce the same byte sequence.
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
@@ -37,5 +38,5 @@ def _files(root: Path) -> Iterable[Path]:
 
 
 def combine(parts: Mapping[str, object]) -> str:
-    """Return one hash of named, JSON-representable values; the order of the names does not matter."""
+    """Return one hash of named, JSON-serializable values, independent of their order."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

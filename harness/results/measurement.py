@@ -1,4 +1,4 @@
-"""What was measured of one submission, before anything is scored: the unit that is stored and resumed."""
+"""The measurement of one submission before scoring. It is the unit that is stored and resumed."""
 
 from __future__ import annotations
 
@@ -11,103 +11,103 @@ from harness.results.schema import Backend, Ceilings, ErrorInfo, QualityFigures,
 
 
 class ImageQuality(QualityFigures):
-    """Quality of one upscaled image, by the run's own convention and by others."""
+    """Quality of one upscaled image, in the run's convention and in additional ones."""
 
     image: str
     """Name without extension."""
     conventions: dict[str, QualityFigures] = {}
-    """By the name of each further convention."""
+    """Quality in additional conventions, by the convention's name."""
 
 
 class Layer(Record):
-    """One layer of the form that was timed."""
+    """One layer of the timed form."""
 
     name: str
     """Path of the module in the network; empty for the network itself."""
     type: str
     """Class of the module."""
     kernel: list[int] = []
-    """Height and width of the kernel, where it has one."""
+    """Height and width of the kernel; empty if the layer has none."""
     settings: str = ""
-    """What differs from the plain case, such as ``stride 2, groups 12``."""
+    """Settings that differ from the defaults, such as ``stride 2, groups 12``."""
     in_channels: int | None = None
     """Channels, or features of a linear layer; None where it has none or was not called."""
     out_channels: int | None = None
     output_shape: list[int] = []
-    """N, C, H, W at the track's size; empty where unknown."""
+    """N, C, H, W at the track's size; empty if unknown."""
     params: int
-    """Elements of its own parameters; a tensor that several layers share belongs to the first."""
+    """Number of elements of its own parameters; a shared tensor is counted in the first layer that has it."""
     macs: int
-    """Multiply-accumulates of all its calls in one forward pass at the track's size."""
+    """Multiply-accumulates of all calls in one forward pass at the track's size."""
     calls: int
     """Times that it is called in a forward pass; 0 where its parent uses the weights in another way, or not at all."""
 
 
 class GpuReading(Record):
-    """What an accelerator said of itself at one moment."""
+    """State of an accelerator at one moment."""
 
     at_s: float
-    """Seconds since the timing began."""
+    """Time of the reading, seconds since the start of the timing."""
     clock_mhz: int
-    """Clock of its multiprocessors."""
+    """SM clock, MHz."""
     temperature_c: int
-    """Degrees Celsius."""
+    """Temperature, degrees Celsius."""
     slowed_by: list[str] = []
-    """What held its clock down, such as ``power cap`` or ``hardware thermal slowdown``."""
+    """Reasons for throttling, such as ``power cap`` or ``hardware thermal slowdown``."""
 
 
 class RoundTimes(Record):
     """One network's turn in an interleaved timing."""
 
     number: int
-    """Which round, from 0; the same number is the same round for all networks of one ``session``."""
+    """Index of the round, from 0; equal for all networks of one ``session`` that took turns in the same round."""
     calls: int
-    """How many of the samples belong to it, in order."""
+    """Number of samples in this turn. Samples are stored in order of turns."""
     process: int = 0
-    """In which of the network's processes, from 0: each is a new start of the worker."""
+    """Index of the network's process, from 0; each is a new start of the worker."""
     anchor_ms: tuple[float, float]
-    """The anchor network's turn just before and just after, milliseconds a call."""
+    """Times of the anchor network's turns directly before and after, milliseconds per call."""
     card: GpuReading | None = None
-    """The accelerator just after the turn; None where it does not tell."""
+    """State of the accelerator directly after the turn; None if unknown."""
 
 
 class RemainingWork(Record):
-    """What a joint timing that was stopped had not done yet."""
+    """The part of an interleaved timing that was not done when the run was stopped."""
 
     processes: int
-    """How many more processes of the network were to be timed."""
+    """Number of processes of the network that are still to be timed."""
     next_round: int
-    """A number above those of all rounds so far."""
+    """First free round index, above those of all rounds so far."""
 
 
 class TimingRecord(Record):
-    """Every call of the timing, nothing summarised."""
+    """All individual calls of a timing, without any aggregation."""
 
     clock: str
-    """What the milliseconds were read from."""
+    """Name of the clock."""
     warmup: list[tuple[float, float]] = []
-    """Untimed calls: seconds since the start, milliseconds."""
+    """Warm-up calls: start in seconds since the start of the timing, duration in milliseconds."""
     samples: list[tuple[float, float]] = []
-    """Timed calls: seconds since the start, milliseconds."""
+    """Timed calls: start in seconds since the start of the timing, duration in milliseconds."""
     note: str | None = None
     turn_statistic: Literal["mean", "median"] = "mean"
-    """What the calls of one turn are taken together by, the anchor's in ``rounds`` as well."""
+    """Statistic that summarizes the calls of one turn, also for the anchor's turns in ``rounds``."""
     session: str = ""
-    """Name of the joint timing in which networks took turns; empty where this one was timed alone."""
+    """Identifier of the interleaved timing; empty if the network was timed alone."""
     anchor: str = ""
-    """Name of the anchor's process that it was timed beside, of several with ``+``; empty where it was timed alone."""
+    """Identifiers of the anchor's processes, joined with ``+``; empty if the network was timed alone."""
     rounds: list[RoundTimes] = []
-    """The turns, where there were any: their samples are those of ``samples``, in order."""
+    """Turns of an interleaved timing; their calls are those of ``samples``, in order."""
     card: list[GpuReading] = []
-    """The accelerator just before and just after a timing without rounds; empty where it does not tell."""
+    """State of the accelerator directly before and after a timing without rounds; empty if unknown."""
     busy: float | None = None
-    """Share of all cores that others used just before the timing, 0 to 1."""
+    """Fraction of all cores that other programs used directly before the timing, in [0, 1]."""
     remaining_work: RemainingWork | None = None
-    """None where the timing is complete, as in all but what a stopped run leaves."""
+    """Remaining work of a stopped run; None if the timing is complete."""
 
 
 class LoadPart(Record):
-    """What loading a network finds out."""
+    """Results of loading a network."""
 
     isolation: str = ""
     """What the submission's process was confined by."""
@@ -122,7 +122,7 @@ class LoadPart(Record):
 
 
 class CountPart(Record):
-    """What counting a network finds out, of the form that is timed, at the track's size."""
+    """Results of counting, for the form that is timed, at the track's size."""
 
     params: int | None = None
     macs: int | None = None
@@ -133,13 +133,13 @@ class CountPart(Record):
     layers: list[Layer] = []
     """Layer by layer; empty if the network could not be traced."""
     bytes_moved: int | None = None
-    """Bytes of one forward pass, operator by operator, in the timed precision."""
+    """Bytes that the operators of one forward pass read and write, in the timed precision."""
     operators: int | None = None
     """Operators of one forward pass."""
 
 
 class TimingPart(Record):
-    """What timing a network finds out."""
+    """Results of timing."""
 
     timing: TimingRecord | None = None
     peak_memory_bytes: int | None = None
@@ -151,7 +151,7 @@ class TimingPart(Record):
 
 
 class QualityPart(Record):
-    """What upscaling the data set finds out."""
+    """Results of upscaling the data set."""
 
     images: list[ImageQuality] = Field(default_factory=list)
     float32_psnr_rgb: float | None = None
@@ -159,7 +159,7 @@ class QualityPart(Record):
 
 
 class Measurement(LoadPart, CountPart, TimingPart, QualityPart):
-    """All that is known of one submission: what each stage found out. Stages that were not reached left no figures."""
+    """All results of one submission. Results of stages that were not reached are None or empty."""
 
     fingerprint: str
     """Hash of all that the figures depend on."""

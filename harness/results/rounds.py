@@ -1,4 +1,4 @@
-"""Which rounds of an interleaved timing count: for the statistics, and for whoever draws the calls."""
+"""Decide which rounds of an interleaved timing count, for the statistics and for the plot of calls."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from math import log
 from harness.results.measurement import TimingRecord
 
 ANCHOR_JUMP = 0.3
-"""Between the anchor's times on either side of a turn: the machine changed in its middle."""
+"""Relative difference between the anchor's times before and after a turn above which the round is dropped."""
 FEWEST_ROUNDS = 10
-"""Of fewer rounds none is dropped."""
+"""With fewer rounds than this, none is dropped."""
 
 
 POWER_CAP = "power cap"
-"""Of what holds a card's clock down, the one that is no fault: a card at its limit of power is at work."""
+"""The one reason for a reduced clock that is no fault: the power limit applies to every demanding network."""
 
 
 def is_throttled(slowed_by: Sequence[str]) -> bool:
-    """Tell whether a card was held down by heat or a fault; the limit of power belongs to how fast a network is."""
+    """Return whether heat or a fault reduced a card's clock. The power limit is part of a network's speed."""
     return any(reason != POWER_CAP for reason in slowed_by)
 
 
 def kept_rounds(anchors_ms: Sequence[tuple[float, float]], throttled: Sequence[bool] = ()) -> list[bool]:
     """Return for each round whether it counts.
 
-    Rounds are dropped by the anchor's times and by what the card says of itself, so that a network's own scatter is
-    never hidden. None is dropped of fewer than ten, or where half of them would be.
+    Rounds are dropped by the anchor's times and the card's state alone, never by the network's own times, so that its
+    scatter stays visible. None is dropped if there are fewer than ten, or if half of them or more would be.
 
     Parameters
     ----------
     anchors_ms
         The anchor's milliseconds just before and just after each turn.
     throttled
-        Whether the card was throttled just after each turn; empty where it does not tell.
+        Whether the card was throttled just after each turn; empty if unknown.
     """
     calm = [abs(log(after / before)) < log(1 + ANCHOR_JUMP) for before, after in anchors_ms]
     calm = [one and not hot for one, hot in zip(calm, throttled or [False] * len(calm), strict=True)]

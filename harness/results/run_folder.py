@@ -1,4 +1,4 @@
-"""A run's folder, as the report reads it."""
+"""Read the folder of a run."""
 
 import csv
 from collections import defaultdict
@@ -29,7 +29,7 @@ LAYERS = TypeAdapter(list[Layer])
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A finished or interrupted run on disk."""
+    """The folder of a finished or interrupted run."""
 
     path: Path
     run: Run
@@ -48,7 +48,7 @@ class RunFolder:
         return table
 
     def timing(self, slug: str) -> TimingRecord | None:
-        """Return every timed call of a row, or None where none were kept.
+        """Return every timed call of a row, or None if the folder has no samples of it.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class RunFolder:
 
 
 def is_file_name(slug: str) -> bool:
-    """Return whether a slug can name a file in the run's folder and no other."""
+    """Return whether a slug is a valid file name that does not lead out of its folder."""
     return bool(slug) and Path(slug).name == slug and slug not in {".", ".."} and slug.isprintable()
 
 

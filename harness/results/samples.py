@@ -1,4 +1,4 @@
-"""The raw samples of a stored run, as they are written and read back."""
+"""Write and read the raw timing samples of a run."""
 
 from __future__ import annotations
 

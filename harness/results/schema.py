@@ -262,13 +262,13 @@ class Roofline(Record):
     macs_per_s: float
     """``macs`` over the runtime."""
     bytes_per_s: float
-    """``bytes_moved`` over the runtime; a backend that fuses operators moves less, so that this may pass the ceiling."""
+    """``bytes_moved`` over the runtime. It may exceed the ceiling for backends that fuse operators."""
     compute_fraction: float
     """``macs_per_s`` over the ceiling."""
     memory_fraction: float
     """``bytes_per_s`` over the ceiling."""
     launch_fraction: float | None
-    """``operators`` times the ceiling's ``launch_s`` over the runtime; None in backends that do not launch one by one."""
+    """``operators`` times the ceiling's ``launch_s`` over the runtime; None if operators are not launched one by one."""
     bound: Literal["compute", "memory", "launches"]
     """The largest of the three fractions."""
     ceilings: Ceilings
@@ -313,7 +313,7 @@ class Entry(Record):
     backend: Backend = "eager"
     """How the network was executed, for time and quality alike."""
     build_s: float | None = None
-    """Seconds that the backend took to compile, export or record the network, its first call included; never in a time."""
+    """Seconds that the backend took to compile, export or record the network; no time contains them."""
 
     rank: int | None = None
     tied_with: list[str] = []

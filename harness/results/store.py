@@ -1,7 +1,4 @@
-"""The folder of one run: every file is written under a temporary name, flushed to the disk and renamed.
-
-A reader therefore sees a whole file or none, whatever happens to the writer.
-"""
+"""Read and write the folder of one run. All files are written atomically, so that readers never see a partial file."""
 
 from __future__ import annotations
 
@@ -35,36 +32,36 @@ class RunStore:
     Parameters
     ----------
     folder
-        The run's folder; it is created with the first file.
+        Folder of the run; created together with the first file.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def measurement(self, fingerprint: str) -> Measurement | None:
-        """Return the stored measurement, or None where there is none or it is damaged (it is then repeated)."""
+        """Return the stored measurement, or None if it does not exist or is damaged, so that it is repeated."""
         return _read_measurement(self._measurement_path(fingerprint), fingerprint)
 
     def save_measurement(self, measurement: Measurement) -> None:
-        """Store a measurement the moment it exists."""
+        """Store a complete measurement and delete the unfinished one with the same fingerprint."""
         content = measurement.model_dump_json(indent=1).encode()
         write_atomically(self._measurement_path(measurement.fingerprint), content)
         self.forget_unfinished(measurement.fingerprint)
 
     def unfinished(self, fingerprint: str) -> Measurement | None:
-        """Return what a run had measured of a submission when it was stopped, or None."""
+        """Return the partial measurement that a stopped run left, or None."""
         return _read_measurement(self._unfinished_path(fingerprint), fingerprint)
 
     def save_unfinished(self, measurement: Measurement) -> None:
-        """Store what has been measured so far, for a run that is stopped before the rest is known."""
+        """Store a partial measurement, from which a stopped run can resume."""
         write_atomically(self._unfinished_path(measurement.fingerprint), measurement.model_dump_json(indent=1).encode())
 
     def forget_unfinished(self, fingerprint: str) -> None:
-        """Delete what was measured so far: a later run begins with it anew."""
+        """Delete a partial measurement, so that a later run starts from the beginning."""
         self._unfinished_path(fingerprint).unlink(missing_ok=True)
 
     def reference_psnr(self, fingerprint: str) -> float | None:
-        """Return the stored PSNR of the reference on a data set, or None where there is none or it is damaged."""
+        """Return the stored PSNR of the reference on a data set, dB, or None if it does not exist or is damaged."""
         try:
             value = json.loads(self._reference_path(fingerprint).read_bytes())["psnr"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -72,11 +69,11 @@ class RunStore:
         return value if isinstance(value, float) and math.isfinite(value) else None
 
     def save_reference_psnr(self, fingerprint: str, psnr: float) -> None:
-        """Store what the reference reaches on a data set, dB; `fingerprint` is of all that it depends on."""
+        """Store the PSNR of the reference on a data set, dB; `fingerprint` covers everything that it depends on."""
         write_atomically(self._reference_path(fingerprint), json.dumps({"psnr": psnr}).encode())
 
     def forget_measurements(self) -> None:
-        """Delete all stored measurements of this run, and the crops that were made with them."""
+        """Delete all stored measurements of this run and their crops."""
         for name in ("measurements", "unfinished", "reference", "crops"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
@@ -92,9 +89,9 @@ class RunStore:
         Raises
         ------
         ResultsError
-            Another run is using the folder, or it cannot be created.
+            Another run holds the lock, or the folder cannot be created.
         """
-        lock = FileLock(self.folder / ".lock")
+        lock = FileLock(self.folder / ".lock")  # the kernel releases it when the process is killed
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
@@ -122,7 +119,7 @@ class RunStore:
         return self.folder / "reference" / f"{fingerprint}.json"
 
     def log_path(self, slug: str) -> Path:
-        """Return where the prints of a submission are kept."""
+        """Return the path of a submission's log, which contains its standard output and standard error."""
         return self.folder / "logs" / f"{slug}.log"
 
     def save_run(self, run: Run, measurements: Mapping[str, Measurement]) -> None:
@@ -131,9 +128,9 @@ class RunStore:
         Parameters
         ----------
         run
-            The finished table.
+            The ranked table.
         measurements
-            By slug, those that the table was made from.
+            Measurements that the table is based on, by slug.
         """
         for slug, measurement in measurements.items():
             if measurement.timing is not None:
@@ -145,7 +142,8 @@ class RunStore:
 
 
 def save_table(folder: Path, run: Run) -> None:
-    """Write ``results.json`` and ``leaderboard.csv`` of a table that is made from another run's figures."""
+    """Write ``results.json`` and ``leaderboard.csv``. Sufficient for a table that is derived from another run."""
+    # results.json is last: its presence marks a finished run.
     write_atomically(folder / "leaderboard.csv", _leaderboard(run))
     write_atomically(folder / "results.json", run.model_dump_json(indent=1).encode())
 
@@ -155,7 +153,7 @@ def _read_measurement(path: Path, fingerprint: str) -> Measurement | None:
         stored = Measurement.model_validate(upgrade(json.loads(path.read_bytes())))
     except (OSError, ValueError, RecursionError):
         return None
-    return stored if stored.fingerprint == fingerprint else None
+    return stored if stored.fingerprint == fingerprint else None  # a file that was renamed by hand is ignored
 
 
 def read_run(path: Path) -> Run:
@@ -164,12 +162,17 @@ def read_run(path: Path) -> Run:
     Parameters
     ----------
     path
-        The run's folder or the file itself.
+        Folder of the run, or the file itself.
+
+    Returns
+    -------
+    Run
+        The run; files of older readable schema versions are upgraded.
 
     Raises
     ------
     ResultsError
-        The file is missing, not JSON, of another schema version, or does not hold what the schema asks for.
+        The file is missing, is not JSON, has an unsupported schema version, or does not match the schema.
     """
     file = path / "results.json" if path.is_dir() else path
     try:
@@ -182,12 +185,12 @@ def read_run(path: Path) -> Run:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ResultsError(
-            f"is not JSON ({error})", where=str(file), hint="run it again: nothing measured is lost"
+            f"is not JSON ({error})", where=str(file), hint="run it again; stored measurements are reused"
         ) from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version not in READABLE_VERSIONS:
         raise ResultsError(
-            f"has schema version {version!r}, this release reads {' and '.join(map(str, READABLE_VERSIONS))}",
+            f"has schema version {version!r}, but this release reads {' and '.join(map(str, READABLE_VERSIONS))}",
             where=str(file),
             hint="use the release that wrote it, or run it again",
         )
@@ -200,13 +203,13 @@ def read_run(path: Path) -> Run:
 
 
 def _layers(measurement: Measurement) -> bytes:
-    """Return a list of layers, one a line."""
+    """Serialize the layers as a JSON list with one layer per line."""
     lines = ",\n".join(layer.model_dump_json() for layer in measurement.layers)
     return f"[\n{lines}\n]\n".encode()
 
 
 def _per_image(measurements: Mapping[str, Measurement]) -> bytes:
-    """Return the quality of every image; further conventions are columns such as ``psnr_y_matlab``."""
+    """Return the quality of all images as CSV; additional conventions are columns such as ``psnr_y_matlab``."""
     images = [(slug, image) for slug, measurement in measurements.items() for image in measurement.images]
     others = sorted({name for _, image in images for name in image.conventions})
 

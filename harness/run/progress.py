@@ -185,8 +185,9 @@ class Progress:
         if self._work is not None and self._work[0] == slug:
             self._work = None
         self._remaining.finish(slug, succeeded=not reused and measurement.error is None)
-        name, number, seconds_left = self._names[slug], self._numbers[slug], self._remaining.seconds_left()
-        self._emit(SubmissionFinished(slug, name, number, measurement, reused, self._share_done(), seconds_left))
+        left_s = self._remaining.seconds_left()
+        name, number, share = self._names[slug], self._numbers[slug], self._share_done(left_s)
+        self._emit(SubmissionFinished(slug, name, number, measurement, reused, share, left_s))
 
     def end(self) -> None:
         """Report that nothing more is measured."""
@@ -209,13 +210,14 @@ class Progress:
             self._remaining.spend(*self._work, now - self._since)
         self._since = now
 
-    def _share_done(self) -> float:
-        """Return the share of the run that is done; where the estimate of the rest grows, the share stands still."""
+    def _share_done(self, left_s: float) -> float:
+        """Return the share of the run that is done. It stays where it is while the estimate of the rest grows."""
         spent_s = self._remaining.spent_s
-        self._share = max(self._share, spent_s / (spent_s + self._remaining.seconds_left()))
+        self._share = max(self._share, spent_s / (spent_s + left_s))
         return self._share
 
     def _report_stage(self, slug: str, stage: str, detail: str, process: int, processes: int) -> None:
+        left_s = self._remaining.seconds_left()
         event = StageProgress(
             slug=slug,
             name=self._names.get(slug, ""),
@@ -224,8 +226,8 @@ class Progress:
             detail=printable(detail, 300),
             process=process,
             processes=processes,
-            share=self._share_done(),
-            seconds_left=None if stage == "wait" else self._remaining.seconds_left(),
+            share=self._share_done(left_s),
+            seconds_left=None if stage == "wait" else left_s,
             stage_seconds_left=self._remaining.seconds_left_of(*self._work) if self._work else None,
         )
         self._emit(event)

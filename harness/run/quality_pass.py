@@ -1,4 +1,4 @@
-"""Quality of a submission: its worker upscales every image of the data set, the controller compares the outputs with HR.
+"""Quality of a submission: its worker upscales every image, the controller compares the outputs with HR.
 
 Decoding, inference and comparison overlap: while a worker upscales one image, the next pair is decoded and the last
 output is compared. All steps see the images in order. No thread is left when the pass ends, so that none disturbs a

@@ -101,7 +101,7 @@ class SubmissionRun:
 
     def measure_memory(self) -> None:
         """Estimate the peak memory of a forward pass at the track's size, and pause the worker."""
-        self._report("prepare", "measure memory")
+        self._report("prepare", "(peak memory)")
         _, _, height, width = self.plan.track.input_shape
         peak = self.worker.running.memory((height, width))
         self.measurement = self.measurement.updated(TimingPart(peak_memory_bytes=peak))

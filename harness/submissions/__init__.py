@@ -1,6 +1,6 @@
-"""What is measured: manifests, discovery, archives, checkpoints, loading and the contract of a submission.
+"""Submissions: manifests, discovery, archives, checkpoints and environments. Nothing here executes submitted code.
 
-The names below are found without importing torch; loading is in `harness.worker.loader`, the contract in
+The names below are available without importing torch. Loading is in `harness.worker.loader`, the contract in
 `harness.worker.contract`, checkpoints in `harness.submissions.checkpoint` and `harness.submissions.convert`.
 """
 

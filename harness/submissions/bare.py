@@ -1,4 +1,4 @@
-"""Submissions that are a single file: an ONNX model, an exported program, a checkpoint of a known network."""
+"""Submissions that consist of a single file: an ONNX model, an exported program or a recognized checkpoint."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def is_bare(path: Path) -> bool:
 
 
 def adopt(path: Path, cache_dir: Path | None = None) -> tuple[Path, Manifest]:
-    """Give the file a folder of its own, named by its content, and return that with a manifest.
+    """Copy the file to a cache folder named by its hash, and return that folder with a generated manifest.
 
-    A worker sees a submission's folder: the file's own folder may hold other submissions.
+    A worker can read the whole folder of its submission, and the file's original folder may contain other submissions.
 
     Raises
     ------
@@ -43,6 +43,7 @@ def adopt(path: Path, cache_dir: Path | None = None) -> tuple[Path, Manifest]:
 
 
 def _manifest(path: Path, name: str) -> Manifest:
+    # The file name is chosen by the submitter and is printed to terminals and pages.
     visible = "".join(character for character in path.stem if character.isprintable()).strip()[:200]
     return Manifest(
         name=visible or "submission",

@@ -1,6 +1,6 @@
-"""Try submissions against the contract, each in a process of its own: what ``harness check`` does.
+"""Check submissions against the contract, each in a separate process, for ``harness check``.
 
-The process protects from crashes and hangs of honest mistakes. It is no sandbox: check what you trust.
+The process protects against crashes and endless loops. It is not a sandbox: check only code that you trust.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Su
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found of one submission at one scale; ``scale`` is None where it could not even be read."""
+    """Findings for one submission at one scale; ``scale`` is None if the submission could not be read."""
 
     name: str
     scale: int | None
@@ -32,7 +32,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing found is an error."""
+        """Whether no finding is an error."""
         return all(finding.level != "error" for finding in self.findings)
 
 
@@ -43,29 +43,34 @@ def check_path(
     timeout_s: float = 120.0,
     install: bool = False,
     wheels: Path | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> list[Check]:
-    """Check every submission at ``path`` at every scale that it declares, or at one.
+    """Check every submission at ``path``.
 
     Parameters
     ----------
     path
-        A submission's folder, a zip file, or a folder of either.
+        Folder of a submission, a zip file, or a folder of either.
     scale
-        The only scale to check; all by default.
+        Scale to check; all declared scales by default.
     timeout_s
-        Seconds that one submission may take at all its scales.
+        Time limit per submission for all its scales together, seconds.
     install
-        Make the environment that a submission requires, and check it there.
+        Whether to create the environment that a submission requires, and to check it there.
     wheels
-        Folder of wheels to install from, instead of an index.
-    tell
-        Hears what is being installed.
+        Folder of wheels to install from instead of an index.
+    notify
+        Called with a message before packages are installed.
+
+    Returns
+    -------
+    list of Check
+        One per submission and scale.
 
     Raises
     ------
     UsageError
-        There is no submission, or none of that scale; or nothing can be installed here.
+        There is no submission, or none that supports `scale`, or packages cannot be installed here.
     """
     check_options(install=install, wheels=wheels)
     checks: list[Check] = []
@@ -74,21 +79,21 @@ def check_path(
             checks.append(Check(found.name, None, (finding_of_error(found.error),)))
         elif scales := [s for s in found.manifest.scales if scale in (None, s)]:
             try:
-                python = _python(found, wheels, tell) if install else Path(sys.executable)
+                python = _python(found, wheels, notify) if install else Path(sys.executable)
             except UnsupportedError as error:
                 checks.append(Check(found.name, None, (finding_of_error(error),)))
             else:
                 checks += _in_process(found, scales, timeout_s, python)
     if not checks:
-        raise UsageError(f"supports x{scale} nowhere", where=str(path), hint="leave --scale out to check every scale")
+        raise UsageError(f"no submission supports x{scale}", where=str(path), hint="omit --scale to check all scales")
     return checks
 
 
-def _python(submission: Submission, wheels: Path | None, tell: Callable[[str], None]) -> Path:
-    def announce(what: str) -> None:
-        tell(f"{submission.name}: installing {what}")
+def _python(submission: Submission, wheels: Path | None, notify: Callable[[str], None]) -> Path:
+    def notify_for_submission(what: str) -> None:
+        notify(f"{submission.name}: installing {what}")
 
-    python, _ = python_for(submission.root, submission.manifest, wheels, announce)
+    python, _ = python_for(submission.root, submission.manifest, wheels, notify_for_submission)
     return python or Path(sys.executable)
 
 
@@ -97,13 +102,13 @@ def _in_process(submission: Submission, scales: list[int], timeout_s: float, pyt
         report = Path(folder) / "report.jsonl"
         end = _run(_job(submission, scales, report), timeout_s, python)
         lines = report.read_text(encoding="utf-8").splitlines() if report.exists() else []
-    records = [json.loads(line) for line in lines]
+    records = [json.loads(line) for line in lines]  # the last one names the step in which the process ended
     checks = [
         Check(submission.name, record["scale"], tuple(Finding(**finding) for finding in record["findings"]))
         for record in records
         if "findings" in record
     ]
-    if end is None and len(checks) < len(scales):
+    if end is None and len(checks) < len(scales):  # submitted code called exit(0)
         end = "the process exited with 0"
     if end is not None:
         step = records[-1].get("step", "the end") if records else "its start"
@@ -120,7 +125,7 @@ def _declares_scale(submission: Submission) -> bool:
 
 
 def _one_scale(checks: list[Check]) -> list[Check]:
-    """Keep the scale that a submission without manifest turned out to have; all of them if it has none."""
+    """Keep the check at the scale that a submission without manifest turned out to have, or all if there is none."""
     fitting = [
         check for check in checks if not any("upscales by" in f.what and f.level == "error" for f in check.findings)
     ]
@@ -142,10 +147,10 @@ def _job(submission: Submission, scales: list[int], report: Path) -> dict[str, A
 
 
 def _run(job: dict[str, Any], timeout_s: float, python: Path) -> str | None:
-    """Run the job in a process and return how it ended, or None where it ended well."""
+    """Run the job in a process; return a description of how it failed, or None if it succeeded."""
     command = [str(python), "-m", "harness.worker.check", json.dumps(job)]
     try:
-        # What the submission prints goes where a person sees it, and not between the findings.
+        # The submission's output goes to standard error, because standard output is for the findings.
         status = subprocess.run(command, stdout=sys.stderr, timeout=timeout_s, check=False).returncode
     except subprocess.TimeoutExpired:
         return f"did not finish within {timeout_s:g} s"

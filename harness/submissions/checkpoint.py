@@ -1,4 +1,4 @@
-"""Weights: read without executing what a pickle asks for, unwrapped, and fitted to a network's keys."""
+"""Read checkpoints without executing pickled code, unwrap state dicts and match their keys to a network."""
 
 from __future__ import annotations
 
@@ -17,38 +17,43 @@ from harness.errors import CheckpointError
 
 GIB = 2**30
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
-"""Keys under which training scripts store the state dict, in the order in which they are preferred."""
+"""Keys under which training scripts store the state dict, in order of preference."""
 PREFIXES = ("module.", "network.", "model.", "net.", "generator.", "netG.", "_orig_mod.")
-"""What wrappers (DataParallel, Lightning, compile) put before the names of a network's own parameters."""
+"""Prefixes that wrappers (DataParallel, Lightning, torch.compile) add to parameter names."""
 
 _CONVERT = (
-    "if you trust where it came from, `harness convert FILE OUT.safetensors --trust-pickle` converts it, "
+    "if you trust its source, `harness convert FILE OUT.safetensors --trust-pickle` converts it, "
     "and `harness run --trust-pickle` executes it in the sandbox"
 )
-_SHOWN = 8
+_MAX_LISTED_KEYS = 8
 
 
 def read_state_dict(
     path: Path, *, expected: Collection[str] | None = None, limit_bytes: int = 4 * GIB, trust_pickle: bool = False
 ) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint to main memory.
+    """Read the tensors of a checkpoint into main memory.
 
     Parameters
     ----------
     path
-        A safetensors file, or what ``torch.save`` wrote (current or legacy format).
+        A safetensors file or a file written by ``torch.save`` (current or legacy format).
     expected
-        Names of the network's own parameters: decides which prefix is stripped. Without it ``module.`` and
-        ``network.`` are stripped where every key has them.
+        Parameter names of the network, which determine the prefix to strip. By default, ``module.`` and ``network.``
+        are stripped if all keys have them.
     limit_bytes
-        Tensors that would take more in total are refused from their metadata.
+        Largest total size of the tensors. Checked from metadata, before memory is allocated.
     trust_pickle
-        Execute the pickle's code. Only inside a sandbox, or for a file of one's own.
+        Whether to execute code in a pickle. Use it only inside a sandbox or for trusted files.
+
+    Returns
+    -------
+    dict of str to Tensor
+        State dict on the CPU, in the stored dtypes.
 
     Raises
     ------
     CheckpointError
-        The file is missing, empty, truncated, no checkpoint, wants code, or is too large.
+        The file is missing, empty, damaged, too large or not a checkpoint, or contains code.
     """
     head = _head(path)
     if _is_safetensors(path, head):
@@ -83,13 +88,14 @@ def _refuse_lookalikes(head: bytes, path: Path) -> None:
         )
     if re.match(rb"\s*(<!doctype|<html|<\?xml|<head|<body)", head, re.IGNORECASE):
         raise CheckpointError(
-            "is a web page (HTML) saved under a checkpoint's name",
+            "is a web page (HTML) with the file name of a checkpoint",
             where=where,
-            hint="download the file itself, not the page that offers it",
+            hint="download the file itself, not its download page",
         )
 
 
 def _is_safetensors(path: Path, head: bytes) -> bool:
+    # The format begins with an 8-byte length and a JSON header; no magic number.
     return path.suffix == ".safetensors" or (len(head) > 8 and head[8:9] == b"{" and head[:2] != b"PK")
 
 
@@ -103,7 +109,7 @@ def _read_safetensors(path: Path, limit_bytes: int) -> dict[str, Tensor]:
         return dict(load_file(path, device="cpu"))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
-            f"is no complete safetensors file ({error})", where=str(path), hint="copy it again or save it anew"
+            f"is not a complete safetensors file ({error})", where=str(path), hint="copy or save it again"
         ) from error
 
 
@@ -113,20 +119,21 @@ def _read_torch(path: Path, head: bytes, limit_bytes: int, trust_pickle: bool) -
         _check_zip(path, limit_bytes)
     elif not head.startswith(b"\x80"):
         raise CheckpointError(
-            "is neither safetensors nor a file that torch.save wrote",
+            "is neither a safetensors file nor a file written by torch.save",
             where=str(path),
             hint="save it with safetensors.torch.save_file(network.state_dict(), ...)",
         )
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickle protocols, which says nothing to a submitter
+        with warnings.catch_warnings(action="ignore"):  # about pickle protocols; irrelevant to the submitter
+            # mmap only works for the zip format. It avoids a copy of the file in memory.
             return torch.load(path, map_location="cpu", weights_only=not trust_pickle, mmap=zipped or None)
     except pickle.UnpicklingError as error:
         raise _pickle_error(str(error), path) from error
     except MemoryError as error:
         raise _too_large(None, limit_bytes, path) from error
-    except Exception as error:  # a damaged pickle raises whatever its opcodes lead to
+    except Exception as error:  # the opcodes of a damaged pickle may raise any exception
         raise CheckpointError(
-            f"is damaged: {_first_line(error)}", where=str(path), hint="copy it again or save it anew"
+            f"is damaged: {_first_line(error)}", where=str(path), hint="copy or save it again"
         ) from error
 
 
@@ -142,15 +149,16 @@ def _check_zip(path: Path, limit_bytes: int) -> None:
             hint="copy the checkpoint again and compare the sizes",
         ) from error
     if packed:
+        # Compression would allow a small file to expand without limit, and would defeat mmap.
         raise CheckpointError(
-            "is a compressed zip, which torch.save never writes", where=str(path), hint="save it anew with torch.save"
+            "is a compressed zip, which torch.save never writes", where=str(path), hint="save it again with torch.save"
         )
     if total > limit_bytes:
         raise _too_large(total, limit_bytes, path)
 
 
 def _too_large(size: int | None, limit_bytes: int, path: Path) -> CheckpointError:
-    amount = "more memory than there is" if size is None else f"{size / GIB:.1f} GiB"
+    amount = "more than the available memory" if size is None else f"{size / GIB:.1f} GiB"
     return CheckpointError(
         f"its tensors take {amount}, the limit is {limit_bytes / GIB:.1f} GiB",
         where=str(path),
@@ -159,11 +167,12 @@ def _too_large(size: int | None, limit_bytes: int, path: Path) -> CheckpointErro
 
 
 def _pickle_error(message: str, path: Path) -> CheckpointError:
+    # torch names the rejected classes and functions in its message only.
     wanted = dict.fromkeys(re.findall(r"GLOBAL ([\w.]+)", message))
     if wanted:
         what = f"wants to run code while it is loaded ({', '.join(wanted)}); only tensors are allowed"
     else:
-        what = "is damaged, or a pickle of something other than tensors, which is not executed"
+        what = "is damaged, or is a pickle of objects other than tensors, which is not executed"
     return CheckpointError(what, where=str(path), hint=_CONVERT)
 
 
@@ -173,9 +182,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the state dict inside a module or inside nested dictionaries with the keys :data:`WRAPPERS`."""
     if isinstance(content, torch.nn.Module):
         content = content.state_dict()
-    for _ in WRAPPERS:
+    for _ in WRAPPERS:  # a bound on the nesting: a pickle may contain a dictionary that contains itself
         if not isinstance(content, Mapping):
             break
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
@@ -189,7 +199,7 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
     )
     if not state or not all(isinstance(key, str) for key in state):
         raise CheckpointError(
-            f"holds no named tensors (it holds a {type(content).__name__})",
+            f"contains no named tensors (it contains a {type(content).__name__})",
             where=str(path),
             hint="save network.state_dict()",
         )
@@ -197,11 +207,12 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _check_tensors(state: Mapping[str, Tensor], path: Path, limit_bytes: int) -> None:
+    # Expanded views share storage: a small file may contain tensors that become huge when they are copied.
     total = 0
     for name, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
             raise CheckpointError(
-                f"{name} is a sparse, quantized or empty-shell tensor", where=str(path), hint="store dense tensors"
+                f"{name} is a sparse, quantized or meta tensor", where=str(path), hint="store dense tensors"
             )
         total += tensor.numel() * tensor.element_size()
     if total > limit_bytes:
@@ -209,10 +220,10 @@ def _check_tensors(state: Mapping[str, Tensor], path: Path, limit_bytes: int) ->
 
 
 def strip_prefix(state: dict[str, Tensor], expected: Collection[str] | None = None) -> dict[str, Tensor]:
-    """Return ``state`` with the wrappers' prefix removed from its keys.
+    """Remove the prefixes of wrappers from the keys of ``state``. A prefix is removed only if all keys have it.
 
-    With ``expected`` a prefix goes only where that makes all keys fit, since a network may have a part called
-    ``network`` itself; without it ``module.`` and ``network.`` go where every key has them.
+    With ``expected``, a prefix other than ``module.`` is removed only if the result has keys of the network, which may
+    itself have a submodule called ``network``. Without it, only ``module.`` and ``network.`` are removed.
     """
     if expected is not None and set(state) == set(expected):
         return state
@@ -226,13 +237,13 @@ def strip_prefix(state: dict[str, Tensor], expected: Collection[str] | None = No
 
 
 def _is_count(key: str) -> bool:
-    """Return whether ``key`` is a buffer that the profiler thop leaves in a network and thus in its checkpoint."""
+    """Return whether ``key`` is a buffer that the profiler thop adds to networks and thereby to checkpoints."""
     return key.rpartition(".")[2] in ("total_ops", "total_params")
 
 
 def misfits(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
-    """Return what keeps the checkpoint ``state`` from filling the parameters ``own``, or None where it fits."""
-    # Batch norm of torch before 0.4.1 did not count its batches, which inference does not use.
+    """Return how the checkpoint ``state`` differs from the network's parameters ``own``, or None if it matches."""
+    # torch before 0.4.1 did not store num_batches_tracked, which inference does not use.
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     extra = [key for key in state if key not in own]
     shapes = [
@@ -250,5 +261,5 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _bounded(keys: list[str]) -> str:
-    rest = len(keys) - _SHOWN
-    return ", ".join(key[:120] for key in keys[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(keys) - _MAX_LISTED_KEYS
+    return ", ".join(key[:120] for key in keys[:_MAX_LISTED_KEYS]) + (f" and {rest} more" if rest > 0 else "")

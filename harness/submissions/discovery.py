@@ -1,4 +1,4 @@
-"""Find submissions in folders, zip files and installed packages, without importing anything of theirs."""
+"""Find submissions in folders, zip files and installed packages, without importing their code."""
 
 from __future__ import annotations
 
@@ -34,21 +34,28 @@ def discover(
     Parameters
     ----------
     paths
-        Each a submission's folder, a zip file, an ONNX file, exported program or checkpoint, or a folder of these.
+        Folder of a submission, zip file, ONNX file, exported program or checkpoint, or a folder of these.
     only, exclude
-        Globs on the name or the slug, case aside.
+        Case-insensitive glob patterns for the name, the slug or the folder.
     entry_points
-        Add what installed packages offer under ``harness.submissions``.
+        Whether to add submissions that installed packages register under ``harness.submissions``.
+    kind
+        Kind of the returned submissions.
     cache_dir
-        Where zip files are extracted; the user's cache folder by default.
+        Folder to extract zip files to; the user's cache folder by default.
+
+    Returns
+    -------
+    list of Submission or BrokenSubmission
+        Submissions with unique slugs. One that cannot be read does not raise, but is returned as broken.
 
     Raises
     ------
     UsageError
-        A path does not exist, or nothing is found.
+        A path does not exist, or there is no submission.
     """
     places = [Path(path) for path in paths]
-    # A folder that is given twice is one submission; two zip files of the same bytes are two.
+    # A folder that is given twice is one submission. Two zip files with equal content are two submissions.
     sources = {source.resolve(): source for place in places for source in _sources(place)}
     found = [_read(source, kind, cache_dir) for source in sources.values()]
     if entry_points:
@@ -65,7 +72,7 @@ def discover(
 
 
 def baselines() -> list[Found]:
-    """List the interpolations that every run includes: ``baselines/`` of the checkout, or the wheel's copy."""
+    """List the interpolation baselines that every run includes, from the checkout or from the installed wheel."""
     package = Path(__file__).resolve().parent.parent
     folders = (package.parent / "baselines", package / "_baselines")
     for folder in folders:
@@ -79,16 +86,16 @@ def _nothing(paths: Sequence[Path]) -> UsageError:
     return UsageError(
         "there is no submission: no folder with submission.toml or arch.py, no zip file, no installed package",
         where=where,
-        hint="`harness new NAME` writes a submission to start from",
+        hint="`harness new NAME` creates a submission to start from",
     )
 
 
 def _sources(path: Path) -> list[Path]:
-    """Return the folders, zip files and single files at ``path`` that are a submission each."""
+    """Return the folders, zip files and single files at ``path`` that each are a submission."""
     if not path.exists():
         raise UsageError("does not exist", where=str(path), hint="give a submission, a zip file or a folder of them")
     if path.is_file() and not _is_source(path):
-        raise UsageError("is no submission", where=str(path), hint="give its folder, a zip of it, or an ONNX file")
+        raise UsageError("is not a submission", where=str(path), hint="give its folder, a zip of it, or an ONNX file")
     if path.is_file() or _is_submission(path):
         return [path]
     return [child for child in sorted(path.iterdir()) if _is_source(child)]
@@ -102,9 +109,9 @@ def _is_source(path: Path) -> bool:
     try:
         folder = archives.submission_folder(path)
         return _is_submission(folder) or any(child.suffix in _CODE for child in folder.iterdir())
-    except NotADirectoryError:  # a broken link, a pipe
+    except NotADirectoryError:  # a broken link or a pipe
         return False
-    except OSError:  # a folder that may not be read is somebody's submission all the same
+    except OSError:  # an unreadable folder is listed, so that it appears as a failed row instead of being skipped
         return path.is_dir()
 
 
@@ -141,10 +148,15 @@ def _from_folder(folder: Path, kind: Kind, name: str) -> Found:
 
 
 def protocol_manifest(folder: Path, name: str) -> Manifest:
-    """Return the manifest of a submission in the NTIRE 2023 layout, which has none of its own.
+    """Return a generated manifest for a submission in the NTIRE 2023 layout, which has no manifest.
 
-    That layout is ``arch.py`` with ``srmodel()`` taking no argument, ``checkpoint.pth``, and optionally
-    ``utils/``, ``results/`` and ``requirements.txt``. Its scale is not written anywhere.
+    The layout is ``arch.py`` with a function ``srmodel()`` without arguments, ``checkpoint.pth``, and optionally
+    ``utils/``, ``results/`` and ``requirements.txt``. It does not state the scale.
+
+    Raises
+    ------
+    ManifestError
+        The folder has no ``arch.py``.
     """
     if not (folder / "arch.py").is_file():
         raise ManifestError(
@@ -158,7 +170,9 @@ def protocol_manifest(folder: Path, name: str) -> Manifest:
 
 
 def _named(found: Iterable[Found]) -> list[Found]:
+    """Return the submissions in natural order of their names, with unique slugs."""
     ordered = sorted(found, key=lambda one: (natural_key(one.name), str(_place(one))))
+    # Sorted before numbering, so that suffixes such as -2 do not depend on the order of the arguments.
     slugs = unique_slugs(one.name for one in ordered)
     return [replace(one, slug=slug) for one, slug in zip(ordered, slugs, strict=True)]
 

@@ -1,10 +1,10 @@
-"""Virtual environments for what submissions require and the harness lacks, one per set of requirements.
+"""Virtual environments for packages that submissions require and the harness lacks, one per set of requirements.
 
-The harness's own packages, torch above all, stay visible in such an environment and are never installed again: a
-submission that pins another torch is measured with the one that all others are measured with.
+The packages of the harness, in particular torch, are visible in these environments and are never installed again. A
+submission that pins another version of torch is measured with the same version as all others.
 
-Nothing that is asked for runs while it is installed: only wheels are taken, which are unpacked and no more, and only
-by name, from the index that uv is set to or from a folder.
+Installing a package never executes its code: only wheels are accepted, no source distributions, and only by name, from
+uv's configured index or from a folder.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from harness.submissions.requirements import read_requirements, unmet
 KEPT = frozenset(
     "torch torchvision triton numpy sr-harness pydantic pydantic-core typing-extensions packaging psutil".split()
 )
-"""Packages that are the harness's, whatever version a submission asks for: a worker itself runs on them."""
+"""Packages that are never installed, whatever version a submission requires, because the worker itself uses them."""
 
 _TIMEOUT_S = 900
-_HINT = "correct the requirements, or name with --wheels a folder that holds these packages"
+_HINT = "correct the requirements, or use --wheels with a folder that contains these packages"
 
 
 def needed(root: Path, manifest: Manifest) -> list[str]:
-    """Return the requirements of a submission that are to be installed for it, sorted.
+    """Return the requirements to install for a submission, sorted.
 
-    Those are the lines of the manifest's ``requires`` and of ``requirements.txt`` that no installed package meets,
-    without :data:`KEPT` and what is no requirement.
+    These are the requirements in the manifest and in ``requirements.txt`` that no installed package satisfies, except
+    :data:`KEPT` and lines that are not valid requirements.
     """
     lines = {*manifest.requires, *read_requirements(root)}
     return sorted(line for line in lines if (name := _name(line)) and name not in KEPT and unmet([line]))
@@ -55,23 +55,23 @@ def _name(line: str) -> str | None:
 
 
 def check_options(*, install: bool, wheels: Path | None) -> None:
-    """Refuse what ``--install`` and ``--wheels`` ask for where it cannot be had.
+    """Validate the options ``--install`` and ``--wheels``.
 
     Raises
     ------
     UsageError
-        There is no uv, no such folder, or wheels without ``--install``.
+        uv is not installed, the folder does not exist, or ``--wheels`` is given without ``--install``.
     """
     if wheels is not None and not install:
-        raise UsageError("--wheels says where --install takes packages from", hint="add --install")
+        raise UsageError("--wheels has no effect without --install", hint="add --install")
     if wheels is not None and not wheels.is_dir():
-        raise UsageError("is no folder of wheels", where=str(wheels), hint="make one with `pip download -d FOLDER ...`")
+        raise UsageError("no such folder of wheels", where=str(wheels), hint="create it: `pip download -d FOLDER ...`")
     if install and find_uv() is None:
         raise UsageError("--install needs uv, which is not installed", hint="python -m pip install uv")
 
 
 def find_uv() -> str | None:
-    """Return the path of uv: the installed package's, else what is on the search path."""
+    """Return the path of uv from the installed Python package, else from ``PATH``; None if there is none."""
     try:
         from uv import find_uv_bin
     except ImportError:
@@ -83,30 +83,51 @@ def find_uv() -> str | None:
 
 
 def python_for(
-    root: Path, manifest: Manifest, wheels: Path | None, tell: Callable[[str], None]
+    root: Path, manifest: Manifest, wheels: Path | None, notify: Callable[[str], None]
 ) -> tuple[Path | None, list[str]]:
-    """Return the interpreter for one submission, None for the harness's own, and what was installed for it.
+    """Create or find the environment of one submission.
 
-    ``tell`` hears what is to be installed before that begins. Raises UnsupportedError.
+    Parameters
+    ----------
+    root
+        Folder of the submission.
+    manifest
+        Its manifest.
+    wheels
+        Folder of wheels to install from instead of an index.
+    notify
+        Called with the list of requirements before they are installed.
+
+    Returns
+    -------
+    python
+        Interpreter of the environment; None if the submission needs no other than that of the harness.
+    requirements
+        The installed requirements.
+
+    Raises
+    ------
+    UnsupportedError
+        The requirements cannot be installed.
     """
-    lacking = needed(root, manifest)
-    if not lacking:
+    requirements = needed(root, manifest)
+    if not requirements:
         return None, []
-    tell(", ".join(lacking))
-    return environment(lacking, wheels=wheels), lacking
+    notify(", ".join(requirements))
+    return environment(requirements, wheels=wheels), requirements
 
 
 def environment(requirements: Sequence[str], *, wheels: Path | None = None, cache_dir: Path | None = None) -> Path:
-    """Return the Python interpreter of an environment that meets ``requirements``, built by uv or found in the cache.
+    """Return the interpreter of an environment with ``requirements``, from the cache or newly built with uv.
 
     Parameters
     ----------
     requirements
-        What :func:`needed` returns.
+        Output of :func:`needed`.
     wheels
-        Folder of wheels to install from instead of an index, for machines without network.
+        Folder of wheels to install from instead of an index, for machines without network access.
     cache_dir
-        Where environments are kept; the user's cache folder by default.
+        Folder of environments; the user's cache folder by default.
 
     Raises
     ------
@@ -116,8 +137,8 @@ def environment(requirements: Sequence[str], *, wheels: Path | None = None, cach
     addresses = [line for line in requirements if Requirement(line).url]
     if addresses:
         raise UnsupportedError(
-            f"asks for packages at an address ({', '.join(addresses)}), which are not installed",
-            hint="name a package of the index",
+            f"requires packages from a URL ({', '.join(addresses)}), which are not installed",
+            hint="require a package of the index by name",
         )
     target = (cache_dir or default_cache().parent / "environments") / _key(requirements)
     python = target / "bin" / "python"
@@ -125,12 +146,13 @@ def environment(requirements: Sequence[str], *, wheels: Path | None = None, cach
         try:
             _build(list(requirements), target, wheels)
         except OSError as error:
-            reason = f"no environment can be made: {error.strerror or error}"
-            raise UnsupportedError(reason, where=str(target.parent), hint="make room there") from error
+            reason = f"cannot create an environment: {error.strerror or error}"
+            raise UnsupportedError(reason, where=str(target.parent), hint="free disk space there") from error
     return python
 
 
 def _key(requirements: Sequence[str]) -> str:
+    """Return a cache key. It covers the installed packages, because they decide what an environment must add."""
     parts = [sorted(requirements), sys.version, sys.prefix, sorted(_installed())]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
@@ -144,20 +166,21 @@ def _build(requirements: list[str], target: Path, wheels: Path | None) -> None:
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".building-"))
     try:
         folder = temporary / "venv"
+        # --relocatable, because the environment is renamed after it is built.
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(folder))
         _uv("pip", "install", "--quiet", "--no-build", *_source(wheels), *_overrides(requirements, temporary),
             "--python", str(folder / "bin" / "python"), "--", *requirements)  # fmt: skip
-        _show_own_packages(folder)
-        _settle(folder, target)
+        _add_own_packages(folder)
+        _publish(folder, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _settle(folder: Path, target: Path) -> None:
+def _publish(folder: Path, target: Path) -> None:
     try:
         folder.rename(target)
     except OSError:
-        # Another process has built the same meanwhile: its environment is as good.
+        # Another process has built the same environment in the meantime.
         if not target.is_dir():
             raise
 
@@ -167,7 +190,10 @@ def _source(wheels: Path | None) -> list[str]:
 
 
 def _overrides(requirements: list[str], folder: Path) -> list[str]:
-    """Tell uv to leave out every dependency that is installed beside the harness, such as torch."""
+    """Return uv options that exclude every dependency that is installed with the harness, such as torch.
+
+    uv has no option to exclude a package. An override with a marker that is never true has that effect.
+    """
     asked = {_name(line) for line in requirements}
     own = {canonicalize_name(found.name) for found in distributions() if found.name} | KEPT
     file = folder / "overrides.txt"
@@ -175,8 +201,8 @@ def _overrides(requirements: list[str], folder: Path) -> list[str]:
     return ["--overrides", str(file)]
 
 
-def _show_own_packages(folder: Path) -> None:
-    """Put the harness's packages behind those of the new environment on its path."""
+def _add_own_packages(folder: Path) -> None:
+    """Append the package folders of the harness to the search path of the new environment, after its own."""
     (site,) = folder.glob("lib/python*/site-packages")
     harness = Path(__file__).resolve().parents[2]
     lines = [*map(str, package_folders()), str(harness)]

@@ -1,4 +1,4 @@
-"""One sentence of the contract of a submission, and whether it holds."""
+"""The result of one check of the submission contract."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Level = Literal["ok", "warn", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Whether a sentence of the contract holds (``ok``, ``warn``, ``error``), what was seen, and the mend."""
+    """The result of one check: its level (``ok``, ``warn`` or ``error``), a description, and how to fix it."""
 
     level: Level
     what: str
@@ -20,6 +20,6 @@ class Finding:
 
 
 def finding_of_error(error: SubmissionError) -> Finding:
-    """Return the finding for an error that ends the check of a submission."""
+    """Convert an exception that ended the check of a submission to a finding."""
     place = f"{error.where}: " if error.where else ""
     return Finding("error", f"{place}{error.what}", error.hint or "")

@@ -1,4 +1,4 @@
-"""Submissions that installed packages offer as entry points: read from their metadata, never imported."""
+"""Submissions that installed packages register as entry points, read from metadata without importing them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SUBMISSIONS: Registry[object] = Registry("harness.submissions", "submission", la
 def installed_submissions() -> list[Found]:
     """List the entry points of the group ``harness.submissions``.
 
-    An entry point is ``package.module:factory`` or ``package.module`` (then the factory is ``srmodel``). The
-    package may hold a ``submission.toml`` beside the module or above it; it tells everything but the factory.
+    An entry point is ``package.module:factory`` or ``package.module`` (the factory is then ``srmodel``). A
+    ``submission.toml`` next to the module or in a parent folder within the package provides everything but the factory.
     """
     return [_describe(point) for point in SUBMISSIONS.find(SUBMISSIONS.group)]
 
@@ -39,14 +39,14 @@ def _describe(point: EntryPoint) -> Found:
 def _package_folder(module: str, point: EntryPoint) -> Path:
     top = module.split(".", maxsplit=1)[0]
     try:
-        # Only the finders of a top-level name are asked: finding a dotted name would import its parents.
+        # find_spec of a dotted name would import its parent packages, which is submitted code.
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError, AttributeError):
         spec = None
     if spec is None or not spec.submodule_search_locations:
         owner = f" of {point.dist.name}" if point.dist else ""
         raise ManifestError(
-            f"the entry point {point.name} = {point.value!r}{owner} names no installed package",
+            f"the entry point {point.name} = {point.value!r}{owner} does not refer to an installed package",
             hint="point it at a module inside a package, such as my_model.arch:srmodel",
         )
     return Path(next(iter(spec.submodule_search_locations))).resolve()
@@ -63,7 +63,7 @@ def _manifest(package: Path, module: str, name: str) -> Manifest:
 
 
 def _relative_to(package: Path, folder: Path, manifest: Manifest) -> Manifest:
-    """Return ``manifest`` with weights relative to the package instead of the manifest's own folder."""
+    """Return ``manifest`` with paths of weights relative to the package instead of the manifest's folder."""
     if folder == package or not manifest.weights:
         return manifest
     inner = folder.relative_to(package)

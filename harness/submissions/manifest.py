@@ -1,4 +1,4 @@
-"""The description of a submission, ``submission.toml``: read, validated, every mistake named with its mend."""
+"""Read and validate ``submission.toml``, the manifest of a submission. Every error states how to fix it."""
 
 from __future__ import annotations
 
@@ -25,48 +25,48 @@ Text = Annotated[str, Field(max_length=4000)]
 
 
 class Manifest(BaseModel):
-    """What a submission says of itself. Unknown keys are refused.
+    """The manifest of a submission. Unknown keys are errors.
 
-    The keys of the file's table ``[submission]`` are the attributes of this class; the tables ``[weights]`` and
-    ``[published]`` are the attributes of the same name.
+    The keys of the table ``[submission]`` are attributes of this class; the tables ``[weights]`` and ``[published]``
+    are the attributes of the same names.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    """What the leaderboard shows."""
+    """Name on the leaderboard."""
     team: Annotated[str, Field(max_length=200)] = ""
-    """Who submits."""
+    """Name of the team."""
     scales: Annotated[list[Scale], Field(min_length=1)]
     """Upscaling factors that the network supports."""
     factory: str = "arch:srmodel"
     """``module:callable`` in the submission's folder; called as ``f()`` or ``f(scale)``."""
     value_range: float = 1.0
-    """What the network eats and gives for white: 1.0 or 255.0."""
+    """Value of white in the input and the output of the network: 1.0 or 255.0."""
     description: Text = ""
-    """One or two sentences for the reader of the leaderboard."""
+    """One or two sentences for readers of the leaderboard."""
     paper: Text = ""
-    """Title or address of the paper."""
+    """Title or URL of the paper."""
     license: Text = ""
     """Licence of code and weights, preferably an SPDX identifier."""
     reparameterize: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", max_length=200)] | None = None
-    """Name of the author's method that turns the training form into the inference form; ``none`` keeps the form."""
+    """Name of the author's method that converts the training form to the inference form; ``none`` for no conversion."""
     size_multiple: Annotated[int, Field(ge=1, le=512, strict=True)] = 1
     """Height and width of the input must be multiples of this; the harness pads and crops."""
     backends: Annotated[list[Backend], Field(min_length=1)] | None = None
-    """Ways of execution (``--backend``) that the network can take; all where it is left out."""
+    """Backends (``--backend``) that the network supports; all by default."""
     reconstructed: Annotated[bool, Field(strict=True)] = False
-    """Whether the layers were solved from published counts, not read in code."""
+    """Whether the architecture was derived from published counts instead of published code."""
     reconstructed_note: Text = ""
-    """How the layers were found."""
+    """How the architecture was derived."""
     needs_weights: Annotated[bool, Field(strict=True)] = False
-    """Whether the network is untrained at a scale that ``[weights]`` does not list."""
+    """Whether the network is untrained at scales that ``[weights]`` does not list."""
     requires: list[Annotated[str, Field(max_length=500)]] = []
     """Packages that the code imports, as requirement strings such as ``einops>=0.7``."""
     weights: dict[str, str] | None = None
-    """Checkpoint of each scale: ``x2 = "weights/x2.safetensors"``, relative to the folder."""
+    """Checkpoint of each scale, relative to the folder: ``x2 = "weights/x2.safetensors"``."""
     published: dict[str, Published] = {}
-    """Figures that the authors claim, by scale, shown beside the measured ones."""
+    """Figures published by the authors, by scale, shown next to the measured ones."""
 
     @field_validator("name")
     @classmethod
@@ -105,7 +105,7 @@ class Manifest(BaseModel):
             try:
                 Requirement(text)
             except InvalidRequirement as error:
-                raise ValueError(f"{text!r} is no requirement such as einops>=0.7") from error
+                raise ValueError(f"{text!r} is not a requirement such as einops>=0.7") from error
         return requires
 
     @field_validator("backends")
@@ -143,21 +143,21 @@ class Manifest(BaseModel):
     def lacks_weights(self, scale: int) -> bool:
         """Return whether the network would be measured with random weights at ``scale``.
 
-        That is so where the manifest lists weights for other scales only, has an empty ``[weights]`` table, or says
-        ``needs_weights``. Without any of these the factory is taken to load its own.
+        This is the case if the manifest lists weights for other scales only, has an empty ``[weights]`` table, or sets
+        ``needs_weights``. Otherwise the factory is assumed to load its own weights.
         """
         return (self.weights is not None or self.needs_weights) and self.weights_for(scale) is None
 
 
 def is_inside(path: str) -> bool:
-    """Return whether ``path`` is relative and cannot leave the folder that it is relative to."""
+    """Return whether ``path`` is relative and stays inside the folder that it is relative to."""
     parts = PurePosixPath(path).parts
     plain = path and "\\" not in path and "\0" not in path and ":" not in path and not path.startswith("/")
     return bool(plain) and bool(parts) and ".." not in parts
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read and validate a ``submission.toml``; the weights it names must exist inside its folder.
+    """Read and validate a ``submission.toml``. The weights that it lists must exist inside its folder.
 
     Parameters
     ----------
@@ -167,13 +167,13 @@ def read_manifest(path: Path) -> Manifest:
     Raises
     ------
     ManifestError
-        With file, line, key and mend of each mistake.
+        The manifest is missing or invalid. The message lists all mistakes with line, key and fix.
     """
     path = path / FILE_NAME if path.is_dir() else path
     text = _read_text(path)
     try:
         document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+    except (ValueError, RecursionError) as error:  # int() raises a plain ValueError for too many digits
         raise ManifestError(
             f"is not valid TOML: {error}", where=str(path), hint='quote text as in name = "LRSRN"'
         ) from error
@@ -184,12 +184,12 @@ def read_manifest(path: Path) -> Manifest:
 
 def _read_text(path: Path) -> str:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ManifestError("is larger than 1 MB", where=str(path), hint="it needs some twenty lines")
-        return path.read_text(encoding="utf-8-sig")
+        if path.stat().st_size > _MAX_BYTES:  # untrusted: tomllib would read all of it into memory
+            raise ManifestError("is larger than 1 MB", where=str(path), hint="a manifest needs about twenty lines")
+        return path.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
     except FileNotFoundError as error:
         raise ManifestError(
-            "there is no submission.toml", where=str(path.parent), hint="`harness new NAME` writes one to start from"
+            "there is no submission.toml", where=str(path.parent), hint="`harness new NAME` creates one to start from"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
@@ -201,7 +201,7 @@ def _validate(document: dict[str, Any], text: str, path: Path) -> Manifest:
     table = document.get("submission")
     if not isinstance(table, dict):
         raise ManifestError(
-            "has no table [submission]", where=str(path), hint='begin the file with [submission] and name = "..."'
+            "has no table [submission]", where=str(path), hint='start the file with [submission] and name = "..."'
         )
     others = {key: value for key, value in document.items() if key != "submission"}
     stray = mistakes.stray_tables(others, table, text, path)
@@ -219,10 +219,11 @@ def _check_weights(manifest: Manifest, text: str, path: Path) -> None:
     for key, value in (manifest.weights or {}).items():
         file = root / value
         line = mistakes.line_of(text, ("weights", key))
+        # A symbolic link could point to any file of this machine, which would then be read as a checkpoint.
         if not file.resolve().is_relative_to(root):
             found.append(
                 mistakes.Mistake(
-                    line, f"[weights] {key}", f"{value} is a link out of the folder", "copy the file into the folder"
+                    line, f"[weights] {key}", f"{value} links out of the folder", "copy the file into the folder"
                 )
             )
         elif not file.is_file():

@@ -1,4 +1,4 @@
-"""Mistakes in a manifest: where each one stands in the file and how a person mends it."""
+"""Describe mistakes in a manifest: the line of each one and how to fix it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HINT = "docs/submitting.md describes every key"
 _TABLES = ("weights", "published")
 _REASONS = {
     "missing": "is missing",
-    "extra_forbidden": "is no key that a manifest has",
+    "extra_forbidden": "is not a key of a manifest",
     "string_type": "must be text in quotes",
     "list_type": "must be a list, such as [2, 3]",
     "int_type": "must be a whole number",
@@ -34,7 +34,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One mistake: its line in the file (None where the key is absent), its key, the reason and the mend."""
+    """One mistake: line in the file (None if the key is missing), key, description and fix."""
 
     line: int | None
     key: str
@@ -42,23 +42,26 @@ class Mistake:
     hint: str | None = None
 
     def sentence(self) -> str:
-        """Return the mistake without its mend, on one line."""
+        """Return the mistake without its fix, on one line."""
         place = f"line {self.line}: " if self.line else ""
         return f"{place}{self.key} {self.reason}"
 
 
 def as_error(mistakes: Sequence[Mistake], path: Path) -> ManifestError:
-    """Return the exception that names every one of ``mistakes`` in the manifest at ``path``."""
+    """Return an exception that lists all ``mistakes`` in the manifest at ``path``."""
     if len(mistakes) == 1:
         return ManifestError(mistakes[0].sentence(), where=str(path), hint=mistakes[0].hint)
     lines = [f"{m.sentence()}{f' ({m.hint})' if m.hint else ''}" for m in mistakes]
     return ManifestError(
-        "\n  ".join([f"{len(lines)} mistakes", *lines]), where=str(path), hint="mend them in this order"
+        "\n  ".join([f"{len(lines)} mistakes", *lines]), where=str(path), hint="fix them in this order"
     )
 
 
 def line_of(text: str, path: Sequence[str]) -> int | None:
-    """Return the line, from 1, of the key ``path`` (table, key, ...), or of its nearest parent if it is inline."""
+    """Return the line number, from 1, of the key ``path`` (table, key, ...), or of its nearest parent if it is inline.
+
+    Lines are found by regular expressions, because ``tomllib`` does not report positions.
+    """
     dotted = [".".join(path[:depth]) for depth in range(len(path), 0, -1)]
     lines = _positions(text)
     return next((lines[name] for name in dotted if name in lines), None)
@@ -81,27 +84,25 @@ def _plain(name: str) -> str:
 
 
 def stray_tables(others: Mapping[str, Any], submission: Mapping[str, Any], text: str, path: Path) -> list[Mistake]:
-    """Return mistakes of layout: keys outside ``[submission]``, unknown tables, tables within ``[submission]``."""
+    """Return structural mistakes: keys outside ``[submission]``, unknown tables, tables inside ``[submission]``."""
     del path
     found = []
     for key in others:
         if key not in _TABLES:
             line = line_of(text, (key,))
             hint = suggestion(key, (*_TABLES, "submission")) or "move it into [submission], or remove it"
-            found.append(Mistake(line, key, "stands outside [submission]", hint))
+            found.append(Mistake(line, key, "is outside [submission]", hint))
     for key in _TABLES:
         if key in submission:
             line = line_of(text, ("submission", key))
             found.append(
-                Mistake(
-                    line, f"[submission.{key}]", "stands inside [submission]", f"write [{key}] as a table of its own"
-                )
+                Mistake(line, f"[submission.{key}]", "is inside [submission]", f"write [{key}] as a separate table")
             )
     return found
 
 
 def from_pydantic(error: ValidationError, text: str, model: type[BaseModel]) -> list[Mistake]:
-    """Return pydantic's findings as mistakes of the manifest ``text``, each key once."""
+    """Convert pydantic's errors to mistakes in the manifest ``text``, at most one per key."""
     found: dict[str, Mistake] = {}
     for detail in error.errors(include_url=False):
         location = [str(part) for part in detail["loc"] if not isinstance(part, int)]
@@ -137,6 +138,6 @@ def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """Return ``did you mean ...?`` for a misspelt key, or None where nothing is near."""
+    """Return ``did you mean ...?`` for a misspelled key, or None if no known key is similar."""
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else None

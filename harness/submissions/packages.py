@@ -1,4 +1,4 @@
-"""Where this Python finds its installed packages: what a worker must be able to read to run at all."""
+"""Locate the installed packages of this interpreter, which a sandboxed worker must be able to read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _NAMES = frozenset({"site-packages", "dist-packages"})
 
 
 def package_folders() -> list[Path]:
-    """Return the folders of installed packages on the search path, in its order.
+    """Return the folders of installed packages on ``sys.path``, in order.
 
-    Besides those of the interpreter's own environment these are the user's, and those that a ``.pth`` file names.
+    They include the environment's own folder, that of the user, and those that ``.pth`` files add.
     """
     folders = dict.fromkeys(Path(entry) for entry in sys.path if Path(entry).name in _NAMES)
     return [folder for folder in folders if folder.is_dir()]

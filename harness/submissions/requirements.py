@@ -1,4 +1,4 @@
-"""Packages that a submission asks for, compared with what is installed."""
+"""Compare the packages that a submission requires with the installed ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MAX_BYTES = 100_000
 
 
 def unmet(requires: list[str]) -> list[str]:
-    """Return those requirement strings that no installed package meets, with what is installed instead.
+    """Return the requirements that no installed package satisfies, each with the installed version.
 
-    A requirement for another platform counts as met; one that cannot be parsed counts as unmet.
+    A requirement for another platform counts as satisfied, one that cannot be parsed as not satisfied.
 
     >>> unmet(["packaging", "packaging<1"])  # doctest: +SKIP
     ['packaging<1 (24.1 is installed)']
@@ -35,37 +35,37 @@ def _unmet(text: str) -> str | None:
         installed = version(requirement.name)
     except PackageNotFoundError:
         return f"{text} (not installed)"
-    # A local version such as 2.6.0+cu124 meets a requirement on 2.6.0.
+    # A local version such as 2.6.0+cu124 satisfies ==2.6.0, and pre-releases of torch are common.
     if requirement.specifier.contains(installed, prereleases=True):
         return None
     return f"{text} ({installed} is installed)"
 
 
 def check(requires: list[str], where: str) -> None:
-    """Raise unless every requirement of a manifest is met.
+    """Check that every requirement of a manifest is satisfied.
 
     Raises
     ------
     UnsupportedError
-        Naming each requirement that is not.
+        At least one is not; the message lists them.
     """
     lacking = unmet(requires)
     if lacking:
         raise UnsupportedError(
             f"requires {', '.join(lacking)}",
             where=where,
-            hint="run with --install, or install what is missing beside the harness",
+            hint="run with --install, or install the missing packages in the environment of the harness",
         )
 
 
 def read_requirements(root: Path) -> list[str]:
-    """Return the lines of ``requirements.txt``, without comments and options of pip; empty where there is none."""
+    """Return the lines of ``requirements.txt`` without comments and pip options; empty if there is no such file."""
     path = root / FILE_NAME
     if not path.is_file():
         return []
     try:
         with path.open("rb") as file:
-            text = file.read(_MAX_BYTES).decode(errors="replace")
+            text = file.read(_MAX_BYTES).decode(errors="replace")  # untrusted: of any size and encoding
     except OSError:
         return []
     lines = (line.split(" #")[0].strip() for line in text.splitlines())

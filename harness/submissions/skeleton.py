@@ -1,4 +1,4 @@
-"""Write a submission to start from: ``harness new NAME``."""
+"""Create a submission to start from, for ``harness new NAME``."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ name = "{name}"
 team = ""
 scales = [2, 3, 4]
 factory = "arch:srmodel"      # module:callable in this folder
-value_range = 1.0             # 1.0 or 255.0: what the network eats and gives
+value_range = 1.0             # value of white in input and output: 1.0 or 255.0
 description = ""
 license = ""
 
-# Once you have trained it, save each scale with safetensors.torch.save_file(network.state_dict(), ...)
+# After training, save each scale with safetensors.torch.save_file(network.state_dict(), ...)
 # [weights]
 # x2 = "weights/x2.safetensors"
 """
 
 ARCHITECTURE = '''\
-"""{name}: two convolutions that correct a bicubic enlargement."""
+"""{name}: bicubic interpolation plus a residual from two convolutions."""
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +34,9 @@ from torch.nn import functional
 
 
 class Network(nn.Module):
-    """Add a learned correction, made at low resolution, to the bicubic enlargement.
+    """Add a residual, computed at low resolution, to the bicubic interpolation.
 
-    The last convolution begins as zero, so the untrained network gives bicubic exactly.
+    The last convolution is initialized to zero, so that the untrained network equals bicubic interpolation.
     """
 
     def __init__(self, scale: int, channels: int = 16) -> None:
@@ -66,22 +66,22 @@ def srmodel(scale: int = 2) -> nn.Module:
 README = """\
 # {name}
 
-`harness check .` tries this submission; `harness run . --scale 2` measures it.
+`harness check .` checks this submission; `harness run . --scale 2` measures it.
 """
 
 
 def create(name: str, parent: Path) -> Path:
-    """Write the folder ``parent/name`` with a submission that runs, and return it. Nothing is overwritten.
+    """Create the folder ``parent/name`` with a working submission and return it. Nothing is overwritten.
 
     Raises
     ------
     UsageError
-        The name cannot be a folder's, or the folder exists.
+        The name is not valid, or the folder exists or cannot be created.
     """
     if not _NAME.fullmatch(name) or name.endswith((" ", ".")) or keyword.iskeyword(name):
         raise UsageError(
             f"{name!r} cannot name a submission",
-            hint="use 1 to 64 letters, digits, spaces and . _ + -, beginning with a letter or digit",
+            hint="use 1 to 64 letters, digits, spaces and . _ + -, starting with a letter or digit",
         )
     folder = parent / name
     try:

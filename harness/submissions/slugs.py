@@ -1,4 +1,4 @@
-"""Names that are safe as file names, unique within a run, and in the order in which a person would list them."""
+"""Derive unique, file-system safe names from submission names, and sort names in natural order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LENGTH = 60
 
 
 def slugify(name: str) -> str:
-    """Return ``name`` as letters, digits, ``.``, ``_``, ``-`` of ASCII, at most 60 of them, never empty.
+    """Convert ``name`` to 1 to 60 ASCII letters, digits, ``.``, ``_`` and ``-``.
 
     >>> slugify("Bicubic++ (Aselsan)")
     'Bicubic-plus-plus-Aselsan'
@@ -21,13 +21,13 @@ def slugify(name: str) -> str:
 
 
 def unique_slugs(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
-    """Return one slug for each name, in order; equal ones (case aside) get ``-2``, ``-3``..."""
+    """Return one slug per name, in order; slugs that are equal (ignoring case) get the suffixes ``-2``, ``-3``..."""
     used = {slug.casefold() for slug in taken}
     slugs = []
     for name in names:
         slug = stem = slugify(name)
         number = 2
-        while slug.casefold() in used:
+        while slug.casefold() in used:  # slugs are file names, and some file systems ignore case
             slug, number = f"{stem}-{number}", number + 1
         used.add(slug.casefold())
         slugs.append(slug)
@@ -35,6 +35,6 @@ def unique_slugs(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key under which ``team2`` comes before ``team10``."""
+    """Return a sort key that orders ``team2`` before ``team10``."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return tuple((0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part) for part in parts if part)

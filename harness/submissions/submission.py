@@ -1,4 +1,4 @@
-"""What discovery returns: a submission, or one that cannot be described."""
+"""The result of discovery: a submission, or one whose description cannot be read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Kind = Literal["submission", "baseline"]
 Origin = Literal["folder", "zip", "file", "entry-point"]
 
 PROTOCOL_SCALES = (2, 3, 4)
-"""Scales at which a submission without manifest is tried; the network itself shows which one it has."""
+"""Candidate scales of a submission without manifest; the scale is determined from the network's output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One model to measure. ``root`` is its folder; ``module`` is set where it is an installed package."""
+    """One model to measure. ``root`` is its folder; ``module`` is set if it is an installed package."""
 
     name: str
     slug: str
@@ -31,7 +31,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class BrokenSubmission:
-    """A submission that cannot even be described: it becomes a failed row."""
+    """A submission whose manifest or archive cannot be read. It becomes a failed row."""
 
     name: str
     path: Path

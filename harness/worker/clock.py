@@ -107,6 +107,7 @@ class EventClock:
 
     def time(self, call: Callable[[], Tensor]) -> Reading:
         """Run `call` and return its time on the device and its output."""
+        # Created outside of the timed window.
         begin = self._event(self.device, enable_timing=True)
         end = self._event(self.device, enable_timing=True)
         if self._before is not None:

@@ -35,7 +35,7 @@ def build_network(root: Path, name: str, scale: int) -> nn.Module:
     arguments, keywords = call_for(factory, name, scale)
     try:
         network = factory(*arguments, **keywords)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # SystemExit is no Exception, and submitted scripts call exit()
         raise SubmissionError(
             f"{name} raised {describe(error)}",
             where=place_of(error, root) or str(root),
@@ -72,7 +72,7 @@ def call_for(factory: Callable[..., Any], name: str, scale: int) -> tuple[tuple[
         return (), {}
     named = next((p for alias in SCALE_NAMES for p in parameters if p.name == alias and p.kind not in _STARRED), None)
     required = [p for p in parameters if p.default is p.empty and p.kind not in _STARRED]
-    if named is None and len(required) == 1:
+    if named is None and len(required) == 1:  # srmodel(s), srmodel(n): there is nothing else it could mean
         named = required[0]
     if any(p is not named for p in required):
         raise SubmissionError(

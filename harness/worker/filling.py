@@ -35,7 +35,7 @@ def fill(network: nn.Module, path: Path, *, limit_bytes: int, trust_pickle: bool
     CheckpointError
         The file is not a checkpoint, or has missing, unexpected or differently shaped parameters.
     """
-    own = dict(network.state_dict())
+    own = dict(network.state_dict())  # before loading, which may change the keys
     try:
         state, notes = _read(path, own, limit_bytes, trust_pickle=trust_pickle)
         misfit = misfits(state, own)
@@ -69,6 +69,7 @@ def _load(
     except Exception as error:  # submitted classes override load_state_dict
         reason = misfit or describe(error)
         raise CheckpointError(f"does not fit the network: {reason}", where=str(path), hint=_HINT) from error
+    # An override may ignore mismatches and leave parameters at their random initialization without any error.
     if misfit and _overrides_loading(network) and not _converts(network, own):
         raise CheckpointError(f"does not fit the network: {misfit}", where=str(path), hint=_HINT)
     if missing := getattr(result, "missing_keys", None):

@@ -37,6 +37,7 @@ def to_input(image: Image, value_range: float, multiple: int) -> Tensor:
 
 def to_levels(image: Image) -> Tensor:
     """Convert a frame (H x W x 3, uint8) to a tensor of levels, 1 x 3 x H x W, uint8, on the CPU."""
+    # A copy: `image` may be a view of the shared memory, which the next message overwrites.
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
 
 
@@ -129,6 +130,7 @@ def to_image(output: Tensor, value_range: float, height: int, width: int, place:
         H x W x 3, uint8, C-contiguous.
     """
     cropped = output[0, :, :height, :width].detach().to(torch.float32)
+    # Converted to uint8 on the device, so that a quarter of the bytes is transferred.
     levels = (cropped * (255 / value_range)).round_().clamp_(0, 255).to(torch.uint8)
     image: Image = np.empty((*levels.shape[1:], 3), np.uint8) if place is None else place
     np.copyto(image, levels.permute(1, 2, 0).cpu().numpy())

@@ -70,7 +70,7 @@ def _prepare(root: Path, name: str) -> str:
     if (root / relative).with_suffix(".py").is_file() or (root / relative / "__init__.py").is_file():
         sys.path.insert(0, str(root))  # for absolute imports of sibling modules
         return f"{_private_package(root)}.{name}"
-    if name.split(".", maxsplit=1)[0] == root.name:
+    if name.split(".", maxsplit=1)[0] == root.name:  # an installed package
         if str(root.parent) not in sys.path:
             sys.path.append(str(root.parent))
         return name
@@ -102,6 +102,7 @@ def _unload(root: Path) -> None:
     before. Modules that the harness itself depends on are kept.
     """
     private = {path for package in _packages() for path in package.__path__}
+    # In place, because other modules may hold a reference to the list.
     sys.path[:] = [entry for entry in sys.path if entry not in private]
     own = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()} - sys.stdlib_module_names
     for name, module in list(sys.modules.items()):
@@ -123,6 +124,7 @@ def _import_failure(error: BaseException, root: Path, name: str) -> SubmissionEr
     where = place_of(error, root) or name
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.split(".")[0]
+        # A missing file of the submission itself is its own error, not a missing package.
         if not (root / top).exists() and not (root / f"{top}.py").exists() and not top.startswith("_submission_"):
             return UnsupportedError(
                 f"imports {error.name}, which is not installed",

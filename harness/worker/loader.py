@@ -66,7 +66,7 @@ def load(
 ) -> Loaded:
     """Load a network as :func:`load_network` does, and return it with remarks."""
     root = root.resolve()
-    notes = _check_requirements(root)
+    notes = _check_requirements(root)  # first: the message is clearer than that of a failing import
     with preserved(root, notes), without_cuda(notes):
         if factory.startswith(PREFIX):
             network = _open_file(factory.removeprefix(PREFIX), root, scale, weights)
@@ -118,7 +118,7 @@ def _settle(network: nn.Module, root: Path, notes: list[str]) -> None:
     try:
         network.cpu()
         kinds = {p.dtype for p in (*network.parameters(), *network.buffers()) if p.is_floating_point()}
-        if kinds - {torch.float32}:
+        if kinds - {torch.float32}:  # precisions are applied later, from the same float32 network for all submissions
             notes.append(f"parameters were stored as {', '.join(sorted(map(str, kinds)))}; measured from float32")
             network.float()
         network.eval()

@@ -69,6 +69,7 @@ def _answer(run: Callable[[str, dict[str, Any], tuple[Array, ...]], Reply], requ
     except BaseException as error:  # noqa: BLE001  submitted code may also raise SystemExit or KeyboardInterrupt
         return Message("error", describe(error, request.name).model_dump(mode="json"))
     finally:
+        # Before the reply is sent: the controller may read the log, or kill this process, right after it.
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -91,7 +92,7 @@ def _moved_high(fd: int) -> int:
 
     The new descriptor is close-on-exec: programs that submitted code starts do not inherit the channel.
     """
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # descriptors must be below the soft limit
     high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fd, min(soft, 1024) - 16))
     os.close(fd)
     return high

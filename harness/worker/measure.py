@@ -98,6 +98,7 @@ def time_forward(
         return time.monotonic() - begin
 
     budget = float("inf") if sampling.budget_s is None else sampling.budget_s
+    # If the first call alone exceeds the budget, the network is too slow for a second one.
     warmup = [call()] if sampling.warmup else []
     if warmup and warmup[0].ms / 1e3 >= budget:
         note = f"one call without warm-up: it takes longer than the budget of {budget:g} s"
@@ -105,6 +106,7 @@ def time_forward(
     while len(warmup) < sampling.warmup and spent() < budget * WARMUP_SHARE:
         warmup.append(call())
     samples: list[Sample] = []
+    # `min_repeats` takes precedence over the budget, because fewer samples would not allow an interval.
     while len(samples) < sampling.repeats and (spent() < budget or len(samples) < sampling.min_repeats):
         samples.append(call())
     return Timing(tuple(warmup), tuple(samples), None, clock.name, alarms)

@@ -15,6 +15,7 @@ _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current one
 
 # mallopt(3)
+# Values of the constants in malloc.h.
 _M_MMAP_THRESHOLD = -3
 _M_MMAP_MAX = -4
 
@@ -82,7 +83,7 @@ def _peak_of(network: Callable[[Tensor], Tensor], given: Tensor) -> int | None:
         return None
     output = network(given)
     peak = _peak(given.device)
-    del output
+    del output  # held until here, so that the output counts
     return max(0, peak - start)
 
 

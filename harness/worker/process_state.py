@@ -52,6 +52,7 @@ def without_cuda(notes: list[str]) -> Iterator[None]:
     if torch.cuda.is_available():
         yield
         return
+    # Only during loading. In a timed forward pass, patched methods would cost time.
     note = "requests CUDA while loading; kept on the CPU"
 
     def stay(self: T, *_: object, **__: object) -> T:

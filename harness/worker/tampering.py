@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+# Functions that a submission could replace to appear faster, to predict random inputs, or to pass checks.
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
 _NAMES: tuple[tuple[str, Any, str], ...] = (
     *(("time", time, name + unit) for name in _CLOCKS for unit in ("", "_ns")),

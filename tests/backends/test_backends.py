@@ -1,10 +1,12 @@
-"""Backends on a tiny network: each computes what the module computes, and says so where it cannot."""
+"""Backends on a small network: each computes the output of the module or reports why it cannot."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from harness.backends import backend_problem, requirements
@@ -12,6 +14,7 @@ from harness.backends.cuda_graph import CudaGraph
 from harness.backends.runner import Runner, make_runner
 from harness.backends.tensorrt import TensorRT
 from harness.errors import UnsupportedError, WorkerError
+from harness.submissions.manifest import Manifest
 
 
 class Small(nn.Module):
@@ -49,6 +52,27 @@ def test_a_backend_computes_what_the_module_computes(network: nn.Module, backend
     expected = network(frame(*size))
     result = upscaled(make_runner(network, backend), frame(*size), main=True)
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_package_may_add_a_backend(network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "zz_backend.py").write_text(
+        "from harness.backends import Backend\n"
+        "from harness.backends.runner import Eager\n"
+        "TWICE = Backend('zz_backend:Twice', lambda kind: None if kind == 'cpu' else ('runs on the CPU', 'use it'))\n"
+        "class Twice(Eager):\n"
+        "    def __call__(self, frame):\n"
+        "        return 2 * super().__call__(frame)\n"
+    )
+    info = tmp_path / "zz_backend-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zz-backend\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[harness.backends]\ntwice = zz_backend:TWICE\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    torch.testing.assert_close(upscaled(make_runner(network, "twice"), frame(8, 8)), 2 * network(frame(8, 8)))
+    assert backend_problem("twice", "cuda:0") == ("runs on the CPU", "use it")
+    assert Manifest(name="a", scales=[2], backends=["twice"]).backends == ["twice"]
+    with pytest.raises(ValidationError, match="no backend is called 'twise'; did you mean 'twice'"):
+        Manifest(name="a", scales=[2], backends=["twise"])
 
 
 def test_channels_last_changes_weights_and_input(network: nn.Module) -> None:
@@ -122,7 +146,7 @@ def test_what_a_backend_lacks_is_said(monkeypatch: pytest.MonkeyPatch, backend: 
 
 
 class FakeGraphs:
-    """CUDA graphs on the CPU: a recording remembers the call, a replay repeats it into the same memory."""
+    """Emulate CUDA graphs on the CPU: capture stores the call, replay repeats it with the same memory."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, network: nn.Module) -> None:
         self.recorded = self.calls = 0

@@ -1,4 +1,4 @@
-"""The ONNX model gives what the network gives, at sizes that it was not traced with, or is refused."""
+"""An exported ONNX model computes the output of the network at other sizes than the traced one, or is rejected."""
 
 import itertools
 import sys
@@ -15,7 +15,7 @@ from harness.errors import UnsupportedError
 
 
 class Unshuffled(nn.Module):
-    """Takes even sides only, as RT4KSR does."""
+    """Network that accepts even sides only, such as RT4KSR."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Unshuffled(nn.Module):
 
 
 class Padding(nn.Module):
-    """Mirrors an image outwards to multiples of eight, as networks with windows do."""
+    """Pad by reflection to multiples of eight, as networks with window attention do."""
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
@@ -35,21 +35,21 @@ class Padding(nn.Module):
 
 
 class Branching(nn.Module):
-    """Asks the data where to go, which a graph cannot."""
+    """Branch on data, which a graph cannot express."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x if x.mean() > 0.5 else functional.interpolate(x, scale_factor=2.0)
 
 
 class Frozen(nn.Module):
-    """Asks for the width as a number, which makes it one."""
+    """Convert the width to an integer, which makes it a constant of the graph."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * (1.0 if int(x.shape[-1]) < 50 else 0.5)
 
 
 class Counting(nn.Module):
-    """Gives another image at each call, which an export does not see."""
+    """Return a different image at each call, which the export does not record."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,14 +60,14 @@ class Counting(nn.Module):
 
 
 class Growing(Counting):
-    """Gives a larger one at each call."""
+    """Return a larger image at each call."""
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.interpolate(x, scale_factor=float(next(self.calls)))
 
 
 class Keeping(Unshuffled):
-    """Keeps a tensor that it makes when it is first called."""
+    """Store a tensor that is created in the first call."""
 
     kernel: Tensor | None = None
 
@@ -78,7 +78,7 @@ class Keeping(Unshuffled):
 
 
 class Bessel(nn.Module):
-    """Uses an operator that ONNX lacks."""
+    """Use an operator that ONNX lacks."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.special.bessel_j0(x)
@@ -131,13 +131,13 @@ def test_half_precision_stays_half() -> None:
         (Frozen(), r"differs from the network: it has a constant side in height x 60"),
         (Counting(), r"differs from the network: it differs by 0\.\d+ relative to the largest output value"),
         (Growing(), r"differs from the network: it returns shape \(1, 3, \d+, \d+\), not \(1, 3, \d+, \d+\)"),
-        (Unshuffled().bfloat16(), r"no bfloat16 on the CPU\. Use float32"),
+        (Unshuffled().bfloat16(), r"not support bfloat16 on the CPU\. Use float32"),
     ],
 )
 def test_what_is_not_the_network_is_refused(network: nn.Module, words: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UnsupportedError, match=words):
         export(network.eval())
-    assert capfd.readouterr() == ("", "")  # the exporter's own remarks would bury the message
+    assert capfd.readouterr() == ("", "")  # messages of the exporter would hide the error
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def test_data_sets_are_added_listed_and_verified() -> None:
     listed = harness("datasets").stdout
     assert "mine" in listed
     assert "Manga109" in listed
-    assert "3 of 3 images are sound" in harness("datasets", "verify", "mine").stdout
+    assert "3 of 3 images are intact" in harness("datasets", "verify", "mine").stdout
     Path("hr/1.png").write_bytes(b"")
     broken = harness("datasets", "verify", "mine")
     assert broken.exit_code == 1
@@ -118,7 +118,7 @@ def test_a_known_set_with_other_images_or_fewer_is_not_sound() -> None:
     assert "5 images" in harness("datasets", "add", "Set5", "hr").stdout
     result = harness("datasets", "verify", "Set5")
     assert result.exit_code == 1
-    assert "4.png: is none of the set's images" in result.stdout
+    assert "4.png: is not an image of the data set" in result.stdout
     Path("hr/4.png").unlink()
     assert "Set5 has 5 HR images, but 4 are in" in harness("datasets", "verify", "Set5").stdout
 

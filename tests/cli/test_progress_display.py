@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -65,7 +64,9 @@ def test_a_stage_that_says_nothing_has_a_line_every_ten_seconds_with_the_time_le
     assert all(later - earlier <= 10 for earlier, later in pairwise(piped.times))
     repeated = piped.lines[2:-1]
     assert len(repeated) == 3
-    assert all(re.search(r"\[1/2\] LRSRN: count for \d+ s; \d+ % done, about \d+ s left$", line) for line in repeated)
+    assert all(
+        re.search(r"\[1/2\] LRSRN: count, \d+ s so far; \d+ % done, about \d+ s left$", line) for line in repeated
+    )
     assert "[2/2] CRC: start; " in piped.lines[-1]
 
 
@@ -113,7 +114,7 @@ def test_the_end_of_a_submission_is_printed_once() -> None:
     piped.progress.end()
     piped.wait(12)
     assert "[1/2] a: failed at load: no file; " in piped.lines[1]
-    assert "1 of 2 networks finished; " in piped.lines[2]
+    assert "after [1/2] a; 0 % done, about " in piped.lines[2]
     assert [line.split(" s  ")[1] for line in piped.lines[3:]] == ["scores and report"] * 2
 
 
@@ -122,7 +123,7 @@ def test_what_is_waited_for_is_printed_without_a_submission() -> None:
     piped.progress.start([("a", "a")], 6)
     piped.progress.stage("", "wait", "for another run on this device")
     piped.wait(10)
-    assert "s  wait for another run on this device for 9 s; 0 % done" in piped.lines[-1]
+    assert "s  wait for another run on this device, 9 s so far; 0 % done" in piped.lines[-1]
 
 
 def test_the_lines_go_on_while_no_event_arrives() -> None:
@@ -152,8 +153,8 @@ def test_a_closed_pipe_ends_the_ticker_quietly(error: Exception) -> None:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Console]:
-    yield Console(file=io.StringIO(), force_terminal=True, width=160, height=40, color_system=None)
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=160, height=40, color_system=None)
 
 
 def drawn(live: LiveProgress) -> str:
@@ -214,6 +215,7 @@ def test_a_long_name_leaves_room_for_the_time_left() -> None:
         narrow = Console(file=io.StringIO(), width=80, color_system=None)
         narrow.print(live._progress.get_renderable())
         assert narrow.file.getvalue().count("\n") == 1
+        assert re.search(r" about \d+ s left name", narrow.file.getvalue())
 
 
 def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(terminal: Console) -> None:

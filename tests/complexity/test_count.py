@@ -1,4 +1,4 @@
-"""Counts against closed forms, published figures and torch's own counter."""
+"""Compare counts with closed forms, published values and torch's own counter."""
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ def test_a_network_that_wants_multiples_is_counted_at_the_padded_size() -> None:
 
 
 class Twice(torch.autograd.Function):
-    """An operator that no counter knows."""
+    """Operator without a counting rule."""
 
     @staticmethod
     def forward(ctx: object, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The table of layers against closed forms, and against the sums that are counted on their own."""
+"""Compare the table of layers with closed forms and with totals that are counted separately."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ PIXELS = 1080 * 1920
 
 
 class Residual(nn.Module):
-    """One block that runs twice, a branch that never runs, a scale of the network's own."""
+    """Network with a block that runs twice, a branch that never runs, and a parameter of its own."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Shapes of outputs against torch's own rules, and that torch's compiler is left alone."""
+"""Compare output shapes with torch's own rules, and check that torch's compiler is not imported."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from harness.complexity.meta_shapes import _RULES, call_on_meta
 
 
 class Compared(TorchDispatchMode):
-    """Has every operator carried out by our rules and by torch's, and compares what they made."""
+    """Execute each operator by the rules of the harness and by those of torch, and compare the results."""
 
     def __init__(self) -> None:
         super().__init__()

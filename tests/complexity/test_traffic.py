@@ -1,4 +1,4 @@
-"""Bytes and operators against closed forms."""
+"""Compare bytes and operators with closed forms."""
 
 import pytest
 import torch

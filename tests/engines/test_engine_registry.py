@@ -16,7 +16,7 @@ def test_engines_of_the_harness_are_registered_like_all_others() -> None:
 
 
 def test_an_unknown_engine_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(UsageError, match="choose one of: inline, local"):
+    with pytest.raises(UsageError, match="Choose one of: inline, local"):
         get_engine("cloud")
 
 

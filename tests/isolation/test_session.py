@@ -157,7 +157,7 @@ def srmodel(scale=2):
         ("raise RuntimeError('no such luck')", "RuntimeError", "no such luck"),
         ("sys.exit(3)", "SystemExit", r"sys.exit\(3\)"),
         ("os._exit(7)", "Crash", "exited with status 7"),
-        ("os._exit(0)", "Crash", "exit status 0"),
+        ("os._exit(0)", "Crash", "exited with status 0"),
         ("ctypes.string_at(0)", "Crash", "SIGSEGV"),
         ("os.abort()", "Crash", "SIGABRT"),
         ("os.closerange(0, 65536)", "Crash", "exited with|closed the channel"),

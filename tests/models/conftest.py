@@ -1,4 +1,4 @@
-"""Networks of the zoo and the baselines, loaded by path as the harness does."""
+"""Load the networks in submissions/ and baselines/ by path, as the harness does."""
 
 import importlib.util
 from collections.abc import Callable

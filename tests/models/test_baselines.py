@@ -1,4 +1,4 @@
-"""The interpolations against Pillow, torch and closed forms."""
+"""Compare the interpolations with Pillow, torch and closed forms."""
 
 from collections.abc import Callable
 

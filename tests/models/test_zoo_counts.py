@@ -1,4 +1,4 @@
-"""Parameters and operations of every network against the published counts, to the digit."""
+"""Compare parameters and operations of each network with the published counts, exactly."""
 
 from collections.abc import Callable
 

@@ -15,7 +15,7 @@ REPARAMETERIZED = [("LRSRN", 2), ("LRSRN", 3), ("SESR", 2), ("SESR", 3), ("RT4KS
 
 
 def _randomized(network: nn.Module) -> nn.Module:
-    """Return the network in float64 with every parameter random, so that no branch is switched off by a zero."""
+    """Return the network in float64 with random parameters, so that no branch is multiplied by zero."""
     network = network.double()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -57,7 +57,7 @@ def test_every_block_is_the_convolution_that_it_says(build: Build, name: str, sc
 
 
 def _assert_same_gradients(block: nn.Module, direct: Tensor, single: Tensor) -> None:
-    """Check that training through the single convolution is training the block."""
+    """Gradients through the single convolution equal those through the block."""
     target = torch.randn_like(direct)
     names, parameters = zip(*block.named_parameters(), strict=True)
     through_block = torch.autograd.grad((direct * target).sum(), parameters)

@@ -1,4 +1,4 @@
-"""The manifests of the zoo: readable, complete, and true to the published tables."""
+"""The manifests in submissions/ are valid and complete, and agree with the published tables."""
 
 import ast
 import csv

@@ -1,4 +1,4 @@
-"""Conventions against figures that papers printed, each reproduced from the images."""
+"""Reproduce published values under each convention from the images."""
 
 import csv
 import math
@@ -21,7 +21,7 @@ def truncated(value: float, digits: int) -> float:
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_the_lrsrn_posters_bicubic_on_set5(shared: Path, scale: int) -> None:
-    """With LR images written by libjpeg 9; the poster truncates its figures."""
+    """With LR images written by libjpeg 9; values of the poster are truncated."""
     with (shared / "published/lrsrn_poster_benchmarks_jpeg90.csv").open(newline="") as stream:
         (row,) = (r for r in csv.DictReader(stream) if (r["scale"], r["model"]) == (f"x{scale}", "Bicubic"))
     qualities = [
@@ -50,7 +50,7 @@ def test_the_lrsrn_posters_bicubic_on_set5(shared: Path, scale: int) -> None:
 def test_the_posters_rows_with_libjpeg_turbo(
     shared: Path, tmp_path: Path, name: str, scale: int, psnr_rgb: float, ssim_rgb: float, psnr_y: float
 ) -> None:
-    """Another JPEG library moves RGB PSNR by up to 0.1 dB and leaves Y alone."""
+    """Another JPEG library changes RGB PSNR by up to 0.1 dB and does not change Y."""
     dataset = open_dataset(shared / "data" / name / "HR", scale, get_degradation("ntire23"), tmp_path)
     pairs = map(dataset.pair, range(len(dataset)))
     mean = average([evaluate_pair(upscale_bicubic(lr, scale), hr, "lrsrn") for lr, hr in pairs])

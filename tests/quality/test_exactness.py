@@ -1,4 +1,4 @@
-"""Our PSNR and SSIM against scikit-image and against the definition in NumPy, in float64."""
+"""Compare PSNR and SSIM with scikit-image and with the definition in NumPy, in float64."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ SSIM_TOLERANCE = 1e-7
 
 
 def natural(height: int, width: int, seed: int = 0) -> Image:
-    """Return something between smooth and rough, with all grey levels."""
+    """Return a random image with smooth and rough parts and all grey levels."""
     rng = np.random.default_rng(seed)
     waves = np.add.outer(np.sin(np.arange(height) / 9.0), np.cos(np.arange(width) / 5.0))
     image = 128 + 60 * waves[:, :, None] * np.array([1.0, 0.7, -0.5]) + rng.normal(0, 8, (height, width, 3))
@@ -53,7 +53,7 @@ def one_pixel() -> tuple[Image, Image]:
 
 
 def split() -> tuple[Image, Image]:
-    """Black beside white, against grey levels in between: large steps in sum and difference."""
+    """Compare a black and white image with intermediate grey levels: large steps in sum and difference."""
     hr = flat(0, 64)
     hr[:, 32:] = 255
     sr = flat(50, 64)
@@ -62,7 +62,7 @@ def split() -> tuple[Image, Image]:
 
 
 def regular() -> tuple[Image, Image]:
-    """A pattern of period 3 and 4: whatever is rounded is rounded alike everywhere, and does not average out."""
+    """A pattern of period 3 and 4, for which rounding errors are equal everywhere and do not average out."""
     rows, columns = np.mgrid[:60, :72]
     hr = np.repeat((((rows % 3) * 4 + columns % 4) * 23).astype(np.uint8)[:, :, None], 3, axis=2)
     return hr + np.uint8(1) - (columns % 2).astype(np.uint8)[:, :, None] * np.uint8(2) * (hr > 0), hr

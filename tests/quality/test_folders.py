@@ -1,4 +1,4 @@
-"""Whole folders: matched by name, every mistake named, the rest measured."""
+"""Folders of images: matching by name, one failure per faulty image, metrics for all others."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_two_images_for_one_name_are_not_chosen_from(sr: Path, hr: Path) -> None
 
 
 def test_a_greyscale_hr_image_may_have_a_colour_partner(sr: Path, hr: Path) -> None:
-    """As Set14's bridge has."""
+    """As for the image bridge of Set14."""
     hr.mkdir()
     Image.fromarray(image(0)[..., 0]).save(hr / "bridge.png")
     write_png(sr / "bridge.png", np.repeat(image(0)[..., :1], 3, axis=2))

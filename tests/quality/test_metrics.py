@@ -1,4 +1,4 @@
-"""Further metrics: found by name, computed beside PSNR and SSIM."""
+"""Further metrics: lookup by name, computed together with PSNR and SSIM."""
 
 import sys
 import warnings

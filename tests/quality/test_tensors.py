@@ -1,4 +1,4 @@
-"""Torch tensors: the same figures as arrays, on whatever device."""
+"""Torch tensors on any device give the same results as arrays."""
 
 import math
 

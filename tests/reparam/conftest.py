@@ -1,4 +1,4 @@
-"""One thread: the images of these tests are so small that more threads only wait for each other."""
+"""Use one thread, because the images of these tests are too small for multithreading."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The algebra against torch's own operators, border included."""
+"""Compare the composition of affine maps with torch's operators, including the border."""
 
 import pytest
 import torch

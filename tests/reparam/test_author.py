@@ -1,4 +1,4 @@
-"""The author's hook: found by many names, called on a copy, checked, and survived."""
+"""The author's method: found by many names, called on a copy, verified; its failures are handled."""
 
 import copy
 import sys
@@ -12,7 +12,7 @@ from harness.reparam import reparameterize
 
 
 class TwoBranches(nn.Module):
-    """The smallest training form: two parallel 3x3 convolutions."""
+    """Minimal training form: two parallel 3x3 convolutions."""
 
     def __init__(self, channels_in: int = 3, channels_out: int = 3) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class FirstForward(TwoBranches):
 
 
 class Unshuffled(TwoBranches):
-    """Takes multiples of 3 only."""
+    """Network that accepts multiples of 3 only."""
 
     def __init__(self) -> None:
         super().__init__(27, 27)

@@ -1,4 +1,4 @@
-"""Training blocks of the field, built from their papers, collapse to one convolution without any author's hook."""
+"""Published training blocks collapse to one convolution without the author's method."""
 
 import copy
 
@@ -13,7 +13,7 @@ C = 8
 
 
 def randomize(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights of sound size, and statistics of batch normalization that are not trivial."""
+    """Set random weights of realistic magnitude and random statistics of batch normalization."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if name.endswith("running_var"):
@@ -77,7 +77,7 @@ class ACBlock(nn.Module):
 
 
 class BNAndPad(nn.Module):
-    """DBB's batch normalization that pads with what it makes of zero; not traceable."""
+    """Batch normalization of DBB, which pads with its output for zero; not traceable."""
 
     def __init__(self, padding: int) -> None:
         super().__init__()
@@ -210,7 +210,7 @@ class OnlineBlock(nn.Module):
 
 
 class Squeeze(torch.autograd.Function):
-    """A custom function that scales, as a trace cannot see."""
+    """Custom autograd function that scales, which cannot be traced."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:

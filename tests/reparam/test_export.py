@@ -1,4 +1,4 @@
-"""The written submission: plain torch, the same output, the same count, readable by a stranger's Python."""
+"""The written submission depends on torch only, has the same output and parameters, and loads without the harness."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from harness.reparam.export import write_submission
 
 
 class Training(nn.Module):
-    """Something of everything that a trace may hold."""
+    """Network with each kind of node that a trace may contain."""
 
     def __init__(self) -> None:
         super().__init__()

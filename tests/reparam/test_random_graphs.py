@@ -1,4 +1,4 @@
-"""Random networks of linear and non-linear pieces: whatever is collapsed, every value stays."""
+"""Random networks of linear and nonlinear operations: outputs do not change by the collapse."""
 
 import copy
 
@@ -21,7 +21,7 @@ PIECES = (
 
 
 class Random(nn.Module):
-    """Apply pieces in turn to the newest of the values so far; some pieces take an older one as well."""
+    """Apply operations in turn to the latest value; some also take an earlier value."""
 
     def __init__(self, pieces: list[tuple[str, int]], seed: int) -> None:
         super().__init__()

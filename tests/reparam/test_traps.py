@@ -1,4 +1,4 @@
-"""Networks that look as if they could be collapsed: what must not change does not change."""
+"""Networks with regions that seem affine but must not be collapsed, or only in part."""
 
 import copy
 import time
@@ -19,7 +19,7 @@ def conv(kernel: int, padding: int = 0, c_in: int = C, c_out: int = C, **options
 
 
 class Body(nn.Module):
-    """A network around a body whose every value counts."""
+    """Network around a body whose outputs all affect the result."""
 
     def __init__(self, body: nn.Module, scale: int = 1) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class DataDependentGate(nn.Module):
 
 
 class LargeClamp(nn.Module):
-    """Linear on every input that a test would try."""
+    """Linear on all inputs in the usual range."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -352,7 +352,7 @@ def test_nothing_to_collapse_gives_the_same_object_quickly() -> None:
     network = nn.Sequential(*[layer for _ in range(20) for layer in (conv(3, 1, 3, 3), nn.ReLU())]).eval()
     reparameterize(network)
     spent_s = []
-    for _ in range(3):  # the least of them: what else the machine does slows a processor down
+    for _ in range(3):  # minimum, which is least affected by other load
         start = time.process_time()
         outcome = reparameterize(network, frames=[torch.rand(1, 3, 40, 50)])
         spent_s.append(time.process_time() - start)

@@ -1,4 +1,4 @@
-"""The models of the repository, with their authors' hooks taken away, come down to the published counts."""
+"""Models of the repository collapse to the published parameter counts without their authors' methods."""
 
 import time
 from pathlib import Path
@@ -64,9 +64,9 @@ def test_rt4ksr_with_its_public_weights(root, shared, frames) -> None:
 @pytest.mark.parametrize(("name", "scale"), [("FSRCNN", 2), ("IMDN", 2), ("BicubicPP", 2), ("BicubicPP", 3)])
 def test_nothing_to_collapse(root, frames, name, scale) -> None:
     network = network_of(root, name, scale)
-    reparameterize(network_of(root, "CRC", 2), frames=frames)  # what torch does once per process is not counted
+    reparameterize(network_of(root, "CRC", 2), frames=frames)  # exclude one-time initialization of torch
     spent_s = []
-    for _ in range(3):  # the least of them: what else the machine does slows a processor down
+    for _ in range(3):  # minimum, which is least affected by other load
         start = time.process_time()
         outcome = reparameterize(network, frames=frames)
         spent_s.append(time.process_time() - start)

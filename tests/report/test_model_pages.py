@@ -40,7 +40,6 @@ def test_a_page_shows_its_evidence(built):
         "3.1e-07",
         "castle",
         "CVPRW 2023 poster",
-        "weights/x2.safetensors",
         "774",
     ):
         assert fact in text

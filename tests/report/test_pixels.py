@@ -156,7 +156,7 @@ def test_chosen_squares_and_whole_images_are_kept(tmp_path):
 
 @pytest.mark.parametrize("text", ["castle", "castle:1,2", "castle:1,2,3,4", ":1,2,3", "castle:-1,2,3", "castle:1,2,0"])
 def test_a_crop_that_is_none_is_refused(text):
-    with pytest.raises(UsageError, match="names no crop"):
+    with pytest.raises(UsageError, match="is not a crop"):
         parse_choice(text)
 
 

@@ -25,9 +25,8 @@ def reports(fake_run, tmp_path):
     (root / "going" / "logs").mkdir()
     (root / "going" / "measurements" / "abc.json").write_text("{}")
     (root / "going" / "logs" / "lrsrn.log").write_text("loading")
-    write_progress(
-        root / "going", RunProgress(pid=os.getpid(), total=12, done=3, share=0.3, name="<b>LRSRN</b>", stage="time")
-    )
+    state = RunProgress(pid=os.getpid(), total=12, done=3, share=0.3, name="<b>LRSRN</b>", stage="time")
+    write_progress(root / "going", state.model_copy(update={"process": 2, "processes": 3, "seconds_left": 300.0}))
     (root / "empty").mkdir()
     (tmp_path / "secret.txt").write_text("secret")
     (root / "first" / ".lock").write_text("")
@@ -58,7 +57,8 @@ def ask(reports):
 def test_runs_are_listed_with_the_one_in_progress_first(reports):
     going, first = list_runs(reports)
     assert (going.folder, going.state, going.measured, going.total) == ("going", "running", 3, 12)
-    assert (going.begun, going.stage, going.share) == ("<b>LRSRN</b>", "time", 0.3)
+    assert (going.begun, going.stage, going.share) == ("<b>LRSRN</b>", "time, process 2 of 3", 0.3)
+    assert going.left == "about 5 min left"
     assert (first.folder, first.state, first.best) == ("first", "complete", "ALONG (23.74)")
 
 
@@ -88,6 +88,7 @@ def test_pages_and_the_list_are_served(ask):
     assert b'href="first/leaderboard.html"' in body
     assert b'<progress max="1" value="0.3"' in body
     assert b"3 of 12" in body
+    assert b"time, process 2 of 3, about 5 min left" in body
     assert b"<b>LRSRN" not in body
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert [run["folder"] for run in json.loads(ask("/runs.json")[2])] == ["going", "first"]

@@ -63,10 +63,14 @@ def test_the_file_follows_the_run_and_goes_with_it(tmp_path: Path) -> None:
 
 
 def test_the_file_goes_after_an_error_too(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), ProgressFile(tmp_path) as file:
-        Progress([file]).start(NAMES, 6)
-        assert (tmp_path / FILE).exists()
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with ProgressFile(tmp_path) as file:
+            Progress([file]).start(NAMES, 6)
+            assert (tmp_path / FILE).exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -66,7 +66,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monke
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.results.store.os.fsync", full)
+    monkeypatch.setattr("harness.files.os.fsync", full)
     with pytest.raises(ResultsError, match="No space left"):
         write_atomically(target, b"new")
     assert target.read_bytes() == b"old"

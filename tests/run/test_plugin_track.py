@@ -10,13 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import plugins
-from harness.engines import InlineEngine
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import run
 from harness.report import build_report
 from harness.run.plan import RunRequest
-from harness.tracks import get_track
+from harness.tracks import catalogue, get_track
 
 THEIRS = replace(
     get_track("ntire23-x2"),
@@ -38,7 +37,7 @@ def test_a_run_is_rebuilt_byte_for_byte_after_its_track_is_uninstalled(
 ) -> None:
     points = [EntryPoint("theirs-x2", f"{__name__}:THEIRS", "harness.tracks")]
     monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(THEIRS=THEIRS))
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [p for p in points if p.group == group])
+    monkeypatch.setattr(catalogue, "TRACKS", replace(catalogue.TRACKS, find=lambda _: points))
     submit("one")
     submit("darker", "x = x * 0.9")
     finished = run(request_for(track="theirs-x2", with_baselines=True), engine=InlineEngine())

@@ -66,7 +66,7 @@ def test_a_folder_around_the_submission_is_looked_through(tmp_path):
         ("/etc/evil", "absolute path"),
         ("C:/evil", "absolute path"),
         ("a\\..\\evil", "backslash"),
-        ("x" * 300, "longer than"),
+        ("x" * 300, "too long for the file system"),
         ("nested.zip", "archive within"),
         ("nested.tar.gz", "archive within"),
     ],
@@ -112,7 +112,7 @@ def test_entries_that_collide(tmp_path, names, said):
 
 
 def test_bombs(tmp_path):
-    refused(tmp_path, [("arch.py", b"\0" * 4_000_000)], "times its packed size")
+    refused(tmp_path, [("arch.py", b"\0" * 4_000_000)], "compression ratio of")
     refused(tmp_path, [("arch.py", b"x" * 100)], "unpacks to", Limits(total_bytes=50))
     refused(tmp_path, [(f"f{i}", "") for i in range(20)], "holds 20 entries", Limits(entries=10))
     refused(tmp_path, [(f"f{i}", "") for i in range(20)], "index of", Limits(index_bytes=100))
@@ -124,7 +124,7 @@ def test_bombs(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04" + b"x" * 100])
 def test_what_is_no_zip(tmp_path, content):
     (tmp_path / "s.zip").write_bytes(content)
-    with pytest.raises(ArchiveError, match="no intact zip"):
+    with pytest.raises(ArchiveError, match="not an intact zip"):
         extract(tmp_path / "s.zip", tmp_path / "cache")
 
 

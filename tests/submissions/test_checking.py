@@ -59,5 +59,5 @@ def test_without_manifest_the_fitting_scale_is_kept(tmp_path):
 
 
 def test_a_scale_that_nothing_has():
-    with pytest.raises(UsageError, match="supports x3 nowhere"):
+    with pytest.raises(UsageError, match="no submission supports x3"):
         check_path(ZOO / "honest_nearest", scale=3)

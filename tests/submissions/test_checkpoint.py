@@ -113,7 +113,7 @@ def compressed() -> bytes:
         (b"\n <HTML>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
         (torch_bytes(STATE)[:-200], "truncated or damaged"),
-        (b"weights", "neither safetensors nor"),
+        (b"weights", "neither a safetensors file nor"),
         (pickle.dumps({"a": 1}), "pickle of something"),
         (b"\x80\x02garbage", "damaged"),
         (torch_bytes({"a": 1}), "holds no named tensors"),
@@ -121,7 +121,7 @@ def compressed() -> bytes:
         (torch_bytes({"a": torch.eye(4).to_sparse()}), "sparse"),
         (torch_bytes({"a": torch.zeros(1).expand(2**20, 2**20)}), r"take 4096\.0 GiB, the limit is 4\.0 GiB"),
         (compressed(), "compressed zip"),
-        ((2**40).to_bytes(8, "little") + b"{}", "no complete safetensors"),
+        ((2**40).to_bytes(8, "little") + b"{}", "not a complete safetensors"),
     ],
 )
 def test_what_is_no_checkpoint_says_what_it_is(tmp_path, content, said):

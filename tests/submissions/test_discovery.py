@@ -120,7 +120,7 @@ def test_nothing_found_says_what_was_looked_for(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         find(tmp_path / "none")
     (tmp_path / "x.tar").touch()
-    with pytest.raises(UsageError, match="is no submission"):
+    with pytest.raises(UsageError, match="is not a submission"):
         find(tmp_path / "x.tar")
 
 
@@ -179,7 +179,7 @@ def test_installed_packages_are_listed_without_being_imported(package, tmp_path)
     assert (described.root / described.manifest.weights_for(3)).is_file()
     assert described.origin == "entry-point"
     assert isinstance(missing, BrokenSubmission)
-    assert "names no installed package" in str(missing.error)
+    assert "does not refer to an installed package" in str(missing.error)
 
 
 def test_an_installed_package_loads_under_its_own_name(package):

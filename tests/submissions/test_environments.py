@@ -57,7 +57,7 @@ def test_without_uv(tmp_path, monkeypatch):
 def test_options_that_cannot_be_had_are_refused(tmp_path):
     with pytest.raises(UsageError, match="Add --install"):
         check_options(install=False, wheels=tmp_path)
-    with pytest.raises(UsageError, match="no folder of wheels"):
+    with pytest.raises(UsageError, match="no such folder of wheels"):
         check_options(install=True, wheels=tmp_path / "absent")
     check_options(install=False, wheels=None)
 
@@ -74,7 +74,7 @@ def test_nothing_that_is_asked_for_runs_while_it_is_installed(tmp_path):
     shutil.make_archive(str(tmp_path / "sources" / "zz_built-1.0"), "gztar", tmp_path / "sources", project.name)
     with pytest.raises(UnsupportedError, match="zz-built"):
         environment(["zz_built"], wheels=tmp_path / "sources", cache_dir=tmp_path / "cache")
-    with pytest.raises(UnsupportedError, match="at an address"):
+    with pytest.raises(UnsupportedError, match="from a URL"):
         environment([f"zz_built @ file://{project}"], cache_dir=tmp_path / "cache")
     assert not ran.exists()
 
@@ -109,7 +109,7 @@ def test_a_check_installs_what_is_required_and_says_so(tmp_path, make_wheel, mon
     before = check_path(folder, scale=2)
     assert not before[0].passed
     assert "--install" in before[0].findings[0].hint
-    assert all(check.passed for check in check_path(folder, scale=2, install=True, wheels=wheels, tell=said.append))
+    assert all(check.passed for check in check_path(folder, scale=2, install=True, wheels=wheels, notify=said.append))
     assert said == ["Mine: installing zz_blocks"]
     (wheels / "zz_blocks-2.5-py3-none-any.whl").unlink()
     shutil.rmtree(tmp_path / "cache")

@@ -73,7 +73,7 @@ def test_needs_weights_without_a_table():
         ('team = "z6"', "team = 6", 3, "must be text", None),
         ('team = "z6"', "value_range = 128", 3, "must be 1.0 or 255.0", None),
         ('team = "z6"', 'factory = "arch.py"', 3, "module:callable", None),
-        ('team = "z6"', 'requires = ["einops >>> 2"]', 3, "no requirement", None),
+        ('team = "z6"', 'requires = ["einops >>> 2"]', 3, "not a requirement", None),
         ('team = "z6"', "size_multiple = true", 3, "whole number", None),
         ('name = "LRSRN"', 'name = "  "', 2, "visible text", None),
         ('name = "LRSRN"', "", None, "name is missing", "add a line name"),
@@ -82,13 +82,13 @@ def test_needs_weights_without_a_table():
         ("weights/x2.safetensors", "weights/x4.safetensors", 7, "there is no file", "needs_weights"),
         ("weights/x2.safetensors", "../x2.safetensors", 7, "inside the submission's folder", None),
         ("weights/x2.safetensors", "/etc/passwd", 7, "inside the submission's folder", None),
-        ("[weights]", "[weight]", 6, "stands outside", "did you mean weights"),
-        ("[weights]", "[submission.weights]", 6, "stands inside", "write [weights]"),
+        ("[weights]", "[weight]", 6, "is outside", "did you mean weights"),
+        ("[weights]", "[submission.weights]", 6, "is inside", "write [weights]"),
         ("[weights]", "[weights", None, "not valid TOML", None),
         ("[submission]", "[submisson]", None, "no table [submission]", None),
     ],
 )
-def test_each_mistake_names_file_line_and_mend(tmp_path, old, new, line, said, hint):
+def test_each_mistake_names_file_line_and_fix(tmp_path, old, new, line, said, hint):
     assert old in GOOD
     message = failure(tmp_path, GOOD.replace(old, new))
     assert message.startswith(str(tmp_path / "submission.toml"))
@@ -115,7 +115,7 @@ def test_link_out_of_the_folder_is_refused(tmp_path):
     path = write(folder, GOOD)
     (folder / "weights" / "x2.safetensors").unlink()
     (folder / "weights" / "x2.safetensors").symlink_to(outside)
-    with pytest.raises(ManifestError, match="link out of the folder"):
+    with pytest.raises(ManifestError, match="links out of the folder"):
         read_manifest(path)
 
 

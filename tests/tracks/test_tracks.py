@@ -25,7 +25,7 @@ def test_default_tracks_reach_4k(scale: int, shape: tuple[int, int]) -> None:
 
 
 def test_unknown_names_list_what_there_is() -> None:
-    with pytest.raises(UsageError, match=r"did you mean 'ntire23-x2'.*mai2021-x3, mai2022-x3, ntire23-x2"):
+    with pytest.raises(UsageError, match=r"Did you mean 'ntire23-x2'.*mai2021-x3, mai2022-x3, ntire23-x2"):
         get_track("ntire24-x2")
     with pytest.raises(UsageError, match="2, 3, 4"):
         track_for_scale(5)

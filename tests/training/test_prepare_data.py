@@ -1,4 +1,4 @@
-"""Training images: the catalogue is clean, and preparation writes what it lists."""
+"""Training images: the catalogue is valid, and all listed images are written."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The weights that ship: complete, small enough, logged, listed, and better than interpolation."""
+"""Shipped weights are complete, small, logged and listed, and exceed the PSNR of interpolation."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The recipe on two small images: it learns, resumes exactly, and costs what the inference form costs."""
+"""Training on two small images reduces the loss, resumes exactly and has the cost of the inference form."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""How often an image is drawn."""
+"""Sampling probabilities of images."""
 
 import numpy as np
 import pytest

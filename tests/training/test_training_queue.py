@@ -1,4 +1,4 @@
-"""Which schedule the queue takes next, and what the evaluation reads from the published table."""
+"""Selection of the next schedule in the queue, and reading of the published table."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The schedule and the tables that configure it."""
+"""Training schedule and its configuration tables."""
 
 import pytest
 

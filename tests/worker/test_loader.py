@@ -94,7 +94,7 @@ def test_siblings_import_as_under_the_challenge(tmp_path, statement):
             "imports no_such_package, which is not installed",
         ),
         ("import sys; sys.exit(3)\n", "arch:srmodel", SubmissionError, "ends the program"),
-        ("", "arch:srmodel", SubmissionError, "arch has no srmodel.*there are"),
+        ("", "arch:srmodel", SubmissionError, "arch has no srmodel.*the module defines"),
         ("", "network:srmodel", SubmissionError, "there is no network.py"),
         ("def srmodel(a, b):\n    return 1\n", "arch:srmodel", SubmissionError, "needs the arguments a, b"),
         ("srmodel = 3\n", "arch:srmodel", SubmissionError, "not a function"),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.backends.runner import refusal
+from harness.backends.runner import DEFAULT_SETTINGS, RunnerSettings, refusal
 
 
 class Compiled:
@@ -20,7 +20,7 @@ class Compiled:
 
     layout = None
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         self.network = network
         # What another network of this process left behind would count towards this one's limit.
         torch._dynamo.reset()

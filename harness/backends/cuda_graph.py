@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.backends.runner import refusal
+from harness.backends.runner import DEFAULT_SETTINGS, RunnerSettings, refusal
 
 _CALLS_BEFORE = 3  # on a side stream: libraries choose kernels and allocate their workspaces in the first calls
 _GRAPHS = 2  # each holds all feature maps of its size: the timed one, and the last other one
@@ -30,7 +30,7 @@ class CudaGraph:
 
     layout = None
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         self.network = network
         self._recordings: OrderedDict[torch.Size, _Recording] = OrderedDict()
         self._main_size: torch.Size | None = None

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.backends import onnx_export
+from harness.backends.runner import RunnerSettings
 from harness.errors import UnsupportedError, WorkerError
 
 
@@ -17,10 +18,10 @@ class OnnxRuntime:
 
     layout = None
 
-    def __init__(self, network: nn.Module, *, size_multiple: int, threads: int) -> None:
+    def __init__(self, network: nn.Module, settings: RunnerSettings) -> None:
         self.network = network
         try:
-            self._session = onnx_export.export(network, size_multiple=size_multiple, threads=threads).session
+            exported = onnx_export.export(network, size_multiple=settings.size_multiple, threads=settings.threads)
         except UnsupportedError as error:
             raise WorkerError(
                 f"the network does not run with backend onnxruntime ({error.what})",
@@ -28,6 +29,7 @@ class OnnxRuntime:
                 kind="BackendError",
                 hint=f"{error.hint}, or measure it with --backend eager",
             ) from error
+        self._session = exported.session
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
         """Return the frame as it is, in one piece."""

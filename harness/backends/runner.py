@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from harness.backends.requirements import backend_problem
+from harness.backends.backend import BACKENDS, backend_problem
 from harness.errors import UnsupportedError, WorkerError
-from harness.results.schema import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """What a backend may need to know besides the network.
+
+    Attributes
+    ----------
+    size_multiple
+        What height and width of an input must be multiples of.
+    threads
+        Threads of the CPU, for a library that does not follow torch's setting.
+    """
+
+    size_multiple: int = 1
+    threads: int = 1
+
+
+DEFAULT_SETTINGS = RunnerSettings()
 
 
 class Runner(Protocol):
@@ -50,7 +70,7 @@ class Eager:
 
     layout: torch.memory_format = torch.contiguous_format
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         self.network = network
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
@@ -68,7 +88,7 @@ class ChannelsLast(Eager):
 
     layout = torch.channels_last
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         super().__init__(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
@@ -77,7 +97,7 @@ class ChannelsLast(Eager):
 
 
 def make_runner(
-    network: nn.Module, backend: Backend, *, device: str = "cpu", size_multiple: int = 1, threads: int = 1
+    network: nn.Module, name: str, device: str = "cpu", settings: RunnerSettings = DEFAULT_SETTINGS
 ) -> Runner:
     """Bring a network into its backend.
 
@@ -85,14 +105,12 @@ def make_runner(
     ----------
     network
         On its device, in its precision, in evaluation mode; it is changed.
-    backend
-        How it is executed.
+    name
+        The backend.
     device
         Where it is, as torch names it.
-    size_multiple
-        What the sides of its input must be multiples of.
-    threads
-        Threads of the CPU for what has threads of its own.
+    settings
+        What the backend may need to know of the network and of the run.
 
     Raises
     ------
@@ -101,40 +119,20 @@ def make_runner(
     WorkerError
         The network cannot be brought into this backend.
     """
-    problem = backend_problem(backend, device)
+    backend = BACKENDS.get(name)
+    problem = backend_problem(name, device)
     if problem is not None:
-        raise UnsupportedError(f"backend {backend} {problem[0]}", hint=problem[1])
-    if backend == "eager":
-        return Eager(network)
-    if backend == "channels_last":
-        return ChannelsLast(network)
+        raise UnsupportedError(f"backend {name} {problem[0]}", hint=problem[1])
     try:
-        return _built(network, backend, size_multiple, threads)
+        runner: Runner = resolve_name(backend.implementation)(network, settings)
     except (UnsupportedError, WorkerError):
         raise
     except Exception as error:
-        raise refusal(backend, error) from error
+        raise refusal(name, error) from error
+    return runner
 
 
-def _built(network: nn.Module, backend: Backend, size_multiple: int, threads: int) -> Runner:
-    if backend == "compile":
-        from harness.backends.compiled import Compiled
-
-        return Compiled(network)
-    if backend == "cuda-graph":
-        from harness.backends.cuda_graph import CudaGraph
-
-        return CudaGraph(network)
-    if backend == "onnxruntime":
-        from harness.backends.onnx_runtime import OnnxRuntime
-
-        return OnnxRuntime(network, size_multiple=size_multiple, threads=threads)
-    from harness.backends.tensorrt import TensorRT
-
-    return TensorRT(network)
-
-
-def refusal(backend: Backend, error: BaseException) -> WorkerError:
+def refusal(backend: str, error: BaseException) -> WorkerError:
     """Return the error of a network that a backend cannot take, with the reason in short."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = f"{type(error).__name__}: {' | '.join(lines[:4])[:600]}" if lines else type(error).__name__

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from harness.backends.runner import refusal
+from harness.backends.runner import DEFAULT_SETTINGS, RunnerSettings, refusal
 
 _ENGINES = 2  # the timed size's, and the last other one
 
@@ -22,7 +22,7 @@ class TensorRT:
 
     layout = None
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         self.network = network
         self._engines: OrderedDict[torch.Size, Callable[[Tensor], Tensor]] = OrderedDict()
         self._main_size: torch.Size | None = None

@@ -23,8 +23,11 @@ from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
-from harness.complexity.layers import Layer, Observation, convolution_macs, describe_layers, observe
+from harness.complexity.input_size import rounded_up
+from harness.complexity.layers import Observation, convolution_macs, describe_layers, observe
 from harness.complexity.meta_shapes import MetaMode
+from harness.complexity.parameters import count_parameters
+from harness.results.measurement import Layer
 
 Shape = tuple[int, int, int, int]
 
@@ -95,11 +98,6 @@ class _Counts:
         return (self.macs, self.activations, self.macs_ntire23, self.matrix_macs, self.hooked_macs)
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Return the number of parameter elements, shared tensors counted once."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1) -> Complexity:
     """Count parameters, MACs and activations of one forward pass at `input_shape`.
 
@@ -130,7 +128,8 @@ def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1) -> 
     except Exception as error:  # noqa: BLE001 - a tracer may raise anything on strangers' code; the row must survive
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         return Complexity(params, None, None, None, ("untraceable",), f"not counted: tracing failed ({reason})")
-    full = _rounded_up(input_shape, size_multiple)
+    n, c, h, w = input_shape
+    full = n, c, rounded_up(h, size_multiple), rounded_up(w, size_multiple)
     counted = _extrapolate(model, params, sizes, samples, full)
     return replace(counted, layers=_layers(model, sizes, samples, full))
 
@@ -147,13 +146,11 @@ def _layers(
         return ()
 
 
-def _rounded_up(shape: Shape, multiple: int) -> Shape:
-    n, c, h, w = shape
-    return n, c, math.ceil(h / multiple) * multiple, math.ceil(w / multiple) * multiple
-
-
 def _small_sizes(model: nn.Module, channels: int, multiple: int) -> tuple[tuple[int, int], ...] | None:
-    """Return three input sizes that the network accepts, of three different pixel counts, or None."""
+    """Return three input sizes that the network accepts, of three different pixel counts, or None.
+
+    Sides are multiples of `multiple`, which is known; this looks for a size that is large enough, all three at once.
+    """
     base = math.lcm(multiple, _MINIMUM_BASE)
     for step in (base, 2 * base, 4 * base, 8 * base):
         sizes = ((step, 2 * step), (2 * step, 2 * step), (2 * step, 3 * step))

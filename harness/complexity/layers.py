@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from harness.results.measurement import Layer
+
 Size = tuple[int, int]
 Shape = tuple[int, ...]
 
@@ -21,44 +23,6 @@ MOST_LAYERS = 2000
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _POOLS = (nn.AvgPool2d, nn.MaxPool2d)
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer of the form that was counted.
-
-    Attributes
-    ----------
-    name
-        Path of the module in the network; empty for the network itself.
-    type
-        Class of the module.
-    kernel
-        Height and width of a convolution's or a pooling's kernel; empty for others.
-    settings
-        What differs from the plain case, such as ``stride 2, groups 12``.
-    in_channels, out_channels
-        Channels, or features of a linear layer; None where it has none or was not called.
-    output_shape
-        N, C, H, W at the full input size; empty where unknown.
-    params
-        Parameter elements of its own; a tensor that several layers share belongs to the first.
-    macs
-        Multiply-accumulates of all its calls in one forward pass at the full input size.
-    calls
-        Times that it is called in a forward pass; 0 where its parent uses the weights in another way, or not at all.
-    """
-
-    name: str
-    type: str
-    kernel: Shape
-    settings: str
-    in_channels: int | None
-    out_channels: int | None
-    output_shape: Shape
-    params: int
-    macs: int
-    calls: int
 
 
 @dataclass(slots=True)
@@ -178,11 +142,11 @@ def _layer(name: str, module: nn.Module, seen: Seen, shape: Shape, params: int, 
     return Layer(
         name=name[:300],
         type=type(module).__name__[:100],
-        kernel=_kernel(module),
+        kernel=list(_kernel(module)),
         settings=_settings(module),
         in_channels=inputs,
         out_channels=outputs,
-        output_shape=shape,
+        output_shape=list(shape),
         params=params,
         macs=macs,
         calls=seen.calls,

@@ -80,17 +80,8 @@ def _elementwise(*given: Any) -> Tensor | None:
     return tensors[0].new_empty(np.broadcast_shapes(*shapes))
 
 
-def _convolution(
-    given: Tensor,
-    weight: Tensor,
-    _bias: Tensor | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    output_padding: list[int],
-    groups: int,
-) -> Tensor | None:
+def _convolution(given: Tensor, weight: Tensor, _bias: Tensor | None, *settings: Any) -> Tensor | None:
+    stride, padding, dilation, transposed, output_padding, groups = settings  # in the order of aten::convolution
     if given.ndim != 4 or any(len(values) != 2 for values in (stride, padding, dilation, output_padding)):
         return None
     sides = zip(given.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding, strict=True)

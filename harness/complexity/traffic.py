@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.input_size import rounded_up
 from harness.complexity.meta_shapes import MetaMode
 
 Shape = tuple[int, int, int, int]
@@ -59,7 +60,7 @@ def count_traffic(
         None where the network does not run without data.
     """
     n, c, h, w = input_shape
-    shape = n, c, math.ceil(h / size_multiple) * size_multiple, math.ceil(w / size_multiple) * size_multiple
+    shape = n, c, rounded_up(h, size_multiple), rounded_up(w, size_multiple)
     try:
         on_meta = copy.deepcopy(network).to("meta").eval()
         with torch.no_grad(), _Counter(itemsize) as counter:

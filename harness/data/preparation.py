@@ -52,6 +52,28 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareOptions:
+    """What `prepare` cuts and writes.
+
+    Attributes
+    ----------
+    crop
+        Height and width that are cut from the middle of every image; without it, the largest multiples of the scale.
+    with_hr
+        Whether the cropped HR images are written too, as PNG.
+    as_script
+        Do as the released ``prepare_data.py`` does with sources that end in ``.jpg``: store their LR at quality 100.
+    """
+
+    crop: tuple[int, int] | None = None
+    with_hr: bool = True
+    as_script: bool = False
+
+
+_DEFAULTS = PrepareOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class _Work:
     """Settings of one call of :func:`prepare`, shared by its threads."""
 
@@ -88,10 +110,8 @@ def prepare(
     out: Path,
     scale: int,
     degradation: Degradation,
+    options: PrepareOptions = _DEFAULTS,
     *,
-    crop: tuple[int, int] | None = None,
-    with_hr: bool = True,
-    as_script: bool = False,
     workers: int | None = None,
 ) -> Iterator[Prepared]:
     """Generate ``OUT/LR_xS`` (and ``OUT/HR``) from a folder of HR images; `open_dataset` can open OUT.
@@ -107,13 +127,8 @@ def prepare(
     degradation
         Degradation to apply. JPEG and AVIF images are stored as encoded, so that they are compressed only once;
         without a codec, LR images are stored as PNG.
-    crop
-        Height and width of the centre crop of every image; by default the largest multiples of the scale.
-    with_hr
-        Whether to write the cropped HR images too, as PNG.
-    as_script
-        Whether to reproduce the released ``prepare_data.py``, which stores LR images at JPEG quality 100 if the source
-        ends in ``.jpg``.
+    options
+        What to crop and what to write.
     workers
         Number of threads; one per core by default.
 
@@ -130,9 +145,10 @@ def prepare(
         The crop is not a multiple of the scale.
     """
     sources = distinct_images(hr_dir)
+    crop = options.crop
     if crop and (crop[0] % scale or crop[1] % scale):
         raise UsageError(f"a crop of {crop[1]}x{crop[0]} is not a multiple of the scale {scale}")
-    work = _Work(out, scale, degradation, crop, with_hr, as_script)
+    work = _Work(out, scale, degradation, crop, options.with_hr, options.as_script)
     return _prepare_all(sources, work, workers or available_cores())
 
 

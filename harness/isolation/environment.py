@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import harness
+from harness.machine.search_path import WORKER_PATH
 
-PACKAGE = Path(harness.__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 """Folder of the ``harness`` package."""
 
 # By default, glibc allocates each large block with mmap and unmaps it when it is freed, so that every forward pass
@@ -51,7 +51,7 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
     """
     count = str(threads)
     own = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": WORKER_PATH,
         "LANG": "C.UTF-8",
         "USER": "worker",
         "HOME": str(private),

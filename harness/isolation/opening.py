@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.isolation.exchange import WorkerExchange
 from harness.isolation.job import Job
 from harness.isolation.launcher import Launch, launch
 from harness.isolation.limits import UNLIMITED, default_limits
 from harness.isolation.requests import LoadRequest, path_of_text, path_to_text
 from harness.isolation.sandbox import Choice, choose, place_of
-from harness.isolation.session import Session, WorkerExchange
+from harness.isolation.session import Session
 
 
 def load_request(job: Job) -> LoadRequest:

@@ -180,7 +180,7 @@ class ReparamReply(Body):
 
 
 class LayerReply(Body):
-    """One layer; see ``harness.complexity.layers.Layer``."""
+    """A ``harness.results.measurement.Layer`` as a worker sends it, with limits that a stored one need not state."""
 
     name: ShortText
     type: ShortText

@@ -28,6 +28,10 @@ Floats = NDArray[np.float64]
 Box = tuple[int, int, int, int]
 Weights = tuple[float, float, float]
 Taps = tuple[float, ...]
+Moments = tuple[Floats, Floats, Floats, Floats]
+"""Means of s, d, s^2 and d^2."""
+LumaSettings = tuple[Weights, float, bool]
+"""Weights of the channels, offset, and whether luma is rounded to whole levels."""
 Samples = NDArray[np.float32] | NDArray[np.float64]
 
 BAND = 64
@@ -93,14 +97,13 @@ def _down(z: Samples, taps: Taps, means: Floats, squares: Floats, count: int) ->
 
 
 @_compiled
-def _loss_along(
-    of_s: Floats, of_d: Floats, of_ss: Floats, of_dd: Floats, count: int, step: int, taps: Taps, factor: float
-) -> float:
+def _loss_along(moments: Moments, count: int, step: int, taps: Taps, factor: float) -> float:
     """Filter a row of column-filtered moments along, and return its sum of 1 - SSIM.
 
     Neighbours in the image are `step` samples apart. Indices are unsigned: those that might be negative, and count from
     the end, would keep the compiler from using vectors.
     """
+    of_s, of_d, of_ss, of_dd = moments
     radius, apart = len(taps) // 2, np.uint64(step)
     total = 0.0
     for j in range(np.uint64(count)):
@@ -135,7 +138,7 @@ def _loss_of_rows(s: Samples, d: Samples, rows: int, count: int, step: int, taps
         _down(s[i * _WIDTH :], taps, of_s, of_ss, count)
         _down(d[i * _WIDTH :], taps, of_d, of_dd, count)
         for row in range(min(2, rows - i)):
-            total += _loss_along(of_s[row], of_d[row], of_ss[row], of_dd[row], inner, step, taps, factor)
+            total += _loss_along((of_s[row], of_d[row], of_ss[row], of_dd[row]), inner, step, taps, factor)
     return total
 
 
@@ -161,11 +164,10 @@ def ssim_loss_rgb(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box) -> fl
 
 
 @_compiled
-def ssim_loss_luma(
-    x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box, weights: Weights, offset: float, rounded: bool
-) -> float:
+def ssim_loss_luma(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box, luma: LumaSettings) -> float:
     """Return the sum of 1 - SSIM over a box of window positions, on luma; see `ssim_loss_rgb`."""
     top, bottom, left, right = box
+    weights, offset, rounded = luma
     reach = len(taps) - 1
     rows = bottom - top + reach
     s, d = np.zeros((rows + 1) * _WIDTH), np.zeros((rows + 1) * _WIDTH)

@@ -213,7 +213,7 @@ class ArrayPair:
 
         def loss(box: Box) -> float:
             factor = window.covariance_factor
-            return float(kernels.ssim_loss_luma(self.x, self.y, window.taps, factor, box, *settings))
+            return float(kernels.ssim_loss_luma(self.x, self.y, window.taps, factor, box, settings))
 
         return 1.0 - self._mean(window, loss)
 

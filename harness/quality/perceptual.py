@@ -17,21 +17,32 @@ from harness.errors import UsageError
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
-def lpips(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
-    """Return the perceptual distance LPIPS (Zhang et al., 2018) with AlexNet: 0 for identical images, lower is better.
+class Lpips:
+    """The perceptual distance LPIPS (Zhang et al., 2018) with AlexNet: 0 for identical images, lower is better."""
 
-    Parameters
-    ----------
-    sr, hr
-        H x W x 3, uint8; sides of at least 64 pixels.
+    def require(self) -> None:
+        """Set the distance up, once for all calls.
 
-    Raises
-    ------
-    UsageError
-        No package has it, or AlexNet's weights are neither here nor can be downloaded.
-    """
-    with torch.inference_mode():
-        return float(require_lpips()(_frame(sr), _frame(hr)))
+        Raises
+        ------
+        UsageError
+            No package has it, or AlexNet's weights are neither here nor can be downloaded.
+        """
+        require_lpips()
+
+    def __call__(self, sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
+        """Return the distance of two images H x W x 3, uint8, with sides of at least 64 pixels.
+
+        Raises
+        ------
+        UsageError
+            As `require` does.
+        """
+        with torch.inference_mode():
+            return float(require_lpips()(_frame(sr), _frame(hr)))
+
+
+LPIPS = Lpips()
 
 
 @cache
@@ -41,7 +52,7 @@ def require_lpips() -> Distance:
     Raises
     ------
     UsageError
-        See `lpips`.
+        See `Lpips.require`.
     """
     build = _from_lpips() or _from_torchmetrics()
     if build is None:

@@ -23,8 +23,3 @@ class Outcome:
 
     network: nn.Module
     record: Reparam
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Count the elements of all parameters; a shared parameter counts once and buffers do not count."""
-    return sum(parameter.numel() for parameter in network.parameters())

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.parameters import count_parameters
 from harness.reparam import author
 from harness.reparam.author import AuthorForm
 from harness.reparam.collapse import Collapse, collapse
-from harness.reparam.outcome import Outcome, parameter_count
+from harness.reparam.outcome import Outcome
 from harness.reparam.proof import Difference, accepted_multiple
 from harness.reparam.reference import Reference
 from harness.results.schema import Reparam
@@ -124,8 +125,8 @@ def _outcome(reference: Reference, network: nn.Module, method: str, notes: list[
     error = reference.difference(network).largest
     record = Reparam(
         method=method,
-        params_before=parameter_count(reference.network),
-        params_after=parameter_count(network),
+        params_before=count_parameters(reference.network),
+        params_after=count_parameters(network),
         max_abs_error=error if math.isfinite(error) else None,
         notes=notes,
     )
@@ -133,7 +134,7 @@ def _outcome(reference: Reference, network: nn.Module, method: str, notes: list[
 
 
 def _kept(network: nn.Module, notes: list[str]) -> Outcome:
-    params = parameter_count(network)
+    params = count_parameters(network)
     return Outcome(network, Reparam(method="none", params_before=params, params_after=params, notes=notes))
 
 
@@ -143,7 +144,7 @@ def _author_form(reference: Reference, hook: str | None, called: nn.Module) -> t
     ``called`` is a copy that has run once: some training forms convert themselves in their first forward.
     """
     form = author.convert(reference.network, hook)
-    if form.network is None and hook is None and parameter_count(called) != parameter_count(reference.network):
+    if form.network is None and hook is None and count_parameters(called) != count_parameters(reference.network):
         form = AuthorForm(called, "first forward")
     if form.network is None:
         return form, [form.note] if form.note else []

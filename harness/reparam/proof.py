@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.input_size import odd_multiple, smallest_multiple
+
 BORDER = 8
 """Width of the frame, in input pixels, that counts as the image border."""
 
 SATURATED = 0.9
 """Where a larger share of the output is clipped than this, clamping would hide a difference."""
-
-MULTIPLES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-"""Input multiples that are tried on a network which takes no odd size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +93,11 @@ def proof_images(
         The shorter side of the largest image, about.
     """
     generator = torch.Generator().manual_seed(seed)
-    size = _odd_multiple(side, multiple), _odd_multiple(side * 4 // 3, multiple)
-    small = (_odd_multiple(side * 2 // 3, multiple),) * 2
+    size = odd_multiple(side, multiple), odd_multiple(side * 4 // 3, multiple)
+    small = (odd_multiple(side * 2 // 3, multiple),) * 2
     noise = [torch.rand(1, 3, *shape, generator=generator) * value_range for shape in (size, small)]
     images = [ProofImage("random", pixels) for pixels in noise]
     return images + [ProofImage("natural", crop) for crop in _crops(frames, size, multiple)]
-
-
-def _odd_multiple(length: int, multiple: int) -> int:
-    quotient = math.ceil(length / multiple)
-    return multiple * (quotient + 1 - quotient % 2)
 
 
 def _crops(frames: Sequence[Tensor], size: tuple[int, int], multiple: int) -> Iterator[Tensor]:
@@ -130,15 +124,16 @@ def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 
         Channels of the input image.
     """
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
-    for multiple in (declared * factor for factor in MULTIPLES):
-        size = _odd_multiple(24, multiple)
+
+    def accepts(multiple: int) -> bool:
+        size = odd_multiple(24, multiple)
         try:
             output = network(torch.full((1, channels, size, size), 0.5, dtype=like.dtype, device=like.device))
-        except Exception:  # noqa: BLE001, S112  # foreign code raises anything; the next size may do
-            continue
-        if isinstance(output, Tensor) and output.shape[-1] % size == 0:
-            return multiple
-    return 0
+        except Exception:  # noqa: BLE001  # foreign code raises anything; the next size may do
+            return False
+        return isinstance(output, Tensor) and output.shape[-1] % size == 0
+
+    return smallest_multiple(accepts, declared) or 0
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ and lowers the number of calls.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -294,6 +294,3 @@ ARGUMENT_NAMES: tuple[str, ...] = ("input", "self", "other", "split_size_or_sect
 def _positional(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     named = [kwargs.pop(name) for name in ARGUMENT_NAMES if name in kwargs]
     return (*named, *args) if len(named) == 1 and not args else (*args, *named)
-
-
-RuleCaller = Callable[[fx.Node], Result]

@@ -11,7 +11,6 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import fx, nn
 from torch.fx.proxy import Proxy
 
@@ -128,9 +127,3 @@ def is_compute(node: fx.Node) -> bool:
 def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     """Give the module that a node calls, or None for a function."""
     return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
-
-
-def device_and_dtype(network: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Give the device and dtype of the first floating-point parameter, else CPU and float32."""
-    like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
-    return like.device, like.dtype

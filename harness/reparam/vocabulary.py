@@ -120,16 +120,13 @@ def pair(value: Any) -> tuple[int, int]:
 
 
 def normalize(
-    value: Any,
-    running_mean: Any,
-    running_var: Any,
-    weight: Any = None,
-    bias: Any = None,
-    training: bool = False,
-    momentum: float = 0.1,  # noqa: ARG001  # the signature is torch's
-    eps: float = 1e-5,
+    value: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, *rest: Any, **named: Any
 ) -> Result:
     """``batch_norm`` with stored statistics: a scale and a shift per channel."""
+    settings = (
+        dict(zip(("training", "momentum", "eps"), rest, strict=False)) | named
+    )  # in the order of torch's signature
+    training, eps = settings.get("training", False), settings.get("eps", 1e-5)
     if training or not isinstance(running_mean, Tensor) or not isinstance(running_var, Tensor):
         return None
     factors = (running_var.double() + eps).rsqrt()

@@ -30,6 +30,7 @@ class Layer(Record):
     settings: str = ""
     """Settings that differ from the defaults, such as ``stride 2, groups 12``."""
     in_channels: int | None = None
+    """Channels, or features of a linear layer; None where it has none or was not called."""
     out_channels: int | None = None
     output_shape: list[int] = []
     """N, C, H, W at the track's size; empty if unknown."""
@@ -38,7 +39,7 @@ class Layer(Record):
     macs: int
     """Multiply-accumulates of all calls in one forward pass at the track's size."""
     calls: int
-    """Number of calls in one forward pass."""
+    """Number of calls in one forward pass; 0 if its parent uses the weights in another way, or not at all."""
 
 
 class GpuReading(Record):

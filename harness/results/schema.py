@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 SCHEMA_VERSION = 2
 
 Status = Literal["ok", "failed", "disqualified", "unsupported"]
-Backend = Literal["eager", "channels_last", "compile", "cuda-graph", "onnxruntime", "tensorrt"]
+Backend = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""Name of a backend, one of the entry points of the group ``harness.backends`` where the run was made."""
 Statistic = Literal["mean", "median"]
 Interval = tuple[float, float]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import __version__
-from harness.backends import backend_problem
+from harness.backends import BACKENDS, backend_problem
 from harness.data import Dataset, get_degradation, open_dataset
 from harness.data.outputs import OutputFolder
 from harness.errors import SubmissionError, UsageError
@@ -220,9 +220,7 @@ def _track(request: RunRequest) -> Track:
     return track
 
 
-def _require_backend(backend: Backend, device: str) -> None:
-    if backend not in get_args(Backend):
-        raise UsageError(f"there is no backend {backend!r}", hint=f"choose one of {', '.join(get_args(Backend))}")
+def _require_backend(backend: str, device: str) -> None:
     problem = backend_problem(backend, device)
     if problem is not None:
         raise UsageError(f"--backend {backend} {problem[0]}", hint=problem[1])
@@ -286,8 +284,7 @@ def _fingerprint(submission: Found, scale: int, backend: Backend, conditions: st
 
 def _backend_versions(backend: Backend) -> dict[str, str]:
     """Return the versions of what executes the networks beside torch."""
-    packages = {"onnxruntime": ("onnx", "onnxruntime", "onnxscript"), "tensorrt": ("torch-tensorrt",)}.get(backend, ())
-    return {package: version(package) for package in packages}
+    return {package: version(package) for package in BACKENDS.get(backend).packages}
 
 
 def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -1,16 +1,16 @@
 """The challenges: what each demands, how each scores, and how rows are ranked."""
 
-from harness.tracks.catalogue import BUILTIN_TRACKS, get_track, list_tracks, track_for_scale
+from harness.tracks.catalogue import TRACKS, get_track, list_tracks, track_for_scale
 from harness.tracks.esr import ESR_TRACKS, PSNR_GATES, EsrFigures, EsrScore, EsrTrack, get_esr_track, passes_gate
 from harness.tracks.leaderboard import Candidate, make_entries
 from harness.tracks.ranking import rank, rank_sum
 from harness.tracks.track import FPS_BANDS, Track
 
 __all__ = [
-    "BUILTIN_TRACKS",
     "ESR_TRACKS",
     "FPS_BANDS",
     "PSNR_GATES",
+    "TRACKS",
     "Candidate",
     "EsrFigures",
     "EsrScore",

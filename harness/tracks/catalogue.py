@@ -1,9 +1,9 @@
-"""The tracks that come with the harness, and how others are found."""
+"""The tracks that come with the harness, and the registry of all tracks."""
 
 from __future__ import annotations
 
 from harness.errors import UsageError
-from harness.plugins import choose, list_plugins
+from harness.plugins import Registry, instance_of
 from harness.tracks.formulas import ais2024, mai2021, mai2022, ntire23
 from harness.tracks.track import Track
 
@@ -78,27 +78,24 @@ MAI2022_X3 = Track(
     source="fit to 25 of 25 published rows; INT8 on a Synaptics VS680",
 )
 
-BUILTIN_TRACKS = {
-    track.name: track for track in (NTIRE23_X2, NTIRE23_X3, NTIRE23_X4, AIS2024_X4, MAI2021_X3, MAI2022_X3)
-}
-_GROUP = "harness.tracks"
+TRACKS: Registry[Track] = Registry("harness.tracks", "track", instance_of(Track))
 _DEFAULT = {2: NTIRE23_X2, 3: NTIRE23_X3, 4: NTIRE23_X4}
 
 
 def get_track(name: str) -> Track:
-    """Return a track by name: a built-in one, or one of an installed package (entry-point group ``harness.tracks``).
+    """Return the track that the harness or an installed package declares (entry-point group ``harness.tracks``).
 
     Raises
     ------
     UsageError
-        There is no such track; the message lists those that there are.
+        There is no such track, and the message lists those that there are; or it cannot be loaded.
     """
-    return choose(Track, _GROUP, name, BUILTIN_TRACKS)
+    return TRACKS.get(name)
 
 
 def list_tracks() -> list[str]:
-    """Return the names of all tracks, built-in and installed."""
-    return sorted({*BUILTIN_TRACKS, *(plugin.name for plugin in list_plugins(_GROUP))})
+    """Return the names of all tracks."""
+    return TRACKS.names()
 
 
 def track_for_scale(scale: int) -> Track:

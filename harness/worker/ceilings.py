@@ -13,17 +13,37 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.worker.clock import clock_for
+from harness.worker.clock import Clock, clock_for
 
-_SECONDS = 0.15  # per measurement, without the first call
 _MIN_CALLS = 3
-_MATRIX_SIDE = {"cpu": 1024}
-_ACCELERATOR_MATRIX_SIDE = 8192
-_CONVOLUTION = {"cpu": (128, 64)}  # channels, height = width: small enough for the cache of a CPU core
-_ACCELERATOR_CONVOLUTION = (512, 256)
-_COPY_BYTES = {"cpu": 128 << 20}  # much larger than the last-level cache
-_ACCELERATOR_COPY_BYTES = 1 << 30
 _LAUNCHES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is computed.
+
+    Attributes
+    ----------
+    side
+        Height and width of the matrices.
+    convolution
+        Channels in and out, and height and width.
+    copy_bytes
+        Size of the tensor that is copied, far beyond any cache.
+    seconds
+        How long each is repeated, beside its first call.
+    """
+
+    side: int
+    convolution: tuple[int, int]
+    copy_bytes: int
+    seconds: float = 0.15
+
+
+PROCESSOR = Workload(1024, (128, 64), 128 << 20)
+"""The convolution's input and weights stay in a core's cache."""
+ACCELERATOR = Workload(8192, (512, 256), 1 << 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,51 +65,66 @@ class Measured:
     launch_s: float
 
 
-def measure_ceilings(device: torch.device, dtype: torch.dtype) -> Measured:
+def measure_ceilings(
+    device: torch.device,
+    dtype: torch.dtype,
+    workload: Workload | None = None,
+    make_clock: Callable[[torch.device], Clock] = clock_for,
+) -> Measured:
     """Measure the peak rates of `device` for `dtype`, which takes about half a second.
 
     Each rate is that of the fastest call, because other programs can only slow a call down.
+
+    Parameters
+    ----------
+    device
+        Torch device to measure.
+    dtype
+        Number format of the operands.
+    workload
+        Sizes of the operations; by default `PROCESSOR` on the CPU, else `ACCELERATOR`.
+    make_clock
+        Returns a clock for the device; called once for each of the four measurements.
     """
-    elements = _COPY_BYTES.get(device.type, _ACCELERATOR_COPY_BYTES) // dtype.itemsize
+    work = workload or (PROCESSOR if device.type == "cpu" else ACCELERATOR)
+
+    def fastest_s(call: Callable[[], Tensor]) -> float:
+        return _fastest_s(make_clock(device), call, work.seconds)
+
+    elements = work.copy_bytes // dtype.itemsize
     source, target = (torch.zeros(elements, dtype=dtype, device=device) for _ in range(2))
-    copy_s = _fastest_s(device, lambda: target.copy_(source))
-    macs_per_s = max(_matmul_rate(device, dtype), _convolution_rate(device, dtype))
-    return Measured(macs_per_s, 2 * elements * dtype.itemsize / copy_s, _launch_s(device, dtype))
-
-
-def _matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    side = _MATRIX_SIDE.get(device.type, _ACCELERATOR_MATRIX_SIDE)
-    left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
+    copy_s = fastest_s(lambda: target.copy_(source))
+    left, right = (torch.rand(work.side, work.side, device=device).to(dtype) for _ in range(2))
     product = torch.empty_like(left)
-    return side**3 / _fastest_s(device, lambda: torch.mm(left, right, out=product))
-
-
-def _convolution_rate(device: torch.device, dtype: torch.dtype) -> float:
+    matmul_rate = work.side**3 / fastest_s(lambda: torch.mm(left, right, out=product))
     # Different libraries implement matrix products and convolutions; on a CPU their rates may differ by a factor of 4.
-    channels, side = _CONVOLUTION.get(device.type, _ACCELERATOR_CONVOLUTION)
+    channels, side = work.convolution
+    image, weight = _convolution_operands(channels, side, device, dtype)
+    convolution_s = fastest_s(lambda: functional.conv2d(image, weight, padding=1))
+    element = torch.zeros(1, dtype=dtype, device=device)
+    launches_s = fastest_s(lambda: _launch_all(element))
+    macs_per_s = max(matmul_rate, channels**2 * 9 * side**2 / convolution_s)
+    return Measured(macs_per_s, 2 * elements * dtype.itemsize / copy_s, launches_s / _LAUNCHES)
+
+
+def _convolution_operands(channels: int, side: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     image, weight = (
         torch.rand(shape).to(device, dtype).contiguous(memory_format=torch.channels_last)
         for shape in ((1, channels, side, side), (channels, channels, 3, 3))
     )
-    return channels**2 * 9 * side**2 / _fastest_s(device, lambda: functional.conv2d(image, weight, padding=1))
+    return image, weight
 
 
-def _fastest_s(device: torch.device, call: Callable[[], Tensor]) -> float:
-    clock = clock_for(device)
+def _launch_all(element: Tensor) -> Tensor:
+    for _ in range(_LAUNCHES):
+        element.add_(1)
+    return element
+
+
+def _fastest_s(clock: Clock, call: Callable[[], Tensor], seconds: float) -> float:
     clock.time(call)  # warm-up: loads kernels and allocates workspaces
-    end = time.monotonic() + _SECONDS
+    end = time.monotonic() + seconds
     times: list[float] = []
     while len(times) < _MIN_CALLS or time.monotonic() < end:
         times.append(clock.time(call).ms)
     return min(times) / 1e3
-
-
-def _launch_s(device: torch.device, dtype: torch.dtype) -> float:
-    element = torch.zeros(1, dtype=dtype, device=device)
-
-    def launch_all() -> Tensor:
-        for _ in range(_LAUNCHES):
-            element.add_(1)
-        return element
-
-    return _fastest_s(device, launch_all) / _LAUNCHES

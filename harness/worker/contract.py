@@ -11,48 +11,42 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.complexity.input_size import odd_multiple, smallest_multiple
 from harness.errors import ContractError
 from harness.submissions.finding import Finding
 from harness.worker.importing import describe
 
 _MEND_FORWARD = "it must take one float32 RGB image on the CPU, without gradients"
 
-MULTIPLES = (1, 2, 3, 4, 6, 8, 16, 32, 64)
-"""Multiples of the input sides to try: they cover pixel unshuffling by 2, 3 and 4, and windows of up to 64 pixels."""
-
-# Height and width in units of each multiple. The factors are odd, so that a network that needs a larger multiple fails.
-_FACTORS = {
-    1: (41, 43),
-    2: (19, 23),
-    3: (13, 17),
-    4: (11, 13),
-    6: (7, 11),
-    8: (5, 7),
-    16: (3, 5),
-    32: (1, 3),
-    64: (1, 3),
-}
+_LEAST_SIDE = 41  # smallest side of the images that are tried, pixels
 _SIDE = 96
 _WRONG_RANGE_DB = 1.0
 
 
 def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0) -> int:
-    """Return the smallest of :data:`MULTIPLES` such that the network accepts inputs with sides of that multiple.
+    """Return the smallest multiple, among those that are tried, such that the network accepts inputs of such sides.
 
     Raises
     ------
     ContractError
         No size works. The message states the reason at the largest multiple, such as a wrong scale or dtype.
     """
-    fault = None
-    for multiple in MULTIPLES:
-        height, width = (multiple * factor for factor in _FACTORS[multiple])
-        frame = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * value_range
+    faults: list[Finding] = []
+
+    def accepts(multiple: int) -> bool:
+        height = odd_multiple(_LEAST_SIDE, multiple)
+        frame = (
+            torch.rand(1, 3, height, height + 2 * multiple, generator=torch.Generator().manual_seed(0)) * value_range
+        )
         fault = _fault_at(network, frame.to(_device(network)), scale)
-        if fault is None:
-            return multiple
-    assert fault is not None
-    raise ContractError(f"{fault.what}; no other input size that was tried works either", hint=fault.hint)
+        faults.extend([fault] if fault else [])
+        return fault is None
+
+    found = smallest_multiple(accepts)
+    if found is None:
+        last = faults[-1]
+        raise ContractError(f"{last.what}; no other input size that was tried works either", hint=last.hint)
+    return found
 
 
 def _fault_at(network: nn.Module, frame: Tensor, scale: int) -> Finding | None:
@@ -269,14 +263,6 @@ def _accuracy(network: nn.Module, lr: Tensor, hr: Tensor, scale: int, value_rang
     if own < bicubic - 3:
         return Finding("warn", f"{said}: far below", "are the weights those of this scale, and RGB in RGB order?")
     return Finding("ok", said)
-
-
-def suspect_range(network: nn.Module, scale: int, value_range: float) -> str | None:
-    """Return a warning if a trained network is clearly more accurate with the other value range, else None."""
-    with torch.no_grad():
-        lr, hr = _photograph(scale)
-        finding = _accuracy(network, lr, hr, scale, value_range)
-    return f"{finding.what}; {finding.hint}" if finding.level == "error" else None
 
 
 def _psnr_in_range(network: nn.Module, lr: Tensor, hr: Tensor, value_range: float) -> float:

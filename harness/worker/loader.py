@@ -11,7 +11,7 @@ from torch import nn
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions import requirements
 from harness.submissions.checkpoint import GIB
-from harness.submissions.loaders import PREFIX, get_loader
+from harness.submissions.loaders import LOADERS, PREFIX
 from harness.submissions.manifest import FILE_NAME, read_manifest
 from harness.worker.contract import scale_of
 from harness.worker.factory import build_network
@@ -89,7 +89,7 @@ def _open_file(name: str, root: Path, scale: int, weights: Path | None) -> nn.Mo
         raise SubmissionError(
             f"{PREFIX}{name} needs a file for x{scale}", where=str(root), hint=f"name it under [weights] as x{scale}"
         )
-    return get_loader(name)(root / weights, scale)
+    return LOADERS.get(name)(root / weights, scale)
 
 
 def _check_requirements(root: Path) -> list[str]:

@@ -16,7 +16,8 @@ from failing_anchor import FailingAnchor
 import harness.run.plan
 from harness.data import read_rgb
 from harness.data.registry import add
-from harness.engines import InlineEngine, Job
+from harness.engines import Job
+from harness.engines.inline import InlineEngine
 from harness.errors import ResultsError, UsageError
 from harness.isolation.session import Session
 from harness.pipeline import Finished, run

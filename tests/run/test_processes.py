@@ -10,7 +10,8 @@ from failing_anchor import FailingAnchor
 
 from harness.analysis.compare_models import contrast
 from harness.cli.terminal import leaderboard_table
-from harness.engines import InlineEngine, Job
+from harness.engines import Job
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.isolation.session import Session
 from harness.pipeline import Finished, run

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.engines import InlineEngine, Job
+from harness.engines import Job
+from harness.engines.inline import InlineEngine
 from harness.pipeline import Finished, run
 from harness.results import Entry
 from harness.run.plan import RunRequest

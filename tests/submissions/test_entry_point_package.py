@@ -10,7 +10,10 @@ import pytest
 LIST = """
 import json, sys
 from harness.submissions import discover
+from harness.submissions.loaders import loader_for
+from pathlib import Path
 found = discover([])
+assert loader_for(Path("some.nearest")) == "nearest"
 assert not [name for name in sys.modules if name.startswith("nearest_networks")], "imported while listing"
 print(json.dumps([[one.name, one.origin, one.manifest.team, one.manifest.scales, one.manifest.factory, str(one.root)]
                   for one in found if "earest" in one.name]))

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from zoo.build import ARCHIVES, build_zoo, expectations
 
-from harness.engines import Engine, InlineEngine, LocalEngine
+from harness.engines import Engine, LocalEngine
+from harness.engines.inline import InlineEngine
 from harness.pipeline import run
 from harness.results import Entry
 from harness.run.plan import RunRequest

@@ -1,13 +1,14 @@
 """Ceilings that a device can have, and verdicts that follow from them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from harness.results import Measurement
 from harness.results.schema import Ceilings
 from harness.tracks.roofline import roofline
-from harness.worker import ceilings as ceilings_module
-from harness.worker.ceilings import measure_ceilings
+from harness.worker.ceilings import PROCESSOR, Workload, measure_ceilings
 from harness.worker.clock import Reading
 
 
@@ -56,35 +57,27 @@ class Scripted:
         return Reading(ms := next(self.times), ms, call())
 
 
-def test_ceilings_are_those_of_the_fastest_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ceilings_module, "_SECONDS", 0.0)
-    monkeypatch.setattr(ceilings_module, "_MATRIX_SIDE", {"cpu": 100})
-    monkeypatch.setattr(ceilings_module, "_CONVOLUTION", {"cpu": (8, 50)})
-    monkeypatch.setattr(ceilings_module, "_COPY_BYTES", {"cpu": 4_000_000})
+def test_ceilings_are_those_of_the_fastest_call() -> None:
     copy, launch = Scripted([9, 5, 4, 8]), Scripted([9, 1, 2, 3])
     clocks = iter([copy, Scripted([9, 4, 2, 3]), Scripted([9, 7, 6, 5]), launch])
-    monkeypatch.setattr(ceilings_module, "clock_for", lambda _: next(clocks))
-    found = measure_ceilings(torch.device("cpu"), torch.float32)
+    workload = Workload(100, (8, 50), 4_000_000, seconds=0.0)
+    found = measure_ceilings(torch.device("cpu"), torch.float32, workload, lambda _: next(clocks))
     assert found.macs_per_s == pytest.approx(100**3 / 2e-3)
     assert found.bytes_per_s == pytest.approx(8_000_000 / 4e-3)
     assert found.launch_s == pytest.approx(1e-3 / 500)
 
 
-def test_the_faster_of_product_and_convolution_is_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ceilings_module, "_SECONDS", 0.0)
-    monkeypatch.setattr(ceilings_module, "_CONVOLUTION", {"cpu": (8, 50)})
+def test_the_faster_of_product_and_convolution_is_the_ceiling() -> None:
     scripts = [[1, 1, 1, 1], [9000, 9000, 9000, 9000], [9, 7, 6, 5], [1, 1, 1, 1]]
     clocks = iter([Scripted(script) for script in scripts])
-    monkeypatch.setattr(ceilings_module, "clock_for", lambda _: next(clocks))
-    found = measure_ceilings(torch.device("cpu"), torch.float32)
+    workload = replace(PROCESSOR, convolution=(8, 50), seconds=0.0)
+    found = measure_ceilings(torch.device("cpu"), torch.float32, workload, lambda _: next(clocks))
     assert found.macs_per_s == pytest.approx(8 * 8 * 9 * 50 * 50 / 5e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_ceilings_of_this_machine_are_those_of_a_computer(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
-    monkeypatch.setattr(ceilings_module, "_SECONDS", 0.0)
-    monkeypatch.setattr(ceilings_module, "_MATRIX_SIDE", {"cpu": 256})
-    found = measure_ceilings(torch.device("cpu"), dtype)
+def test_ceilings_of_this_machine_are_those_of_a_computer(dtype: torch.dtype) -> None:
+    found = measure_ceilings(torch.device("cpu"), dtype, replace(PROCESSOR, side=256, seconds=0.0))
     assert 1e7 < found.macs_per_s < 1e14
     assert 1e8 < found.bytes_per_s < 1e13
     assert 1e-8 < found.launch_s < 1e-2

@@ -76,9 +76,7 @@ def _open_folder(
         return Dataset(name, hr_paths, scale, degradation, storage=storage, registered_as=registered_as)
     given = Degradation("given", f"LR images as given in {lr_folder.name}")
     lr_paths = _matching(hr_paths, lr_folder, scale)
-    return Dataset(
-        name, hr_paths, scale, given, lr_paths=lr_paths, storage=storage, registered_as=registered_as
-    )
+    return Dataset(name, hr_paths, scale, given, lr_paths=lr_paths, storage=storage, registered_as=registered_as)
 
 
 def _first_folder(folder: Path, names: tuple[str, ...]) -> Path | None:

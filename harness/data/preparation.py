@@ -53,16 +53,17 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """What `prepare` cuts and writes.
+    """Options of :func:`prepare`.
 
     Attributes
     ----------
     crop
-        Height and width that are cut from the middle of every image; without it, the largest multiples of the scale.
+        Height and width of the centre crop of every image; by default the largest multiples of the scale.
     with_hr
-        Whether the cropped HR images are written too, as PNG.
+        Whether to write the cropped HR images too, as PNG.
     as_script
-        Do as the released ``prepare_data.py`` does with sources that end in ``.jpg``: store their LR at quality 100.
+        Whether to reproduce the released ``prepare_data.py``, which stores LR images at JPEG quality 100 if the source
+        ends in ``.jpg``.
     """
 
     crop: tuple[int, int] | None = None

@@ -21,18 +21,18 @@ _LAUNCHES = 500
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is computed.
+    """Sizes of the measured operations.
 
     Attributes
     ----------
     side
         Height and width of the matrices.
     convolution
-        Channels in and out, and height and width.
+        Number of input and output channels, and height and width of the image.
     copy_bytes
-        Size of the tensor that is copied, far beyond any cache.
+        Size of the copied tensor, bytes; much larger than the last-level cache.
     seconds
-        How long each is repeated, beside its first call.
+        Duration of each measurement without its first call, seconds.
     """
 
     side: int
@@ -42,7 +42,7 @@ class Workload:
 
 
 PROCESSOR = Workload(1024, (128, 64), 128 << 20)
-"""The convolution's input and weights stay in a core's cache."""
+"""For CPUs: input and weights of the convolution fit into the cache of a core."""
 ACCELERATOR = Workload(8192, (512, 256), 1 << 30)
 
 

@@ -88,7 +88,7 @@ class MeasuredNetwork:
         return frame.to(self.settings.device, DTYPES[self.settings.precision])
 
     def _backend(self) -> str:
-        """Return the backend of the runner. An ONNX file is already executed by ONNX Runtime, so its runner is eager."""
+        """Return the backend of the runner. It is eager for an ONNX file, which already runs in ONNX Runtime."""
         backend = self.settings.backend
         if not is_onnx_file(self.form):
             return backend

@@ -24,16 +24,16 @@ Array = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where a data set keeps what it makes.
+    """Location and limits of a data set's caches.
 
     Attributes
     ----------
     cache_dir
-        Folder of made LR images, as PNG, and of decoded pairs; the user's cache folder by default.
+        Folder for generated LR images, stored as PNG, and for decoded pairs; the user's cache folder by default.
     memory
-        Bytes of decoded images that may be kept in memory: by default sixteen 4K pairs at scale 2.
+        Largest size of cached pairs in memory, bytes. The default of 512 MiB holds sixteen 4K pairs at scale 2.
     spool
-        Bytes of decoded images that may be kept on disk beside them: by default 260 such pairs.
+        Largest size of cached pairs on disk, bytes. The default of 8 GiB holds 260 such pairs.
     """
 
     cache_dir: Path | None = None

@@ -34,7 +34,7 @@ def _folder(loaded: object) -> Path:
 
 
 DATASETS: Registry[Path] = Registry("harness.datasets", "data set", _folder)
-"""Folders of the data sets that come with the harness and with installed packages."""
+"""Folders of the data sets of the harness and of installed packages."""
 
 _HUB = "https://huggingface.co/datasets/eugenesiow"
 _HUB_NOTE = "or an HR archive from another copy of the set: take care that nobody cropped or recompressed it"

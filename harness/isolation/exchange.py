@@ -1,4 +1,4 @@
-"""Requests and replies between the controller and the place where a submission runs."""
+"""Exchange requests and replies with a worker, and validate the replies."""
 
 from __future__ import annotations
 
@@ -20,46 +20,58 @@ from harness.text import printable
 
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
-_GRACE_S = 2.0  # for a worker to end by itself
+_EXIT_TIMEOUT_S = 2.0  # wait for the exit status of a worker that closed its channel
 
 
 class Exchange(Protocol):
-    """Carries one request to where a submission runs and brings the reply back."""
+    """Transport of requests to the process in which a submission runs."""
 
     isolation: str
-    """What the submission is confined by, in words for the report."""
+    """Description of the isolation, shown in the report."""
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
-        """Return the reply; raises WorkerError."""
+        """Send a request and return the reply; raises WorkerError."""
         ...
 
     def log_tail(self) -> str:
-        """Return the last of what the submission printed."""
+        """Return the end of the submission's output."""
         ...
 
     def alive(self) -> bool:
-        """Tell whether it still runs."""
+        """Return whether the process still runs."""
         ...
 
     def pause(self) -> None:
-        """Stop it until the next request."""
+        """Stop the process until the next request."""
         ...
 
     def cpu_s(self) -> float | None:
-        """Return the processor time that it took so far, seconds; None where nobody can tell."""
+        """Return the CPU time used so far, seconds; None if unknown."""
         ...
 
     def idle_cores(self, settling_s: float, length_s: float) -> float | None:
-        """Let it go without giving it work, and return how many cores it keeps busy; None where nobody can tell."""
+        """Continue the process without a request and return the number of cores that it uses; None if unknown."""
         ...
 
     def close(self) -> None:
-        """End it and release everything."""
+        """End the process and release all resources."""
         ...
 
 
 class WorkerExchange:
-    """Requests and replies over a worker's channel; kills the worker where it crashes, hangs or misbehaves."""
+    """Transport over the channel of a worker process, which is killed if it crashes, times out or breaks the protocol.
+
+    Parameters
+    ----------
+    worker
+        Running worker. The exchange takes ownership.
+    isolation
+        Description of the isolation.
+    log_path
+        File for the submission's output; None to discard it.
+    process
+        Index of this worker among those of the submission, from 0.
+    """
 
     def __init__(self, worker: Worker, isolation: str, log_path: Path | None = None, process: int = 0) -> None:
         self.isolation = isolation
@@ -68,15 +80,21 @@ class WorkerExchange:
         self._process = process
         self._sequence = 0
         self._dead: str | None = None
-        self._asked = False
+        self._used = False
         self._paused: list[int] = []
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
-        """Return the reply; raises WorkerError."""
+        """Send a request and return the reply.
+
+        Raises
+        ------
+        WorkerError
+            The worker has ended, did not reply within `timeout_s` seconds, or sent an invalid frame.
+        """
         stage = message.name
         if self._dead:
             raise WorkerError(self._dead, stage=stage, kind="Crash", log=self.log_tail())
-        self._asked = True
+        self._used = True
         self._resume()
         deadline = time.monotonic() + timeout_s
         try:
@@ -85,7 +103,7 @@ class WorkerExchange:
         except DeadlinePassed:
             self._fail(stage, "Timeout", f"no answer within {timeout_s:g} s")
         except ChannelClosed:
-            self._worker.wait(_GRACE_S)
+            self._worker.wait(_EXIT_TIMEOUT_S)
             self._crashed(stage)
         except ProtocolError as error:
             self._fail(stage, error.kind, error.what)
@@ -93,28 +111,28 @@ class WorkerExchange:
         return reply
 
     def log_tail(self) -> str:
-        """Return the last of what the submission printed."""
+        """Return the end of the submission's output."""
         return printable(self._worker.log.tail(), 8000, keep_end=True)
 
     def alive(self) -> bool:
-        """Tell whether the process still runs."""
+        """Return whether the process still runs."""
         return self._dead is None and self._worker.alive()
 
     def pause(self) -> None:
-        """Stop the worker and all that it started until the next request."""
+        """Stop the worker and all its descendants until the next request."""
         if self._dead is None:
             self._paused = stop_tree(self._worker.process.pid)
 
     def cpu_s(self) -> float | None:
-        """Return the processor time of the worker and of all its descendants, seconds."""
+        """Return the CPU time of the worker and all its descendants, seconds; None if unknown."""
         return cpu_seconds(process_tree(self._worker.process.pid))
 
     def idle_cores(self, settling_s: float, length_s: float) -> float | None:
-        """Let the worker go without a request, and return how many cores it keeps busy; it is stopped afterwards."""
+        """Continue the worker without a request, measure the number of cores that it uses, and stop it again."""
         if self._dead is not None:
             return None
         self._resume()
-        time.sleep(settling_s)
+        time.sleep(settling_s)  # thread pools spin for a moment after their work
         tree = process_tree(self._worker.process.pid)
         before, begin = cpu_seconds(tree), time.monotonic()
         time.sleep(length_s)
@@ -127,12 +145,12 @@ class WorkerExchange:
         self._paused = []
 
     def close(self) -> None:
-        """Kill the worker with all that it started, and save its log."""
-        # Not asked to end by itself: it would leave behind what it detached from itself.
+        """Kill the worker with all its descendants and save its log."""
+        # Killed instead of asked to exit: after an exit, processes that it detached would continue to run.
         if self._dead is None:
             self._worker.kill()
-        if self._log_path is not None and self._asked:  # what was never used has nothing to say
-            with contextlib.suppress(OSError):  # a full disk: what is measured is worth an error, a log is not
+        if self._log_path is not None and self._used:  # a prefetched worker that was never used has no log
+            with contextlib.suppress(OSError):  # a log that cannot be written, for example to a full disk, is no error
                 self._worker.log.save(self._log_path, self._process)
 
     def _crashed(self, stage: str) -> NoReturn:
@@ -143,22 +161,22 @@ class WorkerExchange:
 
     def _fail(self, stage: str, kind: str, what: str) -> NoReturn:
         self._worker.kill()
-        self._dead = f"the worker is gone: {what}"
+        self._dead = f"the worker has ended: {what}"
         raise WorkerError(what, stage=stage, kind=kind, log=self.log_tail())
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedExchange:
-    """Sends requests through an exchange and accepts valid replies only.
+    """Sends requests through an exchange and validates the replies.
 
     Every method raises WorkerError, with the stage and the end of the submission's log.
 
     Attributes
     ----------
     exchange
-        What carries the requests.
+        Transport of the requests.
     timeout_s
-        How long a reply may take, unless a request is given more.
+        Time limit for a reply, seconds, unless a request allows more.
     """
 
     exchange: Exchange
@@ -173,22 +191,22 @@ class CheckedExchange:
         *,
         extra_s: float = 0.0,
     ) -> ReplyT:
-        """Return the fields of a reply without arrays; it may take `extra_s` seconds beyond the usual deadline."""
+        """Send a request and return the reply, which must have no arrays. `extra_s` seconds extend the time limit."""
         return self.validate(name, self.send(name, request, arrays, extra_s, max_payload=0), reply)
 
     def send(self, name: str, request: Body, arrays: Sequence[Array], extra_s: float, max_payload: int) -> Message:
-        """Return a reply to the request, whose arrays have at most `max_payload` bytes; its fields are not checked."""
+        """Send a request and return the reply with at most `max_payload` array bytes. Its fields are not validated."""
         message = Message(name, request.model_dump(mode="json"), tuple(arrays))
         reply = self.exchange.request(message, self.timeout_s + extra_s, max_payload)
         if reply.name == "error":
-            stage = "time" if name == "output" else name  # outputs are asked for to judge the timing
+            stage = "time" if name == "output" else name  # outputs are requested in order to check the timing
             self._raise(stage, self.validate(name, reply, ErrorReply))
         if reply.name != name:
             self.refuse(name, f"a reply to {reply.name!r}")
         return reply
 
     def validate(self, stage: str, message: Message, kind: type[ReplyT]) -> ReplyT:
-        """Return the fields of a reply, which must be those of `kind`."""
+        """Validate the fields of a reply against `kind` and return them."""
         try:
             return kind.model_validate(message.body)
         except ValidationError as error:
@@ -198,12 +216,12 @@ class CheckedExchange:
 
     def _raise(self, stage: str, error: ErrorReply) -> NoReturn:
         log = "\n".join(part for part in (self.exchange.log_tail().rstrip(), error.traceback) if part)
-        # Again, because a worker may send what `describe` would not.
+        # Sanitized again, because submitted code may have sent the reply in place of `harness.isolation.failures`.
         kind, message = printable(error.type, 100), printable(error.message, 2000)
         raise WorkerError(message, stage=stage, kind=kind, log=printable(log, 8000, keep_end=True))
 
     def refuse(self, stage: str, what: str) -> NoReturn:
-        """Raise the error of a worker that sent `what`."""
+        """Raise WorkerError for a worker that sent the invalid content `what`."""
         raise WorkerError(
             f"the worker sent {printable(what, 500)}",
             stage=stage,

@@ -1,6 +1,6 @@
-"""What a device can do at best: a large matrix product or convolution, a large copy, a tiny operator.
+"""Measure the peak rates of a device (the ceilings of the roofline): arithmetic, memory bandwidth, launch overhead.
 
-Measured in a process of the harness's own, with the threads and the precision of the networks.
+Runs in a worker without submitted code, with the same threads and precision as the networks.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from torch.nn import functional
 
 from harness.worker.clock import Clock, clock_for
 
-_LEAST_CALLS = 3
-_TINY_CALLS = 500
+_MIN_CALLS = 3
+_LAUNCHES = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is computed.
+    """Sizes of the measured operations.
 
     Attributes
     ----------
     side
         Height and width of the matrices.
     convolution
-        Channels in and out, and height and width.
+        Number of input and output channels, and height and width of the image.
     copy_bytes
-        Size of the tensor that is copied, far beyond any cache.
+        Size of the copied tensor, bytes; much larger than the last-level cache.
     seconds
-        How long each is repeated, beside its first call.
+        Duration of each measurement without its first call, seconds.
     """
 
     side: int
@@ -42,22 +42,22 @@ class Workload:
 
 
 PROCESSOR = Workload(1024, (128, 64), 128 << 20)
-"""The convolution's input and weights stay in a core's cache."""
+"""For CPUs: input and weights of the convolution fit into the cache of a core."""
 ACCELERATOR = Workload(8192, (512, 256), 1 << 30)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Ceilings of a device.
+    """Peak rates of a device.
 
     Attributes
     ----------
     macs_per_s
-        Multiply-accumulates per second of a square matrix product or of a 3x3 convolution, whichever is faster.
+        Multiply-accumulates per second of a square matrix product or a 3x3 convolution, whichever is faster.
     bytes_per_s
-        Bytes read and written per second by a copy.
+        Bytes read plus bytes written per second by a copy.
     launch_s
-        Seconds from one tiny operator to the next.
+        Time per operator in a sequence of one-element operators, seconds.
     """
 
     macs_per_s: float
@@ -71,14 +71,20 @@ def measure_ceilings(
     workload: Workload | None = None,
     make_clock: Callable[[torch.device], Clock] = clock_for,
 ) -> Measured:
-    """Measure for about half a second; each figure is that of the fastest call, which others disturbed least.
+    """Measure the peak rates of `device` for `dtype`, which takes about half a second.
+
+    Each rate is that of the fastest call, because other programs can only slow a call down.
 
     Parameters
     ----------
+    device
+        Torch device to measure.
+    dtype
+        Number format of the operands.
     workload
-        By default `PROCESSOR` on the CPU, else `ACCELERATOR`.
+        Sizes of the operations; by default `PROCESSOR` on the CPU, else `ACCELERATOR`.
     make_clock
-        Returns a clock for the device, one for each of a copy, a product, a convolution and a tiny operator.
+        Returns a clock for the device; called once for each of the four measurements.
     """
     work = workload or (PROCESSOR if device.type == "cpu" else ACCELERATOR)
 
@@ -87,18 +93,18 @@ def measure_ceilings(
 
     elements = work.copy_bytes // dtype.itemsize
     source, target = (torch.zeros(elements, dtype=dtype, device=device) for _ in range(2))
-    copying = fastest_s(lambda: target.copy_(source))
-    one, other = (torch.rand(work.side, work.side, device=device).to(dtype) for _ in range(2))
-    product = torch.empty_like(one)
-    product_rate = work.side**3 / fastest_s(lambda: torch.mm(one, other, out=product))
-    # Matrix products and convolutions come from different libraries: on a processor one may be four times the other.
+    copy_s = fastest_s(lambda: target.copy_(source))
+    left, right = (torch.rand(work.side, work.side, device=device).to(dtype) for _ in range(2))
+    product = torch.empty_like(left)
+    matmul_rate = work.side**3 / fastest_s(lambda: torch.mm(left, right, out=product))
+    # Different libraries implement matrix products and convolutions; on a CPU their rates may differ by a factor of 4.
     channels, side = work.convolution
     image, weight = _convolution_operands(channels, side, device, dtype)
-    convolving = fastest_s(lambda: functional.conv2d(image, weight, padding=1))
-    tiny = torch.zeros(1, dtype=dtype, device=device)
-    launching = fastest_s(lambda: _many_tiny(tiny))
-    macs_per_s = max(product_rate, channels**2 * 9 * side**2 / convolving)
-    return Measured(macs_per_s, 2 * elements * dtype.itemsize / copying, launching / _TINY_CALLS)
+    convolution_s = fastest_s(lambda: functional.conv2d(image, weight, padding=1))
+    element = torch.zeros(1, dtype=dtype, device=device)
+    launches_s = fastest_s(lambda: _launch_all(element))
+    macs_per_s = max(matmul_rate, channels**2 * 9 * side**2 / convolution_s)
+    return Measured(macs_per_s, 2 * elements * dtype.itemsize / copy_s, launches_s / _LAUNCHES)
 
 
 def _convolution_operands(channels: int, side: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -109,16 +115,16 @@ def _convolution_operands(channels: int, side: int, device: torch.device, dtype:
     return image, weight
 
 
-def _many_tiny(tiny: Tensor) -> Tensor:
-    for _ in range(_TINY_CALLS):
-        tiny.add_(1)
-    return tiny
+def _launch_all(element: Tensor) -> Tensor:
+    for _ in range(_LAUNCHES):
+        element.add_(1)
+    return element
 
 
 def _fastest_s(clock: Clock, call: Callable[[], Tensor], seconds: float) -> float:
-    clock.time(call)
+    clock.time(call)  # warm-up: loads kernels and allocates workspaces
     end = time.monotonic() + seconds
     times: list[float] = []
-    while len(times) < _LEAST_CALLS or time.monotonic() < end:
+    while len(times) < _MIN_CALLS or time.monotonic() < end:
         times.append(clock.time(call).ms)
     return min(times) / 1e3

@@ -18,13 +18,13 @@ from harness.worker.importing import describe
 
 _MEND_FORWARD = "it must take one float32 RGB image on the CPU, without gradients"
 
-_LEAST_SIDE = 41  # of the images that are tried
+_LEAST_SIDE = 41  # smallest side of the images that are tried, pixels
 _SIDE = 96
 _WRONG_RANGE_DB = 1.0
 
 
 def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0) -> int:
-    """Return the smallest multiple, of those that are tried, such that the network accepts sides of that multiple.
+    """Return the smallest multiple, among those that are tried, such that the network accepts inputs of such sides.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A submission's network as it is measured: in its form, on its device, in its precision and its backend."""
+"""The network of a submission on its device, in its precision and its backend."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class MeasuredNetwork:
-    """A loaded network, and the same network brought to where it runs.
+    """A loaded network together with the runner that executes it.
 
     Parameters
     ----------
     settings
-        The request that loaded it.
+        The request that loaded the network.
     network
-        As loaded: float32, on the CPU.
+        The network as loaded: float32, on the CPU.
     size_multiple
-        What height and width of an input must be multiples of.
+        Height and width of inputs are padded to multiples of this.
 
     Attributes
     ----------
     original
         The network as loaded.
     form
-        The form that is measured, float32, on the CPU: `original` until it is replaced by an inference form.
+        The measured form, float32, on the CPU: `original` until an inference form replaces it.
     """
 
     def __init__(self, settings: LoadRequest, network: nn.Module, size_multiple: int) -> None:
@@ -46,48 +46,49 @@ class MeasuredNetwork:
         self._given: GivenFrames | None = None
 
     def replace_form(self, network: nn.Module) -> None:
-        """Measure another form from now on."""
+        """Replace the measured form and discard the runner."""
         self.form = network
         self._runner = self._given = None
 
     def runner(self) -> Runner:
-        """Return the network on its device, in its precision and its backend; it is brought there once."""
+        """Return the runner of the network on its device, in its precision and backend; created at the first call."""
         if self._runner is None:
             settings = self.settings
-            with torch.inference_mode(mode=False):  # exporters and compilers do not take what is made inside
-                # A copy, because counting and reparameterizing need the float32 network on the CPU.
+            with torch.inference_mode(mode=False):  # exporters and compilers reject inference tensors
+                # A copy, because counting and reparameterization need the float32 network on the CPU.
                 network = copy.deepcopy(self.form).to(settings.device, DTYPES[settings.precision]).eval()
                 options = RunnerSettings(self.size_multiple, settings.threads)
                 self._runner = make_runner(network, self._backend(), settings.device, options)
         return self._runner
 
     def given_frames(self) -> GivenFrames:
-        """Return what gives frames to the runner."""
+        """Return the object that places frames into the runner's input tensors."""
         if self._given is None:
             self._given = GivenFrames(self.runner())
         return self._given
 
     def memory_form(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-        """Return what is called to measure memory, and what brings a frame to it."""
+        """Return the function whose memory is measured, and the function that prepares its input."""
         runner = self.runner()
-        if self.settings.backend == "cuda-graph":  # a replay allocates nothing: what it holds is the eager peak
+        # Replaying a graph allocates nothing. The memory that the graph holds equals the peak of eager execution.
+        if self.settings.backend == "cuda-graph":
             return runner.network, self.place
         return runner, lambda frame: runner.ready(self.place(frame))
 
     def padded(self, height: int, width: int) -> tuple[int, int]:
-        """Return the sides that a frame of this size is padded to."""
+        """Return the height and width of a frame after padding."""
         return rounded_up(height, self.size_multiple), rounded_up(width, self.size_multiple)
 
     def to_input(self, frame: Image) -> Tensor:
-        """Return a frame H x W x 3, uint8, as the network takes it: 1 x 3 x H x W, float32, on the CPU, padded."""
+        """Convert a frame (H x W x 3, uint8) to the network's input, 1 x 3 x H' x W', float32, padded, on the CPU."""
         return to_input(frame, self.settings.value_range, self.size_multiple)
 
     def place(self, frame: Tensor) -> Tensor:
-        """Return an input on the device, in the precision that is measured."""
+        """Return an input on the network's device and in its precision."""
         return frame.to(self.settings.device, DTYPES[self.settings.precision])
 
     def _backend(self) -> str:
-        """Return the backend to bring the network into; an ONNX file is run by ONNX Runtime and nothing else."""
+        """Return the backend of the runner. It is eager for an ONNX file, which already runs in ONNX Runtime."""
         backend = self.settings.backend
         if not is_onnx_file(self.form):
             return backend
@@ -99,7 +100,7 @@ class MeasuredNetwork:
 
 
 def is_onnx_file(network: nn.Module) -> bool:
-    """Tell whether ONNX Runtime executes the network, whatever the backend."""
+    """Return whether the network is an ONNX file, which ONNX Runtime executes regardless of the backend."""
     from harness.worker.loaders.onnx_file import OnnxNetwork
 
     return isinstance(network, OnnxNetwork)

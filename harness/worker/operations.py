@@ -1,7 +1,7 @@
-"""What a worker does on request: the steps from a folder to an upscaled frame.
+"""The operations that a worker executes on request, from loading a submission to upscaling a frame.
 
-This is the only place where a submission's network is held. It runs in a worker process, or in the controller's
-own process where nothing foreign is measured (see ``harness.engines.inline``).
+They run in a worker process, or in the controller's own process if only trusted code is measured (see
+``harness.engines.inline``).
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ from harness.worker.timed_calls import TimedCalls
 
 Reply = tuple[Body | Reparam, list[Array]]
 
-_seed = torch.manual_seed  # as it is before submitted code
+_seed = torch.manual_seed  # bound before submitted code could replace it
 
 
 class Operations:
-    """One submission's network and what can be asked of it, in the order load, then anything.
+    """Handlers of all requests for one submission. ``load`` must be the first request.
 
     Parameters
     ----------
     frame_of
-        Gives memory for an output of so many rows and columns, H x W x 3, uint8, or None; by default it is made anew.
+        Returns memory for an output of the given height and width, H x W x 3, uint8, or None to allocate it.
     """
 
     def __init__(self, frame_of: Callable[[int, int], Image | None] = lambda _height, _width: None) -> None:
@@ -80,7 +80,7 @@ class Operations:
         }
 
     def run(self, name: str, body: dict[str, Any], arrays: Sequence[Array]) -> Reply:
-        """Carry out the request `name` and return its reply's fields and arrays."""
+        """Execute the request `name` and return the fields and arrays of the reply."""
         request = REQUESTS[name].model_validate(body)
         if self._request is not None:
             _restore_settings(self._request)
@@ -162,9 +162,8 @@ class Operations:
 
         settings = self._network().settings
         found = measure_ceilings(torch.device(settings.device), DTYPES[settings.precision])
-        if (
-            settings.device == "cpu"
-        ):  # hundreds of megabytes, on an accelerator gigabytes; this is the anchor from now on
+        # Free the operands, gigabytes on an accelerator: this worker runs the anchor from now on.
+        if settings.device == "cpu":
             give_back_free_pages()
         else:
             torch.accelerator.empty_cache()
@@ -223,38 +222,39 @@ def _find_multiple(network: nn.Module, request: LoadRequest) -> int:
     except ContractError:
         if request.size_multiple == 1:
             raise
-        return request.size_multiple  # a multiple that nobody would guess
+        return request.size_multiple  # not among the multiples that are tried
     return math.lcm(found, request.size_multiple)
 
 
 def _multiple_note(found: int, declared: int) -> list[str]:
     if found == declared:
         return []
-    return [f"takes only sides that are multiples of {found}, which its manifest does not say"]
+    return [f"takes only sides that are multiples of {found}, which its manifest does not state"]
 
 
 def require_device(name: str) -> None:
-    """Raise UnsupportedError where torch cannot reach the device: a worker never falls back to another one."""
+    """Raise UnsupportedError if torch cannot use the device. A worker never falls back to another one."""
     device = torch.device(name)
     if device.type == "cpu":
         return
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if accelerator is None or accelerator.type != device.type:
         raise UnsupportedError(
-            f"the worker sees no {device.type} device",
+            f"the worker finds no {device.type} device",
             hint="check the driver and the sandbox (harness doctor), or run with --device cpu",
         )
     if device.index is not None and device.index >= torch.accelerator.device_count():
         raise UnsupportedError(f"there is no device {name}", hint="list the devices with harness doctor")
     if device.index is not None:
-        torch.get_device_module(device).set_device(device)  # for what goes by the current device: graphs, libraries
+        torch.get_device_module(device).set_device(device)  # CUDA graphs and some libraries use the current device
 
 
 def _restore_settings(request: LoadRequest) -> None:
-    """Undo what a submission may have changed for the whole process."""
+    """Reset process-wide settings that submitted code may have changed."""
     torch.set_default_dtype(torch.float32)
     torch.set_num_threads(request.threads)
-    # As published: torch's defaults. Strictly: the fastest algorithms for a size, and float32 that is float32.
+    # The published scripts use torch's defaults. The strict mode benchmarks algorithms for each size and disables TF32,
+    # so that float32 is computed as float32.
     torch.backends.cudnn.benchmark = request.strict
     torch.backends.cudnn.allow_tf32 = not request.strict
     torch.backends.cuda.matmul.allow_tf32 = False

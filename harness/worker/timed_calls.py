@@ -1,4 +1,4 @@
-"""The timed calls of a submission's network, and the copy of the last output that the controller can ask for."""
+"""Time the forward passes of a network, and keep a copy of the last output that the controller can request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.messages import Array
 from harness.isolation.requests import OutputRequest, TimeReply, TimeRequest
 
-# Before any submitted code, so that what it does to the modules of timers cannot reach these.
+# Imported before any submitted code, so that patching the modules of timers has no effect on these functions.
 from harness.worker.clock import clock_for
 from harness.worker.frames import check_form, check_output, scale_levels, to_levels
 from harness.worker.hygiene import cache_flusher
@@ -22,29 +22,29 @@ from harness.worker.measure import Sampling, Timing, fresh_frames, repeated_fram
 from harness.worker.network import MeasuredNetwork
 from harness.worker.tampering import TamperDetector
 
-_TRACE_STEP = 16
-_MOST_NAMES = 8
-_seed = torch.manual_seed  # as it is before submitted code
+_SAMPLE_STEP = 16
+_MAX_NAMES = 8
+_seed = torch.manual_seed  # bound before submitted code could replace it
 
 
 class TimedCalls:
-    """Times forward passes; make it before submitted code is imported.
+    """Times forward passes. Must be created before submitted code is imported.
 
     Attributes
     ----------
     size
-        Height and width of the input that was timed last; None before.
+        Height and width of the last timed input; None if nothing has been timed.
     """
 
     def __init__(self) -> None:
         self.size: tuple[int, int] | None = None
-        self._held: Tensor | None = None  # the last timed output, copied when its time had been taken
+        self._held: Tensor | None = None  # copy of the last timed output
         self._is_kept = False
-        self._held_traces = torch.empty(0)  # some of its values, to see that nobody changes it
+        self._held_traces = torch.empty(0)  # a sample of its values, to detect changes
         self._tamper_detector = TamperDetector()
 
     def time(self, network: MeasuredNetwork, request: TimeRequest, arrays: Sequence[Array]) -> TimeReply:
-        """Time forward passes on frames H x W x 3, uint8, and check the output of each."""
+        """Time forward passes on frames (H x W x 3, uint8) and check the output of each."""
         settings = network.settings
         device = torch.device(settings.device)
         inside = settings.strict and device.type != "cpu"
@@ -62,19 +62,21 @@ class TimedCalls:
             )
             self._is_kept = request.keep or inside
             if self._is_kept:
-                self._held_traces = _traces(checks.last)  # before the copy: what is written meanwhile shows
-                if not inside:  # nobody knows which call is the last, so that one stands for all: each is 100 MB at 4K
+                self._held_traces = _traces(checks.last)  # before the copy, to detect writes during it
+                # Copying every output, 100 MB at 4K, would disturb the timing, so that only the last one is kept. The
+                # network cannot know which call is the last.
+                if not inside:
                     self._hold(checks.last)
                 check_output(checks.last, checks.given, settings.scale)
         self.size = checks.given.shape[-2], checks.given.shape[-1]
         return _reply(timing)
 
     def output(self, request: OutputRequest) -> NDArray[np.float32]:
-        """Return a part of the last timed output, 3 x H x W."""
+        """Return a region of the last timed output, 3 x H x W, float32."""
         if self._held is None or not self._is_kept:
             raise WorkerError("no timed output was kept", stage="time", kind="NotTimed")
         if not torch.equal(self._held_traces, _traces(self._held)):
-            _foul("the harness's copy of a timed output was changed after its time had been taken")
+            _disqualify("the harness's copy of a timed output was changed after the clock had stopped")
         rows = slice(request.top, request.top + request.height)
         columns = slice(request.left, request.left + request.width)
         part: NDArray[np.float32] = self._held[0, :, rows, columns].to("cpu", torch.float32).contiguous().numpy()
@@ -83,23 +85,23 @@ class TimedCalls:
     def _check_functions(self) -> None:
         replaced = self._tamper_detector.replaced()
         if replaced:
-            names = ", ".join(replaced[:_MOST_NAMES])
-            _foul(f"it replaced {names}, which measure or check it", "leave other modules as they are")
+            names = ", ".join(replaced[:_MAX_NAMES])
+            _disqualify(f"it replaced {names}, which measure or check it", "do not patch other modules")
 
     def _hold(self, output: object) -> None:
-        """Copy a timed output at once, before anything that still works on it can finish."""
+        """Copy a timed output immediately, so that work that continues after the call cannot complete it."""
         _require_plain(output)
         if not isinstance(output, Tensor):
-            return  # refused by the check that follows
+            return  # the check after the call reports it
         held = self._held
         if held is None or (held.shape, held.dtype, held.device) != (output.shape, output.dtype, output.device):
             self._held = output.detach().clone()
         else:
-            held.copy_(output)  # the same memory again: no page faults beside the next call
+            held.copy_(output)  # reuses the memory, so that no page faults occur near the next call
 
 
 class _CallChecks:
-    """What is checked around each timed call, outside of its time."""
+    """Checks before and after each timed call, outside of the timed window."""
 
     def __init__(self, network: MeasuredNetwork) -> None:
         self.given = self.last = self._traces = torch.empty(0)
@@ -107,23 +109,23 @@ class _CallChecks:
         self._scale = network.settings.scale
 
     def give(self, frame: Tensor) -> Tensor:
-        """Return the frame as the next call is given it."""
+        """Place a frame into the tensor of timed calls and return that tensor."""
         self.given = self._frames.timed(frame)
         self._traces = _traces(self.given)
         return self.given
 
     def check(self, output: Tensor) -> None:
-        """Refuse an output of a wrong form, and a call that changed its input."""
+        """Raise if an output has the wrong form or if the call modified its input."""
         _require_plain(output)
         self.last = check_form(output, self.given, self._scale)
         if not torch.equal(self._traces, _traces(self.given)):
-            _foul("its forward pass changes its input", "compute on a copy")
+            _disqualify("its forward pass changes its input", "compute on a copy")
 
 
 def _timed_inputs(
     network: MeasuredNetwork, request: TimeRequest, arrays: Sequence[Array], give: Callable[[Tensor], Tensor]
 ) -> Iterator[Tensor]:
-    if request.inputs == "fresh":  # made on the device from few bytes
+    if request.inputs == "fresh":  # generated on the device: only the uint8 frames are transferred
         settings = network.settings
         levels = fresh_frames([to_levels(frame).to(settings.device) for frame in arrays])
         scaled = (scale_levels(level, settings.value_range, network.size_multiple) for level in levels)
@@ -146,25 +148,25 @@ def _reply(timing: Timing) -> TimeReply:
 
 
 def _seeded(frames: Iterator[Tensor], seed: int) -> Iterator[Tensor]:
-    """Begin every call with the same random numbers: then what a network makes of a frame does not depend on chance."""
+    """Seed torch's generator before every call, so that outputs of networks with random numbers are reproducible."""
     for frame in frames:
         _seed(seed)
         yield frame
 
 
 def _traces(image: Tensor) -> Tensor:
-    """Return a copy of some values of an image, few enough to cost nothing beside a forward pass."""
-    return image[..., ::_TRACE_STEP, ::_TRACE_STEP].clone()
+    """Return a copy of every 16th row and column, small enough that its cost is negligible."""
+    return image[..., ::_SAMPLE_STEP, ::_SAMPLE_STEP].clone()
 
 
 def _require_plain(output: object) -> None:
-    """Refuse a subclass of Tensor as a timed output."""
+    """Disqualify a network that returns a subclass of Tensor, which could compute its values after the clock stops."""
     if isinstance(output, Tensor) and type(output) not in (Tensor, nn.Parameter):
-        _foul(
-            f"the output of a timed call is a {type(output).__name__}, which may put off its work",
+        _disqualify(
+            f"the output of a timed call is a {type(output).__name__}, which may defer its work",
             "return a plain torch.Tensor",
         )
 
 
-def _foul(what: str, hint: str | None = None) -> NoReturn:
+def _disqualify(what: str, hint: str | None = None) -> NoReturn:
     raise WorkerError(what, stage="time", kind=DISQUALIFIED, hint=hint)

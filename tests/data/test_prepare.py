@@ -115,7 +115,7 @@ def test_an_image_smaller_than_the_crop_is_named(hr: Path, out: Path) -> None:
 
 
 def test_mistakes_are_refused_before_anything_is_written(hr: Path, out: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no multiple"):
+    with pytest.raises(UsageError, match="not a multiple"):
         prepare(hr, out, 2, NTIRE23, PrepareOptions(crop=(41, 60)))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no images"):

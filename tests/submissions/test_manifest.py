@@ -64,7 +64,7 @@ def test_needs_weights_without_a_table():
 @pytest.mark.parametrize(
     ("old", "new", "line", "said", "hint"),
     [
-        ("scales = [2, 3]", "scale = [2, 3]", 4, "scale is no key", "did you mean scales"),
+        ("scales = [2, 3]", "scale = [2, 3]", 4, "scale is not a key", "did you mean scales"),
         ("scales = [2, 3]", 'scales = "2"', 4, "must be a list", None),
         ("scales = [2, 3]", "scales = [2, 2.5]", 4, "scales", None),
         ("scales = [2, 3]", "scales = [3]", 7, "does not list 2", None),
@@ -77,7 +77,7 @@ def test_needs_weights_without_a_table():
         ('team = "z6"', "size_multiple = true", 3, "whole number", None),
         ('name = "LRSRN"', 'name = "  "', 2, "visible text", None),
         ('name = "LRSRN"', "", None, "name is missing", "add a line name"),
-        ("x2 = { params_k", "x2 = { param_k", 10, "no key", "did you mean params_k"),
+        ("x2 = { params_k", "x2 = { param_k", 10, "is not a key", "did you mean params_k"),
         ("x2 = { params_k", "two = { params_k", 10, "keys are scales", None),
         ("weights/x2.safetensors", "weights/x4.safetensors", 7, "there is no file", "needs_weights"),
         ("weights/x2.safetensors", "../x2.safetensors", 7, "inside the submission's folder", None),

@@ -60,7 +60,7 @@ def test_a_mistake_in_the_queue_is_named(tmp_path) -> None:
 def test_an_unknown_model_or_scale_is_refused() -> None:
     with pytest.raises(UsageError, match="no model"):
         load_trainee("Nobody", 2)
-    with pytest.raises(UsageError, match="upscale by 5"):
+    with pytest.raises(UsageError, match="not support scale 5"):
         load_trainee("LRSRN", 5)
 
 

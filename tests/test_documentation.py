@@ -141,7 +141,8 @@ def test_the_layers_of_the_page_are_those_of_the_contract(root: Path) -> None:
     text = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"## Layers.*?```text\n(.*?)```", text, re.DOTALL)
     drawn = [re.split(r" {2,}", line)[0].strip() for line in block.splitlines()]
-    contracts = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
     assert drawn == [layer for layer in layers if layer != "__main__"]
 

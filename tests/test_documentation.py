@@ -121,7 +121,7 @@ def test_every_name_of_the_code_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_path_of_the_project_exists(page: Path) -> None:
     paths = re.findall(rf"`(?:python )?((?:{'|'.join(map(re.escape, SOURCES))})/[\w./-]*)", unfenced(page))
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert [path for path in paths if "NAME" not in path and not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -138,6 +138,16 @@ def test_the_example_of_a_track_runs(root: Path) -> None:
     names: dict[str, object] = {}
     exec(block, names)
     assert names["fast"].score(35.0, 10.0, 34.0) == 34.0  # type: ignore[attr-defined]
+
+
+def test_the_layers_of_the_page_are_those_of_the_contract(root: Path) -> None:
+    text = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"## Layers.*?```text\n(.*?)```", text, re.DOTALL)
+    drawn = [re.split(r" {2,}", line)[0].strip() for line in block.splitlines()]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert drawn == [layer for layer in layers if layer != "__main__"]
 
 
 def test_every_package_is_on_the_page_of_the_architecture(root: Path) -> None:

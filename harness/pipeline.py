@@ -28,7 +28,7 @@ from harness.statistics.runtime_summary import anchor_level, process_spread, rel
 from harness.submissions.discovery import BrokenSubmission
 from harness.text import printable
 from harness.timing import caution
-from harness.tracks import Candidate, make_entries
+from harness.tracks import Candidate, make_leaderboard
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
@@ -127,6 +127,7 @@ def _assemble(
     records = [m.timing for _, m in measurements if m.timing is not None]
     anchor_ms, spread = anchor_level(records), process_spread(records)
     candidates = [_candidate(plan, planned, measurement, anchor_ms, spread) for planned, measurement in measurements]
+    board = make_leaderboard(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend)
     return Run(
         run=RunInfo(
             id=plan.folder.name,
@@ -154,7 +155,8 @@ def _assemble(
         device=plan.device,
         protocol=plan.protocol_info(),
         process_spread=spread_info(spread),
-        entries=make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend),
+        entries=board.entries,
+        comparisons=board.comparisons,
         warnings=[
             *filter(None, [caution(plan.protocol, plan.device.kind)]),
             *warnings,
@@ -178,9 +180,9 @@ def _candidate(
     submission = planned.submission
     timing = measurement.timing
     runtime = summarise_record(timing, plan.protocol.summary_rule, anchor_ms, spread) if timing else None
-    pace = relative_times(timing, spread) if timing else None
+    times = relative_times(timing, spread) if timing else None
     candidate = Candidate(
-        printable(submission.name, 300), "", submission.kind, submission.slug, measurement, runtime, pace=pace
+        printable(submission.name, 300), "", submission.kind, submission.slug, measurement, runtime, times=times
     )
     if isinstance(submission, BrokenSubmission):
         return candidate

@@ -14,7 +14,7 @@ from harness.results import Entry, Measurement, Run
 from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinished
 
 _STATUS_STYLE = {"ok": "green", "failed": "red", "disqualified": "red", "unsupported": "yellow"}
-_CONTRAST_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2}
+_COMPARISON_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2}
 _QUIET_S = 10.0  # a log that says nothing for longer looks like a program that hangs
 
 
@@ -57,9 +57,12 @@ def leaderboard_table(run: Run) -> Table:
     """Return the leaderboard as a table for the terminal."""
     title = f"{run.track.name} on {run.dataset.name} ({run.dataset.images} images), {run.device.name}"
     table = Table(
-        title=title, caption=f"score: {run.track.score_formula}", title_justify="left", caption_justify="left"
+        title=title,
+        caption=f"score: {run.track.score_formula}; ranks: those that the measurements leave possible (95 %)",
+        title_justify="left",
+        caption_justify="left",
     )
-    for heading in ("#", "model"):
+    for heading in ("#", "ranks", "model"):
         table.add_column(heading, no_wrap=True)
     for heading in ("score", "PSNR", "Δ bicubic", "PSNR-Y", "SSIM", "ms", "fps", "params K", "MACs G"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -68,19 +71,19 @@ def leaderboard_table(run: Run) -> Table:
     return table
 
 
-def comparison_table(found: ModelComparison) -> Table:
+def comparison_table(comparison: ModelComparison) -> Table:
     """Return two models' figures side by side, with their difference, its interval and its p-value."""
-    first, second = found.names
+    first, second = comparison.names
     table = Table(
-        title=f"{escape(first)} less {escape(second)}",
-        caption="p: of no difference, each figure on its own; time in per cent of the second",
+        title=f"{escape(first)} minus {escape(second)}",
+        caption="p: of no difference, corrected where several pairs are tested; time in per cent of the second",
         title_justify="left",
         caption_justify="left",
     )
     for heading in ("", first, second, "difference", "95 % interval", "p", "from"):
         table.add_column(escape(heading), justify="left" if heading in {"", "from"} else "right", no_wrap=True)
-    for row in found.rows:
-        digits = _CONTRAST_DIGITS.get(row.figure, 3)
+    for row in comparison.rows:
+        digits = _COMPARISON_DIGITS.get(row.figure, 3)
         unit = "%" if row.figure == "runtime" else row.unit
         change_digits = 1 if row.figure == "runtime" else digits
         low, high = row.difference.ci
@@ -90,7 +93,7 @@ def comparison_table(found: ModelComparison) -> Table:
             _number(row.second, digits),
             f"{_number(row.difference.value, change_digits, sign=True)} {unit}".strip(),
             f"{_number(low, change_digits, sign=True)} to {_number(high, change_digits, sign=True)}",
-            spelled_p_value(row.difference.p_value),
+            spelled_p_value(row.corrected_p_value),
             escape(row.basis),
         )
     return table
@@ -119,6 +122,7 @@ def _cells(entry: Entry, statistic: str) -> list[str]:
         label += f" [dim]{entry.status}[/]"
     return [
         str(entry.rank or ""),
+        _rank_range(entry),
         label,
         _number(entry.score, 2),
         _number(entry.psnr_rgb, 3),
@@ -130,6 +134,13 @@ def _cells(entry: Entry, statistic: str) -> list[str]:
         _number(None if entry.params is None else entry.params / 1e3, 1),
         _number(None if entry.macs is None else entry.macs / 1e9, 2),
     ]
+
+
+def _rank_range(entry: Entry) -> str:
+    if entry.rank_range is None:
+        return ""
+    low, high = entry.rank_range
+    return str(low) if low == high else f"{low}-{high}"
 
 
 def _number(value: float | None, digits: int, *, sign: bool = False) -> str:

@@ -268,8 +268,10 @@ class Entry(Record):
     """Seconds that the backend took to compile, export or record the network, its first call included; never in a time."""
 
     rank: int | None = None
+    rank_range: tuple[int, int] | None = None
+    """Best and worst rank that the measurements leave possible, 95 % confidence; None if unknown."""
     tied_with: list[str] = []
-    """Slugs of rows whose score does not differ significantly."""
+    """Slugs of ranked rows whose score does not differ significantly: a corrected p-value of 0.05 or more."""
     score: float | None = None
     score_ci: Interval | None = None
 
@@ -318,6 +320,20 @@ class Entry(Record):
         return self
 
 
+class PairComparison(Record):
+    """The scores of two ranked rows, and whether they differ."""
+
+    slugs: tuple[str, str]
+    difference: float
+    """Score of the first minus that of the second."""
+    ci: Interval | None
+    """95 % interval of the difference for this pair alone; None if there is only one image."""
+    p_value: float
+    """Two-sided, of the hypothesis that the scores are equal, for this pair alone."""
+    corrected_p_value: float
+    """The p-value corrected for the number of pairs by Holm's method."""
+
+
 class Run(Record):
     """The whole of ``results.json``."""
 
@@ -330,6 +346,8 @@ class Run(Record):
     process_spread: ProcessSpreadInfo | None = None
     """What processes of one network differed by; None where each was timed in one, so that 1 % is assumed."""
     entries: list[Entry]
+    comparisons: list[PairComparison] = []
+    """Every pair of ranked rows; empty in runs of earlier releases."""
     warnings: list[str] = []
     """What a reader of the whole run must know: load of the machine, plugins that failed."""
 

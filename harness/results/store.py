@@ -26,7 +26,7 @@ from harness.results.schema import Entry, Run
 
 _MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 _LEADERBOARD = (
-    "rank", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y",
+    "rank", "rank_low", "rank_high", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y",
     "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "backend", "error",
 )  # fmt: skip
 
@@ -221,6 +221,8 @@ def _leaderboard(run: Run) -> bytes:
 def _cell(entry: Entry, column: str, statistic: str) -> object:
     if column == "runtime_ms":  # the one that the score uses, so that a row's figures belong together
         return getattr(entry.runtime_ms, statistic) if entry.runtime_ms else None
+    if column in ("rank_low", "rank_high"):
+        return entry.rank_range[column == "rank_high"] if entry.rank_range else None
     if column == "error":
         return f"{entry.error.stage}: {entry.error.message}" if entry.error else None
     return getattr(entry, column)

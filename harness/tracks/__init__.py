@@ -2,7 +2,7 @@
 
 from harness.tracks.catalogue import BUILTIN_TRACKS, get_track, list_tracks, track_for_scale
 from harness.tracks.esr import ESR_TRACKS, PSNR_GATES, EsrFigures, EsrScore, EsrTrack, get_esr_track, passes_gate
-from harness.tracks.leaderboard import Candidate, make_entries
+from harness.tracks.leaderboard import Candidate, make_leaderboard
 from harness.tracks.ranking import rank, rank_sum
 from harness.tracks.track import FPS_BANDS, Track
 
@@ -19,7 +19,7 @@ __all__ = [
     "get_esr_track",
     "get_track",
     "list_tracks",
-    "make_entries",
+    "make_leaderboard",
     "passes_gate",
     "rank",
     "rank_sum",

@@ -202,7 +202,7 @@ def compare_score(one: StoredModel, other: StoredModel) -> FigureComparison | No
 
 
 def _pairs_of_run(folder: RunFolder, track: Track) -> list[PairComparison]:
-    """Return the comparison of all ranked rows: as stored, or computed from the samples of a run of earlier releases."""
+    """Return the comparison of all ranked rows: as stored, else computed from the samples."""
     if folder.run.comparisons:
         return folder.run.comparisons
     return rank_rows(folder.run.entries, _figures(folder, track), stored_rules(folder, track)).comparisons

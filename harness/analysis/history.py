@@ -9,6 +9,7 @@ from harness.report.columns import runtime_of
 from harness.report.rules import metric_of, quality
 from harness.results.comparison import HistoryPoint
 from harness.results.run_folder import RunFolder, load_run
+from harness.results.schema import Run
 
 
 def model_history(root: Path, model: str) -> list[HistoryPoint]:
@@ -49,15 +50,7 @@ def _point(folder: RunFolder, model: str) -> HistoryPoint | None:
             return HistoryPoint(
                 run=folder.path.name,
                 created=run.run.created,
-                conditions=(
-                    run.track.name,
-                    run.dataset.fingerprint,
-                    run.device.name,
-                    str(run.device.threads),
-                    run.protocol.name,
-                    run.protocol.precision,
-                    run.protocol.backend,
-                ),  # fmt: skip
+                conditions=_conditions(run),
                 entry=entry,
                 score=entry.score,
                 psnr=quality(entry, metric_of(run)),
@@ -65,3 +58,10 @@ def _point(folder: RunFolder, model: str) -> HistoryPoint | None:
                 runtime_ci=entry.runtime_ms.ci if entry.runtime_ms else None,
             )
     return None
+
+
+def _conditions(run: Run) -> tuple[str, ...]:
+    """Return the values of `HISTORY_CONDITIONS`."""
+    protocol = run.protocol
+    device = run.device.name, str(run.device.threads)
+    return (run.track.name, run.dataset.fingerprint, *device, protocol.name, protocol.precision, protocol.backend)

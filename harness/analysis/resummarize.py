@@ -1,4 +1,4 @@
-"""The table of a stored run by another statistic of the same samples. Nothing is measured and the run is not changed."""
+"""Summarise the samples of a stored run by another statistic. Nothing is measured and the run is not changed."""
 
 from __future__ import annotations
 

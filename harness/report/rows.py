@@ -41,7 +41,7 @@ class Row:
 
     @property
     def rank_range(self) -> str:
-        """The ranks that the measurements leave possible, such as ``2–5``; empty if unknown."""
+        """The ranks that the measurements leave possible, such as 2 to 5 with a dash; empty if unknown."""
         if self.entry.rank_range is None:
             return ""
         low, high = self.entry.rank_range

@@ -26,8 +26,8 @@ from harness.results.schema import Entry, Run
 
 _MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 _LEADERBOARD = (
-    "rank", "rank_low", "rank_high", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y",
-    "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "backend", "error",
+    "rank", "rank_low", "rank_high", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb",
+    "ssim_y", "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "backend", "error",
 )  # fmt: skip
 
 

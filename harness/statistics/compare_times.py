@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.results.measurement import TimingRecord
 from harness.statistics.inference import are_paired, log_ratio
-from harness.statistics.process_spread import ProcessSpread, midmean_of_medians, log_ratios, log_times
+from harness.statistics.process_spread import ProcessSpread, log_ratios, log_times, midmean_of_medians
 from harness.statistics.runtime_summary import process_spread, relative_times
 
 _MOST_SIGNS = 4000  # combinations of signs; more are sampled
@@ -94,7 +94,7 @@ def signed_rank_p_value(differences: NDArray[np.float64]) -> float:
 
 
 def _signs(pairs: int) -> NDArray[np.float64]:
-    """Return all combinations of signs, or a fixed random sample that contains the observed one if there are too many."""
+    """Return all combinations of signs, or a fixed random sample with the observed one if there are too many."""
     if 2**pairs <= _MOST_SIGNS:
         codes = np.arange(2**pairs)
         return np.where((codes[:, None] >> np.arange(pairs)) & 1, -1.0, 1.0)

@@ -14,10 +14,10 @@ from harness.statistics.process_spread import (
     RESAMPLES,
     Floats,
     RelativeTimes,
-    midmean_of_medians,
     has_enough_rounds,
     log_ratios,
     log_times,
+    midmean_of_medians,
     resampled_midmeans,
     share_all,
 )

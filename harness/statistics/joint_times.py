@@ -27,6 +27,8 @@ from harness.statistics.process_spread import (
 
 Integers = NDArray[np.int64]
 
+_UNLIMITED = 10**6  # degrees of freedom
+
 
 @dataclass(frozen=True, slots=True)
 class _Draws:
@@ -73,18 +75,20 @@ def joint_log_times(networks: Sequence[RelativeTimes], rng: np.random.Generator)
     return resamples - _anchor_effects(networks, rng)
 
 
-def time_degrees(one: RelativeTimes, other: RelativeTimes) -> int:
-    """Return the degrees of freedom of the resampled difference of two networks' times, at least 1.
+def time_degrees(networks: Sequence[RelativeTimes]) -> Integers:
+    """Return the degrees of freedom of the difference of each pair of networks' times, networks x networks.
 
-    It is the smallest of those of the spread of processes and of the rounds of either network. Networks with too few
-    rounds to estimate their scatter do not count: an assumed scatter stands in.
+    It is the smallest of those of the spread between processes and of the rounds of either network, at least 1.
+    Networks with too few rounds to estimate their scatter do not count: an assumed scatter stands in.
     """
-    paired = bool(one.session) and one.session == other.session and share_all(one, other)
-    degrees = [one.paired.degrees if paired else min(one.own.degrees, other.own.degrees)]
-    for network in (one, other):
-        if has_enough_rounds(log_times(network)):
-            degrees.append(len(network.times) - 1)
-    return max(1, min(degrees))
+    degrees = np.zeros((len(networks), len(networks)), dtype=np.int64)
+    rounds = [len(one.times) - 1 if has_enough_rounds(log_times(one)) else _UNLIMITED for one in networks]
+    for i, one in enumerate(networks):
+        for j, other in enumerate(networks[i:], start=i):
+            paired = bool(one.session) and one.session == other.session and share_all(one, other)
+            processes = one.paired.degrees if paired else min(one.own.degrees, other.own.degrees)
+            degrees[i, j] = degrees[j, i] = max(1, min(processes, rounds[i], rounds[j]))
+    return degrees
 
 
 def _session_resamples(networks: Sequence[RelativeTimes], rng: np.random.Generator) -> Floats:

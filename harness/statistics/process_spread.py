@@ -1,9 +1,9 @@
 """The times of a network by round and process, and the standard deviation between processes of the same network.
 
 Two processes that run the same network are not equally fast. The difference lasts as long as the processes, so the
-rounds of one process do not show it. Each network is therefore timed in several processes, one after the other. Its time
-is the midmean of the processes' medians, and the differences between processes, taken over all networks of a run, give
-the uncertainty of that time.
+rounds of one process do not show it. Each network is therefore timed in several processes, one after the other. Its
+time is the midmean of the processes' medians, and the differences between processes, taken over all networks of a run,
+give the uncertainty of that time.
 """
 
 from __future__ import annotations

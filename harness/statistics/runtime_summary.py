@@ -18,9 +18,9 @@ from harness.statistics.process_spread import (
     ProcessSpread,
     RelativeTimes,
     block_resamples,
-    midmean_of_medians,
     estimate_spread,
     log_times,
+    midmean_of_medians,
 )
 
 _RESAMPLES = 2000
@@ -222,8 +222,8 @@ def summarise_record(
     Returns
     -------
     Runtime
-        With rounds, ``median`` is the midmean of the processes' median ratios, and ``mean`` and ``p95`` are those of all
-        ratios, each multiplied by `anchor_ms`. The interval includes `spread` unless that is assumed.
+        With rounds, ``median`` is the midmean of the processes' median ratios, and ``mean`` and ``p95`` are those of
+        all ratios, each multiplied by `anchor_ms`. The interval includes `spread` unless that is assumed.
     """
     if not rule.in_rounds or not record.rounds:
         samples = [ms for _, ms in record.samples]

@@ -149,7 +149,7 @@ def resample_scores(
     runtimes = np.array([[network.runtime_ms] for network in networks])
     gains = psnr - (psnr.mean(axis=0) if reference is None else np.asarray(reference))
     image_effects, time_effects = resampled_means(gains, rng), joint_log_times(times, rng)
-    degrees = _pairwise_time_degrees(times)
+    degrees = time_degrees(times)
     constant = np.ones((1, RESAMPLES))
     wide_images = image_effects * _widening(max(1, psnr.shape[1] - 1))
     wide_times = time_effects * _widening(float(np.median(degrees)))
@@ -188,14 +188,6 @@ def resampled_means(values: Floats, rng: np.random.Generator) -> Floats:
 def _widening(degrees: float) -> float:
     """Return the ratio of the 95 % quantiles of Student's t and of the normal distribution."""
     return student_reach(degrees) / NORMAL_REACH
-
-
-def _pairwise_time_degrees(times: Sequence[RelativeTimes]) -> NDArray[np.int64]:
-    degrees = np.zeros((len(times), len(times)), dtype=np.int64)
-    for i, one in enumerate(times):
-        for j in range(i, len(times)):
-            degrees[i, j] = degrees[j, i] = time_degrees(one, times[j])
-    return degrees
 
 
 def _test_pairs(resamples: ScoreResamples) -> _PairTests:
@@ -251,16 +243,12 @@ def _difference(observed: Floats, tests: _PairTests, pair: tuple[int, int]) -> D
     The interval of the logarithm of a ratio becomes one of the difference at the observed geometric mean.
     """
     value, reach = float(tests.value[pair]), float(tests.reach[pair])
-    ends = value - reach, value + reach
+    low, high = value - reach, value + reach
     if tests.logarithmic[pair] and math.isfinite(reach):
         scale = 2 * math.sqrt(observed[pair[0]] * observed[pair[1]])
-        value, *ends = (scale * math.sinh(logarithm / 2) for logarithm in (value, *ends))
-    return Difference(
-        float(observed[pair[0]] - observed[pair[1]]),
-        (ends[0], ends[1]),
-        float(tests.p_value[pair]),
-        float(tests.degrees[pair]),
-    )
+        low, high = scale * math.sinh(low / 2), scale * math.sinh(high / 2)
+    difference = float(observed[pair[0]] - observed[pair[1]])
+    return Difference(difference, (low, high), float(tests.p_value[pair]), float(tests.degrees[pair]))
 
 
 def score_interval(

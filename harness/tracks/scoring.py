@@ -49,7 +49,8 @@ class ScoringRules:
 
     def scores(self, psnr: Floats, runtime_ms: Floats) -> Floats:
         """Return the score of each PSNR with its runtime; the arguments are broadcast."""
-        return self.track.scores(*np.broadcast_arrays(psnr, runtime_ms), self.bicubic_psnr)
+        both = np.broadcast_arrays(psnr, runtime_ms)
+        return self.track.scores(both[0], both[1], self.bicubic_psnr)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ class ScoringRules:
     def scores(self, psnr: Floats, runtime_ms: Floats) -> Floats:
         """Return the score of each PSNR with its runtime; the arguments are broadcast."""
         both = np.broadcast_arrays(psnr, runtime_ms)
-        return self.track.scores(both[0], both[1], self.bicubic_psnr)
+        scores = self.track.scores(both[0].ravel(), both[1].ravel(), self.bicubic_psnr)
+        return scores.reshape(both[0].shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,10 +48,13 @@ def _change(before: StoredModel, after: StoredModel) -> ModelChange:
     metric = metric_of(after.folder.run)
     old, new = before.entry, after.entry
     times = runtime_of(old, before.folder.run.protocol), runtime_of(new, after.folder.run.protocol)
+    score = _shift(old.score, new.score, compare_score(after, before))
+    if score is not None and score.before == score.after:
+        score = FigureShift(score.before, score.after, significant=False)  # scores of 0 remain equal without data
     return ModelChange(
         before=old,
         after=new,
-        score=_shift(old.score, new.score, compare_score(after, before)),
+        score=score,
         psnr=_shift(quality(old, metric), quality(new, metric), compare_quality(after, before, metric)),
         runtime=_shift(*times, compare_runtime(after, before)),
     )
@@ -60,9 +63,7 @@ def _change(before: StoredModel, after: StoredModel) -> ModelChange:
 def _shift(before: float | None, after: float | None, comparison: FigureComparison | None) -> FigureShift | None:
     if before is None or after is None:
         return None
-    if comparison is None:
-        return FigureShift(before, after, False if before == after else None)
-    return FigureShift(before, after, is_significant(comparison.corrected_p_value))
+    return FigureShift(before, after, None if comparison is None else is_significant(comparison.corrected_p_value))
 
 
 def _size(change: ModelChange) -> float:

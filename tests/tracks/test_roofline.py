@@ -5,7 +5,7 @@ import torch
 
 from harness.results import Measurement
 from harness.results.schema import Ceilings
-from harness.timing import ceilings as ceilings_module
+from harness.worker import ceilings as ceilings_module
 from harness.tracks.roofline import roofline
 from harness.worker.ceilings import measure_ceilings
 from harness.worker.clock import Reading

@@ -1,11 +1,11 @@
-"""A hundred thousand damaged inputs for each reader of what strangers send; only documented errors may come out.
+"""Fuzz the readers of untrusted input with 100,000 damaged inputs each; only documented errors are allowed.
 
 Run ``python benchmarks/fuzz.py [READER ...] [--inputs N] [--seed N]``. Readers are frames, manifest, zip, results and
-measurement. Every input is a good one with bytes flipped, cut, doubled or replaced by what parsers stumble over. What
-comes out is counted; anything else than the documented error ends the run, with the input in a file of the system's
+measurement. Each input is a valid one with bytes flipped, removed, duplicated or replaced by values that are critical
+for parsers. Outcomes are counted. An undocumented exception ends the run, and its input is written to the system's
 temporary folder.
 
-The tests do the same with hypothesis, which damages structure rather than bytes, on fewer inputs.
+The tests do the same on fewer inputs with hypothesis, which damages structure rather than bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Read = Callable[[bytes, Path], object]
 
 
 def read_frame(data: bytes, _folder: Path) -> object:
-    """Read a frame whose prefix fits, so that what lies behind it is reached."""
+    """Read a frame after correcting its prefix, so that the remaining bytes are parsed."""
     return decode(reader(framed(data[PREFIX.size :])), SECRET, 0, max_payload=1 << 16)
 
 
@@ -52,7 +52,7 @@ def read_manifest_of(data: bytes, folder: Path) -> object:
 
 
 def read_zip(data: bytes, folder: Path) -> object:
-    """Unpack a submission, and look that nothing is written beside the cache."""
+    """Unpack a submission and assert that nothing is written outside of the cache."""
     (folder / "s.zip").write_bytes(data)
     cache = folder / "cache"
     try:
@@ -71,7 +71,7 @@ def read_results(data: bytes, folder: Path) -> object:
 
 
 def read_measurement(data: bytes, folder: Path) -> object:
-    """Read a stored measurement; a damaged one is none."""
+    """Read a stored measurement; the store returns None for a damaged one."""
     (folder / "measurements").mkdir(exist_ok=True)
     (folder / "measurements" / f"{FINGERPRINT}.json").write_bytes(data)
     if RunStore(folder).measurement(FINGERPRINT) is None:
@@ -80,13 +80,13 @@ def read_measurement(data: bytes, folder: Path) -> object:
 
 
 def frames() -> list[bytes]:
-    """Return good frames without payload."""
+    """Return valid frames without payload."""
     bodies = [{"params": 41400, "layers": [{"name": "a", "kernel": [3, 3]}]}, {"samples_ms": [9.5, 9.75], "clock": "x"}]
     return [b"".join(encode(Frame("count", body), SECRET, 0)) for body in bodies]
 
 
 def zips() -> list[bytes]:
-    """Return good archives, stored and compressed."""
+    """Return valid archives, uncompressed and compressed."""
     found = []
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         buffer = io.BytesIO()
@@ -99,14 +99,14 @@ def zips() -> list[bytes]:
 
 
 def manifests() -> list[bytes]:
-    """Return the manifests of the baselines, and one with tables; none names a file, which would have to be there."""
+    """Return the manifests of the baselines, without and with a table; none refers to a (missing) file."""
     found = [path.read_bytes() for path in sorted(ROOT.glob("baselines/*/submission.toml"))]
     published = b'[published]\nx2 = { params_k = 41.4, psnr_val = 32.831, runtime_ms = 9.77, source = "paper" }\n'
     return [*found, *(text + published for text in found if b"[published]" not in text)]
 
 
 def results() -> list[bytes]:
-    """Return the sample run, cut to three rows."""
+    """Return the first three rows of the sample run."""
     content = json.loads((ROOT / "reports" / "sample" / "results.json").read_bytes())
     content["entries"] = content["entries"][:3]
     return [json.dumps(content).encode()]
@@ -130,7 +130,7 @@ READERS: dict[str, tuple[Callable[[], list[bytes]], Read, type[HarnessError]]] =
 
 
 def fuzz(name: str, inputs: int, seed: int, folder: Path) -> Counter[str]:
-    """Give a reader damaged inputs and count what comes out."""
+    """Pass damaged inputs to a reader and count the outcomes."""
     corpus, read, documented = READERS[name]
     good, random, outcomes = corpus(), Random(f"{name}{seed}"), Counter[str]()
     for _ in range(inputs):
@@ -147,7 +147,7 @@ def fuzz(name: str, inputs: int, seed: int, folder: Path) -> Counter[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the options, fuzz, and print a line for each reader."""
+    """Fuzz the selected readers and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("readers", nargs="*", default=list(READERS), help=f"of {', '.join(READERS)}")
     parser.add_argument("--inputs", type=int, default=100_000)

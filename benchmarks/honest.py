@@ -1,9 +1,9 @@
-"""How often honest networks are taken for cheats: all that are honest, timed again and again.
+"""Measure the false positive rate of the timing checks: how often honest networks are disqualified.
 
 Run ``python benchmarks/honest.py [--runs N] [--budget SECONDS] [--whole] [--protocol NAME]``. The networks are those
-of `submissions/`, the baselines, and the zoo's odd but honest ones. Frames are small. Workers are started once and
-timed in rounds N times, with all checks of the timing; with ``--whole`` every run starts anew and upscales images too.
-Every network that is disqualified or fails is printed.
+in `submissions/`, the baselines, and the honest test cases in `tests/zoo`. Frames are small. Workers are started once
+and timed in rounds N times with all checks; with ``--whole``, each run starts new workers and upscales images as well.
+Networks that are disqualified or fail are printed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from harness.engines import LocalEngine
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.pipeline import run
+from harness.run.jobs import job_for
 from harness.run.plan import Plan, RunRequest, make_plan
-from harness.run.submission_run import job_for
 from harness.submissions.discovery import Submission, discover
-from harness.timing import Contender, FrameSource, Rounds
+from harness.timing import FrameSource
+from harness.timing.network_state import NetworkState, ProcessTiming
+from harness.timing.round_settings import RoundSettings
+from harness.timing.rounds import Rounds
 from harness.tracks import track_for_scale
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -34,17 +37,17 @@ from zoo.build import build_zoo
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMED_SIZE = (96, 160)
-CROP = (160, 240)  # of HR images: what is scored is smaller than what is timed
+CROP = (160, 240)  # of HR images, so that scored frames are smaller than timed ones
 IMAGES = 3
 
 
 def small_track(scale: int) -> harness.run.plan.Track:
-    """Return the track of a scale with a small timed frame."""
+    """Return the track for a scale with a small timed frame."""
     return replace(track_for_scale(scale), input_shape=(1, 3, *TIMED_SIZE))
 
 
 def honest_submissions(folder: Path) -> tuple[Path, ...]:
-    """Build the zoo in `folder`; return its honest submissions and the project's own."""
+    """Build the test cases in `folder`; return the honest ones and the project's own submissions."""
     cases = build_zoo(folder)
     return (ROOT / "submissions", *(case.path for case in cases if case.status == "ok" and not case.sandbox))
 
@@ -57,14 +60,14 @@ def write_images(folder: Path) -> None:
 
 
 def whole_run(request: RunRequest) -> list[tuple[str, str, str]]:
-    """Measure all from the start, and return name, status and message of each row."""
+    """Execute a complete run and return name, status and message of each row."""
     entries = run(replace(request, fresh=True)).run.entries
     return [(row.name, row.status, row.error.message if row.error else "") for row in entries]
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Workers that wait for their turns."""
+    """Workers with loaded networks, ready to be timed."""
 
     plan: Plan
     anchor: Session
@@ -72,16 +75,11 @@ class Loaded:
 
     def time(self) -> list[tuple[str, str, str]]:
         """Time all in rounds, and return name, status and message of each."""
-        contenders = [Contender(name, session) for name, session in self.sessions]
-        Rounds(
-            contenders,
-            Contender("anchor", self.anchor),
-            FrameSource(self.plan.timing_frames()),
-            self.plan.protocol,
-            self.plan.track.scale,
-            threads=self.plan.device.threads,
-        ).run()
-        return [(one.name, _status(one.error), one.error.what if one.error else "") for one in contenders]
+        networks = [NetworkState(name, ProcessTiming(session)) for name, session in self.sessions]
+        anchor = NetworkState("anchor", ProcessTiming(self.anchor))
+        settings = RoundSettings(self.plan.protocol, self.plan.track.scale, threads=self.plan.device.threads)
+        Rounds(networks, anchor, FrameSource(self.plan.timing_frames()), settings).run()
+        return [(one.slug, _status(one.error), one.error.what if one.error else "") for one in networks]
 
 
 def _status(error: WorkerError | None) -> str:
@@ -91,7 +89,7 @@ def _status(error: WorkerError | None) -> str:
 
 
 def load_all(plan: Plan, stack: ExitStack) -> Loaded:
-    """Start a worker for each network and bring it into its inference form."""
+    """Start a worker for each network, load the network and reparameterize it."""
 
     def opened(submission: Submission) -> tuple[str, Session]:
         job = job_for(plan, submission, plan.protocol.precision, None)
@@ -109,12 +107,12 @@ def load_all(plan: Plan, stack: ExitStack) -> Loaded:
 
 
 def main() -> None:
-    """Run, and print what was flagged."""
+    """Time the networks repeatedly and print those that fail or are disqualified."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--protocol", default="robust", help="for --whole")
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each network")
-    parser.add_argument("--whole", action="store_true", help="start workers anew in every run, and upscale images")
+    parser.add_argument("--whole", action="store_true", help="start new workers in every run, and upscale images")
     options = parser.parse_args()
     harness.run.plan.track_for_scale = small_track
     timed, disqualified = 0, 0

@@ -1,9 +1,10 @@
-"""What a cheat does to its neighbours: an honest network timed beside one that keeps a core busy, and a quiet one.
+"""Measure the effect of a cheating network on other networks that are timed in the same rounds.
 
-Run ``python benchmarks/neighbours.py [--trials N] [--budget SECONDS] [--processes N]`` on an otherwise idle machine. In
-each trial the honest network is timed in rounds twice, as ``harness time`` does it, once beside each neighbour, in
-changing order. Printed are its times in anchors with their 95 % intervals, in which the spread of its processes is, and
-how often the two intervals do not touch.
+Run ``python benchmarks/neighbours.py [--trials N] [--budget SECONDS] [--processes N]`` on an otherwise idle machine.
+In each trial, an honest network is timed twice in rounds, as by ``harness time``: once with a network that keeps a
+core busy and once with a quiet one, in alternating order. Its runtimes relative to the anchor are printed with 95 %
+intervals, which include the variation between processes, and so is the number of trials in which the two intervals do
+not overlap.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ NEIGHBOURS = {"spinning": "spins_other_cores", "quiet": "honest_nearest"}
 
 @dataclass(frozen=True)
 class Timed:
-    """The honest network's time in anchors, its interval, and what became of the neighbour."""
+    """Runtime of the honest network relative to the anchor, its interval, and whether the other network was flagged."""
 
     ratio: float
     low: float
@@ -43,7 +44,7 @@ class Timed:
 
 
 def time_beside(folders: dict[str, Path], neighbour: str, out: Path, options: argparse.Namespace) -> Timed:
-    """Time the honest network and a neighbour in rounds."""
+    """Time the honest network together with another network."""
     request = RunRequest(
         (folders[HONEST], folders[neighbour]),
         scale=2,
@@ -68,7 +69,7 @@ def time_beside(folders: dict[str, Path], neighbour: str, out: Path, options: ar
 
 
 def main() -> None:
-    """Run the trials and print a line for each."""
+    """Run the trials and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--budget", type=float, default=12.0, help="seconds for each network")

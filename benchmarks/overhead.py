@@ -1,25 +1,26 @@
-"""What the harness costs: a run of ten models beside the inference that it is made of, and a run of nothing new.
+"""Measure the overhead of the harness: a run of ten models in comparison with inference, and a run without changes.
 
 Run ``python benchmarks/overhead.py`` on an otherwise idle machine; it takes five minutes. The ten models are this
-project's own, without the one of which a single call outlasts the time budget; ``--tiny`` takes ten networks of two
-layers instead, the worst that can happen: the less there is to compute, the more of a run is not computing.
+project's own, except the one whose single call exceeds the time budget. ``--tiny`` uses ten networks of two layers
+instead. This is the worst case because the share of overhead increases as computation decreases.
 
-The first figure takes the wall time of a run with the default protocol and time budget apart:
+First, the wall time of a run with the default protocol and time budget is decomposed into:
 
 inference
-    Seconds inside forward passes: warm-up and timed calls of the networks and of the anchor, by the workers' clocks,
-    and for each upscaled image what the network takes for so many pixels.
+    Time inside forward passes: warm-up and timed calls of the networks and the anchor, according to the workers'
+    clocks, and an estimate for upscaled images from the time per pixel.
 preparing
-    Seconds that the controller waits while workers start (they import torch), load, prove, count and weigh.
+    Time that the controller waits while workers start (import torch), load networks, verify reparameterizations, count
+    operations and measure memory.
 workers' rest
-    What is not inference while the controller waits for a timing or an image: frames carried and converted, outputs
-    copied, looked at and rounded.
+    Time other than inference while the controller waits for a timing or an image: transferring and converting frames,
+    copying, checking and rounding outputs. Also printed as a share of inference.
 controller
-    All the rest, in which no worker is asked for anything: making frames, stopping and waking workers, reading images,
-    quality, statistics, files and the report. Both are given as shares of the inference.
+    Remaining time, in which no worker has a request: creating frames, pausing and resuming workers, reading images,
+    quality metrics, statistics, files and the report. Also printed as a share of inference.
 
-The second figure is the wall time of the same command once more over fifty submissions of which none has changed,
-interpreter and imports included.
+Second, the wall time of a repeated command over fifty unchanged submissions is measured, including the start of the
+interpreter and imports.
 """
 
 from __future__ import annotations
@@ -55,20 +56,20 @@ INFERENCE = {"time", "upscale", "output"}
 
 @dataclass
 class Work:
-    """What one worker computed: milliseconds of timed calls, the pixels of a timed frame, and of upscaled ones."""
+    """Work of one worker: times of all calls in ms, pixels of the timed frame, and pixels of all upscaled frames."""
 
     times_ms: list[float] = field(default_factory=list)
     timed_pixels: int = 0
     upscaled_pixels: int = 0
 
     def seconds(self) -> float:
-        """Return the time inside forward passes."""
+        """Return the time inside forward passes in seconds."""
         per_pixel = float(np.median(self.times_ms)) / self.timed_pixels if self.times_ms else 0.0
         return (sum(self.times_ms) + per_pixel * self.upscaled_pixels) / 1e3
 
 
 class Clocked(LocalEngine):
-    """Adds up the time between requests and replies, by request, and what workers say of their calls."""
+    """Engine that records the time between requests and replies, by request, and the call times of the workers."""
 
     def __init__(self) -> None:
         self.waited_s: dict[str, float] = {}
@@ -102,7 +103,7 @@ class Clocked(LocalEngine):
 
 
 def write_models(folder: Path, count: int) -> None:
-    """Write small convolutional networks without weights of their own."""
+    """Write submissions of small convolutional networks without stored weights."""
     for number in range(count):
         place = folder / f"model-{number:02}"
         place.mkdir(parents=True)
@@ -111,7 +112,7 @@ def write_models(folder: Path, count: int) -> None:
 
 
 def first_run(folder: Path, submissions: tuple[Path, ...], seconds: float | None) -> None:
-    """Print what the wall time of a run is made of."""
+    """Execute a run and print the components of its wall time."""
     engine = Clocked()
     request = RunRequest(submissions, out=folder / "run", time_budget_s=seconds, with_baselines=False)
     begin = time.perf_counter()
@@ -131,7 +132,7 @@ def first_run(folder: Path, submissions: tuple[Path, ...], seconds: float | None
 
 
 def second_run(folder: Path, models: int) -> None:
-    """Print how long a run takes that finds everything measured."""
+    """Print the wall time of a run for which all measurements are stored."""
     write_models(folder / "fifty", models)
     options = [
         "--no-baselines",
@@ -153,11 +154,11 @@ def second_run(folder: Path, models: int) -> None:
 
 
 def main() -> None:
-    """Read the options and print both figures."""
+    """Execute and print both measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="ten networks of two layers in the first run")
-    parser.add_argument("--seconds", type=float, help="time budget of each model; the protocol's own by default")
-    parser.add_argument("--unchanged", type=int, default=50, help="submissions of the repeated run; 0 leaves it out")
+    parser.add_argument("--seconds", type=float, help="time budget per model (default: that of the protocol)")
+    parser.add_argument("--unchanged", type=int, default=50, help="submissions of the repeated run; 0 to omit it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         ten = tuple(ROOT / "submissions" / name for name in TEN)

@@ -1,9 +1,9 @@
-"""The four metrics on one 4K pair: this project's against others, interleaved in one run.
+"""Compare implementations of PSNR and SSIM, on RGB and on Y, on one 4K image pair.
 
-Run ``python benchmarks/quality.py [--rounds N] [SR.png HR.png]``. Needs opencv-python-headless; scikit-image comes with
-the harness; torchmetrics is measured where it is installed. Figures are ratios to the definition written with OpenCV in
-float64, because absolute times belong to one machine: CPU time from the process clock, wall time from the monotonic
-clock, both as medians over rounds that take every contender in turn; peak memory from a process of its own.
+Run ``python benchmarks/quality.py [--rounds N] [SR.png HR.png]``. It requires opencv-python-headless; torchmetrics is
+included if it is installed. Times are ratios to an implementation of the definition with OpenCV in float64, because
+absolute times depend on the machine. CPU time (process clock) and wall time (monotonic clock) are medians over rounds
+in which each implementation runs once. Peak memory is measured in a separate process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LUMA = np.array([65.481, 128.553, 24.966]) / 255
 
 
 def make_pair() -> tuple[Image, Image]:
-    """Return a 2160 x 3840 image with detail at several scales, and a copy with blur-like and noise-like errors."""
+    """Return a synthetic pair (SR, HR) of 2160 x 3840 images; SR has errors similar to blur and noise."""
     rng = np.random.default_rng(0)
     hr = np.zeros((2160, 3840, 3))
     for size in (8, 40, 120):
@@ -46,12 +46,12 @@ def make_pair() -> tuple[Image, Image]:
 
 
 def psnr(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Return PSNR in float64."""
+    """Return the PSNR in dB, computed in float64."""
     return float(10 * np.log10(255**2 / np.mean((x - y) ** 2)))
 
 
 def opencv(sr: Image, hr: Image) -> Figures:
-    """Return the four figures by the definition, written with OpenCV's 2-D filter as the challenge's scripts do it."""
+    """Return the four metrics from their definitions, with OpenCV's 2-D filter as in the scripts of the challenge."""
     import cv2
 
     taps = cv2.getGaussianKernel(11, 1.5)
@@ -73,7 +73,7 @@ def opencv(sr: Image, hr: Image) -> Figures:
 
 
 def scikit_image(sr: Image, hr: Image) -> Figures:
-    """Return the four figures by scikit-image."""
+    """Return the four metrics computed by scikit-image."""
     from skimage.metrics import structural_similarity
 
     def ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -86,7 +86,7 @@ def scikit_image(sr: Image, hr: Image) -> Figures:
 
 
 def torchmetrics(sr: Image, hr: Image) -> Figures:
-    """Return the four figures by torchmetrics, in float32 as it is used."""
+    """Return the four metrics computed by torchmetrics, in float32 as is usual."""
     import torch
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
@@ -100,7 +100,7 @@ def torchmetrics(sr: Image, hr: Image) -> Figures:
 
 
 def ours(threads: int | None) -> Callable[[Image, Image], Figures]:
-    """Return this project's four figures with so many threads; None for all cores."""
+    """Return a function that computes the four metrics with the harness; None uses all cores."""
 
     def measure(sr: Image, hr: Image) -> Figures:
         quality = evaluate_pair(sr, hr, threads=threads)
@@ -120,10 +120,10 @@ if importlib.util.find_spec("torchmetrics"):
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the comparison and print its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="*", type=Path, help="an SR and an HR image instead of the made-up pair")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each contender is timed")
+    parser.add_argument("images", nargs="*", type=Path, help="SR and HR image, instead of the synthetic pair")
+    parser.add_argument("--rounds", type=int, default=5, help="number of timings of each implementation")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
     sr, hr = (read_rgb(path) for path in options.images) if options.images else make_pair()
@@ -137,7 +137,7 @@ def main() -> None:
 
 
 def time_interleaved(sr: Image, hr: Image, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Return (CPU seconds, wall seconds) of each round of each contender, taken in turn and then in reverse."""
+    """Return (CPU seconds, wall seconds) per implementation and round; every second round is in reverse order."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
     for index in range(rounds):
         for name in list(CONTENDERS)[:: 1 if index % 2 == 0 else -1]:
@@ -148,29 +148,29 @@ def time_interleaved(sr: Image, hr: Image, rounds: int) -> dict[str, list[tuple[
 
 
 def peak_of(name: str, sr: Image, hr: Image) -> int:
-    """Return the bytes by which one evaluation raises the peak memory of this process, after a small warm-up."""
+    """Return the increase of peak memory of this process by one evaluation in bytes, after a small warm-up."""
     CONTENDERS[name](sr[:64, :64], hr[:64, :64])
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew at what is resident now
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak to the current resident size
     before = resident("VmRSS")
     CONTENDERS[name](sr, hr)
     return resident("VmHWM") - before
 
 
 def resident(field: str) -> int:
-    """Return a size in bytes from this process's status on Linux: now (``VmRSS``) or at most (``VmHWM``)."""
+    """Return the resident size (``VmRSS``) or its peak (``VmHWM``) of this process on Linux, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 
 
 def peak_in_its_own_process(name: str, images: list[str]) -> int:
-    """Return `peak_of` measured where nothing else has raised the peak before."""
+    """Return `peak_of` measured in a new process, whose peak was not raised by other work."""
     command = [sys.executable, __file__, "--peak", name, *images]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ})
     return int(json.loads(done.stdout))
 
 
 def print_table(figures: dict[str, Figures], times: dict[str, list[tuple[float, float]]], images: list[str]) -> None:
-    """Print one line per contender, as ratios to OpenCV."""
+    """Print one line per implementation, with times as ratios to OpenCV."""
     print(f"{'':20} {'CPU':>7} {'wall':>7} {'peak MiB':>9} {'PSNR error dB':>14} {'SSIM error':>11}")
     with tempfile.TemporaryDirectory() as folder:
         paths = images or save_pair(Path(folder))
@@ -184,7 +184,7 @@ def print_table(figures: dict[str, Figures], times: dict[str, list[tuple[float, 
 
 
 def save_pair(folder: Path) -> list[str]:
-    """Write the made-up pair, so that making it is not part of another process's peak."""
+    """Write the synthetic pair to files, so that other processes need no memory to create it."""
     paths = [folder / "sr.png", folder / "hr.png"]
     for path, image in zip(paths, make_pair(), strict=True):
         write_png(path, image)
@@ -192,12 +192,12 @@ def save_pair(folder: Path) -> list[str]:
 
 
 def ratio(reference: list[tuple[float, float]], own: list[tuple[float, float]], column: int) -> float:
-    """Return how many times less time was taken, as the median over rounds of the ratio within a round."""
+    """Return the speed-up over the reference, the median over rounds of the ratio within a round."""
     return statistics.median(a[column] / b[column] for a, b in zip(reference, own, strict=True))
 
 
 def print_pipeline(sr: Image, hr: Image, rounds: int) -> None:
-    """Print what one 4K image costs outside inference: decode HR, take over the output, measure."""
+    """Print the time per 4K image outside inference: decoding the HR image, copying the output, and the metrics."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "hr.png"
         write_png(path, hr)

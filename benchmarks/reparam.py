@@ -1,10 +1,11 @@
-"""Is the automatic inference form as fast as the author's own? Ratio of medians in one interleaved run.
+"""Compare the speed of the automatic inference form with that of the author's own, in one interleaved run.
 
 Run from the checkout: python benchmarks/reparam.py [--models LRSRN RT4KSR] [--size 270 480] [--rounds 40]
 
-Two copies of one network can differ by several per cent for as long as a process lives, because their weights and
-results lie elsewhere in memory. So every round works on new copies behind a random amount of other memory, and the
-memory settings are those of a worker. "A/A" is the ratio of the author's form to a copy of itself, in the same rounds.
+Two copies of a network may differ by several per cent during the lifetime of a process, because the addresses of
+weights and results differ. Therefore each round uses new copies after a random amount of other allocations, with the
+memory settings of a worker. Ratios are those of medians. "A/A" is the ratio of the author's form to a copy of itself
+in the same rounds.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ def training_form(name: str, scale: int) -> nn.Module:
     """Build a model of the repository with random weights."""
     network = load_network(ROOT / "submissions" / name, "arch:srmodel", scale, None)
     for parameter in network.parameters():
-        if parameter.dim() == 1:  # biases that are zero by chance of initialization would fold away more
+        if parameter.dim() == 1:  # zero biases would permit more collapses than trained ones
             parameter.data.normal_(0.5, 0.1)
     return network
 
 
 @torch.no_grad()
 def timed(network: nn.Module, image: Tensor) -> float:
-    """Seconds of one forward pass."""
+    """Return the time of one forward pass in seconds."""
     start = time.perf_counter()
     network(image)
     return time.perf_counter() - start
@@ -62,7 +63,7 @@ def compare(name: str, scale: int, size: tuple[int, int], rounds: int) -> None:
 
 
 def interleaved(forms: dict[str, nn.Module], size: tuple[int, int], rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of every form in every round, in random order, each time somewhere else in memory."""
+    """Return the times in seconds of each form in each round, in random order and at random addresses."""
     samples: dict[str, list[float]] = {key: [] for key in forms}
     for _ in range(rounds):
         for key in random.sample(sorted(forms), len(forms)):
@@ -76,14 +77,14 @@ def interleaved(forms: dict[str, nn.Module], size: tuple[int, int], rounds: int)
 
 
 def main() -> None:
-    """Compare every model that was asked for."""
+    """Compare the selected models."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=["LRSRN", "RT4KSR"])
     parser.add_argument("--scale", type=int, default=2)
     parser.add_argument("--size", type=int, nargs=2, default=(270, 480))
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
-    if not MEMORY_SETTINGS.items() <= os.environ.items():  # they count from the start of a process only
+    if not MEMORY_SETTINGS.items() <= os.environ.items():  # they take effect only at the start of a process
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | MEMORY_SETTINGS)
     torch.manual_seed(0)
     for name in options.models:

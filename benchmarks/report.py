@@ -1,11 +1,11 @@
-"""How long the report of a large run takes to build, to open, to sort and to filter.
+"""Measure the time to build, open, sort and filter the report of a large run.
 
 Run from the checkout: python benchmarks/report.py [--submissions 500] [--rounds 5]
 
-Results are generated: figures spread as in a real run, six images, layers and timed calls for every model. The page is
-opened from disk in Chromium without a network. Opening is what the browser reports from the start of navigation until
-the page answers (`domInteractive`, after our script has run) and until its first contents are painted; sorting and
-filtering are from the click until the new layout stands.
+Results are synthetic, with values distributed as in a real run, six images, and layers and timed calls for each model.
+The page is opened from disk in Chromium without network. For opening, the times from the start of navigation until the
+page is interactive (`domInteractive`, after the page's script) and until the first contentful paint are reported; for
+sorting and filtering, the time from the click until the new layout is computed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ACTIONS = {
 
 
 def write_run(folder: Path, submissions: int) -> None:
-    """Write a run with as many scored submissions as asked for; the rest of its description is the sample's."""
+    """Write a run with a given number of scored submissions; other fields are those of the sample run."""
     random = np.random.default_rng(1)
     run = read_run(ROOT / "reports" / "sample").model_dump(mode="json")
     bicubic = run["track"]["bicubic_psnr"]
@@ -63,7 +63,7 @@ def write_run(folder: Path, submissions: int) -> None:
 
 
 def entry(index: int, random: np.random.Generator, bicubic: float) -> dict[str, object]:
-    """Return one row."""
+    """Return one synthetic row."""
     ms, gain = float(10 ** random.uniform(0, 2.5)), float(random.uniform(-0.1, 1.4))
     params = int(10 ** random.uniform(3.5, 6))
     score = 0.0 if gain <= 0 else float(2**gain * 2 / (0.1 * ms**0.5))
@@ -79,7 +79,7 @@ def entry(index: int, random: np.random.Generator, bicubic: float) -> dict[str, 
 
 
 def write_evidence(folder: Path, entries: list[dict[str, object]], random: np.random.Generator) -> None:
-    """Write quality by image, every timed call and the layers of every row."""
+    """Write quality per image, timed calls and layers of each row."""
     (folder / "samples").mkdir()
     (folder / "layers").mkdir()
     lines = ["slug,image,psnr_rgb,psnr_y,ssim_rgb,ssim_y"]
@@ -101,7 +101,7 @@ def write_evidence(folder: Path, entries: list[dict[str, object]], random: np.ra
 
 
 def measure_page(page: Page, board: Path, rounds: int) -> dict[str, list[float]]:
-    """Open the page and use it, several times; milliseconds."""
+    """Open and use the page several times; return times in milliseconds by action."""
     found: dict[str, list[float]] = {"usable": [], "first paint": []}
     for _ in range(rounds):
         page.goto("about:blank")
@@ -116,7 +116,7 @@ def measure_page(page: Page, board: Path, rounds: int) -> dict[str, list[float]]
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--submissions", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,10 +1,10 @@
-"""How often equal networks are called different, and networks that differ by 5 % are not: an A/A and a power test.
+"""A/A and power test of timing comparisons: rates of false positives and of detected 5 % differences.
 
 Run ``python benchmarks/timing_aa.py [--comparisons N] [--budget SECONDS] [--processes N] [--device cuda] [--no-load]``.
-The same network is registered twice, and once more with 5 % more rows to compute in every layer. They are timed as
-``harness time`` does it, in several processes, because two processes of one network differ too. Meanwhile another
-process loads one core on and off. Beside the ``robust`` protocol's verdicts stands what the ``ntire23`` statistic
-(back to back, the mean of 244 calls) would have shown.
+A network is registered twice, and a third time with 5 % more rows to compute in each layer. They are timed in several
+processes, as by ``harness time``, because processes of the same network differ as well. Meanwhile, another process
+loads one core intermittently. The results of the ``robust`` protocol are printed together with the statistic of the
+``ntire23`` protocol, the mean of 244 consecutive calls.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class Network(nn.Module):
 def srmodel():
     return Network()
 """
-SIZE = (100, 160)  # activations of 1 MB: larger ones are at the mercy of caches that the machine's other guests share
-FULL_SIZE = (1080, 1920)  # on an accelerator, of which a smaller frame would fill a part
+SIZE = (100, 160)  # activations of 1 MB; larger ones depend on caches that are shared with other virtual machines
+FULL_SIZE = (1080, 1920)  # on accelerators, which a smaller frame would not fully utilize
 LEVEL = 0.05
 APPARENT = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One comparison of A with its copy, of A with the larger network, and what the published statistic shows."""
+    """Comparison of A with its copy and with the larger network, and the ratio by the published statistic."""
 
     same: TimeComparison
     larger: TimeComparison
@@ -89,7 +89,7 @@ def plan_for(networks: Path, out: Path, options: argparse.Namespace, **changes: 
 
 
 def compare_once(networks: Path, out: Path, options: argparse.Namespace) -> Comparison:
-    """Time in rounds, in new processes, then two once more as published."""
+    """Time all networks in rounds in new processes, then A and its copy by the published protocol."""
     robust = plan_for(networks, out / "robust", options, time_budget_s=options.budget, processes=options.processes)
     times = time_planned(robust)
     records = {row.name: timing_of(row) for row in times.rows}
@@ -103,7 +103,7 @@ def compare_once(networks: Path, out: Path, options: argparse.Namespace) -> Comp
 
 
 def timing_of(row: SubmissionTime) -> TimingRecord:
-    """Return what was timed, or say why it was not."""
+    """Return the timing of a row; exit with its error if there is none."""
     if row.timing is None or row.error is not None:
         raise SystemExit(f"{row.name}: {row.error.message if row.error else 'not timed'}")
     return row.timing
@@ -111,7 +111,7 @@ def timing_of(row: SubmissionTime) -> TimingRecord:
 
 def _load(parent: int) -> None:
     rng = np.random.default_rng(parent)
-    while os.getppid() == parent:  # a benchmark that was killed leaves no load behind
+    while os.getppid() == parent:  # end if the benchmark was killed
         end = time.monotonic() + rng.uniform(0.2, 3.0)
         while time.monotonic() < end:
             sum(range(1000))
@@ -120,7 +120,7 @@ def _load(parent: int) -> None:
 
 @contextmanager
 def load_on_and_off() -> Iterator[None]:
-    """Keep one core busy for a while, idle for a while, until the block ends."""
+    """Load one core intermittently within the context."""
     process = multiprocessing.get_context("spawn").Process(target=_load, args=(os.getpid(),), daemon=True)
     process.start()
     try:
@@ -130,7 +130,7 @@ def load_on_and_off() -> Iterator[None]:
 
 
 def report(done: list[Comparison]) -> None:
-    """Print the rates."""
+    """Print the detection rates."""
     n = len(done)
     false = sum(one.same.p_value < LEVEL for one in done)
     found = sum(one.larger.p_value < LEVEL and one.larger.ratio > 1 for one in done)
@@ -141,20 +141,20 @@ def report(done: list[Comparison]) -> None:
     processes = np.median([one.spread for one in done])
     print(f"{n} comparisons, {rounds:.0f} rounds each, processes differ by {processes:.2%} (medians)")
     larger = np.median([one.larger.ratio for one in done])
-    print(f"robust   same network called different: {false} of {n}; spread of the ratio {spread:.2%}")
-    print(f"robust   5 % more work told apart:      {found} of {n}; median ratio {larger:.3f}")
-    print(f"ntire23  same network differs by > 2 %: {apparent} of {n}; spread of the ratio {published:.2%}")
+    print(f"robust   same network reported as different: {false} of {n}; spread of the ratio {spread:.2%}")
+    print(f"robust   5 % more work detected:             {found} of {n}; median ratio {larger:.3f}")
+    print(f"ntire23  same network differs by > 2 %:      {apparent} of {n}; spread of the ratio {published:.2%}")
 
 
 def main() -> None:
-    """Run the comparisons and print a line for each."""
+    """Run the comparisons and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", type=int, default=40)
     parser.add_argument("--budget", type=float, default=8.0, help="seconds for each network in a comparison")
     parser.add_argument("--processes", type=int, default=8, help="of each network, which share the budget")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu, or an accelerator as torch names it")
-    parser.add_argument("--keep", type=Path, help="a folder for all that is measured")
+    parser.add_argument("--keep", type=Path, help="folder for all measurements")
     parser.add_argument("--no-load", action="store_true")
     options = parser.parse_args()
     done: list[Comparison] = []

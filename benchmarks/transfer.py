@@ -1,10 +1,10 @@
-"""What it takes to bring a 4K output from a worker to the controller: shared memory, the socket, or a PNG file.
+"""Measure the time to transfer a 4K output from a worker to the controller by shared memory, socket or PNG.
 
     python benchmarks/transfer.py [--rounds 20]
 
-A child process stands for the worker. It is sent a low-resolution frame and replies with an output that it holds ready,
-so that nothing but the exchange is timed. The ways take turns within a run; a PNG is written and read by Pillow at its
-lowest compression. Prints the median of each, and of the ratios within a round.
+A child process represents the worker. It receives a low-resolution frame and replies with a prepared output, so that
+only the transfer is timed. The methods alternate within a run. PNG is written and read by Pillow with compression
+level 1. The median of each method and of its ratios within a round are printed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def make_output() -> Image:
 
 
 def serve(channel: Channel, output: Image) -> None:
-    """Reply to every frame with the output, until the other end closes."""
+    """Reply to each frame with the output until the other end closes the channel."""
     sequence = 0
     while True:
         try:
@@ -52,7 +52,7 @@ def serve(channel: Channel, output: Image) -> None:
 
 
 def exchange_with_child(output: Image, segment: Segment | None) -> Callable[[Image], Image]:
-    """Start a child and return what sends it a frame and takes its output."""
+    """Start a child process and return a function that sends it a frame and receives the output."""
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
         ours.close()
@@ -73,21 +73,21 @@ def exchange_with_child(output: Image, segment: Segment | None) -> Callable[[Ima
 
 
 def through_png(output: Image) -> Image:
-    """Write and read the output as PNG in memory, which flatters the disk."""
+    """Write and read the output as PNG in memory, which is faster than on disk."""
     file = io.BytesIO()
     PillowImage.fromarray(output).save(file, "PNG", compress_level=1)
     return np.asarray(PillowImage.open(file))
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=20, help="how often each way is timed")
+    parser.add_argument("--rounds", type=int, default=20, help="number of timings of each method")
     rounds = parser.parse_args().rounds
     output = make_output()
     segment = Segment.create()
     if segment is None:
-        raise SystemExit("this system has no shared memory of a fixed size: it needs Linux")
+        raise SystemExit("this benchmark requires Linux, for shared memory of fixed size")
     ways: dict[str, Callable[[Image], Image]] = {
         "shared memory": exchange_with_child(output, segment),
         "socket": exchange_with_child(output, None),
@@ -99,7 +99,7 @@ def main() -> None:
         for name in list(ways)[:: 1 if index % 2 == 0 else -1]:
             begin = time.perf_counter()
             image = ways[name](frame)
-            if index:  # the first round has the memory's pages made
+            if index:  # skip the first round, in which memory pages are allocated
                 times[name].append(time.perf_counter() - begin)
             assert np.array_equal(image, output)
     for name, seconds in times.items():

@@ -1,21 +1,21 @@
-"""The one tree of exceptions: every error says what is wrong, where, and what to do about it.
+"""The exception hierarchy: every error states what is wrong, where, and how to fix it.
 
-A caller catches :class:`HarnessError` to catch all of them. One level below are the families, which follow
-from whose mistake it is: the user's command line, a submission, the data, the stored results or the machine.
+All exceptions that the harness raises on purpose derive from :class:`HarnessError`. Its direct subclasses separate
+errors by origin: the command line, a submission, the data, stored results or a worker process.
 """
 
 
 class HarnessError(Exception):
-    """Root of every error that this project raises on purpose.
+    """Base class of all errors that the harness raises on purpose.
 
     Parameters
     ----------
     what
-        What is wrong, as a sentence without a full stop.
+        Description of the error, without a full stop.
     where
-        The file, key, line or image that is wrong.
+        The file, key, line or image at fault.
     hint
-        What the reader can do about it, as a sentence without a full stop.
+        How to fix it, without a full stop.
     """
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
@@ -31,47 +31,60 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """The command line or a Python call asks for something that does not exist or does not fit."""
+    """An option or argument is invalid, or names something that does not exist."""
 
 
 class SubmissionError(HarnessError):
-    """A submission breaks its contract: it becomes a row of the leaderboard, never the end of the run."""
+    """A submission is invalid. It becomes a failed row of the leaderboard and does not stop the run."""
 
 
 class ManifestError(SubmissionError):
-    """A ``submission.toml`` cannot be read or holds a mistake."""
+    """A ``submission.toml`` cannot be read or is invalid."""
 
 
 class ArchiveError(SubmissionError):
-    """A zip file is refused before anything of it is written."""
+    """A zip file is rejected; nothing of it has been extracted."""
 
 
 class CheckpointError(SubmissionError):
-    """Weights are missing, unreadable, unsafe or do not fit the network."""
+    """Weights are missing, unreadable, unsafe or do not match the network."""
 
 
 class ContractError(SubmissionError):
-    """A network loads but does not behave as an upscaler: wrong size, type, range or value."""
+    """A network loads but its output is not an upscaled image: wrong shape, dtype, range or value."""
 
 
 class UnsupportedError(SubmissionError):
-    """A submission is sound but cannot be measured here: no such scale, no weights, a missing package."""
+    """A submission is valid but cannot be measured here: unsupported scale, no weights or a missing package."""
 
 
 class DataError(HarnessError):
-    """An image or a data set is missing, unreadable or does not fit."""
+    """An image or data set is missing, unreadable or inconsistent."""
 
 
 class ResultsError(HarnessError):
-    """A stored result is missing, damaged or of a version that this release cannot read."""
+    """A stored result is missing, damaged or of an unsupported version."""
 
 
 DISQUALIFIED = "Disqualified"
-"""The kind of WorkerError that makes a row disqualified, not failed."""
+"""Value of ``WorkerError.kind`` that disqualifies a submission. All other kinds mark its row as failed."""
 
 
 class WorkerError(HarnessError):
-    """A worker process crashed, hung, or sent what it must not; ``stage`` says at which step."""
+    """A worker process crashed, timed out, raised an exception or sent an invalid reply.
+
+    Parameters
+    ----------
+    what, where, hint
+        See :class:`HarnessError`.
+    stage
+        The step that failed, such as ``load`` or ``time``.
+    kind
+        Class of the error, such as ``Crash``, ``Timeout``, ``ProtocolError``, :data:`DISQUALIFIED` or the name of
+        the exception that submitted code raised.
+    log
+        End of the submission's output, with the traceback if there is one.
+    """
 
     def __init__(
         self, what: str, *, stage: str, kind: str, log: str = "", where: str | None = None, hint: str | None = None

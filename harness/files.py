@@ -1,55 +1,89 @@
-"""Files that are written whole or not at all: under a temporary name, flushed to the disk and renamed."""
+"""Atomic file writes: write to a temporary name, flush to disk, then rename."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.errors import ResultsError
 
 _TEMPORARY = ".part"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that the file is either as before or complete; one that holds it already is left.
+def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace the content of `path` atomically. A file that already has this content is not written.
+
+    Readers see either the old or the complete new content, also after a crash.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is created if needed.
+    content
+        What it is to hold.
+    sync
+        Wait until the disk has the content. Without it, a power failure can lose the file, which is acceptable if it
+        can be made again from others.
 
     Raises
     ------
     ResultsError
-        The disk is full or the folder cannot be written; what was there before is untouched.
+        The disk is full or the folder is not writable. The previous content is unchanged.
     """
-    if _holds(path, content):
+    if _has_content(path, content):
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=_TEMPORARY)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with atomic_file(path, sync=sync) as stream:
+            stream.write(content)
     except OSError as error:
         raise ResultsError(
             f"cannot be written ({error.strerror or error})",
             where=str(path),
-            hint="free some space or choose another folder with --out; what was saved before is intact",
+            hint="free disk space or choose another folder with --out; files written earlier are intact",
         ) from error
 
 
+@contextlib.contextmanager
+def atomic_file(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `path` when the block ends without an exception.
+
+    Raises
+    ------
+    OSError
+        The disk is full or the folder cannot be written; what was there before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, because a rename is atomic only within one file system. The prefix is cut, because file
+    # names are limited to 255 bytes.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=_TEMPORARY)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            if sync:
+                os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp makes it readable to its owner only
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
 def remove_remains(folder: Path) -> None:
-    """Delete what :func:`write_atomically` left below a folder when it was killed; nobody may be writing there."""
+    """Delete temporary files that a killed :func:`write_atomically` left below `folder`.
+
+    No other process may be writing there.
+    """
     for path in folder.rglob(f".*.????????{_TEMPORARY}"):
         path.unlink(missing_ok=True)
 
 
-def _holds(path: Path, content: bytes) -> bool:
-    """Tell whether a file has this content, so that neither the disk nor whoever waits for it is troubled."""
+def _has_content(path: Path, content: bytes) -> bool:
+    """Return whether a file has exactly this content, to avoid a needless fsync and a new modification time."""
     try:
         return path.stat().st_size == len(content) and path.read_bytes() == content
     except OSError:

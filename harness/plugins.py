@@ -1,24 +1,28 @@
-"""What other packages add to the harness: entry points, listed without importing, loaded one by one on demand."""
+"""What packages add to the harness as entry points: listed without an import, loaded by name.
+
+Each kind of extension has one :class:`Registry`. What comes with the harness is declared in its own
+``pyproject.toml`` and found in the same way, so a package can add whatever the harness itself has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-GROUPS = (
-    "harness.submissions",
-    "harness.loaders",
-    "harness.tracks",
-    "harness.metrics",
-    "harness.datasets",
-    "harness.engines",
-)
+Find = Callable[[str], Iterable[EntryPoint]]
+"""Returns the entry points of a group."""
+
+_CLOSE = 0.5  # ratio of difflib from which a name is suggested
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,6 @@ class Plugin:
 
     Attributes
     ----------
-    group
-        One of `GROUPS`.
     name
         The name that users type.
     target
@@ -37,64 +39,124 @@ class Plugin:
         The distribution that declares it, with its version.
     """
 
-    group: str
     name: str
     target: str
     package: str
 
 
-def list_plugins(group: str) -> list[Plugin]:
-    """Return the plugins of a group, by name, without importing any of them."""
-    return sorted(
-        (Plugin(group, point.name, point.value, _package(point)) for point in entry_points(group=group)),
-        key=lambda plugin: (plugin.name, plugin.package),
-    )
+def installed(group: str) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group that the packages on ``sys.path`` declare."""
+    return _installed(group, tuple(sys.path))
+
+
+@lru_cache(maxsize=64)
+def _installed(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001
+    # Reading the metadata of all packages takes tens of milliseconds; `path` decides what there is to read.
+    return tuple(entry_points(group=group))
+
+
+@dataclass(frozen=True, slots=True)
+class Registry(Generic[T_co]):
+    """The extensions of one kind, by name.
+
+    Attributes
+    ----------
+    group
+        The entry-point group, such as ``harness.tracks``.
+    kind
+        What one of them is called in messages, such as ``track``.
+    accept
+        Returns what an entry point's object stands for; raises TypeError, with the reason, where it is of a wrong
+        type.
+    error
+        The exception for a name that cannot be served.
+    find
+        Returns the entry points of a group.
+    """
+
+    group: str
+    kind: str
+    accept: Callable[[object], T_co]
+    error: type[HarnessError] = UsageError
+    find: Find = installed
+
+    def plugins(self) -> list[Plugin]:
+        """Return all entry points of the group, by name, without importing any of them."""
+        found = (Plugin(point.name, point.value, _package(point)) for point in self.find(self.group))
+        return sorted(found, key=lambda plugin: (plugin.name, plugin.package))
+
+    def names(self) -> list[str]:
+        """Return the names that there are, sorted."""
+        return sorted({point.name for point in self.find(self.group)})
+
+    def get(self, name: str) -> T_co:
+        """Import the object called `name`.
+
+        Raises
+        ------
+        HarnessError
+            Of the class `error`: there is none of that name or there are several, it cannot be imported, or it is
+            of a wrong type.
+        """
+        point = self._only(name)
+        try:
+            return self.accept(point.load())
+        except Exception as error:
+            raise self.error(
+                f"{self.kind} {name!r} of {_package(point)} cannot be loaded ({type(error).__name__}: {error})",
+                where=f"{self.group}: {point.value}",
+                hint="repair or uninstall that package",
+            ) from error
+
+    def faults(self) -> dict[str, str]:
+        """Import all of them, and return why each one that cannot be served cannot, by name."""
+        found = {}
+        for name in self.names():
+            try:
+                self.get(name)
+            except self.error as error:
+                found[name] = error.what
+        return found
+
+    def _only(self, name: str) -> EntryPoint:
+        points = {(point.value, _package(point)): point for point in self.find(self.group) if point.name == name}
+        if len(points) > 1:
+            packages = " and ".join(sorted(package for _, package in points))
+            raise self.error(f"{self.kind} {name!r} is declared by {packages}", hint="uninstall one of them")
+        if not points:
+            raise self.error(f"no {self.kind} is called {name!r}", where=self.group, hint=self.advice(name))
+        return next(iter(points.values()))
+
+    def advice(self, name: str, others: Iterable[str] = ()) -> str:
+        """Return what a user who typed the unknown `name` can do: the nearest name, and all that there are.
+
+        Parameters
+        ----------
+        others
+            Names that are known besides the entry points.
+        """
+        own = self.names()
+        if not own:
+            return (
+                f"no entry point of the group {self.group} is installed: install the harness itself "
+                "with `python -m pip install -e .` in its checkout"
+            )
+        known = sorted({*own, *others})
+        nearest = get_close_matches(name, known, 1, _CLOSE)
+        meant = f"did you mean {nearest[0]!r}? " if nearest else ""
+        return f"{meant}choose one of: {', '.join(known)}"
+
+
+def instance_of(kind: type[T]) -> Callable[[object], T]:
+    """Return an `accept` that takes objects of a class as they are."""
+
+    def accept(loaded: object) -> T:
+        if not isinstance(loaded, kind):
+            raise TypeError(f"it is a {type(loaded).__name__}, not a {kind.__name__}")
+        return loaded
+
+    return accept
 
 
 def _package(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
-
-
-def load_plugin(group: str, name: str) -> object:
-    """Import the object behind an entry point.
-
-    Raises
-    ------
-    UsageError
-        There is no such plugin, or it cannot be imported.
-    """
-    for point in entry_points(group=group):
-        if point.name == name:
-            return _load(point)
-    raise UsageError(f"no plugin {name!r} in group {group}", hint="harness plugins lists what is installed")
-
-
-def _load(point: EntryPoint) -> object:
-    try:
-        return point.load()
-    except Exception as error:
-        raise UsageError(
-            f"plugin {point.name!r} of {_package(point)} cannot be imported ({type(error).__name__}: {error})",
-            where=point.value,
-            hint="repair or uninstall that package",
-        ) from error
-
-
-def choose(kind: type[T], group: str, name: str, builtin: Mapping[str, T]) -> T:
-    """Return the built-in object of that name, else the plugin's.
-
-    Raises
-    ------
-    UsageError
-        There is neither, or the plugin is not a `kind`.
-    """
-    if name in builtin:
-        return builtin[name]
-    plugins = [plugin.name for plugin in list_plugins(group)]
-    if name not in plugins:
-        known = ", ".join(sorted({*builtin, *plugins}))
-        raise UsageError(f"no {kind.__name__.lower()} is called {name!r}", hint=f"choose one of: {known}")
-    loaded = load_plugin(group, name)
-    if not isinstance(loaded, kind):
-        raise UsageError(f"plugin {name!r} is a {type(loaded).__name__}, not a {kind.__name__}", where=group)
-    return loaded

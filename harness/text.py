@@ -1,4 +1,4 @@
-"""Text from outside, made safe to print and to store."""
+"""Sanitize untrusted text for terminals and files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,23 @@ import unicodedata
 
 
 def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
-    """Return `text` without control characters (terminal escapes, surrogates), cut to `limit` characters."""
+    """Replace control characters in `text` and truncate it.
+
+    Parameters
+    ----------
+    text
+        Untrusted text, such as the output of a submission.
+    limit
+        Largest length of the result, characters.
+    keep_end
+        Drop the beginning instead of the end if the text is too long.
+
+    Returns
+    -------
+    str
+        Control characters other than newline and tab, surrogates and unassigned code points are replaced by U+FFFD,
+        so that neither terminal escape sequences nor encoding errors can occur.
+    """
     kept = "".join(char if char in "\n\t" or unicodedata.category(char)[0] != "C" else "\ufffd" for char in text)
     if len(kept) <= limit:
         return kept

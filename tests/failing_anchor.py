@@ -1,6 +1,7 @@
 """An engine whose anchor network can be made to fail."""
 
-from harness.engines import InlineEngine, Job
+from harness.engines import Job
+from harness.engines.inline import InlineEngine
 from harness.errors import WorkerError
 from harness.isolation.messages import Message
 from harness.isolation.session import Session

@@ -1,22 +1,34 @@
-"""The documentation is complete: every command, option, manifest key, plug-in group and variable is described."""
+"""The documentation is complete, and what it names exists: commands, options, keys, groups, variables, functions."""
 
+import ast
+import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer
 
 from harness.cli import app
-from harness.plugins import GROUPS
 from harness.submissions.manifest import Manifest
 
+ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+ENTRY_POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+GROUPS = sorted({"harness.submissions", *ENTRY_POINTS})
+SOURCES = ("harness", "tests", "benchmarks", "training", "baselines", "submissions", "docs", ".ci")
 
 
 def pages(root: Path) -> list[Path]:
-    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    return [
+        *(root / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+        *sorted((root / "docs").rglob("*.md")),
+    ]
+
+
+PAGES = pages(ROOT)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -69,3 +81,63 @@ def test_the_readme_holds_the_two_commands_that_ci_runs(root: Path) -> None:
 
     assert command("run").strip().endswith("harness run submissions/ --scale 2")
     assert command("tests").strip().endswith("python -m pytest -n 2 --dist loadfile")
+
+
+def unfenced(page: Path) -> str:
+    """Return a page without its fenced blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def resolve(name: str) -> object:
+    """Return the module or the object that ``package.module:object.attribute`` or a dotted name stands for."""
+    module, _, attributes = name.partition(":")
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for attribute in [*parts[length:], *filter(None, attributes.split("."))]:
+            found = getattr(found, attribute)
+        return found
+    raise ModuleNotFoundError(name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_name_of_the_code_exists(page: Path) -> None:
+    names = set(re.findall(r"`(harness(?:\.\w+)+(?::[\w.]+)?)(?:\(.*?\))?`", unfenced(page)))
+    missing = []
+    for name in sorted(names - set(GROUPS)):
+        try:
+            resolve(name)
+        except (ImportError, AttributeError) as error:
+            missing.append(f"{name}: {error}")
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_of_the_project_exists(page: Path) -> None:
+    paths = re.findall(rf"`(?:python )?((?:{'|'.join(map(re.escape, SOURCES))})/[\w./-]*)", unfenced(page))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_python_example_is_valid_and_imports_what_exists(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("harness"):
+                module = importlib.import_module(node.module)
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
+def test_the_example_of_a_track_runs(root: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "extending.md").read_text(), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(block, names)
+    assert names["fast"].score(35.0, 10.0, 34.0) == 34.0  # type: ignore[attr-defined]
+
+
+def test_every_package_is_on_the_page_of_the_architecture(root: Path) -> None:
+    text = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    packages = [path.parent.name for path in (root / "harness").glob("*/__init__.py")]
+    assert [name for name in packages if f"`harness.{name}`" not in text] == []

@@ -1,1 +1,1 @@
-"""Train the zoo's networks on a CPU: data, recipe, queue and evaluation; not part of the installed package."""
+"""Train the networks in submissions/ on a CPU. This package is not installed with the harness."""

@@ -1,4 +1,4 @@
-"""``python -m training MODEL --scale 2``: train one model of the zoo."""
+"""Train one model: ``python -m training MODEL --scale 2``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,15 +19,15 @@ def main(
     validation: Annotated[Path, typer.Option(help="Folder of validation images.")] = DEFAULTS.validation,
     steps: Annotated[int | None, typer.Option(help="Length of the schedule in steps.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="End the schedule by the clock, if steps do not end it.")
+        float | None, typer.Option(help="Training time after which the schedule ends, even if steps are left.")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    warm: Annotated[bool, typer.Option("--continue", help="Fresh schedule from the stored weights.")] = False,
-    from_scale: Annotated[int | None, typer.Option(help="Take the body from the weights of this scale.")] = None,
+    warm: Annotated[bool, typer.Option("--continue", help="Start a new schedule from the stored weights.")] = False,
+    from_scale: Annotated[int | None, typer.Option(help="Load the body from the weights of this scale.")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads.")] = DEFAULTS.threads,
-    pause_file: Annotated[Path | None, typer.Option(help="Sleep while this file exists.")] = None,
+    pause_file: Annotated[Path | None, typer.Option(help="Pause while this file exists.")] = None,
 ) -> None:
-    """Train one model; resumes by itself where a checkpoint of it lies in training/state."""
+    """Train one model; continue from its checkpoint in training/state if there is one."""
     recipe = read_recipe(model, scale, steps=steps, lr=lr)
     factors = tuple(float(factor) for factor in shrink.split(","))
     places = replace(DEFAULTS, hr=hr, shrink=factors, validation=validation, threads=threads)

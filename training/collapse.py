@@ -1,8 +1,9 @@
-"""Training forms at the cost of their inference form.
+"""Train reparameterizable blocks at the cost of their inference form.
 
-A reparameterizable block is linear, so its kernels can be multiplied together instead of applied one after another:
-the forward pass runs one convolution and autograd flows through the product (Bhardwaj et al., "Collapsible Linear
-Blocks for Super-Efficient Super Resolution", MLSys 2022). The parameters stay those of the training form.
+A reparameterizable block is linear. Instead of applying its kernels one after another, they are composed to one kernel:
+the forward pass runs one convolution, and gradients are propagated through the composition (Bhardwaj et al.,
+"Collapsible Linear Blocks for Super-Efficient Super Resolution", MLSys 2022). The parameters remain those of the
+training form.
 """
 
 from collections.abc import Callable
@@ -14,15 +15,15 @@ from torch.nn import functional
 
 
 def is_collapsible(block: nn.Module) -> bool:
-    """Tell whether a block can give the single convolution that it equals."""
+    """Return whether a block can compute its equivalent convolution."""
     return hasattr(block, "get_equivalent_kernel_bias")
 
 
 def collapse(network: nn.Module) -> list[nn.Module]:
-    """Make every reparameterizable block of ``network`` run as one convolution; return these blocks.
+    """Modify every reparameterizable block of ``network`` in place to run as one convolution; return these blocks.
 
-    The outermost block wins: a block inside another one is part of its product. Works in place and leaves
-    parameters and their names alone.
+    Blocks inside another block are part of its composition and are not modified. Parameters and their names do not
+    change.
     """
     collapsed: list[nn.Module] = []
     _visit(network, collapsed)
@@ -31,6 +32,7 @@ def collapse(network: nn.Module) -> list[nn.Module]:
 
 def _visit(module: nn.Module, collapsed: list[nn.Module]) -> None:
     if is_collapsible(module):
+        # Replace the method of this instance only; parameters, and thus checkpoints, are not affected.
         forward: Callable[[Tensor], Tensor] = partial(_single_convolution, module)
         module.forward = forward
         collapsed.append(module)
@@ -45,7 +47,8 @@ def _single_convolution(block: nn.Module, features: Tensor) -> Tensor:
 
 
 def equivalent_kernel(block: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """Return the kernel (out x in x k x k) and bias that a block equals, in float32 whatever autocast says."""
+    """Return the kernel (out, in, k, k) and bias of a block's equivalent convolution, without autocast."""
+    # Composing kernels in bfloat16 would lose precision that the two layers in sequence have.
     with torch.autocast("cpu", enabled=False):
         kernel, bias = block.get_equivalent_kernel_bias()  # type: ignore[operator]
     return kernel, bias

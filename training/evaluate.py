@@ -1,6 +1,7 @@
-"""``python -m training.evaluate MODEL --scale 2``: PSNR on the test sets against bicubic and the published gain.
+"""Evaluate stored weights on the test sets: ``python -m training.evaluate MODEL --scale 2``.
 
-RGB PSNR over all pixels of uint8 images, through the challenge's degradation; the mean over images.
+Prints the mean over images of the RGB PSNR over all pixels of uint8 images, with the degradation of the challenge, in
+comparison with bicubic interpolation and the published gain.
 """
 
 import csv
@@ -27,9 +28,9 @@ SETS = ("Set5", "Set14")
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """A network beside bicubic interpolation on one set, in dB of RGB PSNR.
+    """RGB PSNR of a network and of bicubic interpolation on one data set, in dB.
 
-    ``published`` is the gain over bicubic that the LRSRN poster prints, where it has the model.
+    ``published`` is the gain over bicubic interpolation according to the LRSRN poster, or None if it is not listed.
     """
 
     dataset: str
@@ -39,12 +40,12 @@ class Gain:
 
     @property
     def share(self) -> float | None:
-        """The gain as a share of the published one."""
+        """Ratio of the gain to the published gain."""
         return None if self.published is None else (self.psnr - self.bicubic) / self.published
 
 
 def published_gain(table: Path, model: str, scale: int, dataset: str) -> float | None:
-    """Return a model's gain over bicubic in the poster's table, or None where it is not listed."""
+    """Return the gain of a model over bicubic in the table of the poster, in dB, or None if it is not listed."""
     with table.open(encoding="utf-8") as file:
         rows = {row["model"]: row for row in csv.DictReader(file) if row["scale"] == f"x{scale}"}
     column = f"{dataset}_psnr_rgb_dB"
@@ -52,12 +53,12 @@ def published_gain(table: Path, model: str, scale: int, dataset: str) -> float |
 
 
 def bicubic(scale: int) -> Callable[[Tensor], Tensor]:
-    """Return the interpolation that the challenge's score refers to."""
+    """Return bicubic interpolation as in the reference of the challenge's score."""
     return lambda lr: functional.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
 def evaluate(model: str, scale: int, shared: Path = SHARED) -> list[Gain]:
-    """Measure a model's stored weights on Set5 and Set14."""
+    """Evaluate the stored weights of a model on Set5 and Set14."""
     trainee = load_trainee(model, scale)
     load_weights(trainee.network, weights_path(model, scale))
     collapse(trainee.network)

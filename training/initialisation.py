@@ -1,8 +1,8 @@
-"""Start a network as an interpolation, so that the first thousands of steps are not spent on finding one.
+"""Initialize a network as an interpolation, which saves thousands of training steps.
 
-Two moves do it, for any network whose last layer is linear. Plain convolutions of the body start near the identity, so
-that the image reaches the tail; then the tail alone is fitted to real patches by quasi-Newton iterations on the squared
-error. A network of random features with a fitted linear readout is already above bicubic interpolation.
+This applies to networks whose last layer is linear. Plain convolutions of the body are initialized near the identity,
+so that the image reaches the tail. Then only the tail is fitted to patches by L-BFGS on the squared error. Random
+features with a fitted linear output layer already exceed the PSNR of bicubic interpolation.
 """
 
 from collections.abc import Callable
@@ -12,24 +12,24 @@ from torch import Tensor, nn
 
 from training.collapse import is_collapsible
 
-CARRIER_NOISE = 0.5
-NORM_LEVEL = 3.0
-NORM_SPREAD = 2.5
-BLOCK_NOISE = 0.3
+IDENTITY_NOISE = 0.5  # factor of the random weights to which the identity is added
+NORM_LEVEL = 3.0  # bias of normalizations: GELU(x) is within 0.5 % of x for x >= 3
+NORM_SPREAD = 2.5  # absolute value of the constants in spare channels; image channels are in [0, 1]
+BLOCK_NOISE = 0.3  # factor of the random weights of the last layer in reparameterizable blocks
 
 
-def carry_through(network: nn.Module, tail: nn.Module) -> int:
-    """Add the identity to plain square-kernel convolutions, the tail apart; return how many were changed.
+def add_identities(network: nn.Module, tail: nn.Module) -> int:
+    """Add the identity to plain convolutions other than the tail; return the number of changed convolutions.
 
-    Channel ``i`` of the output starts as channel ``i`` of the input plus half of the usual random filter. Strided and
-    grouped convolutions and reparameterizable blocks (which carry their own identity) are left alone.
+    Output channel ``i`` is initialized as input channel ``i`` plus half of the usual random filter. Strided and grouped
+    convolutions are not changed, nor are reparameterizable blocks, which contain an identity of their own.
     """
     changed = 0
     for layer in _plain_convolutions(network):
         if layer is tail or layer.stride != (1, 1) or layer.groups != 1:
             continue
         with torch.no_grad():
-            layer.weight.mul_(CARRIER_NOISE)
+            layer.weight.mul_(IDENTITY_NOISE)
             middle = layer.kernel_size[0] // 2
             for channel in range(min(layer.in_channels, layer.out_channels)):
                 layer.weight[channel, channel, middle, middle] += 1.0
@@ -37,34 +37,39 @@ def carry_through(network: nn.Module, tail: nn.Module) -> int:
     return changed
 
 
-def carry_past_norms(network: nn.Module) -> int:
-    """Let an image pass through layers that normalise the channels of each pixel; return how many there are.
+def initialise_norms(network: nn.Module) -> int:
+    """Initialize layer normalizations over channels such that the image passes through; return their number.
 
-    Such a layer divides by what it should carry. So the channels that the first convolution has left over hold large
-    constants of both signs, whose spread decides the divisor, and every norm undoes it by its weight. Its bias lifts
-    the channels to where GELU is linear, except in the last norm, before which no activation follows.
+    A normalization divides by the standard deviation of the channels, which depends on the image. Therefore the
+    channels that the image does not need are set to large constants of alternating sign. They dominate the standard
+    deviation, so that it is nearly constant and the weight of the normalization can cancel it. The bias moves the
+    channels into the range in which GELU is nearly linear, except in the last normalization, which is not followed by
+    an activation.
     """
     norms = [module for module in network.modules() if _is_channel_norm(module)]
     head = next(iter(_plain_convolutions(network)), None)
     if not norms or head is None or head.bias is None:
         return 0
     with torch.no_grad():
+        # The first `in_channels` outputs hold the image; the remaining ones are spare.
         spare = torch.arange(head.in_channels, head.out_channels)
         head.bias.zero_()
         head.bias[spare] = NORM_SPREAD * (1.0 - 2.0 * (spare % 2))
+        # The mean is about zero because signs alternate, so the standard deviation is about NORM_SPREAD * sqrt(share).
         share = len(spare) / head.out_channels
         for norm in norms:
             norm.get_parameter("weight").fill_(NORM_SPREAD * share**0.5)
             norm.get_parameter("bias").fill_(0.0 if norm is norms[-1] else NORM_LEVEL)
         for block in filter(is_collapsible, network.modules()):
             *_, last = (layer for layer in block.modules() if isinstance(layer, nn.Conv2d))
-            last.weight.mul_(BLOCK_NOISE)  # the block carries its own identity beside this
+            last.weight.mul_(BLOCK_NOISE)  # the block adds an identity of its own
             if last.bias is not None:
                 last.bias.zero_()
     return len(norms)
 
 
 def _is_channel_norm(module: nn.Module) -> bool:
+    # Recognized by its attributes, because torch's LayerNorm does not support this layout and models define their own.
     vectors = [getattr(module, name, None) for name in ("weight", "bias")]
     return (
         hasattr(module, "eps")
@@ -83,6 +88,7 @@ def _plain_convolutions(module: nn.Module) -> list[nn.Conv2d]:
 
 def find_tail(network: nn.Module, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> nn.Module:
     """Return the convolution, or collapsible block, that runs last in a forward pass on ``lr``."""
+    # The order of execution is needed, not that of definition, which may differ.
     order: list[nn.Module] = []
     handles = [
         module.register_forward_hook(lambda ran, _inputs, _output: order.append(ran))
@@ -97,12 +103,23 @@ def find_tail(network: nn.Module, upscale: Callable[[Tensor], Tensor], lr: Tenso
 
 
 def fit_tail(tail: nn.Module, upscale: Callable[[Tensor], Tensor], lr: Tensor, hr: Tensor, iterations: int) -> float:
-    """Fit the tail's parameters to give ``hr`` from ``lr`` by L-BFGS; return the mean squared error reached.
+    """Fit the parameters of the tail by L-BFGS so that ``upscale(lr)`` approximates ``hr``.
 
     Parameters
     ----------
+    tail
+        Last layer; only its parameters are changed.
+    upscale
+        Function that applies the network.
     lr, hr
-        N x 3 x h x w and N x 3 x sh x sw in [0, 1].
+        Images of shape (N, 3, h, w) and (N, 3, s h, s w) in [0, 1].
+    iterations
+        Maximum number of iterations.
+
+    Returns
+    -------
+    float
+        Mean squared error after the fit.
     """
     _centre(tail, upscale, lr, hr)
     parameters = [value for value in tail.parameters() if value.requires_grad]
@@ -112,7 +129,7 @@ def fit_tail(tail: nn.Module, upscale: Callable[[Tensor], Tensor], lr: Tensor, h
 
     def closure() -> Tensor:
         error = nn.functional.mse_loss(upscale(lr), hr)
-        # L-BFGS flattens gradients with view(), which channels-last kernels refuse.
+        # L-BFGS flattens gradients with view(), which raises for gradients in channels-last format.
         for value, slope in zip(parameters, torch.autograd.grad(error, parameters), strict=True):
             value.grad = slope.contiguous()
         return error
@@ -125,7 +142,7 @@ def fit_tail(tail: nn.Module, upscale: Callable[[Tensor], Tensor], lr: Tensor, h
 
 
 def _centre(tail: nn.Module, upscale: Callable[[Tensor], Tensor], lr: Tensor, hr: Tensor) -> None:
-    """Move a plain tail's bias so that the output is right in the mean: a network that clips has no slope outside."""
+    """Shift the bias of a plain tail to correct the mean output, because clipped outputs have zero gradient."""
     bias = getattr(tail, "bias", None)
     if isinstance(bias, nn.Parameter):
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The network to train, its value range, and its stored weights."""
+"""Load the network to train, and load and save its weights."""
 
 import importlib.util
 import sys
@@ -18,10 +18,14 @@ SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
 
 @dataclass(frozen=True, slots=True)
 class Trainee:
-    """A network with what training needs to know of its manifest.
+    """Network to train, with the settings of its manifest.
 
-    ``value_range`` is 1.0 or 255.0: what the network eats and gives; images here are in [0, 1]. ``size_multiple`` is
-    what both sides of its input must be multiples of.
+    Attributes
+    ----------
+    value_range
+        Largest pixel value of the network's input and output, 1.0 or 255.0. Images in this package are in [0, 1].
+    size_multiple
+        Height and width of the input must be multiples of this.
     """
 
     name: str
@@ -31,7 +35,8 @@ class Trainee:
     size_multiple: int = 1
 
     def upscale(self, lr: Tensor) -> Tensor:
-        """Upscale N x 3 x h x w in [0, 1] to N x 3 x sh x sw, about [0, 1], float32, not clamped."""
+        """Upscale images of shape (N, 3, h, w) in [0, 1] to (N, 3, s h, s w), float32, not clamped."""
+        # Pad at the bottom and right to a valid size, and crop the output accordingly.
         height, width = lr.shape[-2:]
         below, right = -height % self.size_multiple, -width % self.size_multiple
         if below or right:
@@ -41,7 +46,7 @@ class Trainee:
 
 
 def load_trainee(model: str, scale: int, submissions: Path = SUBMISSIONS) -> Trainee:
-    """Build the training form of a model of the zoo with random weights.
+    """Build the training form of a model in `submissions` with random weights.
 
     Raises
     ------
@@ -50,10 +55,10 @@ def load_trainee(model: str, scale: int, submissions: Path = SUBMISSIONS) -> Tra
     """
     root = submissions / model
     if not (root / "arch.py").is_file():
-        raise UsageError(f"there is no model {model!r}", where=str(submissions), hint="name a folder of it")
+        raise UsageError(f"there is no model {model!r}", where=str(submissions), hint="use the name of a folder there")
     manifest = tomllib.loads((root / "submission.toml").read_text(encoding="utf-8"))["submission"]
     if scale not in manifest["scales"]:
-        raise UsageError(f"{model} does not upscale by {scale}", where=str(root / "submission.toml"))
+        raise UsageError(f"{model} does not support scale {scale}", where=str(root / "submission.toml"))
     network = _build(root / "arch.py", scale)
     return Trainee(model, scale, network, manifest.get("value_range", 1.0), manifest.get("size_multiple", 1))
 
@@ -64,19 +69,19 @@ def _build(path: Path, scale: int) -> nn.Module:
     if spec is None or spec.loader is None:
         raise UsageError("cannot import the network", where=str(path))
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[name] = module  # before execution, since dataclasses look their module up
     spec.loader.exec_module(module)
     network: nn.Module = module.srmodel(scale)
     return network
 
 
 def weights_path(model: str, scale: int, submissions: Path = SUBMISSIONS) -> Path:
-    """Return where a model keeps its weights; the log lies beside them with the suffix ``.json``."""
+    """Return the path of the stored weights of a model; the training log has the same path with suffix ``.json``."""
     return submissions / model / "weights" / f"x{scale}.safetensors"
 
 
 def save_weights(weights: dict[str, Tensor], path: Path, store: str) -> None:
-    """Write weights in ``store`` precision, under a temporary name first."""
+    """Write weights in the precision `store`, ``float32`` or ``float16``, atomically by renaming a temporary file."""
     dtype = torch.float16 if store == "float16" else torch.float32
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -90,14 +95,28 @@ def save_weights(weights: dict[str, Tensor], path: Path, store: str) -> None:
 
 
 def load_weights(network: nn.Module, path: Path, *, matching: bool = False) -> list[str]:
-    """Load stored weights and return the names that were left out.
+    """Load stored weights into a network and return the names of tensors that were not loaded.
 
-    ``matching`` takes only the tensors whose shape fits: how a x3 network inherits the body of its x2 sibling.
+    Parameters
+    ----------
+    network
+        Network whose parameters and buffers are set.
+    path
+        Safetensors file.
+    matching
+        Load only tensors whose names and shapes agree, for example to initialize a x3 network with the body of a x2
+        network. Otherwise, all names and shapes must agree.
+
+    Raises
+    ------
+    UsageError
+        If the file does not exist.
     """
     if not path.is_file():
         raise UsageError("there are no weights", where=str(path), hint="train the model first")
     stored = load_file(path)
     own = network.state_dict()
+    # The tail's shape depends on the scale, that of the body does not.
     fits = {name: value for name, value in stored.items() if name in own and own[name].shape == value.shape}
     network.load_state_dict(fits if matching else stored, strict=not matching)
     return sorted(set(own) - set(fits))

@@ -1,7 +1,7 @@
-"""Pairs of LR and HR images in memory-mapped arrays, and random patches cut out of them.
+"""Store pairs of LR and HR images in memory-mapped arrays and crop random patches from them.
 
-The LR image is made once from the whole HR image, by the challenge's degradation, so that a patch sees the JPEG grid
-at any offset. A patch costs two slices of a memory map: cheaper than any loader process on a small machine.
+Whole HR images are degraded once, as in the challenge, so that patches have any offset to the JPEG block grid. A patch
+needs two slices of a memory map, which is faster than data-loading processes on a machine with few cores.
 """
 
 import hashlib
@@ -20,15 +20,15 @@ from harness.data.images import list_images, read_rgb
 from harness.errors import DataError
 
 Array = npt.NDArray[np.uint8]
-SMALLEST_LR_SIDE = 64
-DETAIL_LIMIT = 12.0
+SMALLEST_LR_SIDE = 64  # images with a smaller side are not used
+DETAIL_LIMIT = 12.0  # in grey levels, see `sampling_probabilities`
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One image in the arrays: offsets in bytes, sizes in LR pixels, and detail.
+    """Position of one image in the arrays (offsets in bytes, sizes in LR pixels), and its amount of detail.
 
-    ``detail`` is the mean absolute difference of neighbouring grey values, in levels, down and across together.
+    ``detail`` is the sum of the mean absolute vertical and horizontal differences of adjacent grey values, in levels.
     """
 
     name: str
@@ -48,12 +48,13 @@ class PatchSource:
     pairs: tuple[Pair, ...]
     lr: Array
     hr: Array
-    chances: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float64]
 
     def batch(self, seed: int, step: int, count: int, patch: int) -> tuple[Array, Array]:
-        """Return LR (``count`` x ``patch`` x ``patch`` x 3) and HR patches; they depend on seed and step alone."""
+        """Return LR patches of shape (count, patch, patch, 3) and the HR patches, determined by seed and step only."""
+        # A generator per step makes an interrupted run draw the same patches after it is continued.
         rng = np.random.default_rng((seed, step))
-        chosen = rng.choice(len(self.pairs), size=count, p=self.chances)
+        chosen = rng.choice(len(self.pairs), size=count, p=self.probabilities)
         cut = [self._cut(self.pairs[index], patch, rng) for index in chosen]
         return np.stack([lr for lr, _ in cut]), np.stack([hr for _, hr in cut])
 
@@ -84,26 +85,27 @@ def _turn(image: Array, symmetry: int) -> Array:
 
 
 def open_patches(folder: Path, scale: int, shrink: Sequence[float], cache: Path) -> PatchSource:
-    """Open the pairs of the images in ``folder``, made on first use and kept in ``cache``.
+    """Open the pairs of the images in ``folder``; they are created on first use and stored in ``cache``.
 
     Parameters
     ----------
     folder
-        HR images, read recursively.
+        Folder of HR images, searched recursively.
     scale
         Upscaling factor of the pairs.
     shrink
-        Every image appears once per factor, downscaled by it: 1 for lossless sources, 2 and more where the source
-        is a soft JPEG, several for variety of detail.
+        Factors by which each image is downscaled; each factor adds one pair per image. Use 1 for lossless sources and 2
+        or more for blurred JPEG images.
     cache
-        Where the arrays are kept, one folder per combination of the above.
+        Folder of the arrays, with one subfolder per combination of the other parameters.
 
     Raises
     ------
     DataError
-        If the folder holds no image that is large enough.
+        If the folder contains no image that is large enough.
     """
     files = _files(folder)
+    # Names and sizes identify the images well enough; hashing their contents would be slow.
     key = json.dumps([[f.name, f.stat().st_size] for f in files] + [scale, list(shrink)])
     fingerprint = hashlib.sha256(key.encode()).hexdigest()[:16]
     home = cache / fingerprint
@@ -111,14 +113,14 @@ def open_patches(folder: Path, scale: int, shrink: Sequence[float], cache: Path)
         _build(files, scale, shrink, home)
     pairs = tuple(Pair(**item) for item in json.loads((home / "pairs.json").read_text()))
     lr, hr = (np.memmap(home / f"{kind}.u8", dtype=np.uint8, mode="r") for kind in ("lr", "hr"))
-    return PatchSource(scale, fingerprint, pairs, lr, hr, odds(pairs))
+    return PatchSource(scale, fingerprint, pairs, lr, hr, sampling_probabilities(pairs))
 
 
 def _files(folder: Path) -> list[Path]:
     folders = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
     files = [file for place in folders for file in list_images(place)]
     if not files:
-        raise DataError("no image to learn from", where=str(folder), hint="name another folder with --hr")
+        raise DataError("no training image", where=str(folder), hint="choose another folder with --hr")
     return files
 
 
@@ -139,7 +141,8 @@ def _build(files: Sequence[Path], scale: int, shrink: Sequence[float], home: Pat
                 lr_out.write(lr.tobytes())
                 hr_out.write(hr.tobytes())
     if not pairs:
-        raise DataError("no image is large enough to learn from", where=str(home))
+        raise DataError("no training image is large enough", where=str(home))
+    # The index is written last: its existence shows that the arrays are complete.
     text = json.dumps([{name: getattr(pair, name) for name in Pair.__slots__} for pair in pairs], indent=0)
     (home / "pairs.json").write_text(text)
 
@@ -156,11 +159,12 @@ def _detail(hr: Array) -> float:
     return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
 
 
-def odds(pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
-    """Return how often each pair is drawn: by detail, since skies teach little, and by the root of its area.
+def sampling_probabilities(pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+    """Return the probability of each pair, proportional to its detail and to the square root of its area.
 
-    Detail counts up to a limit, lest a few drawings of hard edges crowd out the photographs.
+    Uniform regions such as skies contribute little to training. Detail is limited so that a few drawings with sharp
+    edges do not dominate the photographs.
     """
     weights = np.array([(0.5 + min(pair.detail, DETAIL_LIMIT)) * np.sqrt(pair.height * pair.width) for pair in pairs])
-    chances: npt.NDArray[np.float64] = weights / weights.sum()
-    return chances
+    probabilities: npt.NDArray[np.float64] = weights / weights.sum()
+    return probabilities

@@ -2,9 +2,9 @@
 
 Usage: ``python -m training.prepare_data OUT [--shared DIR]``
 
-The photographs and drawings come from Debian packages, which are downloaded by name with ``apt-get`` and unpacked
-without being installed, and from the folder of shared photographs where it exists. What is absent is skipped with a
-line that says so. The pictures of ``training.renderings`` are drawn beside them.
+Photographs and drawings are taken from Debian packages, which are downloaded with ``apt-get`` and unpacked without
+being installed, and from the folder of shared photographs if it exists. Images that are not available are skipped with
+a message. In addition, the pictures of ``training.renderings`` are generated.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SHARED_PREFIX = "shared/"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One training image: where it comes from, whose it is, and how far it is downscaled."""
+    """One training image: package and file, author and licence, and downscaling factor."""
 
     name: str
     package: str
@@ -38,18 +38,18 @@ class Source:
 
 
 def read_catalogue(path: Path = CATALOGUE) -> list[Source]:
-    """Read the list of training images, in the order of the file."""
+    """Return the list of training images in the order of the file."""
     return [Source(**entry) for entry in tomllib.loads(path.read_text("utf-8"))["image"]]
 
 
 def downscale(image: Image.Image, factor: float) -> Image.Image:
-    """Shrink by `factor` with Lanczos, which takes the softness and the blocks of a JPEG source away."""
+    """Downscale by `factor` with a Lanczos filter, which removes blur and block artifacts of JPEG sources."""
     width, height = (round(side / factor) for side in image.size)
     return image if factor == 1 else image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def convert(source: Source, root: Path, out: Path) -> bool:
-    """Write one image as ``out/NAME.png``; False where the source lacks it."""
+    """Write one image to ``out/NAME.png``; return False if the source does not contain it."""
     path = root / source.file
     if not path.is_file():
         print(f"skipped {source.name}: {source.package} has no {source.file}")
@@ -61,7 +61,7 @@ def convert(source: Source, root: Path, out: Path) -> bool:
 
 def unpack(package: str, folder: Path) -> Path:
     """Download a Debian package by name and unpack it below `folder`, without installing it."""
-    as_user = ("-o", "APT::Sandbox::User=root")  # root's temporary folder is closed to apt's own user
+    as_user = ("-o", "APT::Sandbox::User=root")  # apt's own user cannot read root's temporary folder
     subprocess.run(["apt-get", *as_user, "download", "-qq", package], cwd=folder, check=True)
     (archive,) = folder.glob(f"{package}_*.deb")
     subprocess.run(["dpkg-deb", "-x", archive, folder / package], check=True)
@@ -69,7 +69,7 @@ def unpack(package: str, folder: Path) -> Path:
 
 
 def source_root(package: str, shared: Path, folder: Path) -> Path | None:
-    """Give the folder that holds a package's files; None, and a line that says why, where it cannot be had."""
+    """Return the folder with the files of a package; print the reason and return None if it is not available."""
     if package.startswith(SHARED_PREFIX):
         root = shared / package.removeprefix(SHARED_PREFIX)
         if not root.is_dir():
@@ -86,7 +86,7 @@ def source_root(package: str, shared: Path, folder: Path) -> Path | None:
 
 
 def prepare(out: Path, shared: Path = SHARED, catalogue: Path = CATALOGUE) -> int:
-    """Write every image of the catalogue that can be had to `out`; returns how many were written."""
+    """Write all available images of the catalogue to `out`; return the number of written images."""
     out.mkdir(parents=True, exist_ok=True)
     sources = sorted(read_catalogue(catalogue), key=lambda source: source.package)
     written = 0

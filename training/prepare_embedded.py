@@ -1,10 +1,10 @@
-"""Make the images of the embedded data set again from their sources, as its catalogue describes them.
+"""Recreate the images of the embedded data set from their sources, as described in its catalogue.
 
 Usage: ``python -m training.prepare_embedded OUT``
 
-The photographs and the art come out of Debian packages; the renderings are made by POV-Ray (package ``povray``) from
-the example scenes of ``povray-examples``. Compares the pixels with the images that the project ships and says where
-they differ: a rendering may, by single grey levels, on another processor or with another version of POV-Ray.
+Photographs and artwork are taken from Debian packages. Renderings are produced by POV-Ray (package ``povray``) from the
+example scenes of ``povray-examples``. The pixels are compared with the shipped images and differences are printed;
+renderings may differ by single grey levels on another processor or with another version of POV-Ray.
 """
 
 import argparse
@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 2040, 1080
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one image is made: `resize` is the size before cropping, `corner` the crop's left and top."""
+    """Source of one image, its size before cropping (`resize`), and the left and top of the crop (`corner`)."""
 
     file: str
     package: str
@@ -35,7 +35,7 @@ class Recipe:
 
 
 def read_recipes(catalogue: Path = EMBEDDED / "catalogue.toml") -> list[Recipe]:
-    """Read source, size and crop of each image of the catalogue."""
+    """Return the recipes of all images of the catalogue."""
     entries = tomllib.loads(catalogue.read_text("utf-8"))["image"]
     return [_recipe(entry) for entry in entries]
 
@@ -47,7 +47,7 @@ def _recipe(entry: dict[str, str | list[int]]) -> Recipe:
 
 
 def crop(picture: Path, recipe: Recipe) -> Image.Image:
-    """Downscale a picture with Lanczos, which removes the softness of its source, and cut the frame out."""
+    """Downscale a picture with a Lanczos filter, which removes blur, and crop it to the size of the data set."""
     left, top = recipe.corner
     with Image.open(picture) as image:
         scaled = image.convert("RGB")
@@ -57,9 +57,9 @@ def crop(picture: Path, recipe: Recipe) -> Image.Image:
 
 
 def render(scene: Path, include: Path, out: Path) -> Path:
-    """Render a POV-Ray scene at the frame's size with recursive antialiasing; returns the PNG.
+    """Render a POV-Ray scene at the size of the data set with recursive antialiasing; return the path of the PNG.
 
-    One thread, because the jitter of the antialiasing depends on how blocks fall to threads.
+    One thread is used because the jitter of the antialiasing depends on the assignment of blocks to threads.
     """
     size = (f"+W{WIDTH}", f"+H{HEIGHT}", "+A0.1", "+AM2", "+R2", "+WT1")
     command = ["povray", f"+I{scene.name}", f"+O{out}", *size, "-D", "-GA", f"+L{include}"]
@@ -68,7 +68,7 @@ def render(scene: Path, include: Path, out: Path) -> Path:
 
 
 def make(recipe: Recipe, folder: Path) -> Image.Image:
-    """Make one image out of its package, unpacked below `folder`."""
+    """Create one image from its package, which is unpacked below `folder`."""
     source = unpack(recipe.package, folder) / recipe.path
     if source.suffix == ".pov":
         source = render(source, unpack("povray-includes", folder) / INCLUDE, folder / "frame.png")
@@ -83,7 +83,7 @@ def difference(made: Image.Image, shipped: Path) -> int:
 
 
 def main() -> None:
-    """Make every image of the embedded data set and compare it with the one that the project ships."""
+    """Recreate all images of the embedded data set and compare them with the shipped ones."""
     parser = argparse.ArgumentParser(prog="python -m training.prepare_embedded", description=main.__doc__)
     parser.add_argument("out", type=Path, help="folder for the lossless WebP images")
     out: Path = parser.parse_args().out

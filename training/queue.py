@@ -1,4 +1,4 @@
-"""``python -m training.queue``: train what ``queue.toml`` lists, one model after another."""
+"""Train the models listed in ``queue.toml`` one after another: ``python -m training.queue``."""
 
 import json
 import tomllib
@@ -19,16 +19,16 @@ QUEUE = Path(__file__).with_name("queue.toml")
 
 
 class Item(BaseModel):
-    """One schedule of one model.
+    """One training schedule of one model.
 
     Attributes
     ----------
     minutes
-        Wall time after which the schedule ends even if its steps are not done.
+        Training time after which the schedule ends, even if steps are left.
     round
-        1 starts from an interpolation; n restarts from the weights that round n - 1 stored.
+        Round 1 starts from an interpolation, round n from the weights that round n - 1 stored.
     from_scale
-        Scale whose weights give the body, for a first round.
+        Scale whose weights initialize the body in the first round.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,7 +43,7 @@ class Item(BaseModel):
 
     @property
     def name(self) -> str:
-        """Say which schedule this is."""
+        """Description of the schedule."""
         return f"{self.model} x{self.scale} round {self.round}"
 
 
@@ -53,7 +53,7 @@ def read_queue(path: Path) -> list[Item]:
     Raises
     ------
     UsageError
-        If an entry holds an unknown key or a wrong type.
+        If an entry contains an unknown key or a value of the wrong type.
     """
     try:
         return [Item.model_validate(entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["train"]]
@@ -62,42 +62,43 @@ def read_queue(path: Path) -> list[Item]:
 
 
 def rounds_done(model: str, scale: int, submissions: Path = SUBMISSIONS) -> int:
-    """Return how many schedules the stored weights have been through; 0 without weights."""
+    """Return the number of schedules by which the stored weights were trained; 0 if there are no weights."""
     log = weights_path(model, scale, submissions).with_suffix(".json")
     return int(json.loads(log.read_text(encoding="utf-8")).get("rounds", 1)) if log.exists() else 0
 
 
-def next_item(items: list[Item], submissions: Path, given_up: set[str]) -> Item | None:
-    """Return the first schedule that is not done and can start: model there, body there, earlier round done."""
+def next_item(items: list[Item], submissions: Path, skipped: set[str]) -> Item | None:
+    """Return the first unfinished schedule whose requirements (model, body, previous round) are met, or None."""
     for item in items:
+        # A round can start if exactly the rounds before it are done.
         missing = item.round - rounds_done(item.model, item.scale, submissions)
         body = item.from_scale is None or weights_path(item.model, item.from_scale, submissions).exists()
         present = (submissions / item.model / "submission.toml").exists()
-        if missing == 1 and body and present and item.name not in given_up:
+        if missing == 1 and body and present and item.name not in skipped:
             return item
     return None
 
 
 def main(
-    queue: Annotated[Path, typer.Option(help="Queue file; read again before every model.")] = QUEUE,
+    queue: Annotated[Path, typer.Option(help="Queue file; it is read again before every model.")] = QUEUE,
     hr: Annotated[Path, typer.Option(help="Folder of HR images.")] = DEFAULTS.hr,
     shrink: Annotated[str, typer.Option(help="Factors to downscale the HR images by, with commas.")] = "1",
     validation: Annotated[Path, typer.Option(help="Folder of validation images.")] = DEFAULTS.validation,
     threads: Annotated[int, typer.Option(help="Processor threads.")] = DEFAULTS.threads,
-    pause_file: Annotated[Path | None, typer.Option(help="Sleep while this file exists.")] = None,
+    pause_file: Annotated[Path | None, typer.Option(help="Pause while this file exists.")] = None,
 ) -> None:
-    """Train what the queue lists and is not done; resumes the model that was interrupted."""
+    """Train all unfinished schedules of the queue; continue a model that was interrupted."""
     factors = tuple(float(factor) for factor in shrink.split(","))
     places = replace(DEFAULTS, hr=hr, shrink=factors, validation=validation, threads=threads)
-    given_up: set[str] = set()
-    while (item := next_item(read_queue(queue), SUBMISSIONS, given_up)) is not None:
+    skipped: set[str] = set()
+    while (item := next_item(read_queue(queue), SUBMISSIONS, skipped)) is not None:
         print(f"next: {item.name}", flush=True)
         try:
             if not _train(item, places, pause_file):
                 raise typer.Exit(130)
         except HarnessError as error:
-            print(f"{item.name}: given up: {error}", flush=True)
-            given_up.add(item.name)
+            print(f"{item.name}: skipped: {error}", flush=True)
+            skipped.add(item.name)
 
 
 def _train(item: Item, places: Places, pause_file: Path | None) -> bool:

@@ -1,4 +1,4 @@
-"""How long and how fast a network learns: one table per model in ``configs.toml`` over common defaults."""
+"""Hyperparameters of training: common defaults and one table per model in ``configs.toml``."""
 
 import math
 import tomllib
@@ -13,36 +13,38 @@ CONFIGS = Path(__file__).with_name("configs.toml")
 
 
 class Recipe(BaseModel):
-    """Everything that decides the weights besides the images, the network and the machine's arithmetic.
+    """Hyperparameters that, with images, network and floating-point arithmetic, determine the trained weights.
 
     Attributes
     ----------
     steps
-        Length of the schedule in optimiser steps.
+        Length of the schedule in optimizer steps.
     batch, patch
-        Number of patches of a step, and their side in LR pixels.
+        Number of patches per step, and their side length in LR pixels.
     lr, lr_end, warmup
-        Peak learning rate, the rate at the end of the cosine, and the steps of linear warm-up.
+        Peak learning rate, learning rate at the end of the cosine schedule, and number of linear warm-up steps.
     tail_lr
-        Rate of the last layer as a share of the others': a wide transposed convolution sums over more than a thousand
-        weights for a pixel, so that one step of each moves the image far (0.1 in Dong et al., "Accelerating the
-        Super-Resolution Convolutional Neural Network", ECCV 2016).
+        Learning rate of the last layer relative to the other layers. A wide transposed convolution sums over more than
+        a thousand weights per pixel, so that small steps of each weight change the image considerably (0.1 in Dong et
+        al., "Accelerating the Super-Resolution Convolutional Neural Network", ECCV 2016).
     l2_from
-        Share of the schedule after which the loss changes from L1 to L2, which is what PSNR measures.
+        Share of the schedule after which the loss changes from L1 to L2, on which PSNR depends.
     exact_from
         Share of the schedule after which arithmetic changes from bfloat16 to float32.
     clip
-        Largest norm of the gradient of a step: one odd batch cannot throw the weights away.
+        Maximum norm of the gradient, which limits the effect of outlier batches.
     ema
-        Decay of the moving average of the weights, which is what is validated and stored.
+        Decay of the exponential moving average of the weights, which is validated and stored.
     validations
         Number of validations, evenly spaced over the schedule.
     flat_db
-        A gain of validation PSNR, in dB over a fifth of the schedule, below which the curve counts as flat.
+        Gain of validation PSNR in dB over a fifth of the schedule below which the curve is considered flat.
     near_identity
-        Whether plain convolutions of the body start as carriers of their input.
+        Whether plain convolutions of the body are initialized near the identity.
     fit_tail
-        Iterations of the quadratic fit that turns the last convolution into an interpolation before step 0.
+        Iterations of the fit that initializes the last convolution as an interpolation.
+    seed
+        Seed of initialization and patches.
     store
         Precision of the stored weights.
     """
@@ -69,12 +71,15 @@ class Recipe(BaseModel):
 
 
 def read_recipe(model: str, scale: int, *, path: Path = CONFIGS, **changes: Any) -> Recipe:
-    """Return the recipe of a model at a scale: defaults, then its table, then its scale's, then ``changes``.
+    """Return the recipe of a model at a scale.
+
+    The defaults are overridden by the table of the model, then by that of model and scale, then by ``changes`` that are
+    not None.
 
     Raises
     ------
     UsageError
-        If a table holds an unknown key or a value of the wrong type.
+        If a table contains an unknown key or a value of the wrong type.
     """
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
     merged: dict[str, Any] = {}
@@ -84,11 +89,12 @@ def read_recipe(model: str, scale: int, *, path: Path = CONFIGS, **changes: Any)
     try:
         return Recipe.model_validate(merged)
     except ValidationError as error:
-        raise UsageError(f"the recipe of {model} is wrong: {error}", where=str(path)) from error
+        raise UsageError(f"the recipe of {model} is invalid: {error}", where=str(path)) from error
 
 
 def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
-    """Return the learning rate: linear warm-up by ``step``, then a cosine over ``progress`` in [0, 1]."""
+    """Return the learning rate: linear warm-up in ``step``, times a cosine schedule in ``progress`` in [0, 1]."""
+    # Cosine annealing without restarts (Loshchilov and Hutter, "SGDR", ICLR 2017).
     cosine = 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
     warm = min(1.0, (step + 1) / max(1, recipe.warmup))
     return warm * (recipe.lr_end + (recipe.lr - recipe.lr_end) * cosine)

@@ -1,6 +1,7 @@
-"""Pictures that no photograph holds, drawn by chance from a seed: printed text and flat shapes with sharp edges.
+"""Generate random pictures with text and with uniform shapes that have sharp edges.
 
-Slides, charts and game interfaces are full of both, and a network that has never seen them rings around every letter.
+Such content is common in slides, charts and user interfaces but not in photographs. Networks trained on photographs
+only produce ringing around letters.
 """
 
 from collections.abc import Callable
@@ -17,11 +18,11 @@ FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "
 TEXT_SIZES = (11, 14, 18, 24, 34, 48, 72)
 WORDS = "the image of a network is what its kernels make from light, edges, noise and 1920 x 1080 (30 %) score +0.25"
 SUPERSAMPLING = 3
-"""Shapes are drawn this much larger and averaged, so that their edges are smooth; letters are so already."""
+"""Factor by which shapes are drawn larger and then averaged, for antialiasing; text is antialiased by Pillow."""
 
 
 def slide(rng: np.random.Generator) -> Image.Image:
-    """Draw columns of text in several sizes and fonts on blocks of flat colour."""
+    """Draw columns of text in several sizes and fonts on blocks of uniform colour."""
     image = Image.new("RGB", SIZE, _colour(rng))
     draw = ImageDraw.Draw(image)
     for left in range(0, SIZE[0], 400):
@@ -33,11 +34,12 @@ def slide(rng: np.random.Generator) -> Image.Image:
 
 
 def _paragraph(draw: ImageDraw.ImageDraw, rng: np.random.Generator, corner: tuple[int, int], ground: Colour) -> None:
-    """Fill a block with lines of one font; what is too long is cut by the next block."""
+    """Fill a block with lines of text in one font; the next block overwrites text that is too long."""
     size = int(rng.choice(TEXT_SIZES))
     fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
     font = ImageFont.truetype(fonts / f"{rng.choice(FONTS)}.ttf", size)
     ink = _colour(rng)
+    # Replace ink that is hardly visible on its ground by black or white.
     if sum(abs(one - other) for one, other in zip(ink, ground, strict=True)) < 150:
         ink = (255, 255, 255) if sum(ground) < 380 else (0, 0, 0)
     words = WORDS.split()
@@ -47,13 +49,13 @@ def _paragraph(draw: ImageDraw.ImageDraw, rng: np.random.Generator, corner: tupl
 
 
 def shapes(rng: np.random.Generator) -> Image.Image:
-    """Draw outlined polygons, discs and bundles of lines over one another."""
+    """Draw overlapping outlined polygons, discs and groups of parallel lines."""
     width, height = (SUPERSAMPLING * side for side in SIZE)
     image = Image.new("RGB", (width, height), _colour(rng))
     draw = ImageDraw.Draw(image)
     for _ in range(400):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
-        radius = SUPERSAMPLING * 10 ** rng.uniform(0.7, 2.1)
+        radius = SUPERSAMPLING * 10 ** rng.uniform(0.7, 2.1)  # 5 to 126 pixels, uniform on a logarithmic scale
         line = round(SUPERSAMPLING * rng.uniform(0.7, 6.0))
         kind = rng.integers(3)
         if kind == 0:
@@ -69,7 +71,7 @@ def shapes(rng: np.random.Generator) -> Image.Image:
 def _hatch(
     draw: ImageDraw.ImageDraw, rng: np.random.Generator, centre: tuple[float, float], radius: float, line: int
 ) -> None:
-    """Draw parallel lines at one angle, as wide as the gaps between them."""
+    """Draw parallel lines whose width equals the distance between them."""
     angle = rng.uniform(0, np.pi)
     along = radius * np.array([np.cos(angle), np.sin(angle)])
     across = np.array([-along[1], along[0]]) / radius
@@ -80,7 +82,7 @@ def _hatch(
 
 
 def _colour(rng: np.random.Generator) -> Colour:
-    """Return white, black, a grey or any colour, as often one as the other."""
+    """Return white, black, a random grey or a random colour, with equal probability."""
     kind = rng.integers(4)
     if kind < 2:
         return (255, 255, 255) if kind else (0, 0, 0)
@@ -91,11 +93,11 @@ def _colour(rng: np.random.Generator) -> Colour:
 DRAWN: dict[str, Callable[[np.random.Generator], Image.Image]] = {
     f"{kind.__name__}-{number}": kind for kind in (slide, shapes) for number in range(3)
 }
-"""What is drawn, by the name of its file."""
+"""Drawing functions by name of the picture."""
 
 
 def write_renderings(out: Path) -> int:
-    """Write every picture as ``out/rendering-NAME.png``; return how many."""
+    """Write all pictures to ``out/rendering-NAME.png``; return their number."""
     out.mkdir(parents=True, exist_ok=True)
     for seed, (name, draw) in enumerate(DRAWN.items()):
         draw(np.random.default_rng(seed)).save(out / f"rendering-{name}.png")

@@ -1,4 +1,4 @@
-"""Train one model: find or make its data, resume or start, then write weights and log."""
+"""Train one model: prepare its data, start or resume training, then write weights and log."""
 
 import json
 import os
@@ -22,10 +22,10 @@ SHARED = HERE.parent.parent / "shared" / "data"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where images come from, where caches and checkpoints go, and how much of the machine to use.
+    """Folders of images, caches and checkpoints, and number of threads.
 
-    ``shrink`` lists the factors by which every HR image is downscaled before it is used. On a busy machine one thread
-    is faster than two: two wait for each other whenever one of them waits for a core.
+    ``shrink`` lists the factors by which HR images are downscaled. On a machine with other load, one thread may be
+    faster than two because threads wait for each other whenever one of them is not scheduled.
     """
 
     hr: Path = HERE / "data"
@@ -41,14 +41,14 @@ DEFAULTS = Places()
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where the weights of a new run come from.
+    """Initial weights of a new run.
 
     Attributes
     ----------
     warm
-        Restart the schedule from the model's stored weights.
+        Start a new schedule from the stored weights of the model.
     from_scale
-        Take the body from the model's weights at another scale; only the tail is new.
+        Load the body from the weights at another scale; only the tail is initialized.
     """
 
     warm: bool = False
@@ -56,9 +56,9 @@ class Start:
 
 
 def run(model: str, scale: int, recipe: Recipe, places: Places, limits: Limits, start: Start) -> bool:
-    """Train a model until its schedule ends or it is interrupted; return whether it ended.
+    """Train a model until its schedule ends or the run is interrupted; return whether the schedule ended.
 
-    Weights and log are written at the end of the schedule only; an interrupted run leaves its checkpoint.
+    Weights and log are written only at the end of the schedule. An interrupted run keeps its checkpoint.
     """
     keep_pages()
     torch.set_num_threads(places.threads)
@@ -66,7 +66,7 @@ def run(model: str, scale: int, recipe: Recipe, places: Places, limits: Limits, 
     trainee = load_trainee(model, scale)
     source = open_patches(places.hr, scale, places.shrink, places.cache)
     trainer = Trainer(trainee, recipe, source, places.state / f"{model}-x{scale}.pt")
-    if not trainer.resume():
+    if not trainer.resume():  # the checkpoint exists only while a schedule is unfinished
         _begin(trainer, start)
     finished = train(trainer, limits, load_images(places.validation, scale))
     if finished:
@@ -87,14 +87,14 @@ def _begin(trainer: Trainer, start: Start) -> None:
         body = weights_path(trainee.name, start.from_scale)
         new = load_weights(trainee.network, body, matching=True)
         print(f"{trainee.name} x{trainee.scale}: new tensors {', '.join(new)}")
-    error = trainer.initialise(carry=start.from_scale is None)
+    error = trainer.initialise(body=start.from_scale is None)
     print(
         f"{trainee.name} x{trainee.scale}: starts at {-10 * torch.tensor(error).log10():.2f} dB on patches", flush=True
     )
 
 
 def _write_log(path: Path, trainer: Trainer, places: Places, start: Start) -> None:
-    """Write the log; a warm restart keeps the log of the rounds before it under ``earlier``."""
+    """Write the log; after a warm start, the logs of previous rounds are kept under ``earlier``."""
     earlier = []
     if start.warm and path.exists():
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -126,6 +126,6 @@ def _log(trainer: Trainer, places: Places) -> dict[str, object]:
 
 
 def describe(trainee: Trainee, source: PatchSource) -> str:
-    """Return one line on what is about to be trained."""
+    """Return a one-line summary of network and data."""
     count = sum(value.numel() for value in trainee.network.parameters())
     return f"{trainee.name} x{trainee.scale}: {count:,} parameters, {len(source.pairs)} image pairs"

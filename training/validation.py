@@ -1,4 +1,4 @@
-"""PSNR of a network on whole images, by the challenge's degradation and rounding."""
+"""Compute the PSNR of a network on whole images with the degradation of the challenge."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Array = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class TestImage:
-    """A validation or test image: LR and HR, uint8, H x W x 3."""
+    """Validation or test image: LR and HR arrays of shape (H, W, 3), uint8."""
 
     name: str
     lr: Array
@@ -27,7 +27,7 @@ class TestImage:
 
 
 def load_images(folder: Path, scale: int) -> list[TestImage]:
-    """Read HR images, crop them to multiples of the scale and degrade them as the challenge does."""
+    """Read HR images, crop them to multiples of the scale and degrade them as in the challenge."""
     images = []
     for path in list_images(folder):
         hr = centre_crop(read_rgb(path), scale)
@@ -36,22 +36,22 @@ def load_images(folder: Path, scale: int) -> list[TestImage]:
 
 
 def to_tensor(image: Array) -> Tensor:
-    """Return 1 x 3 x H x W in [0, 1], channels last in memory."""
+    """Convert a uint8 image to a tensor of shape (1, 3, H, W) in [0, 1], in channels-last memory format."""
     return torch.from_numpy(np.array(image))[None].permute(0, 3, 1, 2).float() / 255.0
 
 
 def to_image(output: Tensor) -> Array:
-    """Round and clamp 1 x 3 x H x W in [0, 1] to uint8."""
+    """Clamp a tensor of shape (1, 3, H, W) to [0, 1] and round it to a uint8 image of shape (H, W, 3)."""
     image: Array = output[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
     return image
 
 
 def psnr_per_image(upscale: Callable[[Tensor], Tensor], images: Sequence[TestImage]) -> dict[str, float]:
-    """Return the RGB PSNR in dB of each image over all of its pixels."""
+    """Return the RGB PSNR in dB of each image over all pixels, by name."""
     with torch.no_grad():
         return {image.name: psnr(to_image(upscale(to_tensor(image.lr))), image.hr) for image in images}
 
 
 def mean_psnr(upscale: Callable[[Tensor], Tensor], images: Sequence[TestImage]) -> float:
-    """Return the mean over images of the RGB PSNR in dB."""
+    """Return the RGB PSNR in dB, averaged over images."""
     return float(np.mean(list(psnr_per_image(upscale, images).values())))

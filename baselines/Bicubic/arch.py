@@ -1,6 +1,6 @@
-"""Bicubic interpolation as torch has it, clamped: the reference that the score subtracts.
+"""Bicubic interpolation by torch, clamped: the reference of the score.
 
-Cubic convolution with a = -0.75, corners not aligned, edges repeated.
+Cubic convolution with a = -0.75, ``align_corners=False``, border pixels replicated.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 class Bicubic(nn.Module):
-    """Upscale N x 3 x H x W in [0, 1] by an integer."""
+    """Upscale N x 3 x H x W in [0, 1] by an integer factor."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Bilinear interpolation as torch has it: corners not aligned, edges repeated."""
+"""Bilinear interpolation by torch: ``align_corners=False``, border pixels replicated."""
 
 from __future__ import annotations
 

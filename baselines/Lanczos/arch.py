@@ -1,8 +1,8 @@
-"""Lanczos interpolation with three lobes, as Pillow defines it: pixels beyond the edge have no weight.
+"""Lanczos interpolation with three lobes, as in Pillow: taps beyond the border are dropped and the others normalized.
 
-A tap at distance t weighs sinc(t) sinc(t / 3). Upscaling by an integer r has only r sets of taps for each axis
-(phases), so each axis is one convolution with r outputs that are then interleaved. Pillow also rounds and clips to
-8 bits between the axes, which this does not.
+The tap at distance t has the weight sinc(t) sinc(t / 3). Upscaling by an integer r uses r sets of taps (phases) per
+axis, so that each axis is one convolution with r outputs that are interleaved. Unlike Pillow, this does not round and
+clip to 8 bits between the axes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LOBES = 3
 
 
 class Lanczos(nn.Module):
-    """Upscale N x C x H x W in [0, 1] by an integer, clamped."""
+    """Upscale N x C x H x W in [0, 1] by an integer factor and clamp."""
 
     taps: Tensor
 
@@ -34,10 +34,11 @@ class Lanczos(nn.Module):
         return large.reshape(count, channels, self.scale * height, self.scale * width).clamp(0, 1)
 
     def _along_height(self, x: Tensor) -> Tensor:
-        """Stretch n x 1 x h x w to n x 1 x rh x w."""
+        """Upscale n x 1 x h x w along the height to n x 1 x rh x w."""
         count, _, height, width = x.shape
         kernel = self.taps[:, None, :, None]
         phases = functional.conv2d(x, kernel, padding=(LOBES, 0))
+        # Sum of the weights of taps inside the image, by which the result is normalized as in Pillow.
         present = functional.conv2d(torch.ones_like(x[:1, :, :, :1]), kernel, padding=(LOBES, 0))
         return (phases / present).transpose(1, 2).reshape(count, 1, self.scale * height, width)
 

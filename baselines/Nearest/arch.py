@@ -1,4 +1,4 @@
-"""Nearest-neighbour interpolation: every pixel becomes a square."""
+"""Nearest-neighbour interpolation by torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Bicubic interpolation by Pillow itself, on 8-bit images and always on the CPU.
+"""Bicubic interpolation by Pillow, on 8-bit images and always on the CPU.
 
-Cubic convolution with a = -0.5; pixels beyond the edge have no weight. This is the filter that makes the
-challenge's low-resolution images, used upwards.
+Cubic convolution with a = -0.5; taps beyond the border are dropped and the others normalized. The challenge uses the
+same filter to downscale its images.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 
 class PillowBicubic(nn.Module):
-    """Upscale N x 3 x H x W in [0, 1], rounded to 8 bits on the way in."""
+    """Upscale N x 3 x H x W in [0, 1] after rounding it to 8 bits."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_meta:  # only the shape is asked for
+        if x.is_meta:  # shape inference without data
             return x.new_empty((*x.shape[:2], self.scale * x.shape[2], self.scale * x.shape[3]))
         frames = (x.detach().float() * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         large = torch.from_numpy(np.stack([self._resize(frame) for frame in frames]))

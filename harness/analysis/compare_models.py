@@ -13,16 +13,16 @@ import numpy as np
 from harness.analysis.conditions import condition_changes
 from harness.analysis.stored_rows import stored_figures, stored_rules, stored_timing
 from harness.errors import UsageError
-from harness.report.rules import track_of
+from harness.results.columns import MEASURES
 from harness.results.measurement import TimingRecord
-from harness.results.run_folder import MEASURES, RunFolder
+from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry, PairComparison
 from harness.statistics.compare_times import compare_times
 from harness.statistics.inference import Difference, interval_difference, mean_difference, ratio_difference
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.statistics.score_difference import resample_scores, score_differences
-from harness.tracks import Track
+from harness.tracks import Track, track_of
 from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, reference_psnr, score_data
 
 _UNITS = {"psnr_rgb": "dB", "psnr_y": "dB", "ssim_rgb": "", "ssim_y": ""}

@@ -10,7 +10,6 @@ from typing import Literal
 from harness.analysis.stored_rows import stored_figures, stored_rules
 from harness.errors import ResultsError, UsageError
 from harness.files import write_atomically
-from harness.report.rules import track_of
 from harness.results import Run
 from harness.results.measurement import TimingRecord
 from harness.results.run_folder import RunFolder, load_run
@@ -19,7 +18,7 @@ from harness.results.store import save_table
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import anchor_level, summarise_record
 from harness.timing import ROBUST, TimingProtocol
-from harness.tracks import Track
+from harness.tracks import Track, track_of
 from harness.tracks.scoring import RowFigures, rank_rows, score_row
 
 Summary = Literal["mean", "median", "robust"]
@@ -85,7 +84,7 @@ def _summarised(folder: RunFolder, track: Track, protocol: TimingProtocol) -> di
 def _records(folder: RunFolder, protocol: TimingProtocol) -> dict[str, TimingRecord]:
     """Return the timing by slug, without rounds if all calls are summarised as they are."""
     records = {e.slug: read_timing(folder.path, e.slug) for e in folder.run.entries if e.runtime_ms is not None}
-    if protocol.order == "rounds":
+    if protocol.takes_turns:
         return records
     return {slug: record.model_copy(update={"rounds": []}) for slug, record in records.items()}
 

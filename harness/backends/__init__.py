@@ -1,5 +1,5 @@
 """Backends: the ways in which a network is executed. One run has one backend; rows of two are never ranked together."""
 
-from harness.backends.requirements import backend_problem
+from harness.backends.backend import BACKENDS, Backend, backend_problem
 
-__all__ = ["backend_problem"]
+__all__ = ["BACKENDS", "Backend", "backend_problem"]

@@ -1,4 +1,4 @@
-"""``torch.compile``: one program for the timed size, one for every other size."""
+"""Backend ``compile``: networks compiled by ``torch.compile``, for the timed size and for all other sizes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.backends.runner import refusal
+from harness.backends.runner import DEFAULT_SETTINGS, RunnerSettings, refusal
 
 
 class Compiled:
-    """A network compiled whole, without breaks in its graph.
+    """Network compiled as a single graph, without graph breaks.
 
-    The timed size has a program of its own, as a deployment would build it. All other sizes share one with symbolic
-    height and width, so that a data set with many sizes does not compile for each. torch refuses a network that
-    would need more than its limit of recompilations; nothing falls back to eager execution.
+    The timed size is compiled with static shapes, as in a deployment. All other sizes share one program with symbolic
+    height and width, so that a data set with many sizes does not cause a compilation for each. A network that exceeds
+    torch's limit of recompilations is rejected; there is no fallback to eager execution.
     """
 
     layout = None
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         self.network = network
-        # What another network of this process left behind would count towards this one's limit.
+        # Discard programs of other networks in this process, which would count towards the recompilation limit.
         torch._dynamo.reset()
 
-        # Two functions, because torch keeps its programs by function and tries the newest first.
+        # Use two functions because torch caches programs per function and checks the most recent one first.
         def at_the_main_size(frame: Tensor) -> Any:
             return network(frame)
 
@@ -38,8 +38,9 @@ class Compiled:
         self._known: set[torch.Size] = set()
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:
-        """Compile for the frame's size by upscaling it once, where that was not done before."""
+        """Compile for the size of the frame, by upscaling it once, unless this has been done before."""
         if main and self._main_size is None:
+            # This size may have been prepared by the dynamic program; it must be compiled again with static shapes.
             self._main_size = frame.shape
             self._known.discard(frame.shape)
         if frame.shape not in self._known:

@@ -1,4 +1,4 @@
-"""CUDA graphs: the launches of one forward pass, recorded once and replayed as one."""
+"""Backend ``cuda-graph``: the kernels of a forward pass are captured once and replayed with a single launch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.backends.runner import refusal
+from harness.backends.runner import DEFAULT_SETTINGS, RunnerSettings, refusal
 
 _CALLS_BEFORE = 3  # on a side stream: libraries choose kernels and allocate their workspaces in the first calls
 _GRAPHS = 2  # each holds all feature maps of its size: the timed one, and the last other one
@@ -22,22 +22,22 @@ class _Recording:
 
 
 class CudaGraph:
-    """A network whose kernels are replayed; the timed window holds the replay alone.
+    """Network whose kernels are replayed from a CUDA graph; only the replay is timed.
 
-    A graph reads its input from where it was recorded: `ready` copies the frame there, as it brings it to the device in
-    the other backends.
+    A graph reads its input from the memory that was used during capture. `ready` copies the frame to this memory, which
+    is not timed.
     """
 
     layout = None
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         self.network = network
         self._recordings: OrderedDict[torch.Size, _Recording] = OrderedDict()
         self._main_size: torch.Size | None = None
         self._current: _Recording | None = None
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:
-        """Record the network at the frame's size where there is no recording; return the recording's own input."""
+        """Capture the network at the size of the frame, if necessary, and return the graph's input with the frame."""
         if main:
             self._main_size = frame.shape
         recording = self._recordings.get(frame.shape)
@@ -52,7 +52,7 @@ class CudaGraph:
         return recording.given
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """Replay the recording whose input `ready` returned."""
+        """Replay the graph whose input `ready` returned."""
         recording = self._current
         if recording is None or frame is not recording.given:
             raise RuntimeError("a recorded network reads the tensor that `ready` returned, no other")
@@ -60,6 +60,7 @@ class CudaGraph:
         return recording.output
 
     def _record(self, frame: Tensor) -> _Recording:
+        # Warm up on a side stream before the capture, as PyTorch's notes on CUDA graphs require.
         given = frame.clone()
         aside = torch.cuda.Stream(frame.device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(frame.device))
@@ -73,6 +74,8 @@ class CudaGraph:
         return _Recording(graph, given, output)
 
     def _keep(self, size: torch.Size, recording: _Recording) -> None:
+        # Each graph reserves the memory of all its feature maps, so drop the oldest ones but never that of the timed
+        # size.
         self._recordings[size] = recording
         others = [known for known in self._recordings if known not in (self._main_size, size)]
         for known in others[: max(0, len(self._recordings) - _GRAPHS)]:

@@ -1,4 +1,4 @@
-"""A network as an ONNX model that takes images of any size, compared with the network in ONNX Runtime."""
+"""Export a network to an ONNX model for images of any size, and verify the model with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from torch import Tensor, nn
 from harness.errors import UnsupportedError
 
 INPUT, OUTPUT = "image", "upscaled"
-"""Names of the model's only input and output."""
+"""Names of the model's input and output."""
 
 OPSET = 18
-"""The version that torch's exporter writes without converting afterwards."""
+"""Opset version, the one that torch's exporter produces without a conversion."""
 
 SMALLEST_SIDE, LARGEST_SIDE = 32, 16384
-"""Between these the export proves that one graph serves: a mirrored border wants an image larger than itself."""
+"""Range of side lengths for which the export verifies that one graph is valid. The lower bound is needed because
+reflection padding requires an image larger than the padding."""
 
 _MOST_CAUSES = 20
 
 TOLERANCES = {torch.float32: 1e-4, torch.float16: 2e-2}
-"""Largest difference, as a share of the output's largest value: another library's order of additions."""
+"""Largest difference relative to the largest output value; the order of summation differs between libraries."""
 
 
 class OnnxModel(NamedTuple):
@@ -37,9 +38,9 @@ class OnnxModel(NamedTuple):
     Attributes
     ----------
     content
-        The serialized model, weights included; input ``image``, output ``upscaled``, 1 x 3 x H x W.
+        Serialized model including weights; input ``image`` and output ``upscaled`` have shape (1, 3, H, W).
     session
-        Of ONNX Runtime on the CPU: the one whose output was compared.
+        ONNX Runtime session on the CPU whose output was compared with the network's.
     """
 
     content: bytes
@@ -47,27 +48,32 @@ class OnnxModel(NamedTuple):
 
 
 def export(network: nn.Module, *, size_multiple: int = 1, threads: int = 1) -> OnnxModel:
-    """Export a network with free height and width, and compare the model with it at two sizes, one of them another.
+    """Export a network with dynamic height and width, and compare the model with the network at two sizes.
 
     Parameters
     ----------
     network
-        In eval mode, on the CPU; takes and gives N x 3 x H x W of its parameters' dtype, which is float32 or float16.
-        N is 1 in the model.
+        Network in eval mode on the CPU. Its input and output have shape (N, 3, H, W) and the dtype of its parameters,
+        float32 or float16. N is 1 in the model.
     size_multiple
         Height and width are multiples of this.
     threads
-        Of the session.
+        Number of threads of the session.
+
+    Returns
+    -------
+    OnnxModel
+        The model and a session that runs it.
 
     Raises
     ------
     UnsupportedError
-        Where a package is not installed, ONNX cannot express the network, or the model gives another image.
+        If a package is not installed, the network cannot be exported, or the output of the model differs.
     """
     example, other = (_image(network, sides) for sides in _sides(size_multiple))
     if example.dtype not in TOLERANCES:
         raise UnsupportedError(
-            f"ONNX Runtime computes no {str(example.dtype).removeprefix('torch.')} on the CPU",
+            f"ONNX Runtime does not support {str(example.dtype).removeprefix('torch.')} on the CPU",
             hint="use float32 or float16",
         )
     try:
@@ -83,18 +89,18 @@ def export(network: nn.Module, *, size_multiple: int = 1, threads: int = 1) -> O
         ) from error
     except UnsupportedError:
         raise
-    except Exception as error:  # the exporter and ONNX Runtime raise whatever their passes raise
+    except Exception as error:  # the exporter and ONNX Runtime do not document their exceptions
         raise UnsupportedError(
             f"the network cannot be written as ONNX ({_reason(error)})",
-            hint="its forward uses what ONNX lacks, or branches on data or sizes; move that out of the network",
+            hint="its forward uses operators that ONNX lacks, or branches on data or sizes; move that to a submodule",
         ) from error
     return OnnxModel(content, session)
 
 
 def _sides(multiple: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return height and width to trace with, and others to compare at; neither is square, lest one side pass for both.
+    """Return the size (height, width) for tracing and another one for the comparison.
 
-    They are 48 x 60 and 96 x 40 where every size will do.
+    Neither is square, so that a height cannot be mistaken for a width. They are 48 x 60 and 96 x 40 for multiple 1.
     """
     short, step = max(2, math.ceil(48 / multiple)), math.ceil(12 / multiple)
     low, high = max(2, math.ceil(40 / multiple)), max(3, math.ceil(96 / multiple))
@@ -109,7 +115,7 @@ def _image(network: nn.Module, sides: tuple[int, int]) -> Tensor:
 def _content(network: nn.Module, example: Tensor, size_multiple: int) -> bytes:
     height, width = (_side(name, size_multiple) for name in ("height", "width"))
     program: Any = torch.onnx.export(
-        copy.deepcopy(network),  # a tensor that its forward keeps would be the exporter's stand-in for one
+        copy.deepcopy(network),  # forward may store tensors in the module, which would be the exporter's proxies
         (example,),
         dynamo=True,
         dynamic_shapes=({2: height, 3: width},),
@@ -129,7 +135,10 @@ def _side(name: str, multiple: int) -> Any:
 
 
 def _session(content: bytes, threads: int) -> Any:
-    """Open a model without an arena: the allocator below keeps pages anyway, and the peak of a pass can be told."""
+    """Create a session without memory arena, so that the peak memory of a forward pass can be measured.
+
+    The process's allocator keeps freed pages in any case, so that the arena would not save time.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -142,28 +151,29 @@ def _session(content: bytes, threads: int) -> Any:
 
 @torch.no_grad()
 def _compare(session: Any, network: nn.Module, image: Tensor) -> None:
-    """Refuse a model that is not the network; a trace may have frozen what it saw."""
+    """Raise UnsupportedError if the model differs from the network, for example because tracing fixed a value."""
+    # The exporter replaces a dynamic dimension by a constant if the network's code depends on its value.
     sides = session.get_inputs()[0].shape[2:]
     if any(isinstance(side, int) for side in sides):
-        _refuse(f"has the sides {sides[0]} x {sides[1]} frozen in it")
+        _refuse(f"has a constant side in {sides[0]} x {sides[1]}")
     theirs = torch.from_numpy(session.run([OUTPUT], {INPUT: image.numpy()})[0]).float()
     ours = network(image.clone()).float()
     if theirs.shape != ours.shape:
-        _refuse(f"gives {tuple(theirs.shape)} where the network gives {tuple(ours.shape)}")
+        _refuse(f"returns shape {tuple(theirs.shape)}, not {tuple(ours.shape)}")
     gap = float((theirs - ours).abs().max() / ours.abs().max().clamp(min=1e-6))
-    if not gap <= TOLERANCES[image.dtype]:
-        _refuse(f"differs from the network by {gap:.2g} of its output's largest value")
+    if not gap <= TOLERANCES[image.dtype]:  # also true for NaN
+        _refuse(f"differs by {gap:.2g} relative to the largest output value")
 
 
 def _refuse(what: str) -> None:
     raise UnsupportedError(
-        f"the exported graph is not the network: it {what}",
-        hint="its forward does something that an export does not see; use the torch form",
+        f"the exported graph differs from the network: it {what}",
+        hint="its forward does something that the export does not record; use a torch backend",
     )
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of what began it: the exporter wraps that into advice to its own developers."""
+    """Return the first line of the root cause; the exporter wraps it in messages for its own developers."""
     for _ in range(_MOST_CAUSES):
         error = error.__cause__ or error
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
@@ -171,7 +181,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the exporter says of itself; what it says of the network arrives as an exception."""
+    """Suppress log messages, warnings and output of the exporter; problems of the network raise exceptions."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the network is exported in the worker, proved equal to itself, and run from there."""
+"""Backend ``onnxruntime``: the worker exports the network, verifies the export and runs it in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import torch
 from torch import Tensor, nn
 
 from harness.backends import onnx_export
+from harness.backends.runner import RunnerSettings
 from harness.errors import UnsupportedError, WorkerError
 
 
 class OnnxRuntime:
-    """A network in an ONNX Runtime session with the threads that the run allows.
+    """Network in an ONNX Runtime session on the CPU, with the number of threads of the run.
 
-    Height and width are symbolic, so that one session serves all sizes: the one that was compared with the module.
+    Height and width are dynamic, so that the session that was compared with the network serves all sizes.
     """
 
     layout = None
 
-    def __init__(self, network: nn.Module, *, size_multiple: int, threads: int) -> None:
+    def __init__(self, network: nn.Module, settings: RunnerSettings) -> None:
         self.network = network
         try:
-            self._session = onnx_export.export(network, size_multiple=size_multiple, threads=threads).session
+            exported = onnx_export.export(network, size_multiple=settings.size_multiple, threads=settings.threads)
         except UnsupportedError as error:
             raise WorkerError(
                 f"the network does not run with backend onnxruntime ({error.what})",
@@ -28,9 +29,10 @@ class OnnxRuntime:
                 kind="BackendError",
                 hint=f"{error.hint}, or measure it with --backend eager",
             ) from error
+        self._session = exported.session
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
-        """Return the frame as it is, in one piece."""
+        """Return the frame as a contiguous tensor, whose memory NumPy can share."""
         return frame.contiguous()
 
     def __call__(self, frame: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a backend needs of the machine, found out without importing it."""
+"""What the backends of the harness need of the machine, found out without importing them."""
 
 from __future__ import annotations
 
@@ -8,49 +8,35 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.results.schema import Backend
+from harness.machine.search_path import WORKER_PATH
 
-_WORKER_PATH = "/usr/local/bin:/usr/bin:/bin"  # where a worker looks for programs
 _COMPILER = "g++"  # which Inductor calls unless it is told otherwise
 
 
-def backend_problem(backend: Backend, device: str) -> tuple[str, str] | None:
-    """Return what is missing for `backend` on `device` and how to get it; None where nothing is.
-
-    Parameters
-    ----------
-    backend
-        How networks are to be executed.
-    device
-        ``cpu``, or as torch names it.
-    """
-    kind = device.split(":", maxsplit=1)[0]
-    if backend == "compile":
-        return _compile_problem(kind)
-    if backend == "cuda-graph" and kind != "cuda":
+def cuda_graph_problem(kind: str) -> tuple[str, str] | None:
+    """Return what ``cuda-graph`` lacks on a kind of device and how to get it; None where nothing is missing."""
+    if kind != "cuda":
         return f"captures a CUDA graph, and the device is {kind}", "run on an NVIDIA card, or choose another --backend"
-    if backend == "onnxruntime":
-        return _onnxruntime_problem(kind)
-    if backend == "tensorrt":
-        return _tensorrt_problem(kind)
     return None
 
 
-def _compile_problem(kind: str) -> tuple[str, str] | None:
+def compile_problem(kind: str) -> tuple[str, str] | None:
+    """Return what ``compile`` lacks on a kind of device and how to get it; None where nothing is missing."""
     if kind != "cpu":
         if find_spec("triton") is None:
             return "needs Triton to compile for an accelerator", "pip install triton"
         return None
-    if shutil.which(_COMPILER, path=_WORKER_PATH) is None:
+    if shutil.which(_COMPILER, path=WORKER_PATH) is None:
         how = "apt install g++, or dnf install gcc-c++" if sys.platform.startswith("linux") else "install GCC"
-        return f"needs a C++ compiler: {_COMPILER} is not in {_WORKER_PATH}", how
+        return f"needs a C++ compiler: {_COMPILER} is not in {WORKER_PATH}", how
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.is_file():
         return f"compiles against Python's headers: {header} is not there", "apt install python3-dev"
     return None
 
 
-def _onnxruntime_problem(kind: str) -> tuple[str, str] | None:
+def onnxruntime_problem(kind: str) -> tuple[str, str] | None:
+    """Return what ``onnxruntime`` lacks on a kind of device and how to get it; None where nothing is missing."""
     if kind != "cpu":
         return f"runs on the CPU here, and the device is {kind}", "run with --device cpu, or choose another --backend"
     missing = [package for package in ("onnx", "onnxruntime", "onnxscript") if find_spec(package) is None]
@@ -59,7 +45,8 @@ def _onnxruntime_problem(kind: str) -> tuple[str, str] | None:
     return None
 
 
-def _tensorrt_problem(kind: str) -> tuple[str, str] | None:
+def tensorrt_problem(kind: str) -> tuple[str, str] | None:
+    """Return what ``tensorrt`` lacks on a kind of device and how to get it; None where nothing is missing."""
     if kind != "cuda":
         return (
             f"builds a TensorRT engine, and the device is {kind}",

@@ -1,60 +1,80 @@
-"""The network as it is called: one object for timing, for the scored images and for the memory's measurement."""
+"""Callable form of a network in a backend, used for timing, for upscaling images and for measuring memory."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from harness.backends.requirements import backend_problem
+from harness.backends.backend import BACKENDS, backend_problem
 from harness.errors import UnsupportedError, WorkerError
-from harness.results.schema import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """What a backend may need to know besides the network.
+
+    Attributes
+    ----------
+    size_multiple
+        What height and width of an input must be multiples of.
+    threads
+        Threads of the CPU, for a library that does not follow torch's setting.
+    """
+
+    size_multiple: int = 1
+    threads: int = 1
+
+
+DEFAULT_SETTINGS = RunnerSettings()
 
 
 class Runner(Protocol):
-    """A network in its backend.
+    """Network in a backend.
 
     Attributes
     ----------
     network
-        The module behind it, on its device and in its precision.
+        The module, on its device and in its precision.
     """
 
     network: nn.Module
 
     @property
     def layout(self) -> torch.memory_format | None:
-        """Of the frames that the module's own Python is given in each call; None where a program made of it runs."""
+        """Memory format of input frames if each call runs the module's Python code; None if a compiled form runs."""
         ...
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:
-        """Return the frame as the backend takes it, having built whatever its size needs. Never timed.
+        """Prepare the backend for the size of a frame, and return the frame in the required form. This is not timed.
 
         Parameters
         ----------
         frame
-            1 x 3 x H x W, on the device, in the precision.
+            Tensor of shape (1, 3, H, W) on the device and in the precision of the network.
         main
-            Whether this is the size that will be timed, which the backend may build for in particular.
+            Whether this size will be timed; the backend may optimize for it.
         """
         ...
 
     def __call__(self, frame: Tensor) -> Tensor:
-        """Upscale what `ready` returned last."""
+        """Upscale the frame that `ready` returned last."""
         ...
 
 
 class Eager:
-    """The module itself."""
+    """Network executed by PyTorch without compilation."""
 
     layout: torch.memory_format = torch.contiguous_format
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         self.network = network
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
-        """Return the frame as it is."""
+        """Return the frame unchanged."""
         return frame
 
     def __call__(self, frame: Tensor) -> Tensor:
@@ -64,20 +84,20 @@ class Eager:
 
 
 class ChannelsLast(Eager):
-    """The module with weights and input in the memory format that keeps a pixel's channels together."""
+    """Network executed by PyTorch with weights and input in the ``channels_last`` memory format."""
 
     layout = torch.channels_last
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         super().__init__(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
-        """Return the frame in that format."""
+        """Return the frame in ``channels_last`` memory format."""
         return frame.contiguous(memory_format=torch.channels_last)
 
 
 def make_runner(
-    network: nn.Module, backend: Backend, *, device: str = "cpu", size_multiple: int = 1, threads: int = 1
+    network: nn.Module, name: str, device: str = "cpu", settings: RunnerSettings = DEFAULT_SETTINGS
 ) -> Runner:
     """Bring a network into its backend.
 
@@ -85,14 +105,12 @@ def make_runner(
     ----------
     network
         On its device, in its precision, in evaluation mode; it is changed.
-    backend
-        How it is executed.
+    name
+        The backend.
     device
         Where it is, as torch names it.
-    size_multiple
-        What the sides of its input must be multiples of.
-    threads
-        Threads of the CPU for what has threads of its own.
+    settings
+        What the backend may need to know of the network and of the run.
 
     Raises
     ------
@@ -101,40 +119,20 @@ def make_runner(
     WorkerError
         The network cannot be brought into this backend.
     """
-    problem = backend_problem(backend, device)
+    backend = BACKENDS.get(name)
+    problem = backend_problem(name, device)
     if problem is not None:
-        raise UnsupportedError(f"backend {backend} {problem[0]}", hint=problem[1])
-    if backend == "eager":
-        return Eager(network)
-    if backend == "channels_last":
-        return ChannelsLast(network)
+        raise UnsupportedError(f"backend {name} {problem[0]}", hint=problem[1])
     try:
-        return _built(network, backend, size_multiple, threads)
+        runner: Runner = resolve_name(backend.implementation)(network, settings)
     except (UnsupportedError, WorkerError):
         raise
     except Exception as error:
-        raise refusal(backend, error) from error
+        raise refusal(name, error) from error
+    return runner
 
 
-def _built(network: nn.Module, backend: Backend, size_multiple: int, threads: int) -> Runner:
-    if backend == "compile":
-        from harness.backends.compiled import Compiled
-
-        return Compiled(network)
-    if backend == "cuda-graph":
-        from harness.backends.cuda_graph import CudaGraph
-
-        return CudaGraph(network)
-    if backend == "onnxruntime":
-        from harness.backends.onnx_runtime import OnnxRuntime
-
-        return OnnxRuntime(network, size_multiple=size_multiple, threads=threads)
-    from harness.backends.tensorrt import TensorRT
-
-    return TensorRT(network)
-
-
-def refusal(backend: Backend, error: BaseException) -> WorkerError:
+def refusal(backend: str, error: BaseException) -> WorkerError:
     """Return the error of a network that a backend cannot take, with the reason in short."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = f"{type(error).__name__}: {' | '.join(lines[:4])[:600]}" if lines else type(error).__name__

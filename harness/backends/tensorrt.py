@@ -1,4 +1,4 @@
-"""TensorRT through torch_tensorrt: one engine for each size, and nothing that stays with torch."""
+"""Backend ``tensorrt``: one TensorRT engine per input size, built by torch_tensorrt for the whole network."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from harness.backends.runner import refusal
+from harness.backends.runner import DEFAULT_SETTINGS, RunnerSettings, refusal
 
-_ENGINES = 2  # the timed size's, and the last other one
+_ENGINES = 2  # those of the timed size and of the most recent other size
 
 
 class TensorRT:
-    """A network as TensorRT engines in the precision of its weights.
+    """Network as TensorRT engines, in the precision of its weights.
 
-    An engine is built for a size the first time that `ready` sees it. A network of which a part would have to be run
-    by torch is refused.
+    `ready` builds an engine for each new input size. A network is rejected if a part of it cannot be converted and
+    would have to be executed by torch.
     """
 
     layout = None
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, _settings: RunnerSettings = DEFAULT_SETTINGS) -> None:
         self.network = network
         self._engines: OrderedDict[torch.Size, Callable[[Tensor], Tensor]] = OrderedDict()
         self._main_size: torch.Size | None = None
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:
-        """Build the engine for the frame's size, and call it once, where there is none."""
+        """Build an engine for the size of the frame and call it once, unless there is one already."""
         if main:
             self._main_size = frame.shape
         if frame.shape not in self._engines:
@@ -49,6 +49,7 @@ class TensorRT:
     def _build(self, frame: Tensor) -> Callable[[Tensor], Tensor]:
         import torch_tensorrt
 
+        # Clone outside of inference mode to obtain a normal tensor, which tracing requires.
         with torch.inference_mode(mode=False):
             engine: Callable[[Tensor], Tensor] = torch_tensorrt.compile(
                 self.network,

@@ -1,8 +1,9 @@
-"""What all commands share: the application, the terminals, and how an error ends a command."""
+"""The application and what all its commands share: the consoles, and the exit status after an error."""
 
 from __future__ import annotations
 
 import functools
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +31,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 _WIDTH = None if sys.stdout.isatty() else 120  # a pipe has no width, and 80 columns are too few for the table
-out = Console(width=_WIDTH)
-err = Console(stderr=True)
+# Names come from submissions: `:100:` in one is no emoji.
+out = Console(width=_WIDTH, emoji=False)
+err = Console(stderr=True, emoji=False)
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
@@ -39,6 +41,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        _escape_what_cannot_be_encoded()
         try:
             return function(*args, **kwargs)
         except UsageError as error:
@@ -78,6 +81,12 @@ def _end(error: HarnessError, status: int) -> NoReturn:
     err.print("[bold red]error:[/]", end=" ")
     err.print(str(error), markup=False, highlight=False)
     raise typer.Exit(status) from error
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """Let standard output print escapes for characters that its encoding lacks, as standard error does by default."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in {"strict", "surrogateescape"}:
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _show_version(wanted: bool) -> None:

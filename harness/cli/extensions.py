@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import EXIT_SOME_FAILED, command, out
-from harness.errors import UsageError
+from harness.plugins import Registry
+
+_LOADING_S = 120.0  # torch among other things is imported
 
 
 @command
 def plugins() -> None:
     """List what installed packages add, from where, and whether it loads."""
-    from harness.plugins import GROUPS, list_plugins, load_plugin
-
     table = Table("group", "name", "target", "package", "state")
     broken = False
-    for group in GROUPS:
-        for plugin in list_plugins(group):
-            state = "listed"  # a submission's code runs in a worker only, so it is not loaded here
-            if group != "harness.submissions":
-                try:
-                    load_plugin(group, plugin.name)
-                    state = "[green]loads[/]"
-                except UsageError as error:
-                    broken, state = True, f"[red]{escape(error.what)}[/]"
-            table.add_row(*map(escape, (group, plugin.name, plugin.target, plugin.package)), state)
-    out.print(table if table.row_count else "no installed package adds anything")
+    for registry, faults in _checked():
+        for plugin in registry.plugins():
+            fault = faults.get(plugin.name, "") if faults is not None else None
+            broken = broken or bool(fault)
+            # The code of a submission runs in a worker only, so it is not loaded here.
+            state = "listed" if fault is None else f"[red]{escape(fault)}[/]" if fault else "[green]loads[/]"
+            table.add_row(*map(escape, (registry.group, plugin.name, plugin.target, plugin.package)), state)
+    out.print(table if table.row_count else "no entry point is installed, not even the harness's own")
     if broken:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _checked() -> list[tuple[Registry[object], Mapping[str, str] | None]]:
+    """Return each registry with the names that do not load and why; None where that is not tried."""
+    from harness.backends import BACKENDS
+    from harness.data.registry import DATASETS
+    from harness.engines import ENGINES
+    from harness.quality.metrics import METRICS
+    from harness.submissions.installed import SUBMISSIONS
+    from harness.submissions.loaders import LOADERS, SUFFIXES
+    from harness.tracks import TRACKS
+
+    here = [(registry, registry.faults()) for registry in (TRACKS, METRICS, DATASETS, ENGINES, BACKENDS)]
+    known = LOADERS.names()
+    stray = {one.name: f"no loader is called {one.target!r}" for one in SUFFIXES.plugins() if one.target not in known}
+    return [(SUBMISSIONS, None), (LOADERS, _loader_faults(known)), (SUFFIXES, stray), *here]
+
+
+def _loader_faults(names: list[str]) -> dict[str, str]:
+    """Load the loaders as a worker does, in a process of their own: a package of one may hold submissions."""
+    command_line = [sys.executable, "-m", "harness.worker.loaders"]
+    try:
+        done = subprocess.run(command_line, capture_output=True, text=True, timeout=_LOADING_S, check=True)
+        return {str(name): str(fault) for name, fault in json.loads(done.stdout.splitlines()[-1]).items()}
+    except (subprocess.SubprocessError, ValueError, IndexError, AttributeError) as error:
+        return dict.fromkeys(names, f"cannot be tried ({type(error).__name__})")

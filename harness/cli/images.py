@@ -145,13 +145,12 @@ def prepare(
     workers: Annotated[int | None, typer.Option(min=1, help="Images in work at once. [default: all cores]")] = None,
 ) -> None:
     """Make LR images from HR images as the challenges do; a second call goes on where the first was stopped."""
-    from harness.data import get_degradation, list_images
+    from harness.data import PrepareOptions, get_degradation, list_images
     from harness.data import prepare as prepare_folder
 
     chosen = get_degradation(degradation)
-    results = prepare_folder(
-        existing(hr_dir), output, scale, chosen, crop=_crop(crop), with_hr=with_hr, as_script=as_script, workers=workers
-    )
+    options = PrepareOptions(_crop(crop), with_hr, as_script)
+    results = prepare_folder(existing(hr_dir), output, scale, chosen, options, workers=workers)
     states = []
     for one in counted(results, len(list_images(hr_dir)), "preparing"):
         states.append(one.state)

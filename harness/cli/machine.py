@@ -43,7 +43,7 @@ def time(
     wheels: Wheels = None,
 ) -> None:
     """Time submissions at 4K output and nothing else: no images are upscaled, nothing is kept."""
-    from harness.cli.terminal import make_progress
+    from harness.cli.progress_display import make_progress
     from harness.cli.times import print_times
     from harness.run.plan import RunRequest
     from harness.run.time_only import time_submission
@@ -72,16 +72,16 @@ def time(
 @command
 def doctor() -> None:
     """Say what this machine offers for isolation, what disturbs timing here, and what to do about it."""
-    from harness.isolation.sandbox_diagnostics import sandbox_report
+    from harness.isolation.sandbox_diagnostics import sandbox_diagnostics
     from harness.machine.device import describe_device
-    from harness.machine.timing_diagnostics import timing_facts
+    from harness.machine.timing_diagnostics import timing_diagnostics
 
     device = describe_device("auto", None)
     versions = [f"torch {device.torch}", f"Python {device.python}", f"driver {device.driver}" if device.driver else ""]
     parts = [device.name, device.kind, f"{device.threads} threads", *filter(None, versions)]
     out.print(", ".join(parts), highlight=False)
     table = Table("", "what", "found", "what to do", title_justify="left")
-    for fact in [*sandbox_report(), *timing_facts()]:
+    for fact in [*sandbox_diagnostics(), *timing_diagnostics()]:
         mark = "[green]ok[/]" if fact.level == "ok" else f"[yellow]{fact.level}[/]"
         table.add_row(mark, escape(fact.name), escape(fact.value), escape(fact.hint))
     out.print(table)

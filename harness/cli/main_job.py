@@ -121,15 +121,17 @@ def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
 
 
 def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
-    """Run, print the table with what there is to say of it, and exit as the rows deserve."""
+    """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
     request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
-    from harness.cli.terminal import leaderboard_table, make_progress, reasons
+    from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
+    from harness.cli.terminal import leaderboard_table, reasons
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
 
     signal.signal(signal.SIGTERM, _interrupt)
     with make_progress(err) as progress:
-        finished = run_pipeline(request, [progress], get_engine(engine))
+        warning = WarnBeforeMeasuring(print_timing_warnings)
+        finished = run_pipeline(request, [warning, progress], get_engine(engine))
     out.print(leaderboard_table(finished.run))
     for reason in reasons(finished.run):
         out.print(reason, markup=False, highlight=False)
@@ -144,14 +146,15 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
 
 
 def print_timing_warnings() -> None:
-    """Say what of this machine makes times unreliable now: its load, its threads, its clocks."""
-    from harness.machine.timing_diagnostics import timing_facts
+    """Print what makes times unreliable on this machine now: its load, its threads, its clocks."""
+    from harness.machine.timing_diagnostics import timing_diagnostics
 
-    for fact in timing_facts():
-        if fact.level == "warn":
-            err.print(f"times are unreliable here: {fact.name}: {fact.value}", highlight=False, markup=False)
+    for diagnostic in timing_diagnostics():
+        if diagnostic.level == "warn":
+            warning = f"times are unreliable here: {diagnostic.name}: {diagnostic.value}"
+            err.print(warning, highlight=False, markup=False)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Let a polite kill end a run as Ctrl-C does, with everything saved."""
+    """End a run after SIGTERM as after Ctrl-C, with everything saved."""
     raise KeyboardInterrupt

@@ -1,56 +1,15 @@
-"""Progress and tables on the terminal: a live line where there is one to draw on, plain lines elsewhere."""
+"""Tables for the terminal: the leaderboard and the comparison of two models."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from harness.analysis.compare_models import ModelComparison
-from harness.results import Entry, Measurement, Run
-from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinished
+from harness.results import Entry, Run
+from harness.results.columns import shown_in
 
-_STATUS_STYLE = {"ok": "green", "failed": "red", "disqualified": "red", "unsupported": "yellow"}
 _COMPARISON_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2}
-_QUIET_S = 10.0  # a log that says nothing for longer looks like a program that hangs
-
-
-def describe_outcome(measurement: Measurement, *, reused: bool) -> str:
-    """Return one line on how a submission ended."""
-    if measurement.error is not None:
-        return f"{measurement.status} at {measurement.error.stage}: {measurement.error.message.splitlines()[0]}"
-    return "ok, unchanged since an earlier run" if reused else "ok"
-
-
-class PlainProgress:
-    """One line for each stage, for logs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def __call__(self, event: ProgressEvent) -> None:
-        """Print the event."""
-        if isinstance(event, StageProgress):
-            self._console.print(f"{event.name}: {event.stage} {event.detail}", markup=False, highlight=False)
-        if isinstance(event, SubmissionFinished):
-            line = describe_outcome(event.measurement, reused=event.reused)
-            self._console.print(f"{event.name}: {line}", markup=False, highlight=False)
-
-
-def make_progress(console: Console) -> PlainProgress:
-    """Return what suits the console: a live bar on a terminal, plain lines elsewhere."""
-    return PlainProgress(console)
 
 
 def leaderboard_table(run: Run) -> Table:
@@ -62,12 +21,16 @@ def leaderboard_table(run: Run) -> Table:
         title_justify="left",
         caption_justify="left",
     )
+    columns = shown_in("terminal")
     for heading in ("#", "ranks", "model"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("score", "PSNR", "Δ bicubic", "PSNR-Y", "SSIM", "ms", "fps", "params K", "MACs G"):
+    for column in columns:
+        heading = column.terminal_heading or f"{column.heading} {column.unit}".strip()
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in run.entries:
-        table.add_row(*_cells(entry, run.protocol.statistic), style=None if entry.status == "ok" else "dim")
+        figures = [column.terminal_text(entry, run.protocol.statistic) for column in columns]
+        style = None if entry.status == "ok" else "dim"
+        table.add_row(str(entry.rank or ""), _rank_range(entry), _label(entry), *figures, style=style)
     return table
 
 
@@ -113,27 +76,9 @@ def reasons(run: Run) -> list[str]:
     ]
 
 
-def _cells(entry: Entry, statistic: str) -> list[str]:
-    runtime = entry.runtime_ms
-    milliseconds = getattr(runtime, statistic) if runtime else None
-    doubt = "" if runtime is None or runtime.stable else "~"
+def _label(entry: Entry) -> str:
     label = f"[italic]{escape(entry.name)}[/]" if entry.kind == "baseline" else escape(entry.name)
-    if entry.error is not None:
-        label += f" [dim]{entry.status}[/]"
-    return [
-        str(entry.rank or ""),
-        _rank_range(entry),
-        label,
-        _number(entry.score, 2),
-        _number(entry.psnr_rgb, 3),
-        _number(entry.delta_psnr_bicubic, 3, sign=True),
-        _number(entry.psnr_y, 3),
-        _number(entry.ssim_rgb, 4),
-        doubt + _number(milliseconds, 1),
-        _number(entry.fps, 1),
-        _number(None if entry.params is None else entry.params / 1e3, 1),
-        _number(None if entry.macs is None else entry.macs / 1e9, 2),
-    ]
+    return label if entry.error is None else f"{label} [dim]{entry.status}[/]"
 
 
 def _rank_range(entry: Entry) -> str:

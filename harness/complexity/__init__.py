@@ -1,1 +1,1 @@
-"""Parameters, multiply-accumulates, activations, memory traffic and layers of a network."""
+"""Count parameters, multiply-accumulates, activations, memory traffic and layers of a network."""

@@ -1,10 +1,10 @@
-"""Parameters, multiply-accumulates and activations of a network, without computing at 4K.
+"""Count parameters, multiply-accumulates and activations of a network without running it at the full size.
 
-fvcore traces on real tensors only, and a trace at 1080 x 1920 costs seconds and a gigabyte. The counts of an
-upscaler are affine in the number of pixels (convolutions grow with it, attention over pooled channels does not),
-so three small inputs are counted: two give the line, the third proves it.
+fvcore traces real tensors only, and a trace at 1080 x 1920 takes seconds and a gigabyte of memory. The counts of an
+upscaling network are affine in the number of pixels: convolutions are proportional to it, attention over pooled
+channels is constant. Three small inputs are therefore counted; two determine the line, the third verifies it.
 
-MACs and FLOPs are never mixed: everything here is in multiply-accumulates (MACs); ``flops = 2 * macs``.
+All counts are in multiply-accumulates (MACs), never in FLOPs; ``flops = 2 * macs``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
-from harness.complexity.layers import Layer, Observation, convolution_macs, describe_layers, observe
+from harness.complexity.input_size import rounded_up
+from harness.complexity.layers import Observation, convolution_macs, describe_layers, observe
 from harness.complexity.meta_shapes import MetaMode
+from harness.complexity.parameters import count_parameters
+from harness.results.measurement import Layer
 
 Shape = tuple[int, int, int, int]
 
-# Elementwise and data-moving operators: they hold no multiply-accumulate in any convention of the field.
+# Elementwise and data-moving operators, which no common convention counts as multiply-accumulates.
 _FREE_OPS = frozenset(
     "aten::" + name
     for name in (
@@ -44,30 +47,31 @@ _FREE_OPS = frozenset(
 _MATRIX_OPS = ("conv", "linear", "matmul", "addmm", "bmm", "baddbmm", "mm", "einsum", "mv")
 _RELU_FAMILY = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
 _CROSS_CHECK_TOLERANCE = 1e-3
-_MINIMUM_BASE = 24  # divisible by 2, 3, 4, 6, 8 and 12: the multiples that unshuffling networks ask for
+_MINIMUM_BASE = 24  # divisible by 2, 3, 4, 6, 8 and 12, the size multiples of networks with pixel unshuffling
 
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """What one forward pass costs.
+    """Cost of one forward pass.
 
     Attributes
     ----------
     params
-        Number of parameters (elements, shared ones once).
+        Number of parameter elements; shared parameters count once.
     macs
-        Multiply-accumulates by fvcore; None where counting failed.
+        Multiply-accumulates according to fvcore, or according to module hooks if these count more; None if counting
+        failed.
     activations
-        Elements of all convolution and matrix-product outputs, by fvcore.
+        Number of elements in the outputs of convolutions and matrix products, according to fvcore.
     macs_ntire23
-        The 2023 real-time report's "FLOPs": convolution MACs without bias, transposed convolutions charged at output
-        resolution, plus one per output element of a ReLU-family module.
+        "FLOPs" as defined by the report of the NTIRE 2023 real-time challenge: convolution MACs without bias, with
+        transposed convolutions counted at output resolution, plus one per output element of a ReLU-like module.
     incomplete_ops
-        Operators that the counter cannot see, and what else makes the count doubtful.
+        Operators that are not counted, and other reasons why the count may be too low.
     source
-        How the figures were had, in one sentence.
+        How the counts were obtained, in one sentence.
     layers
-        The network layer by layer; empty where it could not be traced.
+        Description of each layer; empty if the network could not be observed.
     """
 
     params: int
@@ -81,7 +85,7 @@ class Complexity:
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """The counts at one input size."""
+    """Counts at one input size; `matrix_macs` are from the trace, `hooked_macs` are convolutions seen by hooks."""
 
     macs: float
     activations: float
@@ -95,30 +99,25 @@ class _Counts:
         return (self.macs, self.activations, self.macs_ntire23, self.matrix_macs, self.hooked_macs)
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Return the number of parameter elements, shared tensors counted once."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1) -> Complexity:
     """Count parameters, MACs and activations of one forward pass at `input_shape`.
 
     Parameters
     ----------
     network
-        A network in the form that is timed. It is copied, not changed.
+        Network in the form that is timed. It is copied, not changed.
     input_shape
         N, C, H, W of the low-resolution input; N is 1.
     size_multiple
-        What height and width must be multiples of; `input_shape` is rounded up to it.
+        Height and width are rounded up to multiples of this.
 
     Returns
     -------
     Complexity
-        ``macs`` is None, and ``source`` says why, where the network cannot be traced at any small size.
+        If the network cannot be traced at any small size, ``macs`` is None and ``source`` states the reason.
     """
     params = count_parameters(network)
-    # Hooks on a module that stays a leaf under a trace must not outlive the count: work on a copy.
+    # Work on a copy, so that hooks of the tracer cannot remain on the network that is timed.
     model = copy.deepcopy(network).eval()
     sizes = _small_sizes(model, input_shape[1], size_multiple)
     if sizes is None:
@@ -127,10 +126,11 @@ def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1) -> 
         )
     try:
         samples = [_count_at(model, (1, input_shape[1], *size)) for size in sizes]
-    except Exception as error:  # noqa: BLE001 - a tracer may raise anything on strangers' code; the row must survive
+    except Exception as error:  # noqa: BLE001 - submitted code may raise anything; the row then has no counts
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         return Complexity(params, None, None, None, ("untraceable",), f"not counted: tracing failed ({reason})")
-    full = _rounded_up(input_shape, size_multiple)
+    n, c, h, w = input_shape
+    full = n, c, rounded_up(h, size_multiple), rounded_up(w, size_multiple)
     counted = _extrapolate(model, params, sizes, samples, full)
     return replace(counted, layers=_layers(model, sizes, samples, full))
 
@@ -138,22 +138,20 @@ def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1) -> 
 def _layers(
     model: nn.Module, sizes: tuple[tuple[int, int], ...], samples: list[_Counts], full: Shape
 ) -> tuple[Layer, ...]:
-    """Return the layers; none where a stranger's modules do not bear to be watched."""
+    """Return the layers; empty if the network raises when it is observed."""
     traced = [counts.by_module for counts in samples]
     try:
         observed: list[Observation] = [observe(model, _probe(model, (1, full[1], *size))) for size in sizes]
         return describe_layers(model, sizes, traced, observed, full[2:])
-    except Exception:  # noqa: BLE001 - a table is missing then, not a count
+    except Exception:  # noqa: BLE001 - only the table of layers is then missing, not the counts
         return ()
 
 
-def _rounded_up(shape: Shape, multiple: int) -> Shape:
-    n, c, h, w = shape
-    return n, c, math.ceil(h / multiple) * multiple, math.ceil(w / multiple) * multiple
-
-
 def _small_sizes(model: nn.Module, channels: int, multiple: int) -> tuple[tuple[int, int], ...] | None:
-    """Return three input sizes that the network accepts, of three different pixel counts, or None."""
+    """Return three input sizes that the network accepts, of three different pixel counts, or None.
+
+    Sides are multiples of `multiple`, which is known; this looks for a size that is large enough, all three at once.
+    """
     base = math.lcm(multiple, _MINIMUM_BASE)
     for step in (base, 2 * base, 4 * base, 8 * base):
         sizes = ((step, 2 * step), (2 * step, 2 * step), (2 * step, 3 * step))
@@ -167,14 +165,15 @@ def _runs(model: nn.Module, shapes: list[Shape]) -> bool:
         with torch.inference_mode():
             for shape in shapes:
                 model(_probe(model, shape))
-    except Exception:  # noqa: BLE001 - whatever a stranger's network raises, it does not take this size
+    except Exception:  # noqa: BLE001 - submitted code may raise anything; it then does not accept this size
         return False
     return True
 
 
 def _probe(model: nn.Module, shape: Shape) -> Tensor:
-    """Return a reproducible input in [0, 1] where and as the network expects it."""
+    """Return a reproducible input in [0, 1] on the device and in the dtype of the network."""
     reference = next(iter(model.parameters()), torch.empty(0))
+    # Random values, since a constant input could take a special branch of the network.
     values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     return values.to(device=reference.device, dtype=reference.dtype)
 
@@ -182,6 +181,7 @@ def _probe(model: nn.Module, shape: Shape) -> Tensor:
 def _count_at(model: nn.Module, shape: Shape) -> _Counts:
     probe = _probe(model, shape)
     with _quiet(), torch.no_grad():
+        # In fvcore, "flops" are multiply-accumulates.
         flops = _silenced(FlopCountAnalysis(model, (probe,)))
         activations = _silenced(ActivationCountAnalysis(model, (probe,)))
         by_operator, by_module = flops.by_operator(), dict(flops.by_module())
@@ -198,7 +198,7 @@ def _silenced(analysis: FlopCountAnalysis) -> FlopCountAnalysis:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the tracer's remarks about strangers' code off the terminal."""
+    """Suppress the tracer's log messages and warnings about the submitted code."""
     logger = logging.getLogger("fvcore")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -211,9 +211,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _count_by_hooks(model: nn.Module, probe: Tensor) -> tuple[float, float]:
-    """Return the 2023 report's count and the convolution MACs, both from module hooks.
+    """Return the count of the NTIRE 2023 report and the convolution MACs, both measured by module hooks.
 
-    Hooks see a convolution even where a custom operator behind it cuts the trace.
+    Unlike the trace, hooks see a convolution even if a custom operator follows it.
     """
     challenge = 0.0
     convolutions = 0.0
@@ -222,6 +222,7 @@ def _count_by_hooks(model: nn.Module, probe: Tensor) -> tuple[float, float]:
         nonlocal challenge, convolutions
         assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
         per_position = math.prod(module.kernel_size) * module.in_channels * module.out_channels // module.groups
+        # The report counts transposed convolutions at output resolution too; `convolution_macs` does not.
         challenge += per_position * output[0, 0].numel()
         convolutions += convolution_macs(module, inputs[0], output)
 
@@ -255,14 +256,16 @@ def _hooked(model: nn.Module, hooks: dict[tuple[type[nn.Module], ...], Callable[
 def _extrapolate(
     model: nn.Module, params: int, sizes: tuple[tuple[int, int], ...], samples: list[_Counts], shape: Shape
 ) -> Complexity:
-    """Extend the counts from the small sizes to `shape`, proving on the third size that they are affine."""
+    """Extrapolate the counts from the small sizes to `shape`, and verify on the third size that they are affine."""
     pixels = [h * w for h, w in sizes]
     target = shape[2] * shape[3]
     lines = [_line(pixels, values) for values in zip(*(s.figures() for s in samples), strict=True)]
     macs, activations, challenge, matrix, hooked = (round(line(target)) for line, _ in lines)
+    # A straight line through three sizes of different aspect ratio excludes dependence on height or width alone.
     doubts = list(samples[0].unseen)
     if not all(straight for _, straight in lines):
         doubts.append("count depends on more than the number of pixels")
+    # A custom operator ends the trace, but hooks still see the convolutions before it. Use the larger lower bound.
     if hooked > matrix * (1 + _CROSS_CHECK_TOLERANCE):
         doubts.append(f"trace misses convolutions ({matrix / 1e9:.4g} of {hooked / 1e9:.4g} G)")
         macs = max(macs, hooked)
@@ -279,12 +282,13 @@ def _line(pixels: list[int], values: tuple[float, ...]) -> tuple[Callable[[int],
     """Return the line through the first and last point, and whether the middle point lies on it."""
     slope = (values[2] - values[0]) / (pixels[2] - pixels[0])
     offset = values[0] - slope * pixels[0]
+    # The absolute tolerance covers counts of zero; counts are exact integers up to rounding of the slope.
     straight = math.isclose(offset + slope * pixels[1], values[1], rel_tol=1e-9, abs_tol=1e-3)
     return (lambda n: offset + slope * n), straight
 
 
 class _Products(MetaMode):  # type: ignore[no-untyped-call]
-    """Adds up the operations of convolutions and products by torch's own formulas, as its FlopCounterMode does."""
+    """Sum the FLOPs of convolutions and matrix products by torch's own formulas, as FlopCounterMode does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -297,16 +301,16 @@ class _Products(MetaMode):  # type: ignore[no-untyped-call]
 
 
 def _cross_check(model: nn.Module, shape: Shape, matrix_macs: int) -> str:
-    """Compare with torch's own counter at the full size on the meta device, where nothing is computed."""
+    """Compare the count with torch's formulas at the full size on the meta device, where nothing is computed."""
     try:
         with torch.no_grad():
             on_meta = copy.deepcopy(model).to("meta")
             reference = next(iter(on_meta.parameters()), torch.empty(0))
             with _Products() as counter:
                 on_meta(torch.empty(shape, dtype=reference.dtype, device="meta"))
-    except Exception as error:  # noqa: BLE001 - strangers' code may not run without data
+    except Exception as error:  # noqa: BLE001 - submitted code may fail on tensors without data
         return f"torch.utils.flop_counter could not check it ({type(error).__name__})"
-    torch_macs = counter.flops / 2
+    torch_macs = counter.flops / 2  # torch counts a multiply-accumulate as two operations
     if math.isclose(torch_macs, matrix_macs, rel_tol=_CROSS_CHECK_TOLERANCE):
         return "torch.utils.flop_counter agrees"
     counted = f"torch.utils.flop_counter counts {torch_macs / 1e9:.4g} G in convolutions and products"

@@ -1,7 +1,7 @@
-"""The layers of a network: what each one is, and its part of the parameters and of the multiply-accumulates.
+"""Describe the layers of a network, with their shares of parameters and multiply-accumulates.
 
-A row is a module that computes by itself: one without children, or one with parameters or operations of its own.
-Shapes and counts are observed at three small input sizes and extended to the full one, as in `harness.complexity.count`.
+A layer is a module without children, or one with parameters or operations of its own. Shapes and counts are observed at
+three small input sizes and extrapolated to the full size, as in `harness.complexity.count`.
 """
 
 from __future__ import annotations
@@ -13,57 +13,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from harness.results.measurement import Layer
+
 Size = tuple[int, int]
 Shape = tuple[int, ...]
 
 MOST_LAYERS = 2000
-"""A network with more modules than this is described by its first ones."""
+"""Maximum number of layers that are described; further ones are omitted."""
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _POOLS = (nn.AvgPool2d, nn.MaxPool2d)
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer of the form that was counted.
-
-    Attributes
-    ----------
-    name
-        Path of the module in the network; empty for the network itself.
-    type
-        Class of the module.
-    kernel
-        Height and width of a convolution's or a pooling's kernel; empty for others.
-    settings
-        What differs from the plain case, such as ``stride 2, groups 12``.
-    in_channels, out_channels
-        Channels, or features of a linear layer; None where it has none or was not called.
-    output_shape
-        N, C, H, W at the full input size; empty where unknown.
-    params
-        Parameter elements of its own; a tensor that several layers share belongs to the first.
-    macs
-        Multiply-accumulates of all its calls in one forward pass at the full input size.
-    calls
-        Times that it is called in a forward pass; 0 where its parent uses the weights in another way, or not at all.
-    """
-
-    name: str
-    type: str
-    kernel: Shape
-    settings: str
-    in_channels: int | None
-    out_channels: int | None
-    output_shape: Shape
-    params: int
-    macs: int
-    calls: int
-
-
 @dataclass(slots=True)
 class Seen:
-    """What was seen of one module in one forward pass; ``macs`` are those of convolutions alone."""
+    """Calls, input and output shape, and convolution MACs of one module in one forward pass."""
 
     calls: int = 0
     given: Shape = ()
@@ -75,9 +39,9 @@ Observation = Mapping[str, Seen]
 
 
 def convolution_macs(module: nn.Module, given: Tensor, made: Tensor) -> int:
-    """Return the multiply-accumulates of one call of a convolution without bias, batch of 1; 0 for other modules.
+    """Return the multiply-accumulates of one call of a convolution, without bias, for batch size 1; else 0.
 
-    A transposed convolution has one per kernel tap and input position, another one per tap and output position.
+    A convolution applies each kernel tap once per output position, a transposed convolution once per input position.
     """
     if not isinstance(module, _CONVOLUTIONS):
         return 0
@@ -87,7 +51,7 @@ def convolution_macs(module: nn.Module, given: Tensor, made: Tensor) -> int:
 
 
 def observe(model: nn.Module, probe: Tensor) -> dict[str, Seen]:
-    """Run a network once and return what every module got and made, in the order in which they ended."""
+    """Run a network once and return what was observed of each module, by name, in the order in which calls ended."""
     seen: dict[str, Seen] = {}
 
     def hook(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
@@ -118,21 +82,20 @@ def describe_layers(
     observed: Sequence[Observation],
     full: Size,
 ) -> tuple[Layer, ...]:
-    """Return the layers of a network, in the order in which they run; those that are never called last.
+    """Return the layers of a network in order of execution, followed by layers that are never called.
 
     Parameters
     ----------
     model
         The network.
     sizes
-        Three input sizes, height and width: the first two of one width apart in height, the last two of one height
-        apart in width.
+        Three input sizes (height, width). The first two differ in height only, the last two in width only.
     traced
-        For each size, multiply-accumulates by module name, children included.
+        For each size, multiply-accumulates by module name, including those of child modules.
     observed
-        For each size, what `observe` returned.
+        For each size, the result of `observe`.
     full
-        Height and width to which shapes and counts are extended.
+        Height and width to which shapes and counts are extrapolated.
     """
     modules = dict(model.named_modules())
     params = dict(_own_parameters(modules))
@@ -142,6 +105,7 @@ def describe_layers(
     layers = []
     for name in order:
         seen = [run.get(name, Seen()) for run in observed]
+        # The trace attributes operations to modules but may end at a custom operator; hooks see convolutions only.
         macs = [max(counts.get(name, 0), one.macs) for counts, one in zip(own, seen, strict=True)]
         if _is_a_row(modules[name], called=seen[0].calls > 0, has_own=params[name] > 0 or macs[0] > 0):
             shape = _extended_shape([one.made for one in seen], sizes, full)
@@ -156,16 +120,17 @@ def _is_a_row(module: nn.Module, *, called: bool, has_own: bool) -> bool:
 
 
 def _own_parameters(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, int]]:
-    """Yield every module's own parameter elements, shared tensors at their first owner."""
+    """Yield each module's number of own parameter elements, excluding children; shared tensors count once."""
     counted: set[int] = set()
     for name, module in modules.items():
+        # Parameters are identified by id because tensors with equal values need not be shared.
         own = [one for one in module.parameters(recurse=False) if id(one) not in counted]
         counted.update(map(id, own))
         yield name, sum(one.numel() for one in own)
 
 
 def _own_macs(counts: Mapping[str, int], modules: Mapping[str, nn.Module]) -> dict[str, int]:
-    """Return by module what its children do not account for."""
+    """Return the multiply-accumulates of each module minus those of its children."""
     own = {name: int(counts.get(name, 0)) for name in modules}
     for name in modules:
         if name:
@@ -178,11 +143,11 @@ def _layer(name: str, module: nn.Module, seen: Seen, shape: Shape, params: int, 
     return Layer(
         name=name[:300],
         type=type(module).__name__[:100],
-        kernel=_kernel(module),
+        kernel=list(_kernel(module)),
         settings=_settings(module),
         in_channels=inputs,
         out_channels=outputs,
-        output_shape=shape,
+        output_shape=list(shape),
         params=params,
         macs=macs,
         calls=seen.calls,
@@ -199,7 +164,7 @@ def _kernel(module: nn.Module) -> Shape:
 
 
 def _settings(module: nn.Module) -> str:
-    """Return what is not the default of a convolution, and the factor of a shuffle."""
+    """Return the settings of a convolution that differ from 1, or the factor of a pixel shuffle."""
     if isinstance(module, nn.PixelShuffle):
         return f"factor {module.upscale_factor}"
     if isinstance(module, nn.PixelUnshuffle):
@@ -225,16 +190,16 @@ def _channels(module: nn.Module, seen: Seen) -> tuple[int | None, int | None]:
 
 
 def _extended(values: Sequence[int], sizes: Sequence[Size], full: Size) -> int:
-    """Extend a count along the line through the smallest and the largest number of pixels."""
+    """Extrapolate a count linearly in the number of pixels, through the smallest and the largest size."""
     pixels = [height * width for height, width in sizes]
     slope = (values[-1] - values[0]) / (pixels[-1] - pixels[0])
     return max(0, round(values[0] + slope * (full[0] * full[1] - pixels[0])))
 
 
 def _extended_shape(shapes: Sequence[Shape], sizes: Sequence[Size], full: Size) -> Shape:
-    """Extend a shape side by side; empty where a side follows neither the height, the width nor the pixels.
+    """Extrapolate each dimension of a shape; empty if one depends on neither the height, the width nor the pixels.
 
-    One that shrinks as the frame grows, in a network that returns what it made before, would end below nothing.
+    Dimensions that would become negative are rejected. They occur in networks that return outputs of earlier calls.
     """
     if len({len(shape) for shape in shapes}) != 1:
         return ()
@@ -244,6 +209,7 @@ def _extended_shape(shapes: Sequence[Shape], sizes: Sequence[Size], full: Size) 
 
 
 def _extended_side(values: tuple[int, ...], sizes: Sequence[Size], full: Size) -> int | None:
+    # The first two sizes differ in height, the last two in width, so equal values show what a dimension depends on.
     first, second, third = values
     (low, narrow), (high, _), (_, wide) = sizes
     if first == second == third:

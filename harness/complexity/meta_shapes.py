@@ -1,8 +1,8 @@
-"""What operators make on torch's meta device, where tensors have shapes and no values.
+"""Compute the shapes of operator results on torch's meta device, where tensors have shapes but no values.
 
-Torch's own rules are Python that imports a compiler and a computer algebra system: more than a second, in every
-worker. The operators that upscalers are made of have rules here, which tests hold against torch's; for all others
-torch is asked.
+Torch's own shape rules import its compiler and SymPy, which takes more than a second in every worker. This module has
+rules for the operators that are common in upscaling networks, which tests compare with torch's; other operators are
+passed to torch.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _UPSAMPLING = ("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"
 
 
 class MetaMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Carries out operators on the meta device and shows each to :meth:`see`."""
+    """Execute operators on the meta device and pass each to :meth:`see`."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler, which takes seconds, to keep it away from this class
+        return False  # otherwise torch imports its compiler, which takes seconds, to exclude this class from it
 
     def __torch_dispatch__(
         self, operator: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -40,19 +40,21 @@ class MetaMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return made
 
     def see(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
-        """Take note of an operator, its arguments and what it returned."""
+        """Receive an operator, its arguments and its result."""
         raise NotImplementedError
 
 
 def call_on_meta(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Return what an operator returns for tensors on the meta device; its errors only where torch is asked.
+    """Return the result of an operator for tensors on the meta device.
+
+    The rules of this module do not validate arguments; errors are raised only for operators that torch executes.
 
     Parameters
     ----------
     operator
-        As a dispatch mode is given it: ``torch.ops.aten.relu.default``.
+        Operator overload as passed to a dispatch mode, such as ``torch.ops.aten.relu.default``.
     args, kwargs
-        Its arguments.
+        Arguments of the operator.
     """
     name = operator._schema.name.removeprefix("aten::")
     if name.endswith("_") and name[:-1] in _ELEMENTWISE:
@@ -63,7 +65,7 @@ def call_on_meta(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
 
 
 def _plain(values: Sequence[Any]) -> bool:
-    """Tell whether all tensors lie in memory as their shapes say: the order of others goes on to what is made."""
+    """Return whether all tensors are contiguous; otherwise the result inherits their strides, which torch computes."""
     for value in values:
         if isinstance(value, Tensor) and not value.is_contiguous():
             return False
@@ -75,24 +77,16 @@ def _plain(values: Sequence[Any]) -> bool:
 def _elementwise(*given: Any) -> Tensor | None:
     tensors = [value for value in given if isinstance(value, Tensor) and value.dtype != torch.bool]
     if len({value.dtype for value in tensors}) != 1 or not tensors[0].is_floating_point():
-        return None  # torch has rules for which type wins
-    shapes = (value.shape for value in given if isinstance(value, Tensor))  # also that of a condition
+        return None  # type promotion is left to torch
+    shapes = (value.shape for value in given if isinstance(value, Tensor))  # including a boolean condition
     return tensors[0].new_empty(np.broadcast_shapes(*shapes))
 
 
-def _convolution(
-    given: Tensor,
-    weight: Tensor,
-    _bias: Tensor | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    output_padding: list[int],
-    groups: int,
-) -> Tensor | None:
+def _convolution(given: Tensor, weight: Tensor, _bias: Tensor | None, *settings: Any) -> Tensor | None:
+    stride, padding, dilation, transposed, output_padding, groups = settings  # in the order of aten::convolution
     if given.ndim != 4 or any(len(values) != 2 for values in (stride, padding, dilation, output_padding)):
         return None
+    # Output sizes follow the formulas in the documentation of Conv2d and ConvTranspose2d.
     sides = zip(given.shape[2:], weight.shape[2:], stride, padding, dilation, output_padding, strict=True)
     if transposed:
         grown = [(n - 1) * step - 2 * pad + reach * (k - 1) + more + 1 for n, k, step, pad, reach, more in sides]

@@ -1,7 +1,7 @@
-"""Bytes that one forward pass moves, and operators that it launches, without computing anything.
+"""Count the bytes that one forward pass moves and the operators that it launches, without computing anything.
 
-Every operator is charged with reading its inputs and writing its outputs once, each whole: the traffic of a network
-that is run operator by operator with caches too small for a feature map. Views move nothing.
+Each operator is assumed to read all its inputs and write all its outputs once. This is the traffic of a network that is
+executed operator by operator with caches smaller than a feature map. Views move no data.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.input_size import rounded_up
 from harness.complexity.meta_shapes import MetaMode
 
 Shape = tuple[int, int, int, int]
 
-# They return their input under another shape, or memory that nobody wrote, and are not declared as views.
+# Operators that return an alias of their input or uninitialized memory, but are not declared as views.
 _MOVE_NOTHING = frozenset({"_unsafe_view", "detach", "lift_fresh", "empty", "empty_like", "empty_strided", "new_empty"})
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What one forward pass moves and launches.
+    """Memory traffic and number of operators of one forward pass.
 
     Attributes
     ----------
     bytes
-        Read and written by all operators.
+        Number of bytes read and written by all operators.
     operators
         Number of operators that compute or copy.
     """
@@ -47,24 +48,26 @@ def count_traffic(
     Parameters
     ----------
     network
-        The form that is timed, float32. It is copied, not changed.
+        Network in the form that is timed, float32. It is copied, not changed.
     input_shape
         N, C, H, W; height and width are rounded up to `size_multiple`.
     itemsize
-        Bytes of a floating-point element in the precision that is timed.
+        Bytes per floating-point element in the timed precision.
+    size_multiple
+        Height and width must be multiples of this.
 
     Returns
     -------
     Traffic or None
-        None where the network does not run without data.
+        None if the network does not run on the meta device.
     """
     n, c, h, w = input_shape
-    shape = n, c, math.ceil(h / size_multiple) * size_multiple, math.ceil(w / size_multiple) * size_multiple
+    shape = n, c, rounded_up(h, size_multiple), rounded_up(w, size_multiple)
     try:
         on_meta = copy.deepcopy(network).to("meta").eval()
         with torch.no_grad(), _Counter(itemsize) as counter:
             on_meta(torch.empty(shape, device="meta"))
-    except Exception:  # noqa: BLE001 - strangers' code may need data, or operators that the meta device lacks
+    except Exception:  # noqa: BLE001 - submitted code may need data, or operators without a meta kernel
         return None
     return Traffic(counter.bytes, counter.operators)
 
@@ -80,12 +83,12 @@ class _Counter(MetaMode):  # type: ignore[no-untyped-call]
         name = operator._schema.name.removeprefix("aten::")
         if not operator.is_view and name not in _MOVE_NOTHING:
             given = list(_tensors([args, kwargs]))
-            if given:
+            if given:  # operators without tensor inputs create constants
                 self.operators += 1
                 self.bytes += sum(self._size(tensor) for tensor in [*given, *_tensors(made)])
 
     def _size(self, tensor: Tensor) -> int:
-        """Return the bytes behind a tensor; an expanded dimension repeats the same ones."""
+        """Return the number of distinct bytes of a tensor; dimensions of stride 0 (expanded) add none."""
         elements = math.prod(n for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step or n == 0)
         return elements * (self._itemsize if tensor.is_floating_point() else tensor.element_size())
 

@@ -6,7 +6,7 @@ from harness.data.degradation import DEGRADATIONS, Degradation, degrade, get_deg
 from harness.data.fetching import fetch
 from harness.data.images import encode_png, list_images, read_rgb, write_png
 from harness.data.opening import open_dataset
-from harness.data.preparation import Prepared, prepare
+from harness.data.preparation import Prepared, PrepareOptions, prepare
 from harness.data.registry import KNOWN_DATASETS, add, list_datasets, registered, verify
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "KNOWN_DATASETS",
     "Dataset",
     "Degradation",
+    "PrepareOptions",
     "Prepared",
     "add",
     "centre_crop",

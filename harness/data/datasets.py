@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -19,8 +20,32 @@ from harness.data.spool import Spool
 from harness.errors import DataError, ResultsError
 
 Array = NDArray[np.uint8]
-_MEMORY = 512 * 2**20
-_SPOOL = 8 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where a data set keeps what it makes.
+
+    Attributes
+    ----------
+    cache_dir
+        Folder of made LR images, as PNG, and of decoded pairs; the user's cache folder by default.
+    memory
+        Bytes of decoded images that may be kept in memory: by default sixteen 4K pairs at scale 2.
+    spool
+        Bytes of decoded images that may be kept on disk beside them: by default 260 such pairs.
+    """
+
+    cache_dir: Path | None = None
+    memory: int = 512 * 2**20
+    spool: int = 8 * 2**30
+
+    def folder(self) -> Path:
+        """Return the folder."""
+        return self.cache_dir or cache_root()
+
+
+_STORAGE = Storage()
 
 
 class Dataset:
@@ -41,12 +66,8 @@ class Dataset:
         How LR is made; describes what is given where `lr_paths` are.
     lr_paths
         LR images in the same order, or None to make them.
-    cache_dir
-        Where made LR images are kept as PNG.
-    memory
-        Bytes of decoded images that may be kept in memory: 512 MiB by default, sixteen 4K pairs at scale 2.
-    spool
-        Bytes of decoded images that may be kept on disk beside them: 8 GiB by default, 260 such pairs.
+    storage
+        Where made LR images and decoded pairs are kept, and how many.
     registered_as
         The name under which its folder is registered: what is known of a published set holds for it. A folder's own
         name is no evidence.
@@ -67,9 +88,7 @@ class Dataset:
         degradation: Degradation,
         *,
         lr_paths: list[Path] | None = None,
-        cache_dir: Path | None = None,
-        memory: int = _MEMORY,
-        spool: int = _SPOOL,
+        storage: Storage = _STORAGE,
         registered_as: str | None = None,
     ) -> None:
         self.name = name
@@ -79,9 +98,8 @@ class Dataset:
         self.names = [path.stem for path in hr_paths]
         self._hr_paths = hr_paths
         self._lr_paths = lr_paths
-        self._cache_dir = (cache_dir or cache_root()) / "lr"
-        self._memory = memory
-        self._spool = Spool((cache_dir or cache_root()) / "decoded", spool)
+        self._storage = storage
+        self._spool = Spool(storage.folder() / "decoded", storage.spool)
         self._kept: dict[int, tuple[Array, Array]] = {}
         self._in_memory = 0
         self._lock = Lock()
@@ -137,7 +155,8 @@ class Dataset:
 
     def _made_lr(self, index: int, hr: Array) -> Array:
         """Return the LR image from the cache, made now where it is missing or damaged."""
-        path = self._cache_dir / f"{lr_cache_key(_sha256(self._hr_paths[index]), self.scale, self.degradation)}.png"
+        key = lr_cache_key(_sha256(self._hr_paths[index]), self.scale, self.degradation)
+        path = self._storage.folder() / "lr" / f"{key}.png"
         try:
             return read_rgb(path)
         except DataError:
@@ -151,7 +170,7 @@ class Dataset:
         if index in self._kept:
             return
         size = sum(image.nbytes for image in pair)
-        if self._in_memory + size <= self._memory:
+        if self._in_memory + size <= self._storage.memory:
             self._in_memory += size
             self._kept[index] = pair
             return

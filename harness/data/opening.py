@@ -1,19 +1,17 @@
-"""Finding a data set: the embedded one, a registered one, an installed package's, or a folder."""
+"""Finding a data set: one of the harness or of an installed package, a folder, or a registered one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from harness.data.datasets import Dataset
+from harness.data.datasets import Dataset, Storage
 from harness.data.degradation import Degradation
 from harness.data.fetching import by_hand
 from harness.data.images import distinct_images, list_images
-from harness.data.registry import EMBEDDED, KNOWN_DATASETS, hr_folder, registered
+from harness.data.registry import DATASETS, KNOWN_DATASETS, hr_folder, registered
 from harness.errors import DataError, UsageError
-from harness.plugins import list_plugins, load_plugin
 
 _HR_FOLDERS = ("HR", "GT", "hr", "gt")
-_GROUP = "harness.datasets"
 
 
 def open_dataset(
@@ -24,9 +22,10 @@ def open_dataset(
     Parameters
     ----------
     name_or_dir
-        ``embedded``; a registered name such as ``Set5``; a data set of an installed package (entry-point group
-        ``harness.datasets``); or a folder, either of HR images or with subfolders ``HR`` (or ``GT``) and ``LR``
-        (or ``LR_x2``, ``LRx2``, ``X2`` for scale 2). Without an LR folder, LR is made from HR.
+        ``embedded`` or a data set of an installed package (entry-point group ``harness.datasets``); a folder,
+        either of HR images or with subfolders ``HR`` (or ``GT``) and ``LR`` (or ``LR_x2``, ``LRx2``, ``X2`` for
+        scale 2); or a registered name such as ``Set5``. Write ``./embedded`` for a folder of the name of a data
+        set. Without an LR folder, LR is made from HR.
     scale
         Upscaling factor.
     degradation
@@ -42,31 +41,19 @@ def open_dataset(
         The folder holds no images, or HR and LR do not match by name.
     """
     name = str(name_or_dir)
-    if name == "embedded":
-        return _open_folder("embedded", EMBEDDED, scale, degradation, cache_dir)
+    if name in DATASETS.names():
+        return _open_folder(name, DATASETS.get(name), scale, degradation, cache_dir)
     folder, folders = Path(name_or_dir), registered()
     if folder.is_dir():
         known_as = next((key for key, place in folders.items() if place == folder.resolve()), None)
         return _open_folder(_folder_name(folder), folder, scale, degradation, cache_dir, known_as)
     if name in folders:
         return _open_folder(name, folders[name], scale, degradation, cache_dir, name)
-    installed = [plugin.name for plugin in list_plugins(_GROUP)]
-    if name in installed:
-        return _open_folder(name, _plugin_folder(name), scale, degradation, cache_dir)
     raise UsageError(
         f"there is no data set or folder {name!r}",
-        hint=f"give a folder of HR images, or one of: {', '.join(['embedded', *sorted(folders), *installed])}"
+        hint=f"give a folder of HR images, or {DATASETS.advice(name, folders)}"
         + (f"; {by_hand(KNOWN_DATASETS[name])}" if name in KNOWN_DATASETS else ""),
     )
-
-
-def _plugin_folder(name: str) -> Path:
-    """Return the folder of an installed data set: the entry point is a path, or a callable that returns one."""
-    target = load_plugin(_GROUP, name)
-    folder = target() if callable(target) else target
-    if not isinstance(folder, str | Path):
-        raise UsageError(f"data set plugin {name!r} gives a {type(folder).__name__}, not a folder", where=_GROUP)
-    return Path(folder)
 
 
 def _folder_name(folder: Path) -> str:
@@ -83,12 +70,13 @@ def _open_folder(
     registered_as: str | None = None,
 ) -> Dataset:
     hr_paths = distinct_images(hr_folder(folder))
+    storage = Storage(cache_dir)
     lr_folder = _first_folder(folder, _lr_names(scale)) if hr_folder(folder) != folder else None
     if lr_folder is None:
-        return Dataset(name, hr_paths, scale, degradation, cache_dir=cache_dir, registered_as=registered_as)
+        return Dataset(name, hr_paths, scale, degradation, storage=storage, registered_as=registered_as)
     given = Degradation("given", f"LR images as given in {lr_folder.name}")
     lr_paths = _matching(hr_paths, lr_folder, scale)
-    return Dataset(name, hr_paths, scale, given, lr_paths=lr_paths, cache_dir=cache_dir, registered_as=registered_as)
+    return Dataset(name, hr_paths, scale, given, lr_paths=lr_paths, storage=storage, registered_as=registered_as)
 
 
 def _first_folder(folder: Path, names: tuple[str, ...]) -> Path | None:

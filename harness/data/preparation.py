@@ -52,6 +52,28 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareOptions:
+    """What `prepare` cuts and writes.
+
+    Attributes
+    ----------
+    crop
+        Height and width that are cut from the middle of every image; without it, the largest multiples of the scale.
+    with_hr
+        Whether the cropped HR images are written too, as PNG.
+    as_script
+        Do as the released ``prepare_data.py`` does with sources that end in ``.jpg``: store their LR at quality 100.
+    """
+
+    crop: tuple[int, int] | None = None
+    with_hr: bool = True
+    as_script: bool = False
+
+
+_DEFAULTS = PrepareOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class _Work:
     """Settings of one call, shared by its workers."""
 
@@ -88,10 +110,8 @@ def prepare(
     out: Path,
     scale: int,
     degradation: Degradation,
+    options: PrepareOptions = _DEFAULTS,
     *,
-    crop: tuple[int, int] | None = None,
-    with_hr: bool = True,
-    as_script: bool = False,
     workers: int | None = None,
 ) -> Iterator[Prepared]:
     """Make ``OUT/LR_xS`` (and ``OUT/HR``) from a folder of HR images; `open_dataset` opens OUT.
@@ -106,12 +126,8 @@ def prepare(
         The factor to shrink by.
     degradation
         How. JPEG and AVIF are stored as encoded, so that nothing is compressed twice; else LR is PNG.
-    crop
-        Height and width that are cut from the middle of every image; without it, the largest multiples of the scale.
-    with_hr
-        Whether the cropped HR images are written too, as PNG.
-    as_script
-        Do as the released ``prepare_data.py`` does with sources that end in ``.jpg``: store their LR at quality 100.
+    options
+        What is cut and what is written.
     workers
         Images in work at once; by default one per core.
 
@@ -128,9 +144,10 @@ def prepare(
         The crop is no multiple of the scale.
     """
     sources = distinct_images(hr_dir)
+    crop = options.crop
     if crop and (crop[0] % scale or crop[1] % scale):
         raise UsageError(f"a crop of {crop[1]}x{crop[0]} is no multiple of the scale {scale}")
-    work = _Work(out, scale, degradation, crop, with_hr, as_script)
+    work = _Work(out, scale, degradation, crop, options.with_hr, options.as_script)
     return _prepare_all(sources, work, workers or available_cores())
 
 

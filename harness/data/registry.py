@@ -19,9 +19,23 @@ from harness.data.known_pixels import KNOWN_PIXELS, pixel_digest
 from harness.errors import DataError, HarnessError, UsageError
 from harness.files import write_atomically
 from harness.machine.available_cores import available_cores
+from harness.plugins import Registry
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """The folder of the data set that comes with the harness."""
+
+
+def _folder(loaded: object) -> Path:
+    """Return the folder of an entry point, which is a path or a function without arguments that returns one."""
+    folder = loaded() if callable(loaded) else loaded
+    if not isinstance(folder, str | Path):
+        raise TypeError(f"it gives a {type(folder).__name__}, not a folder")
+    return Path(folder)
+
+
+DATASETS: Registry[Path] = Registry("harness.datasets", "data set", _folder)
+"""Folders of the data sets that come with the harness and with installed packages."""
+
 _HUB = "https://huggingface.co/datasets/eugenesiow"
 _HUB_NOTE = "or an HR archive from another copy of the set: take care that nobody cropped or recompressed it"
 
@@ -203,10 +217,13 @@ def add(name: str, folder: Path) -> int:
     DataError
         The folder is missing, holds no images, or not as many as the set of that name has.
     UsageError
-        The name is taken by the embedded set or looks like a path.
+        The name is taken by a data set of the harness or of a package, or looks like a path.
     """
-    if name == "embedded" or not name or {"/", "\\"} & set(name):
-        raise UsageError(f"{name!r} cannot name a data set", hint="choose a plain word that is not 'embedded'")
+    taken = DATASETS.names()
+    if name in taken or not name or {"/", "\\"} & set(name):
+        raise UsageError(
+            f"{name!r} cannot name a data set", hint=f"choose a plain word that is none of: {', '.join(taken)}"
+        )
     count = len(distinct_images(hr_folder(folder)))
     known = KNOWN_DATASETS.get(name)
     if known and known.images not in (None, count):
@@ -227,10 +244,19 @@ def hr_folder(folder: Path) -> Path:
 
 
 def list_datasets() -> list[Listed]:
-    """Return the embedded, the known and the registered data sets."""
+    """Return the data sets of the harness and of packages, the known and the registered ones."""
     folders = registered()
-    names = ["embedded", *KNOWN_DATASETS, *sorted(folders.keys() - KNOWN_DATASETS.keys())]
-    return [_listed(name, {**folders, "embedded": EMBEDDED}.get(name)) for name in names]
+    own = DATASETS.names()
+    names = [*own, *KNOWN_DATASETS, *sorted(folders.keys() - KNOWN_DATASETS.keys())]
+    return [_listed(name, _folder_of_package(name) if name in own else folders.get(name)) for name in names]
+
+
+def _folder_of_package(name: str) -> Path | None:
+    """Return the folder of an entry point; None where it cannot be loaded, which ``harness plugins`` explains."""
+    try:
+        return DATASETS.get(name)
+    except UsageError:
+        return None
 
 
 def _listed(name: str, folder: Path | None) -> Listed:

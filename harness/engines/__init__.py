@@ -1,10 +1,12 @@
-"""Where workers run: this machine, or the caller's own process for tests."""
+"""Where workers run: on this machine, or wherever an installed package runs them.
+
+`harness.engines.inline` is not imported here: it runs the worker's code in the process of its caller.
+"""
 
 from harness.engines.engine import Engine
-from harness.engines.inline import InlineEngine
 from harness.engines.local import LocalEngine
 from harness.engines.prefetch import PrefetchingEngine
-from harness.engines.registry import get_engine
+from harness.engines.registry import ENGINES, get_engine
 from harness.isolation.job import Job
 
-__all__ = ["Engine", "InlineEngine", "Job", "LocalEngine", "PrefetchingEngine", "get_engine"]
+__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "PrefetchingEngine", "get_engine"]

@@ -1,1 +1,1 @@
-"""Where submitted code runs: worker process, sandbox, and the framed messages between it and the controller."""
+"""The controller's end of a worker process: launcher, sandbox, limits, and the messages exchanged with it."""

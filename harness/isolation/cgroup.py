@@ -1,8 +1,8 @@
-"""A control group (cgroups v2) for each worker, where the harness may make one.
+"""A control group (cgroups v2) for each worker, if the harness has permission to create one.
 
-The kernel then counts memory and tasks of a worker and of all that it starts, together, and lets none escape. It takes
-a subtree of groups that is the harness's own: ``systemd-run --user --scope -p Delegate=yes harness run ...``, or a
-container of its own with a writable ``/sys/fs/cgroup``.
+The kernel then limits memory and tasks of a worker and all its descendants together; no process can leave the group.
+This requires a delegated subtree: ``systemd-run --user --scope -p Delegate=yes harness run ...``, or a container with
+a writable ``/sys/fs/cgroup``.
 """
 
 from __future__ import annotations
@@ -23,41 +23,44 @@ ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
 
 _CONTROLLERS = ("memory", "pids")
-_OURS = "sr-harness-controller"  # where the controller goes: a group with subgroups may hold no process itself
-_PATIENCE_S = 2.0
+_CONTROLLER_GROUP = "sr-harness-controller"
+_REMOVAL_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One worker's control group."""
+    """The control group of one worker."""
 
     path: Path
 
     def joining(self, command: Sequence[str]) -> list[str]:
-        """Return a command that enters the group first, and then becomes `command` under the same process id."""
+        """Return a command that joins the group and then executes `command` with the same process id."""
+        # The process joins before it becomes the worker. If the controller moved it after the start, children that it
+        # had forked by then would stay outside of the group. "0" stands for the writing process.
         return ["/bin/sh", "-c", 'echo 0 > "$0" && exec "$@"', str(self.path / "cgroup.procs"), *command]
 
     def ran_out_of_memory(self) -> bool:
-        """Tell whether the kernel ended a process of the group for its memory."""
+        """Return whether the kernel's OOM killer ended a process of the group."""
         counts = dict(line.split() for line in kernel_text(self.path / "memory.events").splitlines())
         return int(counts.get("oom_kill", 0)) > 0
 
     def remove(self) -> None:
-        """Kill what is left in the group, and remove it; never raises."""
-        with contextlib.suppress(OSError):
+        """Kill all processes in the group and delete it. Never raises."""
+        with contextlib.suppress(OSError):  # cgroup.kill exists since Linux 5.14
             (self.path / "cgroup.kill").write_text("1")
-        end = time.monotonic() + _PATIENCE_S
+        # rmdir fails with EBUSY until the kernel has reaped the killed processes.
+        end = time.monotonic() + _REMOVAL_TIMEOUT_S
         while self.path.is_dir():
             try:
                 self.path.rmdir()
             except OSError:
                 if time.monotonic() > end:
-                    return  # an empty group is small, and goes with the scope
+                    return  # an empty group costs little and is deleted with the enclosing scope
                 time.sleep(0.02)
 
 
 def make_group(limits: Limits) -> Group | None:
-    """Return a group for one worker with these limits; None where there can be none, see `cgroup_problem`."""
+    """Create a group for one worker with these limits; return None if impossible, see :func:`cgroup_problem`."""
     if (limits.memory_bytes is None and limits.tasks is None) or cgroup_problem() is not None:
         return None
     group = Group(_base() / f"sr-harness-{secrets.token_hex(6)}")
@@ -65,6 +68,7 @@ def make_group(limits: Limits) -> Group | None:
         group.path.mkdir()
         if limits.memory_bytes is not None:
             (group.path / "memory.max").write_text(str(limits.memory_bytes))
+            # Kill the whole group on OOM: a worker that lost one of its processes would be in an undefined state.
             (group.path / "memory.oom.group").write_text("1")
         if limits.tasks is not None:
             (group.path / "pids.max").write_text(str(limits.tasks))
@@ -75,30 +79,35 @@ def make_group(limits: Limits) -> Group | None:
 
 
 def cgroup_problem() -> str | None:
-    """Return why workers cannot have control groups, or None; the first call makes ready what is needed."""
+    """Return why control groups cannot be created for workers, or None if they can.
+
+    The first successful call moves the controller into a subgroup and enables the controllers for its siblings.
+    """
     base = _base()
-    offered = kernel_text(base / "cgroup.controllers").split()
-    if not set(_CONTROLLERS) <= set(offered):
-        return "no control groups (cgroups v2) with memory and pids are at hand"
+    available = kernel_text(base / "cgroup.controllers").split()
+    if not set(_CONTROLLERS) <= set(available):
+        return "no control groups (cgroups v2) with the controllers memory and pids are available"
     if set(_CONTROLLERS) <= set(kernel_text(base / "cgroup.subtree_control").split()):
-        return None if os.access(base, os.W_OK) else "the control group belongs to somebody else"
-    here = {int(pid) for pid in kernel_text(base / "cgroup.procs").split()}
-    if here - set(process_tree(os.getpid())):
-        return "the control group holds other processes than the harness"
+        return None if os.access(base, os.W_OK) else "the control group belongs to another user"
+    members = {int(pid) for pid in kernel_text(base / "cgroup.procs").split()}
+    if members - set(process_tree(os.getpid())):
+        return "the control group contains other processes than the harness"
     try:
-        (base / _OURS).mkdir(exist_ok=True)
-        for pid in here:
-            (base / _OURS / "cgroup.procs").write_text(str(pid))
+        # "No internal processes" rule of cgroups v2: a group that distributes resources to subgroups must not contain
+        # processes itself, so that the controller moves into a subgroup of its own first.
+        (base / _CONTROLLER_GROUP).mkdir(exist_ok=True)
+        for pid in members:
+            (base / _CONTROLLER_GROUP / "cgroup.procs").write_text(str(pid))
         (base / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in _CONTROLLERS))
     except OSError as error:
-        return f"the control group cannot be divided ({error.strerror})"
+        return f"the control group cannot be subdivided ({error.strerror})"
     return None
 
 
 def _base() -> Path:
-    """Return the folder of the group that the harness was started in."""
+    """Return the folder of the control group that the harness was started in."""
     lines = [line for line in kernel_text(OWN).splitlines() if line.startswith("0::")]
     if not lines:
         return ROOT
     path = ROOT / lines[0].removeprefix("0::").strip("/")
-    return path.parent if path.name == _OURS else path
+    return path.parent if path.name == _CONTROLLER_GROUP else path

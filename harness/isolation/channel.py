@@ -1,4 +1,4 @@
-"""A connected socket that carries frames, with deadlines on both directions, beside memory for their arrays."""
+"""A socket that carries message frames, with deadlines in both directions and optional shared memory for arrays."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from harness.isolation.messages import (
 )
 from harness.isolation.segment import Segment
 
-_SLICE_S = 0.1  # how often a blocked end looks whether the other one still lives
+_POLL_S = 0.1  # interval at which a blocked end checks that the other process still runs
 
 
 class Channel:
-    """One end of the conversation between the controller and a worker.
+    """One end of the connection between the controller and a worker.
 
-    Requests and replies share one sequence: the reply to request n carries n.
+    The reply to request number n carries the sequence number n.
 
     Parameters
     ----------
     sock
-        Connected stream socket, owned by the channel from now on.
+        Connected stream socket. The channel takes ownership.
     secret
         The channel's secret, 16 bytes.
     alive
-        Tells whether the other end's process still runs; asked only while nothing arrives.
+        Returns whether the other process still runs. Called only while no data arrives.
     segment
-        Memory that both ends share, owned by the channel from now on; None where arrays go through the socket.
-        Requests and replies take turns, so that each finds it free.
+        Shared memory for arrays, owned by the channel; None to send arrays through the socket. One segment serves both
+        directions, because requests and replies alternate.
     """
 
     def __init__(
@@ -53,18 +53,44 @@ class Channel:
         self._segment = segment
 
     def send(self, message: Message, sequence: int, deadline: float | None = None) -> None:
-        """Send one message; ``deadline`` is a time of ``time.monotonic``."""
+        """Send one message.
+
+        Parameters
+        ----------
+        message
+            Name, fields and arrays.
+        sequence
+            Sequence number of the frame.
+        deadline
+            Latest time on the ``time.monotonic`` clock, seconds; None to wait without limit.
+
+        Raises
+        ------
+        DeadlinePassed
+            The other end did not read the message in time.
+        ChannelClosed
+            The other end closed the socket or its process ended.
+        """
         for buffer in encode(message, self._secret, sequence, self._segment):
             self._send_all(buffer, deadline)
 
     def receive(self, sequence: int, deadline: float | None = None, max_payload: int = MAX_PAYLOAD_BYTES) -> Message:
-        """Wait for message number ``sequence`` and validate it."""
+        """Wait for the message with number `sequence` and validate it.
+
+        Raises
+        ------
+        ProtocolError
+            The message did not arrive before `deadline`, is invalid, or has more than `max_payload` array bytes.
+        """
         return decode(
             lambda count: self._read_exactly(count, deadline), self._secret, sequence, max_payload, self._segment
         )
 
     def frame(self, height: int, width: int) -> NDArray[np.uint8] | None:
-        """Return H x W x 3, uint8, in the shared memory, to be filled and sent at once; None where there is no room."""
+        """Return an H x W x 3 uint8 view of the shared memory, or None if there is none or it is too small.
+
+        Sending the view as the first array of the next message avoids a copy.
+        """
         return None if self._segment is None else self._segment.frame(height, width)
 
     def close(self) -> None:
@@ -102,11 +128,13 @@ class Channel:
         return data
 
     def _wait(self, deadline: float | None) -> None:
-        left = _SLICE_S if deadline is None else min(_SLICE_S, deadline - time.monotonic())
+        """Set the timeout of the next socket call. The timeout is short, so that a dead process is noticed soon."""
+        left = _POLL_S if deadline is None else min(_POLL_S, deadline - time.monotonic())
         if left <= 0:
             raise DeadlinePassed
         self._sock.settimeout(left)
 
     def _require_alive(self) -> None:
+        # End-of-file does not always mark a dead worker: its descendants may hold a copy of the socket.
         if not self._alive():
             raise ChannelClosed("the process ended")

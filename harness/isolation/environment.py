@@ -1,4 +1,8 @@
-"""The environment that a worker starts in: nothing of the controller's, and an allocator that does not distort time."""
+"""The environment variables and the command line of a worker.
+
+Nothing is inherited from the controller's environment, which may contain credentials, except the variables that select
+an accelerator. The memory allocator is configured so that it does not distort times.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import harness
+from harness.machine.search_path import WORKER_PATH
 
-PACKAGE = Path(harness.__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 """Folder of the ``harness`` package."""
 
-# glibc maps every large block anew and gives it back when it is freed, so that each forward pass would fault in
-# all its pages again: half of the time of a small network on the CPU. These keep the pages in the process.
+# By default, glibc allocates each large block with mmap and unmaps it when it is freed, so that every forward pass
+# faults in all its pages again: up to half of the time of a small network on the CPU. These settings keep freed pages
+# in the process.
 MEMORY_SETTINGS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
@@ -31,22 +36,22 @@ _DEVICE_VARIABLES = (
 
 
 def worker_environment(*, threads: int, private: Path, library: Path, device: str) -> dict[str, str]:
-    """Return the whole environment of a worker.
+    """Return the complete environment of a worker.
 
     Parameters
     ----------
     threads
-        How many threads a network may use on the CPU.
+        Number of CPU threads that a network may use.
     private
-        The worker's own temporary folder, as it sees it; home and caches are there.
+        The worker's private temporary folder, as the worker sees it; used for its home and all caches.
     library
-        The folder from which it imports ``harness``.
+        Folder that contains the package ``harness``, as the worker sees it.
     device
-        On an accelerator, the variables that choose the card are passed on.
+        Torch device. Unless it is ``cpu``, the variables that select an accelerator are passed on.
     """
     count = str(threads)
     own = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": WORKER_PATH,
         "LANG": "C.UTF-8",
         "USER": "worker",
         "HOME": str(private),
@@ -55,15 +60,15 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONNOUSERSITE": "1",
-        "PYTHONSAFEPATH": "1",
+        "PYTHONSAFEPATH": "1",  # files in the working directory must not shadow packages
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "OPENBLAS_NUM_THREADS": count,
         "NUMBA_NUM_THREADS": count,
         "NUMBA_CACHE_DIR": str(private / "numba"),
         "TORCHINDUCTOR_CACHE_DIR": str(private / "inductor"),
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of processes beside the network
-        "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",  # pays off where many networks share a cache
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # compile in-process: no idle pool during timing
+        "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",  # costs more than it saves for one network
         "TORCH_HOME": str(private / "torch"),
         "TRITON_CACHE_DIR": str(private / "triton"),
         "MPLCONFIGDIR": str(private / "matplotlib"),
@@ -74,9 +79,9 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
 
 
 def _packages_of_the_user() -> list[str]:
-    """Return the folder of what was installed with ``pip --user``, where this process uses it.
+    """Return the folder of packages installed with ``pip --user``, if this process imports from it.
 
-    A worker has another home and would not look there.
+    A worker has a different home directory and would not find them.
     """
     own = {site.getusersitepackages()}
     return [folder for folder in sys.path if folder in own]
@@ -90,17 +95,17 @@ def worker_command(
     Parameters
     ----------
     python
-        The interpreter.
+        Interpreter.
     fd
-        The channel's descriptor.
+        Inherited file descriptor of the channel.
     limits
-        From ``harness.isolation.limits.limits_to_json``.
+        Output of ``harness.isolation.limits.limits_to_json``.
     parent
-        The controller's process; None in a sandbox, which sees to the worker's end itself.
+        Process id of the controller; None in a sandbox, which itself ends the worker with the controller.
     segment
-        The descriptor of the shared memory, where there is one.
+        Inherited file descriptor of the shared memory; None if there is none.
     cores
-        The logical processors that it is bound to; all where none is named.
+        Logical processors to pin the worker to; empty for no pinning.
     """
     tie = ["--sandboxed"] if parent is None else ["--parent", str(parent)]
     shared = [] if segment is None else ["--segment", str(segment)]

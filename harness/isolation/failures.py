@@ -1,4 +1,7 @@
-"""What is said of an exception in submitted code: plain text of bounded length, whatever the exception does."""
+"""Describe exceptions from submitted code as plain text of bounded length.
+
+Exception classes may be defined by submitted code: their ``__str__`` and ``__repr__`` may raise or return anything.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,17 @@ MAX_TRACEBACK = 6000
 
 
 def describe(error: BaseException, stage: str) -> ErrorReply:
-    """Return the reply for an exception that a request ended in."""
+    """Return the error reply for an exception.
+
+    Parameters
+    ----------
+    error
+        The exception that ended the request.
+    stage
+        Name of the request.
+    """
     kind = error.kind if isinstance(error, WorkerError) else type(error).__name__
-    own = isinstance(error, HarnessError)  # ours says what, where and mend; a traceback would add nothing
+    own = isinstance(error, HarnessError)  # its message is complete; a traceback into the harness would not help
     return ErrorReply(
         stage=printable(stage, 100),
         type=printable(str(kind), 100),
@@ -37,7 +48,7 @@ def _traceback(error: BaseException) -> str:
 
 
 def _safely(text: object) -> str:
-    """Return what `text()` gives; the exception's own methods are submitted code and may raise."""
+    """Return the result of calling `text`, or a note if it raises, because it may run submitted code."""
     try:
         assert callable(text)
         return str(text())

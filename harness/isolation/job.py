@@ -1,4 +1,4 @@
-"""What is to be run: a submission at one scale, and how."""
+"""The description of a worker's task: one submission at one scale and how to run it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.isolation.sandbox import Sandbox
 from harness.results.schema import Backend
 
 
-class ManifestFacts(Protocol):
-    """What is read of a manifest; ``harness.submissions.manifest.Manifest`` has it."""
+class JobManifest(Protocol):
+    """The part of a manifest that a session reads, implemented by ``harness.submissions.manifest.Manifest``."""
 
     @property
     def factory(self) -> str: ...  # noqa: D102
@@ -27,15 +27,15 @@ class ManifestFacts(Protocol):
     def lacks_weights(self, scale: int) -> bool: ...  # noqa: D102
 
 
-class SubmissionFacts(Protocol):
-    """What is read of a submission; ``harness.submissions.discovery.Submission`` has it."""
+class JobSubmission(Protocol):
+    """The part of a submission that a session reads, implemented by ``harness.submissions.submission.Submission``."""
 
     @property
     def root(self) -> Path: ...  # noqa: D102
     @property
     def module(self) -> str | None: ...  # noqa: D102
     @property
-    def manifest(self) -> ManifestFacts: ...  # noqa: D102
+    def manifest(self) -> JobManifest: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +45,36 @@ class Job:
     Attributes
     ----------
     submission
-        Root folder and manifest; nothing of it is imported by who holds this.
+        Root folder and manifest. The controller never imports code from it.
     scale
         Upscaling factor.
     device
-        Where the network runs, ``cpu`` or as torch names it.
+        Torch device that the network runs on, such as ``cpu`` or ``cuda:0``.
     precision
-        Number format of the network, for speed and quality alike.
+        Number format of the network, the same for timing and for quality.
     threads
-        How many threads the network may use on the CPU; it is bound to as many logical processors.
+        Number of CPU threads that the network may use. The worker is pinned to as many logical processors.
     backend
         How the network is executed.
     strict
-        Whether an accelerator is brought into one state before each timed call, see ``docs/timing.md``.
+        Whether to reset the state of an accelerator before each timed call, see ``docs/timing.md``.
     timeout_s
-        Longest wait for any one step, seconds.
+        Longest wait for the reply to one request, seconds.
     log_path
-        Where to write what the submission printed, when the session is closed.
+        File for the submission's output, written when the session is closed; None to discard it.
     process
-        Which of the submission's workers this is, from 0: what later ones print is added to the log.
+        Index of this worker among those of the submission, from 0. Output of later ones is appended to the log.
     sandbox
-        How to confine it: ``auto`` takes bubblewrap where it works, else a process with limits.
+        How to confine the worker; ``auto`` uses bubblewrap if it works, else a process with limits.
     limits
-        What it may use; :func:`harness.isolation.limits.default_limits` by default.
+        Resource limits; :func:`harness.isolation.limits.default_limits` by default.
     python
-        Interpreter of the environment that the submission asks for; the harness's own by default.
+        Interpreter of the environment that the submission requires; that of the harness by default.
     trust_pickle
-        Execute the code in a checkpoint's pickle; only with bubblewrap.
+        Whether to execute code in a pickled checkpoint; requires bubblewrap.
     """
 
-    submission: SubmissionFacts
+    submission: JobSubmission
     scale: int
     device: str = "cpu"
     precision: Precision = "fp32"

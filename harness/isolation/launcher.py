@@ -1,4 +1,4 @@
-"""Starts a worker process and ends it, with everything that it started."""
+"""Start a worker process and end it together with all its descendants."""
 
 from __future__ import annotations
 
@@ -28,31 +28,33 @@ from harness.machine.cores import bound_cores
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A running worker, seen from the controller."""
+    """Handle of a running worker in the controller."""
 
     process: subprocess.Popen[bytes]
     channel: Channel
     log: LogCapture
     watcher: Watcher
     private: Path
-    """Its temporary folder, removed at the end."""
+    """Temporary folder, deleted when the worker is killed."""
     group: Group | None = None
-    """Its control group, where it has one."""
+    """Control group; None if control groups are unavailable."""
 
     def alive(self) -> bool:
-        """Tell whether the process still runs."""
+        """Return whether the process still runs."""
         return self.process.poll() is None
 
     def excess(self) -> tuple[Excess, str] | None:
-        """Return what was over the limit, and that as a sentence, where the worker was ended for it."""
+        """Return the limit that the worker exceeded and a description, or None if it was not killed for a limit."""
         if self.watcher.excess is not None:
             return self.watcher.excess, self.watcher.detail
         if self.group is not None and self.group.ran_out_of_memory():
-            return "MemoryLimit", "the kernel ended it, because its control group was out of memory"
+            return "MemoryLimit", "the kernel killed it, because its control group was out of memory"
         return None
 
     def kill(self) -> None:
-        """End the worker and all that it started, at once, and release what it held."""
+        """Kill the worker with all its descendants and release its resources."""
+        # The watcher is stopped first: process ids could be reused as soon as the tree is dead, and the watcher would
+        # look at, or kill, an unrelated process.
         self.watcher.stop()
         kill_tree(self.process.pid)
         self.process.wait()
@@ -63,31 +65,31 @@ class Worker:
         shutil.rmtree(self.private, ignore_errors=True)
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until the process ends by itself, at most `timeout_s`."""
+        """Wait at most `timeout_s` seconds for the process to end on its own."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a worker is started with.
+    """Parameters of a worker process.
 
     Attributes
     ----------
     root
-        The submission's folder.
+        Folder of the submission.
     inside
-        Where the worker finds it.
+        Path of that folder as the worker sees it.
     python
-        The interpreter that runs the worker.
+        Interpreter that runs the worker.
     threads
-        How many threads a network may use on the CPU.
+        Number of CPU threads that a network may use.
     device
-        Where the network runs.
+        Torch device that the network runs on.
     limits
-        What the worker may use.
+        Resource limits.
     confinement
-        What is around it.
+        Kind of isolation.
     """
 
     root: Path
@@ -102,7 +104,8 @@ class Launch:
 def launch(plan: Launch) -> Worker:
     """Start a worker.
 
-    The calling thread must live as long as the worker: the kernel kills the worker when it ends.
+    The calling thread must outlive the worker. The worker asks for a signal on the death of its parent
+    (``PR_SET_PDEATHSIG``, bubblewrap's ``--die-with-parent``), and Linux sends it when the parent *thread* ends.
     """
     sandboxed = plan.confinement == "bwrap"
     private = Path(tempfile.mkdtemp(prefix="sr-harness-"))
@@ -133,7 +136,8 @@ def launch(plan: Launch) -> Worker:
             tmp_bytes=plan.limits.tmp_bytes,
             accelerator=plan.device != "cpu",
         )
-        environment = {"PATH": os.environ.get("PATH", os.defpath)}  # bubblewrap's own; the worker's is in its options
+        # The environment of bubblewrap itself. It clears it for the worker and sets the worker's from its options.
+        environment = {"PATH": os.environ.get("PATH", os.defpath)}
     return start(command, environment, ours, theirs, segment, private, plan.limits)
 
 
@@ -146,7 +150,23 @@ def start(
     private: Path,
     limits: Limits,
 ) -> Worker:
-    """Start `command` with one end of the channel, its output captured and its use of the machine watched."""
+    """Start `command` with its end of the channel, capture its output and watch its resource usage.
+
+    Parameters
+    ----------
+    command
+        Command line of the worker, or of the sandbox around it.
+    environment
+        Environment variables of `command`.
+    ours, theirs
+        Connected sockets. `theirs` is inherited by the worker and closed here.
+    segment
+        Shared memory, inherited by the worker; None if there is none.
+    private
+        Temporary folder, used as working directory.
+    limits
+        Resource limits that the control group and the watcher enforce.
+    """
     log = LogCapture()
     group = make_group(limits)
     with theirs:
@@ -158,11 +178,12 @@ def start(
             env=environment,
             cwd=private,
             pass_fds=[theirs.fileno(), *([] if segment is None else [segment.fd])],
-            start_new_session=True,
+            start_new_session=True,  # a process group of its own, so that killpg reaches it and Ctrl-C does not
         )
     log.start()
+    # The secret goes through the socket, not the command line or the environment, which submitted code could read.
     secret = secrets.token_bytes(SECRET_BYTES)
-    with contextlib.suppress(OSError):  # a worker that is already dead is noticed at the first request
+    with contextlib.suppress(OSError):  # the first request reports a worker that is already dead
         ours.sendall(secret)
     watcher = Watcher(process.pid, limits)
     watcher.start()
@@ -171,11 +192,17 @@ def start(
 
 
 def describe_end(returncode: int | None) -> str:
-    """Say in words how a process ended."""
+    """Describe how a process ended.
+
+    Parameters
+    ----------
+    returncode
+        As of ``Popen.returncode``: negative for a signal; None if the process still runs.
+    """
     if returncode is None:
         return "closed the channel to the harness"
     number = -returncode if returncode < 0 else returncode - 128
-    if returncode < 0 or returncode > 128:  # a sandbox passes a signal on as 128 + its number
+    if returncode < 0 or returncode > 128:  # bubblewrap exits with 128 + n if its child died from signal n
         with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(number).name}"
-    return f"ended itself with exit status {returncode}"
+            return f"was killed by {signal.Signals(number).name}"
+    return f"exited with status {returncode}"

@@ -1,6 +1,6 @@
-"""What a worker may use, and the two ways in which that is enforced: by the kernel and by a watching thread.
+"""Resource limits of a worker, enforced by the kernel (``setrlimit``) and by a watcher thread in the controller.
 
-Resource limits bind each process by itself; a watcher adds up the worker and everything that it started.
+``setrlimit`` limits each process separately; the watcher sums the usage of the worker and all its descendants.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _WATCH_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one worker with all that it starts; None for no bound.
+    """Limits of one worker with all its descendants; None for no limit.
 
     Attributes
     ----------
     memory_bytes
-        Resident memory of all together and, with ``cap_private_memory``, private memory of each process.
+        Total resident memory and, with `cap_private_memory`, private memory of each process, bytes.
     cap_private_memory
-        Whether the kernel bounds each process too (RLIMIT_DATA), so that an allocation fails instead of a process
-        being killed. Drivers of accelerators reserve far more than they use and do not bear it.
+        Whether to limit each process with RLIMIT_DATA as well, so that an allocation fails with an exception instead
+        of the process being killed. Must be off for accelerators, whose drivers reserve far more than they use.
     tasks
-        Processes and threads of all together.
+        Total number of processes and threads.
     open_files
-        Descriptors of each process.
+        File descriptors per process.
     file_bytes
-        Size of each file that it writes.
+        Size of each written file, bytes.
     cpu_s
-        Processor seconds of each process.
+        CPU time per process, seconds.
     tmp_bytes
-        Size of the private ``/tmp``, where there is a sandbox.
+        Size of the private ``/tmp`` in a sandbox, bytes.
     """
 
     memory_bytes: int | None = None
@@ -54,34 +54,34 @@ class Limits:
 
 
 UNLIMITED = Limits(tasks=None, open_files=None, file_bytes=None, cpu_s=None)
-"""What ``--sandbox none`` gives: a process of its own and nothing more."""
+"""Limits for ``--sandbox none``: a separate process only."""
 
 
 def default_limits(device: str = "cpu") -> Limits:
-    """Return limits that leave a quarter of the machine's main memory to everything else."""
+    """Return the default limits, which reserve a quarter of the main memory for other processes."""
     return Limits(memory_bytes=psutil.virtual_memory().total * 3 // 4, cap_private_memory=device == "cpu")
 
 
 def limits_to_json(limits: Limits) -> str:
-    """Return the limits as one command-line argument."""
+    """Serialize the limits as a command-line argument."""
     return json.dumps(asdict(limits))
 
 
 def limits_from_json(text: str) -> Limits:
-    """Return the limits from what :func:`limits_to_json` gave."""
+    """Parse the output of :func:`limits_to_json`."""
     return Limits(**json.loads(text))
 
 
 def apply_in_worker(limits: Limits, *, own_namespace: bool = False) -> None:
-    """Set this process's resource limits; what it starts inherits them.
+    """Set the resource limits of this process; child processes inherit them.
 
     Parameters
     ----------
     limits
-        The bounds.
+        Limits to set.
     own_namespace
-        Whether the worker has a user namespace of its own. Only there does the kernel's count of a user's tasks
-        leave out what the user runs elsewhere.
+        Whether the worker runs in its own user namespace. Only then is RLIMIT_NPROC set, because otherwise the kernel
+        also counts all other tasks of the user.
     """
     bounds = {
         resource.RLIMIT_CORE: 0,
@@ -94,16 +94,18 @@ def apply_in_worker(limits: Limits, *, own_namespace: bool = False) -> None:
     for kind, bound in bounds.items():
         if bound is not None:
             _lower(kind, bound)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file over the limit is an OSError, not a death
+    # With the signal ignored, a write beyond RLIMIT_FSIZE raises OSError (EFBIG) instead of killing the process.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
 def _counts_by_namespace() -> bool:
-    """Tell whether this kernel counts tasks by user namespace: since Linux 5.14."""
+    """Return whether this kernel counts tasks per user namespace, which it does since Linux 5.14."""
     major, minor = re.findall(r"\d+", os.uname().release)[:2]
     return (int(major), int(minor)) >= (5, 14)
 
 
 def _lower(kind: int, bound: int) -> None:
+    # The hard limit is lowered as well, so that submitted code cannot raise the soft limit again.
     _soft, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
         bound = min(bound, hard)
@@ -114,14 +116,14 @@ Excess = Literal["MemoryLimit", "TaskLimit"]
 
 
 class Watcher:
-    """Adds up the memory and the tasks of a process tree, and kills it where they are over the limits.
+    """Thread that kills a process tree if its total memory or number of tasks exceeds the limits.
 
     Parameters
     ----------
     pid
-        The tree's root.
+        Root of the process tree.
     limits
-        Only ``memory_bytes`` and ``tasks`` matter here.
+        Only ``memory_bytes`` and ``tasks`` are used.
     """
 
     def __init__(self, pid: int, limits: Limits) -> None:
@@ -130,16 +132,16 @@ class Watcher:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"watch worker {pid}", daemon=True)
         self.excess: Excess | None = None
-        """What was over the limit, where the tree was killed for it."""
+        """The exceeded limit, or None if the tree was not killed."""
         self.detail = ""
-        """The same as a sentence."""
+        """Description of `excess`; empty if the tree was not killed."""
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Cease to watch."""
+        """Stop the thread and wait for it."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -157,7 +159,8 @@ class Watcher:
             self.excess = "TaskLimit"
             self.detail = f"it ran {tasks} processes and threads, the limit is {self._limits.tasks}"
         elif self._limits.memory_bytes is not None and memory > self._limits.memory_bytes:
-            # Pages that processes share were counted for each of them.
+            # The resident sizes count shared pages once per process. The proportional size is exact but slow, so it
+            # is read only if the sum exceeds the limit.
             memory = memory if len(tree) == 1 else proportional_memory(tree)
             if memory > self._limits.memory_bytes:
                 self.excess = "MemoryLimit"

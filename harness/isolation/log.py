@@ -1,4 +1,4 @@
-"""What a submission prints: read without end, kept within bounds."""
+"""Capture the output of a submission in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from collections import deque
 from pathlib import Path
 
 _CHUNK = 1 << 16
-_PATIENCE_S = 0.5  # what goes on printing, such as an orphan, is not waited for
+_CATCH_UP_S = 0.5  # longest wait for buffered output; a process that keeps printing would never let the pipe drain
 
 
 class LogCapture:
-    """Reads a pipe to its end and keeps the beginning and the end of what came through.
+    """Reads a pipe until it is closed and keeps the first and the last bytes.
 
-    A thread reads, so that a writer never blocks and a flood costs neither disk nor memory.
+    A thread reads continuously, so that the writer never blocks and unlimited output uses neither disk nor memory.
 
     Parameters
     ----------
     keep_bytes
-        How much of the beginning and how much of the end is kept.
+        Number of bytes to keep of the beginning, and of the end.
     """
 
     def __init__(self, keep_bytes: int = 256 << 10) -> None:
@@ -38,26 +38,26 @@ class LogCapture:
         self._thread = threading.Thread(target=self._read, name="submission log", daemon=True)
 
     def start(self) -> None:
-        """Begin to read; the writing end belongs to the child process from now on and is closed here."""
+        """Start reading. Close the writing end here, so that the pipe ends when the child process closes its copy."""
         os.close(self.writer)
         self._thread.start()
 
     def finish(self, timeout_s: float = 2.0) -> None:
-        """Wait until the writers have closed the pipe, at most `timeout_s`."""
+        """Wait at most `timeout_s` seconds until all writers have closed the pipe."""
         self._thread.join(timeout_s)
 
     def text(self) -> str:
-        """Return what was kept, with a line that says how much is missing in between."""
+        """Return the kept output, with a line that states how many bytes are missing in the middle."""
         self._catch_up()
         with self._lock:
             missing = self._total - len(self._head) - self._tail_bytes
             parts = [bytes(self._head), *self._tail]
         if missing:
-            parts.insert(1, f"\n[... {missing} bytes not kept ...]\n".encode())
+            parts.insert(1, f"\n[... {missing} bytes omitted ...]\n".encode())
         return b"".join(parts).decode(errors="replace")
 
     def tail(self, characters: int = 4000) -> str:
-        """Return the end of what was printed."""
+        """Return the last `characters` characters of the output."""
         self._catch_up()
         with self._lock:
             whole = self._total == len(self._head) + self._tail_bytes
@@ -65,17 +65,18 @@ class LogCapture:
         return end.decode(errors="replace")[-characters:]
 
     def save(self, path: Path, process: int = 0) -> None:
-        """Write what was kept to `path`; what any but the first process printed is added, under a heading."""
+        """Write the kept output to `path`; for any but the first `process`, append it under a heading."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a" if process else "w", encoding="utf-8") as file:
             file.write(f"\n--- process {process + 1} ---\n" * bool(process) + self.text())
 
     def _read(self) -> None:
-        arrives = select.poll()
-        arrives.register(self._reader, select.POLLIN)
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
         while True:
-            arrives.poll()
-            with self._lock:  # around the reading too: what has left the pipe is kept
+            poll.poll()
+            # The lock covers the read as well: `_waiting_bytes` must not see an empty pipe before its bytes are kept.
+            with self._lock:
                 chunk = os.read(self._reader, _CHUNK)
                 if not chunk:
                     os.close(self._reader)
@@ -84,12 +85,13 @@ class LogCapture:
                 self._add(chunk)
 
     def _catch_up(self) -> None:
-        """Wait until what was printed before now is read: on a busy machine the thread may be late."""
-        deadline = time.monotonic() + _PATIENCE_S
+        """Wait until the thread has read what is in the pipe; on a busy machine it may lag behind."""
+        deadline = time.monotonic() + _CATCH_UP_S
         while self._waiting_bytes() and time.monotonic() < deadline:
             time.sleep(0.001)
 
     def _waiting_bytes(self) -> int:
+        """Return the number of bytes in the pipe that have not been read."""
         waiting = array.array("i", [0])
         with self._lock:
             if self._reader >= 0:

@@ -1,14 +1,14 @@
-"""Framed messages between the controller and a worker: a fixed prefix, a JSON header, raw array bytes.
+"""Messages between the controller and a worker: a fixed prefix, a JSON header and raw array bytes.
 
-Where both ends share memory, the bytes of arrays lie there and not in the frame; see `harness.isolation.segment`.
+If both ends share memory, array bytes are stored there instead of in the frame; see `harness.isolation.segment`.
 
-Nothing is ever unpickled. A frame is::
+Nothing is pickled, because unpickling data from a worker would execute its code in the controller. A frame is::
 
     magic (4) | secret (16) | sequence (u32) | header length (u32) | payload length (u64) | header | payload
 
-in network byte order. The header names the message, carries its small fields as JSON and describes the arrays
-whose bytes follow. The reader checks every part before it believes it or allocates for it, and raises
-:class:`ProtocolError` or its subclasses, never anything else.
+in network byte order. The header contains the name of the message, its fields as JSON, and the dtypes and shapes of the
+arrays. The reader validates every part before using it or allocating memory for it. For an invalid frame it raises
+:class:`ProtocolError` or a subclass, and no other exception.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ Array = NDArray[Any]
 
 
 class ProtocolError(WorkerError):
-    """A peer sent bytes that are not a valid frame, or not the frame that is due."""
+    """The other end sent an invalid frame, or not the expected one."""
 
     def __init__(self, what: str, *, kind: str = "ProtocolError") -> None:
         super().__init__(what, stage="channel", kind=kind)
 
 
-class ChannelClosed(ProtocolError):  # noqa: N818  an end of the stream is not always a fault
-    """The other end closed the channel or died."""
+class ChannelClosed(ProtocolError):  # noqa: N818  end-of-file is not always an error
+    """The other end closed the channel or its process ended."""
 
     def __init__(self, what: str = "the channel was closed") -> None:
         super().__init__(what, kind="ChannelClosed")
 
 
 class DeadlinePassed(ProtocolError):  # noqa: N818
-    """The other end neither sent nor read what was due in time."""
+    """The other end did not send, or did not read, a frame in time."""
 
     def __init__(self, what: str = "the deadline passed") -> None:
         super().__init__(what, kind="Timeout")
@@ -60,7 +60,7 @@ class DeadlinePassed(ProtocolError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: its name, its small fields and its arrays."""
+    """One message: name, JSON-serializable fields and arrays (uint8 or float32)."""
 
     name: str
     body: dict[str, Any] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class _Header(BaseModel):
     body: dict[str, JsonValue] = {}
     arrays: Annotated[list[_ArraySpec], Field(max_length=MAX_ARRAYS)] = []
     shared: bool = False
-    """Whether the arrays lie in the shared memory, one after another, and not in the payload."""
+    """Whether the arrays are stored consecutively in shared memory instead of in the payload."""
 
     @property
     def nbytes(self) -> int:
@@ -93,13 +93,30 @@ class _Header(BaseModel):
 
 
 Read = Callable[[int], bytearray]
-"""Returns exactly as many bytes as asked for, or raises :class:`ChannelClosed` or :class:`DeadlinePassed`."""
+"""Returns exactly the requested number of bytes, or raises :class:`ChannelClosed` or :class:`DeadlinePassed`."""
 
 
 def encode(message: Message, secret: bytes, sequence: int, segment: Segment | None = None) -> list[memoryview]:
-    """Return the frame as buffers to send in order; arrays go to the shared memory where there is one that holds them.
+    """Return a frame as buffers to send in order.
 
-    Otherwise they are part of the frame, and not copied where they are contiguous.
+    Arrays are written to shared memory if they fit. Otherwise they are part of the frame; contiguous arrays are not
+    copied.
+
+    Parameters
+    ----------
+    message
+        Message to encode.
+    secret
+        The channel's secret, 16 bytes.
+    sequence
+        Sequence number of the frame.
+    segment
+        Shared memory; None if there is none.
+
+    Raises
+    ------
+    ProtocolError
+        The header is larger than ``MAX_HEADER_BYTES``.
     """
     arrays = [np.ascontiguousarray(array) for array in message.arrays]
     specs = [_ArraySpec.model_validate({"dtype": a.dtype.name, "shape": list(a.shape)}) for a in arrays]
@@ -119,25 +136,25 @@ def decode(
     max_payload: int = MAX_PAYLOAD_BYTES,
     segment: Segment | None = None,
 ) -> Message:
-    """Read and validate one frame; its arrays are the reader's own, wherever they lay.
+    """Read and validate one frame. Arrays are copied, so that the sender cannot change them afterwards.
 
     Parameters
     ----------
     read
-        Gives the next bytes of the stream.
+        Returns the next bytes of the stream.
     secret
-        Shared by both ends of this channel alone; a frame without it is a forgery.
+        The channel's secret, 16 bytes. A frame without it did not come from the harness's code in the worker.
     sequence
-        Number that the frame must carry.
+        Expected sequence number.
     max_payload
-        Largest number of array bytes to accept.
+        Largest accepted number of array bytes.
     segment
-        The memory that this channel's ends share, where there is one.
+        Shared memory of this channel; None if there is none.
 
     Raises
     ------
     ProtocolError
-        For anything that is not exactly the frame that is due.
+        The frame is invalid or not the expected one.
     """
     header_length, payload_length = _check_prefix(bytes(read(PREFIX.size)), secret, sequence)
     if header_length > MAX_HEADER_BYTES:
@@ -156,13 +173,15 @@ def decode(
 
 
 def _check_prefix(prefix: bytes, secret: bytes, sequence: int) -> tuple[int, int]:
+    """Validate the prefix and return the lengths of header and payload in bytes."""
     magic, given_secret, given_sequence, header_length, payload_length = PREFIX.unpack(prefix)
     if magic != MAGIC:
-        raise ProtocolError("the bytes are not a frame")
+        raise ProtocolError("the data are not a frame")
     if not hmac.compare_digest(given_secret, secret):
         raise ProtocolError("a frame without this channel's secret: forged", kind=DISQUALIFIED)
     if given_sequence != sequence:
-        raise ProtocolError(f"frame {given_sequence} came where frame {sequence} was due")
+        # A duplicated or replayed reply carries the number of an earlier request.
+        raise ProtocolError(f"received frame {given_sequence} instead of frame {sequence}")
     return header_length, payload_length
 
 
@@ -176,19 +195,19 @@ def _parse_header(raw: bytes) -> _Header:
 
 
 def _take_shared(header: _Header, segment: Segment | None, max_payload: int) -> tuple[Array, ...]:
-    """Copy the arrays out of the shared memory, once their sizes are known to be allowed."""
+    """Copy the arrays out of shared memory after checking their total size."""
     if segment is None:
-        raise ProtocolError("arrays are said to be in shared memory, and there is none")
+        raise ProtocolError("the header declares arrays in shared memory, but there is none")
     if header.nbytes > max_payload:
         raise ProtocolError(f"{header.nbytes} bytes of shared arrays are over the limit of {max_payload}")
     if header.nbytes > segment.size:
         raise ProtocolError(f"{header.nbytes} bytes of arrays in shared memory of {segment.size} bytes")
-    arrays, place = [], 0
+    arrays, offset = [], 0
     for spec in header.arrays:
         array = np.empty(spec.shape, spec.dtype)
-        segment.read_into(array, place)
+        segment.read_into(array, offset)
         arrays.append(array)
-        place += array.nbytes
+        offset += array.nbytes
     return tuple(arrays)
 
 

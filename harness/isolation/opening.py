@@ -1,4 +1,4 @@
-"""From a submission and a run's settings to an open session."""
+"""Open a session: start a worker for a submission and connect to it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import sys
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.isolation.exchange import WorkerExchange
 from harness.isolation.job import Job
 from harness.isolation.launcher import Launch, launch
 from harness.isolation.limits import UNLIMITED, default_limits
 from harness.isolation.requests import LoadRequest, path_of_text, path_to_text
 from harness.isolation.sandbox import Choice, choose, place_of
-from harness.isolation.session import Session, WorkerExchange
+from harness.isolation.session import Session
 
 
 def load_request(job: Job) -> LoadRequest:
-    """Return the request that loads a submission, with paths as the controller sees them."""
+    """Return the request that loads a submission. Its paths are those in the controller's file system."""
     manifest = job.submission.manifest
     weights = manifest.weights_for(job.scale)
     return LoadRequest(
@@ -36,12 +37,12 @@ def load_request(job: Job) -> LoadRequest:
 
 
 def require_sandbox_for_pickles(choice: Choice) -> None:
-    """Refuse to execute the code of pickles outside of bubblewrap.
+    """Check that code in pickled checkpoints would only be executed inside bubblewrap.
 
     Raises
     ------
     UsageError
-        Workers would be confined by anything less.
+        Workers run with weaker isolation.
     """
     if choice.confinement != "bwrap":
         raise UsageError(
@@ -56,12 +57,12 @@ def open_session(job: Job) -> Session:
     Returns
     -------
     Session
-        A context manager; the thread that opened it must outlive it.
+        A context manager. The thread that opened it must outlive it, see :func:`harness.isolation.launcher.launch`.
 
     Raises
     ------
     UsageError
-        ``sandbox`` is ``bwrap``, and it does not work here; or pickles are to be trusted without it.
+        ``sandbox`` is ``bwrap`` but bubblewrap does not work here, or ``trust_pickle`` is set without bubblewrap.
     """
     request = load_request(job)
     choice = choose(job.sandbox)

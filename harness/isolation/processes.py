@@ -1,4 +1,4 @@
-"""A process with all that it started: list it, add up what it uses, kill it."""
+"""Process trees: list a process with its descendants, sum their resource usage, stop and kill them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pathlib import Path
 import psutil
 
 _PROC = Path("/proc")
-_SCHEDULER_CLOCK = 2  # CPUCLOCK_SCHED of linux/posix-timers.h: a clock of a process, named by its id
+_CPUCLOCK_SCHED = 2  # linux/posix-timers.h: selects the CPU-time clock in a clock id made from a process id
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def process_tree(pid: int) -> list[int]:
-    """Return the ids of a process and of all its descendants that still run, parents first."""
+    """Return the ids of a process and all its running descendants, parents first; empty if it does not exist."""
     found = [pid]
-    for process in found:  # grows while it is walked
+    for process in found:  # breadth-first: the list grows during the iteration
         found.extend(child for child in _children(process) if child not in found)
     return found if psutil.pid_exists(pid) else []
 
 
 def usage(pids: list[int]) -> tuple[int, int]:
-    """Return the resident memory in bytes and the number of tasks (processes and threads) of `pids` together."""
+    """Return the total resident memory in bytes and the total number of tasks (processes and threads) of `pids`."""
     memory = tasks = 0
     for pid in pids:
-        # A process may end between the two looks.
+        # The process may have ended since it was listed.
         with contextlib.suppress(psutil.Error, OSError, ValueError, IndexError):
             process_memory, process_tasks = _usage(pid)
             memory += process_memory
@@ -37,7 +37,7 @@ def usage(pids: list[int]) -> tuple[int, int]:
 
 
 def proportional_memory(pids: list[int]) -> int:
-    """Return the memory of `pids` together with shared pages counted once, bytes; slower than `usage`."""
+    """Return the total memory of `pids` in bytes, with shared pages counted once. Slower than :func:`usage`."""
     memory = 0
     for pid in pids:
         with contextlib.suppress(OSError, psutil.Error, AttributeError):
@@ -46,7 +46,7 @@ def proportional_memory(pids: list[int]) -> int:
 
 
 def cpu_seconds(pids: list[int]) -> float | None:
-    """Return the processor time of `pids` and of their children that have ended, seconds; None for no process."""
+    """Return the CPU time of `pids` and their ended children, seconds; None if none of the processes exists."""
     total, seen = 0.0, False
     for pid in pids:
         with contextlib.suppress(psutil.Error, OSError):
@@ -58,21 +58,25 @@ def cpu_seconds(pids: list[int]) -> float | None:
 
 
 def _own_cpu_seconds(pid: int) -> float | None:
-    """Return the processor time of one process to the nanosecond, where its clock can be read (Linux)."""
+    """Return the CPU time of one process in seconds, with nanosecond resolution; None if its clock is not readable.
+
+    ``/proc/PID/stat``, which psutil reads, counts in ticks of 10 ms, too coarse for the short intervals measured here.
+    """
     if not sys.platform.startswith("linux"):
         return None
     try:
-        return time.clock_gettime((~pid << 3) | _SCHEDULER_CLOCK)
+        return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)  # MAKE_PROCESS_CPUCLOCK of the kernel
     except OSError:
         return None
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process, its group and all its descendants.
+    """Kill a process, its process group and all its descendants.
 
-    They are stopped before they are killed, so that none can start another behind the back of this function.
+    All of them are stopped before the first is killed, so that none can fork a new process in between.
     """
     stopped: set[int] = set()
+    # A process may fork before it is stopped, so the tree is listed again until no new process appears.
     for _attempt in range(10):
         running = [process for process in process_tree(pid) if process not in stopped]
         if not running:
@@ -87,7 +91,7 @@ def kill_tree(pid: int) -> None:
 
 
 def stop_tree(pid: int) -> list[int]:
-    """Stop a process and all its descendants, and return their ids for :func:`continue_tree`."""
+    """Stop (SIGSTOP) a process and all its descendants; return their ids for :func:`continue_tree`."""
     tree = process_tree(pid)
     for process in tree:
         _signal(process, signal.SIGSTOP)
@@ -95,7 +99,7 @@ def stop_tree(pid: int) -> list[int]:
 
 
 def continue_tree(pids: list[int]) -> None:
-    """Let stopped processes go on, children first."""
+    """Continue stopped processes, children first."""
     for process in reversed(pids):
         _signal(process, signal.SIGCONT)
 
@@ -106,8 +110,8 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    # Looking through every process of the machine, as psutil must elsewhere, costs milliseconds; this is
-    # repeated ten times a second beside a measurement.
+    # psutil scans all processes of the machine, which takes milliseconds. The watcher calls this ten times a second
+    # during measurements, so the kernel's list of children is read instead (CONFIG_PROC_CHILDREN).
     tasks = _PROC / str(pid) / "task"
     try:
         return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]

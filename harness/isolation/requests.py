@@ -1,6 +1,7 @@
-"""The requests that the controller makes of a worker, and the replies that it accepts, field by field.
+"""Schemas of the requests that the controller sends to a worker and of the replies that it accepts.
 
-Arrays travel beside these models, never in them.
+Arrays are sent next to these models, not as fields. Every field of a reply is bounded, because a worker may run
+submitted code that sends anything.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ Text = Annotated[str, Field(max_length=20_000)]
 
 
 class Body(BaseModel):
-    """Fields of one message: immutable, no unknown key, no conversion between types, finite numbers."""
+    """Base of all message bodies: immutable, no unknown keys, no type conversion, finite numbers only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def path_to_text(path: Path) -> str:
-    """Return a path as JSON can carry it, whatever bytes it is made of."""
+    """Encode a path for JSON. Paths are arbitrary bytes on Linux and need not be valid UTF-8."""
     return quote_from_bytes(os.fsencode(path))
 
 
 def path_of_text(text: str) -> Path:
-    """Return the path that `path_to_text` was given."""
+    """Decode the output of :func:`path_to_text`."""
     return Path(os.fsdecode(unquote_to_bytes(text)))
 
 
@@ -42,15 +43,15 @@ class LoadRequest(Body):
     """Build the network."""
 
     root: str
-    """Folder of the submission as the worker sees it, from `path_to_text`."""
+    """Folder of the submission as the worker sees it, encoded by `path_to_text`."""
     factory: str
     scale: Annotated[int, Field(ge=1, le=16)]
     weights: str | None
-    """Checkpoint relative to ``root``; None where the factory needs none or none is there."""
+    """Checkpoint relative to ``root``; None if the factory needs none or none exists."""
     random_weights: bool
-    """True where weights are missing: the network is measured with a seeded random initialisation."""
+    """Whether weights are missing, so that the network is measured with a seeded random initialization."""
     hook: str | None
-    """The author's method that reparameterizes; None to look for the usual names."""
+    """Name of the author's reparameterization method; None to try the usual names."""
     value_range: Annotated[float, Field(gt=0)]
     size_multiple: Annotated[int, Field(ge=1, le=1024)]
     device: str
@@ -59,45 +60,45 @@ class LoadRequest(Body):
     backend: Backend = "eager"
     """How the network is executed."""
     strict: bool = False
-    """Flush the accelerator's cache before each timed call, and stop the clock when the output is copied."""
+    """Flush the accelerator's cache before each timed call, and include a copy of the output in the timed window."""
     trust_pickle: bool = False
-    """Execute the code in a checkpoint's pickle."""
+    """Execute code in a pickled checkpoint."""
     seed: Count = 0
 
 
 class ReparameterizeRequest(Body):
-    """Turn the training form into the inference form; the arrays are uint8 frames for the proof."""
+    """Convert the training form into the inference form. Arrays: uint8 frames on which both forms are compared."""
 
     allow_border_error: bool = False
-    """Also collapse what is equal in the interior of the image only."""
+    """Also accept a collapse whose output differs at the image border."""
 
 
 class ExportRequest(Body):
-    """Write the inference form as a submission of its own."""
+    """Export the inference form as a new submission."""
 
     name: ShortText
-    """What the leaderboard is to show."""
+    """Name to show on the leaderboard."""
 
     onnx: bool = False
-    """Whether an ONNX model is written beside."""
+    """Whether to write an ONNX model as well."""
 
 
 class ExportReply(Body):
-    """Relative paths of the files, whose bytes are the arrays."""
+    """Relative paths of the files. Arrays: their contents, uint8, 1-D."""
 
     paths: Annotated[list[ShortText], Field(max_length=8)]
 
 
 class CountRequest(Body):
-    """Count operations for one input shape N, C, H, W."""
+    """Count operations for one input shape (N, C, H, W)."""
 
     input_shape: Annotated[list[int], Field(min_length=4, max_length=4)]
     original: bool = False
-    """True for the network as it was loaded, False for the form that is timed."""
+    """Whether to count the network as loaded instead of the timed form."""
 
 
 class CeilingsRequest(Body):
-    """Measure what the device does at best; asked of the harness's own network, never of a submission."""
+    """Measure the peak rates of the device. Sent only to workers that run the harness's own network."""
 
 
 class CeilingsReply(Body):
@@ -109,31 +110,31 @@ class CeilingsReply(Body):
 
 
 class PrepareRequest(Body):
-    """Bring the network into its backend: compile, export or record it."""
+    """Prepare the network for its backend: compile, export or record it."""
 
     size: Annotated[list[int], Field(min_length=2, max_length=2)]
     """Height and width of a frame."""
     main: bool
-    """Whether it is the size that will be timed."""
+    """Whether this is the size that will be timed."""
     call: bool = True
-    """Whether to call it; else it is only brought to the device."""
+    """Whether to run a forward pass; if not, the network is only moved to the device."""
 
 
 class TimeRequest(Body):
-    """Time forward passes; the arrays are the uint8 frames."""
+    """Time forward passes. Arrays: frames, H x W x 3, uint8."""
 
     warmup: Count
     repeats: Annotated[int, Field(ge=1)]
     min_repeats: Annotated[int, Field(ge=1)]
     budget_s: Annotated[float, Field(gt=0)] | None
     inputs: Inputs = "fresh"
-    """Whether the frames are shifted so that no call sees one again, the first is reused, or each is used once."""
+    """``fresh``: shift the frames so that no input repeats; ``reused``: first frame only; ``dataset``: each once."""
     keep: bool = True
-    """Whether the last output is copied and read, to be asked for; on an accelerator `strict` does it always."""
+    """Whether to keep a copy of the last output for `OutputRequest`. On an accelerator, `strict` implies it."""
 
 
 class OutputRequest(Body):
-    """Return a part of what the last timed call gave, as it was when its time was taken: 3 x H x W, float32."""
+    """Return a region of the last timed output, as it was when the clock stopped: 3 x H x W, float32."""
 
     top: Count
     left: Count
@@ -142,32 +143,32 @@ class OutputRequest(Body):
 
 
 class UpscaleRequest(Body):
-    """Upscale the one array, a uint8 frame."""
+    """Upscale one frame. Array: H x W x 3, uint8."""
 
 
 class MemoryRequest(Body):
     """Measure the peak memory of one forward pass."""
 
     size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
-    """Height and width of the frame; None for the size that was timed last."""
+    """Height and width of the frame; None for the last timed size."""
 
 
 class LoadReply(Body):
-    """What was loaded."""
+    """Properties of the loaded network."""
 
     params_before: Count
     """Parameters of the network as built, before any reparameterization."""
     size_multiple: Annotated[int, Field(ge=1, le=1024)]
-    """The frame's sides are padded to a multiple of this before the network, and the output cropped."""
+    """Input sides are padded to a multiple of this, and the output is cropped accordingly."""
     weights: bool
-    """False where the network has random weights because the submission brings none for this scale."""
+    """False if the network has random weights, because the submission has none for this scale."""
     backend: Backend = "eager"
-    """How the network is executed: an ONNX file by ONNX Runtime, whichever backend was asked for."""
+    """The backend in use. It differs from the requested one for an ONNX file, which ONNX Runtime always executes."""
     notes: Annotated[list[ShortText], Field(max_length=100)] = []
 
 
 class ReparamReply(Body):
-    """What became of the training form; see ``harness.results.schema.Reparam``."""
+    """Result of the reparameterization; see ``harness.results.schema.Reparam``."""
 
     method: ShortText
     params_before: Count
@@ -179,7 +180,7 @@ class ReparamReply(Body):
 
 
 class LayerReply(Body):
-    """One layer; see ``harness.complexity.layers.Layer``."""
+    """A ``harness.results.measurement.Layer`` as a worker sends it, with limits that a stored one need not state."""
 
     name: ShortText
     type: ShortText
@@ -205,11 +206,11 @@ class CountReply(Body):
     bytes_moved: Count | None = None
     operators: Count | None = None
     layers: Annotated[list[LayerReply], Field(max_length=2000)] = []
-    """Layer by layer; empty where it was not asked for or the network cannot be traced."""
+    """One entry per layer; empty if not requested or if the network cannot be traced."""
 
 
 class PrepareReply(Body):
-    """How long the backend took, its first call included."""
+    """Duration of the preparation, including the first forward pass."""
 
     seconds: Annotated[float, Field(ge=0, le=1e9)]
 
@@ -220,34 +221,34 @@ class TimeReply(Body):
     samples_ms: Annotated[list[Annotated[float, Field(ge=1e-4, le=1e9)]], Field(min_length=1, max_length=100_000)]
     clock: ShortText
     at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=100_000)]
-    """When each timed call began, seconds since the measurement began."""
+    """Start of each timed call, seconds since the start of the measurement."""
     warmup_ms: Annotated[list[Annotated[float, Field(ge=1e-4, le=1e9)]], Field(max_length=1000)] = []
     warmup_at_s: Annotated[list[Annotated[float, Field(ge=0)]], Field(max_length=1000)] = []
     warmup_calls: Count = 0
     alarms: Count = 0
-    """Calls in which the device's events and the host's clock disagree."""
+    """Number of calls in which device events and host clock disagree."""
     note: ShortText | None = None
-    """What a reader must know about the samples."""
+    """Remark about the samples, shown in the report."""
     wall_s: Annotated[float, Field(ge=0)] = 0.0
-    """Seconds that the whole request took by the controller's clock."""
+    """Duration of the whole request on the controller's clock, seconds. Set by the controller."""
 
     @model_validator(mode="after")
     def _one_time_for_each_sample(self) -> Self:
         if len(self.at_s) != len(self.samples_ms):
             raise ValueError(f"{len(self.samples_ms)} samples but {len(self.at_s)} times")
         if len(self.warmup_at_s) != len(self.warmup_ms):
-            raise ValueError(f"{len(self.warmup_ms)} calls to warm up but {len(self.warmup_at_s)} times")
+            raise ValueError(f"{len(self.warmup_ms)} warm-up calls but {len(self.warmup_at_s)} times")
         return self
 
 
 class MemoryReply(Body):
-    """Peak memory of one forward pass above what is there before it, bytes; None where it is unknown."""
+    """Peak memory of one forward pass beyond what is allocated before it, bytes; None if unknown."""
 
     peak_bytes: Count | None
 
 
 class EmptyReply(Body):
-    """Done."""
+    """Acknowledgement without fields."""
 
 
 class ErrorReply(Body):

@@ -1,7 +1,7 @@
-"""Bubblewrap around a worker: it sees the system and its submission, both read-only, and nothing else.
+"""Run a worker inside bubblewrap, with a read-only view of the system and of its submission and nothing else.
 
-Built from the kernel's namespaces: user, mount, PID, network, IPC, UTS and cgroup. No privileges are needed
-where the system lets users create user namespaces.
+bubblewrap uses kernel namespaces: user, mount, PID, network, IPC, UTS and cgroup. It needs no privileges if the system
+allows unprivileged user namespaces.
 """
 
 from __future__ import annotations
@@ -24,37 +24,42 @@ Confinement = Literal["bwrap", "process", "none"]
 
 LIBRARY = Path("/harness-library")
 SUBMISSION = Path("/submission")
-PRIVATE = Path("/tmp")  # noqa: S108  the sandbox's own, not the system's
+PRIVATE = Path("/tmp")  # noqa: S108  a private tmpfs in the sandbox
 
 _SHARED_MEMORY_BYTES = 256 << 20
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime")
 _DEVICE_NODES = ("nvidia*", "nvidia-caps", "dri", "kfd")
 _DEVICE_FOLDERS = ("/sys", "/opt/rocm", "/etc/OpenCL", "/etc/vulkan")
-# Ground truth that ships with the package; a worker has no use for it.
+# Ground truth that ships with the package. A submission that can read it could return it as its output.
 _HIDDEN = ("data/embedded",)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a worker will be confined, and why not better."""
+    """The selected isolation, and the reason if it is not the strongest."""
 
     confinement: Confinement
     reason: str = ""
 
     def describe(self) -> str:
-        """Return what a row of the report says."""
+        """Return the description shown in the report."""
         names = {"bwrap": "bubblewrap", "process": "process with limits", "none": "process without limits"}
         return f"{names[self.confinement]} ({self.reason})" if self.reason else names[self.confinement]
 
 
 def choose(sandbox: Sandbox) -> Choice:
-    """Decide how to confine workers.
+    """Select the isolation of workers.
+
+    Parameters
+    ----------
+    sandbox
+        Value of ``--sandbox``. ``auto`` falls back to a process with limits if bubblewrap does not work.
 
     Raises
     ------
     UsageError
-        ``bwrap`` is demanded and does not work here.
+        `sandbox` is ``bwrap`` and bubblewrap does not work here.
     """
     if sandbox in {"process", "none"}:
         return Choice("process" if sandbox == "process" else "none")
@@ -63,7 +68,7 @@ def choose(sandbox: Sandbox) -> Choice:
         return Choice("bwrap")
     if sandbox == "bwrap":
         raise UsageError(
-            f"--sandbox bwrap cannot be had: {problem}",
+            f"--sandbox bwrap is not available: {problem}",
             hint="see `harness doctor`, or run with --sandbox process",
         )
     return Choice("process", f"no sandbox: {problem}")
@@ -71,7 +76,10 @@ def choose(sandbox: Sandbox) -> Choice:
 
 @functools.cache
 def bwrap_problem() -> str | None:
-    """Return why bubblewrap does not work on this machine, or None; found out by trying it once."""
+    """Return why bubblewrap does not work on this machine, or None if it works.
+
+    The answer comes from one trial run, because kernels and containers forbid user namespaces in many ways.
+    """
     if not sys.platform.startswith("linux"):
         return "bubblewrap needs Linux"
     if shutil.which("bwrap") is None:
@@ -88,7 +96,7 @@ def bwrap_problem() -> str | None:
         done = subprocess.run(trial, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap does not start: {error}"
-    return None if done.returncode == 0 else f"bubblewrap fails: {done.stderr.strip()[:200] or 'without a message'}"
+    return None if done.returncode == 0 else f"bubblewrap fails: {done.stderr.strip()[:200] or 'no error message'}"
 
 
 def bwrap_command(
@@ -106,19 +114,25 @@ def bwrap_command(
     Parameters
     ----------
     worker
-        The worker's own command line.
+        Command line of the worker.
     environment
-        All that it finds in its environment.
+        Complete environment of the worker.
     root
-        The submission's folder.
+        Folder of the submission.
     inside
-        Where the worker finds it.
+        Path of that folder inside the sandbox.
     python
-        The interpreter, whose environment is brought into view.
+        Interpreter; its environment is mounted read-only.
     tmp_bytes
-        Size of its ``/tmp``.
+        Size of the private ``/tmp``, bytes.
     accelerator
-        Whether it may use the machine's graphics cards.
+        Whether to expose the device nodes of GPUs.
+
+    Returns
+    -------
+    list of str
+        Command line. The order of the options matters: bubblewrap applies them one after another, so that a directory
+        must be filled before it is remounted read-only and covered after it is mounted.
     """
     prefixes = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), python.parent.parent}
     prefixes |= set(package_folders())
@@ -143,9 +157,9 @@ def bwrap_command(
 
 
 def place_of(root: Path, *, installed: bool) -> Path:
-    """Return where a sandboxed worker finds the submission's folder.
+    """Return the path of the submission's folder inside the sandbox.
 
-    An installed package keeps its place, because its code imports it by name.
+    An installed package keeps its path, because its code imports it by name from ``sys.path``.
     """
     return root if installed else SUBMISSION
 
@@ -153,7 +167,7 @@ def place_of(root: Path, *, installed: bool) -> Path:
 def _namespaces() -> list[str]:
     options = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
     options += ["--uid", "65534", "--gid", "65534", "--hostname", "worker", "--cap-drop", "ALL"]
-    # Nested user namespaces are where most of the kernel's escapes began.
+    # Most known sandbox escapes begin with a nested user namespace. Versions before 0.8 lack the option.
     return [*options, "--disable-userns"] if "--disable-userns" in _bwrap_help() else options
 
 
@@ -169,7 +183,7 @@ def _system_binds() -> list[str]:
     options = ["--ro-bind", "/usr", "/usr"]
     for name in _SYSTEM:
         path = Path(name)
-        if path.is_symlink():
+        if path.is_symlink():  # merged-/usr distributions: /bin -> usr/bin
             options += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             options += ["--ro-bind", name, name]
@@ -185,12 +199,12 @@ def _device_binds() -> list[str]:
 
 
 def _read_only(binds: Mapping[Path, Path]) -> list[str]:
-    ordered = sorted(binds.items(), key=lambda bind: len(bind[1].parts))  # an outer folder before what is in it
+    ordered = sorted(binds.items(), key=lambda bind: len(bind[1].parts))  # a later mount would hide those inside
     return [part for source, target in ordered for part in ("--ro-bind", str(source), str(target))]
 
 
 def _hidden(binds: Mapping[Path, Path]) -> list[str]:
-    """Cover ground truth, wherever a bind brings it into view."""
+    """Return options that cover the ground truth with an empty tmpfs at every path where a bind mount exposes it."""
     options: list[str] = []
     for name in _HIDDEN:
         folder = PACKAGE / name
@@ -202,6 +216,7 @@ def _hidden(binds: Mapping[Path, Path]) -> list[str]:
 
 
 def _without_nested(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders that are not inside another one of them."""
     found = set(folders)
     return sorted(
         folder for folder in found if not any(folder != other and folder.is_relative_to(other) for other in found)

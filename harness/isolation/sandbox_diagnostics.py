@@ -1,4 +1,4 @@
-"""What this machine offers for confining submissions, for ``harness doctor``."""
+"""Report which isolation mechanisms this machine supports, for ``harness doctor``."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _USER_NAMESPACES = (
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 
-def sandbox_report() -> list[Diagnostic]:
-    """Return the means of isolation, the strongest first."""
+def sandbox_diagnostics() -> list[Diagnostic]:
+    """Return the state of each isolation mechanism, the strongest first."""
     return [_bubblewrap(), _control_groups(), _task_limit(), _not_root(), _resource_limits()]
 
 
-def _means(name: str, *, available: bool, advice: str = "") -> Diagnostic:
-    """Return whether one means of isolation is available, and how to get it where it is not."""
-    return Diagnostic(name, "available" if available else "not available", "ok" if available else "missing", advice)
+def _mechanism(name: str, *, available: bool, hint: str = "") -> Diagnostic:
+    """Return whether one mechanism is available, with a hint how to enable it if not."""
+    return Diagnostic(name, "available" if available else "not available", "ok" if available else "missing", hint)
 
 
 def _bubblewrap() -> Diagnostic:
     problem = bwrap_problem()
     if problem is None:
-        return _means("bubblewrap sandbox", available=True)
-    return _means("bubblewrap sandbox", available=False, advice=f"{problem}; {_how_to_get_bubblewrap(problem)}")
+        return _mechanism("bubblewrap sandbox", available=True)
+    return _mechanism("bubblewrap sandbox", available=False, hint=f"{problem}; {_how_to_get_bubblewrap(problem)}")
 
 
 def _how_to_get_bubblewrap(problem: str) -> str:
@@ -46,40 +46,41 @@ def _how_to_get_bubblewrap(problem: str) -> str:
             return (
                 f"the kernel forbids user namespaces: set {_sysctl(setting, 1 if 'clone' in setting.name else 15000)}"
             )
+    # None of the kernel's settings forbids it, so the seccomp filter of a container probably does.
     return "in a container, allow user namespaces (for Docker: --security-opt seccomp=unconfined --cap-add SYS_ADMIN)"
 
 
 def _control_groups() -> Diagnostic:
     problem = cgroup_problem()
     if problem is None:
-        return _means("control group of each worker", available=True)
-    advice = f"{problem}; start with: systemd-run --user --scope -p Delegate=yes harness run ..."
-    return _means("control group of each worker", available=False, advice=advice)
+        return _mechanism("control group of each worker", available=True)
+    hint = f"{problem}; start with: systemd-run --user --scope -p Delegate=yes harness run ..."
+    return _mechanism("control group of each worker", available=False, hint=hint)
 
 
 def _task_limit() -> Diagnostic:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        advice = "root is exempt from the kernel's limit; a watcher still kills above it. Run as an ordinary user"
-        return _means("process limit by the kernel", available=False, advice=advice)
+        hint = "RLIMIT_NPROC does not apply to root; the watcher still enforces the limit. Run as an ordinary user"
+        return _mechanism("process limit by the kernel", available=False, hint=hint)
     available = bwrap_problem() is None
-    return _means(
-        "process limit by the kernel", available=available, advice="" if available else "needs the bubblewrap sandbox"
+    return _mechanism(
+        "process limit by the kernel", available=available, hint="" if available else "needs the bubblewrap sandbox"
     )
 
 
 def _not_root() -> Diagnostic:
     root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return _means(
+    return _mechanism(
         "harness runs without privileges",
         available=not root,
-        advice="run the harness as an ordinary user" if root else "",
+        hint="run the harness as an ordinary user" if root else "",
     )
 
 
 def _resource_limits() -> Diagnostic:
     linux = sys.platform.startswith("linux")
-    return _means(
-        "limits on memory and files", available=linux, advice="" if linux else "RLIMIT_DATA binds on Linux only"
+    return _mechanism(
+        "limits on memory and files", available=linux, hint="" if linux else "RLIMIT_DATA is enforced on Linux only"
     )
 
 

@@ -1,7 +1,8 @@
-"""Memory that the controller shares with one worker, for the arrays of their messages.
+"""Shared memory between the controller and one worker, for the arrays of their messages.
 
-A reader copies arrays out before it looks at them: what a worker writes afterwards changes nothing that was read.
-The controller makes the memory and seals its size: a worker that could shrink it would end the controller by a fault.
+The reader copies arrays out before it validates them, so that a worker cannot change them between check and use. The
+controller creates the memory and seals its size: if the worker could shrink the file, the controller's next access
+would raise SIGBUS and kill it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 SEGMENT_BYTES = 256 << 20
-"""Size of a segment: an output of 89 megapixels, ten times 4K. Only what is written to takes up memory."""
+"""Size of a segment: enough for an RGB output of 89 megapixels. Pages use memory only once they are written."""
 
 
 class Segment:
@@ -27,7 +28,7 @@ class Segment:
     Parameters
     ----------
     fd
-        The memory as a file of fixed size; owned by the segment from now on.
+        File descriptor of a memory file of fixed size. The segment takes ownership.
     """
 
     def __init__(self, fd: int) -> None:
@@ -37,13 +38,15 @@ class Segment:
 
     @classmethod
     def create(cls, size: int = SEGMENT_BYTES) -> Segment | None:
-        """Return new memory whose size nobody can change, or None where the system has none (it needs Linux)."""
+        """Create memory of fixed size, in bytes; return None if the system does not support sealing (Linux only)."""
         try:
+            # memfd: no name in the file system, so that only a process that inherits the descriptor can open it.
             fd = os.memfd_create("sr-harness", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except (OSError, AttributeError):
             return None
         try:
             os.ftruncate(fd, size)
+            # F_SEAL_SEAL makes the seals permanent.
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             return cls(fd)
         except (OSError, AttributeError):
@@ -52,36 +55,37 @@ class Segment:
 
     @property
     def size(self) -> int:
-        """Bytes that it can hold."""
+        """Size in bytes."""
         return self._bytes.size
 
     def frame(self, height: int, width: int) -> NDArray[np.uint8] | None:
-        """Return a view of the memory's beginning as H x W x 3, uint8, or None where it is too small.
+        """Return a view of the start of the memory as an H x W x 3 uint8 array, or None if it is too small.
 
-        What is written there is not copied again when it is sent.
+        :meth:`write` does not copy an array that is already in place.
         """
         count = height * width * 3
         return self._bytes[:count].reshape(height, width, 3) if count <= self.size else None
 
     def write(self, arrays: Sequence[Array]) -> bool:
-        """Write arrays, C-contiguous, one after another; return False where they do not fit."""
+        """Write C-contiguous arrays consecutively; return False, without writing, if they do not fit."""
         if sum(array.nbytes for array in arrays) > self.size:
             return False
-        place = 0
+        offset = 0
         for array in arrays:
-            source, target = _flat(array), self._bytes[place : place + array.nbytes]
-            if source.ctypes.data != target.ctypes.data:
+            source, target = _flat(array), self._bytes[offset : offset + array.nbytes]
+            if source.ctypes.data != target.ctypes.data:  # else the array is the view that `frame` returned
                 target[:] = source
-            place += array.nbytes
+            offset += array.nbytes
         return True
 
-    def read_into(self, array: Array, place: int) -> None:
-        """Fill a C-contiguous array with the bytes from `place` on."""
-        _flat(array)[:] = self._bytes[place : place + array.nbytes]
+    def read_into(self, array: Array, offset: int) -> None:
+        """Fill a C-contiguous array with the bytes that start at `offset`."""
+        _flat(array)[:] = self._bytes[offset : offset + array.nbytes]
 
     def close(self) -> None:
-        """Let go of this end; views of it must be gone."""
+        """Unmap the memory at this end. No view of it may exist any more."""
         os.close(self.fd)
+        # mmap.close raises BufferError as long as an array refers to the mapping.
         self._bytes = np.empty(0, np.uint8)
         self._map.close()
 

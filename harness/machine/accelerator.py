@@ -1,6 +1,6 @@
-"""Whether torch sees an accelerator, asked without importing torch where its build has no use for one.
+"""Detect the accelerator that torch can use, without importing torch if its build supports none.
 
-Importing torch takes seconds, which a run that measures nothing new need not spend.
+Importing torch takes seconds. A run that measures nothing new, because all results are stored, avoids that cost.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ _KINDS = ("cuda", "hip", "xpu")
 
 
 def accelerator_type() -> str | None:
-    """Return the type of accelerator that torch sees, such as ``cuda``; torch is imported only if it may see one."""
+    """Return the type of the available accelerator, such as ``"cuda"``, or None if there is none.
+
+    torch is imported only if its build, or an installed extension, supports an accelerator.
+    """
     build = torch_build()
-    for_processor = not any(build.get(name) for name in _KINDS) and sys.platform != "darwin"
-    if for_processor and not entry_points(group="torch.backends"):  # packages that bring an accelerator of their own
+    cpu_only = not any(build.get(name) for name in _KINDS) and sys.platform != "darwin"
+    # Out-of-tree accelerators (for example Gaudi) register in this entry-point group and work with a CPU build.
+    if cpu_only and not entry_points(group="torch.backends"):
         return None
     import torch
 
@@ -28,7 +32,7 @@ def accelerator_type() -> str | None:
 
 
 def torch_build() -> dict[str, Any]:
-    """Return what torch was built as (``__version__``, ``cuda``, ``hip`` ...), read without importing torch."""
+    """Return torch's build information (``__version__``, ``cuda``, ``hip`` ...) without importing torch."""
     spec = find_spec("torch")
     assert spec is not None
     assert spec.origin is not None

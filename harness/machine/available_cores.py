@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""The number of logical processors that this process may use."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of logical processors in this process's affinity mask, or of the machine if it has none."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,7 @@
-"""Which logical processors networks are bound to, so that the scheduler moves none of them in the middle of a call.
+"""Choose the logical processors that workers are pinned to, so that the kernel does not migrate them during a call.
 
-All networks of a run have the same ones: of two copies of a network, one that happened to run beside other programs'
-work and one that did not would otherwise differ by what the scheduler decided.
+All networks of a run are pinned to the same processors. Otherwise two copies of one network could differ only because
+the scheduler placed one of them next to another program.
 """
 
 from __future__ import annotations
@@ -15,28 +15,33 @@ _CPU = Path("/sys/devices/system/cpu")
 
 
 def bound_cores(threads: int) -> list[int]:
-    """Return as many logical processors as threads; fewer where there are fewer, none where a system cannot bind.
+    """Return the logical processors to pin `threads` threads to, in ascending order.
 
-    Fast cores come before slow ones, and a second thread of a core after the first of all: two threads of one core
-    share its arithmetic units. Processor 0 comes last among equals, because systems let it serve interrupts.
+    Faster cores are preferred, and one thread per core is preferred to two, because SMT siblings share arithmetic
+    units. Processor 0 is the last choice among equals, because many systems route interrupts to it.
+
+    Returns
+    -------
+    list of int
+        At most `threads` processors; fewer if fewer are usable, none if the system does not support affinity.
     """
     return sorted(_preferred(_usable())[:threads])
 
 
 def physical_cores() -> int:
-    """Return how many of the usable logical processors are cores of their own; 1 at the least."""
+    """Return the number of physical cores among the usable logical processors, at least 1."""
     usable = _usable() or list(range(available_cores()))
     return max(1, sum(_rank(core, usable) == 0 for core in usable))
 
 
 def multithreading() -> bool:
-    """Tell whether two usable logical processors share a core."""
+    """Return whether two usable logical processors share a physical core."""
     usable = _usable()
     return any(_rank(core, usable) for core in usable)
 
 
 def kernel_text(file: Path) -> str:
-    """Return what the kernel says in a file, without white space around it; empty where there is no such file."""
+    """Return the stripped content of a file in ``/sys`` or ``/proc``, or an empty string if it cannot be read."""
     try:
         return file.read_text().strip()
     except OSError:
@@ -48,22 +53,23 @@ def _usable() -> list[int]:
 
 
 def _preferred(usable: list[int]) -> list[int]:
-    return sorted(usable, key=lambda core: (_rank(core, usable), -_fastest_khz(core), core == 0, core))
+    return sorted(usable, key=lambda core: (_rank(core, usable), -_max_khz(core), core == 0, core))
 
 
 def _rank(core: int, usable: list[int]) -> int:
-    """Return how many usable logical processors of the same core come before this one."""
-    siblings = _numbers(kernel_text(_CPU / f"cpu{core}" / "topology" / "thread_siblings_list"))
+    """Return the index of a logical processor among the usable ones of its physical core (0 for the first)."""
+    siblings = _parse_cpu_list(kernel_text(_CPU / f"cpu{core}" / "topology" / "thread_siblings_list"))
     return sum(other < core for other in siblings if other in usable)
 
 
-def _fastest_khz(core: int) -> int:
+def _max_khz(core: int) -> int:
+    # Virtual machines usually do not expose a frequency; 0 then ranks all cores alike.
     found = kernel_text(_CPU / f"cpu{core}" / "cpufreq" / "cpuinfo_max_freq")
     return int(found) if found.isdigit() else 0
 
 
-def _numbers(ranges: str) -> set[int]:
-    """Read what the kernel writes of several processors, such as ``0-3,8``."""
+def _parse_cpu_list(ranges: str) -> set[int]:
+    """Parse the kernel's list format, such as ``0-3,8``."""
     found: set[int] = set()
     for part in filter(None, ranges.split(",")):
         first, _, last = part.partition("-")

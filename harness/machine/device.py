@@ -1,4 +1,4 @@
-"""What networks run on: the processor or an accelerator, and the versions that its figures depend on."""
+"""Describe the device that networks run on, with the software versions that affect results."""
 
 from __future__ import annotations
 
@@ -22,25 +22,32 @@ _VERSIONS = ("numpy", "numba", "pillow", "fvcore")
 
 
 def describe_device(wanted: str, threads: int | None) -> DeviceInfo:
-    """Describe the device that networks run on.
+    """Resolve and describe the device that networks run on.
 
     Parameters
     ----------
     wanted
-        ``auto`` (an accelerator where there is one, else the CPU) or a torch device such as ``cpu`` or ``cuda:1``.
+        ``auto`` (the accelerator if there is one, else the CPU) or a torch device such as ``cpu`` or ``cuda:1``.
     threads
-        CPU threads that a network may use; None for one on each core that this process may use.
+        CPU threads that a network may use; None for one per usable physical core.
+
+    Returns
+    -------
+    DeviceInfo
+        Device, driver and versions, as stored in ``results.json``.
 
     Raises
     ------
     UsageError
-        There is no such device on this machine.
+        The device does not exist on this machine.
     """
     accelerator = accelerator_type()
     kind = wanted if wanted != "auto" else accelerator or "cpu"
     if kind != "cpu" and (accelerator is None or accelerator != kind.split(":")[0]):
-        here = accelerator or "no accelerator"
-        raise UsageError(f"device {wanted!r} is not here (torch sees {here})", hint="use --device auto or --device cpu")
+        available = accelerator or "no accelerator"
+        raise UsageError(
+            f"device {wanted!r} is not available (torch finds {available})", hint="use --device auto or --device cpu"
+        )
     threads = threads or physical_cores()
     return DeviceInfo(
         torch=torch_build()["__version__"],
@@ -95,7 +102,7 @@ def _processor() -> dict[str, Any]:
 
 
 def _processor_name() -> str:
-    """Return the processor's model name, which `platform` does not know on Linux."""
+    """Return the model name of the CPU; ``platform.processor()`` is empty on most Linux distributions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""One measurement on a device at a time, across all processes of a machine."""
+"""A machine-wide lock for each accelerator, so that only one run measures on it at a time."""
 
 from __future__ import annotations
 
@@ -17,31 +17,32 @@ from harness.errors import UsageError
 def device_lock(
     device: str, waiting: Callable[[], None] = lambda: None, *, wait_s: float = 24 * 3600.0
 ) -> Iterator[None]:
-    """Keep other runs off an accelerator; on the CPU nothing is kept, its load is reported.
+    """Hold an exclusive lock on an accelerator. The CPU is not locked; its load is reported instead.
 
     Parameters
     ----------
     device
-        As torch names it. Two names of one card are one lock where the card tells its UUID.
+        Torch device. Different names of one GPU share a lock if the driver reports its UUID.
     waiting
-        Called before it is waited for.
+        Called once if another run holds the lock, before waiting for it.
     wait_s
-        How long to wait for another run, seconds.
+        Longest time to wait for another run, seconds.
 
     Raises
     ------
     UsageError
-        The other run still holds it.
+        Another run still holds the lock after `wait_s`.
     """
     if device == "cpu":
         yield
         return
+    # The file is world-writable, so that runs of different users exclude each other.
     lock = FileLock(Path(tempfile.gettempdir()) / f"sr-harness-{_identity(device)}.lock", mode=0o666)
     try:
         _acquire(lock, waiting, wait_s)
     except Timeout as error:
         raise UsageError(
-            f"another run has had {device} for {wait_s:g} s", hint="wait for it, or use another device"
+            f"another run has locked {device} for over {wait_s:g} s", hint="wait for it, or use another device"
         ) from error
     try:
         yield
@@ -58,6 +59,7 @@ def _acquire(lock: FileLock, waiting: Callable[[], None], wait_s: float) -> None
 
 
 def _identity(name: str) -> str:
+    """Return a file name component that identifies the physical device, whatever ``CUDA_VISIBLE_DEVICES`` says."""
     import torch
 
     device = torch.device(name)

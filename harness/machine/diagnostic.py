@@ -1,4 +1,4 @@
-"""What `harness doctor` found out about one property of this machine."""
+"""A result of ``harness doctor``: one property of this machine and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ Level = Literal["ok", "warn", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing that matters for confining submissions or for timing them.
+    """One property of the machine that affects isolation or timing.
 
     Attributes
     ----------
     name
-        What was looked at.
+        Name of the property.
     value
-        What was found.
+        Its state.
     level
-        ``warn`` where it makes times unreliable, ``missing`` where a means of isolation is not available.
+        ``ok``; ``warn`` if it makes times unreliable; ``missing`` if an isolation mechanism is unavailable.
     hint
-        What can be done about it.
+        How to improve it; empty if there is nothing to do.
     """
 
     name: str

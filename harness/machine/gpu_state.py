@@ -1,4 +1,4 @@
-"""What an NVIDIA card says of itself, through nvidia-ml-py (the extra ``[nvidia]``)."""
+"""Read the state of NVIDIA GPUs through NVML (package nvidia-ml-py, extra ``[nvidia]``)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from harness.results.measurement import GpuReading
 from harness.results.rounds import POWER_CAP
 
 _BUSY_PERCENT = 5
-# Bits of nvmlClocksEventReasons that slow a card down against its will (nvml.h).
-_SLOWED = {
+# Bits of nvmlClocksEventReasons (nvml.h) that reduce the clock although there is work. Other bits, such as 0x1 (idle),
+# say nothing about the reliability of times.
+_THROTTLE_REASONS = {
     0x4: POWER_CAP,
     0x8: "hardware slowdown",
     0x20: "software thermal slowdown",
@@ -24,80 +25,80 @@ _SLOWED = {
 
 
 @dataclass(frozen=True, slots=True)
-class CardState:
-    """One card at one moment.
+class GpuState:
+    """State of one GPU at one moment.
 
     Attributes
     ----------
     name
-        Model of the card.
+        Model name.
     busy_percent
-        Share of the last moments in which a kernel ran.
+        Utilization: percentage of the last sampling period of NVML during which a kernel ran.
     processes
-        Processes that compute on it.
-    clock_mhz, most_clock_mhz
-        Its multiprocessors' clock now and at the most.
+        Number of processes with a compute context on the GPU.
+    clock_mhz, max_clock_mhz
+        Current and maximum SM clock, MHz.
     temperature_c
-        Degrees Celsius.
+        Temperature, degrees Celsius.
     slowed_by
-        Why the clock is held down, where it is.
+        Reasons for which the clock is throttled; empty if it is not.
     """
 
     name: str
     busy_percent: int
     processes: int
     clock_mhz: int
-    most_clock_mhz: int
+    max_clock_mhz: int
     temperature_c: int
     slowed_by: tuple[str, ...]
 
 
-def read_cards(library: Any = None) -> list[CardState]:
-    """Return the state of every card; empty without nvidia-ml-py or a driver.
+def read_gpus(library: Any = None) -> list[GpuState]:
+    """Return the state of every NVIDIA GPU; an empty list without nvidia-ml-py or a driver.
 
     Parameters
     ----------
     library
-        The module ``pynvml``; it is imported by default.
+        Replaces the module ``pynvml``, which is imported by default.
     """
     try:
         nvml = library or importlib.import_module("pynvml")
         nvml.nvmlInit()
-    except Exception:  # noqa: BLE001 - no package, no driver, no card, no permission: there is nothing to say
+    except Exception:  # noqa: BLE001 - no package, no driver, no GPU or no permission
         return []
     try:
         return [_read(nvml, nvml.nvmlDeviceGetHandleByIndex(i)) for i in range(nvml.nvmlDeviceGetCount())]
-    except Exception:  # noqa: BLE001 - a card may not answer every question
+    except Exception:  # noqa: BLE001 - consumer GPUs and vGPUs do not support every query
         return []
     finally:
         nvml.nvmlShutdown()
 
 
-def _read(library: Any, card: Any) -> CardState:
-    name = library.nvmlDeviceGetName(card)
-    reasons = int(library.nvmlDeviceGetCurrentClocksThrottleReasons(card))
-    return CardState(
+def _read(library: Any, handle: Any) -> GpuState:
+    name = library.nvmlDeviceGetName(handle)  # bytes in old versions of the binding
+    reasons = int(library.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+    return GpuState(
         name=name.decode() if isinstance(name, bytes) else str(name),
-        busy_percent=int(library.nvmlDeviceGetUtilizationRates(card).gpu),
-        processes=len(library.nvmlDeviceGetComputeRunningProcesses(card)),
-        clock_mhz=int(library.nvmlDeviceGetClockInfo(card, library.NVML_CLOCK_SM)),
-        most_clock_mhz=int(library.nvmlDeviceGetMaxClockInfo(card, library.NVML_CLOCK_SM)),
-        temperature_c=int(library.nvmlDeviceGetTemperature(card, library.NVML_TEMPERATURE_GPU)),
-        slowed_by=tuple(why for bit, why in _SLOWED.items() if reasons & bit),
+        busy_percent=int(library.nvmlDeviceGetUtilizationRates(handle).gpu),
+        processes=len(library.nvmlDeviceGetComputeRunningProcesses(handle)),
+        clock_mhz=int(library.nvmlDeviceGetClockInfo(handle, library.NVML_CLOCK_SM)),
+        max_clock_mhz=int(library.nvmlDeviceGetMaxClockInfo(handle, library.NVML_CLOCK_SM)),
+        temperature_c=int(library.nvmlDeviceGetTemperature(handle, library.NVML_TEMPERATURE_GPU)),
+        slowed_by=tuple(reason for bit, reason in _THROTTLE_REASONS.items() if reasons & bit),
     )
 
 
 class GpuMonitor:
-    """Reads one card between timed turns; on a CPU, and where the card does not tell, it reads nothing.
+    """Reads the state of one GPU between timed turns. On the CPU, or without NVML, it reads nothing.
 
     Parameters
     ----------
     device
-        As torch names it; only CUDA's are asked. The card is found by its UUID, else by its number.
+        Torch device; only CUDA devices are monitored. The GPU is identified by its UUID, else by its index.
     library
-        The module ``pynvml``; it is imported by default.
+        Replaces the module ``pynvml``, which is imported by default.
     begin
-        From when its seconds count, by the monotonic clock; from now by default.
+        Origin of the readings' time stamps on the monotonic clock, seconds; now by default.
     """
 
     def __init__(self, device: str, library: Any = None, begin: float | None = None) -> None:
@@ -105,19 +106,19 @@ class GpuMonitor:
         self._library: Any = None
         if not device.startswith("cuda"):
             return
-        with contextlib.suppress(Exception):  # no package, no driver, no card, no permission: there is nothing to read
+        with contextlib.suppress(Exception):  # no package, no driver, no GPU or no permission
             nvml = library or importlib.import_module("pynvml")
             nvml.nvmlInit()
-            self._card = _handle(nvml, device)
+            self._gpu = _handle(nvml, device)
             self._library = nvml
 
     def read(self) -> GpuReading | None:
-        """Return the card's state now; None where it does not tell."""
+        """Return the current state of the GPU, or None if it is unknown."""
         if self._library is None:
             return None
         try:
-            state = _read(self._library, self._card)
-        except Exception:  # noqa: BLE001 - a card may not answer every question
+            state = _read(self._library, self._gpu)
+        except Exception:  # noqa: BLE001 - consumer GPUs and vGPUs do not support every query
             return None
         return GpuReading(
             at_s=time.monotonic() - self._begin,
@@ -128,9 +129,10 @@ class GpuMonitor:
 
 
 def _handle(library: Any, name: str) -> Any:
-    import torch  # a controller of CPU runs does without
+    import torch  # deferred: a controller of a CPU run does not import torch
 
     device = torch.device(name)
+    # torch's index follows CUDA_VISIBLE_DEVICES and NVML's does not, so that only the UUID is reliable.
     uuid = getattr(torch.get_device_module(device).get_device_properties(device), "uuid", None)
     if uuid is None:
         return library.nvmlDeviceGetHandleByIndex(device.index or 0)
@@ -138,21 +140,19 @@ def _handle(library: Any, name: str) -> Any:
     return library.nvmlDeviceGetHandleByUUID(full if full.startswith("GPU-") else f"GPU-{full}")
 
 
-def card_facts(library: Any = None) -> list[Diagnostic]:
-    """Return what of the cards makes their times unreliable."""
-    return [fact for number, card in enumerate(read_cards(library)) for fact in _facts(number, card)]
+def gpu_diagnostics(library: Any = None) -> list[Diagnostic]:
+    """Return the model and clock of each GPU, with warnings about what makes its times unreliable."""
+    return [diagnostic for index, gpu in enumerate(read_gpus(library)) for diagnostic in _diagnostics(index, gpu)]
 
 
-def _facts(number: int, card: CardState) -> list[Diagnostic]:
-    where = f"card {number}"
-    state = f"{card.clock_mhz} of {card.most_clock_mhz} MHz, {card.temperature_c} °C"
-    facts = [Diagnostic(where, f"{card.name}, {state}")]
-    if card.busy_percent > _BUSY_PERCENT or card.processes:
-        found = f"{card.busy_percent} % busy, {card.processes} process(es) on it"
-        facts.append(Diagnostic(f"{where} idle", found, "warn", "end what computes on it"))
-    if card.slowed_by:
-        found = f"clock held down by {', '.join(card.slowed_by)}"
-        facts.append(
-            Diagnostic(f"{where} clock", found, "warn", "let it cool, raise its power limit, or lock its clocks")
-        )
-    return facts
+def _diagnostics(index: int, gpu: GpuState) -> list[Diagnostic]:
+    name = f"GPU {index}"
+    diagnostics = [Diagnostic(name, f"{gpu.name}, {gpu.clock_mhz} of {gpu.max_clock_mhz} MHz, {gpu.temperature_c} °C")]
+    if gpu.busy_percent > _BUSY_PERCENT or gpu.processes:
+        value = f"{gpu.busy_percent} % busy, {gpu.processes} process(es) on it"
+        diagnostics.append(Diagnostic(f"{name} idle", value, "warn", "end the processes that use it"))
+    if gpu.slowed_by:
+        value = f"clock reduced by {', '.join(gpu.slowed_by)}"
+        hint = "let it cool, raise its power limit, or lock its clocks"
+        diagnostics.append(Diagnostic(f"{name} clock", value, "warn", hint))
+    return diagnostics

@@ -1,4 +1,4 @@
-"""What others take of the processor."""
+"""Measure how much of the CPU other programs use."""
 
 from __future__ import annotations
 
@@ -7,21 +7,29 @@ import time
 
 import psutil
 
-WORTH_SAYING = 0.15
-"""Share of the processor in use by others that a reader of times should know of."""
+BUSY_THRESHOLD = 0.15
+"""CPU load by other programs, as a fraction of all cores, above which times are reported with a warning."""
 
-_LOOK_S = 0.3
+_INTERVAL_S = 0.3
 
 
-def others_share() -> tuple[float, float]:
-    """Look for a third of a second; return the share of all cores that others use, and the host's own share of it.
+def busy_share() -> tuple[float, float]:
+    """Measure the CPU load by other processes for 0.3 s.
 
-    An average over minutes, as systems keep it, would still hold what has ended. This process does not count.
+    The system's load average is not used, because it covers minutes and includes programs that have ended.
+
+    Returns
+    -------
+    busy
+        Fraction of all cores that is in use, in [0, 1], without this process.
+    stolen
+        Fraction of all cores that the hypervisor gave to other virtual machines; included in `busy`.
     """
     before, begin, own = psutil.cpu_times(), time.monotonic(), time.process_time()
-    time.sleep(_LOOK_S)
+    time.sleep(_INTERVAL_S)
     after = psutil.cpu_times()
     available = (time.monotonic() - begin) * (os.cpu_count() or 1)
+    # Busy is computed as "not idle", so that time in interrupts and in other virtual machines is included.
     idle = after.idle - before.idle + getattr(after, "iowait", 0.0) - getattr(before, "iowait", 0.0)
     busy = 1 - (idle + time.process_time() - own) / available
     stolen = (getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / available

@@ -1,4 +1,4 @@
-"""What of this machine makes times unreliable: its load, its frequencies, its threads, its temperature."""
+"""Check the machine for conditions that make times unreliable: load, frequency scaling, threads, temperature."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.machine.accelerator import accelerator_type
 from harness.machine.available_cores import available_cores
 from harness.machine.cores import bound_cores, kernel_text, multithreading, physical_cores
 from harness.machine.diagnostic import Diagnostic
-from harness.machine.gpu_state import card_facts
-from harness.machine.load import WORTH_SAYING, others_share
+from harness.machine.gpu_state import gpu_diagnostics
+from harness.machine.load import BUSY_THRESHOLD, busy_share
 
 _CPU = Path("/sys/devices/system/cpu")
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -20,30 +20,30 @@ _CGROUP_THROTTLED = Path("/sys/fs/cgroup/cpu.stat")
 _STOLEN_SHARE = 0.01
 
 
-def timing_facts() -> list[Diagnostic]:
-    """Look at the machine for about a third of a second; return what a reader of its times should know."""
-    facts = [_load(), _threads(), *_governor(), *_quota(), *_throttling(), *_temperature(), *_accelerator()]
-    return [fact for fact in facts if fact is not None]
+def timing_diagnostics() -> list[Diagnostic]:
+    """Return the properties of the machine that affect times; takes about 0.3 s, to measure the load."""
+    return [_load(), _threads(), *_governor(), *_quota(), *_throttling(), *_temperature(), *_accelerator()]
 
 
-def _load() -> Diagnostic | None:
-    busy, stolen = others_share()
+def _load() -> Diagnostic:
+    busy, stolen = busy_share()
     if stolen > _STOLEN_SHARE:
-        hint = "other virtual machines share these cores: measure at another time, or on a machine of your own"
+        hint = "other virtual machines share these cores: measure at another time, or on a dedicated machine"
         return Diagnostic("load", f"{busy:.0%} busy, {stolen:.0%} taken by the host", "warn", hint)
-    if busy > WORTH_SAYING:
-        hint = "end other programs; the robust protocol takes out what hits all networks alike"
-        return Diagnostic("load", f"{busy:.0%} of the processor is in use by others", "warn", hint)
-    return Diagnostic("load", f"{busy:.0%} of the processor is in use by others")
+    value = f"{busy:.0%} of the CPU is used by other programs"
+    if busy > BUSY_THRESHOLD:
+        hint = "end other programs; the robust protocol corrects for load that affects all networks alike"
+        return Diagnostic("load", value, "warn", hint)
+    return Diagnostic("load", value)
 
 
 def _threads() -> Diagnostic:
     usable = available_cores()
     cores = physical_cores()
     bound = ", ".join(map(str, bound_cores(cores)))
-    value = f"{usable} usable on {cores} cores; networks get one thread a core" + f", bound to {bound}" * bool(bound)
+    value = f"{usable} usable on {cores} cores; networks use one thread per core" + f", pinned to {bound}" * bool(bound)
     if multithreading():
-        hint = "nothing, by default: the second thread of a core is left idle; switch it off where others may use it"
+        hint = "none needed: the second thread of each core stays idle; disable SMT if other programs may use it"
         return Diagnostic("threads", f"{value}; simultaneous multithreading", "warn", hint)
     return Diagnostic("threads", value)
 
@@ -51,7 +51,7 @@ def _threads() -> Diagnostic:
 def _governor() -> list[Diagnostic]:
     found = {kernel_text(file) for file in _CPU.glob("cpu*/cpufreq/scaling_governor")} - {""}
     if not found:
-        return [Diagnostic("frequency", "the governor cannot be seen (a virtual machine, or no frequency scaling)")]
+        return [Diagnostic("frequency", "the governor is unknown (a virtual machine, or no frequency scaling)")]
     value = f"governor {', '.join(sorted(found))}"
     if found == {"performance"}:
         return [Diagnostic("frequency", value)]
@@ -59,13 +59,14 @@ def _governor() -> list[Diagnostic]:
 
 
 def _quota() -> list[Diagnostic]:
+    # A quota below the thread count makes the kernel suspend all threads in the middle of calls.
     quota, _, period = kernel_text(_CGROUP_QUOTA).partition(" ")
     if not quota.isdigit() or not period.isdigit():
         return []
     cores = int(quota) / int(period)
     return [
         Diagnostic(
-            "quota", f"{cores:g} cores by the container's limit", "warn", f"run with --threads {max(1, int(cores))}"
+            "quota", f"the container is limited to {cores:g} cores", "warn", f"run with --threads {max(1, int(cores))}"
         )
     ]
 
@@ -76,9 +77,10 @@ def _throttling() -> list[Diagnostic]:
     hot = sum(int(kernel_text(f) or 0) for f in _CPU.glob("cpu*/thermal_throttle/core_throttle_count"))
     if not times and not hot:
         return []
-    what = [f"{times} times by the container's quota"] if times else []
-    what += [f"{hot} times by heat"] if hot else []
-    return [Diagnostic("throttling", f"{' and '.join(what)} since the start", "warn", "let it cool, or lift the limit")]
+    causes = [f"{times} times by the container's quota"] if times else []
+    causes += [f"{hot} times by heat"] if hot else []
+    value = f"{' and '.join(causes)} since boot"  # the kernel's counters are never reset
+    return [Diagnostic("throttling", value, "warn", "let the machine cool, or raise the quota")]
 
 
 def _temperature() -> list[Diagnostic]:
@@ -89,7 +91,12 @@ def _temperature() -> list[Diagnostic]:
     hottest = max(readings, key=lambda one: one.current)
     near = hottest.high is not None and hottest.current > hottest.high - 5
     return [
-        Diagnostic("temperature", f"{hottest.current:.0f} °C", "warn" if near else "ok", "let it cool" if near else "")
+        Diagnostic(
+            "temperature",
+            f"{hottest.current:.0f} °C",
+            "warn" if near else "ok",
+            "let the machine cool" if near else "",
+        )
     ]
 
 
@@ -100,4 +107,4 @@ def _accelerator() -> list[Diagnostic]:
     import torch
 
     count = torch.accelerator.device_count()
-    return [Diagnostic("accelerator", f"{count} x {kind}, timed by device events"), *card_facts()]
+    return [Diagnostic("accelerator", f"{count} x {kind}, timed by device events"), *gpu_diagnostics()]

@@ -1,4 +1,4 @@
-"""Exact PSNR and SSIM under named conventions, and the bicubic reference of the scores."""
+"""Compute exact PSNR and SSIM under named conventions, and the bicubic baseline of the scores."""
 
 from harness.quality.bicubic import upscale_bicubic
 from harness.quality.convention import CONVENTIONS, Convention, get_convention

@@ -1,4 +1,4 @@
-"""The interpolation that every real-time score is measured against."""
+"""Bicubic interpolation, the baseline of all real-time scores."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from numpy.typing import NDArray
 
 
 def upscale_bicubic(lr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Upscale by bicubic interpolation as the NTIRE 2023 real-time challenge defines its baseline.
+    """Upscale an image by bicubic interpolation as in the baseline of the NTIRE 2023 real-time challenge.
 
-    ``torch.nn.functional.interpolate(mode="bicubic", align_corners=False)`` in float32 on [0, 1], clamped, rounded.
+    Applies ``torch.nn.functional.interpolate(mode="bicubic", align_corners=False)`` in float32 to values in [0, 1],
+    clamps, and rounds to 8 bits. No antialiasing filter is involved, unlike in MATLAB's ``imresize``.
 
     Parameters
     ----------
     lr
-        H x W x 3, uint8.
+        Image of shape (H, W, 3), uint8.
     scale
         Upscaling factor.
 
     Returns
     -------
     numpy.ndarray
-        (H * scale) x (W * scale) x 3, uint8.
+        Image of shape (H * scale, W * scale, 3), uint8.
     """
+    # Import torch on demand, because it takes seconds and most functions of this package do not need it.
     import torch
 
     from harness.quality.tensors import quantise

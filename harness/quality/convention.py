@@ -1,4 +1,4 @@
-"""Conventions as data: everything that a paper's "PSNR" and "SSIM" leave unsaid."""
+"""Conventions of PSNR and SSIM: the choices that papers often do not state."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Convention:
     Attributes
     ----------
     name
-        What a user types.
+        Identifier on the command line and in results.
     origin
-        Whose convention it is.
+        Challenge, paper or program that uses the convention.
     luma
-        What "Y" means.
+        Conversion from RGB to Y.
     window
-        The window of SSIM.
+        Window of SSIM.
     border
-        Pixels cut off at each side before anything is computed; ``"scale"`` for as many as the scale.
+        Number of pixels cropped from each side before the computation; ``"scale"`` for the upscaling factor.
     average
-        Mean over images of the PSNRs, or the PSNR of the mean squared error over all images.
+        Whether PSNR is averaged over images, or computed from the mean squared error averaged over images.
     jpeg_decoder
-        The JPEG library that must have made the LR images for published figures to come out.
+        JPEG library with which the LR images must be produced to reproduce published values, or ``"any"``.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Convention:
 
     @property
     def sentence(self) -> str:
-        """The whole convention in one sentence, for a reader of results."""
+        """Description of the convention in one sentence."""
         return (
             f"{self.name} ({self.origin}): PSNR and SSIM on 8-bit RGB and on {self.luma.description}; "
             f"SSIM window {self.window.description}, valid region, mean over channels; {self._border_phrase()}; "
@@ -51,11 +51,11 @@ class Convention:
 
     def _border_phrase(self) -> str:
         if self.border == "scale":
-            return "a border of as many pixels as the scale is cut off"
-        return f"a border of {self.border} pixels is cut off" if self.border else "no border is cut off"
+            return "a border of as many pixels as the scale is cropped"
+        return f"a border of {self.border} pixels is cropped" if self.border else "no border is cropped"
 
     def _jpeg_phrase(self) -> str:
-        return "" if self.jpeg_decoder == "any" else f"; with LR images as {self.jpeg_decoder} compresses them"
+        return "" if self.jpeg_decoder == "any" else f"; with LR images compressed by {self.jpeg_decoder}"
 
     def border_at(self, scale: int | None) -> int:
         """Return the border in pixels.
@@ -63,15 +63,19 @@ class Convention:
         Raises
         ------
         UsageError
-            The border depends on the scale, and `scale` is None.
+            If the border depends on the scale, and `scale` is None.
         """
         if self.border != "scale":
             return self.border
         if scale is None:
-            raise UsageError(f"convention {self.name} cuts a border as wide as the scale", hint="say the scale")
+            raise UsageError(
+                f"convention {self.name} crops a border as wide as the scale, which is not given", hint="pass the scale"
+            )
         return scale
 
 
+# Origins: MATLAB's rgb2ycbcr and the border crop come from the evaluation code of SRCNN (Dong et al., ECCV 2014). The
+# scripts of NTIRE 2023 pass RGB images to BasicSR's conversion for BGR, which swaps the weights of red and blue.
 CONVENTIONS = {
     convention.name: convention
     for convention in (
@@ -79,13 +83,13 @@ CONVENTIONS = {
         Convention("ntire23", "the scripts of the NTIRE 2023 real-time challenge", luma=SWAPPED),
         Convention(
             "lrsrn",
-            "what reproduces the LRSRN poster's benchmark table",
+            "reproduces the benchmark table of the LRSRN poster",
             luma=FULL_RANGE,
             window=UNIFORM,
             jpeg_decoder="libjpeg 9",
         ),
         Convention("matlab", "the classic benchmarks since SRCNN", luma=BT601, border="scale"),
-        Convention("matlab-uint8", "the classic with MATLAB's 8-bit rgb2ycbcr", luma=BT601_ROUNDED, border="scale"),
+        Convention("matlab-uint8", "the classic benchmarks with 8-bit rgb2ycbcr", luma=BT601_ROUNDED, border="scale"),
         Convention("ntire-esr", "the NTIRE efficient super-resolution challenges", border=4),
         Convention("basicsr", "BasicSR with its usual crop_border", border="scale"),
     )
@@ -94,12 +98,12 @@ DEFAULT = CONVENTIONS["harness"]
 
 
 def get_convention(convention: str | Convention) -> Convention:
-    """Return a convention by name, or as given.
+    """Return a convention by name; a `Convention` is returned unchanged.
 
     Raises
     ------
     UsageError
-        There is no such convention.
+        If there is no convention of this name.
     """
     if isinstance(convention, Convention):
         return convention

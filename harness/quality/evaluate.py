@@ -1,4 +1,4 @@
-"""The public way to measure: PSNR, SSIM, and all four figures of a pair under a named convention."""
+"""Public functions for PSNR and SSIM of an image pair, separately or together under a named convention."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Colour = Literal["rgb", "y"]
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Four figures of one SR image against its HR image.
+    """PSNR and SSIM of one SR image with respect to its HR image, on RGB and on luma.
 
     Attributes
     ----------
     psnr_rgb, psnr_y
-        dB; infinite where the images (or their lumas) are identical.
+        PSNR in dB; ``inf`` if the images (or their luma) are identical.
     ssim_rgb, ssim_y
-        At most 1, which means identical.
+        SSIM, at most 1; 1 if the images (or their luma) are identical.
     """
 
     psnr_rgb: float
@@ -44,27 +44,27 @@ def psnr(sr: Image, hr: Image, *, colour: Colour = "rgb", y_convention: str = "b
     Parameters
     ----------
     sr, hr
-        H x W x 3 uint8 RGB arrays (or H x W greyscale), or torch tensors: uint8, or floating point in [0, 1] as
-        (1 x) 3 x H x W, which are rounded to 8 bits.
+        RGB images as uint8 arrays of shape (H, W, 3), or greyscale images of shape (H, W). Also torch tensors: uint8,
+        or floating point in [0, 1] of shape (3, H, W) or (1, 3, H, W), which are rounded to 8 bits.
     colour
-        ``rgb`` for the error over all three channels, ``y`` for luma.
+        ``rgb`` for the mean squared error over all three channels, ``y`` for that of luma.
     y_convention
-        What luma means: ``bt601``, ``bt601-rounded``, ``full-range`` or ``ntire23`` (see `harness.quality.luma`).
+        Definition of luma: ``bt601``, ``bt601-rounded``, ``full-range`` or ``ntire23`` (see `harness.quality.luma`).
     border
-        Pixels left out at each side.
+        Number of pixels to crop from each side.
 
     Returns
     -------
     float
-        dB, from exact integer sums; infinite for identical images.
+        PSNR in dB, computed from exact integer sums for RGB; ``inf`` for identical images.
 
     Raises
     ------
     DataError
-        The images differ in size or are not 8-bit RGB.
+        If the images differ in size or are not 8-bit RGB.
     """
-    both = make_pair(sr, hr, border)
-    return psnr_of(both.mse_rgb() if colour == "rgb" else both.mse_luma(get_luma(y_convention)))
+    pair = make_pair(sr, hr, border)
+    return psnr_of(pair.mse_rgb() if colour == "rgb" else pair.mse_luma(get_luma(y_convention)))
 
 
 def ssim(
@@ -77,35 +77,40 @@ def ssim(
     border: int = 0,
     threads: int | None = None,
 ) -> float:
-    """Return the structural similarity (Wang et al., 2004) of two 8-bit images, mean over channels and positions.
+    """Return the structural similarity (SSIM) of two 8-bit images, averaged over channels and window positions.
 
     Parameters
     ----------
     sr, hr, colour, y_convention, border
         As for `psnr`.
     window
-        Where local means are taken; Gaussian 11x11 with sigma 1.5 by default, valid positions only.
+        Window of the local moments, applied at valid positions only. The default is an 11x11 Gaussian with sigma 1.5.
     threads
-        Threads to use; by default all cores for large images. The result does not depend on it.
+        Number of threads; by default all cores for large images. The result does not depend on it.
 
     Raises
     ------
     DataError
-        The images differ in size, are not 8-bit RGB, or are smaller than the window.
+        If the images differ in size, are not 8-bit RGB, or are smaller than the window.
+
+    References
+    ----------
+    Wang, Bovik, Sheikh and Simoncelli, "Image Quality Assessment: From Error Visibility to Structural Similarity",
+    IEEE Transactions on Image Processing 13(4), 2004.
     """
-    both = make_pair(sr, hr, border, threads)
+    pair = make_pair(sr, hr, border, threads)
     if colour == "rgb":
-        return both.ssim_rgb(window)
-    return both.ssim_luma(window, get_luma(y_convention))
+        return pair.ssim_rgb(window)
+    return pair.ssim_luma(window, get_luma(y_convention))
 
 
 def get_luma(name: str) -> Luma:
-    """Return a luma by name.
+    """Return a definition of luma by name.
 
     Raises
     ------
     UsageError
-        There is no such luma.
+        If there is no luma of this name.
     """
     if name not in LUMAS:
         raise UsageError(f"no luma is called {name!r}", hint=f"choose one of: {', '.join(LUMAS)}")
@@ -121,46 +126,46 @@ def evaluate_pair(
     scale: int | None = None,
     threads: int | None = None,
 ) -> Quality:
-    """Return PSNR and SSIM, on RGB and on luma, of one pair.
+    """Return PSNR and SSIM, on RGB and on luma, of one image pair.
 
     Parameters
     ----------
     sr, hr
-        As for `psnr`; a device tensor is measured on its device.
+        As for `psnr`; tensors on an accelerator are evaluated there.
     convention
         A convention or its name.
     y_convention
-        A luma that replaces the convention's.
+        Name of a luma that replaces that of the convention.
     scale
-        Upscaling factor, for conventions that cut a border as wide.
+        Upscaling factor, required by conventions that crop a border of this width.
     threads
         As for `ssim`.
 
     Raises
     ------
     DataError
-        The images differ in size, are not 8-bit RGB, or are smaller than SSIM's window.
+        If the images differ in size, are not 8-bit RGB, or are smaller than the window of SSIM.
     UsageError
-        No such convention, or it needs a scale.
+        If there is no such convention or luma, or the convention requires a scale.
     """
-    rules = get_convention(convention)
-    luma = rules.luma if y_convention is None else get_luma(y_convention)
-    both = make_pair(sr, hr, rules.border_at(scale), threads)
+    chosen = get_convention(convention)
+    luma = chosen.luma if y_convention is None else get_luma(y_convention)
+    pair = make_pair(sr, hr, chosen.border_at(scale), threads)
     return Quality(
-        psnr_rgb=psnr_of(both.mse_rgb()),
-        psnr_y=psnr_of(both.mse_luma(luma)),
-        ssim_rgb=both.ssim_rgb(rules.window),
-        ssim_y=both.ssim_luma(rules.window, luma),
+        psnr_rgb=psnr_of(pair.mse_rgb()),
+        psnr_y=psnr_of(pair.mse_luma(luma)),
+        ssim_rgb=pair.ssim_rgb(chosen.window),
+        ssim_y=pair.ssim_luma(chosen.window, luma),
     )
 
 
 def average(qualities: Sequence[Quality], convention: str | Convention = DEFAULT) -> Quality:
-    """Return the mean over images, by the convention's rule for PSNR.
+    """Return the mean over images; `Convention.average` determines how PSNR is averaged.
 
     Raises
     ------
     UsageError
-        There are no figures.
+        If `qualities` is empty.
     """
     if not qualities:
         raise UsageError("no images to average over")
@@ -173,6 +178,7 @@ def average(qualities: Sequence[Quality], convention: str | Convention = DEFAULT
 
 
 def _mean_psnr(psnrs: list[float], convention: str | Convention) -> float:
+    # By Jensen's inequality, the mean of PSNRs is never lower than the PSNR of the mean error.
     if get_convention(convention).average == "mean of PSNRs":
         return fmean(psnrs)
     return psnr_of(fmean(map(mse_of, psnrs)))

@@ -1,4 +1,4 @@
-"""Two folders of images, matched by name and measured one after another in bounded memory."""
+"""Compute metrics for two folders of images, matched by name, in bounded memory."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from harness.quality.metrics import Metric
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """The figures of one image.
+    """Metrics of one image.
 
     Attributes
     ----------
     name
-        The HR file's name without extension.
+        Name of the HR file without extension.
     quality
         PSNR and SSIM.
     others
-        Figures of further metrics, by name.
+        Values of further metrics, by name.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ImageScore:
 
 @dataclass(frozen=True, slots=True)
 class ImageFailure:
-    """Why one image has no figures."""
+    """Reason why one image could not be evaluated."""
 
     name: str
     reason: str
@@ -50,7 +50,7 @@ class ImageFailure:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is done with every pair."""
+    """Settings that are common to all pairs."""
 
     rules: Convention
     scale: int | None
@@ -74,49 +74,51 @@ def score_folders(
     workers: int | None = None,
     metrics: Mapping[str, Metric] | None = None,
 ) -> Iterator[ImageScore | ImageFailure]:
-    """Measure every image of a folder against the image of the same name in another.
+    """Compare every image of a folder with the image of the same name in another folder.
 
     Parameters
     ----------
     sr_dir
-        Upscaled images. A name may end in the scale (``0801x2.png`` for ``0801.png``).
+        Folder of upscaled images. A name may end with the scale (``0801x2.png`` for ``0801.png``).
     hr_dir
-        Ground truth.
+        Folder of ground-truth images.
     convention
         A convention or its name.
     scale
-        Where given, HR images are centre-cropped to a multiple of it, as the tracks crop them; conventions whose
-        border is as wide as the scale need it.
+        If given, HR images are centre-cropped to a multiple of it, as for the tracks. Required by conventions that crop
+        a border of this width.
     workers
-        Images in work at once, and in memory; by default one per core.
+        Number of pairs that are processed, and held in memory, at once; by default one per core.
     metrics
-        Further metrics to compute, by the name of their figure.
+        Further metrics to compute, by name.
 
     Yields
     ------
     ImageScore or ImageFailure
-        In order of name; a missing partner, a mismatch or an unreadable file is a failure, and the rest goes on.
+        One result per name, in alphabetical order. A missing partner, different sizes or an unreadable file is a
+        failure of this image only.
 
     Raises
     ------
     DataError
-        A folder is missing, or neither holds an image.
+        If a folder is missing, or neither contains an image.
     UsageError
-        No such convention, or it needs a scale.
+        If there is no such convention, or it requires a scale.
     """
     rules = get_convention(convention)
     rules.border_at(scale)
     tasks = _match(sr_dir, hr_dir)
     if not tasks:
-        raise DataError("neither folder holds an image", where=f"{sr_dir}, {hr_dir}")
+        raise DataError("neither folder contains an image", where=f"{sr_dir}, {hr_dir}")
     count = workers or available_cores()
+    # Images are processed in parallel, so that threads within an image would only compete for the same cores.
     job = _Job(rules, scale, 1 if count > 1 else None, metrics or {})
     score = partial(_score, job=job)
     return map_in_order(score, tasks, count)
 
 
 def count_names(sr_dir: Path, hr_dir: Path) -> int:
-    """Return how many results `score_folders` yields for two folders."""
+    """Return the number of results that `score_folders` yields."""
     return len(_match(sr_dir, hr_dir))
 
 
@@ -130,7 +132,8 @@ def _match(sr_dir: Path, hr_dir: Path) -> list[_Task]:
 
 
 def _plain(stem: str, known: Container[str]) -> str:
-    """Return an SR image's name without a scale such as ``x2`` at its end, where that names an HR image."""
+    """Remove a scale such as ``x2`` from the end of an SR image's name if the result is the name of an HR image."""
+    # Keep the name if it is that of an HR image already, which may itself end with x2.
     base, _, digits = stem.rpartition("x")
     return base if stem not in known and digits.isdigit() and base in known else stem
 
@@ -147,7 +150,7 @@ def _score(task: _Task, job: _Job) -> ImageScore | ImageFailure:
 
 
 def _apply(name: str, metric: Metric, sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
-    """Call a metric that others wrote: whatever it raises is a failure of this image, not of the folder."""
+    """Call a metric, possibly of a plugin, and convert its exceptions to DataError, so that only this image fails."""
     try:
         return float(metric(sr, hr))
     except HarnessError:
@@ -159,6 +162,7 @@ def _apply(name: str, metric: Metric, sr: NDArray[np.uint8], hr: NDArray[np.uint
 def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     sr_path, hr_path = _partners(task)
     sr, hr = read_rgb(sr_path), read_rgb(hr_path)
+    # Comparing a grey image with a colour image is possible but would measure the loss of colour.
     if is_greyscale(sr_path) and not is_greyscale(hr_path):
         raise DataError("is greyscale, but its HR image has colours", where=str(sr_path), hint="save the SR in RGB")
     hr = hr if scale is None else centre_crop(hr, scale)
@@ -166,19 +170,21 @@ def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], NDArray[np
         raise DataError(
             f"is {sr.shape[1]}x{sr.shape[0]}, but its HR image is {hr.shape[1]}x{hr.shape[0]}",
             where=str(sr_path),
-            hint="compare images of one size" + ("; say the scale if HR is to be cropped" if scale is None else ""),
+            hint="compare images of equal size" + ("; pass the scale to crop HR images" if scale is None else ""),
         )
     return sr, hr
 
 
 def _partners(task: _Task) -> tuple[Path, Path]:
-    """Return the SR and the HR image of a name, of which there must be one each."""
+    """Return the paths of the SR and the HR image of a name; raise DataError unless there is exactly one of each."""
     for kind, own, others in (("HR", task.hr, task.sr), ("SR", task.sr, task.hr)):
         if not own:
             raise DataError(
-                f"there is no {kind} image of this name", where=str(others[0]), hint="name both files alike"
+                f"there is no {kind} image of this name", where=str(others[0]), hint="give both files the same name"
             )
         if len(own) > 1:
             names = " and ".join(path.name for path in own)
-            raise DataError(f"{names} are both {kind} images of {task.name}", where=str(own[0].parent), hint="keep one")
+            raise DataError(
+                f"{names} are both {kind} images of {task.name}", where=str(own[0].parent), hint="remove all but one"
+            )
     return task.sr[0], task.hr[0]

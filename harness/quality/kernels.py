@@ -1,13 +1,16 @@
-"""The compiled inner loops of PSNR and SSIM, in float64 and exact integers.
+"""Compiled inner loops of PSNR and SSIM, in float64 and exact integers.
 
-SSIM is computed from the sum s = x + y - 255 and the difference d = x - y of two images. With mu the local means and v
-the local variances, and without the centring,
+SSIM is computed from the sum s = x + y and the difference d = x - y of two images x and y. With the local means mu and
+the local variances v,
 
-    1 - SSIM = 1 - (1 - mu_d^2 / P) (1 - v_d / Q),   P = (mu_s^2 + mu_d^2) / 2 + C1,   Q = (v_s + v_d) / 2 + C2,
+    1 - SSIM = 1 - (1 - mu_d^2 / P) (1 - v_d / Q),   P = (mu_s^2 + mu_d^2) / 2 + C1,   Q = (v_s + v_d) / 2 + C2.
 
-which needs four filterings instead of five, and loses no digits where the images are nearly the same. An image is
-worked through in tiles that fit in the processor's cache, two rows of windows at a time: their moments are first taken
-down the columns, then along the row; nothing of the image's size is ever allocated.
+This is algebraically equal to the definition (Wang et al., 2004), but it needs four filterings (of s, d, s^2 and d^2)
+instead of five and suffers no cancellation for nearly identical images. In the code, s is centred by subtracting 255,
+which leaves v_s unchanged and reduces the rounding error of v_s = E[s^2] - mu_s^2.
+
+An image is processed in tiles that fit in the processor's cache, two rows of windows at a time. Moments are accumulated
+first along columns, then along rows. No array of the size of the image is allocated.
 """
 
 from __future__ import annotations
@@ -28,29 +31,33 @@ Floats = NDArray[np.float64]
 Box = tuple[int, int, int, int]
 Weights = tuple[float, float, float]
 Taps = tuple[float, ...]
+Moments = tuple[Floats, Floats, Floats, Floats]
+"""Means of s, d, s^2 and d^2."""
+LumaSettings = tuple[Weights, float, bool]
+"""Weights of the channels, offset, and whether luma is rounded to whole levels."""
 Samples = NDArray[np.float32] | NDArray[np.float64]
 
 BAND = 64
-"""Rows of SSIM that one job computes: sums do not depend on the number of threads."""
+"""Rows of window positions per job. It is constant, so that sums do not depend on the number of threads."""
 _WIDTH = 1056
-"""Samples in a row of a tile: two rows of windows with all that they need fit in the second-level cache."""
+"""Samples per row of a tile, chosen such that the working set of two rows of windows fits in the L2 cache."""
 _CENTRE = 255
 
 
 def _compiled(function: F) -> F:
-    """Compile on first use, and keep the result on disk where a folder can be written.
+    """Compile a function on first use, with an on-disk cache if a folder is writable.
 
-    Fast mathematics lets sums use vector registers; nothing here is NaN or infinite.
+    ``fastmath`` permits reordering of sums and thereby vectorization. It is safe because no value is NaN or infinite.
     """
     try:
         return cast("F", njit(error_model="numpy", nogil=True, fastmath=True, cache=True)(function))
-    except RuntimeError:  # a read-only installation without a home: compile in every process
+    except RuntimeError:  # no writable cache folder, so that every process compiles the function again
         return cast("F", njit(error_model="numpy", nogil=True, fastmath=True)(function))
 
 
 @_compiled
 def _samples(x: Bytes, y: Bytes, s: Samples, d: Samples) -> None:
-    """Write the centred sums and the differences of two rows: integers, which float32 holds exactly."""
+    """Write the centred sums and the differences of two rows; they are integers below 2^24, hence exact in float32."""
     for j in range(s.size):
         of_x, of_y = np.int16(x[j]), np.int16(y[j])
         s[j], d[j] = np.int16(of_x + of_y - _CENTRE), np.int16(of_x - of_y)
@@ -58,30 +65,34 @@ def _samples(x: Bytes, y: Bytes, s: Samples, d: Samples) -> None:
 
 @_compiled
 def _luma(x: Bytes, y: Bytes, weights: Weights, offset: float, rounded: bool, s: Floats, d: Floats) -> None:
-    """Write the centred sums and the differences of the luma of a row of RGB."""
+    """Write the centred sums and the differences of the luma of two rows of RGB samples."""
     of_red, of_green, of_blue = weights
     for j in range(s.size):
         of_x = of_red * x[3 * j] + of_green * x[3 * j + 1] + of_blue * x[3 * j + 2] + offset
         of_y = of_red * y[3 * j] + of_green * y[3 * j + 1] + of_blue * y[3 * j + 2] + offset
-        if rounded:
+        if rounded:  # each image is rounded before the difference, as if it had been stored with 8 bits
             of_x, of_y = np.floor(of_x + HALF_UP), np.floor(of_y + HALF_UP)
         s[j] = of_x + of_y - _CENTRE
         d[j] = of_x - of_y
+    # Luma is not an integer, so `s` and `d` are float64 here; float32 would limit SSIM to about seven digits.
 
 
 @_compiled
 def _down(z: Samples, taps: Taps, means: Floats, squares: Floats, count: int) -> None:
-    """Filter z and z^2 down the columns of rows that lie `_WIDTH` samples apart, for two rows of windows at once.
+    """Filter z and z^2 along columns, for two vertically adjacent rows of windows; rows have a stride of `_WIDTH`.
 
-    Two neighbouring windows share all rows but two: each sample is read, widened to float64 and squared once for both.
+    Adjacent windows have all but two image rows in common. Computing both in one pass nearly halves the loads.
     """
     radius = len(taps) // 2
     for j in range(count):
+        # Centre row of the first window and of the second window, which lies one row below.
         u, v = np.float64(z[j + radius * _WIDTH]), np.float64(z[j + (radius + 1) * _WIDTH])
         mean, square = taps[radius] * u, taps[radius] * (u * u)
         next_mean, next_square = taps[radius] * v, taps[radius] * (v * v)
-        for k in range(radius):
+        for k in range(radius):  # the taps are symmetric: add samples at equal distance from the centre, then multiply
             above, below = j + k * _WIDTH, j + (2 * radius - k) * _WIDTH
+            # float32 samples are converted before squaring: the square of an integer up to 255 is exact in both types,
+            # but sums of squares are not.
             u, v = np.float64(z[above]), np.float64(z[below])
             mean += taps[k] * (u + v)
             square += taps[k] * (u * u + v * v)
@@ -93,14 +104,13 @@ def _down(z: Samples, taps: Taps, means: Floats, squares: Floats, count: int) ->
 
 
 @_compiled
-def _loss_along(
-    of_s: Floats, of_d: Floats, of_ss: Floats, of_dd: Floats, count: int, step: int, taps: Taps, factor: float
-) -> float:
+def _loss_along(moments: Moments, count: int, step: int, taps: Taps, factor: float) -> float:
     """Filter a row of column-filtered moments along, and return its sum of 1 - SSIM.
 
-    Neighbours in the image are `step` samples apart. Indices are unsigned: those that might be negative, and count from
-    the end, would keep the compiler from using vectors.
+    Horizontally adjacent pixels are `step` samples apart. Indices are unsigned because numba supports negative indices
+    (counting from the end) for signed ones, and the additional branch prevents vectorization.
     """
+    of_s, of_d, of_ss, of_dd = moments
     radius, apart = len(taps) // 2, np.uint64(step)
     total = 0.0
     for j in range(np.uint64(count)):
@@ -113,17 +123,18 @@ def _loss_along(
             ss += taps[k] * (of_ss[left] + of_ss[right])
             dd += taps[k] * (of_dd[left] + of_dd[right])
         variance_s, variance_d = factor * (ss - s * s), factor * (dd - d * d)
-        mean_s, square_d = s + _CENTRE, d * d
+        mean_s, square_d = s + _CENTRE, d * d  # variances do not depend on the centring, means do
         p = 0.5 * (mean_s * mean_s + square_d) + C1
         q = 0.5 * (variance_s + variance_d) + C2
+        # 1 - (1 - a / p) (1 - b / q), expanded such that no two nearly equal numbers are subtracted.
         total += (square_d * q + variance_d * p - square_d * variance_d) / (p * q)
     return total
 
 
 @_compiled
 def _loss_of_rows(s: Samples, d: Samples, rows: int, count: int, step: int, taps: Taps, factor: float) -> float:
-    """Return the sum of 1 - SSIM over `rows` rows of windows, from samples in rows that lie `_WIDTH` apart."""
-    inner = count - (len(taps) - 1) * step
+    """Return the sum of 1 - SSIM over `rows` rows of windows; rows of samples have a stride of `_WIDTH`."""
+    inner = count - (len(taps) - 1) * step  # number of valid positions in a row of `count` samples
     of_s, of_d, of_ss, of_dd = (
         np.empty((2, _WIDTH)),
         np.empty((2, _WIDTH)),
@@ -135,25 +146,28 @@ def _loss_of_rows(s: Samples, d: Samples, rows: int, count: int, step: int, taps
         _down(s[i * _WIDTH :], taps, of_s, of_ss, count)
         _down(d[i * _WIDTH :], taps, of_d, of_dd, count)
         for row in range(min(2, rows - i)):
-            total += _loss_along(of_s[row], of_d[row], of_ss[row], of_dd[row], inner, step, taps, factor)
+            total += _loss_along((of_s[row], of_d[row], of_ss[row], of_dd[row]), inner, step, taps, factor)
     return total
 
 
 @_compiled
 def ssim_loss_rgb(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box) -> float:
-    """Return the sum of 1 - SSIM over a box of window positions, all three channels.
+    """Return the sum of 1 - SSIM over a box of window positions and all three channels.
 
-    `x` and `y` are H x 3W; `box` is (top, bottom, left, right): windows whose first row is in [top, bottom) and whose
-    first column is in [left, right). Channels stay interleaved: a neighbour is three samples away.
+    `x` and `y` have shape (H, 3 W). `box` is (top, bottom, left, right) and selects the windows whose first row is in
+    [top, bottom) and whose first column is in [left, right). Channels remain interleaved, so that horizontally adjacent
+    pixels are three samples apart.
     """
     top, bottom, left, right = box
     reach = len(taps) - 1
     rows = bottom - top + reach
+    # One extra row of zeros: for an odd number of rows, `_down` computes one more row of windows, which is not used.
     s, d = np.zeros((rows + 1) * _WIDTH, np.float32), np.zeros((rows + 1) * _WIDTH, np.float32)
     total = 0.0
-    for start in range(3 * left, 3 * right, _WIDTH - 3 * reach):
+    for start in range(3 * left, 3 * right, _WIDTH - 3 * reach):  # tiles overlap by the reach of the window
         count = min(_WIDTH, 3 * (right + reach) - start)
         for i in range(rows):
+            # Only one tile of sums and differences exists at a time; it is overwritten by the next one.
             at, samples = slice(i * _WIDTH, i * _WIDTH + count), slice(start, start + count)
             _samples(x[top + i, samples], y[top + i, samples], s[at], d[at])
         total += _loss_of_rows(s, d, bottom - top, count, 3, taps, factor)
@@ -161,11 +175,10 @@ def ssim_loss_rgb(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box) -> fl
 
 
 @_compiled
-def ssim_loss_luma(
-    x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box, weights: Weights, offset: float, rounded: bool
-) -> float:
+def ssim_loss_luma(x: Bytes, y: Bytes, taps: Taps, factor: float, box: Box, luma: LumaSettings) -> float:
     """Return the sum of 1 - SSIM over a box of window positions, on luma; see `ssim_loss_rgb`."""
     top, bottom, left, right = box
+    weights, offset, rounded = luma
     reach = len(taps) - 1
     rows = bottom - top + reach
     s, d = np.zeros((rows + 1) * _WIDTH), np.zeros((rows + 1) * _WIDTH)
@@ -184,10 +197,10 @@ def ssim_loss_luma(
 def cross_products(x: Bytes, y: Bytes, box: Box) -> tuple[np.int64, ...]:
     """Return the integer sums of d_r^2, d_g^2, d_b^2, d_r d_g, d_r d_b, d_g d_b over a box of pixels.
 
-    All mean squared errors follow from them exactly: of RGB, and of any luma that is not rounded.
+    They determine the mean squared error of RGB and, as a quadratic form in its weights, of any unrounded luma.
     """
     top, bottom, left, right = box
-    rr = gg = bb = rg = rb = gb = np.int64(0)
+    rr = gg = bb = rg = rb = gb = np.int64(0)  # at 4K, the sums exceed 32 bits
     for i in range(top, bottom):
         u, v = x[i, 3 * left : 3 * right], y[i, 3 * left : 3 * right]
         for j in range(u.size // 3):
@@ -205,7 +218,7 @@ def cross_products(x: Bytes, y: Bytes, box: Box) -> tuple[np.int64, ...]:
 
 @_compiled
 def rounded_luma_error(x: Bytes, y: Bytes, box: Box, weights: Weights, offset: float) -> float:
-    """Return the sum of squared differences of the rounded lumas over a box of pixels: an integer."""
+    """Return the sum of squared differences of the rounded luma over a box of pixels, which is an exact integer."""
     top, bottom, left, right = box
     of_red, of_green, of_blue = weights
     total = 0.0

@@ -1,4 +1,4 @@
-"""What a paper may mean by "Y": four conversions from RGB, up to 1.3 dB apart."""
+"""Four conversions from RGB to Y that publications use; PSNR on Y differs between them by up to 1.3 dB."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 HALF_UP = 0.5 + 1e-6
-"""Added before `floor`, to round half up: all lumas here are multiples of 1/255000 or 1/65536, so the millionth decides
-nothing but exact halves, which float64 would else decide by its own rounding."""
+"""Added before `floor` to round half up. All luma values are multiples of 1/255000 or 1/65536, so that the additional
+1e-6 changes the result only for exact halves, which rounding errors of float64 might otherwise round down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +19,18 @@ class Luma:
     Attributes
     ----------
     name
-        What a user types as ``y_convention``.
+        Identifier, the value of ``y_convention``.
     description
-        The same as a phrase.
+        Description as a noun phrase.
     weights
-        Of red, green and blue, for values of 0 to 255.
+        Weights of red, green and blue, for values from 0 to 255.
     offset
-        Added to the weighted sum.
+        Offset added to the weighted sum.
     rounded
-        Whether the value is rounded half up to an integer, as an 8-bit image holds it.
+        Whether the value is rounded half up to an integer, as in an 8-bit image.
     single_precision
-        Whether the released script computes luma in float32, and its mean squared error too: some 1e-6 dB off
-        on photographs, 3e-5 dB on flat images.
+        Whether luma and its mean squared error are computed in float32, as in the released script. PSNR then differs
+        from that in float64 by about 1e-6 dB on photographs and 3e-5 dB on flat images.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Luma:
     single_precision: bool = False
 
 
+# Weights of MATLAB's rgb2ycbcr for values from 0 to 255: 0.299, 0.587 and 0.114 times 219 / 255.
 _STUDIO = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 
 BT601 = Luma("bt601", "Y of BT.601 in studio range (16 to 235), unrounded", _STUDIO, 16.0)
@@ -49,14 +50,14 @@ BT601_ROUNDED = Luma(
 )
 FULL_RANGE = Luma(
     "full-range",
-    "8-bit luma of BT.601 in full range (0 to 255), as Pillow's mode L and OpenCV's YCrCb give it",
-    (19595 / 65536, 38470 / 65536, 7471 / 65536),
+    "8-bit luma of BT.601 in full range (0 to 255), as in Pillow's mode L and OpenCV's YCrCb",
+    (19595 / 65536, 38470 / 65536, 7471 / 65536),  # the fixed-point weights of Pillow
     0.0,
     rounded=True,
 )
 SWAPPED = Luma(
     "ntire23",
-    "Y of BT.601 in studio range with the weights of red and blue swapped, in float32, as the 2023 scripts compute it",
+    "Y of BT.601 in studio range with the weights of red and blue swapped, in float32, as in the 2023 scripts",
     (_STUDIO[2], _STUDIO[1], _STUDIO[0]),
     16.0,
     single_precision=True,
@@ -66,7 +67,10 @@ LUMAS = {luma.name: luma for luma in (BT601, BT601_ROUNDED, FULL_RANGE, SWAPPED)
 
 
 def luma_plane(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float64]:
-    """Return the luma of an H x W x 3 uint8 image as H x W float64: the readable definition."""
+    """Return the luma of an image of shape (H, W, 3), uint8, as a float64 array of shape (H, W).
+
+    This is the reference definition; the compiled kernels compute the same values.
+    """
     red, green, blue = np.moveaxis(image.astype(np.float64), 2, 0)
     of_red, of_green, of_blue = luma.weights
     plane: NDArray[np.float64] = of_red * red + of_green * green + of_blue * blue + luma.offset
@@ -74,7 +78,8 @@ def luma_plane(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float64]:
 
 
 def script_luma(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float32]:
-    """Return the luma with the float32 steps of the scripts that descend from BasicSR: scaled to [0, 1] and back."""
+    """Return the luma with the float32 arithmetic of scripts derived from BasicSR, which scale to [0, 1] and back."""
+    # The order of operations and the type of each step are those of the scripts; they determine the last digits.
     unit = image.astype(np.float32) / np.float32(255)
     weights = np.array(luma.weights) * 255.0
     plane = ((unit.astype(np.float64) @ weights + luma.offset) / 255.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Metrics besides PSNR and SSIM: functions of installed packages, and LPIPS where its package is."""
+"""Metrics besides PSNR and SSIM: functions that the harness or installed packages declare."""
 
 from __future__ import annotations
 
@@ -8,44 +8,40 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UsageError
-from harness.plugins import list_plugins, load_plugin
+from harness.plugins import Registry
 
 Metric = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
-"""A function of an SR and an HR image, both H x W x 3 uint8, that returns one number."""
+"""A function of an SR and an HR image, both H x W x 3 uint8, that returns one number.
 
-_GROUP = "harness.metrics"
-
-
-def _lpips() -> Metric:
-    from harness.quality.perceptual import lpips, require_lpips
-
-    require_lpips()
-    return lpips
+It may have an attribute ``require``, a function without arguments that raises UsageError where something that the
+metric needs is missing; that is called before anything is measured.
+"""
 
 
-METRICS: dict[str, Callable[[], Metric]] = {"lpips": _lpips}
-"""What makes each built-in metric; raises UsageError where it cannot be had."""
+def _metric(loaded: object) -> Metric:
+    if not callable(loaded):
+        raise TypeError(f"it is a {type(loaded).__name__}, not a function")
+    return cast("Metric", loaded)
 
 
-def get_metric(name: str) -> Metric:
-    """Return a metric by name: a built-in one, or one of an installed package (entry-point group ``harness.metrics``).
+METRICS: Registry[Metric] = Registry("harness.metrics", "metric", _metric)
+
+
+def get_metric(name: str, registry: Registry[Metric] = METRICS) -> Metric:
+    """Return a metric by name, ready to be called.
 
     Raises
     ------
     UsageError
-        There is no such metric, it cannot be called, or what it needs is not here.
+        There is no such metric, it cannot be loaded, or what it needs is missing.
     """
-    if name in METRICS:
-        return METRICS[name]()
-    if name not in list_metrics():
-        raise UsageError(f"no metric is called {name!r}", hint=f"choose one of: {', '.join(list_metrics())}")
-    loaded = load_plugin(_GROUP, name)
-    if not callable(loaded):
-        raise UsageError(f"metric plugin {name!r} is a {type(loaded).__name__}, not a function", where=_GROUP)
-    return cast("Metric", loaded)
+    metric = registry.get(name)
+    require = getattr(metric, "require", None)
+    if require is not None:
+        require()
+    return metric
 
 
 def list_metrics() -> list[str]:
     """Return the names of all metrics besides PSNR and SSIM."""
-    return sorted({*METRICS, *(plugin.name for plugin in list_plugins(_GROUP))})
+    return METRICS.names()

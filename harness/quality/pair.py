@@ -1,4 +1,4 @@
-"""Two images side by side: checked, brought to one form, and measured by the compiled kernels."""
+"""Validate a pair of images, convert it to a common representation and evaluate it with the compiled kernels."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Box = tuple[int, int, int, int]
 Result = TypeVar("Result")
 
 _SMALL = 2**18
-"""Pixels below which threads cost more than they save."""
+"""Number of pixels below which multithreading costs more than it saves."""
 _MOST_THREADS = 16
 
 
 class Pair(Protocol):
-    """Two images of one size, of which a box of pixels counts, and what can be measured of them."""
+    """Two images of equal size, and the box of pixels over which errors are computed."""
 
     def mse_rgb(self) -> float:
         """Return the mean squared error over all three channels."""
@@ -48,24 +48,25 @@ class Pair(Protocol):
 
 
 def make_pair(sr: Image, hr: Image, border: int = 0, threads: int | None = None) -> Pair:
-    """Check two images and bring them to one form, without a copy where they are contiguous.
+    """Validate two images and convert them to a common representation; contiguous arrays are not copied.
 
     Parameters
     ----------
     sr, hr
-        H x W x 3 uint8 arrays; H x W for greyscale; or torch tensors, see `as_array`. Where one is a tensor on an
-        accelerator, both are measured there.
+        uint8 arrays of shape (H, W, 3), or (H, W) for greyscale; or torch tensors, see `as_array`. If one is a tensor
+        on an accelerator, both are evaluated there.
     border
-        Pixels to leave out at each side.
+        Number of pixels to crop from each side.
     threads
-        Threads to use on the CPU; None for all cores where the image is large.
+        Number of CPU threads; None for all cores if the image is large, else one.
 
     Raises
     ------
     DataError
-        The images differ in size, are no 8-bit images, or the border leaves nothing.
+        If the images differ in size, are not 8-bit images, or nothing is left inside the border.
     """
     device = _accelerator(sr, hr)
+    # Transferring a 4K image takes longer than evaluating it, so both stay on the accelerator.
     if device is not None:
         from harness.quality.tensors import TensorPair, to_bytes
 
@@ -76,7 +77,7 @@ def make_pair(sr: Image, hr: Image, border: int = 0, threads: int | None = None)
 
 
 def _accelerator(*images: Image) -> torch.device | None:
-    """Return the accelerator that an image is on; one without float64 (Apple's) is left to the CPU."""
+    """Return the accelerator of the first image that is on one, else None; MPS is excluded for lack of float64."""
     devices = [image.device for image in images if not isinstance(image, np.ndarray)]
     return next((device for device in devices if device.type not in ("cpu", "mps")), None)
 
@@ -84,54 +85,60 @@ def _accelerator(*images: Image) -> torch.device | None:
 def _on(image: Image, device: torch.device) -> torch.Tensor:
     import torch
 
+    # Copy, because torch warns about arrays that are not writable.
     return (torch.from_numpy(image.copy()) if isinstance(image, np.ndarray) else image).to(device)
 
 
 def inner_box(sr: tuple[int, ...], hr: tuple[int, ...], border: int) -> Box:
-    """Return (top, bottom, left, right) of what is left of two images without their border.
+    """Return the box (top, bottom, left, right) of two images without their border.
 
     Raises
     ------
     DataError
-        The images differ in size, or nothing is left.
+        If the images differ in size, or nothing is left inside the border.
     """
     height, width = hr[:2]
     if sr[:2] != hr[:2]:
-        raise DataError(f"SR is {sr[1]}x{sr[0]}, HR is {width}x{height}", hint="compare images of one size")
+        raise DataError(f"SR is {sr[1]}x{sr[0]}, HR is {width}x{height}", hint="compare images of equal size")
     if border < 0 or 2 * border >= min(height, width):
         raise DataError(f"a border of {border} pixels leaves nothing of an image of {width}x{height}")
     return border, height - border, border, width - border
 
 
 def window_positions(box: Box, window: Window) -> Box:
-    """Return the box of a window's first rows and columns, such that it lies inside `box`.
+    """Return the box of top-left window positions for which the window lies inside `box`.
 
     Raises
     ------
     DataError
-        The box is smaller than the window.
+        If the box is smaller than the window.
     """
     top, bottom, left, right = box
-    reach = len(window.taps) - 1
+    reach = len(window.taps) - 1  # rows and columns that a window extends beyond its first one
     if bottom - top <= reach or right - left <= reach:
         raise DataError(f"an image of {right - left}x{bottom - top} is smaller than SSIM's window ({reach + 1} pixels)")
     return top, bottom - reach, left, right - reach
 
 
 def as_array(image: Image, role: str = "the image") -> Bytes:
-    """Return an image as an H x W x 3 uint8 array.
+    """Return an image as a uint8 array of shape (H, W, 3).
 
-    A torch tensor may be uint8, H x W x 3 or (1 x) 3 x H x W, or floating point in [0, 1], (1 x) 3 x H x W, which is
-    clamped and rounded to 8 bits as the harness rounds a network's output.
+    Parameters
+    ----------
+    image
+        uint8 array of shape (H, W, 3) or (H, W). Or a torch tensor: uint8 of shape (H, W, 3), (3, H, W) or
+        (1, 3, H, W), or floating point in [0, 1], which is clamped and rounded to 8 bits like a network's output.
+    role
+        Name of the image in error messages.
 
     Raises
     ------
     DataError
-        The type or shape is another.
+        If the dtype or the shape is not supported.
     """
     array = image if isinstance(image, np.ndarray) else _from_tensor(image)
     if array.dtype != np.uint8:
-        raise DataError(f"{role} holds {array.dtype}, not 8-bit samples", hint="round it to uint8 first")
+        raise DataError(f"{role} has dtype {array.dtype}, not uint8", hint="round it to 8 bits first")
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
@@ -146,7 +153,10 @@ def _from_tensor(image: torch.Tensor) -> Bytes:
 
 
 def _interleaved(image: Bytes) -> Bytes:
-    """Return a read-only H x 3W view, so that the kernels are compiled for one type of array only."""
+    """Return a read-only view of shape (H, 3 W).
+
+    Numba compiles a kernel per array type, and read-only is part of the type: one type means one compilation.
+    """
     rows = np.ascontiguousarray(image).reshape(image.shape[0], -1).view()
     rows.flags.writeable = False
     return rows
@@ -154,7 +164,7 @@ def _interleaved(image: Bytes) -> Bytes:
 
 @dataclass(frozen=True)
 class ArrayPair:
-    """Two images as H x 3W arrays of interleaved RGB, measured by the compiled kernels."""
+    """Pair of images as arrays of shape (H, 3 W) with interleaved channels, evaluated by the compiled kernels."""
 
     x: Bytes
     y: Bytes
@@ -162,7 +172,7 @@ class ArrayPair:
     threads: int | None = None
 
     def mse_rgb(self) -> float:
-        """Return the mean squared error over all three channels: an exact integer sum, divided once."""
+        """Return the mean squared error over all three channels, from an exact integer sum."""
         return float(np.trace(self._products)) / (3 * area(self.box))
 
     def mse_luma(self, luma: Luma) -> float:
@@ -174,22 +184,24 @@ class ArrayPair:
         if luma.rounded:
             error = kernels.rounded_luma_error(self.x, self.y, self.box, luma.weights, luma.offset)
             return float(error) / area(self.box)
+        # The difference of unrounded luma is w . d for channel differences d, so its squared sum is w^T (sum d d^T) w.
         weights = np.array(luma.weights)
         return float(weights @ self._products @ weights) / area(self.box)
 
     @cached_property
     def _products(self) -> NDArray[np.float64]:
-        """Return the symmetric matrix of summed products of channel differences."""
+        """Symmetric 3 x 3 matrix of summed products of channel differences."""
         from harness.quality import kernels
 
         def products(box: Box) -> tuple[int, ...]:
             return tuple(map(int, kernels.cross_products(self.x, self.y, box)))
 
+        # Sums of Python integers are exact, whatever the number of bands.
         rr, gg, bb, rg, rb, gb = map(sum, zip(*_in_bands(products, self.box, self.threads), strict=True))
         return np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]], dtype=np.float64)
 
     def _mse_single(self, luma: Luma) -> float:
-        """Replay the scripts' float32: luma, differences and their mean."""
+        """Return the mean squared error of luma with the float32 arithmetic of the challenge's script."""
         top, bottom, left, right = self.box
         shape = (self.x.shape[0], -1, 3)
         x = script_luma(self.x.reshape(shape)[top:bottom, left:right], luma)
@@ -203,7 +215,7 @@ class ArrayPair:
         def loss(box: Box) -> float:
             return float(kernels.ssim_loss_rgb(self.x, self.y, window.taps, window.covariance_factor, box))
 
-        return 1.0 - self._mean(window, loss) / 3.0
+        return 1.0 - self._mean(window, loss) / 3.0  # the kernel sums over three channels
 
     def ssim_luma(self, window: Window, luma: Luma) -> float:
         """Return the mean SSIM of luma over valid window positions."""
@@ -213,8 +225,9 @@ class ArrayPair:
 
         def loss(box: Box) -> float:
             factor = window.covariance_factor
-            return float(kernels.ssim_loss_luma(self.x, self.y, window.taps, factor, box, *settings))
+            return float(kernels.ssim_loss_luma(self.x, self.y, window.taps, factor, box, settings))
 
+        # The kernels sum 1 - SSIM, which is small for similar images, so that no digits are lost in the sum.
         return 1.0 - self._mean(window, loss)
 
     def _mean(self, window: Window, loss: Callable[[Box], float]) -> float:
@@ -224,7 +237,10 @@ class ArrayPair:
 
 
 def _in_bands(function: Callable[[Box], Result], box: Box, threads: int | None) -> list[Result]:
-    """Return what a function gives on each band of a box, whose rows do not depend on the number of threads."""
+    """Apply a function to horizontal bands of a box, in parallel.
+
+    The bands do not depend on the number of threads, so that floating-point sums are reproducible.
+    """
     from harness.quality.kernels import BAND
 
     top, bottom, left, right = box
@@ -232,7 +248,7 @@ def _in_bands(function: Callable[[Box], Result], box: Box, threads: int | None) 
     workers = min(_threads(area(box), threads), len(bands))
     if workers == 1:
         return list(map(function, bands))
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool:  # the kernels release the GIL
         return list(pool.map(function, bands))
 
 

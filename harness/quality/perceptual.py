@@ -1,4 +1,4 @@
-"""LPIPS, by whichever of the packages lpips and torchmetrics is installed."""
+"""Compute LPIPS with the package lpips or torchmetrics, whichever is installed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,32 @@ from harness.errors import UsageError
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
-def lpips(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
-    """Return the perceptual distance LPIPS (Zhang et al., 2018) with AlexNet: 0 for identical images, lower is better.
+class Lpips:
+    """The perceptual distance LPIPS (Zhang et al., 2018) with AlexNet: 0 for identical images, lower is better."""
 
-    Parameters
-    ----------
-    sr, hr
-        H x W x 3, uint8; sides of at least 64 pixels.
+    def require(self) -> None:
+        """Set the distance up, once for all calls.
 
-    Raises
-    ------
-    UsageError
-        No package has it, or AlexNet's weights are neither here nor can be downloaded.
-    """
-    with torch.inference_mode():
-        return float(require_lpips()(_frame(sr), _frame(hr)))
+        Raises
+        ------
+        UsageError
+            No package has it, or AlexNet's weights are neither here nor can be downloaded.
+        """
+        require_lpips()
+
+    def __call__(self, sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
+        """Return the distance of two images H x W x 3, uint8, with sides of at least 64 pixels.
+
+        Raises
+        ------
+        UsageError
+            As `require` does.
+        """
+        with torch.inference_mode():
+            return float(require_lpips()(_frame(sr), _frame(hr)))
+
+
+LPIPS = Lpips()
 
 
 @cache
@@ -41,13 +52,13 @@ def require_lpips() -> Distance:
     Raises
     ------
     UsageError
-        See `lpips`.
+        See `Lpips.require`.
     """
     build = _from_lpips() or _from_torchmetrics()
     if build is None:
         raise UsageError("LPIPS needs the package lpips", hint="install it: pip install 'sr-harness[lpips]'")
     try:
-        with warnings.catch_warnings():  # of torchvision, about how these packages call it
+        with warnings.catch_warnings():  # torchvision warns about deprecated arguments that these packages pass
             warnings.simplefilter("ignore")
             distance = build()
             distance(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))
@@ -74,11 +85,11 @@ def _from_lpips() -> Callable[[], Distance] | None:
 
 def _from_torchmetrics() -> Callable[[], Distance] | None:
     try:
-        import torchvision  # noqa: F401  torchmetrics takes AlexNet from it
+        import torchvision  # noqa: F401  torchmetrics loads AlexNet from it
         from torchmetrics.functional.image import learned_perceptual_image_patch_similarity
     except ImportError:
         return None
-    # A function without state, because several threads measure at once.
+    # The functional form has no state, which the class has: several threads evaluate images at the same time.
     return lambda: partial(learned_perceptual_image_patch_similarity, net_type="alex")
 
 

@@ -1,4 +1,4 @@
-"""Torch tensors as images, and their quality measured on their own device."""
+"""Convert torch tensors to 8-bit images, and compute PSNR and SSIM on the device of the tensors."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from harness.quality.reference import C1, C2
 from harness.quality.window import Window
 
 _STRIP = 256
-"""Rows whose moments are on the device at once: some 250 MB at 4K."""
+"""Rows that are processed at once, to limit device memory to about 250 MB at 4K."""
 
-_OVERSHOOT = 16.0  # networks exceed 1 by a little; an image in [0, 255] would be clamped to white
+_OVERSHOOT = 16.0  # outputs may exceed 1 slightly; larger values indicate the range [0, 255] and would clamp to white
 
 
 def to_bytes(image: torch.Tensor) -> torch.Tensor:
-    """Return an image tensor as H x W x 3 uint8, contiguous, on its device.
+    """Convert an image tensor to a contiguous uint8 tensor of shape (H, W, 3) on the same device.
 
     Parameters
     ----------
     image
-        uint8, H x W x 3 or (1 x) 3 x H x W; or floating point in [0, 1], (1 x) 3 x H x W.
+        uint8 tensor of shape (H, W, 3), (3, H, W) or (1, 3, H, W), or floating-point tensor in [0, 1]. Greyscale images
+        of shape (H, W) are expanded to three channels.
 
     Raises
     ------
     DataError
-        The shape is another, or a value is not finite or far beyond 1.
+        If the shape is not supported, or a value is not finite or much larger than 1.
     """
     if image.ndim == 4 and image.shape[0] == 1:
         image = image[0]
@@ -45,13 +46,14 @@ def to_bytes(image: torch.Tensor) -> torch.Tensor:
 
 
 def quantise(image: torch.Tensor) -> torch.Tensor:
-    """Return a floating-point image in [0, 1] as uint8: clamped, times 255, rounded half to even.
+    """Convert a floating-point image in [0, 1] to uint8: clamp, multiply by 255, round half to even.
 
     Raises
     ------
     DataError
-        A value is NaN or infinite, or the image seems to be in [0, 255].
+        If a value is NaN or infinite, or the image appears to be in the range [0, 255].
     """
+    # The conversion of NaN and infinity to uint8 is undefined and depends on the device.
     if not bool(torch.isfinite(image).all()):
         raise DataError("the image has values that are not finite")
     largest = float(image.max()) if image.numel() else 0.0
@@ -62,7 +64,7 @@ def quantise(image: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TensorPair:
-    """Two images as H x W x 3 uint8 tensors on one device, measured there in float64 and exact integers."""
+    """Pair of images as uint8 tensors of shape (H, W, 3) on one device, evaluated there in float64 and integers."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -71,11 +73,13 @@ class TensorPair:
     def mse_rgb(self) -> float:
         """Return the mean squared error over all three channels."""
         x, y = self._inner()
+        # Squared differences are at most 255^2; the sum over a 4K image exceeds 32 bits.
         return float((x.int() - y.int()).square().sum(dtype=torch.int64)) / (3 * area(self.box))
 
     def mse_luma(self, luma: Luma) -> float:
         """Return the mean squared error of luma, by the luma's own precision."""
         x, y = (_luma(image, luma) for image in self._inner())
+        # An approximation of the script's float32 arithmetic; `script_luma` has its exact order of operations.
         if luma.single_precision:
             x, y = x.float(), y.float()
         return float((x - y).square().mean())
@@ -108,13 +112,15 @@ def _luma(image: torch.Tensor, luma: Luma) -> torch.Tensor:
 
 
 def _strips(x: torch.Tensor, y: torch.Tensor, reach: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    # Strips overlap by the reach of the window, so that each window position belongs to exactly one strip.
     for top in range(0, x.shape[1] - reach, _STRIP):
         rows = slice(top, top + _STRIP + reach)
         yield x[:, rows], y[:, rows]
 
 
 def _loss(x: torch.Tensor, y: torch.Tensor, window: Window) -> torch.Tensor:
-    """Return the sum of 1 - SSIM over planes of C x H x W, by the algebra of `harness.quality.kernels`."""
+    """Return the sum of 1 - SSIM over planes of shape (C, H, W), by the formula in `harness.quality.kernels`."""
+    # Centring the sum keeps the moments small; 256 is exact in binary and is added again to the mean below.
     total, difference = x + y - 256.0, x - y
     moments = torch.stack([total, difference, total.square(), difference.square()])
     s, d, ss, dd = _filter(moments, window)
@@ -129,6 +135,7 @@ def _loss(x: torch.Tensor, y: torch.Tensor, window: Window) -> torch.Tensor:
 def _filter(planes: torch.Tensor, window: Window) -> torch.Tensor:
     taps = torch.tensor(window.taps, dtype=planes.dtype, device=planes.device)
     flat = planes.reshape(-1, 1, *planes.shape[-2:])
+    # The window is separable: filter along columns, then along rows.
     down = torch.nn.functional.conv2d(flat, taps[None, None, :, None])
     along = torch.nn.functional.conv2d(down, taps[None, None, None, :])
     filtered: torch.Tensor = along.reshape(*planes.shape[:-2], *along.shape[-2:])

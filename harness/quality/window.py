@@ -1,4 +1,4 @@
-"""The windows over which SSIM takes its local means and variances."""
+"""Windows for the local means and variances of SSIM."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A separable window, applied where it lies wholly inside the image.
+    """Separable window, applied only at positions where it lies inside the image.
 
     Attributes
     ----------
     description
-        The window as a phrase.
+        Description as a noun phrase.
     taps
-        One-dimensional weights; odd in number, symmetric, summing to 1.
+        One-dimensional weights: an odd number of them, symmetric, with sum 1.
     covariance_factor
-        What variances are multiplied by: 1 for weighted moments, N / (N - 1) for unbiased sample variances.
+        Factor of variances and covariances: 1 for weighted moments, N / (N - 1) for unbiased sample estimates.
     """
 
     description: str
@@ -26,7 +26,7 @@ class Window:
 
 
 def gaussian_window(size: int = 11, sigma: float = 1.5) -> Window:
-    """Return the Gaussian window of the SSIM paper (Wang et al. 2004) and of OpenCV's ``getGaussianKernel``."""
+    """Return the Gaussian window of Wang et al. (2004), with the taps of OpenCV's ``getGaussianKernel``."""
     radius = size // 2
     raw = [math.exp(-(x * x) / (2 * sigma * sigma)) for x in range(-radius, radius + 1)]
     total = math.fsum(raw)
@@ -34,8 +34,8 @@ def gaussian_window(size: int = 11, sigma: float = 1.5) -> Window:
 
 
 def uniform_window(size: int = 7) -> Window:
-    """Return scikit-image's default: a uniform square with unbiased sample variances."""
-    factor = size * size / (size * size - 1)
+    """Return the default window of scikit-image: uniform weights with unbiased sample variances."""
+    factor = size * size / (size * size - 1)  # Bessel's correction for the size * size samples of a window
     return Window(f"uniform {size}x{size} with sample covariance", (1 / size,) * size, factor)
 
 

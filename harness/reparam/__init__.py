@@ -1,4 +1,8 @@
-"""Training form to inference form: the author's own method, else automatic collapse, and the proof."""
+"""Convert networks from training form to inference form.
+
+The author's own conversion method is tried first, then linear regions are collapsed automatically. Each conversion is
+checked numerically against the original network.
+"""
 
 from harness.reparam.export import submission_files, write_submission
 from harness.reparam.outcome import Outcome

@@ -1,22 +1,23 @@
-"""The algebra of affine, shift-invariant maps of images, borders included.
+"""Compose affine, shift-invariant maps of images exactly, including their behaviour at image borders.
 
-Every such map of a region is held as the one convolution that it equals: a kernel, a bias and an explicit zero
-padding of its input, which may be asymmetric or negative. Output row ``i`` is
+Every map is stored as one equivalent convolution: a kernel, a bias and an explicit zero padding of the input, which may
+be asymmetric or negative. With stride ``s``, output row ``i`` is
 
-    y[i] = bias + sum over m of kernel[m] * x[s * i - top + m],    x[r] = 0 outside the image,
+    y[i] = bias + sum over m of kernel[m] * x[s * i - top + m],    x[r] = 0 outside the image.
 
-so rules for the border are rules for the padding:
+Border behaviour is therefore determined by the padding:
 
-- a valid (unpadded) convolution on top leaves the padding as it is and convolves the kernels;
-- padding the *result* with a constant by ``a`` rows equals padding the input by ``a`` more rows exactly where the
-  added rows would hold nothing but the bias: the padding already reaches over the whole kernel on that side
-  (``top >= height - 1``) and the constant is the bias. That is why a biased 1x1 before a zero-padded 3x3 is not one
-  convolution, and why two zero-padded 3x3 are not one 5x5;
-- cropping the result takes rows of padding away, down to negative ones.
+- Applying a valid (unpadded) convolution convolves the kernels and leaves the padding unchanged.
+- Padding the *result* with ``a`` rows of a constant is equivalent to padding the input with ``a`` more rows if and
+  only if those added rows would contain only the bias. This requires that the existing padding covers the whole kernel
+  on that side (``top >= height - 1``) and that the constant equals the bias. Hence a biased 1x1 convolution followed
+  by a zero-padded 3x3 is not one convolution, and two zero-padded 3x3 convolutions are not one 5x5.
+- Cropping the result removes rows of padding; the padding may become negative.
 
-Arithmetic is in float64. ``exact`` says whether every step kept these rules; where it is False the map is right in
-the interior only. ``shuffle`` is a pixel shuffle that follows the convolution, so that a sum at the high resolution
-(nearest-upsampled input plus a shuffled convolution) is a sum of kernels at the low one.
+Arithmetic is in float64. ``exact`` is True if every step satisfied these conditions; otherwise the map is correct only
+in the interior of the image. ``shuffle`` is the factor of a pixel shuffle after the convolution. It allows a sum at
+high resolution (nearest-upsampled input plus a shuffled convolution) to be computed as a sum of kernels at low
+resolution.
 """
 
 from __future__ import annotations
@@ -29,34 +30,34 @@ from torch import Tensor
 from torch.nn import functional
 
 Sides = tuple[int, int, int, int]
-"""Rows and columns at the top, bottom, left and right."""
+"""Numbers of rows or columns at the top, bottom, left and right, in this order."""
 
 NO_SIDES: Sides = (0, 0, 0, 0)
 
 SAME_FILL = 1e-14
-"""A padded constant counts as the bias where they differ by no more than this, relative to the larger."""
+"""Largest relative difference at which a padding constant is considered equal to the bias (about 50 float64 ulps)."""
 
 
 @dataclass(frozen=True, slots=True)
 class AffineMap:
-    """One convolution, and the pixel shuffle that follows it.
+    """A convolution followed by an optional pixel shuffle.
 
     Attributes
     ----------
     kernel
-        Shape (out, in, height, width), float64, dense over all input channels.
+        Shape (out, in, height, width), float64, dense over all input channels (``groups=1``).
     bias
         Shape (out,), float64.
     padding
-        Zero rows and columns around the input; negative ones crop.
+        Zero rows and columns added around the input; negative values crop the input.
     stride
-        Step of the output's rows and columns.
+        Vertical and horizontal stride.
     shuffle
-        Factor of the pixel shuffle after the convolution; 1 for none.
+        Upscaling factor of the pixel shuffle after the convolution; 1 if there is none.
     exact
-        False where the border differs from what was composed.
+        False if the result at the border differs from that of the composed operations.
     biased
-        Whether any step had a bias, zero or not: the convolution that replaces them has one then.
+        Whether any composed operation had a bias, even a zero one. The resulting convolution then has a bias, too.
     """
 
     kernel: Tensor
@@ -79,39 +80,41 @@ class AffineMap:
 
     @property
     def is_plain(self) -> bool:
-        """Whether a further convolution can follow: neither strided nor shuffled."""
+        """Whether any convolution can be composed after this map, that is, it has no stride and no pixel shuffle."""
         return self.stride == (1, 1) and self.shuffle == 1
 
 
 def identity(channels: int) -> AffineMap:
-    """Give the map of an image to itself."""
+    """Return the identity map for images with `channels` channels."""
     eye = torch.eye(channels, dtype=torch.float64).reshape(channels, channels, 1, 1)
     return AffineMap(eye, torch.zeros(channels, dtype=torch.float64))
 
 
 def padded(value: AffineMap, sides: Sides, fill: Tensor | float = 0.0) -> AffineMap | None:
-    """Surround the result with a constant; negative sides crop it.
+    """Pad the result of a map with a constant, or crop it.
 
     Parameters
     ----------
     value
-        What is padded.
+        Map whose result is padded.
     sides
-        Rows and columns to add.
+        Rows and columns to add; negative numbers crop.
     fill
-        The constant, one number or one per channel.
+        Padding constant, one number or one per channel.
 
     Returns
     -------
     AffineMap | None
-        None where a strided or shuffled result is padded; inexact where the added rows hold more than the bias.
+        None if `value` is strided or shuffled. The map is inexact if the added rows or columns depend on the image.
     """
     if sides == NO_SIDES:
         return value
     if not value.is_plain:
         return None
+    # Outer zero taps would make the kernel appear larger than the padding and the map inexact without need.
     value = trimmed(value)
     padding = _summed(value.padding, sides)
+    # With old >= extent - 1, the first output row already sees only padding, so further rows equal the bias.
     reached = all(
         new <= 0 or old >= extent - 1 for old, new, extent in zip(value.padding, sides, _extents(value), strict=True)
     )
@@ -143,31 +146,34 @@ def convolved(
     dilation: tuple[int, int] = (1, 1),
     groups: int = 1,
 ) -> AffineMap | None:
-    """Apply a zero-padded convolution to the result.
+    """Compose a map with a zero-padded convolution of its result.
 
     Parameters
     ----------
     value
-        What is convolved.
+        Map whose result is convolved.
     weight
         Shape (out, in / groups, height, width).
     bias
         Shape (out,), or None.
     padding, stride, dilation, groups
-        As those of :func:`torch.nn.functional.conv2d`.
+        As in :func:`torch.nn.functional.conv2d`, but with the padding of each side.
 
     Returns
     -------
     AffineMap | None
-        None where the result is strided or shuffled and the convolution is more than a plain 1x1.
+        None if `value` is strided or shuffled and the convolution is not a 1x1 without padding, stride and groups.
     """
     weight = _dilated(weight.double(), dilation)
     if not value.is_plain:
+        # A 1x1 convolution acts on each position separately, so it commutes with strides and pixel shuffles.
         pointwise = weight.shape[2:] == (1, 1) and padding == NO_SIDES and stride == (1, 1) and groups == 1
         return _mixed(value, weight[:, :, 0, 0], bias) if pointwise else None
     surrounded = padded(value, padding)
     if surrounded is None:
         return None
+    # The remaining convolution is valid (unpadded): kernels are convolved and the padding does not change. A stride can
+    # only be that of the last convolution, because `is_plain` holds.
     return replace(
         surrounded,
         kernel=_composed(surrounded.kernel, weight, groups),
@@ -182,9 +188,13 @@ def _vector(bias: Tensor | None, weight: Tensor) -> Tensor:
 
 
 def _composed(first: Tensor, second: Tensor, groups: int) -> Tensor:
-    """Convolve two kernels: ``K[m] = sum over j of second[j] first[m - j]``, summed over the channels between."""
+    """Return the kernel of two successive convolutions.
+
+    ``K[m] = sum over j of second[j] @ first[m - j]``, where ``@`` contracts the intermediate channels.
+    """
     height, width = second.shape[2:]
     if groups > 1:
+        # conv2d is a cross-correlation, hence the flip; input channels of `first` become the batch dimension.
         images = functional.conv2d(
             first.transpose(0, 1), second.flip(2, 3), padding=(height - 1, width - 1), groups=groups
         )
@@ -192,7 +202,7 @@ def _composed(first: Tensor, second: Tensor, groups: int) -> Tensor:
     rows, columns = first.shape[2:]
     shape = (second.shape[0], first.shape[1], rows + height - 1, columns + width - 1)
     composed = first.new_zeros(shape)
-    for i in range(height):  # one matrix product per tap: float64 convolutions of tiny images are slow
+    for i in range(height):  # one matrix product per tap, because conv2d in float64 is slow on tiny images
         for j in range(width):
             tap = second[:, :, i, j] @ first.flatten(1)
             composed[:, :, i : i + rows, j : j + columns] += tap.reshape(len(tap), -1, rows, columns)
@@ -200,12 +210,14 @@ def _composed(first: Tensor, second: Tensor, groups: int) -> Tensor:
 
 
 def _response(bias: Tensor, weight: Tensor, groups: int) -> Tensor:
-    """Answer of a convolution to a constant image."""
+    """Return the output of a convolution for an image whose channels are constant and equal to `bias`."""
     sums = weight.sum((2, 3))
+    # One batched product per group; the input channels of `weight` are those of its own group only.
     return (sums.reshape(groups, -1, sums.shape[1]) @ bias.reshape(groups, -1, 1)).flatten()
 
 
 def _dilated(weight: Tensor, dilation: tuple[int, int]) -> Tensor:
+    """Insert zeros between the taps, so that the kernel needs no dilation."""
     if dilation == (1, 1):
         return weight
     height, width = ((n - 1) * d + 1 for n, d in zip(weight.shape[2:], dilation, strict=True))
@@ -215,7 +227,9 @@ def _dilated(weight: Tensor, dilation: tuple[int, int]) -> Tensor:
 
 
 def _mixed(value: AffineMap, matrix: Tensor, bias: Tensor | None) -> AffineMap:
-    """Mix channels by a matrix; after a pixel shuffle each of its positions is mixed alike."""
+    """Apply a 1x1 convolution, given as a matrix of shape (out, in), to the result."""
+    # Pixel shuffle maps channel c * r**2 + k to sub-pixel k of channel c, so each sub-pixel is mixed by the same
+    # matrix.
     matrix = torch.kron(matrix, torch.eye(value.shuffle**2, dtype=torch.float64))
     shift = torch.zeros(matrix.shape[0], dtype=torch.float64)
     if bias is not None:
@@ -226,13 +240,13 @@ def _mixed(value: AffineMap, matrix: Tensor, bias: Tensor | None) -> AffineMap:
 
 
 def scaled(value: AffineMap, factors: Tensor) -> AffineMap:
-    """Multiply each channel by its factor; shape (channels,), or () for all."""
+    """Multiply each output channel by a factor; `factors` has shape (channels,) or ()."""
     each = _per_channel(value, factors)
     return replace(value, kernel=value.kernel * each[:, None, None, None], bias=value.bias * each)
 
 
 def shifted(value: AffineMap, offsets: Tensor) -> AffineMap:
-    """Add to each channel its offset; shape (channels,), or () for all."""
+    """Add an offset to each output channel; `offsets` has shape (channels,) or ()."""
     return replace(value, bias=value.bias + _per_channel(value, offsets), biased=True)
 
 
@@ -241,8 +255,8 @@ def _per_channel(value: AffineMap, numbers: Tensor) -> Tensor:
 
 
 def added(first: AffineMap, second: AffineMap) -> AffineMap | None:
-    """Add two results of the same input; None where their sizes or resolutions differ."""
-    if first.channels != second.channels:
+    """Return the sum of two maps of the same input; None if the shapes of their results differ."""
+    if first.channels != second.channels:  # torch broadcasts a single channel
         first, second = _broadcast(first, second.channels), _broadcast(second, first.channels)
     pair = aligned((first, second))
     if pair is None or pair[0].channels != pair[1].channels:
@@ -264,7 +278,7 @@ def _broadcast(value: AffineMap, channels: int) -> AffineMap:
 
 
 def concatenated(values: Sequence[AffineMap]) -> AffineMap | None:
-    """Stack the channels of several results of the same input; None where their sizes or resolutions differ."""
+    """Concatenate the channels of maps of the same input; None if the sizes of their results differ."""
     parts = aligned(values)
     if parts is None:
         return None
@@ -278,31 +292,37 @@ def concatenated(values: Sequence[AffineMap]) -> AffineMap | None:
 
 
 def selected(value: AffineMap, channels: Tensor) -> AffineMap:
-    """Keep the channels whose indices are given."""
-    area = value.shuffle**2
+    """Select output channels by index; indices may repeat."""
+    area = value.shuffle**2  # each channel after the pixel shuffle has r**2 consecutive channels before it
     rows = (channels[:, None] * area + torch.arange(area)).flatten()
     return replace(value, kernel=value.kernel[rows], bias=value.bias[rows])
 
 
 def upsampled(value: AffineMap, factor: int) -> AffineMap | None:
-    """Repeat each pixel ``factor`` times both ways: the pixel shuffle of equal channels."""
+    """Upsample the result by nearest neighbour, expressed as the pixel shuffle of ``factor**2`` equal channels."""
     if not value.is_plain:
         return None
+    # Pixel shuffle distributes r**2 consecutive channels to the sub-pixels; equal channels give equal sub-pixels.
     kernel = value.kernel.repeat_interleave(factor**2, 0)
     return replace(value, kernel=kernel, bias=value.bias.repeat_interleave(factor**2), shuffle=factor)
 
 
 def shuffled(value: AffineMap, factor: int) -> AffineMap | None:
-    """Apply a pixel shuffle."""
+    """Apply a pixel shuffle; None if the map already has one."""
     return replace(value, shuffle=factor) if value.shuffle == 1 else None
 
 
 def aligned(values: Sequence[AffineMap]) -> list[AffineMap] | None:
-    """Give all maps the same kernel size and padding, by taps of zero; None where their results differ in size."""
+    """Extend all maps with zero taps to the same kernel size and padding.
+
+    Returns None if the strides, the shuffle factors or the sizes of the results differ.
+    """
     first = values[0]
+    # Maps at different resolutions cannot be added tap by tap.
     if any(value.stride != first.stride or value.shuffle != first.shuffle for value in values):
         return None
     top, left = (max(value.padding[side] for value in values) for side in (0, 2))
+    # Tap m reads row i - top + m. Aligning the offsets -top..height-1-top aligns the taps of all kernels.
     bottom = max(value.size[0] - value.padding[0] for value in values)
     right = max(value.size[1] - value.padding[2] for value in values)
     grown = []
@@ -310,20 +330,21 @@ def aligned(values: Sequence[AffineMap]) -> list[AffineMap] | None:
         above, before = top - value.padding[0], left - value.padding[2]
         below, after = bottom - value.size[0] + value.padding[0], right - value.size[1] + value.padding[2]
         grown.append(enlarged(value, (above, below, before, after)))
+    # Kernels now have equal sizes, so the results have equal sizes if and only if the paddings agree.
     return grown if all(value.padding == grown[0].padding for value in grown) else None
 
 
 def enlarged(value: AffineMap, sides: Sides) -> AffineMap:
-    """Add taps of zero around the kernel, and the padding that keeps the result the same."""
+    """Add zero taps around the kernel and extend the padding so that the result does not change."""
     top, bottom, left, right = sides
     padding = _summed(value.padding, sides)
     return replace(value, kernel=functional.pad(value.kernel, (left, right, top, bottom)), padding=padding)
 
 
 def trimmed(value: AffineMap) -> AffineMap:
-    """Remove outer taps that are zero, and the padding that they needed."""
+    """Remove outer rows and columns of zero taps together with the padding that they required."""
     used = (value.kernel != 0).any(0).any(0)
-    if not used.any():
+    if not used.any():  # a constant map: every tap could be removed, but a kernel needs at least one
         return value
     rows, columns = used.any(1).nonzero().flatten(), used.any(0).nonzero().flatten()
     height, width = value.size
@@ -333,21 +354,23 @@ def trimmed(value: AffineMap) -> AffineMap:
 
 
 def symmetric(value: AffineMap) -> AffineMap:
-    """Give the padding that ``Conv2d`` can have: alike on opposite sides, not negative."""
+    """Extend the kernel until the padding is valid for ``Conv2d``: equal on opposite sides and not negative."""
     value = trimmed(value)
     top, bottom, left, right = value.padding
+    # Each added row of zero taps is compensated by one more row of padding, so the side with less padding is extended.
     vertical, horizontal = max(top, bottom, 0), max(left, right, 0)
     return enlarged(value, (vertical - top, vertical - bottom, horizontal - left, horizontal - right))
 
 
 def apply(value: AffineMap, image: Tensor) -> Tensor:
-    """Run the map on an image of shape (N, in, H, W) in the image's dtype."""
+    """Apply the map to an image of shape (N, in, H, W), in the dtype of the image."""
     top, bottom, left, right = value.padding
+    # functional.pad crops if a side is negative, and takes the sides of the last dimension first.
     surrounded = functional.pad(image, (left, right, top, bottom))
     result = functional.conv2d(surrounded, value.kernel.to(image), value.bias.to(image), stride=value.stride)
     return functional.pixel_shuffle(result, value.shuffle) if value.shuffle > 1 else result
 
 
 def inexact(value: AffineMap) -> AffineMap:
-    """Mark a map whose border is not that of what it stands for."""
+    """Return the map marked as not exact at the border."""
     return replace(value, exact=False)

@@ -1,8 +1,8 @@
-"""Watch which operators touch data while a module runs, and count the multiply-accumulates of its convolutions.
+"""Record the operators applied to the input of a module, and count the MACs of its convolutions.
 
-A module that only *behaves* linearly on the inputs that were tried could hold a clamp at a large value or a branch
-on its input. So a probe also asks which operators the input's data went through: all of them must be able to keep
-an affine map affine. Operators on weights alone are free to be anything.
+A module that is linear on all tested inputs may still contain a clamp at a large value or a branch on its input.
+Therefore the probe also requires that every operator applied to data derived from the input preserves affine maps.
+Operators applied to weights only are not restricted.
 """
 
 from __future__ import annotations
@@ -27,61 +27,65 @@ AFFINE_OPERATORS = frozenset(
     new_zeros new_empty zeros_like empty_like roll flip linear
     """.split()
 )
-"""Names of operators through which an affine map of the input can pass and stay affine."""
+"""Names of the ATen operators that can map an affine function of the input to an affine function."""
 
 
 class Audit(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Record the operators that data passes through.
+    """Record the operators that are applied to the input and to everything computed from it.
 
     Parameters
     ----------
     data
-        The input; whatever is computed from it is followed, through memory that is shared as well.
+        The input. Tensors derived from it are identified by their storage, so that views are included.
 
     Attributes
     ----------
-    foreign
-        Names of operators that data met and that are not in :data:`AFFINE_OPERATORS`.
+    non_affine
+        Names of operators applied to such tensors that are not in :data:`AFFINE_OPERATORS`.
     macs
         Multiply-accumulates of all convolutions and matrix products.
     """
 
     def __init__(self, data: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.foreign: set[str] = set()
+        self.non_affine: set[str] = set()
         self.macs = 0
-        self._memory = {data.untyped_storage().data_ptr()}
-        self._kept: list[Tensor] = [data]
+        self._storages = {data.untyped_storage().data_ptr()}
+        # Keep every derived tensor alive: the allocator may otherwise reuse its address for an unrelated tensor.
+        self._alive: list[Tensor] = [data]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run an operator and look at what it was given."""
+        """Execute an operator and record it if one of its arguments derives from the input."""
+        # Identify data by storage, not by object: views and in-place results are new tensor objects on the same
+        # storage.
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        touched = any(tensor.untyped_storage().data_ptr() in self._memory for tensor in tensors)
+        touched = any(tensor.untyped_storage().data_ptr() in self._storages for tensor in tensors)
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         self.macs += _macs(name, args, result)
         if touched:
             if name not in AFFINE_OPERATORS:
-                self.foreign.add(name)
-            self._follow(result)
-            if name.endswith("_"):
-                self._follow(args[:1])
+                self.non_affine.add(name)
+            self._mark(result)
+            if name.endswith("_"):  # in-place: the first argument now holds derived data, even if it was a constant
+                self._mark(args[:1])
         return result
 
-    def _follow(self, results: Any) -> None:
+    def _mark(self, results: Any) -> None:
         for leaf in tree_leaves(results):
             if isinstance(leaf, Tensor):
-                self._memory.add(leaf.untyped_storage().data_ptr())
-                self._kept.append(leaf)
+                self._storages.add(leaf.untyped_storage().data_ptr())
+                self._alive.append(leaf)
 
 
 def _macs(name: str, args: tuple[Any, ...], result: Any) -> int:
     if name in ("convolution", "_convolution") and isinstance(result, Tensor):
         transposed = bool(args[6])
-        places = args[0] if transposed else result
-        return int(places.numel() // places.shape[1] * args[1].numel())
+        # Every position of the output (of the input if transposed) uses each element of the weight once.
+        positions = args[0] if transposed else result
+        return int(positions.numel() // positions.shape[1] * args[1].numel())
     if name in ("mm", "bmm") and isinstance(result, Tensor):
         return int(result.numel() * args[0].shape[-1])
     if name == "addmm" and isinstance(result, Tensor):
@@ -91,17 +95,17 @@ def _macs(name: str, args: tuple[Any, ...], result: Any) -> int:
 
 @torch.no_grad()
 def audit(module: nn.Module, image: Tensor) -> Audit:
-    """Run a module on an image under audit.
+    """Run a module on an image and record the operators that it applies.
 
     Parameters
     ----------
     module
-        In the mode in which it is to be judged.
+        Module in the mode (training or eval) that is of interest.
     image
-        Its input, shape (1, C, H, W).
+        Input of shape (1, C, H, W).
     """
     data = image.clone()
-    watch = Audit(data)
-    with watch:
+    record = Audit(data)
+    with record:
         module(data)
-    return watch
+    return record

@@ -1,8 +1,8 @@
-"""The author's own reparameterization: find the method by its usual names, call it, survive it.
+"""Call the author's own reparameterization method, which is found by its usual names.
 
-Training forms come with many conventions. A method of the whole network (``fuse_model``), of its blocks
-(RepVGG's ``switch_to_deploy``), in place or giving a new network; a function of the module that defines the
-network. Whatever is found runs on a copy, because several published converters alter the network they read.
+Published training forms follow many conventions: a method of the whole network (``fuse_model``) or of its blocks
+(``switch_to_deploy`` in RepVGG), converting in place or returning a new network, or a function in the Python module
+that defines the network. The method runs on a copy because several published converters modify the network they read.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ HOOK_NAMES = (
     "update_params",
     "deploy",
 )
-"""Method names of published training forms, the most telling first."""
+"""Names of conversion methods in published training forms, the most specific ones first."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorForm:
-    """What the author's method made.
+    """Result of the author's conversion method.
 
     Attributes
     ----------
     network
-        The converted copy, or None where there is no method, it crashed or it changed nothing.
+        The converted copy; None if there is no method, or it raised an exception or changed nothing.
     hook
         Name of the method that was called, or None.
     note
-        Why there is no network, for the reader of the report; empty where there is one or none was expected.
+        Reason why `network` is None, for the report; empty if there is a network or no method was found.
     """
 
     network: nn.Module | None
@@ -65,28 +65,29 @@ def convert(network: nn.Module, hook: str | None) -> AuthorForm:
     Parameters
     ----------
     network
-        The training form in eval mode; it is not changed.
+        Training form in eval mode; it is not changed.
     hook
-        The method's name as the manifest gives it, or None to look for :data:`HOOK_NAMES`.
+        Method name from the manifest, or None to search for :data:`HOOK_NAMES`.
     """
     name = hook or find_hook(network)
     if name is None:
         return AuthorForm(None)
     try:
         converted = _call(copy.deepcopy(network), name)
-    except Exception as error:  # noqa: BLE001  # foreign code raises anything, and it becomes a remark
+    except Exception as error:  # noqa: BLE001  # submitted code may raise anything; the error is reported as a note
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return AuthorForm(None, name, f"the author's {name} failed ({reason})")
     if converted is None:
         return AuthorForm(None, name, f"the network has no method {name} that can be called without arguments")
     converted.eval()
+    # A method that exists but does nothing, for example because the network was saved in inference form.
     if _fingerprint(converted) == _fingerprint(network) and type(converted) is type(network):
         return AuthorForm(None, name, f"the author's {name} changes nothing")
     return AuthorForm(converted, name)
 
 
 def find_hook(network: nn.Module) -> str | None:
-    """Find the first of the usual names on the network itself, failing that on any of its submodules."""
+    """Return the first of :data:`HOOK_NAMES` that the network defines, else that a submodule defines, else None."""
     for modules in ((network,), tuple(network.modules())):
         for name in HOOK_NAMES:
             if any(_method(module, name) for module in modules):
@@ -95,46 +96,49 @@ def find_hook(network: nn.Module) -> str | None:
 
 
 def _method(module: nn.Module, name: str) -> Callable[[], object] | None:
-    """Give the bound method where the author's class defines it and it needs no argument."""
+    """Return the bound method if the author's class defines it and it can be called without arguments."""
+    # Names such as `fuse` may also be methods of torch's own classes, which convert nothing.
     defined = getattr(type(module), name, None)
     if defined is None or defined is getattr(nn.Module, name, None) or type(module).__module__.startswith("torch."):
         return None
     method = getattr(module, name)
-    return method if callable(method) and _takes_nothing(method, 0) else None
+    return method if callable(method) and _needs_no_argument(method, 0) else None
 
 
-def _takes_nothing(function: Callable[..., object], given: int) -> bool:
-    parameters = list(inspect.signature(function).parameters.values())[given:]
+def _needs_no_argument(function: Callable[..., object], skip: int) -> bool:
+    """Return whether all parameters after the first `skip` ones are optional."""
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
     free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return all(p.default is not inspect.Parameter.empty or p.kind in free for p in parameters)
 
 
 def _call(network: nn.Module, name: str) -> nn.Module | None:
-    """Call on the network, else on its submodules, else as a function of the defining module."""
+    """Call the method of the network, else of its submodules, else the function in the network's Python module."""
     if method := _method(network, name):
-        return _module_or(method(), network)
+        return _module_or_default(method(), network)
     if any(_method(module, name) for module in network.modules()):
         _call_submodules(network, name)
         return network
     function = getattr(sys.modules.get(type(network).__module__), name, None)
-    if callable(function) and not isinstance(function, type) and _takes_nothing(function, 1):
-        return _module_or(function(network), network)
+    if callable(function) and not isinstance(function, type) and _needs_no_argument(function, 1):
+        return _module_or_default(function(network), network)
     return None
 
 
-def _module_or(result: object, network: nn.Module) -> nn.Module:
+def _module_or_default(result: object, network: nn.Module) -> nn.Module:
     return result if isinstance(result, nn.Module) else network
 
 
 def _call_submodules(network: nn.Module, name: str) -> None:
-    """Convert every submodule that has the method, outermost first, none that a parent converted."""
+    """Convert every submodule that has the method, parents first; skip submodules that a parent has converted."""
     before = {path: _fingerprint(module) for path, module in network.named_modules() if _method(module, name)}
+    # Converting a parent may remove its children or replace them; compare fingerprints to convert each block only once.
     for path, fingerprint in before.items():
         module = _at(network, path)
         method = module and _method(module, name)
         if module is None or method is None or _fingerprint(module) != fingerprint:
             continue
-        replacement = _module_or(method(), module)
+        replacement = _module_or_default(method(), module)
         if replacement is not module:
             parent, _, attribute = path.rpartition(".")
             setattr(network.get_submodule(parent), attribute, replacement)
@@ -148,7 +152,7 @@ def _at(network: nn.Module, path: str) -> nn.Module | None:
 
 
 def _fingerprint(module: nn.Module) -> list[tuple[str, int]]:
-    """Give the names and contents of the state, so that a conversion shows and a deep copy does not."""
+    """Return names and content hashes of all parameters and buffers, to detect whether a conversion changed them."""
     return [(name, hash(tensor.detach().cpu().numpy().tobytes())) for name, tensor in _state(module)]
 
 

@@ -1,7 +1,8 @@
-"""Automatic collapse: replace the affine regions of any network by one convolution each.
+"""Replace each affine region of a network by one convolution.
 
-A network is traced; each region whose collapse is a gain and whose border is exact is proved equal on its own and
-replaced. Where the network's own forward cannot be traced, its submodules are collapsed one by one.
+The network is traced with ``torch.fx``. Each region whose replacement lowers the cost and is exact at the border is
+verified numerically and replaced. If the network's own forward cannot be traced, its submodules are collapsed
+separately.
 """
 
 from __future__ import annotations
@@ -16,36 +17,36 @@ from torch.nn import functional
 
 from harness.reparam.affine import AffineMap
 from harness.reparam.audit import audit
-from harness.reparam.facts import Facts, rename_in_place
+from harness.reparam.execution import Execution, rename_in_place
 from harness.reparam.probe import probe
 from harness.reparam.regionproof import region_error
 from harness.reparam.regions import Region, RegionFinder
 from harness.reparam.trace import Untraceable, is_compute, module_of, trace
 
-ROUNDS = 6
-"""Passes over the graph: a collapsed region may be part of another."""
+MAX_PASSES = 6
+"""Maximum number of passes over the graph; several are needed because a collapsed region may be part of another."""
 
-REFUSALS = 8
-"""Refused regions that are named."""
+MAX_REPORTED = 8
+"""Maximum number of regions that are reported as not collapsed."""
 
 Choice = Callable[[str], bool]
-"""Whether the region whose sink has this name may be collapsed."""
+"""Predicate on the name of a region's last node: whether the region may be collapsed."""
 
 
 @dataclass(slots=True)
 class Collapse:
-    """What automatic collapse made of a network.
+    """Result of an automatic collapse.
 
     Attributes
     ----------
     network
-        The collapsed copy in the network's precision, or None where nothing was collapsed.
+        The collapsed copy in the precision of the network, or None if nothing was collapsed.
     exact
-        The same in float64, before its kernels were rounded.
+        The collapsed copy in float64, before its kernels are rounded.
     folded, refused
-        In words: what was replaced, and what was left alone and why.
+        Descriptions of the regions that were replaced, and of those that were not, with the reason.
     sinks
-        Names of the replaced nodes.
+        Names of the last nodes of the replaced regions.
     """
 
     network: nn.Module | None = None
@@ -62,36 +63,43 @@ def collapse(
     allow_border_error: bool = False,
     choice: Choice = lambda _: True,
 ) -> Collapse:
-    """Collapse every region of a network whose collapse is exact and a gain.
+    """Collapse every region of a network for which this is exact and lowers the cost.
 
     Parameters
     ----------
     network
-        In eval mode on the CPU; it is not changed.
+        Network in eval mode on the CPU; it is not changed.
     image
-        A photograph of a size that the network takes, shape (1, 3, H, W), in the network's value range and dtype.
+        Photograph of a size that the network accepts, shape (1, 3, H, W), in the network's value range and dtype.
     allow_border_error
-        Also collapse what is equal in the interior only.
+        Also collapse regions that are equal only in the interior of the image.
     choice
-        Which regions may be collapsed, by the name of their last node.
+        Predicate on the name of a region's last node: whether the region may be collapsed.
+
+    Returns
+    -------
+    Collapse
+        Exceptions of the network's code are reported in ``refused`` and not raised.
     """
+    # A collapsed region has one dtype; which one is not defined if its layers had several.
     dtypes = {p.dtype for p in network.parameters() if p.is_floating_point()} or {torch.float32}
     if len(dtypes) > 1:
         return Collapse(refused=["a network of mixed precision is not collapsed"])
-    rules = Rules(dtypes.pop(), allow_border_error, choice)
+    options = CollapseOptions(dtypes.pop(), allow_border_error, choice)
     try:
-        done = _collapse_double(_settled(network, image), image.double(), rules)
-    except Exception as error:  # noqa: BLE001  # foreign code raises anything; the network is then left as it is
+        done = _collapse_double(_float64_copy(network, image), image.double(), options)
+    except Exception as error:  # noqa: BLE001  # submitted code may raise anything; the network is then not changed
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Collapse(refused=[f"everything, since the network does not run in float64 ({reason})"])
+        return Collapse(refused=[f"everything, because the network does not run in float64 ({reason})"])
+    # All kernels are composed in float64 and rounded once here, so that errors do not accumulate over regions.
     if done.exact is not None:
-        done.network = copy.deepcopy(done.exact).to(rules.dtype)
+        done.network = copy.deepcopy(done.exact).to(options.dtype)
     return done
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The precision that is timed, whether borders may differ, and which regions may be collapsed."""
+class CollapseOptions:
+    """Timed precision, whether results may differ at the border, and which regions may be collapsed."""
 
     dtype: torch.dtype
     allow_border_error: bool
@@ -99,29 +107,29 @@ class Rules:
 
 
 @torch.no_grad()
-def _settled(network: nn.Module, image: Tensor) -> nn.Module:
-    """Give a float64 copy that has run once: some training forms renew their merged weights in each forward."""
+def _float64_copy(network: nn.Module, image: Tensor) -> nn.Module:
+    """Return a float64 copy after one forward pass, in which some training forms update their merged weights."""
     work = copy.deepcopy(network).double()
     work(image.double())
     return work
 
 
-def _collapse_double(network: nn.Module, image: Tensor, rules: Rules) -> Collapse:
-    """Collapse a network in float64; only :attr:`Collapse.exact` is given."""
+def _collapse_double(network: nn.Module, image: Tensor, options: CollapseOptions) -> Collapse:
+    """Collapse a network in float64 and set :attr:`Collapse.exact`, but not :attr:`Collapse.network`."""
     try:
         graph = trace(network)
     except Untraceable:
-        return _collapse_children(network, image, rules)
-    return _Collapser(graph, image, rules).run()
+        return _collapse_children(network, image, options)
+    return _Collapser(graph, image, options).run()
 
 
 class _Collapser:
-    """The rounds of one traced network, in float64."""
+    """Collapse one traced network in float64, pass by pass."""
 
-    def __init__(self, graph: fx.GraphModule, image: Tensor, rules: Rules) -> None:
+    def __init__(self, graph: fx.GraphModule, image: Tensor, options: CollapseOptions) -> None:
         self._graph = graph
         self._image = image
-        self._rules = rules
+        self._options = options
         self._outcome = Collapse()
         self._probed: dict[str, AffineMap] = {}
         self._macs: dict[str, int] = {}
@@ -129,31 +137,33 @@ class _Collapser:
         self._added: list[str] = []
 
     def run(self) -> Collapse:
-        """Collapse until no region is left."""
-        for _ in range(ROUNDS):
-            facts = self._observe()
-            regions = RegionFinder(self._graph, facts, self._probed, self._macs).regions()
-            if not self._round(facts, regions):
+        """Collapse until a pass replaces nothing, at most :data:`MAX_PASSES` times."""
+        for _ in range(MAX_PASSES):
+            # Replaced nodes invalidate the recorded values and aliases, so each pass runs the graph again.
+            execution = self._observe()
+            regions = RegionFinder(self._graph, execution, self._probed, self._macs).regions()
+            if not self._replace_regions(execution, regions):
                 break
-        self._drop_renewals(facts)
-        self._refuse(facts, [region for region in regions if not region.value.exact])
-        self._look_into_opaque(facts)
+        self._drop_unused_constants(execution)
+        self._report_inexact(execution, [region for region in regions if not region.value.exact])
+        self._collapse_inside_opaque(execution)
         return self._outcome
 
-    def _observe(self) -> Facts:
-        facts = Facts(self._graph, self._image)
-        rename_in_place(self._graph, facts)
+    def _observe(self) -> Execution:
+        execution = Execution(self._graph, self._image)
+        rename_in_place(self._graph, execution)
         for node in self._graph.graph.nodes:
-            self._measure(node, facts)
-        return facts
+            self._probe_module(node, execution)
+        return execution
 
-    def _measure(self, node: fx.Node, facts: Facts) -> None:
-        """Probe a module that the trace could not see through."""
+    def _probe_module(self, node: fx.Node, execution: Execution) -> None:
+        """Measure the convolution of a module that the tracer could not enter."""
         path = str(node.target)
         module = module_of(self._graph, node)
         if module is None or path in self._opaque | self._probed.keys() or _is_of_torch(module):
             return
-        value = self._only_image(node, facts)
+        value = self._single_image_input(node, execution)
+        # Probing is expensive; results are kept over the passes because leaves of the trace do not change.
         measured = None if value is None else probe(module, value.shape[1])
         if measured is None or value is None:
             self._opaque.add(path)
@@ -161,41 +171,44 @@ class _Collapser:
             self._probed[path] = measured
             self._macs[path] = audit(copy.deepcopy(module), value).macs
 
-    def _only_image(self, node: fx.Node, facts: Facts) -> Tensor | None:
+    def _single_image_input(self, node: fx.Node, execution: Execution) -> Tensor | None:
         single = len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], fx.Node)
-        if not single or not facts.is_image(node) or not facts.is_image(node.all_input_nodes[0]):
+        if not single or not execution.is_image(node) or not execution.is_image(node.all_input_nodes[0]):
             return None
-        value = facts.values[node.all_input_nodes[0]]
+        value = execution.values[node.all_input_nodes[0]]
         return value if isinstance(value, Tensor) else None
 
-    def _round(self, facts: Facts, regions: list[Region]) -> bool:
-        """Replace what can be replaced side by side; say whether anything was."""
-        gone: set[fx.Node] = set()
+    def _replace_regions(self, execution: Execution, regions: list[Region]) -> bool:
+        """Replace all regions that do not overlap, best first; return whether any was replaced."""
+        erased: set[fx.Node] = set()
         bases: set[fx.Node] = set()
         new: dict[fx.Node, fx.Node] = {}
         for found in regions:
-            overlaps = found.freed & gone or (found.freed - {found.sink}) & bases
-            if overlaps or (found.base in gone and found.base not in new):
-                continue  # the next round sees it as it is by then
+            # A region may neither contain an erased node nor erase the base of an already replaced region.
+            overlaps = found.freed & erased or (found.freed - {found.sink}) & bases
+            if overlaps or (found.base in erased and found.base not in new):
+                continue  # the next pass considers it on the updated graph
+            # The base may be the sink of a region that was replaced in this pass; continue from its convolution then.
             region = replace(found, base=new.get(found.base, found.base))
-            if self._is_allowed(region) and self._is_proved(facts, region):
-                gone |= region.freed
+            if self._is_allowed(region) and self._is_proved(execution, region):
+                erased |= region.freed
                 bases.add(found.base)
                 new[region.sink] = self._replace(region)
-                facts.values[new[region.sink]] = facts.values[region.sink]
-        for node in sorted(gone, key=lambda node: facts.order[node], reverse=True):
+                execution.values[new[region.sink]] = execution.values[region.sink]
+        # Erase users before the nodes that they use, as fx requires.
+        for node in sorted(erased, key=lambda node: execution.order[node], reverse=True):
             self._graph.graph.erase_node(node)
         self._graph.delete_all_unused_submodules()
         self._graph.recompile()
-        return bool(gone)
+        return bool(erased)
 
     def _is_allowed(self, region: Region) -> bool:
-        exact = region.value.exact or self._rules.allow_border_error
-        return exact and self._rules.choice(region.sink.name)
+        exact = region.value.exact or self._options.allow_border_error
+        return exact and self._options.choice(region.sink.name)
 
-    def _is_proved(self, facts: Facts, region: Region) -> bool:
-        error = region_error(self._graph, facts, region, self._rules.dtype)
-        if error.is_proof(allow_border_error=self._rules.allow_border_error):
+    def _is_proved(self, execution: Execution, region: Region) -> bool:
+        error = region_error(self._graph, execution, region, self._options.dtype)
+        if error.is_proof(allow_border_error=self._options.allow_border_error):
             return True
         self._outcome.refused.append(
             f"{region}: not equal (float64 {max(error.interior, error.border):.2g}, {error.single:.2g})"
@@ -216,7 +229,7 @@ class _Collapser:
         return node
 
     def _convolution(self, region: Region) -> str:
-        """Add the convolution of a region, or find it where a module called twice has given it already."""
+        """Add the convolution of a region and return its name; reuse an equal one if a module is called twice."""
         module = region.form.module(torch.float64, torch.device("cpu"))
         for name in self._added:
             if _is_equal(self._graph.get_submodule(name), module):
@@ -226,66 +239,66 @@ class _Collapser:
         self._added.append(name)
         return name
 
-    def _drop_renewals(self, facts: Facts) -> None:
-        """Remove what is computed from weights alone and not used: merged weights that each forward renews."""
+    def _drop_unused_constants(self, execution: Execution) -> None:
+        """Remove unused values that depend on weights only, such as merged weights recomputed in each forward pass."""
         dropped = 0
-        for node in reversed(self._graph.graph.nodes):
-            if node in facts.constants and not node.users:
+        for node in reversed(self._graph.graph.nodes):  # users first, so that chains of unused values are removed
+            if node in execution.constants and not node.users:
                 dropped += is_compute(node)
                 self._graph.graph.erase_node(node)
         if dropped:
             self._graph.delete_all_unused_submodules()
             self._graph.recompile()
-            self._outcome.folded.append(f"{dropped} calls that renew merged weights in each forward")
+            self._outcome.folded.append(f"{dropped} calls that recompute merged weights in each forward pass")
             self._outcome.exact = self._graph
 
-    def _refuse(self, facts: Facts, regions: list[Region]) -> None:
-        """Name the regions that differ at the border, with the error that collapsing them would bring."""
-        named: set[fx.Node] = set()
+    def _report_inexact(self, execution: Execution, regions: list[Region]) -> None:
+        """Report regions that would differ at the border, with the error that collapsing them would cause."""
+        reported: set[fx.Node] = set()
         for region in regions:
-            if len(self._outcome.refused) == REFUSALS or region.freed & named:
+            if len(self._outcome.refused) == MAX_REPORTED or region.freed & reported:
                 continue
-            named |= region.freed
-            error = region_error(self._graph, facts, region, self._rules.dtype)
+            reported |= region.freed
+            error = region_error(self._graph, execution, region, self._options.dtype)
             self._outcome.refused.append(
                 f"{region}: differs at the border by {error.border:.2g} (interior {error.interior:.2g})"
             )
 
-    def _look_into_opaque(self, facts: Facts) -> None:
-        """Collapse within the modules that are neither traceable nor affine."""
+    def _collapse_inside_opaque(self, execution: Execution) -> None:
+        """Collapse regions inside modules that are neither traceable nor affine."""
         for node in self._graph.graph.nodes:
-            value = self._only_image(node, facts) if str(node.target) in self._opaque else None
+            value = self._single_image_input(node, execution) if str(node.target) in self._opaque else None
             module = module_of(self._graph, node)
             if value is None or module is None:
                 continue
-            inner = _collapse_children(module, value, self._rules)
+            inner = _collapse_children(module, value, self._options)
             self._outcome.folded += inner.folded
             self._outcome.refused += inner.refused
             if inner.exact is not None:
-                _put(self._graph, str(node.target), inner.exact)
+                _set_submodule(self._graph, str(node.target), inner.exact)
                 self._outcome.exact = self._graph
 
 
-def _put(network: nn.Module, path: str, module: nn.Module) -> None:
+def _set_submodule(network: nn.Module, path: str, module: nn.Module) -> None:
     parent, _, attribute = path.rpartition(".")
     setattr(network.get_submodule(parent), attribute, module)
 
 
 def _is_equal(one: nn.Module, two: nn.Module) -> bool:
-    """Whether two convolutions are the same in their settings and in every number."""
+    """Return whether two convolutions have equal settings and bitwise equal parameters."""
     if repr(one) != repr(two):
         return False
     return all(torch.equal(p, q) for p, q in zip(one.parameters(), two.parameters(), strict=True))
 
 
 def _is_of_torch(module: nn.Module) -> bool:
-    """Whether a module is a single layer of torch that does what its class says."""
+    """Return whether a module is a single layer from ``torch`` without hooks that could change its result."""
     hooked = bool(module._forward_hooks or module._forward_pre_hooks)
     return type(module).__module__.startswith("torch.") and not hooked and not any(module.children())
 
 
 def _free_name(graph: fx.GraphModule, region: Region) -> str:
-    """Name the new convolution after the place of what it replaces."""
+    """Return an unused attribute name for the new convolution, derived from the path of the replaced modules."""
     stem = region.place.replace(".", "_").strip("_")
     stem = stem if stem.isidentifier() else f"conv_{stem}"
     taken = {name.split(".")[0] for name, _ in graph.named_modules()} | set(dir(graph))
@@ -300,32 +313,33 @@ def _numbered(stem: str) -> Iterator[str]:
         number += 1
 
 
-def _collapse_children(network: nn.Module, image: Tensor, rules: Rules) -> Collapse:
+def _collapse_children(network: nn.Module, image: Tensor, options: CollapseOptions) -> Collapse:
     """Collapse the submodules of a network whose own forward cannot be traced."""
     total = Collapse()
     work = copy.deepcopy(network)
     for path, value in _inputs_of_children(work, image).items():
         module = work.get_submodule(path)
-        part = Collapse() if _is_of_torch(module) else _collapse_double(nn.Sequential(module), value, rules)
+        part = Collapse() if _is_of_torch(module) else _collapse_double(nn.Sequential(module), value, options)
         total.folded += [f"{path}: {text}" for text in part.folded]
         total.refused += [f"{path}: {text}" for text in part.refused]
         total.sinks += part.sinks
         if part.exact is not None:
-            _put(work, path, part.exact)
+            _set_submodule(work, path, part.exact)
             total.exact = work
     return total
 
 
 @torch.no_grad()
 def _inputs_of_children(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
-    """Run a network and note what each of its outermost called submodules was given, where that is one image."""
+    """Run a network and return the inputs of its outermost called submodules that take exactly one image, by path."""
     seen: dict[str, Tensor] = {}
-    running: list[str] = []
+    running: list[str] = []  # stack of active calls; only those on an empty stack are outermost
 
     def enter(path: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
             alone = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and args[0].dim() == 4
             if alone and not running:
+                # Clone, because the module or a later one may change its input in place.
                 seen.setdefault(path, args[0].clone())  # type: ignore[attr-defined]
             running.append(path)
 

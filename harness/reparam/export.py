@@ -1,4 +1,4 @@
-"""An inference form as a submission of its own: safetensors and a plain ``torch.nn`` definition."""
+"""Write an inference form as a submission of its own: safetensors and a plain ``torch.nn`` definition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.reparam.source import source
 from harness.reparam.trace import Untraceable, trace
 
 TOLERANCE = 1e-5
-"""Largest difference of the written network, read back, on [0, 1]: the operations are the same."""
+"""Largest difference between the written and the given network on [0, 1]; both execute the same operations."""
 
 
 def write_submission(
@@ -29,14 +29,14 @@ def write_submission(
     value_range: float = 1.0,
     size_multiple: int = 1,
 ) -> Path:
-    """Write a network as a submission that needs no code but torch's.
+    """Write a network as a submission that depends on torch only.
 
     Parameters
     ----------
     network, scale, name, value_range, size_multiple
         As for :func:`submission_files`.
     out_dir
-        The new folder.
+        Folder to create; it may exist if it is empty.
 
     Returns
     -------
@@ -46,9 +46,9 @@ def write_submission(
     Raises
     ------
     UsageError
-        Where the folder holds something already.
+        If the folder is not empty.
     UnsupportedError
-        Where the network cannot be traced, or calls what is not torch's.
+        If the network cannot be traced or calls functions outside torch.
     """
     if out_dir.exists() and any(out_dir.iterdir()):
         raise UsageError("the folder is not empty", where=str(out_dir), hint="name a new one with -o")
@@ -68,20 +68,20 @@ def submission_files(
     value_range: float = 1.0,
     size_multiple: int = 1,
 ) -> dict[str, bytes]:
-    """Give the files of a submission that needs no code but torch's.
+    """Return the files of a submission that depends on torch only.
 
     Parameters
     ----------
     network
-        The inference form, in eval mode, float32, on the CPU.
+        Inference form in eval mode, float32, on the CPU.
     scale
-        Its upscaling factor.
+        Upscaling factor.
     name
-        What the leaderboard shows.
+        Display name on the leaderboard.
     value_range
-        The largest pixel value that the network takes and gives, 1 or 255.
+        Largest pixel value of the network's input and output, 1 or 255.
     size_multiple
-        Height and width must be multiples of this; a larger one is found where the network needs it.
+        Declared multiple of the input's height and width. It is increased if the network requires a larger one.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def submission_files(
     Raises
     ------
     UnsupportedError
-        Where the network cannot be traced, or calls what is not torch's.
+        If the network cannot be traced, calls functions outside torch, or differs from the written source.
     """
     multiple = accepted_multiple(copy.deepcopy(network), declared=size_multiple) or size_multiple
     graph = _traced(network)
@@ -112,14 +112,14 @@ def _traced(network: nn.Module) -> fx.GraphModule:
     except Untraceable as error:
         raise UnsupportedError(
             f"the network cannot be written as plain torch.nn ({error})",
-            hint="its forward branches on data or assigns to slices; move that into a submodule",
+            hint="its forward branches on data or assigns to slices; move this code into a submodule",
         ) from error
 
 
 def _attribute_names(graph: fx.GraphModule) -> dict[str, str]:
-    """Flatten the paths that the graph refers to into attribute names, each used once."""
+    """Map each module or tensor path in the graph to a unique attribute name."""
     names: dict[str, str] = {}
-    taken = set(dir(nn.Module()))
+    taken = set(dir(nn.Module()))  # an attribute called `forward` or `train` would hide the method
     for node in graph.graph.nodes:
         path = str(node.target)
         if node.op in ("call_module", "get_attr") and path not in names:
@@ -141,23 +141,25 @@ def _tensors(graph: fx.GraphModule, names: dict[str, str]) -> dict[str, Tensor]:
             tensors[name] = value
         else:
             tensors |= {f"{name}.{key}": tensor for key, tensor in value.state_dict().items()}
+    # safetensors rejects tensors that share memory or are not contiguous.
     return {key: tensor.detach().clone().contiguous() for key, tensor in tensors.items()}
 
 
 def _check(text: str, tensors: dict[str, Tensor], network: nn.Module, multiple: int, value_range: float) -> None:
-    """Build the written network and compare it with the given one."""
+    """Build the network from its written source and raise UnsupportedError if it differs from the given one."""
     namespace: dict[str, object] = {}
-    exec(compile(text, "arch.py", "exec"), namespace)  # noqa: S102  # our own text, made of torch's names
+    exec(compile(text, "arch.py", "exec"), namespace)  # noqa: S102  # source generated here, from names of torch only
     rebuilt = namespace["Network"]()  # type: ignore[operator]
     rebuilt.load_state_dict(tensors)
+    # The smallest multiples of at least 24 and 33 pixels: small, not square, and larger than common kernels.
     sides = (multiple * -(-24 // multiple), multiple * -(-33 // multiple))
     image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0)) * value_range
     with torch.no_grad():
         gap = (rebuilt.eval()(image.clone()) - copy.deepcopy(network)(image.clone())).abs().max().item()
-    if not gap <= TOLERANCE * value_range:
+    if not gap <= TOLERANCE * value_range:  # also true for NaN
         raise UnsupportedError(
             f"the written network differs from the given one by {gap:.2g}",
-            hint="its forward does something that a trace does not see; keep the submission as it is",
+            hint="its forward does something that tracing does not record; keep the original submission",
         )
 
 

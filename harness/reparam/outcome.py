@@ -1,4 +1,4 @@
-"""What a reparameterization gives back: the network to measure and the record to store."""
+"""Define the result of a reparameterization: the network to measure and the record to store."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ from harness.results.schema import Reparam
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The network to measure, and what became of its training form.
+    """Network to measure, with a record of how it was derived from its training form.
 
     Attributes
     ----------
     network
-        The inference form in eval mode; the very object that was given where nothing changed.
+        Inference form in eval mode; the given object itself if nothing changed.
     record
-        Method, parameter counts, error and remarks. The MACs are left empty: they depend on the track's size.
+        Method, parameter counts, error and notes. MACs are not set here because they depend on the track's input size.
     """
 
     network: nn.Module
     record: Reparam
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Count the elements of all parameters; a shared parameter counts once and buffers do not count."""
-    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,4 +1,7 @@
-"""Which form of a network is measured: the author's inference form where it is right, then automatic collapse."""
+"""Decide which form of a network is measured.
+
+The author's inference form is used if it is correct. Automatic collapse is then applied to the selected form.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,26 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.parameters import count_parameters
 from harness.reparam import author
 from harness.reparam.author import AuthorForm
 from harness.reparam.collapse import Collapse, collapse
-from harness.reparam.outcome import Outcome, parameter_count
+from harness.reparam.outcome import Outcome
 from harness.reparam.proof import Difference, accepted_multiple
 from harness.reparam.reference import Reference
 from harness.results.schema import Reparam
 
 AUTHOR_TOLERANCE = 1e-3
-"""Largest error of an author's inference form on [0, 1]: a quarter of a step of 8 bits."""
+"""Largest error of an author's inference form on [0, 1]: a quarter of an 8-bit quantization step."""
 
-REMARKABLE = 1e-4
-"""An accepted author's form whose error is larger than this is named in the notes."""
+REPORTED_ERROR = 1e-4
+"""Error above which an accepted author's form is mentioned in the notes."""
 
-LISTED = 24
-"""Regions that are named in the notes, of each kind."""
+MAX_NOTES = 24
+"""Maximum number of regions listed in the notes, for collapsed and not collapsed regions each."""
 
-SALVAGE = 16
-"""Regions that are tried one by one where all together are not equal."""
+MAX_SINGLE_TRIALS = 16
+"""Maximum number of regions that are tested separately if the network with all regions collapsed is not equal."""
 
 
 def reparameterize(
@@ -41,43 +45,44 @@ def reparameterize(
     allow_border_error: bool = False,
     automatic: bool = True,
 ) -> Outcome:
-    """Turn a training form into its inference form, and prove that both give the same image.
+    """Convert a training form to its inference form and verify that both produce the same image.
 
-    The author's method comes first. Where it crashes or its result is wrong by more than
-    :data:`AUTHOR_TOLERANCE`, the original form goes on. Automatic collapse then works on what there is.
+    The author's method is called first. If it raises, or its result differs by more than :data:`AUTHOR_TOLERANCE`,
+    the training form is used instead. Automatic collapse is then applied to the selected form.
 
     Parameters
     ----------
     network
-        In eval mode, float32, on the CPU; it is never changed.
+        Network in eval mode, float32, on the CPU; it is not changed.
     hook
-        The author's method as the manifest names it; None looks for the field's usual names; ``"none"``
-        leaves the network as it is.
+        Name of the author's method from the manifest. None searches for the usual names; ``"none"`` disables
+        reparameterization.
     frames
         Photographs for the comparison, each of shape (1, 3, H, W), float32, in ``[0, value_range]``.
     value_range
-        The largest pixel value that the network takes and gives, 1 or 255.
+        Largest pixel value of the network's input and output, 1 or 255.
     size_multiple
-        Height and width must be multiples of this.
+        Height and width of an input must be multiples of this.
     allow_border_error
-        Also collapse regions that are equal in the interior of the image only.
+        Also collapse regions that are equal only in the interior of the image.
     automatic
-        Whether to collapse automatically; without, the author's method alone is called.
+        Whether to collapse automatically after the author's method.
 
     Returns
     -------
     Outcome
-        The network to measure (the given object where nothing changed) and the record.
+        The network to measure (the given object if nothing changed) and the record.
     """
     if hook == "none":
-        return _kept(network, ["switched off by the manifest"])
+        return _unchanged(network, ["switched off by the manifest"])
+    # Version counters, by which in-place changes are detected, do not exist in inference mode.
     with _one_thread(), torch.inference_mode(False):
         return _reparameterized(network, hook, frames, value_range, size_multiple, allow_border_error, automatic)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Work with one thread: the images are so small that more of them only wait for each other."""
+    """Use one thread, because for images this small thread synchronization costs more than it saves."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -96,103 +101,108 @@ def _reparameterized(
     automatic: bool,
 ) -> Outcome:
     try:
-        called = copy.deepcopy(network)
-    except Exception as error:  # noqa: BLE001  # foreign classes refuse to be copied in any way
-        return _kept(network, [f"the network cannot be copied ({type(error).__name__}), and is left as it is"])
-    multiple = accepted_multiple(called, declared=size_multiple)
+        executed = copy.deepcopy(network)
+    except Exception as error:  # noqa: BLE001  # __deepcopy__ of submitted classes may raise anything
+        return _unchanged(network, [f"not reparameterized: the network cannot be copied ({type(error).__name__})"])
+    multiple = accepted_multiple(executed, declared=size_multiple)
     if not multiple:
-        return _kept(network, ["the network takes none of the sizes on which two forms are compared"])
+        return _unchanged(network, ["not reparameterized: the network accepts none of the tested input sizes"])
     reference = Reference(network, frames, multiple=multiple, value_range=value_range)
-    form, notes = _author_form(reference, hook, called)
+    form, notes = _author_form(reference, hook, executed)
     base = form.network or network
-    work = _collapsed(reference.other(base), allow_border_error) if automatic else Collapse()
-    notes += _listed("folded", work.folded) + _listed("left", work.refused)
+    work = _collapsed(reference.with_network(base), allow_border_error) if automatic else Collapse()
+    notes += _listed("collapsed", work.folded) + _listed("not collapsed:", work.refused)
     methods = [f"author: {form.hook}"] if form.network else []
     methods += ["automatic"] if work.network else []
     return _outcome(reference, work.network or base, " + ".join(methods), notes)
 
 
 def _listed(verb: str, texts: list[str]) -> list[str]:
-    rest = len(texts) - LISTED
+    rest = len(texts) - MAX_NOTES
     more = [f"{verb} {rest} more"] if rest > 0 else []
-    return [f"{verb} {text}" for text in texts[:LISTED]] + more
+    return [f"{verb} {text}" for text in texts[:MAX_NOTES]] + more
 
 
 def _outcome(reference: Reference, network: nn.Module, method: str, notes: list[str]) -> Outcome:
+    # Compare with the given network, not with the author's form, so that the error of both steps is included.
     if not method:
-        return _kept(reference.network, notes)
+        return _unchanged(reference.network, notes)
     error = reference.difference(network).largest
     record = Reparam(
         method=method,
-        params_before=parameter_count(reference.network),
-        params_after=parameter_count(network),
+        params_before=count_parameters(reference.network),
+        params_after=count_parameters(network),
         max_abs_error=error if math.isfinite(error) else None,
         notes=notes,
     )
     return Outcome(network, record)
 
 
-def _kept(network: nn.Module, notes: list[str]) -> Outcome:
-    params = parameter_count(network)
+def _unchanged(network: nn.Module, notes: list[str]) -> Outcome:
+    params = count_parameters(network)
     return Outcome(network, Reparam(method="none", params_before=params, params_after=params, notes=notes))
 
 
-def _author_form(reference: Reference, hook: str | None, called: nn.Module) -> tuple[AuthorForm, list[str]]:
-    """Give what the author's method makes, where it is right, and remarks.
+def _author_form(reference: Reference, hook: str | None, executed: nn.Module) -> tuple[AuthorForm, list[str]]:
+    """Return the author's inference form if it is correct, and notes for the report.
 
-    ``called`` is a copy that has run once: some training forms convert themselves in their first forward.
+    ``executed`` is a copy that has run once, because some training forms convert themselves in their first forward
+    pass.
     """
     form = author.convert(reference.network, hook)
-    if form.network is None and hook is None and parameter_count(called) != parameter_count(reference.network):
-        form = AuthorForm(called, "first forward")
+    if form.network is None and hook is None and count_parameters(executed) != count_parameters(reference.network):
+        form = AuthorForm(executed, "first forward")
     if form.network is None:
         return form, [form.note] if form.note else []
     gap = _difference(reference, form.network)
     if isinstance(gap, str) or not gap.largest <= AUTHOR_TOLERANCE:
         reason = f"it raises {gap}" if isinstance(gap, str) else f"error {gap}"
         return AuthorForm(None), [f"the author's {form.hook} is wrong: {reason}; the training form is used"]
-    return form, [f"the author's {form.hook} differs by {gap}"] if gap.largest > REMARKABLE else []
+    return form, [f"the author's {form.hook} differs by {gap}"] if gap.largest > REPORTED_ERROR else []
 
 
 def _difference(reference: Reference, converted: nn.Module) -> Difference | str:
-    """Give the difference, or the exception of the converted form in words."""
+    """Return the difference, or the message of the exception that the converted form raised."""
     try:
         return reference.difference(converted)
-    except Exception as error:  # noqa: BLE001  # foreign code raises anything, and it becomes a remark
+    except Exception as error:  # noqa: BLE001  # submitted code may raise anything; the error is reported as a note
         return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _collapsed(reference: Reference, allow_border_error: bool) -> Collapse:
-    """Collapse what is proved equal: all regions together, else those that are so one by one."""
+    """Collapse all regions if the result is equal, else only those that are equal when collapsed separately."""
     work = collapse(reference.network, reference.small_image, allow_border_error=allow_border_error)
     if work.network is None or allow_border_error:
         return work
-    doubt = _refutation(reference, work)
-    if not doubt:
+    mismatch = _mismatch(reference, work)
+    if not mismatch:
         return work
-    good = _salvageable(reference, work.sinks) if len(work.sinks) > 1 else set()
+    # Each region was verified on its own, but the network may depend on something that tracing does not record. Find
+    # the regions that can be collapsed without a difference of the whole network.
+    good = _equal_alone(reference, work.sinks) if len(work.sinks) > 1 else set()
     again = collapse(reference.network, reference.small_image, choice=good.__contains__) if good else Collapse()
-    if again.network is not None and _refutation(reference, again):
+    if again.network is not None and _mismatch(reference, again):
         again = Collapse()
-    again.refused.append(f"{len(work.sinks) - len(again.sinks)} regions as they were: {doubt}")
+    again.refused.append(f"{len(work.sinks) - len(again.sinks)} regions: {mismatch}")
     return again
 
 
-def _salvageable(reference: Reference, sinks: list[str]) -> set[str]:
-    """Find the regions that are equal when collapsed alone."""
+def _equal_alone(reference: Reference, sinks: list[str]) -> set[str]:
+    """Return the last nodes of the regions for which the network stays equal when only they are collapsed."""
     good: set[str] = set()
-    for sink in sinks[:SALVAGE]:
+    for sink in sinks[:MAX_SINGLE_TRIALS]:
         alone = collapse(reference.network, reference.small_image, choice={sink}.__contains__)
-        if alone.network is not None and not _refutation(reference, alone):
+        if alone.network is not None and not _mismatch(reference, alone):
             good.add(sink)
     return good
 
 
-def _refutation(reference: Reference, work: Collapse) -> str:
+def _mismatch(reference: Reference, work: Collapse) -> str:
+    """Return why a collapsed network is not equal to the reference; empty if it is equal."""
     assert work.network is not None
     assert work.exact is not None
     try:
         with torch.no_grad():
-            return reference.refutation(work.network, work.exact)
-    except Exception as error:  # noqa: BLE001  # a form that raises is not equal
+            return reference.mismatch(work.network, work.exact)
+    except Exception as error:  # noqa: BLE001  # a network that raises is not equal
         return f"it raises {type(error).__name__}: {error}".splitlines()[0]

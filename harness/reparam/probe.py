@@ -1,9 +1,9 @@
-"""A module's convolution by experiment: its kernel is its impulse response, its bias its response to zero.
+"""Measure the convolution that a module computes: its kernel is the impulse response, its bias the response to zero.
 
-For modules that a trace cannot see through: hand-made padding with the bias, weights assembled in ``forward``,
-custom autograd functions. The module runs in float64. What is measured is accepted only if the data passed through
-operators that can keep an affine map affine (see :mod:`harness.reparam.audit`), and if the measured convolution
-repeats the module's answers, borders included, on noise of many magnitudes, both signs and several sizes.
+This is for modules that cannot be traced: custom padding with the bias, weights assembled in ``forward``, custom
+autograd functions. The module runs in float64. The result is accepted only if all operators on the data preserve
+affine maps (see :mod:`harness.reparam.audit`) and the measured convolution reproduces the module's output on Gaussian
+noise of several magnitudes and sizes.
 """
 
 from __future__ import annotations
@@ -19,70 +19,71 @@ from harness.reparam.affine import AffineMap, apply, trimmed
 from harness.reparam.audit import audit
 
 CANVASES = (15, 31)
-"""Sides of the images on which an impulse is placed; the response must not reach their edges."""
+"""Side lengths of the images that contain the impulse, tried in order; the response must not reach the edges."""
 
 MAGNITUDES = (1e-4, 1.0, 1e4)
-"""Largest values of the noise on which the measured convolution is tried."""
+"""Standard deviations of the noise on which the measured convolution is verified."""
 
 AGREEMENT = 1e-11
-"""Largest deviation of module and measured convolution in float64, relative to the largest answer."""
+"""Largest difference between module and measured convolution in float64, relative to the largest output."""
 
 IMPULSE = 2.0**20
-"""Height of the impulse: high, so that subtracting the bias costs no digits; a power of two, so that dividing does not.
-"""
+"""Amplitude of the impulse: large, to limit cancellation with the bias; a power of two, so that division is exact."""
 
 NOISE_FLOOR = 1e-14
-"""Taps below this, relative to the largest, are rounding errors of the module's own sums, and count as zero."""
+"""Relative magnitude below which a tap is considered a rounding error of the module's own sums and set to zero."""
 
 BATCH = 64
-"""Impulses that are sent through the module at once."""
+"""Number of impulses per forward pass."""
 
 
 @torch.no_grad()
 def probe(module: nn.Module, channels: int) -> AffineMap | None:
-    """Measure the convolution that a module equals.
+    """Measure the convolution that a module computes.
 
     Parameters
     ----------
     module
-        Takes one image of shape (N, channels, H, W) and gives one; it runs on a float64 copy.
+        Module that maps one image of shape (N, channels, H, W) to another. It is copied and run in float64.
     channels
-        Number of its input channels.
+        Number of input channels.
 
     Returns
     -------
     AffineMap | None
-        None where the module is not affine and shift-invariant; ``exact`` is False where it is so in the interior
-        only.
+        None if the module is not affine and shift-invariant. ``exact`` is False if this holds only in the interior of
+        the image.
     """
     try:
         return _probe(copy.deepcopy(module).double(), channels)
-    except Exception:  # noqa: BLE001  # foreign code: whatever it raises, it is not the convolution looked for
+    except Exception:  # noqa: BLE001  # submitted code may raise anything; it is then not a convolution
         return None
 
 
 def _probe(module: nn.Module, channels: int) -> AffineMap | None:
     noise = torch.rand(1, channels, 13, 16, dtype=torch.float64)
-    if audit(module, noise).foreign:
+    if audit(module, noise).non_affine:
         return None
     for side in CANVASES:
         measured = _measured(module, channels, side)
         if measured is not None:
-            return _confirmed(module, channels, measured)
+            return _verified(module, channels, measured)
     return None
 
 
 def _measured(module: nn.Module, channels: int, side: int) -> AffineMap | None:
-    """Read kernel, bias, enlargement and upscaling off the responses; None where the canvas is too small."""
-    silence = module(torch.zeros(1, channels, side, side, dtype=torch.float64))
-    shuffle = max(1, round(silence.shape[-1] / side))
-    rest = functional.pixel_unshuffle(silence, shuffle)
-    length, growth = rest.shape[-1], rest.shape[-1] - side
-    bias = rest[0, :, length // 2, length // 2]
-    response = (functional.pixel_unshuffle(_impulses(module, channels, side), shuffle) - rest) / IMPULSE
+    """Derive kernel, bias, padding and upscaling factor from the responses; None if the image is too small."""
+    # Upscaling modules are recognized by the size of their output; pixel unshuffle reduces them to a convolution.
+    zero_response = module(torch.zeros(1, channels, side, side, dtype=torch.float64))
+    shuffle = max(1, round(zero_response.shape[-1] / side))
+    baseline = functional.pixel_unshuffle(zero_response, shuffle)
+    length, growth = baseline.shape[-1], baseline.shape[-1] - side
+    bias = baseline[0, :, length // 2, length // 2]  # at the centre, far from any effect of the border
+    response = (functional.pixel_unshuffle(_impulses(module, channels, side), shuffle) - baseline) / IMPULSE
     if _touches_edge(response):
         return None
-    # Row i answers an impulse in row c with kernel[c + top - i]: the response is the kernel, mirrored.
+    # For an impulse in row c, output row i is kernel[c + top - i], so the response is the mirrored kernel. It is taken
+    # over the whole image, hence the large padding below; `trimmed` removes the zero taps and the padding with them.
     kernel = response.transpose(0, 1).flip(2, 3).contiguous()
     padding = (length - 1 - side // 2, growth + side // 2) * 2
     biased = any("bias" in name for name, _ in module.named_parameters()) or bool(bias.any())
@@ -90,7 +91,7 @@ def _measured(module: nn.Module, channels: int, side: int) -> AffineMap | None:
 
 
 def _impulses(module: nn.Module, channels: int, side: int) -> Tensor:
-    """Response to an impulse in the centre of each input channel, shape (in, out, H, W)."""
+    """Return the response to an impulse in the centre of each input channel, shape (in, out, H, W)."""
     images = torch.zeros(channels, channels, side, side, dtype=torch.float64)
     images[range(channels), range(channels), side // 2, side // 2] = IMPULSE
     return torch.cat([module(batch.clone()) for batch in torch.split(images, BATCH)])
@@ -106,7 +107,8 @@ def _denoised(kernel: Tensor) -> Tensor:
     return torch.where(kernel.abs() <= NOISE_FLOOR * kernel.abs().amax(), 0.0, kernel)
 
 
-def _confirmed(module: nn.Module, channels: int, measured: AffineMap) -> AffineMap | None:
+def _verified(module: nn.Module, channels: int, measured: AffineMap) -> AffineMap | None:
+    """Compare module and measured convolution on noise and set `exact`; None if they differ in the interior."""
     generator = torch.Generator().manual_seed(0)
     exact = True
     for magnitude in MAGNITUDES:
@@ -116,6 +118,7 @@ def _confirmed(module: nn.Module, channels: int, measured: AffineMap) -> AffineM
             if expected.shape != actual.shape:
                 return None
             gap = (expected - actual).abs() / max(1e-30, expected.abs().amax().item())
+            # The interior excludes all pixels whose kernel window touches the border.
             reach = max(measured.size) * measured.shuffle
             if gap[..., reach:-reach, reach:-reach].amax() > AGREEMENT:
                 return None

@@ -1,8 +1,8 @@
-"""Equality of two forms of a network: on noise and on photographs, at odd sizes, border and interior apart.
+"""Compare two forms of a network on noise and photographs of odd sizes, separately for border and interior.
 
-Two rules come from networks in the wild. Photographs count, not only noise: some networks answer noise with
-values of several hundred and are sound on photographs. And outputs are compared after clamping to the image
-range, because some converters embed the final clip in their last layer.
+Two choices are based on published networks. Photographs are used besides noise because some networks produce values of
+several hundred on noise and sensible ones on photographs. Outputs are clamped to the image range before the comparison
+because some converters move the final clip into the last layer.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.input_size import odd_multiple, smallest_multiple
+
 BORDER = 8
-"""Width of the frame, in input pixels, that counts as the image border."""
+"""Width of the image border in input pixels."""
 
-SATURATED = 0.9
-"""Where a larger share of the output is clipped than this, clamping would hide a difference."""
-
-MULTIPLES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-"""Input multiples that are tried on a network which takes no odd size."""
+MAX_CLIPPED_SHARE = 0.9
+"""Share of clipped output values above which outputs are compared without clamping, which would hide differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,9 @@ class ProofImage:
     Attributes
     ----------
     kind
-        ``"random"`` for uniform noise, ``"natural"`` for a crop of a frame.
+        ``"random"`` for uniform noise, ``"natural"`` for a crop of a photograph.
     pixels
-        Shape (1, 3, H, W), float32, in the network's own value range.
+        Shape (1, 3, H, W), float32, in the value range of the network.
     """
 
     kind: str
@@ -42,14 +41,14 @@ class ProofImage:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Largest absolute differences of two forms, as fractions of the value range.
+    """Largest absolute differences between two forms, as fractions of the value range.
 
     Attributes
     ----------
     random, natural
-        By kind of input; 0 where there was none of the kind.
+        Maximum over inputs of this kind; 0 if there are none.
     interior, border
-        By place: within :data:`BORDER` input pixels of the image's edge, or farther in.
+        Maximum over pixels farther than :data:`BORDER` input pixels from the edge, and over the remaining pixels.
     """
 
     random: float = 0.0
@@ -59,11 +58,11 @@ class Difference:
 
     @property
     def largest(self) -> float:
-        """The largest of all; ``inf`` where an output was not finite or had another shape."""
+        """Maximum over all inputs; ``inf`` if only one output was finite or the shapes differ."""
         return max(self.random, self.natural)
 
     def joined(self, other: Difference) -> Difference:
-        """Give the larger of each figure."""
+        """Return the elementwise maximum of two differences."""
         return Difference(
             max(self.random, other.random),
             max(self.natural, other.natural),
@@ -78,36 +77,31 @@ class Difference:
 def proof_images(
     frames: Sequence[Tensor], *, multiple: int = 1, value_range: float = 1.0, seed: int = 0, side: int = 37
 ) -> list[ProofImage]:
-    """Make the inputs of a comparison: two of noise and two crops of the first frames, of odd sizes.
+    """Create the inputs of a comparison: two noise images and crops of up to two photographs, of odd sizes.
 
     Parameters
     ----------
     frames
-        Photographs, each of shape (1, 3, H, W), float32, in ``[0, value_range]``; there may be none.
+        Photographs, each of shape (1, 3, H, W), float32, in ``[0, value_range]``; may be empty.
     multiple
         Height and width are odd multiples of this.
     value_range
-        The largest value of an input pixel, 1 or 255.
+        Largest value of an input pixel, 1 or 255.
     seed
         Seed of the noise.
     side
-        The shorter side of the largest image, about.
+        Approximate length of the shorter side of the largest image, in pixels.
     """
     generator = torch.Generator().manual_seed(seed)
-    size = _odd_multiple(side, multiple), _odd_multiple(side * 4 // 3, multiple)
-    small = (_odd_multiple(side * 2 // 3, multiple),) * 2
+    size = odd_multiple(side, multiple), odd_multiple(side * 4 // 3, multiple)
+    small = (odd_multiple(side * 2 // 3, multiple),) * 2
     noise = [torch.rand(1, 3, *shape, generator=generator) * value_range for shape in (size, small)]
     images = [ProofImage("random", pixels) for pixels in noise]
     return images + [ProofImage("natural", crop) for crop in _crops(frames, size, multiple)]
 
 
-def _odd_multiple(length: int, multiple: int) -> int:
-    quotient = math.ceil(length / multiple)
-    return multiple * (quotient + 1 - quotient % 2)
-
-
 def _crops(frames: Sequence[Tensor], size: tuple[int, int], multiple: int) -> Iterator[Tensor]:
-    """Cut the first frame in its middle and the second in its corner."""
+    """Yield the centre crop of the first frame and the top-left crop of the second."""
     for index, frame in enumerate(frames[:2]):
         rows, columns = (min(n, m // multiple * multiple) for n, m in zip(size, frame.shape[-2:], strict=True))
         top = (frame.shape[-2] - rows) // 2 * (1 - index)
@@ -118,32 +112,38 @@ def _crops(frames: Sequence[Tensor], size: tuple[int, int], multiple: int) -> It
 
 @torch.no_grad()
 def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 3) -> int:
-    """Find the smallest multiple of which the network takes an image; a network that takes none gives 0.
+    """Find the smallest size multiple that the network accepts.
 
     Parameters
     ----------
     network
-        In eval mode.
+        Network in eval mode.
     declared
-        The multiple that the manifest declares; only multiples of it are tried.
+        Size multiple from the manifest; only multiples of it are tried.
     channels
-        Channels of the input image.
+        Number of channels of the input image.
+
+    Returns
+    -------
+    int
+        Multiple of height and width, or 0 if the network accepts none of the tested sizes.
     """
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
-    for multiple in (declared * factor for factor in MULTIPLES):
-        size = _odd_multiple(24, multiple)
+
+    def accepts(multiple: int) -> bool:
+        size = odd_multiple(24, multiple)
         try:
             output = network(torch.full((1, channels, size, size), 0.5, dtype=like.dtype, device=like.device))
-        except Exception:  # noqa: BLE001, S112  # foreign code raises anything; the next size may do
-            continue
-        if isinstance(output, Tensor) and output.shape[-1] % size == 0:
-            return multiple
-    return 0
+        except Exception:  # noqa: BLE001  # foreign code raises anything; the next size may do
+            return False
+        return isinstance(output, Tensor) and output.shape[-1] % size == 0
+
+    return smallest_multiple(accepts, declared) or 0
 
 
 @torch.no_grad()
 def outputs(network: nn.Module, images: Sequence[ProofImage], dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """Run the network on each image; the outputs are copies, since a network may reuse its buffer."""
+    """Run the network on each image; outputs are copied because a network may reuse its output buffer."""
     return [network(image.pixels.to(dtype)).clone() for image in images]
 
 
@@ -161,14 +161,14 @@ def difference(
     expected, actual
         Outputs of both forms for each of ``images``, each of shape (1, C, rH, rW).
     images
-        The inputs.
+        Inputs of the comparison.
     value_range
-        The largest value of an output pixel; the differences are fractions of it.
+        Largest value of an output pixel; differences are fractions of it.
 
     Returns
     -------
     Difference
-        ``inf`` where shapes differ or a value is not finite where the other form's is.
+        ``inf`` if shapes differ, or if a value is finite in only one of the outputs.
     """
     total = Difference()
     for reference, candidate, image in zip(expected, actual, images, strict=True):
@@ -180,7 +180,7 @@ def _one_difference(reference: Tensor, candidate: Tensor, image: ProofImage, val
     if reference.shape != candidate.shape:
         return Difference(random=math.inf, natural=math.inf, interior=math.inf, border=math.inf)
     gap = _gap(reference.double() / value_range, candidate.double() / value_range)
-    scale = max(1, reference.shape[-1] // image.pixels.shape[-1])
+    scale = max(1, reference.shape[-1] // image.pixels.shape[-1])  # the border is defined in input pixels
     interior, border = _split(gap, BORDER * scale)
     largest = max(interior, border)
     by_kind = {image.kind: largest}
@@ -188,18 +188,24 @@ def _one_difference(reference: Tensor, candidate: Tensor, image: ProofImage, val
 
 
 def _gap(reference: Tensor, candidate: Tensor) -> Tensor:
-    """Give the difference after clamping, or in units of the output where clamping would hide it."""
-    sound = reference.isfinite() & candidate.isfinite()
-    both_unsound = ~reference.isfinite() & ~candidate.isfinite()
+    """Return the absolute difference after clamping to [0, 1].
+
+    If most of the reference is clipped, return the difference without clamping, relative to the largest absolute value.
+    """
+    finite = reference.isfinite() & candidate.isfinite()
+    both_nonfinite = ~reference.isfinite() & ~candidate.isfinite()
+    # Networks with random weights may saturate almost everywhere; clamped outputs would then agree for any network.
     clipped = ((reference <= 0) | (reference >= 1)).double().mean().item()
-    if clipped > SATURATED:
-        gap = (reference - candidate).abs() / max(1.0, reference[sound].abs().max().item() if sound.any() else 1.0)
+    if clipped > MAX_CLIPPED_SHARE:
+        gap = (reference - candidate).abs() / max(1.0, reference[finite].abs().max().item() if finite.any() else 1.0)
     else:
         gap = (reference.clamp(0, 1) - candidate.clamp(0, 1)).abs()
-    return torch.where(both_unsound, 0.0, torch.where(sound, gap, math.inf))
+    # A pixel that is not finite in both outputs is no difference between them.
+    return torch.where(both_nonfinite, 0.0, torch.where(finite, gap, math.inf))
 
 
 def _split(gap: Tensor, width: int) -> tuple[float, float]:
+    """Return the maxima over the interior and over a border of `width` pixels."""
     inner = gap[..., width:-width, width:-width]
     outer = gap.clone()
     outer[..., width:-width, width:-width] = 0

@@ -1,4 +1,4 @@
-"""An affine map as a module: the cheapest plain convolution that it equals."""
+"""Convert an affine map to the cheapest equivalent ``Conv2d``."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from harness.reparam.affine import AffineMap, symmetric
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionForm:
-    """The arguments of the ``Conv2d`` that an affine map becomes.
+    """Arguments of the ``Conv2d`` that is equivalent to an affine map.
 
     Attributes
     ----------
     weight
         Shape (out, in / groups, height, width), float64.
     bias
-        Shape (out,), float64, or None where no step of the region had one.
+        Shape (out,), float64, or None if no operation of the region had one.
     padding, stride, dilation, groups
-        As those of :class:`torch.nn.Conv2d`.
+        As in :class:`torch.nn.Conv2d`.
     """
 
     weight: Tensor
@@ -34,11 +34,11 @@ class ConvolutionForm:
 
     @property
     def macs_per_output(self) -> int:
-        """Multiply-accumulates for one element of the output."""
+        """Number of multiply-accumulates per output element."""
         return self.weight[0].numel()
 
     def module(self, dtype: torch.dtype, device: torch.device) -> nn.Conv2d:
-        """Build the convolution, its numbers rounded once to the network's dtype."""
+        """Build the convolution in eval mode, with weights rounded to `dtype` and without gradients."""
         out_channels, in_channels, *size = self.weight.shape
         conv = nn.Conv2d(
             in_channels * self.groups,
@@ -57,17 +57,19 @@ class ConvolutionForm:
 
 
 def convolution_form(value: AffineMap, groups: Iterable[int] = ()) -> ConvolutionForm:
-    """Find the convolution that a map equals.
+    """Return the convolution that is equivalent to a map.
 
     Parameters
     ----------
     value
         The map; its pixel shuffle is not part of the convolution.
     groups
-        Numbers of groups that may be used where the kernel is block-diagonal; a region of dense convolutions
-        gives none, so that a chance zero does not turn a dense kernel into a slower grouped one.
+        Candidate numbers of groups; the largest for which the kernel is block-diagonal is used. Empty for regions of
+        dense convolutions, so that incidental zeros do not turn a dense kernel into a slower grouped one.
     """
     value = symmetric(value)
+    # Dense kernels of dilated or grouped convolutions contain zeros; restore dilation and groups to avoid computing
+    # them.
     kernel, dilation = _condensed(value.kernel)
     count = max((g for g in groups if _is_block_diagonal(kernel, g)), default=1)
     bias = value.bias if value.biased else None
@@ -76,7 +78,7 @@ def convolution_form(value: AffineMap, groups: Iterable[int] = ()) -> Convolutio
 
 
 def _condensed(kernel: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """Take out the zero rows and columns between the taps of a dilated kernel."""
+    """Remove the zero rows and columns between the taps of a dilated kernel; return the kernel and its dilation."""
     used = (kernel != 0).any(0).any(0)
     rows = _dilation(used.any(1).tolist())
     columns = _dilation(used.any(0).tolist())
@@ -84,7 +86,9 @@ def _condensed(kernel: Tensor) -> tuple[Tensor, tuple[int, int]]:
 
 
 def _dilation(used: Sequence[bool]) -> int:
+    """Return the largest step such that all taps between its multiples are zero."""
     last = len(used) - 1
+    # The outermost taps must remain, so only divisors of their distance are possible.
     for step in range(last, 1, -1):
         if last % step == 0 and not any(tap for index, tap in enumerate(used) if index % step):
             return step
@@ -99,7 +103,7 @@ def _is_block_diagonal(kernel: Tensor, groups: int) -> bool:
 
 
 def _blocks(kernel: Tensor, groups: int) -> Tensor:
-    """Give the blocks on the diagonal, as a grouped convolution holds them."""
+    """Return the diagonal blocks of a kernel in the layout of a grouped convolution, shape (out, in / groups, h, w)."""
     rows = kernel.shape[0] // groups
     columns = kernel.shape[1] // groups
     parts = [kernel[g * rows : (g + 1) * rows, g * columns : (g + 1) * columns] for g in range(groups)]

@@ -1,4 +1,4 @@
-"""Proof of one region: the nodes as they were against the convolution that replaces them."""
+"""Verify one region: compare its nodes with the convolution that replaces them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from harness.reparam.facts import Facts
+from harness.reparam.execution import Execution
 from harness.reparam.regions import Region
 
 DOUBLE_TOLERANCE = 1e-11
-"""Largest error of a collapsed region in float64, relative to its largest value where that is above 1."""
+"""Largest error of a collapsed region in float64, relative to the larger of 1 and its largest absolute value."""
 
 SINGLE_TOLERANCE = 1e-5
-"""Largest error of a collapsed region in the network's precision, measured alike."""
+"""Largest error of a collapsed region in the timed precision, normalized in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegionError:
-    """Largest differences of a region and its convolution, relative to the largest value where that is above 1.
+    """Largest differences between a region and its convolution, relative to the larger of 1 and the largest output.
 
     Attributes
     ----------
     interior, border
-        In float64: where the kernel lies within the image, and all around.
+        In float64, over the pixels whose kernel lies within the image, and over all pixels.
     single
-        In the precision that is timed, against the region in float64.
+        Difference of the convolution in the timed precision from the region in float64.
     """
 
     interior: float
@@ -36,14 +36,14 @@ class RegionError:
     single: float
 
     def is_proof(self, *, allow_border_error: bool = False) -> bool:
-        """Whether both forms are equal to within rounding."""
+        """Return whether both forms are equal up to rounding errors."""
         if allow_border_error:
             return self.interior <= DOUBLE_TOLERANCE
         return max(self.interior, self.border) <= DOUBLE_TOLERANCE and self.single <= SINGLE_TOLERANCE
 
 
 class Replacement(nn.Module):
-    """The convolution of a region and the pixel shuffle that may follow it."""
+    """Convolution of a region, followed by its pixel shuffle (the identity for factor 1)."""
 
     def __init__(self, region: Region, dtype: torch.dtype) -> None:
         super().__init__()
@@ -51,36 +51,37 @@ class Replacement(nn.Module):
         self.shuffle = nn.PixelShuffle(region.value.shuffle)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Run both on N x C x H x W."""
+        """Apply both to an image of shape (N, C, H, W)."""
         result: Tensor = self.shuffle(self.conv(image))
         return result
 
 
 @torch.no_grad()
 def region_error(
-    graph: fx.GraphModule, facts: Facts, region: Region, dtype: torch.dtype = torch.float32
+    graph: fx.GraphModule, execution: Execution, region: Region, dtype: torch.dtype = torch.float32
 ) -> RegionError:
-    """Compare a region with its convolution on noise and on what the network feeds it.
+    """Compare a region with its convolution on noise and on the region's input in the recorded run.
 
     Parameters
     ----------
     graph
-        The traced network, in float64.
-    facts
-        A run of it on a photograph.
+        Traced network in float64.
+    execution
+        Recorded run of the network on a photograph.
     region
-        Not yet replaced.
+        Region that has not been replaced yet.
     dtype
-        The precision that is timed.
+        Timed precision.
     """
     before = _extracted(graph, region)
     double, single = Replacement(region, torch.float64), Replacement(region, dtype)
     interior = border = rounding = 0.0
     reach = max(region.form.weight.shape[2:]) * max(region.form.dilation)
-    for image in _inputs(facts.values[region.base], reach):
+    for image in _inputs(execution.values[region.base], reach):
         expected = before(image.clone())
         scale = max(1.0, expected.abs().max().item())
         gap = (double(image) - expected).abs() / scale
+        # Within `reach` pixels of the border, the kernel window extends over the padding.
         width = reach * region.value.shuffle
         inner = gap[..., width:-width, width:-width]
         interior = max(interior, inner.max().item() if inner.numel() else 0.0)
@@ -97,7 +98,7 @@ def _inputs(natural: Tensor, reach: int) -> Iterator[Tensor]:
 
 
 def _extracted(graph: fx.GraphModule, region: Region) -> fx.GraphModule:
-    """Copy the nodes between base and sink into a graph of their own; modules are shared."""
+    """Copy the nodes between base and sink, with their modules, into a new graph."""
     part = fx.Graph()
     copies = {region.base: part.placeholder("image")}
     for node in _between(region):
@@ -107,7 +108,7 @@ def _extracted(graph: fx.GraphModule, region: Region) -> fx.GraphModule:
 
 
 def _between(region: Region) -> list[fx.Node]:
-    """Give the nodes that the sink needs, back to the base, in order of execution."""
+    """Return the nodes after the base on which the sink depends, in order of execution."""
     needed: set[fx.Node] = set()
     waiting = [region.sink]
     while waiting:

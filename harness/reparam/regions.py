@@ -1,15 +1,15 @@
-"""Affine regions of a traced network: where they are, which convolution each equals, and what that saves.
+"""Find affine regions of a traced network, the convolution equivalent to each, and the cost that it saves.
 
-From every image in the graph (the *base*) the identity map is carried forward through operations that keep it
-affine. Each node so reached (a *sink*) is one convolution of the base. Replacing the sink frees the nodes between
-that nothing else uses; the region is worth collapsing where that lowers the multiply-accumulates, or leaves them
-and lowers the number of calls.
+From every image in the graph (the *base*), the identity map is propagated forward through operations that preserve
+affine maps. Each node reached in this way (a *sink*) equals one convolution of the base. Replacing the sink frees the
+nodes in between that have no other users. A region is worth collapsing if this lowers the multiply-accumulates, or
+lowers the number of calls at equal multiply-accumulates.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,36 +17,36 @@ from torch import Tensor, fx, nn
 
 from harness.reparam import affine
 from harness.reparam.affine import AffineMap
-from harness.reparam.facts import Facts
+from harness.reparam.execution import Execution
 from harness.reparam.realize import ConvolutionForm, convolution_form
 from harness.reparam.trace import is_compute, module_of
-from harness.reparam.vocabulary import FREE, FREE_MODULES, Result, apply_module, rule_of
+from harness.reparam.vocabulary import ZERO_COST, ZERO_COST_MODULES, Result, apply_module, rule_of
 
-EXPANSION = 16
-"""A map whose convolution would cost this many times what it replaces so far is not carried further."""
+MAX_COST_RATIO = 16
+"""Propagation stops if the equivalent convolution costs more than this many times the operations visited so far."""
 
 ProbedMaps = Mapping[str, AffineMap]
-"""Maps of the modules that were measured, by path."""
+"""Measured maps of modules, by path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of the graph that equals one convolution.
+    """Part of a graph that equals one convolution.
 
     Attributes
     ----------
     base, sink
-        The image that the region starts from, and the node that is replaced.
+        Node of the input image, and node that is replaced.
     value
-        The map from base to sink.
+        Map from base to sink.
     form
-        The convolution that the map becomes.
+        Convolution that is equivalent to the map.
     freed
-        The nodes that are gone when the sink is replaced, the sink included.
+        Nodes without users after the sink is replaced, including the sink.
     macs_before, macs_after
-        Multiply-accumulates at the size of the recorded run.
+        Multiply-accumulates at the image size of the recorded run.
     calls_before, calls_after
-        Operations that run.
+        Number of executed operations.
     """
 
     base: fx.Node
@@ -61,22 +61,22 @@ class Region:
 
     @property
     def saves(self) -> tuple[int, int]:
-        """Multiply-accumulates and calls that the collapse saves."""
+        """Numbers of multiply-accumulates and calls that the collapse saves; negative if it adds some."""
         return self.macs_before - self.macs_after, self.calls_before - self.calls_after
 
     @property
     def is_gain(self) -> bool:
-        """Whether the collapse lowers the cost."""
+        """Whether the collapse lowers the multiply-accumulates, or the calls at equal multiply-accumulates."""
         return self.saves > (0, 0) and self.saves[0] >= 0
 
     @property
     def rank(self) -> tuple[int, ...]:
-        """Sort key: the saving, then no pixel shuffle to take along, then more of the graph."""
+        """Sort key: larger savings first, then smaller pixel-shuffle factors, then more freed nodes."""
         return (*self.saves, -self.value.shuffle, len(self.freed))
 
     @property
     def place(self) -> str:
-        """Path of the innermost module that the region ends in, or of a module that it holds."""
+        """Path of the innermost module that contains the sink, else of a module that the region contains."""
         paths = [module_path(node) for node in (self.sink, *sorted(self.freed, key=lambda node: node.name))]
         return next((path for path in paths if path), self.sink.name)
 
@@ -87,7 +87,7 @@ class Region:
 
 
 def module_path(node: fx.Node) -> str:
-    """Give the path of the innermost module that a node belongs to; empty for the network's own forward."""
+    """Return the path of the innermost module that contains a node; empty if this is the network itself."""
     if node.op == "call_module":
         return str(node.target)
     stack = node.meta.get("nn_module_stack") or {}
@@ -100,79 +100,88 @@ class RegionFinder:
     Parameters
     ----------
     graph
-        The network.
-    facts
-        What a run of it showed.
+        Traced network.
+    execution
+        Recorded run of the network.
     probed
-        Maps of modules that the trace could not see through.
+        Measured maps of modules that could not be traced.
     probed_macs
-        Multiply-accumulates of those modules at the recorded size.
+        Multiply-accumulates of these modules at the image size of the recorded run.
     """
 
-    def __init__(self, graph: fx.GraphModule, facts: Facts, probed: ProbedMaps, probed_macs: Mapping[str, int]) -> None:
+    def __init__(
+        self, graph: fx.GraphModule, execution: Execution, probed: ProbedMaps, probed_macs: Mapping[str, int]
+    ) -> None:
         self._graph = graph
-        self._facts = facts
+        self._execution = execution
         self._probed = probed
         self._probed_macs = probed_macs
         self._nodes = list(graph.graph.nodes)
 
     def regions(self) -> list[Region]:
-        """Give every region whose collapse would be a gain, exact or not, the greatest gain first."""
+        """Return all regions whose collapse lowers the cost, exact or not, largest savings first."""
         found = [region for base in self._nodes if self._is_base(base) for region in self._from(base)]
         return sorted(found, key=lambda region: region.rank, reverse=True)
 
     def _is_base(self, node: fx.Node) -> bool:
-        return self._facts.is_image(node) and node not in self._facts.frozen
+        return self._execution.is_image(node) and node not in self._execution.frozen
 
     def _from(self, base: fx.Node) -> Iterator[Region]:
-        shape = self._facts.shape(base)
+        shape = self._execution.shape(base)
         assert shape is not None
+        # Dynamic programming over the graph: the map of a node follows from the maps of its inputs.
         values: dict[fx.Node, Result] = {base: affine.identity(shape[1])}
-        spent = 0
+        macs_so_far = 0
         for node in self._downstream(base, values):
-            value = self._carried(node, values)
+            value = self._propagated(node, values)
             if value is None:
                 continue
             values[node] = value
             macs = self.macs(node)
-            spent += macs
+            macs_so_far += macs
             region = self._region(base, node, value) if isinstance(value, AffineMap) else None
-            if region and macs and region.macs_after > EXPANSION * spent:
+            # Composed kernels grow with every convolution; without a bound, deep linear networks would exhaust memory.
+            if region and macs and region.macs_after > MAX_COST_RATIO * macs_so_far:
                 del values[node]
             elif region and region.is_gain:
                 yield region
 
     def _downstream(self, base: fx.Node, values: Mapping[fx.Node, Result]) -> Iterator[fx.Node]:
-        """Give the users of the base and of what was carried, in order, until the base is changed in place."""
-        last = self._facts.changed_by.get(base)
-        end = len(self._nodes) if last is None else self._facts.order[last]
-        waiting: list[int] = []
+        """Yield users of the base and of propagated nodes in order of execution, until the base is changed in place.
+
+        The caller adds a node to `values` between two steps if its map is known; only then are its users visited.
+        """
+        # After an in-place change, the base's tensor no longer holds the value from which the maps were derived.
+        last = self._execution.changed_by.get(base)
+        end = len(self._nodes) if last is None else self._execution.order[last]
+        waiting: list[int] = []  # heap of positions, so that all inputs of a node are visited before it
         node, seen = base, {base}
         while True:
             for user in node.users if node in values else ():
-                if user not in seen and is_compute(user) and user not in self._facts.frozen:
+                if user not in seen and is_compute(user) and user not in self._execution.frozen:
                     seen.add(user)
-                    heapq.heappush(waiting, self._facts.order[user])
+                    heapq.heappush(waiting, self._execution.order[user])
             if not waiting or waiting[0] > end:
                 return
             node = self._nodes[heapq.heappop(waiting)]
             yield node
 
-    def _carried(self, node: fx.Node, values: Mapping[fx.Node, Result]) -> Result:
-        """Give the map of a node, or None where it is not affine in the base."""
+    def _propagated(self, node: fx.Node, values: Mapping[fx.Node, Result]) -> Result:
+        """Return the map from the base to a node, or None if the node is not an affine function of the base."""
         if not any(argument in values for argument in node.all_input_nodes):
             return None
-        if any(n not in values and n not in self._facts.constants for n in node.all_input_nodes):
+        # Every other input must be a constant; a second image would make the result depend on two bases.
+        if any(n not in values and n not in self._execution.constants for n in node.all_input_nodes):
             return None
         try:
             result = self._call(node, values)
-        except Exception:  # noqa: BLE001  # a call that its rule does not know is not affine
+        except Exception:  # noqa: BLE001  # arguments that the rule does not support
             return None
-        return result if self._fits(node, result) else None
+        return result if self._matches_shape(node, result) else None
 
     def _call(self, node: fx.Node, values: Mapping[fx.Node, Result]) -> Result:
         def look_up(argument: fx.Node) -> Any:
-            return values[argument] if argument in values else self._facts.values[argument]
+            return values[argument] if argument in values else self._execution.values[argument]
 
         args = fx.map_arg(node.args, look_up)
         kwargs = dict(fx.map_arg(node.kwargs, look_up))
@@ -190,17 +199,17 @@ class RegionFinder:
         module = module_of(self._graph, node)
         return None if module is None else apply_module(module, value)
 
-    def _fits(self, node: fx.Node, result: Result) -> bool:
-        """Check the channels that a map claims against those that the run showed."""
+    def _matches_shape(self, node: fx.Node, result: Result) -> bool:
+        """Return whether the number of channels of a map agrees with the recorded value of the node."""
         if isinstance(result, AffineMap):
-            shape = self._facts.shape(node)
+            shape = self._execution.shape(node)
             return shape is not None and len(shape) == 4 and shape[1] == result.channels
         return isinstance(result, tuple)
 
     def _region(self, base: fx.Node, sink: fx.Node, value: AffineMap) -> Region:
         freed = self._freed(base, sink)
         form = convolution_form(value, self._groups(freed))
-        shape = self._facts.shape(sink)
+        shape = self._execution.shape(sink)
         assert shape is not None
         return Region(
             base=base,
@@ -215,13 +224,15 @@ class RegionFinder:
         )
 
     def _freed(self, base: fx.Node, sink: fx.Node) -> frozenset[fx.Node]:
-        """Give the nodes that nothing uses any more once the sink is replaced."""
-        order, freed = self._facts.order, {sink}
+        """Return the nodes that have no users left after the sink is replaced, visiting users before their inputs."""
+        order, freed = self._execution.order, {sink}
+        # Visit nodes in reverse order of execution, so that all users of a node are decided before the node itself.
         waiting = [-order[node] for node in sink.all_input_nodes]
         heapq.heapify(waiting)
         while waiting:
             node = self._nodes[-heapq.heappop(waiting)]
-            inside = order[node] > order[base] or node in self._facts.constants
+            # Weights that only the region uses are freed as well, even if they were computed before the base.
+            inside = order[node] > order[base] or node in self._execution.constants
             if node not in freed and inside and all(user in freed for user in node.users):
                 freed.add(node)
                 for used in node.all_input_nodes:
@@ -242,12 +253,12 @@ class RegionFinder:
         return {g for g in groups if g > 1}
 
     def _call_groups(self, node: fx.Node) -> int:
-        image, weight = (self._facts.shape(argument) for argument in node.all_input_nodes[:2])
+        image, weight = (self._execution.shape(argument) for argument in node.all_input_nodes[:2])
         return image[1] // weight[1] if image and weight else 1
 
     def macs(self, node: fx.Node) -> int:
-        """Multiply-accumulates of one node at the recorded size."""
-        shape = self._facts.shape(node)
+        """Return the multiply-accumulates of one node at the image size of the recorded run."""
+        shape = self._execution.shape(node)
         if shape is None or len(shape) != 4:
             return 0
         module = module_of(self._graph, node)
@@ -256,18 +267,18 @@ class RegionFinder:
         if node.op == "call_module":
             return self._probed_macs.get(str(node.target), 0)
         if _convolves(node) and len(node.all_input_nodes) > 1:
-            weight = self._facts.values[node.all_input_nodes[1]]
+            weight = self._execution.values[node.all_input_nodes[1]]
             return shape.numel() * weight[0].numel() if isinstance(weight, Tensor) else 0
         return 0
 
     def calls(self, node: fx.Node) -> int:
-        """Count a node as an operation, or not where it costs nothing."""
+        """Return 1 if a node executes an operation with a cost, else 0."""
         if not is_compute(node):
             return 0
         module = module_of(self._graph, node)
         if module is not None:
-            return 0 if isinstance(module, FREE_MODULES) else 1
-        return 0 if rule_of(node.target) in FREE else 1
+            return 0 if isinstance(module, ZERO_COST_MODULES) else 1
+        return 0 if rule_of(node.target) in ZERO_COST else 1
 
 
 def _convolves(node: fx.Node) -> bool:
@@ -275,10 +286,11 @@ def _convolves(node: fx.Node) -> bool:
 
 
 def _after(value: AffineMap, measured: AffineMap) -> AffineMap | None:
-    """Put a measured convolution after a map."""
+    """Compose a map with a measured convolution."""
     surrounded = affine.padded(value, measured.padding)
     if surrounded is None:
         return None
+    # The padding has been applied explicitly, since that of a measured module may be asymmetric.
     bias = measured.bias if measured.biased else None
     result = affine.convolved(surrounded, measured.kernel, bias)
     if result is None or result.shuffle != 1:
@@ -288,12 +300,9 @@ def _after(value: AffineMap, measured: AffineMap) -> AffineMap | None:
 
 
 ARGUMENT_NAMES: tuple[str, ...] = ("input", "self", "other", "split_size_or_sections")
-"""Keyword names of leading arguments, which the rules take by position."""
+"""Keyword names of leading arguments, which the rules expect by position."""
 
 
 def _positional(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     named = [kwargs.pop(name) for name in ARGUMENT_NAMES if name in kwargs]
     return (*named, *args) if len(named) == 1 and not args else (*args, *named)
-
-
-RuleCaller = Callable[[fx.Node], Result]

@@ -1,13 +1,17 @@
-"""The classes of speed of the NTIRE 2023 report: slower than film, film, television, smooth, faster than screens."""
+"""Classes of speed, such as those of the NTIRE 2023 report: below film, film, television, smooth, above screens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 
-from harness.tracks import FPS_BANDS
+COLOURS = 5
+"""Colours that the style sheet and the figures have for classes of speed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """One class of frames per second: ``low`` belongs to it, ``high`` does not."""
+    """One class of frames per second: ``low`` belongs to it, ``high`` does not. ``index`` is that of its colour."""
 
     index: int
     low: float
@@ -15,18 +19,33 @@ class Band:
 
     @property
     def label(self) -> str:
-        """The band in words, such as ``30-60 fps``."""
-        if self.low == 0:
-            return f"< {self.high:.0f} fps"
-        return f"> {self.low:.0f} fps" if self.high == float("inf") else f"{self.low:.0f}\N{EN DASH}{self.high:.0f} fps"
+        """The class in words, such as ``30-60 fps``."""
+        if self.high == inf:
+            return f"> {self.low:.0f} fps" if self.low else "any fps"
+        return f"{self.low:.0f}\N{EN DASH}{self.high:.0f} fps" if self.low else f"< {self.high:.0f} fps"
 
 
-BANDS = tuple(
-    Band(index, low, high)
-    for index, (low, high) in enumerate(zip((0.0, *FPS_BANDS), (*FPS_BANDS, float("inf")), strict=True))
-)
+def bands_of(limits: Sequence[float]) -> list[Band]:
+    """Return the classes between a track's limits, slowest first; they share the colours out evenly."""
+    edges = [0.0, *limits, inf]
+    last = len(edges) - 2
+    return [
+        Band(round(at * (COLOURS - 1) / last) if last else 0, low, high)
+        for at, (low, high) in enumerate(pairwise(edges))
+    ]
 
 
-def band_of(fps: float) -> Band:
-    """Return the band that a frame rate lies in."""
-    return next(band for band in BANDS if fps < band.high or band is BANDS[-1])
+def band_of(fps: float, bands: Sequence[Band]) -> Band:
+    """Return the class that a frame rate lies in."""
+    return next((band for band in bands if fps < band.high), bands[-1])
+
+
+def named_limits(bands: Sequence[Band]) -> list[float]:
+    """Return the limits between classes, in the order in which a figure names as many as there is room for.
+
+    Limits at least a factor of two apart come first, then those that would stand close to another's name.
+    """
+    spaced, close = list[float](), list[float]()
+    for band in bands[1:]:
+        (close if spaced and band.low < 2 * spaced[-1] else spaced).append(band.low)
+    return spaced + close

@@ -9,12 +9,9 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.report import latex
-from harness.report.columns import Column, columns_of, convention_columns
+from harness.report.columns import LOWER_BOUND, Column, columns_of, convention_columns
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.results.run_folder import RunFolder
-
-# What a paper's table shows unless told otherwise; the data formats give everything.
-USUAL = ("score", "psnr_rgb", "ssim_rgb", "runtime_ms", "params_k", "macs_g")
 
 
 def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *, whole: bool = True) -> str:
@@ -44,9 +41,9 @@ def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *
 
 
 def chosen_columns(folder: RunFolder, keys: Sequence[str] | None, *, everything: bool = False) -> list[Column]:
-    """Return columns by key, in the order of ``keys``; the usual ones where there are no keys."""
-    known = {column.key: column for column in [*columns_of(folder.run), *convention_columns(folder.run)]}
-    wanted = keys or (list(known) if everything else USUAL)
+    """Return columns by key, in the order of ``keys``; without keys those for print, or all with ``everything``."""
+    known = {column.key: column for column in [*columns_of(folder.run, "export"), *convention_columns(folder.run)]}
+    wanted = keys or (list(known) if everything else [column.key for column in columns_of(folder.run, "paper")])
     for key in wanted:
         if key not in known:
             raise UsageError(f"there is no column {key!r}", hint=f"choose among {', '.join(known)}")
@@ -57,8 +54,8 @@ def _records(folder: RunFolder, columns: Sequence[Column]) -> list[dict[str, Any
     return [
         {
             "rank": row.entry.rank,
-            "rank_low": row.entry.rank_range[0] if row.entry.rank_range else None,
-            "rank_high": row.entry.rank_range[1] if row.entry.rank_range else None,
+            "rank_low": row.entry.rank_low,
+            "rank_high": row.entry.rank_high,
             "name": row.entry.name,
             "team": row.entry.team,
             "kind": row.entry.kind,
@@ -66,6 +63,7 @@ def _records(folder: RunFolder, columns: Sequence[Column]) -> list[dict[str, Any
             "slug": row.entry.slug,
             **{column.key: column.value(row.entry) for column in columns},
             "error": f"{row.entry.error.stage}: {row.entry.error.message}" if row.entry.error else None,
+            "lower_bounds": " ".join(column.key for column in columns if column.lower_bound(row.entry)),
         }
         for row in [*scored_rows(folder), *unscored_rows(folder)]
     ]
@@ -103,8 +101,13 @@ def _plain(text: str) -> str:
 
 
 def _marked(row: Row, column: Column, mark: str) -> str:
-    text = column.text(row.entry) or "\N{EN DASH}"
+    text = _text(row, column)
     return f"{mark}{text}{mark}" if row.places.get(column.key) == "best" else text
+
+
+def _text(row: Row, column: Column) -> str:
+    bound = f"{LOWER_BOUND} " if column.lower_bound(row.entry) else ""
+    return bound + (column.text(row.entry) or "\N{EN DASH}")
 
 
 def _title(column: Column) -> str:
@@ -137,7 +140,7 @@ def _html_cells(row: Row, columns: Sequence[Column]) -> str:
 
 
 def _strong(row: Row, column: Column) -> str:
-    text = escape(column.text(row.entry) or "\N{EN DASH}")
+    text = escape(_text(row, column))
     return f"<strong>{text}</strong>" if row.places.get(column.key) == "best" else text
 
 

@@ -1,13 +1,13 @@
 """The figures of a run: quality and score against runtime, quality against operations."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from harness.report.bands import BANDS
+from harness.report.bands import Band, bands_of, named_limits
 from harness.report.drawing import (
     STYLE,
     TEXT,
@@ -23,10 +23,9 @@ from harness.report.labels import Box
 from harness.report.numbers import TIMES, spell
 from harness.report.palette import PAPER
 from harness.report.rows import Row
-from harness.report.rules import Metric, quality
+from harness.report.rules import Metric, Score, quality
 from harness.results.schema import Run
 
-Score = Callable[[float, float], float]
 # How far under bicubic the axis may reach; what is worse is drawn at its foot.
 DEEPEST_DB = 2.0
 NAMES: Mapping[Metric, str] = {"psnr_rgb": "PSNR RGB", "psnr_y": "PSNR Y"}
@@ -38,7 +37,7 @@ def draw_figures(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
     Parameters
     ----------
     score
-        The track's score of (PSNR in dB, runtime in ms), for the curves of equal score.
+        The track's score, for the curves of equal score; None where the run does not store it.
     metric
         Which PSNR the track scores.
     """
@@ -174,25 +173,25 @@ def _runtime_axis(axes: Axes, points: Sequence[Point], run: Run) -> list[Box]:
     log_axis(axes, "x", low / 1.35, high * 1.9)
     shape = run.protocol.output_shape
     axes.set_xlabel(f"{run.protocol.statistic} runtime of one frame at {shape[3]}{TIMES}{shape[2]}, ms")
-    return _speed_strip(axes)
+    return _speed_strip(axes, bands_of(run.track.fps_bands))
 
 
-def _speed_strip(axes: Axes) -> list[Box]:
+def _speed_strip(axes: Axes, bands: Sequence[Band]) -> list[Box]:
     """Colour the foot of the plot by the bands of frames per second, as the table does; return its names' room."""
     low, high = axes.get_xlim()
     frame = axes.get_xaxis_transform()
-    for band in BANDS:
+    for band in bands:
         left, right = max(low, 1000 / band.high), min(high, 1000 / band.low if band.low else high)
         if left < right:
             axes.plot([left, right], [0, 0], transform=frame, color=PAPER[f"band{band.index}"], lw=3.2,
                       solid_capstyle="butt", clip_on=False, zorder=6)  # fmt: skip
-    return _name_speeds(axes, low, high)
+    return _name_speeds(axes, named_limits(bands), low, high)
 
 
-def _name_speeds(axes: Axes, low: float, high: float) -> list[Box]:
+def _name_speeds(axes: Axes, limits: Sequence[float], low: float, high: float) -> list[Box]:
     """Write where the bands meet, as many as there is room for; return the room taken."""
     frame, taken = axes.get_window_extent(), list[Box]()
-    for edge in (24.0, 60.0, 120.0, 30.0):
+    for edge in limits:
         if low < 1000 / edge < high:
             x = float(axes.transData.transform((1000 / edge, axes.get_ylim()[0]))[0])
             box = Box(x - 15, frame.y0, x + 15, frame.y0 + 12)
@@ -223,8 +222,8 @@ def _equal_scores(axes: Axes, score: Score, scores: Sequence[float]) -> None:
         return
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     times, psnrs = np.geomspace(left, right, 90), np.linspace(bottom, top, 90)
-    surface = np.array([[score(float(psnr), float(time)) for time in times] for psnr in psnrs])
-    surface[surface <= 0] = np.nan
+    surface = score(*np.meshgrid(psnrs, times, indexing="ij"))
+    surface = np.where(surface > 0, surface, np.nan)
     contours = axes.contour(times, psnrs, surface, levels=levels, colors=PAPER["curve"], linewidths=0.8, zorder=1)
     for level, segments in zip(levels, contours.allsegs, strict=True):
         if len(segments) and len(segments[0]):

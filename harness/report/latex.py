@@ -73,6 +73,8 @@ def _cell(row: Row, column: Column) -> str:
     if value is None:
         return "{--}"
     text = f"{value:.{column.digits}f}"
+    if column.lower_bound(row.entry):
+        return rf"{{$\geq$ {text}}}"
     place = row.places.get(column.key)
     return rf"\bfseries {text}" if place == "best" else rf"{{\underline{{{text}}}}}" if place else text
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from harness.report.columns import MEASURES, columns_of, runtime_of
+from harness.report.columns import columns_of, measures, runtime_of
 from harness.report.images import ImageRow, image_rows
 from harness.report.layers import layer_table
 from harness.report.numbers import fixed
@@ -12,7 +12,8 @@ from harness.report.roofline_plot import BOUNDS, RooflinePlot, roofline_plot, ro
 from harness.report.rows import Row
 from harness.report.site import page
 from harness.report.timing_plot import TimingPlot, timing_plot
-from harness.results.run_folder import RunFolder, Trace, is_file_name
+from harness.results.measurement import TimingRecord
+from harness.results.run_folder import RunFolder, is_file_name
 from harness.results.schema import Entry, Reparam
 
 SCRIPTS = ("theme.js",)
@@ -36,17 +37,17 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
     """Return the page of one of ``rows``, with links to its neighbours."""
     row = rows[position]
     neighbours = [rows[place] if 0 <= place < len(rows) else None for place in (position - 1, position + 1)]
-    images, trace = image_rows(folder, row.entry.slug), folder.trace(row.entry.slug)
+    images, timing = image_rows(folder, row.entry.slug), folder.timing(row.entry.slug)
     return page(
         "model.html",
         SCRIPTS,
         run=folder.run,
         row=row,
         columns=columns_of(folder.run),
-        measures=MEASURES,
+        measures=measures(),
         neighbours=[(near, quote(f"{near.entry.slug}.html")) if near and near.page else None for near in neighbours],
-        plot=_plot(folder, row.entry, trace),
-        clock=(trace and trace.clock) or folder.run.protocol.clock,
+        plot=_plot(folder, row.entry, timing),
+        clock=(timing and timing.clock) or folder.run.protocol.clock,
         images=images,
         widest=max((abs(image.gain) for image in images if image.gain is not None), default=0.0),
         extremes=_extremes(images),
@@ -57,11 +58,11 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
     )
 
 
-def _plot(folder: RunFolder, entry: Entry, trace: Trace | None) -> TimingPlot | None:
+def _plot(folder: RunFolder, entry: Entry, timing: TimingRecord | None) -> TimingPlot | None:
     level = runtime_of(entry, folder.run.protocol)
-    if trace is None or entry.runtime_ms is None or level is None:
+    if timing is None or entry.runtime_ms is None or level is None:
         return None
-    return timing_plot(trace, level, entry.runtime_ms.ci)
+    return timing_plot(timing, level, entry.runtime_ms.ci)
 
 
 def _roofline(entry: Entry) -> Roof | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.report.bands import BANDS
+from harness.report.bands import bands_of
 from harness.report.columns import Column, columns_of
 from harness.report.drawing import Drawn, render
 from harness.report.figures import draw_figures
@@ -68,7 +68,7 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         summary=summary(run, rows),
         top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
         figures=[(drawn, on_page(drawn)) for drawn in all_figures(folder, rows)],
-        bands=BANDS,
+        bands=bands_of(run.track.fps_bands),
         pixels=pixels,
         heat=heat_map(folder, rows),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from urllib.parse import quote
 
-from harness.report.bands import Band, band_of
+from harness.report.bands import Band, band_of, bands_of
 from harness.report.columns import columns_of, runtime_of
 from harness.report.rules import metric_of, quality
 from harness.results.run_folder import RunFolder, is_file_name
@@ -55,18 +55,19 @@ class Row:
 
 def scored_rows(folder: RunFolder) -> list[Row]:
     """Return the rows that were measured to the end, best first."""
-    sign = -1.0 if higher_is_better(folder.run) else 1.0
+    sign = -1.0 if folder.run.track.higher_is_better else 1.0
     entries = sorted(
         (entry for entry in folder.run.entries if entry.status == "ok"), key=lambda entry: _order(entry, sign)
     )
     front, places = pareto_front(folder.run), best_places(folder.run)
     joined = tie_line(entries)
+    bands = bands_of(folder.run.track.fps_bands)
     return [
         Row(
             anchor=f"m{index}",
             entry=entry,
             runtime=runtime_of(entry, folder.run.protocol),
-            band=band_of(entry.fps) if entry.fps is not None else None,
+            band=band_of(entry.fps, bands) if entry.fps is not None else None,
             tied_above=index - 1 in joined,
             tied_below=index in joined,
             pareto=id(entry) in front,
@@ -118,7 +119,9 @@ def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
     contenders = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
     places: dict[int, dict[str, str]] = defaultdict(dict)
     for column in columns_of(run):
-        shown = [(entry, column.rounded(entry)) for entry in contenders]
+        if column.better is None:
+            continue
+        shown = [(entry, column.rounded(entry)) for entry in contenders if not column.lower_bound(entry)]
         known = [(entry, value) for entry, value in shown if value is not None]
         ladder = sorted({value for _, value in known}, reverse=column.better == "high")
         for name, value in zip(("best", "second-best"), ladder, strict=False):
@@ -129,12 +132,6 @@ def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
 def _name_place(places: dict[int, dict[str, str]], entries: Sequence[Entry], key: str, name: str) -> None:
     for entry in entries:
         places[id(entry)][key] = name
-
-
-def higher_is_better(run: Run) -> bool:
-    """Return whether a larger score wins, as the ranks of the run show."""
-    ranked = sorted((entry.rank, entry.score) for entry in run.entries if entry.rank and entry.score is not None)
-    return not ranked or ranked[0][1] >= ranked[-1][1]
 
 
 def _order(entry: Entry, sign: float) -> tuple[float, float, float, str]:

@@ -1,34 +1,82 @@
-"""What the report needs of a track: its score as a function, and the figure of quality that it takes."""
+"""What the report needs of a track, as the run stores it: the score as a function, and the PSNR that it takes."""
 
 from collections.abc import Callable
 from typing import Literal
 
-from harness.errors import UsageError
-from harness.results.schema import Entry, Run
-from harness.tracks import Track, get_track
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import ResultsError, UsageError
+from harness.results.schema import Entry, Run, ScoreTable
+from harness.tracks import Expression
 
 Metric = Literal["psnr_rgb", "psnr_y"]
+Floats = NDArray[np.float64]
+Score = Callable[[Floats, Floats], Floats]
 
 
-def track_of(run: Run) -> Track | None:
-    """Return the track of a run, or None where this installation does not know it."""
-    try:
-        return get_track(run.track.name)
-    except UsageError:
+def score_of(run: Run) -> Score | None:
+    """Return the track's score as a function of PSNR in dB and runtime in ms, two arrays of one shape.
+
+    The function comes from the stored expression or table. None if the run stores neither, as a run of schema
+    version 1 with a track of another package.
+
+    Raises
+    ------
+    ResultsError
+        The stored expression is damaged.
+    """
+    expression = expression_of(run)
+    if expression is not None:
+        return lambda psnr, ms: np.asarray(expression(psnr, ms, run.track.bicubic_psnr))
+    table = run.track.score_table
+    return None if table is None else lambda psnr, ms: interpolated(table, psnr, ms)
+
+
+def expression_of(run: Run) -> Expression | None:
+    """Return the stored expression of the score, or None if the run has none.
+
+    Raises
+    ------
+    ResultsError
+        It does not follow the grammar of `harness.tracks.Expression`.
+    """
+    if run.track.score_expression is None:
         return None
+    try:
+        return Expression(run.track.score_expression)
+    except UsageError as error:
+        raise ResultsError(str(error), where="track.score_expression in results.json") from error
 
 
-def score_of(run: Run) -> Callable[[float, float], float] | None:
-    """Return the track's score of (PSNR, runtime in ms), or None where the track is not known here."""
-    track = track_of(run)
-    bicubic = run.track.bicubic_psnr
-    return None if track is None else lambda psnr, ms: track.score(psnr, ms, bicubic)
+def interpolated(table: ScoreTable, psnr: Floats, runtime_ms: Floats) -> Floats:
+    """Interpolate a table of scores, linearly in PSNR and in the logarithm of the runtime.
+
+    Returns
+    -------
+    ndarray of float64
+        NaN outside of the table and beside a point where the formula is undefined.
+    """
+    scores = np.array(table.scores, dtype=np.float64)
+    row, down = _place(np.array(table.psnr), psnr)
+    column, right = _place(np.log(table.runtime_ms), np.log(runtime_ms))
+    upper = (1 - right) * scores[row, column] + right * scores[row, column + 1]
+    lower = (1 - right) * scores[row + 1, column] + right * scores[row + 1, column + 1]
+    found: Floats = (1 - down) * upper + down * lower
+    return found
+
+
+def _place(grid: Floats, values: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Return the grid cell that each value lies in, and its distance from the cell's start as a share of the cell."""
+    cell = np.clip(np.searchsorted(grid, values, side="right") - 1, 0, grid.size - 2)
+    share = (values - grid[cell]) / (grid[cell + 1] - grid[cell])
+    share[(share < 0) | (share > 1)] = np.nan
+    return cell, share
 
 
 def metric_of(run: Run) -> Metric:
-    """Return which PSNR the track scores; RGB where the track is not known here."""
-    track = track_of(run)
-    return "psnr_rgb" if track is None else track.metric
+    """Return which PSNR the track scores."""
+    return run.track.metric
 
 
 def quality(entry: Entry, metric: Metric) -> float | None:

@@ -1,4 +1,4 @@
-"""What runs a folder of reports holds, finished or not."""
+"""List the runs in a folder of reports, finished or not."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from harness.errors import ResultsError
-from harness.results.progress import read_progress
+from harness.results.progress import RunProgress, describe_stage, describe_time_left, read_progress
 from harness.results.run_folder import RunFolder, load_run
 
 State = Literal["complete", "interrupted", "running", "unreadable"]
@@ -14,7 +14,7 @@ State = Literal["complete", "interrupted", "running", "unreadable"]
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run for a list; what is not known yet is empty."""
+    """One run in a list; what is not known yet is empty."""
 
     folder: str
     link: str
@@ -29,6 +29,7 @@ class RunSummary:
     begun: str = ""
     stage: str = ""
     share: float = 0.0
+    left: str = ""
 
     def record(self) -> dict[str, Any]:
         """Return the summary as plain values."""
@@ -36,7 +37,7 @@ class RunSummary:
 
 
 def list_runs(root: Path) -> list[RunSummary]:
-    """Return the runs in a folder, the latest first; a run in progress, which has no date yet, before all."""
+    """Return the runs in a folder, the latest first; runs in progress, which have no date yet, come before all."""
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     found = [summary for path in sorted(folders) if (summary := summarise_run(path)) is not None]
     return sorted(found, key=lambda one: (one.state == "running", one.created), reverse=True)
@@ -47,16 +48,7 @@ def summarise_run(path: Path) -> RunSummary | None:
     results, measurements = path / "results.json", list((path / "measurements").glob("*.json"))
     progress = read_progress(path)
     if progress is not None:
-        return RunSummary(
-            path.name,
-            _link(path),  # of an earlier run into the same folder
-            "running",
-            measured=progress.done,
-            total=progress.total,
-            begun=progress.name,
-            stage=progress.stage,
-            share=round(progress.share, 3),
-        )
+        return _in_progress(path, progress)
     if not results.is_file() and not measurements and not (path / "logs").is_dir():
         return None
     if not results.is_file():
@@ -65,6 +57,20 @@ def summarise_run(path: Path) -> RunSummary | None:
         return _finished(load_run(path))
     except ResultsError:
         return RunSummary(path.name, "", "unreadable")
+
+
+def _in_progress(path: Path, progress: RunProgress) -> RunSummary:
+    return RunSummary(
+        path.name,
+        _link(path),  # to the report of an earlier run into the same folder
+        "running",
+        measured=progress.done,
+        total=progress.total,
+        begun=progress.name,
+        stage=describe_stage(progress.stage, progress.detail, progress.process, progress.processes),
+        share=round(progress.share, 3),
+        left=describe_time_left(progress.seconds_left),
+    )
 
 
 def _finished(folder: RunFolder) -> RunSummary:

@@ -1,4 +1,4 @@
-"""A folder of reports on this machine's own address: static files, and a list of runs that keeps itself current."""
+"""Serve a folder of reports on the loopback interface: static files, and a list of runs that updates itself."""
 
 import json
 from functools import partial
@@ -19,8 +19,8 @@ SCRIPTS = ("theme.js", "runs.js")
 def make_server(root: Path, port: int = 8321) -> ThreadingHTTPServer:
     """Return a server of a folder of reports; its ``serve_forever`` serves until it is interrupted.
 
-    It listens on the loopback interface alone, answers GET and HEAD alone, and gives no file outside ``root``, no
-    hidden file and nothing to a page that reached it under a foreign name.
+    It listens on the loopback interface only and answers GET and HEAD only. It serves no file outside ``root`` and no
+    hidden file, and refuses requests whose Host header names another machine.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def runs_page(root: Path) -> str:
 
 
 class ReportHandler(SimpleHTTPRequestHandler):
-    """Answers one request."""
+    """Handler of one request."""
 
     server_version = "sr-harness"
     sys_version = ""
@@ -61,7 +61,7 @@ class ReportHandler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a file, or with the list of runs."""
-        if not self._welcome():
+        if not self._is_local_request():
             self.send_error(HTTPStatus.FORBIDDEN)
         elif self.path.split("?")[0] == "/":
             self._answer("text/html", runs_page(Path(self.directory)))
@@ -73,7 +73,7 @@ class ReportHandler(SimpleHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         """Answer with a file's headers."""
-        if self._welcome():
+        if self._is_local_request():
             super().do_HEAD()
         else:
             self.send_error(HTTPStatus.FORBIDDEN)
@@ -96,10 +96,10 @@ class ReportHandler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name in the base)
-        """Write nothing: a page that polls would fill the terminal."""
+        """Write nothing, because a page that polls would fill the terminal."""
 
-    def _welcome(self) -> bool:
-        """Return whether the browser asked for this machine by its own name, and not by one that was pointed here."""
+    def _is_local_request(self) -> bool:
+        """Return whether the Host header names this machine. A foreign name there is a DNS rebinding attack."""
         name = self.headers.get("Host", "").rsplit(":", 1)[0]
         return name in {LOOPBACK, "localhost"}
 

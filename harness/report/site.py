@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.errors import ResultsError
+from harness.files import write_atomically
 from harness.report.numbers import binary_size, fixed
 
 
@@ -21,24 +20,14 @@ def page(template: str, scripts: tuple[str, ...], **values: Any) -> str:
 
 
 def write_page(path: Path, content: str | bytes) -> None:
-    """Write a file that can be made again, whole or not at all; without waiting for the disk, as there are hundreds.
+    """Write a file of a report atomically, without waiting for the disk: there are hundreds and all can be made again.
 
     Raises
     ------
     ResultsError
         The folder cannot be written.
     """
-    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise ResultsError(
-            f"cannot be written ({reason})", where=str(path), hint="free some space or allow writing"
-        ) from error
+    write_atomically(path, content.encode("utf-8") if isinstance(content, str) else content, sync=False)
 
 
 @cache

@@ -1,5 +1,6 @@
 """Every timed call of one model in order, and beside it how often each time occurred, on one axis."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from harness.report.numbers import digits_for, fixed
-from harness.results.run_folder import Trace
+from harness.results.measurement import TimingRecord
+from harness.results.rounds import kept_turns
 
 Numbers = NDArray[np.float64]
 
@@ -42,21 +44,21 @@ class TimingPlot:
     clipped: int
 
 
-def timing_plot(trace: Trace, level: float, interval: tuple[float, float]) -> TimingPlot | None:
-    """Lay out a trace; None where there are too few calls to draw.
+def timing_plot(timing: TimingRecord, level: float, interval: tuple[float, float]) -> TimingPlot | None:
+    """Lay out every timed call of a network; None where there are too few to draw.
 
     Parameters
     ----------
-    trace
-        Timed calls.
+    timing
+        Its calls, with the turns that they belong to.
     level, interval
         The statistic that the row's score uses, and its 95 % interval, ms.
     """
-    samples = np.array([ms for _, ms in trace.samples], dtype=np.float64)
+    samples = np.array([ms for _, ms in timing.samples], dtype=np.float64)
     if samples.size < FEWEST:
         return None
-    first_s = trace.samples[0][0]
-    warmup = np.array([ms for at_s, ms in trace.warmup if at_s <= first_s], dtype=np.float64)  # of the first process
+    first_s = timing.samples[0][0]
+    warmup = np.array([ms for at_s, ms in timing.warmup if at_s <= first_s], dtype=np.float64)  # of the first process
     low, high = _span(samples, level, interval)
     calls = np.arange(-warmup.size, samples.size, dtype=np.float64)
 
@@ -69,7 +71,7 @@ def timing_plot(trace: Trace, level: float, interval: tuple[float, float]) -> Ti
         return BOTTOM - share * (BOTTOM - TOP)
 
     over, timed = samples > high, np.arange(samples.size, dtype=np.float64)
-    odd, dropped = _odd_rounds(samples.size, trace.rounds), _dropped(samples.size, trace)
+    odd, dropped = _odd_rounds(samples.size, timing), _dropped(samples.size, timing)
     shown = ~over & ~dropped
     ticks = [float(tick) for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= high]
     digits = max(digits_for([level], 4), digits_for([high - low], 2))
@@ -82,7 +84,7 @@ def timing_plot(trace: Trace, level: float, interval: tuple[float, float]) -> Ti
         dropped=_crosses(place_x(timed[~over & dropped]), place_y(samples[~over & dropped])),
         warmup=_dots(place_x(np.arange(-warmup.size, 0, dtype=np.float64)), place_y(warmup)),
         beyond=_arrows(place_x(timed[over])),
-        starts=_lines(place_x(_starts(samples.size, trace) - 0.5)),
+        starts=_lines(place_x(_starts(samples.size, timing) - 0.5)),
         bars=_bars(samples[shown], low, high),
         level=_round(place_y(np.array(level))),
         interval=(_round(place_y(np.array(interval[1]))), _round(place_y(np.array(interval[0])))),
@@ -92,26 +94,29 @@ def timing_plot(trace: Trace, level: float, interval: tuple[float, float]) -> Ti
     )
 
 
-def _odd_rounds(count: int, rounds: list[int]) -> NDArray[np.bool_]:
+def _of_calls(per_turn: Sequence[int | bool], timing: TimingRecord, count: int) -> NDArray[np.int64]:
+    """Return a figure of each turn, for each of its calls; 0 for calls that belong to no turn."""
+    of_calls = np.zeros(count, dtype=np.int64)
+    repeated = np.repeat(np.array(per_turn, dtype=np.int64), [turn.calls for turn in timing.rounds])[:count]
+    of_calls[: repeated.size] = repeated
+    return of_calls
+
+
+def _odd_rounds(count: int, timing: TimingRecord) -> NDArray[np.bool_]:
     """Return which calls belong to every other round, to be drawn in another colour."""
-    number = np.repeat(np.arange(len(rounds)), rounds)[:count]
-    odd = np.zeros(count, dtype=np.bool_)
-    odd[: number.size] = number % 2 == 1
-    return odd
+    return _of_calls(range(len(timing.rounds)), timing, count) % 2 == 1
 
 
-def _dropped(count: int, trace: Trace) -> NDArray[np.bool_]:
+def _dropped(count: int, timing: TimingRecord) -> NDArray[np.bool_]:
     """Return which calls belong to rounds that do not count."""
-    kept = np.ones(count, dtype=np.bool_)
-    of_rounds = np.repeat(np.array(trace.kept, dtype=np.bool_), trace.rounds[: len(trace.kept)])[:count]
-    kept[: of_rounds.size] = of_rounds
-    return ~kept
+    return _of_calls([not kept for kept in kept_turns(timing)], timing, count) == 1
 
 
-def _starts(count: int, trace: Trace) -> Numbers:
+def _starts(count: int, timing: TimingRecord) -> Numbers:
     """Return the calls with which processes after the first begin."""
-    process = np.repeat(np.array(trace.processes, dtype=np.int64), trace.rounds[: len(trace.processes)])[:count]
-    return np.flatnonzero(np.diff(process)).astype(np.float64) + 1.0
+    process = _of_calls([turn.process for turn in timing.rounds], timing, count)
+    within = sum(turn.calls for turn in timing.rounds)
+    return np.flatnonzero(np.diff(process[:within])).astype(np.float64) + 1.0
 
 
 def _span(samples: Numbers, level: float, interval: tuple[float, float]) -> tuple[float, float]:

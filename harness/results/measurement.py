@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import Field
@@ -30,6 +31,7 @@ class Layer(Record):
     settings: str = ""
     """What differs from the plain case, such as ``stride 2, groups 12``."""
     in_channels: int | None = None
+    """Channels, or features of a linear layer; None where it has none or was not called."""
     out_channels: int | None = None
     output_shape: list[int] = []
     """N, C, H, W at the track's size; empty where unknown."""
@@ -38,7 +40,7 @@ class Layer(Record):
     macs: int
     """Multiply-accumulates of all its calls in one forward pass at the track's size."""
     calls: int
-    """Times that it is called in a forward pass."""
+    """Times that it is called in a forward pass; 0 where its parent uses the weights in another way, or not at all."""
 
 
 class GpuReading(Record):
@@ -104,24 +106,24 @@ class TimingRecord(Record):
     """None where the timing is complete, as in all but what a stopped run leaves."""
 
 
-class Measurement(Record):
-    """All that is known of one submission; parts that were not reached are None."""
+class LoadPart(Record):
+    """What loading a network finds out."""
 
-    fingerprint: str
-    """Hash of all that the figures depend on."""
-    created: str
-    """ISO 8601 with time zone."""
-    status: Status
-    error: ErrorInfo | None = None
     isolation: str = ""
+    """What the submission's process was confined by."""
     backend: Backend = "eager"
     """How the network was executed."""
-    build_s: float | None = None
-    """Seconds that the backend took to build what it calls."""
     has_weights: bool = True
-    """False where the network ran with random weights: it has no quality and no score."""
+    """False if the network has random weights: it has no quality and no score."""
     notes: list[str] = []
-    reparam: Reparam | None = None
+    """Remarks for the reader."""
+    params: int | None = None
+    """Parameters: of the network as loaded, later of the form that is timed."""
+
+
+class CountPart(Record):
+    """What counting a network finds out, of the form that is timed, at the track's size."""
+
     params: int | None = None
     macs: int | None = None
     activations: int | None = None
@@ -129,17 +131,54 @@ class Measurement(Record):
     incomplete_ops: list[str] = []
     macs_source: str | None = None
     layers: list[Layer] = []
-    """The timed form layer by layer; empty where it could not be traced."""
+    """Layer by layer; empty if the network could not be traced."""
     bytes_moved: int | None = None
     """Bytes of one forward pass, operator by operator, in the timed precision."""
     operators: int | None = None
     """Operators of one forward pass."""
+
+
+class TimingPart(Record):
+    """What timing a network finds out."""
+
+    timing: TimingRecord | None = None
+    peak_memory_bytes: int | None = None
+    """Peak memory of one forward pass at the track's size."""
     ceilings: Ceilings | None = None
     """What the device did at best in the run that measured this."""
-    peak_memory_bytes: int | None = None
-    timing: TimingRecord | None = None
-    images: list[ImageQuality] = Field(default_factory=list)
     warnings: list[str] = []
     """What a reader of the whole run must know of this submission."""
+
+
+class QualityPart(Record):
+    """What upscaling the data set finds out."""
+
+    images: list[ImageQuality] = Field(default_factory=list)
     float32_psnr_rgb: float | None = None
-    """Mean RGB PSNR of the same network in float32, where another precision was timed."""
+    """Mean RGB PSNR of the same network in float32, if another precision was timed."""
+
+
+class Measurement(LoadPart, CountPart, TimingPart, QualityPart):
+    """All that is known of one submission: what each stage found out. Stages that were not reached left no figures."""
+
+    fingerprint: str
+    """Hash of all that the figures depend on."""
+    created: str
+    """ISO 8601 with time zone."""
+    status: Status
+    error: ErrorInfo | None = None
+    build_s: float | None = None
+    """Seconds that the backend took to build what it calls."""
+    reparam: Reparam | None = None
+
+    def updated(self, part: LoadPart | CountPart | TimingPart | QualityPart) -> Measurement:
+        """Return the measurement with what one stage found out; fields that the part does not set stay."""
+        return Measurement.model_validate(
+            {**dict(self), **{name: getattr(part, name) for name in part.model_fields_set}}
+        )
+
+    @classmethod
+    def empty(cls, fingerprint: str, backend: Backend = "eager") -> Measurement:
+        """Return the measurement of a submission of which nothing is known yet."""
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(fingerprint=fingerprint, created=created, status="ok", backend=backend)

@@ -1,4 +1,4 @@
-"""How far a run is, for whoever looks at its folder meanwhile: one small hidden file, removed when the run ends."""
+"""The state of a run that goes on: a small hidden file in its folder, which is removed when the run ends."""
 
 from __future__ import annotations
 
@@ -12,29 +12,57 @@ from harness.results.schema import Fraction, Record
 
 FILE = ".progress.json"
 SILENT_S = 120.0
-"""A run whose process cannot be seen from here, in another container say, counts as ended after this long a silence."""
+"""Seconds without a write after which a run counts as ended, if its process cannot be seen from here.
+
+The process may be in another container.
+"""
 
 
-class Progress(Record):
-    """Where a run stands."""
+class RunProgress(Record):
+    """How far a run is."""
 
     pid: int
     """Process that runs it."""
     total: int = Field(ge=0)
-    """Networks in the run."""
+    """Number of networks in the run."""
     done: int = Field(ge=0)
-    """Networks of which all is known."""
+    """Number of networks that are measured."""
     share: Fraction = 0.0
-    """Part of the whole work that is done, a network counted like another."""
+    """Part of the whole run that is done."""
+    seconds_left: float | None = None
+    """Estimate for the rest of the run; None if unknown."""
     name: str = ""
-    """Network at work."""
+    """Network at work; empty if there is none."""
     stage: str = ""
-    """What is done with it."""
+    """What is done with it, as in `harness.run.progress.StageProgress`."""
+    detail: str = ""
+    """More about the stage, such as an image's name."""
+    process: int = Field(default=1, ge=1)
+    """Which process of the network is timed, from 1."""
+    processes: int = Field(default=1, ge=1)
+    """Number of processes that the network is timed in."""
 
 
-def write_progress(folder: Path, progress: Progress) -> None:
-    """Replace the file, without waiting for the disk; a folder that cannot be written is no reason to end a run."""
-    part = folder / f"{FILE}.{os.getpid():08}.part"  # a name that `remove_remains` knows
+def describe_stage(stage: str, detail: str, process: int, processes: int) -> str:
+    """Return in words what is done with a network, such as ``time, process 2 of 3``."""
+    parts = [f"{stage} {detail}".strip(), f"process {process} of {processes}" if processes > 1 else ""]
+    return ", ".join(filter(None, parts))
+
+
+def describe_time_left(seconds: float | None) -> str:
+    """Return an estimate in words, such as ``about 3 min left``; empty if it is unknown."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s left"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {seconds / 3600:.1f} h left"
+
+
+def write_progress(folder: Path, progress: RunProgress) -> None:
+    """Replace the file, without waiting for the disk. A folder that cannot be written does not end a run."""
+    part = folder / f"{FILE}.{os.getpid():08}.part"  # a name that `harness.files.remove_remains` removes
     try:
         part.write_text(progress.model_dump_json(), encoding="utf-8")
         part.replace(folder / FILE)
@@ -42,11 +70,11 @@ def write_progress(folder: Path, progress: Progress) -> None:
         part.unlink(missing_ok=True)
 
 
-def read_progress(folder: Path) -> Progress | None:
-    """Return where a run stands, or None where none is going on."""
+def read_progress(folder: Path) -> RunProgress | None:
+    """Return how far the run in a folder is; None where none is going on."""
     file = folder / FILE
     try:
-        found = Progress.model_validate_json(file.read_bytes())
+        found = RunProgress.model_validate_json(file.read_bytes())
         silent_s = time.time() - file.stat().st_mtime
     except (OSError, ValidationError):
         return None

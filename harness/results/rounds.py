@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log
 
+from harness.results.measurement import TimingRecord
+
 ANCHOR_JUMP = 0.3
 """Between the anchor's times on either side of a turn: the machine changed in its middle."""
 FEWEST_ROUNDS = 10
@@ -38,3 +40,12 @@ def kept_rounds(anchors_ms: Sequence[tuple[float, float]], throttled: Sequence[b
     if len(calm) < FEWEST_ROUNDS or sum(calm) <= len(calm) / 2:
         return [True] * len(calm)
     return calm
+
+
+def kept_turns(timing: TimingRecord) -> list[bool]:
+    """Return for each of a network's turns whether its calls count; empty where it was timed alone.
+
+    See :func:`kept_rounds` for the rule.
+    """
+    throttled = [turn.card is not None and is_throttled(turn.card.slowed_by) for turn in timing.rounds]
+    return kept_rounds([turn.anchor_ms for turn in timing.rounds], throttled)

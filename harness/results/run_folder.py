@@ -1,10 +1,9 @@
 """A run's folder, as the report reads it."""
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import ResultsError
+from harness.results.columns import MEASURES
 from harness.results.dataframe import entries_frame
-from harness.results.measurement import Layer
-from harness.results.rounds import is_throttled, kept_rounds
+from harness.results.measurement import Layer, TimingRecord
+from harness.results.samples import read_timing
 from harness.results.schema import Run
 from harness.results.store import read_run
 
@@ -25,23 +25,6 @@ PerImage = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 LAYERS = TypeAdapter(list[Layer])
-MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """Timed calls in order, as (seconds since the start, ms).
-
-    ``rounds`` says how many calls each turn had, ``kept`` which of the turns count, and ``processes`` in which of the
-    network's processes each was; all are empty where the model was timed alone.
-    """
-
-    clock: str
-    warmup: list[tuple[float, float]]
-    samples: list[tuple[float, float]]
-    rounds: list[int]
-    kept: list[bool] = field(default_factory=list)
-    processes: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -64,7 +47,7 @@ class RunFolder:
                 table[slug][image] = {key: float(value) for key, value in row.items() if value}
         return table
 
-    def trace(self, slug: str) -> Trace | None:
+    def timing(self, slug: str) -> TimingRecord | None:
         """Return every timed call of a row, or None where none were kept.
 
         Raises
@@ -72,20 +55,9 @@ class RunFolder:
         ResultsError
             The file of samples is damaged.
         """
-        file = self.path / "samples" / f"{slug}.json"
-        if not is_file_name(slug) or not file.is_file():
+        if not is_file_name(slug) or not (self.path / "samples" / f"{slug}.json").is_file():
             return None
-        try:
-            record = json.loads(file.read_text(encoding="utf-8"))
-            warmup, samples = _pairs(record.get("warmup", [])), _pairs(record["samples"])
-            rounds = [int(turn["calls"]) for turn in record.get("rounds", [])]
-            turns = record.get("rounds", [])
-            throttled = [is_throttled((turn.get("card") or {}).get("slowed_by", [])) for turn in turns]
-            kept = kept_rounds([tuple(turn["anchor_ms"]) for turn in turns], throttled)
-            processes = [int(turn.get("process", 0)) for turn in turns]
-            return Trace(str(record.get("clock", "")), warmup, samples, rounds, kept, processes)
-        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-            raise ResultsError(f"the timing samples cannot be read: {error}", where=str(file)) from error
+        return read_timing(self.path, slug)
 
     def layers(self, slug: str) -> list[Layer]:
         """Return a row's layers in the order in which they run; empty where none were recorded.
@@ -122,10 +94,6 @@ class RunFolder:
 def is_file_name(slug: str) -> bool:
     """Return whether a slug can name a file in the run's folder and no other."""
     return bool(slug) and Path(slug).name == slug and slug not in {".", ".."} and slug.isprintable()
-
-
-def _pairs(values: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    return [(float(at), float(ms)) for at, ms in values]
 
 
 def load_run(path: Path) -> RunFolder:

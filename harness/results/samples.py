@@ -19,7 +19,7 @@ def timing_text(slug: str, timing: TimingRecord) -> bytes:
 
 
 def read_timing(run_folder: Path, slug: str) -> TimingRecord:
-    """Read every call of one network's timing, so that it can be summarised again.
+    """Read every call of one network's timing, to summarise or to draw it.
 
     Parameters
     ----------
@@ -36,10 +36,17 @@ def read_timing(run_folder: Path, slug: str) -> TimingRecord:
     file = run_folder / "samples" / f"{slug}.json"
     try:
         content = json.loads(file.read_bytes())
-        return TimingRecord.model_validate({k: v for k, v in upgrade(content).items() if k not in ("slug", "unit")})
+        record = TimingRecord.model_validate({k: v for k, v in upgrade(content).items() if k not in ("slug", "unit")})
     except OSError as error:
         raise ResultsError(
             "there are no timing samples here", where=str(file), hint="name a row that was timed"
         ) from error
     except (ValueError, AttributeError, RecursionError, ValidationError) as error:
         raise ResultsError("is damaged", where=str(file), hint="run it again to rewrite it") from error
+    if any(turn.calls < 0 or min(turn.anchor_ms) <= 0 for turn in record.rounds):
+        raise ResultsError(
+            "is damaged: a round has a negative number of calls, or a time of the anchor that is not positive",
+            where=str(file),
+            hint="run it again to rewrite it",
+        )
+    return record

@@ -6,14 +6,17 @@ fields may exist: a row that failed has no score and no rank, by construction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SCHEMA_VERSION = 2
 
 Status = Literal["ok", "failed", "disqualified", "unsupported"]
-Backend = Literal["eager", "channels_last", "compile", "cuda-graph", "onnxruntime", "tensorrt"]
+Backend = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""Name of a backend, one of the entry points of the group ``harness.backends`` where the run was made."""
 Statistic = Literal["mean", "median"]
 Interval = tuple[float, float]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -23,6 +26,10 @@ class Record(BaseModel):
     """A stored value: immutable, strict about unknown keys, finite numbers only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def _increases(values: Sequence[float]) -> bool:
+    return all(one < other for one, other in pairwise(values))
 
 
 class RunInfo(Record):
@@ -44,8 +51,31 @@ class RunInfo(Record):
     """Other conventions by which the same outputs were measured: name and definition in one sentence."""
 
 
+class ScoreTable(Record):
+    """The score on a grid, for a track whose formula cannot be stored as an expression."""
+
+    psnr: list[float]
+    """The rows of the grid, dB, increasing: the figure that the track's ``metric`` names."""
+    runtime_ms: list[float]
+    """The columns of the grid, milliseconds, increasing."""
+    scores: list[list[float | None]]
+    """One list per PSNR; None where the formula is undefined. Six significant digits."""
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> Self:
+        shapes = len(self.psnr), [len(row) for row in self.scores]
+        if min(len(self.psnr), len(self.runtime_ms)) < 2 or shapes != (
+            len(self.scores),
+            [len(self.runtime_ms)] * shapes[0],
+        ):
+            raise ValueError("a table of scores has one score per PSNR and runtime, of each two or more")
+        if not (_increases(self.psnr) and _increases(self.runtime_ms) and self.runtime_ms[0] > 0):
+            raise ValueError("the grid of a table of scores increases, and its runtimes are positive")
+        return self
+
+
 class TrackInfo(Record):
-    """The challenge whose rules were applied."""
+    """The challenge whose rules were applied, with all that a report needs of them."""
 
     name: str
     """For example ``ntire23-x2``."""
@@ -57,6 +87,24 @@ class TrackInfo(Record):
     """PSNR of bicubic, dB, that the score subtracts: RGB unless the track scores Y."""
     bicubic_source: Literal["measured", "published"] = "measured"
     """Whether ``bicubic_psnr`` was measured in this run or is the challenge's constant."""
+    metric: Literal["psnr_rgb", "psnr_y"] = "psnr_rgb"
+    """Which PSNR the score uses."""
+    higher_is_better: bool = True
+    """The direction of the score."""
+    fps_bands: tuple[Annotated[float, Field(gt=0)], ...] = (24.0, 30.0, 60.0, 120.0)
+    """Limits of the classes of speed that a report colours, frames per second, increasing."""
+    score_expression: str | None = None
+    """The score as an arithmetic expression of ``psnr`` (dB), ``runtime_ms`` and ``bicubic`` (dB), evaluated by
+    `harness.tracks.expression`; None where the track's formula is an arbitrary function."""
+    score_table: ScoreTable | None = None
+    """The score around this run's figures where there is no expression; None where there is one."""
+
+    @field_validator("fps_bands")
+    @classmethod
+    def _bands_increase(cls, limits: tuple[float, ...]) -> tuple[float, ...]:
+        if not _increases(limits):
+            raise ValueError("the limits of the classes of speed increase")
+        return limits
 
 
 class DatasetInfo(Record):
@@ -308,6 +356,16 @@ class Entry(Record):
     """RGB PSNR of float32 minus that of the timed precision, dB; None where float32 itself was timed."""
     reparam: Reparam | None = None
     published: Published | None = None
+
+    @property
+    def rank_low(self) -> int | None:
+        """The best rank of `rank_range`."""
+        return self.rank_range[0] if self.rank_range else None
+
+    @property
+    def rank_high(self) -> int | None:
+        """The worst rank of `rank_range`."""
+        return self.rank_range[1] if self.rank_range else None
 
     @model_validator(mode="after")
     def _status_decides(self) -> Self:

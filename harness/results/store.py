@@ -19,16 +19,14 @@ from pydantic import ValidationError
 
 from harness.errors import ResultsError
 from harness.files import remove_remains, write_atomically
+from harness.results.columns import MEASURES, lower_bounds, shown_in
 from harness.results.measurement import ImageQuality, Measurement
 from harness.results.migration import READABLE_VERSIONS, upgrade
 from harness.results.samples import timing_text
 from harness.results.schema import Entry, Run
 
-_MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
-_LEADERBOARD = (
-    "rank", "rank_low", "rank_high", "name", "team", "kind", "status", "score", "psnr_rgb", "psnr_y", "ssim_rgb",
-    "ssim_y", "delta_psnr_bicubic", "runtime_ms", "fps", "params", "macs", "flops", "activations", "backend", "error",
-)  # fmt: skip
+_IDENTITY = ("rank", "rank_low", "rank_high", "name", "team", "kind", "status")
+"""Columns of ``leaderboard.csv`` before the figures."""
 
 
 class RunStore:
@@ -83,8 +81,13 @@ class RunStore:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, fresh: bool = False) -> Iterator[None]:
         """Keep a second run out of this folder for as long as this one goes on.
+
+        Parameters
+        ----------
+        fresh
+            Delete the stored measurements first.
 
         Raises
         ------
@@ -103,6 +106,8 @@ class RunStore:
             raise ResultsError(reason, where=str(self.folder), hint="choose another folder with --out") from error
         try:
             remove_remains(self.folder)
+            if fresh:
+                self.forget_measurements()
             yield
         finally:
             lock.release()
@@ -207,25 +212,24 @@ def _per_image(measurements: Mapping[str, Measurement]) -> bytes:
 
     def figures(image: ImageQuality) -> list[float | None]:
         by_convention = [image, *map(image.conventions.get, others)]
-        return [None if f is None else float(getattr(f, key)) for f in by_convention for key in _MEASURES]
+        return [None if f is None else float(getattr(f, key)) for f in by_convention for key in MEASURES]
 
-    header = ["slug", "image", *_MEASURES, *(f"{measure}_{name}" for name in others for measure in _MEASURES)]
+    header = ["slug", "image", *MEASURES, *(f"{measure}_{name}" for name in others for measure in MEASURES)]
     return _table(header, ([slug, image.image, *figures(image)] for slug, image in images))
 
 
 def _leaderboard(run: Run) -> bytes:
-    rows = ([_cell(entry, column, run.protocol.statistic) for column in _LEADERBOARD] for entry in run.entries)
-    return _table(_LEADERBOARD, rows)
+    """Return the rows with unscaled figures; the runtime is the one that the score uses."""
+    columns = shown_in("csv")
+    header = [*_IDENTITY, *(column.name for column in columns), "backend", "error", "lower_bounds"]
 
+    def cells(entry: Entry) -> list[object]:
+        identity = [getattr(entry, name) for name in _IDENTITY]
+        figures = [column.value(entry, run.protocol.statistic) for column in columns]
+        error = f"{entry.error.stage}: {entry.error.message}" if entry.error else None
+        return [*identity, *figures, entry.backend, error, lower_bounds(entry)]
 
-def _cell(entry: Entry, column: str, statistic: str) -> object:
-    if column == "runtime_ms":  # the one that the score uses, so that a row's figures belong together
-        return getattr(entry.runtime_ms, statistic) if entry.runtime_ms else None
-    if column in ("rank_low", "rank_high"):
-        return entry.rank_range[column == "rank_high"] if entry.rank_range else None
-    if column == "error":
-        return f"{entry.error.stage}: {entry.error.message}" if entry.error else None
-    return getattr(entry, column)
+    return _table(header, map(cells, run.entries))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

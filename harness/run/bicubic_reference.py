@@ -1,4 +1,4 @@
-"""Bicubic's PSNR, which scores subtract: measured once on a data set, or the challenge's constant."""
+"""PSNR of bicubic interpolation, which scores subtract: measured on the data set, or the challenge's constant."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from harness import __version__
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.results import RunStore, combine
 from harness.run.plan import Plan
-from harness.run.submission_run import PSNR_CAP
+from harness.run.quality_pass import PSNR_CAP
 
-_SPREAD_DB = 0.15  # builds of JPEG encoders move bicubic by 0.1 dB; other images by whole decibels
+# Different JPEG encoders change bicubic's PSNR by 0.1 dB; different images change it by whole decibels.
+_TOLERANCE_DB = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Reference:
     source
         Whether it was measured here or is the challenge's constant.
     warnings
-        What the reader of the table must know of it.
+        What a reader of the table must know about it.
     """
 
     psnr: float
@@ -35,16 +36,16 @@ class Reference:
 
 
 def find_reference(plan: Plan, store: RunStore) -> Reference:
-    """Return the challenge's constant where the images are the challenge's, else what bicubic reaches on them.
+    """Return the challenge's constant if the images are the challenge's, else the PSNR measured on them.
 
-    A data set counts as the challenge's where it is registered under that name and bicubic reaches the constant on it.
+    A data set counts as the challenge's if it is registered under that name and bicubic reaches the constant on it.
     """
     measured = _measured(plan, store)
     name = plan.dataset.registered_as or ""
     official = plan.track.official_bicubic.get(name)
     if official is None:
         return Reference(measured, "measured")
-    if abs(measured - official) <= _SPREAD_DB:
+    if abs(measured - official) <= _TOLERANCE_DB:
         return Reference(official, "published")
     found = f"bicubic reaches {measured:.3f} dB on them, {official:g} dB on the challenge's"
     warning = f"the images registered as {name} are not the challenge's ({found}): the score subtracts the former"

@@ -1,4 +1,4 @@
-"""One submission's inference form: what became of it, how much faster it is, and its files. No run, no leaderboard."""
+"""``harness reparam``: the inference form of one submission, its speed-up, and its files."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ TIMED_SIZE = (270, 480)
 """Height and width of the frame on which both forms are timed."""
 
 ROUNDS = 7
-"""Times that both forms are timed in turn."""
+"""How often both forms are timed, in turn."""
 
 PROOF_SIZE = (97, 131)
-"""Height and width of the crops on which both forms are compared, at least where the images are as large."""
+"""Height and width of the crops on which both forms are compared, or smaller if the images are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collapsed:
-    """What became of a submission.
+    """The inference form of a submission.
 
     Attributes
     ----------
@@ -42,9 +42,9 @@ class Collapsed:
     reparam
         Method, counts, error, regions; MACs are at the track's size.
     speed
-        Median time of the training form over that of the inference form; None where they are the same network.
+        Median time of the training form over that of the inference form; None if both are the same network.
     files
-        The inference form as a submission, by relative path; empty where none was asked for.
+        The inference form as a submission, by relative path; empty unless asked for.
     """
 
     name: str
@@ -88,9 +88,9 @@ def collapse_submission(
     Raises
     ------
     UsageError
-        Where there is not exactly one submission of that scale at ``path``.
+        There is not exactly one submission of that scale at ``path``.
     WorkerError
-        Where the submission's code fails.
+        The submission's code fails.
     """
     submission = _only(path, scale)
     job = Job(submission, scale, threads=threads or os.cpu_count() or 1, timeout_s=timeout_s, sandbox=sandbox)
@@ -110,7 +110,7 @@ def write_files(files: dict[str, bytes], folder: Path) -> None:
     Raises
     ------
     UsageError
-        Where the folder holds something already.
+        The folder is not empty.
     """
     for relative, content in files.items():
         target = folder / relative
@@ -119,12 +119,12 @@ def write_files(files: dict[str, bytes], folder: Path) -> None:
 
 
 def check_new(folder: Path) -> None:
-    """Refuse a folder that holds something.
+    """Check that a folder is new or empty.
 
     Raises
     ------
     UsageError
-        Where it does.
+        It is not.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError("the folder is not empty", where=str(folder), hint="name a new one with -o")

@@ -1,63 +1,36 @@
-"""Submissions timed together, in one process after another of each: what a process adds shows only beside others."""
+"""Time a group of submissions in rounds, in one process after another of each.
+
+Two processes of one network are not equally fast, each for as long as it lives. More rounds in one process do not show
+that, so every worker is started again and timed once more.
+"""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from harness.engines import PrefetchingEngine
 from harness.errors import WorkerError
 from harness.isolation.session import Session
 from harness.machine.gpu_state import GpuMonitor
-from harness.machine.load import others_share
+from harness.machine.load import busy_share
 from harness.results import TimingRecord
 from harness.results.measurement import RemainingWork
 from harness.run.plan import Plan
 from harness.run.progress import Progress
 from harness.run.submission_run import SubmissionRun
-from harness.statistics.runtime_summary import joined
-from harness.timing import AnchorLostError, Contender, FrameSource, Rounds
+from harness.timing import FrameSource
+from harness.timing.bursts import AnchorLostError
+from harness.timing.network_state import NetworkState, ProcessTiming
+from harness.timing.round_settings import RoundSettings
+from harness.timing.rounds import Rounds
 
-
-@dataclass(slots=True)
-class Entrant:
-    """A submission in a joint timing.
-
-    Attributes
-    ----------
-    subject
-        The submission, loaded.
-    contender
-        Its process of the moment.
-    records
-        What its processes gave, in order; those that gave nothing are not in it.
-    error
-        What ended it, where something did.
-    lost
-        Why it could not be timed beside the anchor, where the anchor failed before it had any time.
-    """
-
-    subject: SubmissionRun
-    contender: Contender
-    records: list[TimingRecord] = field(default_factory=list)
-    error: WorkerError | None = None
-    lost: WorkerError | None = None
-
-    @property
-    def record(self) -> TimingRecord | None:
-        """All that was timed of it; None where that is nothing."""
-        return joined(self.records) if self.records else None
-
-    @property
-    def processes_left(self) -> int:
-        """How many of its processes come after that of the moment."""
-        return self.contender.processes - self.contender.process - 1
+_MAX_SKIPPED_ROUNDS = 1 << 40
 
 
 class InterleavedTiming:
-    """Times a group of submissions in rounds.
+    """One interleaved timing of a group of loaded submissions.
 
     Parameters
     ----------
@@ -66,12 +39,12 @@ class InterleavedTiming:
     engine
         Starts workers.
     progress
-        Receives every step.
+        Receives progress.
     open_anchor
         Returns the harness's own network, loaded, and a name that no other process of it has.
-    keep
-        Hears, between two processes, what there is of a submission's timing, so that a run that is stopped later can
-        go on from there; and None of one that failed.
+    save
+        Called between two processes with a submission and its timing so far, so that a run that is stopped can
+        continue from there. Called with None when a submission fails.
     """
 
     def __init__(
@@ -80,162 +53,164 @@ class InterleavedTiming:
         engine: PrefetchingEngine,
         progress: Progress,
         open_anchor: Callable[[], tuple[Session, str]],
-        keep: Callable[[SubmissionRun, TimingRecord | None], None],
+        save: Callable[[SubmissionRun, TimingRecord | None], None],
     ) -> None:
         self._plan = plan
         self._engine = engine
         self._progress = progress
         self._open_anchor = open_anchor
-        self._keep = keep
+        self._save = save
         self._frames = FrameSource(plan.timing_frames())
-        self._card = GpuMonitor(plan.device.kind)
         self._session = secrets.token_hex(8)
-        self._begin = time.monotonic()
-        self._busy = 0.0
-        self._anchor = ""
-        self._entrants: list[Entrant] = []
+        self._begin_s = time.monotonic()
+        self._runs: dict[str, SubmissionRun] = {}
         self._next_round = 0
-        self._pass = 0
 
-        self.lost: WorkerError | None = None
-        """What took the anchor away, where something did."""
+        self.anchor_error: WorkerError | None = None
+        """Why the anchor failed; None if it did not."""
 
-    def run(self, subjects: Sequence[SubmissionRun]) -> list[Entrant]:
-        """Time all; what becomes of each is in its entrant, errors included."""
-        self._busy, _ = others_share()
-        entrants = self._entrants = [Entrant(subject, _contender(subject)) for subject in subjects]
-        self._resume(entrants)
-        going, lost = entrants, self._time(entrants)
-        while lost is None:
-            going = [one for one in going if one.error is None and one.processes_left]
-            if not going:
+    def run(self, runs: Sequence[SubmissionRun]) -> list[NetworkState]:
+        """Time all submissions, and return their states in the same order; those that failed have an error."""
+        self._runs = {run.slug: run for run in runs}
+        busy, _ = busy_share()
+        networks = [_state_of(run) for run in runs]
+        self._resume(networks)
+        gpu = GpuMonitor(self._plan.device.kind, begin=self._begin_s)
+        active = networks
+        while True:
+            self._time_one_process(active, gpu, busy)
+            active = [network for network in active if network.error is None and network.processes_left]
+            if self.anchor_error is not None or not active:
                 break
-            self._keep_all(entrants)
-            self._pass += 1
-            self._restart(going)
-            lost = self._time([one for one in going if one.error is None])
-        self.lost = lost
-        for entrant in entrants:
-            entrant.subject.timed_output = entrant.contender.timed
-            if lost is not None and entrant.error is None:
-                self._settle(entrant, lost)
-        return entrants
+            self._save_all(networks)
+            self._restart(active)
+            active = [network for network in active if network.error is None]
+        for network in networks:
+            self._run_of(network).timed_output = network.current.checks.last_output
+            if self.anchor_error is not None and network.error is None:
+                self._note_anchor_failure(network, self.anchor_error)
+        return networks
 
-    def _resume(self, entrants: Sequence[Entrant]) -> None:
-        """Go on with what was stopped between two processes; of several joint timings, with the first one's."""
-        stopped = [(one, timing) for one in entrants if (timing := one.subject.measured.timing) is not None]
+    def _run_of(self, network: NetworkState) -> SubmissionRun:
+        return self._runs[network.slug]
+
+    def _resume(self, networks: Sequence[NetworkState]) -> None:
+        """Continue timings that were stopped between two processes.
+
+        Only timings of one session can be continued together. Those of another one start again.
+        """
+        stopped = [(one, timing) for one in networks if (timing := self._run_of(one).measurement.timing) is not None]
         if not stopped:
             return
         self._session = stopped[0][1].session
-        for entrant, timing in stopped:
+        for network, timing in stopped:
             if timing.session == self._session and timing.remaining_work is not None:
-                self._continue(entrant, timing, timing.remaining_work)
+                self._continue(network, timing, timing.remaining_work)
             else:
-                entrant.subject.keep_timing(None)
-                entrant.subject.process = 0
-        # Others may go on with the same session, in another group or in a run of their own: no round is to have the
-        # number of one of theirs. Odd rounds stay odd.
-        self._next_round += 2 * secrets.randbelow(1 << 40)
-        self._pass = min(entrant.contender.process for entrant in entrants)
-        self._card = GpuMonitor(self._plan.device.kind, begin=self._begin)
+                self._run_of(network).keep_timing(None)
+                self._run_of(network).worker.process = 0
+        # Other submissions of the session may continue in another group, or in a run of their own. Equal numbers would
+        # pretend that their rounds were these, so skip a random number of rounds. It is even, because the order of a
+        # round depends on whether its number is.
+        self._next_round += 2 * secrets.randbelow(_MAX_SKIPPED_ROUNDS)
 
-    def _continue(self, entrant: Entrant, timing: TimingRecord, remaining_work: RemainingWork) -> None:
+    def _continue(self, network: NetworkState, timing: TimingRecord, remaining_work: RemainingWork) -> None:
+        """Continue one timing with its next process."""
         self._next_round = max(self._next_round, remaining_work.next_round)
-        self._begin = min(self._begin, time.monotonic() - max(at_s for at_s, _ in timing.samples))
-        entrant.records.append(timing.model_copy(update={"to_come": None}))
-        contender = entrant.contender
-        contender.process = 1 + max(turn.process for turn in timing.rounds)
-        contender.processes = contender.process + remaining_work.processes
-        contender.probed = contender.process + int(self._frames.rng.integers(remaining_work.processes))
+        self._begin_s = min(self._begin_s, time.monotonic() - max(at_s for at_s, _ in timing.samples))
+        network.records.append(timing.model_copy(update={"remaining_work": None}))
+        network.process = 1 + max(turn.process for turn in timing.rounds)
+        network.processes = network.process + remaining_work.processes
+        network.probed_process = network.process + int(self._frames.rng.integers(remaining_work.processes))
 
-    def _keep_all(self, entrants: Sequence[Entrant]) -> None:
-        """Let all that was timed so far be stored, also of what is done."""
-        for entrant in entrants:
-            left = entrant.processes_left
-            if entrant.record is not None and entrant.error is None:
-                remaining_work = RemainingWork(processes=left, next_round=self._next_round) if left else None
-                self._keep(entrant.subject, entrant.record.model_copy(update={"to_come": remaining_work}))
+    def _time_one_process(self, networks: Sequence[NetworkState], gpu: GpuMonitor, busy: float) -> None:
+        """Time the current process of each network, and add it to the network's records."""
+        anchor_name = self._run_rounds(networks, gpu)
+        for network in networks:
+            process = network.current
+            if process.samples and (process.is_done or self.anchor_error is None):
+                statistic = self._plan.protocol.turn_statistic
+                network.records.append(process.record(statistic, self._session, anchor_name, busy))
+            if network.error is not None:
+                self._run_of(network).worker.close()  # its memory is needed for the processes to come
 
-    def _settle(self, entrant: Entrant, lost: WorkerError) -> None:
-        """Say what an entrant lacks because the anchor failed."""
-        if entrant.record is None:
-            entrant.lost = lost
-        elif 0 < (count := len({turn.process for turn in entrant.record.rounds})) < entrant.contender.processes:
-            timed = f"{count} of {entrant.contender.processes} processes timed"
-            note = f"{timed}, because the harness's anchor network failed ({lost.what})"
-            last = entrant.records[-1]
-            entrant.records[-1] = last.model_copy(update={"note": "; ".join(filter(None, [last.note, note]))})
-
-    def _time(self, entrants: Sequence[Entrant]) -> WorkerError | None:
-        """Let the entrants' processes take turns beside the anchor; return what took the anchor away, if anything."""
-        contenders = [entrant.contender for entrant in entrants]
-        lost = self._run_rounds(contenders)
-        for entrant in entrants:
-            entrant.error = entrant.contender.error
-            unfinished = lost is not None and not entrant.contender.done
-            if entrant.contender.samples and not unfinished:
-                record = entrant.contender.record(self._session)
-                entrant.records.append(record.model_copy(update={"busy": self._busy, "anchor": self._anchor}))
-            if entrant.error is not None:
-                entrant.subject.close()  # its memory is for the processes to come
-        return lost
-
-    def _run_rounds(self, contenders: list[Contender]) -> WorkerError | None:
+    def _run_rounds(self, networks: Sequence[NetworkState], gpu: GpuMonitor) -> str:
+        """Time one process of each network, and return the name of the anchor's process."""
+        device, name = self._plan.device, ""
+        settings = RoundSettings(
+            self._plan.protocol,
+            self._plan.track.scale,
+            threads=device.threads if device.kind == "cpu" else None,
+            first_round=self._next_round,
+            gpu=gpu,
+            begin_s=self._begin_s,
+        )
         try:
-            anchor, self._anchor = self._open_anchor()
-            rounds = Rounds(
-                contenders,
-                Contender("anchor", anchor),
-                self._frames,
-                self._plan.protocol,
-                self._plan.track.scale,
-                self._tell,
-                self._session,
-                self._plan.device.threads if self._plan.device.kind == "cpu" else None,
-                self._card,
-                self._next_round,
-                self._begin,
-                self._dismiss,
-            )
+            anchor, name = self._open_anchor()
+            state = NetworkState("anchor", ProcessTiming(anchor))
+            rounds = Rounds(networks, state, self._frames, settings, self._report, self._discard)
             rounds.run()
+            self._next_round = rounds.next_round
         except AnchorLostError as error:
-            return error.reason
-        except WorkerError as error:
-            return error
-        self._next_round = rounds.number
-        return None
+            self.anchor_error = error.reason
+        except WorkerError as error:  # it could not be started
+            self.anchor_error = error
+        return name
 
-    def _tell(self, name: str, done: float) -> None:
-        """Report whose turn it is, and which share of this process's timing is done."""
-        slugs = [one.subject.submission.slug for one in self._entrants if one.contender.name == name]
-        self._progress.timing(slugs[0] if slugs else "", self._pass, self._plan.protocol.processes, done)
+    def _report(self, network: NetworkState, done: float) -> None:
+        """Report the share of a network's current process that is done."""
+        is_known = network.current.is_warm or network.process > 0
+        processes = network.processes if is_known else self._plan.protocol.processes
+        self._progress.timing(network.slug, network.process, processes, done)
 
-    def _restart(self, entrants: Sequence[Entrant]) -> None:
-        """Give each a new process; what fails to start once more ends as it would have at first."""
-        for entrant in entrants:
-            entrant.subject.close()
-            entrant.subject.process = entrant.contender.process + 1
+    def _save_all(self, networks: Sequence[NetworkState]) -> None:
+        """Save what was timed so far, of networks that continue and of those that are finished."""
+        for network in networks:
+            record, left = network.record, network.processes_left
+            if record is not None and network.error is None:
+                remaining_work = RemainingWork(processes=left, next_round=self._next_round) if left else None
+                self._save(self._run_of(network), record.model_copy(update={"remaining_work": remaining_work}))
+
+    def _restart(self, networks: Sequence[NetworkState]) -> None:
+        """Start the next process of each network."""
+        runs = [self._run_of(network) for network in networks]
+        for network, run in zip(networks, runs, strict=True):
+            run.worker.close()
+            run.worker.process = network.process + 1
         self._engine.release()
-        self._engine.expect(entrant.subject.job() for entrant in entrants)
-        for entrant in entrants:
-            self._tell(entrant.contender.name, 0.0)
+        self._engine.expect(run.worker.job() for run in runs)
+        for network, run in zip(networks, runs, strict=True):
+            self._progress.stage(network.slug, "start")
             try:
-                worker = entrant.subject.restart(self._engine)
+                worker = run.worker.restart(self._engine)
                 worker.pause()
-                entrant.contender = entrant.contender.another(worker)
+                network.start_process(worker)
             except WorkerError as error:
-                entrant.error = entrant.contender.error = error
-                entrant.subject.close()
-                self._dismiss(entrant.contender)
+                network.error = error
+                run.worker.close()
+                self._discard(network)
         self._engine.hold()
 
-    def _dismiss(self, contender: Contender) -> None:
-        """Let nothing be kept of one that failed: should the run be stopped, the next one is to find that out again."""
-        for entrant in self._entrants:
-            if entrant.contender is contender:
-                self._keep(entrant.subject, None)
+    def _discard(self, network: NetworkState) -> None:
+        """Discard the saved timing of a network that failed, so that a run that is resumed cannot miss the failure."""
+        self._save(self._run_of(network), None)
+
+    def _note_anchor_failure(self, network: NetworkState, anchor_error: WorkerError) -> None:
+        """Say in a network's state, or in the note of its timing, what is missing because the anchor failed."""
+        record = network.record
+        if record is None:
+            network.anchor_error = anchor_error
+            return
+        # A network of one call has no rounds, and lacks nothing.
+        timed = len({turn.process for turn in record.rounds})
+        if 0 < timed < network.processes:
+            note = (
+                f"{timed} of {network.processes} processes timed, because the harness's anchor network failed "
+                f"({anchor_error.what})"
+            )
+            last = network.records[-1]
+            network.records[-1] = last.model_copy(update={"note": "; ".join(filter(None, [last.note, note]))})
 
 
-def _contender(subject: SubmissionRun) -> Contender:
-    assert subject.worker is not None
-    return Contender(subject.submission.name, subject.worker)
+def _state_of(run: SubmissionRun) -> NetworkState:
+    return NetworkState(run.slug, ProcessTiming(run.worker.running))

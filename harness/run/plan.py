@@ -1,18 +1,19 @@
-"""What a run will do, decided before anything of it is done: who, on what, where, by which protocol."""
+"""Everything that a run decides before it starts: submissions, data set, device, track, protocol, folder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import __version__
-from harness.backends import backend_problem
+from harness.backends import BACKENDS, backend_problem
 from harness.data import Dataset, get_degradation, open_dataset
 from harness.data.outputs import OutputFolder
 from harness.errors import SubmissionError, UsageError
@@ -30,12 +31,16 @@ from harness.tracks import Track, get_track, track_for_scale
 
 _TIMING_FRAMES = 4
 _PROOF_FRAMES = 2
-_PROOF_SIZE = (97, 131)  # odd, so that a form that differs at a border of unusual parity is found out
+# Odd, because two forms of a network with strides may differ at the border of odd sizes only.
+_PROOF_SIZE = (97, 131)
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What the user asked for; see the options of ``harness run``."""
+    """What the user asked for; see the options of ``harness run``.
+
+    ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
+    """
 
     submissions: tuple[Path, ...]
     scale: int | None = None
@@ -63,19 +68,20 @@ class RunRequest:
     crops: tuple[Choice, ...] = ()
     save_images: bool = False
     conventions: tuple[str, ...] = ()
+    memory_bytes: int | None = None
     command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedSubmission:
-    """One submission's place in the run.
+    """A submission with the key of its stored measurement.
 
     Attributes
     ----------
     submission
         What is measured.
     fingerprint
-        Hash of all that its figures depend on.
+        Hash of everything that its figures depend on.
     """
 
     submission: Found
@@ -84,10 +90,20 @@ class PlannedSubmission:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run, decided.
+    """What a run does.
 
     Attributes
     ----------
+    request
+        What the user asked for.
+    track
+        The challenge whose rules apply.
+    dataset
+        Pairs of LR and HR images.
+    device
+        Where networks run.
+    protocol
+        How time is measured.
     folder
         Where results go.
     submissions
@@ -103,7 +119,10 @@ class Plan:
     submissions: tuple[PlannedSubmission, ...]
 
     def crop_store(self) -> CropStore | None:
-        """Return where pieces of HR images go: unless asked for, only where the images are public anyway."""
+        """Return where crops for the report are kept; None to keep none.
+
+        Crops show HR images. By default they are kept of the embedded data set only, whose images are public.
+        """
         images = self.request.images
         if images == "none" or (images == "auto" and self.dataset.name != "embedded" and not self.request.crops):
             return None
@@ -116,7 +135,7 @@ class Plan:
         )
 
     def outputs_of(self, planned: PlannedSubmission) -> OutputFolder | None:
-        """Return where a submission's upscaled images go; None where the run keeps none."""
+        """Return where a submission's upscaled images are kept; None if the run keeps none."""
         if not self.request.save_images:
             return None
         return OutputFolder(self.folder / "images" / planned.submission.slug, planned.fingerprint)
@@ -133,7 +152,7 @@ class Plan:
         return [_fill(_centre(self.dataset.pair(index)[0], *_PROOF_SIZE), *_PROOF_SIZE) for index in range(count)]
 
     def protocol_info(self) -> ProtocolInfo:
-        """Return how time is measured, as the results state it."""
+        """Return the description of the protocol for ``results.json``."""
         return ProtocolInfo(
             name=self.protocol.name,
             input_shape=self.track.input_shape,
@@ -149,8 +168,27 @@ class Plan:
         )
 
 
-def make_plan(request: RunRequest) -> Plan:
+def discover_submissions(request: RunRequest) -> list[Found]:
+    """Return what the run measures, without loading any submitted code: baselines first, then submissions by name.
+
+    Raises
+    ------
+    UsageError
+        Nothing to run.
+    """
+    found = discover(request.submissions, only=request.only, exclude=request.exclude)
+    return [*(_with_unique_slugs(baselines(), found) if request.with_baselines else []), *found]
+
+
+def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -> Plan:
     """Decide everything that a run needs, without loading any submitted code.
+
+    Parameters
+    ----------
+    request
+        What the user asked for.
+    submissions
+        What is measured; by default what :func:`discover_submissions` finds.
 
     Raises
     ------
@@ -161,8 +199,7 @@ def make_plan(request: RunRequest) -> Plan:
     """
     track = _track(request)
     _check_options(request)
-    found = discover(request.submissions, only=request.only, exclude=request.exclude)
-    submissions = [*(_unlike(baselines(), found) if request.with_baselines else []), *found]
+    found = discover_submissions(request) if submissions is None else submissions
     dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
     _check_crops(request, dataset)
     device = describe_device(request.device, request.threads)
@@ -175,7 +212,7 @@ def make_plan(request: RunRequest) -> Plan:
     )
     _require_backend(request.backend, device.kind)
     conditions = _conditions(track, dataset, device, protocol, request)
-    planned = tuple(_planned(submission, request, track.scale, conditions) for submission in submissions)
+    planned = tuple(_planned(submission, request, track.scale, conditions) for submission in found)
     folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
     return Plan(request, track, dataset, device, protocol, folder, planned)
 
@@ -202,7 +239,7 @@ def _check_crops(request: RunRequest, dataset: Dataset) -> None:
             raise UsageError(reach, hint=f"the image is {width} pixels wide and {height} high")
 
 
-def _unlike(baseline_rows: list[Found], submitted: list[Found]) -> list[Found]:
+def _with_unique_slugs(baseline_rows: list[Found], submitted: list[Found]) -> list[Found]:
     """Return the baselines with slugs that no submission has: files and rows are named by slug."""
     taken = {submission.slug for submission in submitted}
     return [replace(row, slug=f"baseline-{row.slug}") if row.slug in taken else row for row in baseline_rows]
@@ -220,9 +257,7 @@ def _track(request: RunRequest) -> Track:
     return track
 
 
-def _require_backend(backend: Backend, device: str) -> None:
-    if backend not in get_args(Backend):
-        raise UsageError(f"there is no backend {backend!r}", hint=f"choose one of {', '.join(get_args(Backend))}")
+def _require_backend(backend: str, device: str) -> None:
     problem = backend_problem(backend, device)
     if problem is not None:
         raise UsageError(f"--backend {backend} {problem[0]}", hint=problem[1])
@@ -286,8 +321,7 @@ def _fingerprint(submission: Found, scale: int, backend: Backend, conditions: st
 
 def _backend_versions(backend: Backend) -> dict[str, str]:
     """Return the versions of what executes the networks beside torch."""
-    packages = {"onnxruntime": ("onnx", "onnxruntime", "onnxscript"), "tensorrt": ("torch-tensorrt",)}.get(backend, ())
-    return {package: version(package) for package in packages}
+    return {package: version(package) for package in BACKENDS.get(backend).packages}
 
 
 def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -7,6 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.results import Measurement
+from harness.run.remaining_time import RemainingTime, Work
+from harness.text import printable
+
+_PREPARED = {"install": 0.0, "start": 0.0, "load": 0.3, "reparameterize": 0.5, "count": 0.6, "prepare": 0.9}
+"""Share of a submission's preparation that is done when a stage begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,10 @@ class StageProgress:
     share
         Part of the whole run that is done, 0 to 1. It never falls, and is below 1 until the run ends.
     seconds_left
-        Estimate for the rest of the run; None if unknown.
+        Estimate for the rest of the run; None while the run waits for another one.
+    stage_seconds_left
+        Estimate for the rest of this stage; None if unknown. A listener that counts down `seconds_left` stops after
+        as many seconds: a stage that takes longer than expected does not shorten what comes after it.
     """
 
     slug: str
@@ -56,6 +64,7 @@ class StageProgress:
     processes: int
     share: float
     seconds_left: float | None
+    stage_seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,7 @@ class Progress:
     Parameters
     ----------
     listeners
-        Called with every event, in the thread of the run, which waits for them.
+        Called with every event, in the thread of the run, which waits for them. What a listener raises ends the run.
     clock
         Seconds of a monotonic clock.
     """
@@ -106,8 +115,19 @@ class Progress:
         self._clock = clock
         self._names: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
+        self._processes: dict[str, int] = {}
+        self._remaining = RemainingTime([], 0, None)
+        self._share = 0.0
+        self._work: tuple[str, Work] | None = None
+        self._since = clock()
 
-    def start(self, submissions: Sequence[tuple[str, str]], images: int, timing_s: float | None = None) -> None:
+    def start(
+        self,
+        submissions: Sequence[tuple[str, str]],
+        images: int,
+        timing_s: float | None = None,
+        processes: int = 1,
+    ) -> None:
         """Begin a run.
 
         Parameters
@@ -118,14 +138,24 @@ class Progress:
             Number of images that each upscales; 0 where none are.
         timing_s
             Seconds that the timing of one network may take; None for no limit.
+        processes
+            Number of processes that a network is timed in, if it is known.
         """
-        self._names = dict(submissions)
+        self._names = {slug: printable(name, 300) for slug, name in submissions}
         self._numbers = {slug: number for number, (slug, _) in enumerate(submissions, start=1)}
+        self._remaining = RemainingTime(list(self._names), images, timing_s, processes)
         self._emit(RunStarted(len(submissions), images))
 
     def stage(self, slug: str, stage: str, detail: str = "", *, done: float = 0.0) -> None:
         """Report a stage of one submission, and which share of that stage is done; `slug` is empty where none is."""
-        self._stage(slug, stage, detail, 1, 1)
+        work: Work = "upscale" if stage == "upscale" else "prepare"
+        self._begin(slug, None if stage == "wait" else work)
+        if work == "upscale":
+            self._remaining.complete(slug, "prepare", "time", "restart")
+            self._remaining.advance_share(slug, "upscale", done)
+        else:
+            self._remaining.advance_share(slug, "prepare", _PREPARED.get(stage, 0.0))
+        self._report_stage(slug, stage, detail, 1, 1)
 
     def timing(self, slug: str, process: int, processes: int, done: float, detail: str = "") -> None:
         """Report the timing of one network.
@@ -141,19 +171,64 @@ class Progress:
         detail
             More about it.
         """
-        self._stage(slug, "time", detail, process + 1, processes)
+        restarts = process > self._processes.get(slug, 0)  # the first report of a further process is of its start
+        self._processes[slug] = process
+        self._begin(slug, "restart" if restarts else "time")
+        self._remaining.complete(slug, "prepare")
+        self._remaining.advance_timing(slug, process, processes, done)
+        self._remaining.advance(slug, "restart", process - 1 if restarts else process)
+        self._report_stage(slug, "time", detail, process + 1, processes)
 
     def finish(self, slug: str, measurement: Measurement, *, reused: bool) -> None:
         """Report that all of one submission is measured."""
-        self._emit(SubmissionFinished(slug, self._names[slug], self._numbers[slug], measurement, reused, 0.0, None))
+        self._spend()
+        if self._work is not None and self._work[0] == slug:
+            self._work = None
+        self._remaining.finish(slug, succeeded=not reused and measurement.error is None)
+        name, number, seconds_left = self._names[slug], self._numbers[slug], self._remaining.seconds_left()
+        self._emit(SubmissionFinished(slug, name, number, measurement, reused, self._share_done(), seconds_left))
 
     def end(self) -> None:
         """Report that nothing more is measured."""
         self._emit(RunFinished())
 
-    def _stage(self, slug: str, stage: str, detail: str, process: int, processes: int) -> None:
-        name, number = self._names.get(slug, ""), self._numbers.get(slug, 0)
-        self._emit(StageProgress(slug, name, number, stage, detail, process, processes, 0.0, None))
+    def _begin(self, slug: str, work: Work | None) -> None:
+        """End the work that was reported last, and begin another.
+
+        A submission is prepared in one go: when another one is at work, nothing of its preparation is left.
+        """
+        self._spend()
+        if self._work is not None and self._work[0] != slug and self._work[1] == "prepare":
+            self._remaining.complete(self._work[0], "prepare")
+        self._work = (slug, work) if slug in self._numbers and work is not None else None
+
+    def _spend(self) -> None:
+        """Add the time since the last report to the work that was reported then."""
+        now = self._clock()
+        if self._work is not None:
+            self._remaining.spend(*self._work, now - self._since)
+        self._since = now
+
+    def _share_done(self) -> float:
+        """Return the share of the run that is done; where the estimate of the rest grows, the share stands still."""
+        spent_s = self._remaining.spent_s
+        self._share = max(self._share, spent_s / (spent_s + self._remaining.seconds_left()))
+        return self._share
+
+    def _report_stage(self, slug: str, stage: str, detail: str, process: int, processes: int) -> None:
+        event = StageProgress(
+            slug=slug,
+            name=self._names.get(slug, ""),
+            number=self._numbers.get(slug, 0),
+            stage=stage,
+            detail=printable(detail, 300),
+            process=process,
+            processes=processes,
+            share=self._share_done(),
+            seconds_left=None if stage == "wait" else self._remaining.seconds_left(),
+            stage_seconds_left=self._remaining.seconds_left_of(*self._work) if self._work else None,
+        )
+        self._emit(event)
 
     def _emit(self, event: ProgressEvent) -> None:
         for listener in self._listeners:

@@ -1,37 +1,123 @@
-"""From LR images to figures in three steps that overlap: decode, inference, and what is done with an output.
+"""Quality of a submission: its worker upscales every image of the data set, the controller compares the outputs with HR.
 
-While a worker upscales one image, the next pair is decoded and the last output is measured. All steps see the images in
-order, and when the last output is dealt with nothing runs on: time is never measured beside it.
+Decoding, inference and comparison overlap: while a worker upscales one image, the next pair is decoded and the last
+output is compared. All steps see the images in order. No thread is left when the pass ends, so that none disturbs a
+timing.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import Dataset
+from harness.data.outputs import OutputFolder
+from harness.quality import evaluate_pair, upscale_bicubic
+from harness.results import ImageQuality
+from harness.results.crops import CropStore
+from harness.results.schema import QualityFigures
 
 Image = NDArray[np.uint8]
 Result = TypeVar("Result")
 
-_WAITING = 2  # outputs that may wait: at 4K some 30 MB each, with their HR image 55 MB
+PSNR_CAP = 100.0
+"""dB. Identical images have no finite PSNR, and JSON has no infinity."""
+
+# Outputs that may wait for the comparison. At 4K an output takes 30 MB, with its HR image 55 MB.
+_WAITING = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Upscaled:
-    """One image with what a network made of it; arrays are H x W x 3, uint8, and shared: nobody changes them."""
+    """One image and a network's output; arrays are H x W x 3, uint8, shared between threads and never changed."""
 
     name: str
     lr: Image
     hr: Image
     sr: Image
+
+
+@dataclass(frozen=True, slots=True)
+class QualityPass:
+    """Measures the quality of one submission on a data set.
+
+    Attributes
+    ----------
+    dataset
+        Pairs of LR and HR images. HR never leaves the controller.
+    slug
+        Names the submission in the run's folder.
+    convention
+        The track's definition of PSNR and SSIM.
+    further_conventions
+        Definitions by which the same outputs are measured as well.
+    crops
+        Receives crops of the outputs for the report; None to keep none.
+    outputs
+        Receives the whole outputs; None to keep none.
+    """
+
+    dataset: Dataset
+    slug: str
+    convention: str
+    further_conventions: Sequence[str] = ()
+    crops: CropStore | None = None
+    outputs: OutputFolder | None = None
+
+    def measure(self, upscale: Callable[[int, Image], Image]) -> list[ImageQuality]:
+        """Upscale every image and return its quality, in order.
+
+        Parameters
+        ----------
+        upscale
+            Called with the index of an image and its LR pixels.
+        """
+        if self.outputs is not None:
+            self.outputs.begin()
+        return evaluate(self.dataset, upscale, self._compare, None if self.outputs is None else self._save)
+
+    def complete(self) -> None:
+        """Mark the kept outputs as complete; not called for a network that fails a later check."""
+        if self.outputs is not None:
+            self.outputs.finish()
+
+    def without_files(self) -> QualityPass:
+        """Return the same pass, keeping neither crops nor outputs."""
+        return replace(self, crops=None, outputs=None)
+
+    def _compare(self, image: Upscaled) -> ImageQuality:
+        if self.crops is not None:
+            if not self.crops.has_begun(image.name):
+                self.crops.begin(image.name, image.hr, upscale_bicubic(image.lr, self.dataset.scale))
+            self.crops.add(image.name, self.slug, image.sr)
+        return image_quality(image, self.convention, self.further_conventions, self.dataset.scale)
+
+    def _save(self, image: Upscaled) -> None:
+        assert self.outputs is not None
+        self.outputs.add(image.name, image.sr)
+
+
+def image_quality(image: Upscaled, convention: str, further: Sequence[str], scale: int) -> ImageQuality:
+    """Measure one output by the run's own convention and by further ones."""
+
+    def figures(name: str) -> QualityFigures:
+        quality = evaluate_pair(image.sr, image.hr, name, scale=scale)
+        return QualityFigures(
+            psnr_rgb=min(quality.psnr_rgb, PSNR_CAP),
+            psnr_y=min(quality.psnr_y, PSNR_CAP),
+            ssim_rgb=quality.ssim_rgb,
+            ssim_y=quality.ssim_y,
+        )
+
+    by_convention = {name: figures(name) for name in further}
+    return ImageQuality(image=image.name, conventions=by_convention, **dict(figures(convention)))
 
 
 def evaluate(
@@ -47,15 +133,15 @@ def evaluate(
     dataset
         The pairs.
     upscale
-        Called here with the place of an image in the data set and its LR image.
+        Called in the calling thread with the index of an image and its LR pixels.
     measure, keep
-        Called with each output, each in a thread of its own, one image after another. No more than `_WAITING` outputs
-        wait for the slower of the two.
+        Called with each output, each in a thread of its own, one image after another. No more than two outputs wait
+        for the slower of the two.
 
     Raises
     ------
     Exception
-        Whatever the first of the steps raises; the others have ended then.
+        The exception of the first step that fails, after the other steps have ended.
     """
     steps: list[Callable[[Upscaled], object]] = [measure] if keep is None else [measure, keep]
     results: list[Result] = []

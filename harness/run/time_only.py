@@ -1,4 +1,4 @@
-"""Time submissions and nothing else: no images are upscaled, nothing is scored or kept."""
+"""``harness time``: time submissions without upscaling the data set, scoring or keeping anything."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from harness.engines import Engine, LocalEngine
 from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
 from harness.results.schema import DeviceInfo, ProtocolInfo, Roofline, Runtime
+from harness.run.context import RunContext
+from harness.run.group_timing import time_group
+from harness.run.group_upscaling import finish_group
 from harness.run.plan import Plan, RunRequest, make_plan
 from harness.run.progress import Listener, Progress
 from harness.run.scheduler import Scheduler
@@ -26,15 +29,15 @@ class SubmissionTime:
     Attributes
     ----------
     name
-        As its manifest has it.
+        From the manifest.
     runtime
-        None where it failed.
+        None if it failed.
     timing
-        Every call; None where it failed before.
+        Every timed call; None if it failed before the timing.
     params, macs, peak_memory_bytes
         Of the form that was timed.
     build_s
-        Seconds that the backend took to compile, export or record it; None in backends that build nothing.
+        Seconds that the backend took to compile, export or record it; None for backends that build nothing.
     roofline
         Rates, shares of the device's ceilings, and what bounds the network.
     error
@@ -54,15 +57,15 @@ class SubmissionTime:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What :func:`time_submission` measured, on what and how."""
+    """The result of :func:`time_submission`."""
 
     device: DeviceInfo
     protocol: ProtocolInfo
     rows: list[SubmissionTime]
     spread: ProcessSpread
-    """What processes of one network differed by."""
+    """How much the processes of one network differ."""
     caution: str | None = None
-    """What a reader must know of all times."""
+    """A limitation of all times, such as a precision that a CPU emulates."""
 
 
 def time_submission(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine | None = None) -> Times:
@@ -97,17 +100,15 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
         As for :func:`time_submission`.
     """
     progress = Progress(listeners)
-    bench = Scheduler(plan, RunStore(plan.folder), engine or LocalEngine(), progress, with_quality=False)
     names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
-    progress.start(names, 0, plan.protocol.budget_s)
-    try:
-        for planned in plan.submissions:
-            bench.take(planned)
-        bench.measure()
-    finally:
-        bench.close()
+    progress.start(names, 0, plan.protocol.budget_s, plan.protocol.processes)
+    with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
+        scheduler = Scheduler(context)
+        for group in scheduler.groups():
+            scheduler.retry_alone(time_group(group, context))
+            finish_group(group, context)
     progress.end()
-    measured = bench.done()
+    measured = context.measurements()
     records = [m.timing for _, m in measured if m.timing is not None]
     scale = anchor_level(records), process_spread(records)
     rows = [_row(planned.submission.name, m, plan, *scale) for planned, m in measured]

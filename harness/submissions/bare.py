@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from pathlib import Path
 
 from harness.errors import ManifestError
+from harness.files import atomic_file
 from harness.submissions.archives import default_cache
-from harness.submissions.loaders import PREFIX, SUFFIXES
+from harness.submissions.loaders import PREFIX, loader_for
 from harness.submissions.manifest import Manifest
 from harness.submissions.submission import PROTOCOL_SCALES
 
 
 def is_bare(path: Path) -> bool:
     """Return whether ``path`` is a file that a loader takes by its suffix."""
-    return path.suffix.lower() in SUFFIXES
+    return loader_for(path) is not None
 
 
 def adopt(path: Path, cache_dir: Path | None = None) -> tuple[Path, Manifest]:
@@ -35,18 +35,11 @@ def adopt(path: Path, cache_dir: Path | None = None) -> tuple[Path, Manifest]:
         name = f"network{path.suffix.lower()}"
         folder = (cache_dir or default_cache()) / f"{digest}-file"
         if not (folder / name).is_file():
-            _copy(path, folder, name)
+            with path.open("rb") as source, atomic_file(folder / name) as target:
+                shutil.copyfileobj(source, target)
     except OSError as error:
         raise ManifestError(f"cannot be read: {error.strerror}", where=str(path), hint="check the file") from error
     return folder.resolve(), _manifest(path, name)
-
-
-def _copy(path: Path, folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as temporary, path.open("rb") as source:
-        shutil.copyfileobj(source, temporary)
-    Path(temporary.name).chmod(0o644)
-    Path(temporary.name).replace(folder / name)
 
 
 def _manifest(path: Path, name: str) -> Manifest:
@@ -54,6 +47,6 @@ def _manifest(path: Path, name: str) -> Manifest:
     return Manifest(
         name=visible or "submission",
         scales=list(PROTOCOL_SCALES),
-        factory=PREFIX + SUFFIXES[path.suffix.lower()],
+        factory=f"{PREFIX}{loader_for(path)}",
         weights={f"x{scale}": name for scale in PROTOCOL_SCALES},
     )

@@ -152,7 +152,7 @@ def _run(job: dict[str, Any], timeout_s: float, python: Path) -> str | None:
     if status == 0:
         return None
     return (
-        f"the process was ended by {signal.Signals(-status).name}"
+        f"the process was killed by {signal.Signals(-status).name}"
         if status < 0
         else f"the process exited with {status}"
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.files import atomic_file
 from harness.submissions.checkpoint import read_state_dict
 
 
@@ -36,17 +35,6 @@ def convert(path: Path, out: Path, *, trust_pickle: bool = False) -> int:
     state = read_state_dict(path, trust_pickle=trust_pickle)
     # Tied weights share memory, which the format refuses: every tensor gets its own.
     blob = save({name: tensor.detach().clone().contiguous() for name, tensor in state.items()})
-    _write(out, blob)
+    with atomic_file(out) as file:
+        file.write(blob)
     return len(state)
-
-
-def _write(out: Path, blob: bytes) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(blob)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(out)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from harness.errors import ManifestError, SubmissionError
+from harness.plugins import Registry
 from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Submission
 
-GROUP = "harness.submissions"
+SUBMISSIONS: Registry[object] = Registry("harness.submissions", "submission", lambda loaded: loaded)
+"""Listed here and never loaded: the code of a submission is executed in workers only."""
 
 
 def installed_submissions() -> list[Found]:
@@ -19,7 +21,7 @@ def installed_submissions() -> list[Found]:
     An entry point is ``package.module:factory`` or ``package.module`` (then the factory is ``srmodel``). The
     package may hold a ``submission.toml`` beside the module or above it; it tells everything but the factory.
     """
-    return [_describe(point) for point in entry_points(group=GROUP)]
+    return [_describe(point) for point in SUBMISSIONS.find(SUBMISSIONS.group)]
 
 
 def _describe(point: EntryPoint) -> Found:

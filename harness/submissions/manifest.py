@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from harness.backends import BACKENDS
 from harness.errors import ManifestError
 from harness.results.schema import Backend, Published
 from harness.submissions import mistakes
@@ -107,6 +108,14 @@ class Manifest(BaseModel):
                 raise ValueError(f"{text!r} is no requirement such as einops>=0.7") from error
         return requires
 
+    @field_validator("backends")
+    @classmethod
+    def _known_backends(cls, backends: list[str] | None) -> list[str] | None:
+        for name in backends or []:
+            if name not in BACKENDS.names():
+                raise ValueError(f"no backend is called {name!r}; {BACKENDS.advice(name)}")
+        return backends
+
     @field_validator("weights")
     @classmethod
     def _inside(cls, weights: dict[str, str] | None) -> dict[str, str] | None:
@@ -130,10 +139,6 @@ class Manifest(BaseModel):
         """Return the checkpoint of ``scale``, relative to the submission's folder, or None."""
         path = (self.weights or {}).get(f"x{scale}")
         return None if path is None else Path(path)
-
-    def published_for(self, scale: int) -> Published | None:
-        """Return the figures that the authors claim at ``scale``, or None."""
-        return self.published.get(f"x{scale}")
 
     def lacks_weights(self, scale: int) -> bool:
         """Return whether the network would be measured with random weights at ``scale``.

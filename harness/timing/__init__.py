@@ -1,6 +1,9 @@
-"""How long a forward pass takes: protocols, rounds and checks of what was timed."""
+"""How long a forward pass takes: protocols, interleaved rounds, and checks of what was timed.
 
-from harness.timing.contender import Contender
+Workers import this package for its frames and protocols. What the controller needs beside them is therefore imported
+from its module, such as :mod:`harness.timing.rounds`, and not from here.
+"""
+
 from harness.timing.frames import FrameSource, frame_of_call
 from harness.timing.protocol import (
     ESR,
@@ -9,13 +12,11 @@ from harness.timing.protocol import (
     PROTOCOLS,
     ROBUST,
     Precision,
-    Statistic,
     TimingProtocol,
     caution,
     get_protocol,
     protocol_for,
 )
-from harness.timing.rounds import AnchorLostError, Rounds
 
 __all__ = [
     "ESR",
@@ -23,12 +24,8 @@ __all__ = [
     "NTIRE23_CPU",
     "PROTOCOLS",
     "ROBUST",
-    "AnchorLostError",
-    "Contender",
     "FrameSource",
     "Precision",
-    "Rounds",
-    "Statistic",
     "TimingProtocol",
     "caution",
     "frame_of_call",

@@ -1,184 +1,65 @@
-"""What a timed call must have done: its output against an untimed one, its time against the controller's clock.
+"""Checks of what was timed: speed on repeated frames and noise, image size, processor time and clocks.
 
-All of this is decided in the controller. What it can prove and what not is in ``docs/timing.md``.
+Every check runs in the controller, which the submission cannot influence. ``docs/timing.md`` says what the checks can
+prove and what they cannot. Timed outputs are compared in :mod:`harness.timing.output_check`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import DISQUALIFIED, WorkerError
-from harness.timing.confirmation import Again, confirm_speedup
-from harness.timing.contender import Image, OutputTile, Timed
+from harness.timing.confirmation import MeasurePair, confirm_speedup
+from harness.timing.frames import Image
+from harness.timing.timed_worker import TimedWorker
 
-_TILE = 192
-_TOLERANCE = {"fp32": 0.01, "fp16": 0.15, "bf16": 1.0}  # mean difference in levels: rounding of another kernel
-_OWN_SPREAD = 3.0  # times what two untimed passes of the same network differ by
-_MOST_SPREAD = 0.5  # levels: torch's random numbers are the same in each call, so that little is left to chance
-_DIFFERENT_INPUTS = 8.0  # levels
-_BORDER = 16
-_SIZE_DB = 0.2  # away from borders only what a network makes of the whole frame can differ
-_CPU_SHARE = 1.25
-_CPU_LEAST_S = 0.3
-_IDLE_LOOKS_S = ((0.03, 0.15), (0.5, 0.5))  # settling, looking; a second where the first one found something
-_IDLE_CORES = 0.05  # on a crowded machine, what spins may get no more; what waits takes nothing
-_FEW_ALARMS = 0.05
+_MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network that looks at the whole frame can differ at all
+_BORDER = 16  # pixels
+_CPU_SHARE = 1.25  # allowed processor time, as a multiple of threads x wall time
+_CPU_SLACK_S = 0.3
+# Seconds to wait and to measure; the second measurement is made only where the first one finds a busy worker.
+_IDLE_MEASUREMENTS_S = ((0.03, 0.15), (0.5, 0.5))
+# On a crowded machine a worker that spins may get no more than this; one that waits for a request uses none.
+_IDLE_CORES = 0.05
+_FEW_ALARMS = 0.05  # of all calls
+# Allowed difference between the clocks of controller and worker: a multiple of the anchor's, plus a share of the
+# reported time, plus a constant.
+_OVERHEAD_FACTOR = 3.0
 _OVERHEAD_SHARE = 0.1
-_OVERHEAD_TIMES = 3.0
-_OVERHEAD_LEAST_MS = 20.0
-
-_TIMED = "the output of a timed call differs from the untimed one of the same frame"
-_FIRST = "the output of its first call differs from that of the same frame after the timing"
-_LATER = "the output of a timed call differs from that of the same frame after the images had been upscaled"
-_OTHER = "the image differs from that of the same frame in another process of the network"
-
-_Place = tuple[int, int, int, int]  # top, left, rows, columns
+_OVERHEAD_SLACK_MS = 20.0
 
 
-def disqualify(what: str) -> NoReturn:
-    """Raise the error that ends a submission's measurement as a foul."""
-    raise WorkerError(what, stage="time", kind=DISQUALIFIED)
+def disqualify(message: str) -> NoReturn:
+    """Raise the error that disqualifies a submission."""
+    raise WorkerError(message, stage="time", kind=DISQUALIFIED)
 
 
-@dataclass(slots=True)
-class OutputCheck:
-    """Compares a network's timed outputs with untimed ones of the same frames, at places drawn afterwards.
-
-    Parameters
-    ----------
-    worker
-        Where the network runs.
-    scale
-        Upscaling factor.
-    precision
-        ``fp32``, ``fp16`` or ``bf16``: how far two passes of an honest network may differ.
-    rng
-        Draws the places.
-    """
-
-    worker: Timed
-    scale: int
-    precision: str
-    rng: np.random.Generator
-    _earlier: list[OutputTile] = field(default_factory=list)
-    _first: OutputTile | None = None
-
-    def check(self, frame: Image, untimed: Image | None = None) -> None:
-        """Check the output of the last timed call.
-
-        Parameters
-        ----------
-        frame
-            What that call was given, H x W x 3, uint8.
-        untimed
-            The same frame upscaled outside the timing; by default it is asked for now.
-
-        Raises
-        ------
-        WorkerError
-            Of the kind `DISQUALIFIED`, where the outputs differ or do not depend on the input.
-        """
-        place = self._draw(frame)
-        tile = self.worker.output(*place)
-        repeated = [self.worker.output(*earlier.place) for earlier in self._earlier]
-        reference = self.worker.upscale(frame) if untimed is None else untimed
-        self._compare(tile, reference, frame, place, _TIMED)
-        for earlier, again in zip(self._earlier, repeated, strict=True):
-            if np.array_equal(earlier.values, again) and self._inputs_differ(frame, earlier.frame, earlier.place):
-                disqualify("the same image came back for different frames: an old result was returned")
-        self._earlier = [OutputTile(frame, place, tile)]
-
-    def remember_first(self, frame: Image) -> None:
-        """Keep a part of what the first call gave for `frame`, for :meth:`check_first`."""
-        place = self._draw(frame)
-        self._first = OutputTile(frame, place, self.worker.output(*place))
-
-    def check_first(self) -> None:
-        """Disqualify a network that gives another image for the first call's frame now, after many more calls."""
-        if self._first is not None:
-            self._compare_anew(self._first, _FIRST)
-
-    @property
-    def last(self) -> OutputTile | None:
-        """What the last timed call gave that was checked."""
-        return self._earlier[-1] if self._earlier else None
-
-    def check_later(self, shown: OutputTile) -> None:
-        """Disqualify a network that gives another image for a timed frame now, after those that are scored."""
-        self._compare_anew(shown, _LATER)
-
-    def show(self, frame: Image) -> OutputTile:
-        """Keep a part of what this process makes of `frame`, for :meth:`check_shown` in another one."""
-        place = self._draw(frame)
-        return OutputTile(frame, place, _part(self.worker.upscale(frame), place))
-
-    def check_shown(self, shown: OutputTile) -> None:
-        """Disqualify a network of which another process made another image of the same frame.
-
-        Every process is timed, and the last one's images are scored: all must be of the same network.
-        """
-        self._compare_anew(shown, _OTHER)
-
-    def _compare_anew(self, shown: OutputTile, what: str) -> None:
-        self._compare(shown.values, self.worker.upscale(shown.frame), shown.frame, shown.place, what)
-
-    def _compare(self, tile: NDArray[np.float32], reference: Image, frame: Image, place: _Place, what: str) -> None:
-        if not np.isfinite(tile).all():
-            disqualify("the timed output holds values that are not finite")
-        timed = np.clip(np.rint(tile), 0, 255)
-        difference = float(np.abs(timed - _part(reference, place)).mean())
-        if difference <= _TOLERANCE[self.precision]:
-            return
-        again = self.worker.upscale(frame)
-        spread = float(np.abs(_part(again, place) - _part(reference, place)).mean())
-        if difference > max(_TOLERANCE[self.precision], min(_OWN_SPREAD * spread, _MOST_SPREAD)):
-            disqualify(f"{what} by {difference:.3g} of 255 levels on average; two untimed ones by {spread:.2g}")
-
-    def _draw(self, frame: Image) -> _Place:
-        height, width = (side * self.scale for side in frame.shape[:2])
-        rows, columns = min(_TILE, height), min(_TILE, width)
-        top, left = self.rng.integers(0, height - rows + 1), self.rng.integers(0, width - columns + 1)
-        return int(top), int(left), rows, columns
-
-    def _inputs_differ(self, one: Image, other: Image, place: _Place) -> bool:
-        top, left, rows, columns = (side // self.scale for side in place)
-        region = np.s_[top : top + max(1, rows), left : left + max(1, columns)]
-        difference = np.abs(one[region].astype(np.int16) - other[region])
-        return float(difference.mean()) > _DIFFERENT_INPUTS
-
-
-def _part(image: Image, place: _Place) -> NDArray[np.float32]:
-    top, left, rows, columns = place
-    return image[top : top + rows, left : left + columns].astype(np.float32)
-
-
-def check_seen_frame(seen_ms: float, fresh_ms: Sequence[float], again: Again) -> None:
-    """Disqualify a network that is much faster on a frame that it was given before.
+def check_seen_frame(seen_ms: float, fresh_ms: Sequence[float], measure_pair: MeasurePair) -> None:
+    """Disqualify a network that is much faster on a frame that it has processed before: it stores results.
 
     Parameters
     ----------
     seen_ms
-        Time on the frame that it had upscaled just before.
+        Time on a frame that the network had upscaled just before.
     fresh_ms
         Times on frames that were new to it.
-    again
-        Measures both anew, one right after the other: on a busy machine, one lucky call proves nothing.
+    measure_pair
+        Measures a seen and a new frame again. On a busy machine, one fast call proves nothing.
     """
-    found = confirm_speedup(seen_ms, fresh_ms, again)
+    found = confirm_speedup(seen_ms, fresh_ms, measure_pair)
     if found:
         disqualify(
             f"frames that it had upscaled before took {found[0]:.3g} ms, new frames {found[1]:.3g} ms: results are kept"
         )
 
 
-def check_noise(noise_ms: float, image_ms: Sequence[float], again: Again) -> None:
-    """Disqualify a network that is much faster on noise than on images: it looks whether it is being timed.
+def check_noise(noise_ms: float, image_ms: Sequence[float], measure_pair: MeasurePair) -> None:
+    """Disqualify a network that is much faster on noise than on images: it recognises benchmark inputs.
 
     Parameters
     ----------
@@ -186,29 +67,29 @@ def check_noise(noise_ms: float, image_ms: Sequence[float], again: Again) -> Non
         Time on a frame of noise.
     image_ms
         Times on images.
-    again
-        Measures both anew, one right after the other.
+    measure_pair
+        Measures noise and an image again.
     """
-    found = confirm_speedup(noise_ms, image_ms, again)
+    found = confirm_speedup(noise_ms, image_ms, measure_pair)
     if found:
         disqualify(f"frames of noise took {found[0]:.3g} ms, images {found[1]:.3g} ms: it tells noise from images")
 
 
 def check_timed_size(images: Iterable[tuple[Image, Image, Image]]) -> None:
-    """Disqualify a network whose images are all worse at the size that is timed than at the size that is scored.
+    """Disqualify a network whose images are all worse at the timed size than at the scored size.
 
-    One that is not worse ends it: what a network makes of one image may depend on what else is in the frame.
+    One image that is not worse ends the check: the output of an honest network may depend on the rest of the frame.
 
     Parameters
     ----------
     images
-        Each as it was scored, the same part of it upscaled within a frame of the timed size, and the same part of the
-        HR image; all H x W x 3, uint8.
+        For each image: the output that is scored, the same part of the output for a frame of the timed size, and the
+        same part of the HR image; all H x W x 3, uint8.
     """
     losses = []
     for scored, timed, truth in images:
         losses.append(_loss_db(scored, timed, truth))
-        if losses[-1] <= _SIZE_DB:
+        if losses[-1] <= _MAX_SIZE_LOSS_DB:
             return
     if losses:
         disqualify(
@@ -217,59 +98,59 @@ def check_timed_size(images: Iterable[tuple[Image, Image, Image]]) -> None:
 
 
 def _loss_db(scored: Image, timed: Image, truth: Image) -> float:
-    """Return by how much `timed` is worse, beyond rounding and away from borders, dB."""
+    """Return by how many dB `timed` is worse than `scored`, without the border and beyond rounding."""
     inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER] if min(truth.shape[:2]) > 4 * _BORDER else np.s_[:, :]
     errors = [float(np.square(image[inner].astype(np.float32) - truth[inner]).mean()) for image in (scored, timed)]
     return 10 * math.log10(max(errors[1] - 1, 1e-3) / max(errors[0], 1e-3))
 
 
 def check_processor_time(cpu_s: float, wall_s: float, threads: int | None) -> None:
-    """Disqualify a worker that took more processor time in its turns than its threads could.
+    """Disqualify a worker that used more processor time than its threads can.
 
     Parameters
     ----------
     cpu_s
-        Processor time of its process and of all that it started; 0 where nobody can tell.
+        Processor time of the worker's process and its children, seconds; 0 if unknown.
     wall_s
-        How long its turns took by the controller's clock.
+        Length of the same requests by the controller's clock, seconds.
     threads
-        How many it may use; None for any number.
+        Number of threads that the worker may use; None for no limit.
     """
-    if threads is not None and cpu_s > _CPU_SHARE * threads * wall_s + _CPU_LEAST_S:
+    if threads is not None and cpu_s > _CPU_SHARE * threads * wall_s + _CPU_SLACK_S:
         disqualify(
             f"it took {cpu_s:.3g} s of processor time in {wall_s:.3g} s, where it may use {threads} thread(s): "
             "it works or spins on other cores"
         )
 
 
-def check_idle(worker: Timed) -> None:
-    """Disqualify a worker that keeps cores busy while it has nothing to do, which slows whoever runs beside it."""
-    looks = []
-    for settling_s, length_s in _IDLE_LOOKS_S:
+def check_idle(worker: TimedWorker) -> None:
+    """Disqualify a worker that uses the processor between requests, which would slow other networks down."""
+    measurements = []
+    for settling_s, length_s in _IDLE_MEASUREMENTS_S:
         cores = worker.idle_cores(settling_s, length_s)
         if cores is None or cores < _IDLE_CORES:
             return
-        looks.append(cores)
+        measurements.append(cores)
     disqualify(
-        f"it keeps {min(looks):.2g} core(s) busy while it has nothing to do, which slows others; it was stopped during "
-        "their turns"
+        f"it keeps {min(measurements):.2g} core(s) busy while it has nothing to do, which slows others; it was stopped "
+        "during their turns"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One timing request by both clocks.
+    """One timing request, timed by the worker and by the controller.
 
     Attributes
     ----------
     calls
-        Forward passes in it.
+        Number of forward passes.
     reported_ms
-        What the worker says they took together.
+        Sum of their times as reported by the worker, milliseconds.
     wall_ms
-        What the request took by the controller's clock.
+        Length of the request by the controller's clock, milliseconds.
     is_scored
-        Whether its times are among the samples; those of warming up and of probes are not.
+        Whether its times are among the samples. Those of the warm-up and of checks are not.
     """
 
     calls: int
@@ -278,69 +159,91 @@ class Request:
     is_scored: bool = True
 
     @property
-    def rest_ms(self) -> float:
-        """What the request took beside the calls: transfer, conversion, checks, and what was hidden."""
+    def overhead_ms(self) -> float:
+        """Part of the request that is not in the reported times: transfer, conversion, checks, and hidden work."""
         return self.wall_ms - self.reported_ms
 
 
 def check_clocks(requests: Sequence[Request], trusted: Sequence[Request]) -> None:
-    """Disqualify a worker whose reported times leave more of the controller's time unexplained than the anchor's do.
+    """Disqualify a worker whose reported times are too short for the time that the controller measured.
 
-    A busy machine delays some requests; who forges the median forges most of those that are scored.
+    The scored requests are also judged alone: a worker that forges the result must forge most of those.
 
     Parameters
     ----------
     requests
-        The submission's; judged are all of them, and those that are scored by themselves.
+        Requests to the submission.
     trusted
-        The anchor's, on frames of the same size.
+        Requests to the anchor with frames of the same size. They tell how long the harness's own work takes.
     """
     for judged in ([request for request in requests if request.is_scored], requests):
-        accusation = hidden_time(judged, trusted)
-        if accusation:
-            disqualify(accusation)
+        message = find_unreported_time(judged, trusted)
+        if message:
+            disqualify(message)
 
 
-def hidden_time(requests: Sequence[Request], trusted: Sequence[Request], fewest: int = 3) -> str | None:
-    """Return what most requests accuse a worker of; None where that is nothing, or where there are too few to tell.
+def find_unreported_time(requests: Sequence[Request], trusted: Sequence[Request], min_requests: int = 3) -> str | None:
+    """Return a description of the time that most requests do not report.
+
+    A busy machine delays some requests, so a minority of suspicious ones is no evidence.
 
     Parameters
     ----------
     requests, trusted
         As in :func:`check_clocks`.
-    fewest
-        Requests to judge by.
-    """
-    if len(requests) < fewest or not trusted:
-        return None
-    per_call = float(np.median([request.rest_ms / request.calls for request in trusted]))
-    per_request = float(np.median([request.rest_ms for request in trusted]))
+    min_requests
+        Number of requests below which nothing is decided.
 
-    def rest(request: Request) -> float:
-        # Part of it belongs to a request and part to its calls; the anchor, which is fast, makes many in one.
+    Returns
+    -------
+    str or None
+        Message for the submission's author; None where the clocks agree or there are too few requests.
+    """
+    if len(requests) < min_requests or not trusted:
+        return None
+    per_call = float(np.median([request.overhead_ms / request.calls for request in trusted]))
+    per_request = float(np.median([request.overhead_ms for request in trusted]))
+
+    def expected(request: Request) -> float:
+        # Some overhead belongs to the request and some to each call. The anchor is fast and makes many calls in one
+        # request, so neither figure alone fits a network that makes one.
         return max(per_request, per_call * request.calls)
 
     def allowed(request: Request) -> float:
-        return _OVERHEAD_TIMES * rest(request) + _OVERHEAD_SHARE * request.reported_ms + _OVERHEAD_LEAST_MS
+        return _OVERHEAD_FACTOR * expected(request) + _OVERHEAD_SHARE * request.reported_ms + _OVERHEAD_SLACK_MS
 
-    suspicious = sorted((r for r in requests if r.rest_ms > allowed(r)), key=lambda request: request.rest_ms)
+    suspicious = sorted((r for r in requests if r.overhead_ms > allowed(r)), key=lambda request: request.overhead_ms)
     if 2 * len(suspicious) <= len(requests):
         return None
     typical = suspicious[len(suspicious) // 2]
     return (
         f"the worker reports {typical.reported_ms:.3g} ms for {typical.calls} call(s), the controller's clock saw "
-        f"{typical.wall_ms:.3g} ms, of which the harness's own part is about {rest(typical):.3g} ms"
+        f"{typical.wall_ms:.3g} ms, of which the harness's own part is about {expected(typical):.3g} ms"
     )
 
 
 def alarms_note(alarms: int, calls: int) -> str | None:
-    """Return what a reader must know where two clocks disagree; None where they seldom do, as on a busy host."""
+    """Return a note for the reader where two clocks of the worker disagree; None where they seldom do.
+
+    Parameters
+    ----------
+    alarms
+        Number of calls in which they disagree, see :class:`harness.worker.clock.Reading`. A busy host causes a few.
+    calls
+        Number of all calls.
+    """
     if alarms <= _FEW_ALARMS * calls:
         return None
     return f"the host's clock disagrees with the device's events in {alarms} of {calls} calls"
 
 
 def check_alarms(alarms: int, calls: int) -> None:
-    """Disqualify a network after whose timed calls the device goes on working, in most of the calls."""
+    """Disqualify a network if the device kept working after most of its timed calls had ended.
+
+    Parameters
+    ----------
+    alarms, calls
+        As in :func:`alarms_note`.
+    """
     if calls and alarms > calls / 2:
         disqualify(f"the device went on working after {alarms} of {calls} timed calls: work outside the timed stream")

@@ -1,4 +1,7 @@
-"""Frames that no network has seen, made from real ones by the controller while the timing goes on."""
+"""Frames for the timing, made from real images such that a network has seen none of them.
+
+The worker imports this module, so it imports nothing of the controller.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.timing.contender import Image
+Image = NDArray[np.uint8]
+"""H x W x 3, uint8."""
 
 
 class FrameSource:
-    """Gives endless frames: real ones, shifted round and mirrored at random.
+    """Generate an endless sequence of frames, no two of which are equal.
 
     Parameters
     ----------
     images
-        H x W x 3, uint8, all of one size.
+        Real images, H x W x 3, uint8, all of one size.
     rng
-        Seeded by the system unless given, so that nobody knows the frames in advance.
+        Source of randomness. It is seeded by the system unless given, so that no frame can be predicted.
     """
 
     def __init__(self, images: Sequence[Image], rng: np.random.Generator | None = None) -> None:
@@ -31,9 +35,10 @@ class FrameSource:
         return self.rng.integers(0, 256, self._images[0].shape, dtype=np.uint8)
 
     def fresh(self) -> Image:
-        """Return a frame that was never given before: some of its values are a level off, drawn for this frame.
+        """Return the next image, cyclically shifted and flipped at random, with random lowest bits.
 
-        Shifts alone would come back: a small image fills a frame by being mirrored.
+        Shifts and flips alone could repeat a frame: a small image is mirrored until it fills a frame, so several
+        shifts of it can be equal.
         """
         image = self._images[self._turn % len(self._images)]
         self._turn += 1
@@ -45,22 +50,30 @@ class FrameSource:
         return unique
 
 
-def frame_of_call(frames: Sequence[NDArray[np.uint8]], call: int) -> NDArray[np.uint8]:
-    """Return the image behind call number `call` (from 0) of :func:`harness.worker.measure.fresh_frames`, H x W x 3."""
+def frame_of_call(frames: Sequence[Image], call: int) -> Image:
+    """Return the input of one call of :func:`harness.worker.measure.fresh_frames`.
+
+    Parameters
+    ----------
+    frames
+        Frames that were sent to the worker, H x W x 3, uint8.
+    call
+        Number of the call, from 0.
+    """
     turn, index = divmod(call, len(frames))
     frame = frames[index]
     if not turn:
         return frame
     grain = np.roll(frame, grain_of_turn(turn), axis=(0, 1)) & np.uint8(1)
-    varied: NDArray[np.uint8] = np.roll(frame, shift_of_turn(turn), axis=(0, 1)) ^ grain
+    varied: Image = np.roll(frame, shift_of_turn(turn), axis=(0, 1)) ^ grain
     return varied
 
 
 def shift_of_turn(turn: int) -> tuple[int, int]:
-    """Return by how many rows and columns frames are rolled in a turn through the list of frames."""
+    """Return the shift of frames, in rows and columns, in pass number `turn` through the list of frames."""
     return turn, 3 * turn + 1
 
 
 def grain_of_turn(turn: int) -> tuple[int, int]:
-    """Return by how many rows and columns the frame is rolled whose lowest bits are added."""
+    """Return the shift, in rows and columns, of the frame whose lowest bits are added in pass number `turn`."""
     return 7 * turn + 3, 2 * turn + 5

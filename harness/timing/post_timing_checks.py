@@ -1,7 +1,7 @@
-"""What a network that was timed alone must show afterwards: new frames take as long as those that were timed.
+"""Checks that follow the timing of a network that was timed alone.
 
-A protocol with one reused frame, or one call for each image, cannot see a result that is kept or a clock that is
-forged. A few calls more can; they are not among the samples.
+Some protocols use one frame for all calls, or make one call per image. Their samples cannot show whether a network
+stores results or a worker forges its clock, so a few more calls are timed. They are not among the samples.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.timing.checks import (
-    OutputCheck,
     Request,
     check_idle,
     check_noise,
     check_processor_time,
     check_seen_frame,
     disqualify,
-    hidden_time,
+    find_unreported_time,
 )
-from harness.timing.confirmation import Cost, cost_of_call
-from harness.timing.contender import Image, Timed
-from harness.timing.frames import FrameSource, frame_of_call
+from harness.timing.confirmation import CallTime, time_call
+from harness.timing.frames import FrameSource, Image, frame_of_call
+from harness.timing.output_check import OutputCheck
+from harness.timing.timed_worker import TimedWorker
 
 _BURSTS = 3
-_CALLS = 4
+_BURST_CALLS = 4
 _BURST_S = 0.3
-_CLOCK_LOOKS = 3
-_LOOKS = 3  # at what may be too fast: a busy machine can slow one down
-_ROW = 7  # calls, so that the middle one is beyond the first ones, which may be slow to deceive
+_CLOCK_ATTEMPTS = 3
+_SPEEDUP_ATTEMPTS = 3  # the fastest counts, because load can slow one down
+# Calls on one frame. The median then lies beyond the first calls, which a cheat may slow down in order to deceive.
+_CALLS_ON_ONE_FRAME = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +41,40 @@ class PostTimingChecks:
     Attributes
     ----------
     worker
-        Where it runs.
+        Process that runs the network.
     frames
-        Gives frames of the timed size.
+        Generates frames of the timed size.
     outputs
         Compares timed outputs with untimed ones.
     threads
-        How many it may use on the CPU; None for any number.
+        Number of threads that the network may use on the CPU; None for no limit.
     anchor
-        The harness's own network, by whose requests the clock is judged; None where there is none.
+        The harness's own network. The overhead of its requests shows how much of a request is the harness's own work.
+        None to skip the check of the clock.
     """
 
-    worker: Timed
+    worker: TimedWorker
     frames: FrameSource
     outputs: OutputCheck
     threads: int | None
-    anchor: Timed | None
+    anchor: TimedWorker | None
 
     def check(self, samples_ms: Sequence[float], timed: Sequence[Request], reused: Image | None = None) -> None:
-        """Judge a network by its timing and by the calls that follow it.
+        """Check a network by its samples and by further calls.
 
         Parameters
         ----------
         samples_ms
-            What was timed.
+            Timed calls, milliseconds.
         timed
-            The requests in which it was.
+            The requests in which they were made.
         reused
-            The frame, where that was one again and again.
+            The frame of all timed calls, H x W x 3, uint8, if there was only one.
 
         Raises
         ------
         WorkerError
-            Of the kind `Disqualified`.
+            Of the kind `DISQUALIFIED`.
         """
         before = self.worker.cpu_s()
         fresh_ms, requests = self._time_fresh(self.worker)
@@ -80,63 +82,60 @@ class PostTimingChecks:
         if before is not None and after is not None:
             check_processor_time(after - before, sum(request.wall_ms for request in requests) / 1e3, self.threads)
         if reused is not None:
-            check_seen_frame(float(np.median(samples_ms)), fresh_ms, lambda: self._in_a_row(reused))
-        seen_ms = min(self._seen().ms for _ in range(_LOOKS))
-        check_seen_frame(seen_ms, fresh_ms, lambda: (self._seen(), self._cost(self.frames.fresh())))
+            check_seen_frame(float(np.median(samples_ms)), fresh_ms, lambda: self._time_reused_and_fresh(reused))
+        seen_ms = min(self._time_seen().ms for _ in range(_SPEEDUP_ATTEMPTS))
+        check_seen_frame(seen_ms, fresh_ms, lambda: (self._time_seen(), self._time(self.frames.fresh())))
         noise = self.frames.noise
-        noise_ms = min(self._cost(noise()).ms for _ in range(_LOOKS))
-        check_noise(noise_ms, fresh_ms, lambda: (self._cost(noise()), self._cost(self.frames.fresh())))
+        noise_ms = min(self._time(noise()).ms for _ in range(_SPEEDUP_ATTEMPTS))
+        check_noise(noise_ms, fresh_ms, lambda: (self._time(noise()), self._time(self.frames.fresh())))
         self._check_clock(requests, timed)
         check_idle(self.worker)
 
     def _check_clock(self, requests: list[Request], timed: Sequence[Request]) -> None:
-        """Hold the requests' clocks against the anchor's, in turns with it while most requests are suspicious."""
+        """Compare the requests' overhead with the anchor's; repeat both while most requests are suspicious."""
         if self.anchor is None:
             return
         trusted: list[Request] = []
-        accusation = ""
-        for attempt in range(_CLOCK_LOOKS):
+        message = ""
+        for attempt in range(_CLOCK_ATTEMPTS):
             if attempt:
                 requests = requests + self._time_fresh(self.worker)[1]
             self.worker.pause()
             trusted += self._time_fresh(self.anchor)[1]
             self.anchor.pause()
-            accusation = hidden_time(timed, trusted, fewest=1) or hidden_time(requests, trusted) or ""
-            if not accusation:
+            unreported = find_unreported_time(timed, trusted, min_requests=1)
+            message = unreported or find_unreported_time(requests, trusted) or ""
+            if not message:
                 return
-        disqualify(accusation)
+        disqualify(message)
 
-    def _in_a_row(self, frame: Image) -> tuple[Cost, Cost]:
-        """Time a few calls on one frame, and as many on new ones: the first of the one may be as slow as the others."""
-        on_cpu = self.threads is not None
-        reused = cost_of_call(self.worker, frame, on_cpu=on_cpu, calls=_ROW, inputs="reused")
-        return reused, cost_of_call(self.worker, self.frames.fresh(), on_cpu=on_cpu, calls=_ROW)
+    def _time_reused_and_fresh(self, frame: Image) -> tuple[CallTime, CallTime]:
+        """Time calls on one frame, and as many on new frames."""
+        on_cpu, calls = self.threads is not None, _CALLS_ON_ONE_FRAME
+        reused = time_call(self.worker, frame, on_cpu=on_cpu, calls=calls, inputs="reused")
+        return reused, time_call(self.worker, self.frames.fresh(), on_cpu=on_cpu, calls=calls)
 
-    def _time_fresh(self, worker: Timed) -> tuple[list[float], list[Request]]:
-        """Time a few short bursts on new frames; the outputs of the network in question are compared."""
+    def _time_fresh(self, worker: TimedWorker) -> tuple[list[float], list[Request]]:
+        """Time short bursts on new frames, milliseconds; check the submission's outputs, not the anchor's."""
         times: list[float] = []
         requests = []
         for _ in range(_BURSTS):
             frame = self.frames.fresh()
-            reply = worker.time([frame], 1, _CALLS, 1, _BURST_S)
+            reply = worker.time([frame], 1, _BURST_CALLS, 1, _BURST_S)
             every = [*reply.warmup_ms, *reply.samples_ms]
             requests.append(Request(len(every), sum(every), reply.wall_s * 1e3))
             times += reply.samples_ms
             if worker is self.worker:
-                self.outputs.check(_last(frame, len(every)))
+                self.outputs.check(frame_of_call([frame], len(every) - 1))
         return times, requests
 
-    def _seen(self) -> Cost:
-        """Time a frame that was upscaled just before; the outputs must agree."""
+    def _time_seen(self) -> CallTime:
+        """Time a frame that the network has upscaled just before, and compare the outputs."""
         frame = self.frames.fresh()
         untimed = self.worker.upscale(frame)
-        cost = self._cost(frame)
+        time = self._time(frame)
         self.outputs.check(frame, untimed)
-        return cost
+        return time
 
-    def _cost(self, frame: Image) -> Cost:
-        return cost_of_call(self.worker, frame, on_cpu=self.threads is not None)
-
-
-def _last(frame: Image, calls: int) -> Image:
-    return frame_of_call([frame], calls - 1)
+    def _time(self, frame: Image) -> CallTime:
+        return time_call(self.worker, frame, on_cpu=self.threads is not None)

@@ -1,17 +1,25 @@
-"""Protocols: how often a network is called, on what, in which company, and which statistic of the samples counts."""
+"""Timing protocols: how often a network is called, on which input, in which order, and which statistic counts.
+
+The worker imports this module, so it imports nothing of the controller when it is loaded.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UsageError
 from harness.results.schema import Statistic
-from harness.statistics.runtime_summary import SummaryRule
+
+if TYPE_CHECKING:
+    from harness.statistics.runtime_summary import SummaryRule
 
 Precision = Literal["fp32", "fp16", "bf16"]
-Order = Literal["alone", "rounds"]
 Inputs = Literal["reused", "fresh", "dataset"]
+
+WARMUP_SHARE = 0.2
+"""Share of the budget after which the warm-up ends: beyond it, samples are worth more than a warmer start."""
+_SLOW_CALL_SHARE = 1 / 3  # of the budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +33,42 @@ class TimingProtocol:
     description
         The rule in one sentence.
     precision
-        In which the network runs, for speed and for quality alike.
+        Precision of the network, for speed and for quality alike.
     order
         ``alone``: a network is timed from its first call to its last before the next one begins. ``rounds``: all
-        networks stay loaded and take turns, with the anchor network between them.
+        networks stay loaded and take turns, with the anchor network between them. ``harness.run.timing_order`` has a
+        class for each.
     inputs
         ``reused``: one frame for all calls; ``fresh``: a frame that the network has not seen, for every call, at the
         track's size; ``dataset``: each image of the data set once, at its own size.
     warmup
-        Untimed calls before the first sample, at the most where there is a budget.
+        Number of untimed calls before the first sample; the largest number if there is a budget.
     repeats
-        Timed calls at the most; rounds at the most where they are interleaved.
+        Largest number of timed calls, or of rounds if networks take turns.
     min_repeats
-        Timed calls or rounds at the least, unless a single call outlasts the budget.
+        Smallest number of timed calls or rounds, unless a single call takes longer than the budget.
     budget_s
-        Seconds of a model's timing after which no further call begins; None for no limit.
+        Seconds for the timing of one network, after which no further call begins; None for no limit.
     statistic
-        What the score uses.
+        Statistic of the samples that the score uses.
     turn_statistic
-        What the calls of one turn are taken together by, where networks take turns.
+        How the calls of one turn are summarised, if networks take turns.
     half_width
-        A time counts as stable where its 95 % interval reaches no further than this to either side, as a fraction.
+        A time counts as stable if its 95 % interval reaches no further than this to either side, as a fraction.
     processes
-        In how many processes, one after the other, a network is timed where networks take turns; the budget is shared
-        among them.
+        Number of processes in which a network is timed, one after the other, if networks take turns. They share the
+        budget.
+    turn_s
+        Mean length of a turn, seconds. It covers several time slices of the operating system's scheduler, so that
+        whatever runs beside the network affects all turns alike.
+    anchor_turn_s
+        Length of a turn of the anchor, seconds. There are two of them for each turn of a network.
     """
 
     name: str
     description: str
     precision: Precision
-    order: Order
+    order: str
     inputs: Inputs
     warmup: int
     repeats: int
@@ -64,20 +78,36 @@ class TimingProtocol:
     half_width: float = 0.02
     turn_statistic: Statistic = "mean"
     processes: int = 1
+    turn_s: float = 0.1
+    anchor_turn_s: float = 0.05
 
     @property
     def fresh_inputs(self) -> bool:
-        """Whether every call gets a frame that it has not seen."""
+        """Whether every call gets a frame that the network has not seen."""
         return self.inputs == "fresh"
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether all networks stay loaded and take turns beside the anchor network."""
+        return self.order == "rounds"
 
     @property
     def summary_rule(self) -> SummaryRule:
         """How the samples are summarised."""
-        return SummaryRule(self.statistic, self.half_width, in_rounds=self.order == "rounds")
+        from harness.statistics.runtime_summary import SummaryRule  # not needed in a worker
+
+        return SummaryRule(self.statistic, self.half_width, in_rounds=self.takes_turns)
+
+    def is_slow(self, call_ms: float) -> bool:
+        """Return whether a call takes more than a third of the budget.
+
+        Checks that need calls of their own are skipped for such a network.
+        """
+        return self.budget_s is not None and call_ms / 1e3 > _SLOW_CALL_SHARE * self.budget_s
 
     def describe_warmup(self) -> str:
         """Return the warm-up rule in words."""
-        if self.order == "rounds":
+        if self.takes_turns:
             return f"until the later half of its calls agrees with the earlier, at most {self.warmup} calls"
         if not self.warmup:
             return "none"
@@ -90,7 +120,7 @@ class TimingProtocol:
         if self.inputs == "dataset":
             return "one call for each image of the data set, at its own size"
         inputs = "a new frame each" if self.fresh_inputs else "one input, reused"
-        if self.order == "rounds":
+        if self.takes_turns:
             limit = "" if self.budget_s is None else f" or {self.budget_s:g} s a model are spent"
             rule = f"until the interval is {self.half_width:.1%} to either side{limit}, {inputs}"
             spread = f", shared among up to {self.processes} processes of each network" if self.processes > 1 else ""
@@ -113,8 +143,8 @@ NTIRE23 = TimingProtocol(
     budget_s=None,
     statistic="mean",
 )
-# The same measurement where there is no accelerator. Half precision is emulated on most CPUs, and a mean of few
-# samples is at the mercy of whatever else the machine does, so: float32, median, as many calls as time allows.
+# The same measurement for a CPU. Most CPUs emulate half precision, hence float32. The mean of a few samples depends on
+# whatever else the machine does, hence the median of as many calls as the budget allows.
 NTIRE23_CPU = TimingProtocol(
     name="ntire23-cpu",
     description="the 2023 challenge's measurement for a CPU: float32, new frames, the median of what fits the budget",
@@ -127,7 +157,7 @@ NTIRE23_CPU = TimingProtocol(
     budget_s=8.0,
     statistic="median",
 )
-# As `test_demo.py` of the NTIRE efficient super-resolution challenges does it, the cold first call included.
+# As in `test_demo.py` of the NTIRE efficient super-resolution challenges, which counts the cold first call.
 ESR = TimingProtocol(
     name="esr",
     description="the efficient super-resolution challenges as published: one call for each image, cold, their mean",
@@ -156,7 +186,7 @@ ROBUST = TimingProtocol(
 )
 
 PROTOCOLS: dict[str, TimingProtocol] = {p.name: p for p in (NTIRE23, NTIRE23_CPU, ESR, ROBUST)}
-"""Every protocol, by what ``--protocol`` calls it."""
+"""Every protocol, by the name that ``--protocol`` takes."""
 
 
 def get_protocol(name: str) -> TimingProtocol:
@@ -165,7 +195,7 @@ def get_protocol(name: str) -> TimingProtocol:
     Raises
     ------
     UsageError
-        There is none of that name.
+        There is no protocol of that name.
     """
     if name not in PROTOCOLS:
         raise UsageError(f"there is no protocol {name!r}", hint=f"choose one of {', '.join(PROTOCOLS)}")
@@ -187,25 +217,25 @@ def protocol_for(
     device_kind
         ``cpu``, or an accelerator's kind such as ``cuda``.
     name
-        Which protocol; None for `robust`.
+        Name of the protocol; None for `robust`.
     budget_s
-        Replaces the protocol's time budget per model, seconds.
+        Replaces the protocol's time budget per network, seconds. There are then no more processes than seconds.
     precision
         Replaces the protocol's precision.
     processes
-        Replaces the number of processes that a network is timed in; by default as many as the budget has seconds,
-        up to the protocol's number.
+        Replaces the number of processes in which a network is timed.
 
     Raises
     ------
     UsageError
-        There is no such protocol, the budget is not positive, or the protocol does not know several processes.
+        There is no such protocol, the budget is not positive, or the protocol uses one process only.
     """
     on_cpu = device_kind == "cpu"
     protocol = get_protocol(name or ROBUST.name)
-    if protocol.order == "rounds" and not on_cpu:
-        # In half precision, as the real-time challenges time. By events the host's other work is in no call, and the
-        # first one after another process had the card may take three times as long: hence the median of a turn.
+    if protocol.takes_turns and not on_cpu:
+        # Half precision, as in the real-time challenges. The median of a turn, because the first call after another
+        # process used the device may take three times as long. The device's events measure the times, so that the
+        # host's other work is in none of them and no mean is needed to share it out.
         protocol = replace(protocol, precision="fp16", turn_statistic="median")
     if budget_s is not None:
         if not budget_s > 0:
@@ -221,7 +251,7 @@ def protocol_for(
 
 
 def caution(protocol: TimingProtocol, device_kind: str) -> str | None:
-    """Return what a reader must know of times by this protocol on a kind of device; None where that is nothing."""
+    """Return a warning about all times of a protocol on a kind of device; None if there is none."""
     if device_kind != "cpu" or protocol.precision == "fp32":
         return None
     return (
@@ -233,7 +263,7 @@ def caution(protocol: TimingProtocol, device_kind: str) -> str | None:
 def _checked_processes(protocol: TimingProtocol, processes: int) -> int:
     if processes < 1:
         raise UsageError(f"a network cannot be timed in {processes} processes", hint="give 1 or more")
-    if processes > 1 and protocol.order != "rounds":
+    if processes > 1 and not protocol.takes_turns:
         raise UsageError(
             f"protocol {protocol.name} times a network in one process", hint="drop --processes or use --protocol robust"
         )

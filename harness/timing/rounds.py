@@ -1,416 +1,167 @@
-"""Networks timed in turns: anchor A anchor B anchor C anchor, then backwards, until each is known well enough.
+"""Time networks in turns beside an anchor network, until the time of each is known well enough.
 
-Drift of the machine then hits all alike, and the ratio to the anchor network beside each turn takes it out.
+The anchor is timed between any two networks: anchor A anchor B anchor C anchor, and then backwards. A change of the
+machine's speed affects neighbouring turns alike, so it cancels in the ratio of a network's time to the anchor's.
 """
 
 from __future__ import annotations
 
-import math
-import secrets
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from functools import partial
+from typing import TypeVar
 
 from harness.errors import WorkerError
-from harness.machine.gpu_state import GpuMonitor
 from harness.results.measurement import RoundTimes
-from harness.statistics.runtime_summary import interval_is_narrow, round_ratios, turn_ms
-from harness.timing.checks import (
-    OutputCheck,
-    Request,
-    alarms_note,
-    check_alarms,
-    check_clocks,
-    check_idle,
-    check_noise,
-    check_processor_time,
-    check_seen_frame,
-)
-from harness.timing.confirmation import Cost, cost_of_call
-from harness.timing.contender import Contender, Image
-from harness.timing.frames import FrameSource, frame_of_call
-from harness.timing.protocol import TimingProtocol
+from harness.statistics.runtime_summary import interval_is_narrow, round_ratios
+from harness.timing.bursts import BurstTimer
+from harness.timing.frames import FrameSource, Image, frame_of_call
+from harness.timing.network_state import NetworkState
+from harness.timing.round_checks import RoundChecks
+from harness.timing.round_settings import RoundSettings
+from harness.timing.warm_up import WarmUp
 
-_COLD = 2.0  # times slower than later ones a first call may be: it loads code and touches its memory first
-_HOPELESS = 4.0  # times the budget: no second call would be so much faster that there were time for rounds
-_OVERRUN = 2.0  # times the budget, beyond which not even the fewest rounds are waited for
-_SLOW_SHARE = 1 / 3  # of the budget: a call so long is not repeated for checks that the last one can serve
-_WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a warmer start
-_SETTLED = 0.05
-_SETTLED_CALLS = 4
-_TURN_S = 0.1  # several time slices of a scheduler: what runs beside is then in all turns alike
-_MOST_CALLS = 50  # in a turn
-_ANCHOR_TURN_S = 0.5 * _TURN_S  # there are two of it to one of a network
-_LOOK_EVERY = 4  # rounds between two looks at the intervals
-_ANCHOR_KEPT = 0.25
-_CHECK_CHANCE = 0.15  # of a round to be checked afterwards
-_MOST_CHECKS = 3  # of a network that has one process; several share them
-_LEAST_CHECKS = 2  # of a process
-_ROUNDS_EACH = 6  # that the budget must leave to a process: else a network is timed in fewer
-_LOOKS, _QUICK_MS = 3, 30.0  # looks at what may be too fast, and how long a call may be to have several
-_CALLS_BESIDE = 4  # of a process, to warm up and to be probed
-_FIRST_ROUNDS = 3  # in one of which a frame is timed that the network upscaled before
+_MAX_OVERRUN = 2.0  # budgets of a process, after which even the smallest number of rounds is not waited for
+_ROUNDS_BETWEEN_INTERVALS = 4  # the interval takes time to compute
 
-
-class AnchorLostError(Exception):
-    """The anchor network cannot be timed any more, so no network's time can be related to it.
-
-    Attributes
-    ----------
-    reason
-        What ended it.
-    """
-
-    def __init__(self, reason: WorkerError) -> None:
-        super().__init__(reason.what)
-        self.reason = reason
-
-
-@dataclass(slots=True)
-class _Turn:
-    """Which round, on which frame, and the anchor's milliseconds on either side, 0 until it was timed."""
-
-    number: int
-    frame: Image
-    before: float
-    after: float = 0.0
+_T = TypeVar("_T")
 
 
 class Rounds:
-    """One joint timing.
+    """Time one process of each of several networks.
 
     Parameters
     ----------
-    contenders
-        Networks that are loaded and wait.
+    networks
+        Networks that are loaded and stopped. Their states grow with each round.
     anchor
-        The network that all are compared with; it is the harness's own.
+        The harness's own network, with which all are compared.
     frames
-        Gives frames of the timed size.
-    protocol
-        Budget, warm-up, stopping rule.
-    scale
-        Upscaling factor.
-    tell
-        Hears the name of the network whose turn it is, and the share of the work that is done.
-    session
-        A name that no other joint timing has; drawn where none is given.
-    threads
-        How many a network may use on the CPU; None where it may use any number.
-    card
-        Reads the accelerator after each turn.
-    first
-        Number of the first round: rounds of one session have different numbers.
-    begin
-        When the session began, by the monotonic clock, seconds; now by default.
-    failed
-        Hears of a network at the moment in which it fails.
+        Generates frames of the timed size.
+    settings
+        Protocol, scale, threads, clock.
+    on_progress
+        Called with a network and the share of its current process's timing that is done, 0 to 1: before each of its
+        turns and at the end of its process.
+    on_failure
+        Called with a network at the moment when it fails.
     """
 
     def __init__(
         self,
-        contenders: Sequence[Contender],
-        anchor: Contender,
+        networks: Sequence[NetworkState],
+        anchor: NetworkState,
         frames: FrameSource,
-        protocol: TimingProtocol,
-        scale: int,
-        tell: Callable[[str, float], None] = lambda _name, _done: None,
-        session: str = "",
-        threads: int | None = None,
-        card: GpuMonitor | None = None,
-        first: int = 0,
-        begin: float | None = None,
-        failed: Callable[[Contender], None] = lambda _contender: None,
+        settings: RoundSettings,
+        on_progress: Callable[[NetworkState, float], None] = lambda _network, _done: None,
+        on_failure: Callable[[NetworkState], None] = lambda _network: None,
     ) -> None:
-        self._card = card or GpuMonitor("cpu")
-        self.contenders = list(contenders)
-        self.anchor = anchor
-        self.frames = frames
-        self.protocol = protocol
-        self.scale = scale
-        self._threads = threads
-        self.session = session or secrets.token_hex(8)
-        self._tell = tell
-        self._failed = failed
-        self._begin = time.monotonic() if begin is None else begin
-        self.number = first
-        self._budget_s = math.inf if protocol.budget_s is None else protocol.budget_s
-        self._requests: dict[int, list[Request]] = {id(c): [] for c in [*self.contenders, anchor]}
-        for contender in self.contenders:
-            contender.turn_statistic = protocol.turn_statistic
-        self._alarms = dict.fromkeys(self._requests, 0)
-        self._checks = {id(c): self._output_check(c) for c in self.contenders}
-        self._checked = dict.fromkeys(self._requests, 0)
-        self._seen_ms: dict[int, float] = {}
-        self._noise_ms: dict[int, float] = {}
-        self._seen_round: dict[int, int] = {}
+        self._networks = list(networks)
+        self._anchor = anchor
+        self._frames = frames
+        self._settings = settings
+        self._on_progress = on_progress
+        self._on_failure = on_failure
+        self._timer = BurstTimer(anchor, frames.rng, settings)
+        self._checks = RoundChecks(self._timer, frames, settings)
+        self._warm_up = WarmUp(self._timer, frames, settings, self._checks, self._report)
+
+        self.next_round = settings.first_round
+        """Number of the next round."""
 
     def run(self) -> None:
-        """Time all; what becomes of each is in its contender, errors included.
+        """Time all networks. The error of a network that fails is in its state, and the others continue.
 
         Raises
         ------
         AnchorLostError
-            The anchor itself cannot be timed; contenders that were done by then keep what they have.
+            The anchor failed. Networks whose process was done by then keep their times.
         """
-        self._warm_up(self.anchor)
-        for contender in self.contenders:
-            self._guarded(contender, self._warm_up)
+        self._warm_up.run(self._anchor)
+        for network in self._networks:
+            self._guarded(network, partial(self._start, network))
         while self._active():
-            self._round(self.number)
-            self.number += 1
+            self._round()
+            self.next_round += 1
 
-    def _active(self) -> list[Contender]:
-        return [contender for contender in self.contenders if not contender.done]
+    def _active(self) -> list[NetworkState]:
+        return [network for network in self._networks if not network.current.is_done]
 
-    def _guarded(self, contender: Contender, step: Callable[[Contender], None]) -> None:
-        """Take a step; whatever fails in it ends this contender alone."""
+    def _guarded(self, network: NetworkState, step: Callable[[], _T]) -> _T | None:
+        """Return the result of a step; None if it failed, which ends the timing of this network only."""
         try:
-            step(contender)
+            return step()
         except WorkerError as error:
-            contender.error = error
-            contender.done = True
-            contender.worker.pause()  # a check may have woken it
-            self._failed(contender)
+            network.error = error
+            network.current.is_done = True
+            network.current.worker.pause()  # the step may have failed in the middle of a request
+            self._on_failure(network)
+            return None
 
-    def _warm_up(self, contender: Contender) -> None:
-        """Call until the later half of the calls agrees with the earlier."""
-        frame = self.frames.fresh()
-        times = self._warming_call(contender, frame)
-        self._forgive_start(contender)
-        if self._outlasts(times[0], _COLD) and not self._outlasts(times[0], _HOPELESS):
-            times += self._warming_call(contender, frame)
-        if self._outlasts(times[-1], _COLD) and contender.process == 0:  # a later one has rounds beside the first
-            self._keep_one_call(contender)
-            return
-        if contender is not self.anchor:
-            self._checks[id(contender)].remember_first(frame)
-        while not self._warm(contender, times):
-            times += self._warming_call(contender, self.frames.fresh())
-        contender.slow = self._outlasts(min(times), _SLOW_SHARE)
-        if contender.process == 0:
-            contender.processes = self._processes_for(min(times) / 1e3)
-            contender.probed = int(self.frames.rng.integers(contender.processes))
-        if contender.slow:
-            self._checked[id(contender)] = self._checks_for(contender) - 1
-        elif contender.process == contender.probed:
-            early = min(_FIRST_ROUNDS, self._share(contender, self.protocol.min_repeats))
-            self._seen_round[id(contender)] = self.number + int(self.frames.rng.integers(early))
+    def _report(self, network: NetworkState) -> None:
+        self._on_progress(network, self._settings.share_done(network))
 
-    def _forgive_start(self, contender: Contender) -> None:
-        """Leave a process's first call out of its account: it may load libraries and touches all its memory first."""
-        contender.spent_s = contender.cpu_s = 0.0
-        self._requests[id(contender)].clear()
-        self._alarms[id(contender)] = 0
+    def _start(self, network: NetworkState) -> None:
+        self._warm_up.run(network)
+        if network.current.is_done:
+            self._report(network)
+        else:
+            self._checks.plan(network, self.next_round)
 
-    def _processes_for(self, call_s: float) -> int:
-        """Return in how many processes a network is timed: no more than leave several rounds to each.
-
-        Warming up and the frames that it is probed with take calls from the same budget.
-        """
-        anchor_s = min((ms for _, ms in self.anchor.warmup), default=0.0) / 1e3
-        round_s = max(call_s, _TURN_S) + max(anchor_s, _ANCHOR_TURN_S)
-        process_s = _ROUNDS_EACH * round_s + _CALLS_BESIDE * call_s
-        return int(max(1, min(self.protocol.processes, self._budget_s / process_s)))
-
-    def _share(self, contender: Contender, number: int) -> int:
-        """Return a process's part of a number that is for the whole network."""
-        return math.ceil(number / contender.processes)
-
-    def _checks_for(self, contender: Contender) -> int:
-        """Return how many outputs of a process are checked: one at the end, and one before it that nobody foresees."""
-        return max(_LEAST_CHECKS, self._share(contender, _MOST_CHECKS))
-
-    def _share_s(self, contender: Contender) -> float:
-        return self._budget_s / contender.processes
-
-    def _outlasts(self, call_ms: float, times: float) -> bool:
-        return call_ms / 1e3 >= times * self._budget_s
-
-    def _keep_one_call(self, contender: Contender) -> None:
-        """Take the last call so far for the only one that is timed."""
-        *contender.warmup, only = contender.warmup
-        contender.samples, contender.done, contender.slow = [only], True, True
-        warmed = f"{len(contender.warmup)} to warm up" if contender.warmup else "not warmed up"
-        contender.note = f"one call, {warmed}: it outlasts the budget of {self._budget_s:g} s"
-
-    def _warm(self, contender: Contender, times: list[float]) -> bool:
-        if len(times) == 1 and not self._outlasts(times[0], 1.0):  # a cold call says nothing of the next one
-            return False
-        if len(times) >= self.protocol.warmup or contender.spent_s >= _WARMUP_SHARE * self._share_s(contender):
-            return True
-        half = len(times) // 2
-        if len(times) < _SETTLED_CALLS:
-            return False
-        return abs(float(np.median(times[half:])) / float(np.median(times[:half])) - 1) < _SETTLED
-
-    def _round(self, number: int) -> None:
-        """Give every active network a turn, in rising order in even rounds and in falling order in odd ones."""
+    def _round(self) -> None:
+        """Give every active network a turn, in the given order in even rounds and backwards in odd ones."""
         active = self._active()
-        frame = self.frames.fresh()
-        before = self._anchor_ms(frame)
-        for contender in active if number % 2 == 0 else reversed(active):
-            self._tell(contender.name, self._share_done())
-            turn = _Turn(number, frame, before)
-            self._guarded(contender, lambda c, turn=turn: self._turn(c, turn))  # type: ignore[misc]
-            before = turn.after or self._anchor_ms(frame)
+        frame = self._frames.fresh()
+        before_ms = self._timer.anchor_turn_ms(frame)
+        # The order alternates, so that no network always follows the same one.
+        for network in active if self.next_round % 2 == 0 else reversed(active):
+            self._report(network)
+            after_ms = self._guarded(network, partial(self._turn, network, frame, before_ms))
+            # A turn that fails ends before the anchor's.
+            before_ms = self._timer.anchor_turn_ms(frame) if after_ms is None else after_ms
 
-    def _turn(self, contender: Contender, turn: _Turn) -> None:
-        if self._seen_round.get(id(contender)) == turn.number:
-            self._time_a_seen_frame(contender)
-            self._time_noise(contender)
-        # Of random length, so that nobody knows which call is the last: that one's output may be asked for.
-        length_s = _TURN_S * self.frames.rng.uniform(0.5, 1.5)
-        calls = self._burst(contender, turn.frame, length_s)
-        card = self._card.read()
-        last = frame_of_call([turn.frame], len(calls) - 1)
-        self._check_sometimes(contender, last)
-        spent_before_s = self.anchor.spent_s
-        turn.after = self._anchor_ms(turn.frame)
-        contender.spent_s += self.anchor.spent_s - spent_before_s
-        anchors = (turn.before, turn.after)
-        contender.samples += calls
-        contender.rounds.append(
-            RoundTimes(number=turn.number, calls=len(calls), process=contender.process, anchor_ms=anchors, card=card)
+    def _turn(self, network: NetworkState, frame: Image, before_ms: float) -> float:
+        """Time one turn of a network and the anchor's turn after it; return the latter, milliseconds a call."""
+        process, settings = network.current, self._settings
+        self._checks.before_turn(network, self.next_round)
+        # The length is random, so that a submission cannot know which call is the last, whose output may be compared.
+        length_s = settings.protocol.turn_s * self._frames.rng.uniform(0.5, 1.5)
+        calls = self._timer.burst(network, frame, length_s)
+        card = settings.gpu.read()
+        last_frame = frame_of_call([frame], len(calls) - 1)
+        self._checks.after_turn(network, last_frame)
+        spent_before_s = self._anchor.current.spent_s
+        after_ms = self._timer.anchor_turn_ms(frame)
+        process.spent_s += self._anchor.current.spent_s - spent_before_s
+        process.samples += calls
+        process.rounds.append(
+            RoundTimes(
+                number=self.next_round,
+                calls=len(calls),
+                process=network.process,
+                anchor_ms=(before_ms, after_ms),
+                card=card,
+            )
         )
-        if self._enough(contender):
-            self._finish(contender, last)
+        if self._is_known_well_enough(network):
+            self._guarded(network, partial(self._finish, network, last_frame))
+        return after_ms
 
-    def _anchor_ms(self, frame: Image) -> float:
-        calls = self._burst(self.anchor, frame, _ANCHOR_TURN_S)
-        return turn_ms([ms for _, ms in calls], self.protocol.turn_statistic)
-
-    def _warming_call(self, contender: Contender, frame: Image) -> list[float]:
-        calls = self._burst(contender, frame)
-        contender.warmup += calls
-        return [ms for _, ms in calls]
-
-    def _burst(self, contender: Contender, frame: Image, length_s: float | None = None) -> list[tuple[float, float]]:
-        """Time passes in a row for about `length_s` seconds, one at the least; one alone without it.
-
-        Returned are seconds since the session began, and milliseconds.
-        """
-        calls = _MOST_CALLS if length_s else 1
-        used, begin_s = self._cpu_s(contender), time.monotonic() - self._begin
-        try:
-            # The anchor's output is never asked for; a few are kept all the same, to know what that takes.
-            keep = contender is not self.anchor or length_s is None or self.frames.rng.random() < _ANCHOR_KEPT
-            reply = contender.worker.time([frame], 0, calls, 1, length_s, keep=keep)
-        except WorkerError as error:
-            if contender is self.anchor:
-                raise AnchorLostError(error) from error
-            raise
-        contender.worker.pause()
-        times = list(reply.samples_ms)
-        at_s = [begin_s + min(at, reply.wall_s) for at in reply.at_s]
-        contender.cpu_s += self._cpu_s(contender) - used
-        contender.clock = reply.clock
-        contender.spent_s += reply.wall_s
-        self._alarms[id(contender)] += reply.alarms
-        if keep:
-            request = Request(len(times), sum(times), reply.wall_s * 1e3, is_scored=length_s is not None)
-            self._requests[id(contender)].append(request)
-        return list(zip(at_s, times, strict=True))
-
-    def _cpu_s(self, contender: Contender) -> float:
-        if contender is self.anchor or self._threads is None:
-            return 0.0
-        return contender.worker.cpu_s() or 0.0
-
-    def _enough(self, contender: Contender) -> bool:
-        rounds = len(contender.rounds)
-        if rounds >= self._share(contender, self.protocol.repeats):
+    def _is_known_well_enough(self, network: NetworkState) -> bool:
+        """Return whether a process needs no further round: its interval is narrow, or its budget is spent."""
+        process, protocol = network.current, self._settings.protocol
+        rounds, budget_s = len(process.rounds), self._settings.process_budget_s(network)
+        if rounds >= network.share_of(protocol.repeats):
             return True
-        if rounds < self._share(contender, self.protocol.min_repeats):
-            probed = id(contender) in self._seen_ms or id(contender) not in self._seen_round
-            return probed and contender.spent_s >= _OVERRUN * self._share_s(contender)
-        if contender.spent_s >= self._share_s(contender):
+        if rounds < network.share_of(protocol.min_repeats):
+            return not process.checks.is_probe_pending and process.spent_s >= _MAX_OVERRUN * budget_s
+        if process.spent_s >= budget_s:
             return True
-        if rounds % _LOOK_EVERY:
+        if rounds % _ROUNDS_BETWEEN_INTERVALS:
             return False
-        record = contender.record(self.session)
-        return interval_is_narrow(round_ratios(record).values, self.protocol.half_width)
+        ratios = round_ratios(process.record(protocol.turn_statistic))
+        return interval_is_narrow(ratios.values, protocol.half_width)
 
-    def _finish(self, contender: Contender, last: Image) -> None:
-        """Judge the whole of a network's turns."""
-        contender.done = True
-        if self._checked[id(contender)] < self._checks_for(contender):
-            self._check(contender, last)
-        if not contender.slow:
-            if contender.process == contender.probed:
-                self._checks[id(contender)].check_first()
-            self._compare_processes(contender)
-        calls = sum(request.calls for request in self._requests[id(contender)])
-        contender.note = alarms_note(self._alarms[id(contender)], calls) or contender.note
-        check_alarms(self._alarms[id(contender)], calls)
-        check_clocks(self._requests[id(contender)], self._requests[id(self.anchor)])
-        times = [ms for _, ms in contender.samples]
-        if id(contender) in self._seen_ms:
-            check_seen_frame(self._seen_ms[id(contender)], times, lambda: self._seen_and_fresh(contender))
-        if id(contender) in self._noise_ms:
-            check_noise(self._noise_ms[id(contender)], times, lambda: self._noise_and_fresh(contender))
-        wall_s = sum(request.wall_ms for request in self._requests[id(contender)]) / 1e3
-        check_processor_time(contender.cpu_s, wall_s, self._threads)
-        check_idle(contender.worker)
-
-    def _compare_processes(self, contender: Contender) -> None:
-        """Hold what this process makes of a frame against what the network's first process made of it."""
-        check = self._checks[id(contender)]
-        if contender.shown is not None:
-            check.check_shown(contender.shown)
-        elif contender.processes > 1:
-            contender.shown = check.show(self.frames.fresh())
-
-    def _output_check(self, contender: Contender) -> OutputCheck:
-        return OutputCheck(contender.worker, self.scale, self.protocol.precision, self.frames.rng)
-
-    def _check_sometimes(self, contender: Contender, frame: Image) -> None:
-        if self._checked[id(contender)] < self._checks_for(contender) - 1 and self.frames.rng.random() < _CHECK_CHANCE:
-            self._check(contender, frame)
-
-    def _check(self, contender: Contender, frame: Image, untimed: Image | None = None) -> None:
-        self._checked[id(contender)] += 1
-        self._checks[id(contender)].check(frame, untimed)
-        contender.timed = self._checks[id(contender)].last
-        contender.worker.pause()
-
-    def _time_a_seen_frame(self, contender: Contender) -> None:
-        """Time frames that the network has upscaled already: the outputs must agree, the times too."""
-        times = []
-        for _ in range(self._looks(contender)):
-            frame = self.frames.fresh()
-            untimed = contender.worker.upscale(frame)
-            times.append(self._one_ms(contender, frame))
-            self._checks[id(contender)].check(frame, untimed)
-        self._seen_ms[id(contender)] = min(times)
-
-    def _looks(self, contender: Contender) -> int:
-        """Return how often to look at what may be too fast: a stall of the machine hides more of a quick call."""
-        return 1 if min(ms for _, ms in contender.warmup) > _QUICK_MS else _LOOKS
-
-    def _time_noise(self, contender: Contender) -> None:
-        """Time frames of noise: what a network saves on them, it would save on no image."""
-        self._noise_ms[id(contender)] = min(
-            self._one_ms(contender, self.frames.noise()) for _ in range(self._looks(contender))
-        )
-
-    def _one_ms(self, contender: Contender, frame: Image) -> float:
-        ((_, ms),) = self._burst(contender, frame)
-        return ms
-
-    def _seen_and_fresh(self, contender: Contender) -> tuple[Cost, Cost]:
-        frame = self.frames.fresh()
-        contender.worker.upscale(frame)
-        return self._cost(contender, frame), self._cost(contender, self.frames.fresh())
-
-    def _noise_and_fresh(self, contender: Contender) -> tuple[Cost, Cost]:
-        return self._cost(contender, self.frames.noise()), self._cost(contender, self.frames.fresh())
-
-    def _cost(self, contender: Contender, frame: Image) -> Cost:
-        return cost_of_call(contender.worker, frame, on_cpu=self._threads is not None)
-
-    def _share_done(self) -> float:
-        shares = [1.0 if c.done else min(1.0, c.spent_s / self._share_s(c)) for c in self.contenders]
-        return sum(shares) / len(shares)
+    def _finish(self, network: NetworkState, last_frame: Image) -> None:
+        network.current.is_done = True
+        self._checks.finish(network, last_frame)
+        self._report(network)

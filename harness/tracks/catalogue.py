@@ -1,10 +1,11 @@
-"""The tracks that come with the harness, and how others are found."""
+"""The tracks that come with the harness, and the registry of all tracks."""
 
 from __future__ import annotations
 
 from harness.errors import UsageError
-from harness.plugins import choose, list_plugins
-from harness.tracks.formulas import ais2024, mai2021, mai2022, ntire23
+from harness.plugins import Registry, instance_of
+from harness.results.schema import Run
+from harness.tracks.formulas import AIS2024, MAI2021, MAI2022, NTIRE23
 from harness.tracks.track import Track
 
 _NTIRE23_FORMULA = "0 if psnr <= bicubic, else 2^(psnr - bicubic) * 2 / (0.1 * sqrt(runtime_ms)), PSNR on RGB"
@@ -17,7 +18,7 @@ NTIRE23_X2 = Track(
     degradation="ntire23",
     input_shape=(1, 3, 1080, 1920),
     score_formula=_NTIRE23_FORMULA,
-    formula=ntire23,
+    formula=NTIRE23,
     official_bicubic={"ntire23-test": 33.916, "ntire23-validation": 31.697655},
     source=f"{_NTIRE23_SOURCE}; 33.916 dB: RT4KSR's README, and the only value that fits all 24 published rows",
 )
@@ -28,7 +29,7 @@ NTIRE23_X3 = Track(
     degradation="ntire23",
     input_shape=(1, 3, 720, 1280),
     score_formula=_NTIRE23_FORMULA,
-    formula=ntire23,
+    formula=NTIRE23,
     official_bicubic={"ntire23-test": 31.302},
     source=f"{_NTIRE23_SOURCE}; 31.302 dB: RT4KSR's README",
 )
@@ -39,7 +40,7 @@ NTIRE23_X4 = Track(
     degradation="ntire23",
     input_shape=(1, 3, 540, 960),
     score_formula=_NTIRE23_FORMULA,
-    formula=ntire23,
+    formula=NTIRE23,
     source=_NTIRE23_SOURCE,
 )
 AIS2024_X4 = Track(
@@ -49,7 +50,7 @@ AIS2024_X4 = Track(
     degradation="avif31",
     input_shape=(1, 3, 540, 960),
     score_formula="2^(psnr - lanczos) * 2 / (0.1 * sqrt(runtime_ms)), PSNR on Y, mean over the quality levels (a fit)",
-    formula=ais2024,
+    formula=AIS2024,
     official_bicubic={"ais2024-test": 30.935},
     metric="psnr_y",
     source=(
@@ -64,7 +65,7 @@ MAI2021_X3 = Track(
     degradation="bicubic",
     input_shape=(1, 3, 360, 640),
     score_formula="2^(2 * psnr) / (2^48 * runtime_ms) (a fit)",
-    formula=mai2021,
+    formula=MAI2021,
     source="fit to 10 of 10 published rows; INT8 on a Synaptics VS680",
 )
 MAI2022_X3 = Track(
@@ -74,31 +75,36 @@ MAI2022_X3 = Track(
     degradation="bicubic",
     input_shape=(1, 3, 360, 640),
     score_formula="2^(2 * psnr) / (10 * 2^48 * runtime_ms) (a fit)",
-    formula=mai2022,
+    formula=MAI2022,
     source="fit to 25 of 25 published rows; INT8 on a Synaptics VS680",
 )
 
-BUILTIN_TRACKS = {
-    track.name: track for track in (NTIRE23_X2, NTIRE23_X3, NTIRE23_X4, AIS2024_X4, MAI2021_X3, MAI2022_X3)
-}
-_GROUP = "harness.tracks"
+TRACKS: Registry[Track] = Registry("harness.tracks", "track", instance_of(Track))
 _DEFAULT = {2: NTIRE23_X2, 3: NTIRE23_X3, 4: NTIRE23_X4}
 
 
 def get_track(name: str) -> Track:
-    """Return a track by name: a built-in one, or one of an installed package (entry-point group ``harness.tracks``).
+    """Return the track that the harness or an installed package declares (entry-point group ``harness.tracks``).
 
     Raises
     ------
     UsageError
-        There is no such track; the message lists those that there are.
+        There is no such track, and the message lists those that there are; or it cannot be loaded.
     """
-    return choose(Track, _GROUP, name, BUILTIN_TRACKS)
+    return TRACKS.get(name)
+
+
+def track_of(run: Run) -> Track | None:
+    """Return the track of a stored run, or None if no installed package defines it."""
+    try:
+        return get_track(run.track.name)
+    except UsageError:
+        return None
 
 
 def list_tracks() -> list[str]:
-    """Return the names of all tracks, built-in and installed."""
-    return sorted({*BUILTIN_TRACKS, *(plugin.name for plugin in list_plugins(_GROUP))})
+    """Return the names of all tracks."""
+    return TRACKS.names()
 
 
 def track_for_scale(scale: int) -> Track:

@@ -1,4 +1,4 @@
-"""The NTIRE efficient super-resolution challenges of 2024 to 2026: a weighted sum of exponentials, lower is better."""
+"""Scores of the NTIRE efficient super-resolution challenges, 2024 to 2026: weighted sums of exponentials."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from harness.errors import UsageError
 
 PSNR_GATES = (26.90, 26.99)
-"""RGB PSNR that a network needs to be ranked, dB: on the validation set and on the test set."""
+"""Minimum RGB PSNR in dB for a network to be ranked: on the validation set and on the test set."""
 
 
 @dataclass(frozen=True, slots=True)
 class EsrFigures:
-    """What the score is made of: runtime in ms, FLOPs in G (fvcore, 1x3x256x256), parameters in millions."""
+    """Inputs of the score: runtime in ms, FLOPs in G (by fvcore, input 1x3x256x256), and parameters in millions."""
 
     runtime_ms: float
     flops_g: float
@@ -22,9 +22,9 @@ class EsrFigures:
 
 @dataclass(frozen=True, slots=True)
 class EsrScore:
-    """The three partial scores, their weighted sum, and its decimal logarithm.
+    """Three partial scores, their weighted sum, and its decimal logarithm.
 
-    A slow network's score has twenty digits, which no table can show: print `log10` beside it.
+    The score grows exponentially and may have twenty digits for a slow network; tables should show `log10` as well.
     """
 
     runtime: float
@@ -40,16 +40,22 @@ class EsrScore:
 
 @dataclass(frozen=True, slots=True)
 class EsrTrack:
-    """The rules of one year.
+    """Rules of the challenge in one year.
 
     Attributes
     ----------
+    name, title
+        Identifier, and title for display.
     baseline_name, baseline
-        The network that every figure is divided by, and its figures.
+        Network to which runtime, FLOPs and parameters are normalized, and its values.
     weights
-        Shares of runtime, FLOPs and parameters in the final score.
+        Weights of runtime, FLOPs and parameters in the final score.
     gpu
-        The card on which the baseline's runtime was measured.
+        GPU on which the runtime of the baseline was measured.
+    score_formula
+        Formula as text.
+    higher_is_better
+        Direction of the score.
     """
 
     name: str
@@ -62,7 +68,7 @@ class EsrTrack:
     higher_is_better: bool = False
 
     def score(self, figures: EsrFigures) -> EsrScore:
-        """Return the score of a network that passes the PSNR gate. From the README of the challenge's repository."""
+        """Return the score of a network that passes the PSNR gate, as defined in the README of the challenge."""
         parts = (
             math.exp(2 * figures.runtime_ms / self.baseline.runtime_ms),
             math.exp(2 * figures.flops_g / self.baseline.flops_g),
@@ -72,7 +78,8 @@ class EsrTrack:
 
 
 def passes_gate(psnr_validation: float, psnr_test: float) -> bool:
-    """Return whether a network's RGB PSNRs, as printed with two decimals, admit it to the ranking."""
+    """Return whether the RGB PSNR in dB, rounded to two decimals, reaches both thresholds of :data:`PSNR_GATES`."""
+    # The challenge compares printed values, so 26.896 passes the threshold 26.90.
     return round(psnr_validation, 2) >= PSNR_GATES[0] and round(psnr_test, 2) >= PSNR_GATES[1]
 
 
@@ -108,12 +115,12 @@ ESR_TRACKS = {
 
 
 def get_esr_track(name: str) -> EsrTrack:
-    """Return the rules of one year, such as ``ntire-esr-2024``.
+    """Return the rules of one year by name, such as ``ntire-esr-2024``.
 
     Raises
     ------
     UsageError
-        There is no such track.
+        If there is no track of this name.
     """
     if name not in ESR_TRACKS:
         raise UsageError(f"no ESR track is called {name!r}", hint=f"choose one of: {', '.join(ESR_TRACKS)}")

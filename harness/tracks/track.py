@@ -1,4 +1,4 @@
-"""A track: what a challenge demands of a network, and how it turns figures into a score."""
+"""Define a track: the conditions under which a challenge measures a network, and its score."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.tracks.formulas import ELEMENTWISE
+from harness.tracks.expression import Expression
 
 Formula = Callable[[Any, Any, float], Any]
 Floats = NDArray[np.float64]
 
 FPS_BANDS = (24.0, 30.0, 60.0, 120.0)
-"""Limits, in frames per second, of the colour bands in the 2023 report's tables."""
+"""Limits of the colour bands in the tables of the NTIRE 2023 report, in frames per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The rules of one challenge at one scale.
+    """Rules of one challenge at one scale.
 
     Attributes
     ----------
     name
-        What a user types, for example ``ntire23-x2``.
+        Identifier on the command line, for example ``ntire23-x2``.
     title
-        The challenge in words.
+        Title for display.
     scale
         Upscaling factor.
     degradation
-        Name of the degradation that makes LR from HR, for `harness.data.get_degradation`.
+        Name of the degradation that produces LR from HR images, for `harness.data.get_degradation`.
     input_shape
         N, C, H, W of the frame that is timed.
     score_formula
-        The score in words that a reader can type into a calculator.
+        Formula as text, for display.
     formula
-        ``formula(psnr, runtime_ms, reference_psnr)``.
+        ``formula(psnr, runtime_ms, reference_psnr)``: an `Expression`, which a run stores as text, or another function
+        of three numbers, of which a run stores a table.
     official_bicubic
-        PSNR of the interpolation that the challenge itself used, in dB, by the name under which the data set is
-        registered.
+        PSNR in dB of the reference interpolation according to the challenge, by name of the registered data set.
     metric
-        Which quality figure the score takes.
+        Quality metric that enters the score.
     convention
-        Name of the convention by which that figure is computed.
+        Name of the convention by which the metric is computed.
     fps_bands
-        Limits of the colour bands of a report, frames per second.
+        Limits of the colour bands of a report, in frames per second.
     higher_is_better
-        The direction of the score.
+        Direction of the score.
     source
-        Where the formula was read, or that it was fitted to published rows.
+        Source of the formula, or a statement that it was fitted to published rows.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Track:
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
-        """N, C, H, W of the timed frame, upscaled."""
+        """N, C, H, W of the upscaled timed frame."""
         count, channels, height, width = self.input_shape
         return count, channels, height * self.scale, width * self.scale
 
@@ -79,24 +79,24 @@ class Track:
         Parameters
         ----------
         psnr
-            The figure that `metric` names, dB.
+            Value of the quality metric `metric` in dB.
         runtime_ms
-            Milliseconds of one forward pass at `input_shape`; must be positive.
+            Runtime of one forward pass at `input_shape` in milliseconds; must be positive.
         bicubic_psnr
-            The same figure of the reference interpolation, dB.
+            Value of the same metric for the reference interpolation in dB.
 
         Raises
         ------
         ValueError
-            The runtime is not positive.
+            If the runtime is not positive.
         """
-        if not runtime_ms > 0:
+        if not runtime_ms > 0:  # also true for NaN
             raise ValueError(f"a runtime must be positive, not {runtime_ms} ms")
         return float(self.formula(psnr, runtime_ms, bicubic_psnr))
 
     def scores(self, psnr: Floats, runtime_ms: Floats, bicubic_psnr: float) -> Floats:
         """Return `score` of each PSNR with its runtime; the arguments have one shape, which the result has too."""
-        if self.formula not in ELEMENTWISE:
+        if not isinstance(self.formula, Expression):
             pairs = zip(psnr.tolist(), runtime_ms.tolist(), strict=True)
             return np.array([self.score(*pair, bicubic_psnr) for pair in pairs])
         if not (runtime_ms > 0).all():

@@ -1,1 +1,1 @@
-"""The submission's end of a run: code that executes next to submitted code, in the worker process."""
+"""The worker process: harness code that runs in the same process as submitted code."""

@@ -1,4 +1,4 @@
-"""The process behind ``harness check``: load one submission and try it against the contract."""
+"""The process that ``harness check`` starts: load one submission and check it against the contract."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from harness.submissions.finding import Finding, finding_of_error
 
 
 def _main(job: dict[str, Any]) -> None:
-    """Check one submission at its scales, in this process, and write a line for each step to the report."""
+    """Check one submission at its scales, in this process, and write one line of JSON per step to the report."""
     with Path(job["report"]).open("w", encoding="utf-8") as report:
 
-        def say(**record: object) -> None:
+        def write(**record: object) -> None:
+            # Flushed, so that the report names the step in which submitted code crashed or hung.
             report.write(json.dumps(record) + "\n")
             report.flush()
 
-        say(scale=job["scales"][0], step="importing torch")
+        write(scale=job["scales"][0], step="importing torch")
         for scale in job["scales"]:
-            say(scale=scale, step=f"loading at x{scale}")
+            write(scale=scale, step=f"loading at x{scale}")
             findings: list[Finding] = []
             for finding in _findings(job, scale):
                 findings.append(finding)
-                say(scale=scale, step=f"trying it at x{scale}")
-            say(scale=scale, findings=[asdict(finding) for finding in findings])
+                write(scale=scale, step=f"running it at x{scale}")
+            write(scale=scale, findings=[asdict(finding) for finding in findings])
 
 
 def _findings(job: dict[str, Any], scale: int) -> Iterable[Finding]:
-    from harness.worker.contract import check_network  # imports torch, which the report says beforehand
+    from harness.worker.contract import check_network  # imports torch, which is a step of its own
     from harness.worker.loader import load
 
     weights = job["weights"].get(str(scale))

@@ -1,33 +1,36 @@
-"""Clocks: what the time of a forward pass is read from.
+"""Clocks that time a forward pass.
 
-On an accelerator, work is queued and a host clock alone would time the launch; events recorded on the device's
-stream bracket the work itself. Without one the monotonic clock is exact, because a CPU call returns when it is done.
+On an accelerator, kernels are launched asynchronously, so that a host clock alone would measure the launch. Events on
+the device's stream measure the work itself. On the CPU, a call returns when its work is done, and the monotonic clock
+of the host is sufficient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter_ns  # bound before submitted code is imported: what that does to `time` has no effect
+from time import perf_counter_ns  # bound before submitted code runs, so that patching `time` has no effect
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-_LAUNCH_MS = 1.0  # synchronising and recording events, generously
-_DISAGREEMENT = 1.5
+_OVERHEAD_MS = 1.0  # upper bound for synchronization and event recording
+_MAX_RATIO = 1.5  # of the two clocks
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The time of one call, and its output.
+    """The time and the output of one call.
 
     Attributes
     ----------
     ms
-        Milliseconds, what counts.
+        Measured time, milliseconds.
     wall_ms
-        Milliseconds by the host's clock, until the device was idle.
+        Time on the host's clock until the device was idle, milliseconds.
+    output
+        Output of the call; its computation has finished.
     """
 
     ms: float
@@ -38,11 +41,11 @@ class Reading:
     def alarming(self) -> bool:
         """Whether the two clocks disagree.
 
-        The device was busy for much longer than the events say: work outside the timed stream. Or they say more than
-        the host waited for.
+        If the host's clock shows much more, work ran outside of the timed stream; if it shows much less, the events
+        are wrong.
         """
         shorter, longer = sorted((self.ms, self.wall_ms))
-        return longer > _DISAGREEMENT * shorter + _LAUNCH_MS
+        return longer > _MAX_RATIO * shorter + _OVERHEAD_MS
 
 
 class Clock(Protocol):
@@ -51,18 +54,18 @@ class Clock(Protocol):
     Attributes
     ----------
     name
-        What a report calls this clock.
+        Name of the clock in reports.
     """
 
     name: str
 
     def time(self, call: Callable[[], Tensor]) -> Reading:
-        """Run `call` and return its time and its output, finished."""
+        """Run `call` and return its time and its output, whose computation has finished."""
         ...
 
 
 class HostClock:
-    """The monotonic clock of the host, for calls that return when their work is done."""
+    """The monotonic clock of the host, for calls that are synchronous."""
 
     name = "monotonic clock"
 
@@ -75,17 +78,17 @@ class HostClock:
 
 
 class EventClock:
-    """Events on the device's own stream, with a device-wide synchronisation before and after.
+    """Events on the device's current stream, with a device-wide synchronization before and after the call.
 
     Parameters
     ----------
     device
-        An accelerator: CUDA, ROCm, XPU or MPS, through torch's device-generic interface.
+        An accelerator that torch's device-generic interface supports: CUDA, ROCm, XPU or MPS.
     before
-        Called before each timed call, outside the window; what it queues is awaited.
+        Called before each timed call, outside of the timed window. Kernels that it launches are waited for.
     keep
-        Called on the output inside the window, to copy it into memory of the harness: a call is over when its whole
-        output lies there.
+        Called on the output inside the timed window, to copy it into memory of the harness. The end event can then
+        only be reached when the complete output has been computed.
     """
 
     name = "device events"
@@ -103,7 +106,7 @@ class EventClock:
         self._synchronize = torch.accelerator.synchronize
 
     def time(self, call: Callable[[], Tensor]) -> Reading:
-        """Run `call` and return the device time and its output, finished."""
+        """Run `call` and return its time on the device and its output."""
         begin = self._event(self.device, enable_timing=True)
         end = self._event(self.device, enable_timing=True)
         if self._before is not None:
@@ -115,7 +118,7 @@ class EventClock:
         if self._keep is not None:
             self._keep(output)
         end.record()
-        # Work that the call moved to another stream ends before this returns, so that it cannot be left undone.
+        # Device-wide, so that work on other streams ends here too. It counts in the host's time, which exposes it.
         self._synchronize(self.device)
         return Reading(begin.elapsed_time(end), (perf_counter_ns() - wall) / 1e6, output)
 
@@ -123,5 +126,5 @@ class EventClock:
 def clock_for(
     device: torch.device, before: Callable[[], None] | None = None, keep: Callable[[Tensor], None] | None = None
 ) -> Clock:
-    """Return the clock that measures `device`; see :class:`EventClock` for what an accelerator's may be given."""
+    """Return the clock for `device`. `before` and `keep` apply to accelerators only, see :class:`EventClock`."""
     return HostClock() if device.type == "cpu" else EventClock(device, before, keep)

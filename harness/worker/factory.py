@@ -1,4 +1,4 @@
-"""Find a submission's factory and call it by its signature."""
+"""Import a submission's factory and call it with the arguments that its signature asks for."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from harness.errors import SubmissionError
 from harness.worker.importing import describe, import_symbol, place_of
 
 SCALE_NAMES = ("scale", "upscale", "upscale_factor", "upscaling_factor", "scale_factor", "sr_rate", "sf", "factor", "r")
-"""What factories call the upscaling factor."""
+"""Parameter names that denote the upscaling factor, in order of preference."""
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def build_network(root: Path, name: str, scale: int) -> nn.Module:
-    """Return what the factory ``name``, ``module:callable`` in the folder ``root``, makes for ``scale``.
+    """Call the factory ``name`` (``module:callable`` in the folder ``root``) and return the network for ``scale``.
 
     Raises
     ------
     SubmissionError
-        The code does not import, the factory fails, or it gives something else than an ``nn.Module``.
+        The code cannot be imported, the factory raises, or its result is not an ``nn.Module``.
     UnsupportedError
-        A package that the code imports is missing.
+        A package that the code imports is not installed.
     """
     factory = import_symbol(root, name)
     if not callable(factory):
@@ -39,7 +39,7 @@ def build_network(root: Path, name: str, scale: int) -> nn.Module:
         raise SubmissionError(
             f"{name} raised {describe(error)}",
             where=place_of(error, root) or str(root),
-            hint=f"it was called as {_shown(name, arguments, keywords)}",
+            hint=f"it was called as {_call_text(name, arguments, keywords)}",
         ) from error
     if not isinstance(network, nn.Module):
         raise SubmissionError(
@@ -50,21 +50,21 @@ def build_network(root: Path, name: str, scale: int) -> nn.Module:
     return network
 
 
-def _shown(name: str, arguments: tuple[int, ...], keywords: dict[str, int]) -> str:
+def _call_text(name: str, arguments: tuple[int, ...], keywords: dict[str, int]) -> str:
     inner = [str(value) for value in arguments] + [f"{key}={value}" for key, value in keywords.items()]
     return f"{name.partition(':')[2]}({', '.join(inner)})"
 
 
 def call_for(factory: Callable[..., Any], name: str, scale: int) -> tuple[tuple[int, ...], dict[str, int]]:
-    """Return the arguments with which ``factory`` is called for ``scale``, from its signature.
+    """Return the positional and keyword arguments to call ``factory`` with, derived from its signature.
 
-    A parameter that is named like a scale gets it; a single required parameter of another name gets it too;
-    without either the factory is called without arguments.
+    The scale is passed to a parameter whose name is in :data:`SCALE_NAMES`, else to the only required parameter. If
+    there is neither, the factory is called without arguments.
 
     Raises
     ------
     SubmissionError
-        The factory requires more than the scale.
+        The factory requires arguments other than the scale.
     """
     try:
         parameters = list(inspect.signature(factory).parameters.values())

@@ -1,4 +1,4 @@
-"""Fill a network with a checkpoint, strictly, whatever the network's own ``load_state_dict`` would let pass."""
+"""Load a checkpoint into a network strictly, even if the network overrides ``load_state_dict`` to be lenient."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ _HINT = "save the state dict of exactly the network that the factory returns"
 
 
 def fill(network: nn.Module, path: Path, *, limit_bytes: int, trust_pickle: bool, loads_itself: bool) -> list[str]:
-    """Load the checkpoint at ``path`` into ``network`` and return remarks.
+    """Load the checkpoint at ``path`` into ``network`` and return remarks for the report.
 
     Parameters
     ----------
     network
-        As the factory made it.
+        The network that the factory returned.
+    path
+        Checkpoint file.
     limit_bytes, trust_pickle
-        As in :func:`harness.submissions.checkpoint.read_state_dict`.
+        See :func:`harness.submissions.checkpoint.read_state_dict`.
     loads_itself
-        The factory has read the file: if it does not fit, that is the factory's own way of storing it.
+        Whether the factory opened the file itself. A mismatch is then a remark and not an error, because the factory
+        may use a format of its own.
 
     Raises
     ------
     CheckpointError
-        The file is no checkpoint, or keys miss, are left over or have another shape.
+        The file is not a checkpoint, or has missing, unexpected or differently shaped parameters.
     """
     own = dict(network.state_dict())
     try:
@@ -48,14 +51,14 @@ def fill(network: nn.Module, path: Path, *, limit_bytes: int, trust_pickle: bool
 def _read(
     path: Path, own: dict[str, Tensor], limit_bytes: int, *, trust_pickle: bool
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Read the checkpoint, without its code if it can be had so, and return it with remarks."""
+    """Read the checkpoint and return it with remarks; execute its pickled code only if there is no other way."""
     try:
         return read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes), []
     except CheckpointError:
         if not trust_pickle:
             raise
     state = read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes, trust_pickle=True)
-    return state, [f"{path.name} ran code of its own while it was read (--trust-pickle)"]
+    return state, [f"reading {path.name} executed code from its pickle (--trust-pickle)"]
 
 
 def _load(
@@ -83,7 +86,7 @@ def _load_strictly(network: nn.Module, state: dict[str, Tensor]) -> Any:
 
 
 def _overrides_loading(network: nn.Module) -> bool:
-    """Return whether the submission's own code takes part in filling it: torch's own is strict when told to be."""
+    """Return whether submitted code takes part in loading; only torch's own implementation is known to be strict."""
     if type(network).load_state_dict is not nn.Module.load_state_dict:
         return True
     return any(
@@ -94,5 +97,5 @@ def _overrides_loading(network: nn.Module) -> bool:
 
 
 def _converts(network: nn.Module, own: dict[str, Tensor]) -> bool:
-    """Return whether the network changed its own form while it was filled, as some reparameterize there."""
+    """Return whether loading changed the network's own parameters, as in networks that reparameterize themselves."""
     return set(network.state_dict()) != set(own)

@@ -1,7 +1,4 @@
-"""From uint8 frames to what a network eats, and from what it gives back to uint8 frames.
-
-Runs in the worker. Both directions are outside the timed window.
-"""
+"""Convert uint8 frames to network inputs and network outputs to uint8 frames. Neither conversion is timed."""
 
 from __future__ import annotations
 
@@ -19,16 +16,16 @@ Image = NDArray[np.uint8]
 
 
 def to_input(image: Image, value_range: float, multiple: int) -> Tensor:
-    """Return the frame as the network's input.
+    """Convert a frame to the network's input.
 
     Parameters
     ----------
     image
-        H x W x 3, uint8, RGB.
+        Frame, H x W x 3, uint8, RGB.
     value_range
-        1.0 or 255.0: what white becomes.
+        Value of white, 1.0 or 255.0.
     multiple
-        Height and width are padded to a multiple of this, at the bottom and the right, by repeating the edge.
+        Height and width are padded to a multiple of this, at the bottom and right, by replicating the edge.
 
     Returns
     -------
@@ -39,26 +36,27 @@ def to_input(image: Image, value_range: float, multiple: int) -> Tensor:
 
 
 def to_levels(image: Image) -> Tensor:
-    """Return the frame (H x W x 3, uint8) as levels, 1 x 3 x H x W, uint8, on the CPU."""
+    """Convert a frame (H x W x 3, uint8) to a tensor of levels, 1 x 3 x H x W, uint8, on the CPU."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
 
 
 def scale_levels(levels: Tensor, value_range: float, multiple: int) -> Tensor:
-    """Return levels (1 x 3 x H x W, uint8) as the network's input on their device; see :func:`to_input`."""
+    """Convert levels (1 x 3 x H x W, uint8) to the network's input on their device; see :func:`to_input`."""
     height, width = levels.shape[-2:]
-    scaled = torch.empty(1, 3, height, width, dtype=torch.float32, device=levels.device)  # whatever the default is now
-    scaled.copy_(levels)  # converts and reorders in one pass
-    # A division, because a product with 1/255 is another float32 number for a third of the grey levels; by a tensor,
-    # because an accelerator multiplies by the reciprocal of a plain number.
+    # An explicit dtype, because submitted code may have changed torch's default.
+    scaled = torch.empty(1, 3, height, width, dtype=torch.float32, device=levels.device)
+    scaled.copy_(levels)  # converts the dtype and the memory layout in one pass
+    # Division instead of multiplication by 1/255, which rounds differently for a third of the 256 levels. The divisor
+    # is a tensor, because accelerators implement division by a Python number as multiplication by its reciprocal.
     scaled.div_(torch.tensor(255 / value_range, device=levels.device))
     bottom, right = -height % multiple, -width % multiple
     return pad(scaled, (0, right, 0, bottom), mode="replicate") if bottom or right else scaled
 
 
 def check_output(output: object, given: Tensor, scale: int) -> Tensor:
-    """Return the output of a forward pass if it is an upscaled frame with finite values.
+    """Check that the output of a forward pass is an upscaled frame with finite values, and return it.
 
-    Parameters and errors are those of :func:`check_form`; here every value is read.
+    Parameters and errors are those of :func:`check_form`. In addition, all values are read and must be finite.
     """
     formed = check_form(output, given, scale)
     _check_finite(formed)
@@ -66,21 +64,26 @@ def check_output(output: object, given: Tensor, scale: int) -> Tensor:
 
 
 def check_form(output: object, given: Tensor, scale: int) -> Tensor:
-    """Return the output of a forward pass if it has the form of an upscaled frame; its values are not read.
+    """Check type, shape, dtype and device of the output of a forward pass, and return it. Values are not read.
 
     Parameters
     ----------
     output
-        What the network returned.
+        Return value of the network.
     given
-        The input, 1 x 3 x H x W.
+        Its input, 1 x 3 x H x W.
     scale
-        The output must be 1 x 3 x (scale * H) x (scale * W) and of a floating type.
+        Upscaling factor.
+
+    Returns
+    -------
+    Tensor
+        `output`, which is 1 x 3 x (scale * H) x (scale * W) and of a floating-point dtype.
 
     Raises
     ------
     ContractError
-        It is not.
+        The output is not of this form.
     """
     if not isinstance(output, Tensor):
         raise ContractError(
@@ -93,7 +96,7 @@ def check_form(output: object, given: Tensor, scale: int) -> Tensor:
             f"the output has shape {_by(output.shape)} for an input of {_by(given.shape)}",
             hint=f"an upscaler by {scale} returns {_by(expected)}",
         )
-    if not output.dtype.is_floating_point:  # not a method, which an output may bring along
+    if not output.dtype.is_floating_point:  # not output.is_floating_point(), which a subclass could override
         raise ContractError(
             f"the output is of type {str(output.dtype).removeprefix('torch.')}",
             hint="return floating-point values and leave rounding to the harness",
@@ -107,18 +110,18 @@ def check_form(output: object, given: Tensor, scale: int) -> Tensor:
 
 
 def to_image(output: Tensor, value_range: float, height: int, width: int, place: Image | None = None) -> Image:
-    """Return the network's output as a frame: cropped, divided by the value range, clamped, rounded.
+    """Convert the network's output to a frame: crop, scale to [0, 255], round and clamp.
 
     Parameters
     ----------
     output
-        1 x 3 x H x W, floating point, any device, in [0, value_range] and a little beyond.
+        Output of the network, 1 x 3 x H x W, floating point, on any device, nominally in [0, value_range].
     value_range
-        1.0 or 255.0.
+        Value of white, 1.0 or 255.0.
     height, width
-        Size without the padding that was added to the input.
+        Size of the frame, without the part that belongs to the padding of the input.
     place
-        Where to write the frame, H x W x 3, uint8; by default in new memory.
+        Array to write the frame to, H x W x 3, uint8; a new one by default.
 
     Returns
     -------
@@ -133,7 +136,8 @@ def to_image(output: Tensor, value_range: float, height: int, width: int, place:
 
 
 def _check_finite(output: Tensor) -> None:
-    # The sum of finite values of an image is finite; only where it is not are the elements worth looking at.
+    # One NaN or infinity makes the sum non-finite, and summing is much faster than testing every element. The elements
+    # are tested only if the sum is not finite, because the sum of large finite values may overflow.
     if math.isfinite(float(output.detach().sum(dtype=torch.float32))):
         return
     bad = int((~torch.isfinite(output)).sum())

@@ -1,6 +1,6 @@
-"""Import a submission's module from its folder, under a private name, so that submissions never meet.
+"""Import a submission's module from its folder under a private name, so that modules of submissions never collide.
 
-Everything here runs in a worker: this is where a stranger's code begins to execute.
+Runs in the worker: :func:`import_symbol` is the first point at which submitted code is executed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from harness.errors import SubmissionError, UnsupportedError
 
 
 def import_symbol(root: Path, factory: str) -> Any:
-    """Return the object that ``factory``, ``module:name``, names in the folder ``root``.
+    """Import ``factory`` (``module:name``) from the folder ``root`` and return the object.
 
-    Within the folder ``from .utils import x``, ``from utils import x`` and ``import arch`` all work, as they do
-    under the challenges' scripts. Where ``root`` is the folder of an installed package called like the first part
-    of the module, that package is imported under its real name.
+    ``from .utils import x``, ``from utils import x`` and ``import arch`` all work inside the folder, as they do with
+    the challenges' own scripts. If ``root`` is the folder of an installed package and the module's first component has
+    the same name, the package is imported under its real name.
 
     Raises
     ------
     SubmissionError
-        The module is missing, does not compile, raises, or lacks the name.
+        The module is missing, has a syntax error, raises when imported, or does not define the name.
     UnsupportedError
-        It imports a package that is not installed.
+        The module imports a package that is not installed.
     """
     module_name, _, attribute = factory.partition(":")
     module = _import(root.resolve(), module_name)
@@ -42,32 +42,33 @@ def import_symbol(root: Path, factory: str) -> Any:
             raise SubmissionError(
                 f"{module_name} has no {attribute}",
                 where=_file(module, root),
-                hint=f"define it, or set factory; there are {', '.join(public) or 'no public names'}",
+                hint=f"define it, or set factory; the module defines {', '.join(public) or 'no public names'}",
             ) from error
     return target
 
 
 def _import(root: Path, name: str) -> ModuleType:
     qualified = _prepare(root, name)
-    unwritten, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    # No __pycache__: the folder may be read-only, and new files in it would change the submission's fingerprint.
+    previous, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return importlib.import_module(qualified)
     except SyntaxError as error:
         place = f"{_inside(error.filename or name, root)}:{error.lineno}"
-        raise SubmissionError(f"syntax error: {error.msg}", where=place, hint="mend the file") from error
+        raise SubmissionError(f"syntax error: {error.msg}", where=place, hint="fix the file") from error
     except (Exception, SystemExit) as error:
         raise _import_failure(error, root, name) from error
     finally:
-        sys.dont_write_bytecode = unwritten
+        sys.dont_write_bytecode = previous
 
 
 def _prepare(root: Path, name: str) -> str:
-    """Make ``name`` importable and return the name to import it under."""
+    """Make ``name`` importable and return the qualified name to import it under."""
     relative = Path(*name.split("."))
-    _forget(root)
-    importlib.invalidate_caches()
+    _unload(root)
+    importlib.invalidate_caches()  # files may have been written since the last import in the same second
     if (root / relative).with_suffix(".py").is_file() or (root / relative / "__init__.py").is_file():
-        sys.path.insert(0, str(root))
+        sys.path.insert(0, str(root))  # for absolute imports of sibling modules
         return f"{_private_package(root)}.{name}"
     if name.split(".", maxsplit=1)[0] == root.name:
         if str(root.parent) not in sys.path:
@@ -77,12 +78,15 @@ def _prepare(root: Path, name: str) -> str:
     raise SubmissionError(
         f"there is no {relative}.py",
         where=str(root),
-        hint=f"add it, or set factory in submission.toml; there are {', '.join(files) or 'no Python files'}",
+        hint=f"add it, or set factory in submission.toml; the folder has {', '.join(files) or 'no Python files'}",
     )
 
 
 def _private_package(root: Path) -> str:
-    """Register a package without code whose modules are the files of ``root``, which makes relative imports work."""
+    """Register an empty package whose submodules are the files of ``root``, so that relative imports work.
+
+    The name is derived from the path, so that ``arch.py`` of two submissions are different modules.
+    """
     name = "_submission_" + hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
     package = ModuleType(name)
     package.__path__ = [str(root)]
@@ -91,15 +95,19 @@ def _private_package(root: Path) -> str:
     return name
 
 
-def _forget(root: Path) -> None:
-    """Unload earlier submissions, and modules that carry the name of one of this submission's own files."""
+def _unload(root: Path) -> None:
+    """Remove modules of earlier submissions, and modules with the name of a file in ``root``, from ``sys.modules``.
+
+    Without the latter, ``import utils`` in a submission would return an installed module ``utils`` that was imported
+    before. Modules that the harness itself depends on are kept.
+    """
     private = {path for package in _packages() for path in package.__path__}
     sys.path[:] = [entry for entry in sys.path if entry not in private]
     own = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()} - sys.stdlib_module_names
     for name, module in list(sys.modules.items()):
         file = str(getattr(module, "__file__", None) or "")
         from_earlier = name.startswith("_submission_") or any(file.startswith(f"{path}/") for path in private)
-        if from_earlier or (name.split(".")[0] in own and not _needed(name)):
+        if from_earlier or (name.split(".")[0] in own and not _is_protected(name)):
             del sys.modules[name]
 
 
@@ -107,7 +115,7 @@ def _packages() -> list[ModuleType]:
     return [module for name, module in sys.modules.items() if name.startswith("_submission_") and "." not in name]
 
 
-def _needed(name: str) -> bool:
+def _is_protected(name: str) -> bool:
     return name.split(".", maxsplit=1)[0] in {"harness", "torch", "numpy", "__main__"}
 
 
@@ -127,20 +135,20 @@ def _import_failure(error: BaseException, root: Path, name: str) -> SubmissionEr
             where=where,
             hint="remove the call of exit()",
         )
-    return SubmissionError(f"importing it raised {describe(error)}", where=where, hint="mend the code")
+    return SubmissionError(f"importing it raised {describe(error)}", where=where, hint="fix the code")
 
 
 def describe(error: BaseException) -> str:
-    """Return class and message of ``error`` on one bounded line."""
+    """Return class and message of ``error`` on one line of limited length."""
     try:
         text = " ".join(str(error).split())[:300]
-    except Exception:  # noqa: BLE001 -- a stranger's __str__ may raise anything
+    except Exception:  # noqa: BLE001 -- __str__ may be submitted code
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def place_of(error: BaseException, root: Path) -> str | None:
-    """Return ``file:line`` of the innermost frame within ``root`` that ``error`` passed through."""
+    """Return ``file:line`` of the innermost stack frame of ``error`` inside ``root``, or None if there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
     return f"{_inside(own[-1].filename, root)}:{own[-1].lineno}" if own else None

@@ -1,7 +1,7 @@
-"""The tensors in which a network is given its frames: one and the same when it is timed, a new one when it is not.
+"""The tensors that networks receive: always the same one in timed calls, always a new one in untimed calls.
 
-A network that keeps results by its input's identity or address then returns an old one in every timed call but the
-first, and has none to return in an untimed call, which the timed one is held against.
+This exposes networks that cache outputs by the identity or the address of the input. Such a network returns a stale
+output in every timed call but the first, and has no cached output in untimed calls, with which timed ones are compared.
 """
 
 from __future__ import annotations
@@ -14,81 +14,89 @@ from torch import Tensor
 
 from harness.backends.runner import Runner
 
-_STEP_BYTES = 512  # what torch aligns memory to on a card; less would let libraries choose other kernels
-_PLACES = 4096  # how many addresses within one block of memory
-_STOCK = 256
-_OWN_REFERENCES = 2  # the attribute's, and that of the function that counts them
+_ALIGNMENT_BYTES = 512  # alignment of torch's CUDA allocator; with a smaller one libraries may select other kernels
+_OFFSETS = 4096  # number of possible start addresses within one block of memory
+_POOL_SIZE = 256
+_OWN_REFERENCES = 2  # of the attribute and of the argument of sys.getrefcount
 
 
 class GivenFrames:
-    """Gives a runner its frames.
+    """Places frames into the tensors that a runner receives.
 
     Parameters
     ----------
     runner
-        The network in its backend. Where the backend runs a program of its own and not the network's Python, untimed frames
-        need no tensor that was never seen.
+        The network in its backend. If the backend executes a compiled or recorded program instead of the network's
+        Python code (``runner.layout`` is None), untimed frames need no new tensor, because the program cannot cache
+        outputs.
     """
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._layout = runner.layout or torch.contiguous_format
         self._reused: Tensor | None = None
-        self._given: Tensor | None = None
-        self._memory: torch.UntypedStorage | None = None  # one for all untimed frames: the heap is left as it is
-        self._emptied: list[Tensor] = []
-        self._objects: list[Tensor] = []
-        self._nothing: dict[torch.dtype, Tensor] = {}
-        self._rng = random.SystemRandom()
+        self._last: Tensor | None = None
+        # One block for all untimed frames, so that they do not fragment the heap between timed calls.
+        self._memory: torch.UntypedStorage | None = None
+        # Used tensors are kept alive: the id of a deleted object may be assigned to a new one.
+        self._used: list[Tensor] = []
+        self._pool: list[Tensor] = []
+        self._empty_tensors: dict[torch.dtype, Tensor] = {}
+        self._rng = random.SystemRandom()  # submitted code can neither seed nor predict it
 
     def timed(self, frame: Tensor) -> Tensor:
         """Return the tensor of all timed frames of this size, filled with `frame` (1 x 3 x H x W, on the device)."""
         reused = self._reused
         if reused is None or (reused.shape, reused.dtype) != (frame.shape, frame.dtype):
-            hidden = self._runner.layout is not None  # a program may have been made for memory from its beginning
-            reused = self._somewhere(frame, _memory_for(frame)) if hidden else torch.empty_like(frame)
+            # Timed tensors get a random offset too. With offset 0 they would be recognizable, and a network could do
+            # less work in timed calls. A recorded program may require memory without an offset.
+            runs_python = self._runner.layout is not None
+            reused = self._at_random_offset(frame, _memory_for(frame)) if runs_python else torch.empty_like(frame)
             self._reused = reused
         return self._runner.ready(reused.copy_(frame))
 
     def untimed(self, frame: Tensor) -> Tensor:
-        """Return `frame` in a tensor of an identity that no earlier one had, at an address drawn at random."""
+        """Return `frame` in a tensor object that was never used before, at a random address."""
         if self._runner.layout is None:
             return self._runner.ready(frame)
-        if not self._empty() or self._memory is None or self._memory.nbytes() < _bytes_for(frame):
+        if not self._release_last() or self._memory is None or self._memory.nbytes() < _bytes_for(frame):
             self._memory = _memory_for(frame)
-        self._given = self._somewhere(frame, self._memory)
-        return self._runner.ready(self._given.copy_(frame))
+        self._last = self._at_random_offset(frame, self._memory)
+        return self._runner.ready(self._last.copy_(frame))
 
-    def _object(self, frame: Tensor) -> Tensor:
-        """Return an empty tensor of the frame's type; made in stock, so that none lands between large blocks."""
-        if not self._objects or self._objects[-1].dtype != frame.dtype:
-            self._nothing[frame.dtype] = frame.new_empty(0)
-            self._objects = [frame.new_empty(0) for _ in range(_STOCK)]
-        return self._objects.pop()
+    def _new_tensor(self, frame: Tensor) -> Tensor:
+        """Return an unused empty tensor of the frame's dtype.
 
-    def _somewhere(self, frame: Tensor, memory: torch.UntypedStorage) -> Tensor:
-        """Return a tensor for `frame` in the backend's layout, which begins anywhere in the memory: that tells nothing."""
-        strides = torch.empty_like(frame, memory_format=self._layout, device="meta").stride()
-        begin = self._rng.randint(1, _PLACES) * (_STEP_BYTES // frame.itemsize)
-        return self._object(frame).set_(memory, begin, frame.shape, strides)
-
-    def _empty(self) -> bool:
-        """Take the memory from the last untimed frame, unless somebody keeps it; tell whether it is free.
-
-        The object stays, so that no later one has its identity.
+        Tensors are created in batches, so that small allocations do not end up between large blocks of the heap.
         """
-        if self._given is None:
+        if not self._pool or self._pool[-1].dtype != frame.dtype:
+            self._empty_tensors[frame.dtype] = frame.new_empty(0)
+            self._pool = [frame.new_empty(0) for _ in range(_POOL_SIZE)]
+        return self._pool.pop()
+
+    def _at_random_offset(self, frame: Tensor, memory: torch.UntypedStorage) -> Tensor:
+        """Return a tensor for `frame` in the backend's layout, at a random offset in `memory`."""
+        strides = torch.empty_like(frame, memory_format=self._layout, device="meta").stride()
+        offset = self._rng.randint(1, _OFFSETS) * (_ALIGNMENT_BYTES // frame.itemsize)
+        return self._new_tensor(frame).set_(memory, offset, frame.shape, strides)
+
+    def _release_last(self) -> bool:
+        """Detach the last untimed tensor from the memory; return whether the memory can be reused.
+
+        If submitted code holds a reference to the tensor, it keeps the memory, and the next frame needs a new block.
+        """
+        if self._last is None:
             return True
-        if sys.getrefcount(self._given) > _OWN_REFERENCES:
-            self._given = None
+        if sys.getrefcount(self._last) > _OWN_REFERENCES:
+            self._last = None
             return False
-        self._given.data = self._nothing[self._given.dtype]  # one for all: no small block among large ones
-        self._emptied.append(self._given)
+        self._last.data = self._empty_tensors[self._last.dtype]  # shared, to avoid an allocation per frame
+        self._used.append(self._last)
         return True
 
 
 def _bytes_for(frame: Tensor) -> int:
-    return frame.nbytes + _PLACES * _STEP_BYTES
+    return frame.nbytes + _OFFSETS * _ALIGNMENT_BYTES
 
 
 def _memory_for(frame: Tensor) -> torch.UntypedStorage:

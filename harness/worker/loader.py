@@ -1,4 +1,4 @@
-"""Load a submission's network, ready to measure. Runs in a worker: it executes submitted code."""
+"""Load a submission's network. Runs in the worker, because it executes submitted code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions import requirements
 from harness.submissions.checkpoint import GIB
-from harness.submissions.loaders import PREFIX, get_loader
+from harness.submissions.loaders import LOADERS, PREFIX
 from harness.submissions.manifest import FILE_NAME, read_manifest
 from harness.worker.contract import scale_of
 from harness.worker.factory import build_network
@@ -23,32 +23,34 @@ from harness.worker.process_state import preserved, without_cuda
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A network that is ready to run, and what a reader should know of how it got so."""
+    """A network that is ready to run, with remarks about how it was loaded."""
 
     network: nn.Module
     notes: list[str] = field(default_factory=list)
 
 
 def load_network(root: Path, factory: str, scale: int, weights: Path | None) -> nn.Module:
-    """Return the network of a submission: float32, on the CPU, in eval mode, without gradients.
+    """Load the network of a submission: float32, on the CPU, in eval mode, without gradients.
 
     Parameters
     ----------
     root
-        The submission's folder.
+        Folder of the submission.
     factory
-        ``module:callable``, called as ``f()`` or ``f(scale)`` by its signature.
+        ``module:callable``, called as ``f()`` or ``f(scale)`` depending on its signature.
+    scale
+        Upscaling factor.
     weights
-        Checkpoint, relative to ``root`` or absolute; None leaves what the factory made.
+        Checkpoint, relative to ``root`` or absolute; None to keep the factory's initialization.
 
     Raises
     ------
     SubmissionError
-        The code does not import, the factory fails or gives something else than an ``nn.Module``.
+        The code cannot be imported, the factory raises, or its result is not an ``nn.Module``.
     CheckpointError
-        The weights are unreadable or do not fit.
+        The weights are unreadable or do not match the network.
     UnsupportedError
-        A package that the code imports is missing.
+        A package that the code imports is not installed.
     """
     return load(root, factory, scale, weights).network
 
@@ -62,7 +64,7 @@ def load(
     limit_bytes: int = 4 * GIB,
     trust_pickle: bool = False,
 ) -> Loaded:
-    """Do what :func:`load_network` does, and return the remarks with the network."""
+    """Load a network as :func:`load_network` does, and return it with remarks."""
     root = root.resolve()
     notes = _check_requirements(root)
     with preserved(root, notes), without_cuda(notes):
@@ -73,7 +75,7 @@ def load(
                 network = build_network(root, factory, scale)
             if weights is not None:
                 path = root / weights
-                # The layout without manifest asks the factory to load its checkpoint; else that is done here.
+                # In the challenges' layout, which has no manifest, the factory loads its checkpoint itself.
                 itself = path in opened and not (root / FILE_NAME).is_file()
                 notes += fill(network, path, limit_bytes=limit_bytes, trust_pickle=trust_pickle, loads_itself=itself)
         _settle(network, root, notes)
@@ -87,11 +89,14 @@ def _open_file(name: str, root: Path, scale: int, weights: Path | None) -> nn.Mo
         raise SubmissionError(
             f"{PREFIX}{name} needs a file for x{scale}", where=str(root), hint=f"name it under [weights] as x{scale}"
         )
-    return get_loader(name)(root / weights, scale)
+    return LOADERS.get(name)(root / weights, scale)
 
 
 def _check_requirements(root: Path) -> list[str]:
-    """Refuse what the manifest requires and lacks; only remark what ``requirements.txt``, often a whole dump, lists."""
+    """Raise if a package that the manifest requires is missing; return a remark for missing ``requirements.txt`` ones.
+
+    The latter are not errors, because the file is often a dump of a whole environment.
+    """
     if (root / FILE_NAME).is_file():
         requirements.check(read_manifest(root).requires, str(root / FILE_NAME))
     lacking = requirements.unmet(requirements.read_requirements(root))
@@ -100,7 +105,7 @@ def _check_requirements(root: Path) -> list[str]:
 
 
 def _check_scale(network: nn.Module, scale: int, root: Path) -> None:
-    """Refuse a network of another scale where nothing but the network itself says which one it has."""
+    """Raise if a network without manifest upscales by another factor; the network is the only source of its scale."""
     actual = scale_of(network)
     if actual is not None and actual != scale:
         raise UnsupportedError(
@@ -109,6 +114,7 @@ def _check_scale(network: nn.Module, scale: int, root: Path) -> None:
 
 
 def _settle(network: nn.Module, root: Path, notes: list[str]) -> None:
+    """Move the network to the CPU, float32 and eval mode, and disable gradients."""
     try:
         network.cpu()
         kinds = {p.dtype for p in (*network.parameters(), *network.buffers()) if p.is_floating_point()}
@@ -121,10 +127,11 @@ def _settle(network: nn.Module, root: Path, notes: list[str]) -> None:
         raise SubmissionError(
             f"eval() raised {describe(error)}",
             where=place_of(error, root) or str(root),
-            hint="mend the overridden method",
+            hint="fix the overridden method",
         ) from error
-    stuck = [module for module in network.modules() if module.training]
-    if stuck:
-        notes.append(f"{len(stuck)} modules stayed in training mode after eval(); switched")
-        for module in stuck:
+    # An overridden train() may leave dropout or batch normalization in training mode.
+    training = [module for module in network.modules() if module.training]
+    if training:
+        notes.append(f"{len(training)} modules stayed in training mode after eval(); switched")
+        for module in training:
             module.training = False

@@ -1,7 +1,7 @@
-"""The worker's main program: read a request, carry it out, reply, until the controller closes the channel.
+"""Main program of the worker: read a request, execute it and reply, until the controller closes the channel.
 
-Run as ``python -m harness.worker.main --fd N`` by ``harness.isolation.launcher`` alone. Standard output and
-standard error are the submission's log; what it prints there cannot reach the channel.
+Started only by ``harness.isolation.launcher``, as ``python -m harness.worker.main --fd N``. Standard output and
+standard error are the submission's log. They are separate from the channel, so that printing cannot corrupt it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from harness.isolation.limits import apply_in_worker, limits_from_json
 from harness.isolation.messages import SECRET_BYTES, Array, ChannelClosed, Message
 from harness.isolation.segment import Segment
 
-if TYPE_CHECKING:  # torch is imported when the limits are in force
+if TYPE_CHECKING:  # imports torch, which must happen after the limits are set
     from harness.worker.operations import Reply
 
 _PR_SET_PDEATHSIG = 1
@@ -43,17 +43,17 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     parser.add_argument("--limits", default="{}")
     options = parser.parse_args(arguments)
     _tie_to(options.parent)
-    if options.cores:  # before torch is imported, whose threads inherit it
+    if options.cores:  # before torch is imported: its threads inherit the affinity
         os.sched_setaffinity(0, map(int, options.cores.split(",")))
     apply_in_worker(limits_from_json(options.limits), own_namespace=options.sandboxed)
     with contextlib.suppress(ChannelClosed):
         serve(_open_channel(options.fd, options.segment))
-    os._exit(0)  # neither exit handlers nor threads of submitted code may hold the process
+    os._exit(0)  # skips exit handlers and non-daemon threads of submitted code, which could block the exit
 
 
 def serve(channel: Channel) -> NoReturn:
-    """Answer requests; raises ChannelClosed when the controller has gone."""
-    from harness.worker.operations import Operations
+    """Answer requests until the controller closes the channel, which raises :class:`ChannelClosed`."""
+    from harness.worker.operations import Operations  # imports torch
 
     operations = Operations(channel.frame)
     for sequence in itertools.count():
@@ -66,7 +66,7 @@ def _answer(run: Callable[[str, dict[str, Any], tuple[Array, ...]], Reply], requ
     try:
         body, arrays = run(request.name, request.body, request.arrays)
         return Message(request.name, body.model_dump(mode="json"), tuple(arrays))
-    except BaseException as error:  # noqa: BLE001  also sys.exit and KeyboardInterrupt of submitted code
+    except BaseException as error:  # noqa: BLE001  submitted code may also raise SystemExit or KeyboardInterrupt
         return Message("error", describe(error, request.name).model_dump(mode="json"))
     finally:
         for stream in (sys.stdout, sys.stderr):
@@ -75,7 +75,7 @@ def _answer(run: Callable[[str, dict[str, Any], tuple[Array, ...]], Reply], requ
 
 
 def _open_channel(fd: int, segment: int | None) -> Channel:
-    sock = socket.socket(fileno=_taken_high(fd))
+    sock = socket.socket(fileno=_moved_high(fd))
     sock.settimeout(None)
     secret = b""
     while len(secret) < SECRET_BYTES:
@@ -83,11 +83,14 @@ def _open_channel(fd: int, segment: int | None) -> Channel:
         if not part:
             raise SystemExit("the controller closed the channel before the first request")
         secret += part
-    return Channel(sock, secret, segment=None if segment is None else Segment(_taken_high(segment)))
+    return Channel(sock, secret, segment=None if segment is None else Segment(_moved_high(segment)))
 
 
-def _taken_high(fd: int) -> int:
-    """Take an inherited descriptor to a high number, out of the way of code that counts descriptors."""
+def _moved_high(fd: int) -> int:
+    """Move an inherited descriptor to a high number, so that code which closes low descriptors does not hit it.
+
+    The new descriptor is close-on-exec: programs that submitted code starts do not inherit the channel.
+    """
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fd, min(soft, 1024) - 16))
     os.close(fd)
@@ -95,14 +98,16 @@ def _taken_high(fd: int) -> int:
 
 
 def _tie_to(parent: int) -> None:
-    """Have the kernel kill this process when the controller dies, and keep its orphans its own (Linux only)."""
+    """Let the kernel kill this process when the controller dies, and adopt orphaned descendants (Linux only)."""
     if not sys.platform.startswith("linux"):
         return
     prctl = ctypes.CDLL(None).prctl
+    # A daemonized descendant is reparented to this process instead of init, so that it stays in the process tree that
+    # the controller watches and kills.
     prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if parent:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
+        if os.getppid() != parent:  # the controller died before prctl took effect
             os._exit(1)
 
 

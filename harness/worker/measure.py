@@ -1,4 +1,4 @@
-"""The measurement itself: warm up, sample, stop. It reads like the protocol."""
+"""The timing loop: warm up, take samples, stop at the budget."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.timing.frames import grain_of_turn, shift_of_turn
+from harness.timing.protocol import WARMUP_SHARE
 
 if TYPE_CHECKING:  # the controller plans and judges measurements without importing torch
     from torch import Tensor
 
     from harness.worker.clock import Clock
-
-_WARMUP_SHARE = 0.2  # of the budget: beyond it, samples are worth more than a warmer start
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +23,9 @@ class Sample:
     Attributes
     ----------
     at_s
-        When it began, seconds since the measurement began.
+        Start of the call, seconds since the start of the measurement.
     ms
-        How long it took, milliseconds.
+        Duration, milliseconds.
     """
 
     at_s: float
@@ -35,7 +34,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How often to call, see :class:`harness.timing.protocol.TimingProtocol`."""
+    """Number of calls and time budget, see :class:`harness.timing.protocol.TimingProtocol`."""
 
     warmup: int
     repeats: int
@@ -45,14 +44,14 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """All samples of one network, and the calls that warmed it up."""
+    """All samples of one network, including warm-up calls."""
 
     warmup: tuple[Sample, ...]
     samples: tuple[Sample, ...]
     note: str | None
     clock: str
     alarms: int = 0
-    """Calls in which two clocks disagree, see :class:`harness.worker.clock.Reading`."""
+    """Number of calls in which the two clocks disagree, see :class:`harness.worker.clock.Reading`."""
 
 
 def time_forward(
@@ -69,25 +68,26 @@ def time_forward(
     forward
         The network, in its inference form and precision.
     inputs
-        Endless; each item is on the device, in the network's value range and precision.
+        Infinite iterator of inputs on the device, in the network's value range and precision. Host-to-device transfer
+        is not timed.
     clock
         Times one call.
     sampling
-        How often.
+        Number of calls and time budget.
     check
-        Called, untimed, on the output of every call; raises where it is not an upscaled image.
+        Called on the output of every call, outside of the timed window; raises if it is not an upscaled image.
 
     Returns
     -------
     Timing
-        Where a single call outlasts the budget, that first call is the only sample, and ``note`` says so.
+        If a single call takes longer than the budget, that first call is the only sample, and ``note`` says so.
     """
     begin = time.monotonic()
     alarms = 0
 
     def call() -> Sample:
         nonlocal alarms
-        frame = next(inputs)
+        frame = next(inputs)  # prepared before the clock starts
         at = time.monotonic() - begin
         reading = clock.time(lambda: forward(frame))
         alarms += reading.alarming
@@ -100,9 +100,9 @@ def time_forward(
     budget = float("inf") if sampling.budget_s is None else sampling.budget_s
     warmup = [call()] if sampling.warmup else []
     if warmup and warmup[0].ms / 1e3 >= budget:
-        note = f"one call, not warmed up: it outlasts the budget of {budget:g} s"
+        note = f"one call without warm-up: it takes longer than the budget of {budget:g} s"
         return Timing((), (warmup[0],), note, clock.name, alarms)
-    while len(warmup) < sampling.warmup and spent() < budget * _WARMUP_SHARE:
+    while len(warmup) < sampling.warmup and spent() < budget * WARMUP_SHARE:
         warmup.append(call())
     samples: list[Sample] = []
     while len(samples) < sampling.repeats and (spent() < budget or len(samples) < sampling.min_repeats):
@@ -111,13 +111,16 @@ def time_forward(
 
 
 def fresh_frames(frames: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield endless frames of which no two are the same, nor the same but for a shift.
+    """Yield an infinite sequence of frames of which no two are equal, or equal up to a shift.
+
+    The frames are yielded in turn. In each pass they are rolled by a different offset, and the lowest bit of the same
+    frame, rolled by another offset, is XORed into them. A network can therefore neither return a cached output nor
+    shift one to obtain the output for a later frame.
 
     Parameters
     ----------
     frames
-        1 x 3 x H x W, uint8. They come in turn, shifted round more each time, and with the lowest bits of the same
-        frame shifted otherwise upon them: what a network made of one cannot be shifted to serve for the next.
+        Frames, 1 x 3 x H x W, uint8.
     """
     turn = 0
     while True:
@@ -131,6 +134,6 @@ def fresh_frames(frames: Sequence[Tensor]) -> Iterator[Tensor]:
 
 
 def repeated_frame(frame: Tensor) -> Iterator[Tensor]:
-    """Yield one tensor for ever, untouched between calls, as the published script does."""
+    """Yield the same unmodified tensor forever, as the published timing scripts do."""
     while True:
         yield frame

@@ -1,4 +1,4 @@
-"""Peak memory of a forward pass: the device's own counters, or the resident set of this process on the CPU."""
+"""Measure the peak memory of a forward pass: from the allocator on an accelerator, from resident memory on the CPU."""
 
 from __future__ import annotations
 
@@ -26,38 +26,43 @@ def forward_memory(
     multiple: int,
     device: str = "cpu",
 ) -> int | None:
-    """Return what one forward pass at `size` needs beyond weights and input, bytes.
+    """Measure the memory that one forward pass at `size` needs in addition to weights and input, bytes.
 
-    An accelerator counts what it hands out, so a pass at full size tells, the second one. The CPU's allocator does
-    not, and the worker's is set to keep its pages: it is set back for two passes at a quarter and an eighth of the
-    sides, whose resident peaks give a line (feature maps grow with the pixels, buffers of the weights do not).
+    On an accelerator, torch's allocator counts allocated memory, and the second pass at full size is measured. On the
+    CPU, resident memory is measured at a quarter and an eighth of the sides and extrapolated linearly in the number of
+    pixels, because feature maps grow with the pixels and workspaces for weights do not.
 
     Parameters
     ----------
     network
-        On its device, in its precision and backend.
+        The network on its device, in its precision and backend.
     place
         Moves a float32 tensor to that device and precision.
     size
         Height and width of the input, multiples of `multiple`.
+    multiple
+        The sides of all inputs are multiples of this.
     device
-        Where that is, as torch names it.
+        Torch device of the network.
 
     Returns
     -------
     int or None
-        None where the machine cannot tell.
+        Peak in bytes; None if it cannot be measured on this machine.
     """
 
     def peak(height: int, width: int) -> int | None:
         return _peak_of(network, place(torch.rand(1, 3, height, width)))
 
     if device != "cpu":
-        network(place(torch.rand(1, 3, *size)))  # libraries try algorithms first, with workspaces that none needs later
+        # In the first pass, libraries benchmark algorithms, with workspaces that later passes do not need.
+        network(place(torch.rand(1, 3, *size)))
         return peak(*size)
+    # The worker's allocator never returns freed pages (harness.isolation.environment), so that a second pass would not
+    # raise the resident size. glibc's default is restored for the measurement.
     with _returning_pages():
         quarter, eighth = (_reduced(size, factor, multiple) for factor in (4, 8))
-        peak(*eighth)  # a first pass also loads code
+        peak(*eighth)  # the first pass also loads libraries
         large, small = peak(*quarter), peak(*eighth)
     if large is None or small is None:
         return None
@@ -90,7 +95,7 @@ def _reset(device: torch.device) -> int | None:
         torch.accelerator.empty_cache()
         torch.accelerator.reset_peak_memory_stats(device)
         return int(torch.accelerator.memory_allocated(device))
-    except (OSError, ValueError, RuntimeError, AttributeError):  # neither Linux nor a device with counters
+    except (OSError, ValueError, RuntimeError, AttributeError):  # not Linux, or a device without memory statistics
         return None
 
 
@@ -103,7 +108,7 @@ def _peak(device: torch.device) -> int:
 
 @contextmanager
 def _returning_pages() -> Iterator[None]:
-    """Let glibc return large blocks to the system when they are freed, as it does by default."""
+    """Restore glibc's default within the block: large blocks are returned to the system when they are freed."""
     _mallopt(_M_MMAP_THRESHOLD, 1 << 18)
     _mallopt(_M_MMAP_MAX, 1 << 16)
     try:
@@ -116,11 +121,11 @@ def _mallopt(parameter: int, value: int) -> None:
     try:
         ctypes.CDLL(None).mallopt(parameter, value)
     except (OSError, AttributeError):
-        return  # another C library
+        return  # not glibc
 
 
 def give_back_free_pages() -> None:
-    """Return what glibc keeps of freed blocks to the system; with another C library, nothing."""
+    """Return freed memory that glibc retains to the system. Does nothing with another C library."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):

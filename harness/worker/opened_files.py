@@ -1,4 +1,4 @@
-"""Which files the process opens: tells whether a factory has read its checkpoint itself."""
+"""Record which files the process opens, to find out whether a factory reads its checkpoint itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _hooked = False
 
 @contextlib.contextmanager
 def recorded() -> Iterator[set[Path]]:
-    """Collect the absolute paths of all files that Python code opens within the block."""
+    """Collect the absolute paths of all files that Python code opens within the block.
+
+    An audit hook sees every way to open a file from Python, so nothing needs to be patched.
+    """
     global _hooked  # noqa: PLW0603 -- an audit hook cannot be removed, so there is one for the process
     if not _hooked:
         sys.addaudithook(_note)
@@ -25,6 +28,7 @@ def recorded() -> Iterator[set[Path]]:
     try:
         yield paths
     finally:
+        # By identity: list.remove compares sets by value and could remove the equal set of an enclosing block.
         _recorders[:] = [recorder for recorder in _recorders if recorder is not paths]
 
 

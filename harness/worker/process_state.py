@@ -1,4 +1,4 @@
-"""What loading a submission must not change in its worker, and what it may take for granted without a GPU."""
+"""Protect the worker's state while a submission is loaded, and emulate CUDA calls on machines without a GPU."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def preserved(folder: Path, notes: list[str]) -> Iterator[None]:
-    """Work in ``folder``; afterwards put back the process's settings and note which ones were changed."""
-    home = Path.cwd()
+    """Change to ``folder`` within the block; afterwards restore changed process settings and add a note for each.
+
+    A submission that, for example, sets the number of threads would otherwise be timed under its own conditions.
+    """
+    previous = Path.cwd()
     settings: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
         "the number of threads": (torch.get_num_threads, torch.set_num_threads),
@@ -32,24 +35,24 @@ def preserved(folder: Path, notes: list[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        os.chdir(home)
+        os.chdir(previous)
         for name, (read, write) in settings.items():
             if read() != before[name]:
-                notes.append(f"the code changed {name} while loading; put back")
+                notes.append(f"the code changed {name} while loading; restored")
                 write(before[name])
 
 
 @contextlib.contextmanager
 def without_cuda(notes: list[str]) -> Iterator[None]:
-    """Where there is no GPU, let code that asks for one while loading stay on the CPU, and note it.
+    """On a machine without a GPU, ignore requests for CUDA within the block, and add a note if there were any.
 
-    ``.cuda()``, ``.to("cuda")`` and ``torch.load`` of a checkpoint saved on a GPU are what most challenge
-    submissions do without asking whether there is one.
+    Most challenge submissions call ``.cuda()``, ``.to("cuda")`` or ``torch.load`` on a checkpoint saved on a GPU
+    without checking ``torch.cuda.is_available()``.
     """
     if torch.cuda.is_available():
         yield
         return
-    note = "asks for CUDA while loading; kept on the CPU"
+    note = "requests CUDA while loading; kept on the CPU"
 
     def stay(self: T, *_: object, **__: object) -> T:
         _once(notes, note)

@@ -1,4 +1,7 @@
-"""Functions that measure, draw or check: which of them submitted code has replaced."""
+"""Detect whether submitted code has replaced functions that the harness uses to measure, randomize or check.
+
+This is a deterrent and not a proof: code in the same process could also patch this module.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,11 @@ def _present() -> dict[str, object]:
 
 
 class TamperDetector:
-    """Remembers the functions as they are when it is made: before submitted code is imported."""
+    """Stores the original functions when it is created, which must be before submitted code is imported."""
 
     def __init__(self) -> None:
         self._originals = _present()
 
     def replaced(self) -> list[str]:
-        """Return the names of those that are others now."""
+        """Return the qualified names of the functions that have been replaced since."""
         return [name for name, function in _present().items() if function is not self._originals[name]]

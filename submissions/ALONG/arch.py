@@ -1,8 +1,9 @@
 """ALONG: a plain network at a third of the resolution (second of Track 1, NTIRE 2023).
 
 Layers: pixel unshuffle 3; 3x3 27-32 (head); three 3x3 32-32 (body), ReLU after each; 3x3 32-108 (tail); pixel
-shuffle 6. 66,764 parameters. Solved from the published counts: the report's counter charges ReLU modules, and its
-figure leaves room for the convolutions alone, so ReLU is called as a function.
+shuffle 6. 66,764 parameters. The layers were derived from the published counts. The report's
+counter includes ReLU modules, but the published count equals that of the convolutions alone; therefore ReLU is called
+as a function.
 """
 
 from __future__ import annotations

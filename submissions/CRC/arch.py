@@ -1,7 +1,6 @@
-"""CRC: a real-time network that corrects bicubic (team DoYouChargeQQCoin, NTIRE 2023, Track 1).
+"""CRC: a real-time network that adds a residual to bicubic interpolation (team DoYouChargeQQCoin, NTIRE 2023, Track 1).
 
-Layers: 3x3 3-6, ReLU, 3x3 6-12, pixel shuffle 2, plus the bicubic upscaling. 828 parameters. It works on values
-from 0 to 255.
+Layers: 3x3 3-6, ReLU, 3x3 6-12, pixel shuffle 2, plus the bicubic upscaling. 828 parameters. Values are in [0, 255].
 """
 
 from __future__ import annotations

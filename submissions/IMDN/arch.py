@@ -4,8 +4,8 @@ This is the simplified network of the AIM 2019 challenge, which later challenges
 3-64 (head); eight information multi-distillation blocks and 3x3 64-64 (body); plus the head's output; 3x3 64-3r^2
 (tail); pixel shuffle. A block: 3x3 64-64, twice 3x3 48-64, 3x3 48-16, each of the first three followed by
 LeakyReLU 0.05 and a split into 16 channels kept and 48 passed on; the four kept parts through 1x1 64-64; plus the
-block's input. 873,164 parameters at x2 and 881,819 at x3: the contrast-aware attention of the paper's own six-block
-network would add 580 a block and is not in this one.
+block's input. 873,164 parameters at x2 and 881,819 at x3. The contrast-aware attention of the six-block network of the
+paper, which would add 580 parameters per block, is not part of this network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCALES = (2, 3)
 
 
 class DistillationBlock(nn.Module):
-    """Keep a quarter of the channels after each step, pass the rest on, fuse what was kept."""
+    """Keep a quarter of the channels after each step, pass on the others, and fuse the kept channels by a 1x1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class DistillationBlock(nn.Module):
         kept2, rest = self.step2(rest).split(self.split, dim=1)
         kept3, rest = self.step3(rest).split(self.split, dim=1)
         kept = torch.cat((kept1, kept2, kept3, self.step4(rest)), dim=1)
-        del kept1, kept2, kept3, rest  # each is a view that holds a whole feature map, half a gigabyte at 4K
+        del kept1, kept2, kept3, rest  # each is a view that keeps a whole feature map alive, 0.5 GB at 4K
         out: Tensor = self.fuse(kept) + x
         return out
 

@@ -16,8 +16,8 @@ SCALES = (2, 3)
 class RepConv(nn.Module):
     """A linear 3x3 layer: 3x3 to ``width`` channels, 1x1 back, plus a shortcut.
 
-    The shortcut is the identity where the channels agree, else a 1x1 convolution. The 3x3 comes first and the
-    1x1 does not pad, so one 3x3 convolution equals the block at the border too.
+    The shortcut is the identity if the numbers of channels agree, else a 1x1 convolution. Because the padded 3x3 comes
+    first and the 1x1 needs no padding, the block equals one 3x3 convolution at the border as well.
     """
 
     def __init__(self, channels_in: int, channels_out: int, width: int = 256) -> None:
@@ -31,7 +31,7 @@ class RepConv(nn.Module):
         return out + (x if self.shortcut is None else self.shortcut(x))
 
     def get_equivalent_kernel_bias(self) -> tuple[Tensor, Tensor]:
-        """Return weight (out, in, 3, 3) and bias (out,) of the one convolution this block equals."""
+        """Return the weight (out, in, 3, 3) and bias (out,) of the equivalent convolution."""
         assert self.expand.bias is not None
         assert self.reduce.bias is not None
         reduce = self.reduce.weight[:, :, 0, 0]
@@ -46,7 +46,7 @@ class RepConv(nn.Module):
         return weight + nn.functional.pad(point, (1, 1, 1, 1)), bias
 
     def fused(self) -> nn.Conv2d:
-        """Return that convolution as a new module."""
+        """Return the equivalent convolution as a new module."""
         weight, bias = self.get_equivalent_kernel_bias()
         conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1).to(weight)
         conv.load_state_dict({"weight": weight, "bias": bias})
@@ -78,7 +78,7 @@ class LRSRN(nn.Module):
         return out
 
     def fuse_model(self) -> None:
-        """Replace every RepConv by the one convolution that it equals, in place."""
+        """Replace every RepConv in place by its equivalent convolution."""
         for parent in (self, self.body):
             for name, child in parent.named_children():
                 if isinstance(child, RepConv):

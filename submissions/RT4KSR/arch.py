@@ -1,13 +1,14 @@
 """RT4KSR: Towards Real-Time 4K Image Super-Resolution (organisers' baseline, CVPRW 2023).
 
 Layers: pixel unshuffle 2; 3x3 12-24 (head); four [LayerNorm2d, ResBlock, GELU] (body); LayerNorm2d, ResBlock (tail);
-3x3 24-3(2r)^2, pixel shuffle 2r (upsample). A second branch takes what a 5x5 Gaussian of sigma 1 removes through the
-same head, a ResBlock and GELU (hfb). A ResBlock is 1x1 to 48, 3x3 plus identity, 1x1 back, plus identity; after
-:meth:`RT4KSR.reparameterize` it is one 3x3: 44,521 parameters at x2 and 57,541 at x3, from 152,233 and 165,253.
+3x3 24-3(2r)^2, pixel shuffle 2r (upsample). A second branch (hfb) applies the same head, a ResBlock and GELU to the
+high frequencies, the difference of the input and its blur by a 5x5 Gaussian of sigma 1. A ResBlock is 1x1 to 48, 3x3
+plus identity, 1x1 back, plus identity; after :meth:`RT4KSR.reparameterize` it is one 3x3: 44,521 parameters at x2 and
+57,541 at x3, from 152,233 and 165,253.
 
-The paper adds the branches as ``gamma * body + hfb``, and its released weights were trained with this sum switched
-off, so that ``gamma`` is still 0 in them and the body alone is used. Here the sum is ``body + gamma * hfb``: the
-tail's normalisation makes it the same family of networks, and with ``gamma`` 0 it is the released one.
+The paper adds the branches as ``gamma * body + hfb``. The released weights were trained without this sum: ``gamma`` is
+still 0, and only the body is used. Here the sum is ``body + gamma * hfb``. It describes the same family of networks
+because the tail starts with a normalisation, and it equals the released network for ``gamma`` 0.
 
 Module names are those of the released state dict.
 """
@@ -24,7 +25,7 @@ SCALES = (2, 3)
 class ResBlock(nn.Module):
     """A linear 3x3 layer: 1x1 to twice the channels, 3x3 plus identity, 1x1 back, plus identity.
 
-    The input is padded before the first 1x1, so that one 3x3 convolution equals the block at the border too.
+    The input is padded before the first 1x1, so that the block equals one 3x3 convolution at the border as well.
     """
 
     def __init__(self, channels: int) -> None:
@@ -39,7 +40,7 @@ class ResBlock(nn.Module):
         return out + x
 
     def get_equivalent_kernel_bias(self) -> tuple[Tensor, Tensor]:
-        """Return weight (c, c, 3, 3) and bias (c,) of the one convolution this block equals."""
+        """Return the weight (c, c, 3, 3) and bias (c,) of the equivalent convolution."""
         assert self.expand_conv.bias is not None
         assert self.fea_conv.bias is not None
         assert self.reduce_conv.bias is not None
@@ -50,7 +51,7 @@ class ResBlock(nn.Module):
         return weight + _identity(weight), reduce @ inner + self.reduce_conv.bias
 
     def merged(self) -> nn.Conv2d:
-        """Return that convolution as a new module."""
+        """Return the equivalent convolution as a new module."""
         weight, bias = self.get_equivalent_kernel_bias()
         conv = nn.Conv2d(len(weight), len(weight), 3, padding=1).to(weight)
         conv.load_state_dict({"weight": weight, "bias": bias})
@@ -58,7 +59,7 @@ class ResBlock(nn.Module):
 
 
 def _identity(weight: Tensor) -> Tensor:
-    """Return the 3x3 kernel that changes nothing, of the shape of ``weight``."""
+    """Return the 3x3 identity kernel for as many channels as ``weight`` has outputs."""
     point = torch.eye(len(weight), dtype=weight.dtype, device=weight.device)[:, :, None, None]
     return functional.pad(point, (1, 1, 1, 1))
 
@@ -94,7 +95,7 @@ class NAFBlock(nn.Module):
 
 
 class Gaussian(nn.Module):
-    """The 5x5 Gaussian of sigma 1 on N x 3 x H x W, mirrored at the border."""
+    """5x5 Gaussian blur of sigma 1 on N x 3 x H x W, with reflection padding."""
 
     kernel: Tensor
 
@@ -131,7 +132,7 @@ class RT4KSR(nn.Module):
         return out
 
     def reparameterize(self) -> None:
-        """Replace every ResBlock by the one convolution that it equals, in place."""
+        """Replace every ResBlock in place by its equivalent convolution."""
         for parent in (self.hfb, *self.body, self.tail):
             for name, child in parent.named_children():
                 if isinstance(child, ResBlock):

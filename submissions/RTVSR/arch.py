@@ -1,4 +1,4 @@
-"""RTVSR, also called REPNet: a correction of bilinear upscaling at half resolution (NTIRE 2023).
+"""RTVSR, also called REPNet: a residual to bilinear upscaling, computed at half resolution (NTIRE 2023).
 
 Layers: pixel unshuffle 2; 3x3 12-32 (head); 3x3 32-32, once at x2 and twice at x3 (body), LeakyReLU 0.1 after each;
 3x3 32-12r^2 (tail); pixel shuffle 2r; plus the bilinear upscaling. 26,608 parameters at x2 and 53,196 at x3.

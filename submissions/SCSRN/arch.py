@@ -1,7 +1,7 @@
 """SCSRN: Skip-Concatenated Image Super-Resolution Network for Mobile Devices.
 
 Layers, all 3x3: 3-32, ReLU (head); four [32-32, ReLU] (body); concatenate the input; 35-3r^2, 3r^2-3r^2 (tail);
-pixel shuffle; clip. 53,008 parameters at x3, the published count, and 42,988 at x2 by the same rule.
+pixel shuffle; clip. 53,008 parameters at x3, the published count, and 42,988 at x2 with the same layers.
 """
 
 from __future__ import annotations

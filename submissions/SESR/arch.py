@@ -2,8 +2,8 @@
 
 Layers: 5x5 3-16 (head); five [3x3 16-16, PReLU] (body); plus the head's output; 5x5 16-3r^2 (tail); plus the
 input in every sub-pixel; pixel shuffle. Every convolution is a collapsible linear block while training: k x k to
-256 channels, 1x1 back, plus the identity in the body. Collapsed, the convolutions hold 17,628 parameters at x2 and
-23,643 at x3; the slopes of PReLU are another 80, which the papers leave out.
+256 channels, 1x1 back, plus the identity in the body. The collapsed convolutions have 17,628 parameters at x2 and
+23,643 at x3; the slopes of PReLU are another 80, which the papers do not count.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LinearBlock(nn.Module):
         return out + x if self.residual else out
 
     def get_equivalent_kernel_bias(self) -> tuple[Tensor, Tensor]:
-        """Return weight (out, in, k, k) and bias (out,) of the one convolution this block equals."""
+        """Return the weight (out, in, k, k) and bias (out,) of the equivalent convolution."""
         assert self.expand.bias is not None
         assert self.project.bias is not None
         project = self.project.weight[:, :, 0, 0]
@@ -40,7 +40,7 @@ class LinearBlock(nn.Module):
         return weight, bias
 
     def collapsed(self) -> nn.Conv2d:
-        """Return that convolution as a new module."""
+        """Return the equivalent convolution as a new module."""
         weight, bias = self.get_equivalent_kernel_bias()
         channels_out, channels_in, kernel, _ = weight.shape
         conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2).to(weight)
@@ -68,7 +68,7 @@ class SESR(nn.Module):
         return out
 
     def collapse(self) -> None:
-        """Replace every linear block by the one convolution that it equals, in place."""
+        """Replace every linear block in place by its equivalent convolution."""
         for parent in (self, self.body):
             for name, child in parent.named_children():
                 if isinstance(child, LinearBlock):

@@ -1,9 +1,9 @@
 """Team OV: a plain network of 12 channels (fourth of Track 1, NTIRE 2023).
 
 Layers, 3x3 without biases: 3-12 (head); two 12-12 (body), ReLU after each; 12-3r^2 (tail); pixel shuffle. 4,212
-parameters at x2. Solved from the published counts: the report's counter charges ReLU modules, and its figure leaves
-room for the convolutions alone, so ReLU is called as a function. At x3, where no count is published, only the tail
-differs.
+parameters at x2. The layers were derived from the published counts. The report's counter includes ReLU modules, but
+the published count equals that of the convolutions alone; therefore ReLU is called as a function. No count is published
+for x3, for which only the tail differs here.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from harness.analysis.compare_runs import compare_runs
 from harness.analysis.resummarize import resummarize, write_resummarized
 from harness.cli import app
 from harness.cli.terminal import leaderboard_table
-from harness.engines import InlineEngine
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import run
 from harness.report import load_run

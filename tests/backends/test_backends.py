@@ -83,7 +83,7 @@ def test_a_network_that_breaks_the_graph_is_refused(network: nn.Module) -> None:
 
 
 def test_an_export_that_froze_a_size_is_refused() -> None:
-    with pytest.raises(WorkerError, match="exported graph is not the network: it has the sides"):
+    with pytest.raises(WorkerError, match="exported graph differs from the network: it has a constant side"):
         make_runner(Frozen().eval(), "onnxruntime")
 
 

@@ -9,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, save_model
 from PIL import Image
 
-from harness.engines import InlineEngine, Job, LocalEngine
+from harness.engines import Job, LocalEngine
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError, WorkerError
 from harness.pipeline import run
 from harness.results import Entry

@@ -1,36 +1,37 @@
 """What makes times unreliable is said once, before anything is timed, and not where nothing is."""
 
-from harness.cli.terminal import Forewarned
+from harness.cli.progress_display import WarnBeforeMeasuring
 from harness.results import Measurement
-from harness.run.progress import Silent
+from harness.run.progress import Progress, ProgressEvent, StageProgress, SubmissionFinished
 
 
-class Heard(Silent):
-    def __init__(self) -> None:
-        self.heard: list[str] = []
+def told_by(heard: list[str]) -> Progress:
+    """Return the progress of a run with two listeners, of which the second notes what it hears."""
 
-    def submission_begins(self, name: str) -> None:
-        self.heard.append(name)
+    def note(event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress):
+            heard.append(f"{event.name} {event.stage} {event.detail}".strip())
+        if isinstance(event, SubmissionFinished):
+            heard.append(event.name)
 
-    def stage(self, name: str, detail: str = "", *, done: float) -> None:
-        self.heard.append(f"{name} {detail} {done}")
+    return Progress([WarnBeforeMeasuring(lambda: heard.append("warning")), note])
 
 
 def test_the_warning_comes_once_before_the_first_stage() -> None:
-    told = Heard()
-    listener = Forewarned(told, lambda: told.heard.append("warning"))
-    listener.run_begins(2, 1)
-    listener.submission_begins("a")
-    listener.stage("start", done=0.0)
-    listener.stage("time", "at 8x8", done=0.2)
-    assert told.heard == ["a", "warning", "start  0.0", "time at 8x8 0.2"]
+    heard: list[str] = []
+    progress = told_by(heard)
+    progress.start([("a", "a"), ("b", "b")], 1)
+    progress.stage("", "wait", "for another run on this device")
+    progress.stage("a", "start")
+    progress.timing("a", 0, 1, 0.2, "at 8x8")
+    assert heard == ["wait for another run on this device", "warning", "a start", "a time at 8x8"]
 
 
 def test_a_run_of_nothing_new_is_not_warned_of() -> None:
-    told = Heard()
-    listener = Forewarned(told, lambda: told.heard.append("warning"))
+    heard: list[str] = []
+    progress = told_by(heard)
     stored = Measurement(fingerprint="f", created="2026-01-01T00:00:00+00:00", status="ok")
-    listener.submission_begins("a")
-    listener.submission_ends("a", stored, reused=True)
-    listener.run_ends()
-    assert told.heard == ["a"]
+    progress.start([("a", "a")], 1)
+    progress.finish("a", stored, reused=True)
+    progress.end()
+    assert heard == ["a"]

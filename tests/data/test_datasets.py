@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness.data import Dataset, degrade, get_degradation, open_dataset, read_rgb, write_png
+from harness.data.datasets import Storage
 from harness.errors import DataError, UsageError
 
 NTIRE23 = get_degradation("ntire23")
@@ -123,7 +124,7 @@ def test_decoded_pairs_are_kept_within_the_bounds(folder: Path, cache: Path, mon
     paths = sorted(folder.iterdir())
     pairs = [open_dataset(folder, 2, NTIRE23, cache).pair(index) for index in range(3)]
     one_pair = sum(part.nbytes for part in pairs[0])
-    dataset = Dataset("kept", paths, 2, NTIRE23, cache_dir=cache, memory=one_pair, spool=one_pair)
+    dataset = Dataset("kept", paths, 2, NTIRE23, storage=Storage(cache, one_pair, one_pair))
     for index in (0, 1, 2, 0, 1, 2):
         for ours, expected in zip(dataset.pair(index), pairs[index], strict=True):
             np.testing.assert_array_equal(ours, expected)
@@ -139,7 +140,7 @@ def test_decoded_pairs_are_kept_within_the_bounds(folder: Path, cache: Path, mon
 
 def test_a_disk_without_room_is_done_without(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.data.spool.SPARE", 1 << 60)
-    dataset = Dataset("kept", sorted(folder.iterdir()), 2, NTIRE23, cache_dir=cache, memory=0)
+    dataset = Dataset("kept", sorted(folder.iterdir()), 2, NTIRE23, storage=Storage(cache, memory=0))
     first, again = dataset.pair(0), dataset.pair(0)
     assert first[1] is not again[1]
     np.testing.assert_array_equal(first[1], again[1])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.data import get_degradation, jpeg, open_dataset, prepare, read_rgb, write_png
+from harness.data import PrepareOptions, get_degradation, jpeg, open_dataset, prepare, read_rgb, write_png
 from harness.errors import DataError, UsageError
 
 NTIRE23 = get_degradation("ntire23")
@@ -37,7 +37,8 @@ def out(tmp_path: Path) -> Path:
 
 
 def states(hr: Path, out: Path, **options: object) -> list[str]:
-    return [one.state for one in prepare(hr, out, 2, options.pop("degradation", NTIRE23), **options)]
+    degradation, workers = options.pop("degradation", NTIRE23), options.pop("workers", None)
+    return [one.state for one in prepare(hr, out, 2, degradation, PrepareOptions(**options), workers=workers)]
 
 
 def script(hr: np.ndarray, scale: int, quality: int = 90) -> bytes:
@@ -108,14 +109,14 @@ def test_a_bad_image_is_reported_and_the_rest_goes_on(hr: Path, out: Path) -> No
 
 
 def test_an_image_smaller_than_the_crop_is_named(hr: Path, out: Path) -> None:
-    results = list(prepare(hr, out, 2, NTIRE23, crop=(60, 60)))
+    results = list(prepare(hr, out, 2, NTIRE23, PrepareOptions(crop=(60, 60))))
     assert all("72x50, too small" in one.reason for one in results)
     assert len(results) == 4
 
 
 def test_mistakes_are_refused_before_anything_is_written(hr: Path, out: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no multiple"):
-        prepare(hr, out, 2, NTIRE23, crop=(41, 60))
+        prepare(hr, out, 2, NTIRE23, PrepareOptions(crop=(41, 60)))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no images"):
         prepare(tmp_path / "empty", out, 2, NTIRE23)

@@ -1,23 +1,31 @@
 """Engines are found by name."""
 
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+
 import pytest
 
-from harness.engines import LocalEngine, get_engine
+from harness.engines import ENGINES, LocalEngine, get_engine
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 
 
-def test_the_local_engine_is_the_built_in_one() -> None:
+def test_engines_of_the_harness_are_registered_like_all_others() -> None:
     assert isinstance(get_engine("local"), LocalEngine)
+    assert isinstance(get_engine("inline"), InlineEngine)
 
 
 def test_an_unknown_engine_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(UsageError, match="local"):
+    with pytest.raises(UsageError, match="choose one of: inline, local"):
         get_engine("cloud")
 
 
-def test_an_installed_engine_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib.metadata import EntryPoint, EntryPoints
-
-    point = EntryPoint("again", "harness.engines:InlineEngine", "harness.engines")
-    monkeypatch.setattr("harness.plugins.entry_points", lambda group: EntryPoints([point]))
-    assert get_engine("again").name == "inline"
+def test_an_engine_of_a_package_is_made_from_its_class() -> None:
+    points = [
+        EntryPoint("again", "harness.engines.local:LocalEngine", "harness.engines"),
+        EntryPoint("number", "math:pi", "harness.engines"),
+    ]
+    registry = replace(ENGINES, find=lambda _: points)
+    assert isinstance(registry.get("again"), LocalEngine)
+    with pytest.raises(UsageError, match=r"it is a float without open\(\)"):
+        registry.get("number")

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.engines import Engine, InlineEngine, Job, LocalEngine
+from harness.engines import Engine, Job, LocalEngine
+from harness.engines.inline import InlineEngine
 from harness.errors import WorkerError
 from harness.submissions.discovery import Submission, discover
 

@@ -11,7 +11,7 @@ import pytest
 from harness.isolation import cgroup
 from harness.isolation.cgroup import Group, cgroup_problem, make_group
 from harness.isolation.limits import UNLIMITED, Limits
-from harness.isolation.sandbox_diagnostics import sandbox_report
+from harness.isolation.sandbox_diagnostics import sandbox_diagnostics
 from harness.isolation.session import Session
 
 
@@ -26,7 +26,7 @@ def scope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "cgroup.subtree_control").write_text("memory pids\n")
     monkeypatch.setattr(cgroup, "ROOT", tmp_path / "cgroup")
     monkeypatch.setattr(cgroup, "OWN", own)
-    monkeypatch.setattr(cgroup, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(cgroup, "_REMOVAL_TIMEOUT_S", 0.05)
     return folder
 
 
@@ -71,7 +71,7 @@ def test_the_kernels_count_of_kills_is_read(tmp_path: Path, events: str, ended: 
 
 
 def test_what_is_left_in_a_group_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroup, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(cgroup, "_REMOVAL_TIMEOUT_S", 0.05)
     folder = tmp_path / "group"
     folder.mkdir()
     Group(folder).remove()
@@ -103,12 +103,12 @@ def test_processes_of_others_are_left_where_they_are(scope: Path) -> None:
 
 
 def test_the_doctor_says_what_is_missing_and_how_to_get_it(scope: Path) -> None:
-    facts = {fact.name: fact for fact in sandbox_report()}
-    assert facts["control group of each worker"].level == "ok"
+    diagnostics = {one.name: one for one in sandbox_diagnostics()}
+    assert diagnostics["control group of each worker"].level == "ok"
     (scope / "cgroup.controllers").write_text("cpu\n")
-    fact = {fact.name: fact for fact in sandbox_report()}["control group of each worker"]
-    assert fact.level == "missing"
-    assert "systemd-run --user --scope" in fact.hint
+    diagnostic = {one.name: one for one in sandbox_diagnostics()}["control group of each worker"]
+    assert diagnostic.level == "missing"
+    assert "systemd-run --user --scope" in diagnostic.hint
 
 
 def test_a_worker_runs_in_its_group_and_the_row_says_so(scope: Path, open_small: Callable[..., Session]) -> None:

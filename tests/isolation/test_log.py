@@ -19,7 +19,7 @@ def captured() -> Iterator[tuple[LogCapture, int]]:
 
 
 def test_what_was_printed_is_there_at_once(captured: tuple[LogCapture, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.isolation.log._PATIENCE_S", 60.0)
+    monkeypatch.setattr("harness.isolation.log._CATCH_UP_S", 60.0)
     log, writer = captured
     for number in range(300):
         os.write(writer, b"%d\n" % number)
@@ -35,7 +35,7 @@ def test_a_flood_leaves_its_beginning_and_its_end(captured: tuple[LogCapture, in
     assert text.endswith("0299992\n")
     kept, missing = len(text), int(text.split("[... ")[1].split()[0])
     assert kept < 70_000
-    assert kept - len(f"\n[... {missing} bytes not kept ...]\n") + missing == 300_000
+    assert kept - len(f"\n[... {missing} bytes omitted ...]\n") + missing == 300_000
 
 
 def test_after_the_end_it_is_still_there() -> None:

@@ -137,7 +137,7 @@ def test_a_hundred_thousand_damaged_frames_raise_documented_errors_only() -> Non
     ("data", "reason"),
     [
         (framed(b'{"name":"load"}', secret=bytes(16)), "secret"),
-        (framed(b'{"name":"load"}', sequence=7), "frame 7 came where frame 0 was due"),
+        (framed(b'{"name":"load"}', sequence=7), "received frame 7 instead of frame 0"),
         (b"HTTP/1.1 200 OK" + bytes(40), "not a frame"),
         (PREFIX.pack(MAGIC, SECRET, 0, 1 << 31, 0), "over the limit"),
         (PREFIX.pack(MAGIC, SECRET, 0, 2, 1 << 63), "over the limit"),

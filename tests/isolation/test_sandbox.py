@@ -189,12 +189,12 @@ def test_a_bubblewrap_that_does_not_work_is_found_out(monkeypatch: pytest.Monkey
 def test_the_doctor_says_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     for problem in ("bubblewrap is not installed", "bubblewrap fails: No permissions"):
         monkeypatch.setattr(doctor, "bwrap_problem", lambda problem=problem: problem)
-        facts = doctor.sandbox_report()
-        assert facts[0].name == "bubblewrap sandbox"
-        assert facts[0].level == "missing"
-        assert all(fact.level == "ok" or fact.hint for fact in facts)
+        diagnostics = doctor.sandbox_diagnostics()
+        assert diagnostics[0].name == "bubblewrap sandbox"
+        assert diagnostics[0].level == "missing"
+        assert all(one.level == "ok" or one.hint for one in diagnostics)
     monkeypatch.setattr(doctor, "bwrap_problem", lambda: None)
-    assert doctor.sandbox_report()[0].level == "ok"
+    assert doctor.sandbox_diagnostics()[0].level == "ok"
 
 
 @pytest.mark.parametrize("where", ["process", pytest.param("bwrap", marks=needs_bwrap)])

@@ -28,6 +28,7 @@ from harness.pipeline import run
 from harness.results import Entry
 from harness.run.plan import RunRequest, make_plan
 from harness.submissions.discovery import Submission
+from harness.timing import PROTOCOLS
 from harness.tracks import get_track
 
 LIMITS = Limits(memory_bytes=3 << 30, file_bytes=64 << 20, tmp_bytes=64 << 20)
@@ -87,7 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 96, 128))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.run.plan.track_for_scale", lambda scale: small)
-        patch.setattr("harness.timing.rounds._TURN_S", 0.005)
+        patch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.005))
         patch.setattr("harness.machine.load._LOOK_S", 0.05)
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("private")))  # apart from other runs here
         patch.setattr("harness.isolation.launcher.bound_cores", lambda threads: [])  # module-wide, before any test's

@@ -88,7 +88,7 @@ def test_a_greyscale_hr_image_may_have_a_colour_partner(sr: Path, hr: Path) -> N
 def test_with_a_scale_hr_is_cropped_and_borders_known(sr: Path, hr: Path) -> None:
     write_png(hr / "a.png", image(0, 31, 40))
     write_png(sr / "a.png", image(0, 31, 40)[:30])
-    assert failures(list(score_folders(sr, hr)))["a"].endswith("say the scale if HR is to be cropped.")
+    assert failures(list(score_folders(sr, hr)))["a"].endswith("pass the scale to crop HR images.")
     (result,) = score_folders(sr, hr, "matlab", scale=2)
     assert isinstance(result, ImageScore)
     with pytest.raises(UsageError, match="as wide as the scale"):

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from harness import plugins
 from harness.data import write_png
 from harness.errors import UsageError
+from harness.plugins import Registry
 from harness.quality import ImageFailure, ImageScore, get_metric, list_metrics, score_folders
+from harness.quality.metrics import METRICS, Metric
 from harness.quality.perceptual import require_lpips
 
 
@@ -27,21 +29,20 @@ def largest_error(sr: np.ndarray, hr: np.ndarray) -> float:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pretend that a package declares two metrics, one of them no function."""
+def declared(monkeypatch: pytest.MonkeyPatch) -> Registry[Metric]:
+    """Metrics of a package that declares two, one of them no function."""
     points = [
         EntryPoint("largest", f"{__name__}:largest_error", "harness.metrics"),
         EntryPoint("broken", "math:pi", "harness.metrics"),
     ]
     monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(largest_error=largest_error))
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [p for p in points if p.group == group])
+    return replace(METRICS, find=lambda _: points)
 
 
-@pytest.mark.usefixtures("installed")
-def test_an_installed_metric_is_computed_beside_the_others(tmp_path: Path) -> None:
+def test_an_installed_metric_is_computed_beside_the_others(tmp_path: Path, declared: Registry[Metric]) -> None:
     write_png(tmp_path / "sr" / "a.png", image(0))
     write_png(tmp_path / "hr" / "a.png", image(1))
-    chosen = {"largest": get_metric("largest")}
+    chosen = {"largest": get_metric("largest", declared)}
     (score,) = score_folders(tmp_path / "sr", tmp_path / "hr", metrics=chosen)
     assert isinstance(score, ImageScore)
     assert score.others == {"largest": largest_error(image(0), image(1))}
@@ -55,13 +56,12 @@ def test_a_metric_that_fails_is_a_failed_image(tmp_path: Path) -> None:
     assert failure.reason == "metric odd failed (ZeroDivisionError: division by zero)"
 
 
-@pytest.mark.usefixtures("installed")
-def test_what_is_no_metric_is_named() -> None:
-    assert list_metrics() == ["broken", "largest", "lpips"]
+def test_what_is_no_metric_is_named(declared: Registry[Metric]) -> None:
+    assert list_metrics() == ["lpips"]
     with pytest.raises(UsageError, match="not a function"):
-        get_metric("broken")
-    with pytest.raises(UsageError, match="broken, largest, lpips"):
-        get_metric("ssim2")
+        get_metric("broken", declared)
+    with pytest.raises(UsageError, match="broken, largest"):
+        get_metric("ssim2", declared)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import html
 import json
 import math
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +13,8 @@ from harness.report.numbers import TIMES
 from harness.report.rows import scored_rows
 from harness.report.timing_plot import BARS_LEFT, BOTTOM, LEFT, RIGHT, TOP, timing_plot
 from harness.results import TimingRecord
-from harness.results.run_folder import Trace
+from harness.results.measurement import RoundTimes
+from harness.results.rounds import kept_turns
 from harness.statistics.runtime_summary import round_ratios
 
 
@@ -78,11 +78,22 @@ def points(path):
     return [(float(x), float(y)) for x, y in re.findall(r"M([\d.]+) ([\d.]+)h0", path)]
 
 
+def timing(times, turns=(), *, warmup=(), jumps=(), processes=None):
+    """Return a record of calls a millisecond apart; `turns` says how many belong to each, `jumps` which are dropped."""
+    rounds = [
+        RoundTimes(number=at, calls=calls, process=processes[at] if processes else 0,
+                   anchor_ms=(1.0, 1.5 if at in jumps else 1.0))
+        for at, calls in enumerate(turns)
+    ]  # fmt: skip
+    samples = [(float(at), float(ms)) for at, ms in enumerate(times)]
+    return TimingRecord(clock="clock", warmup=list(warmup), samples=samples, rounds=rounds)
+
+
 def test_the_trace_draws_every_call_inside_its_frame():
     random = np.random.default_rng(1)
     times = list(10 + random.normal(0, 0.1, 200))
     times[50] = 100.0
-    plot = timing_plot(Trace("clock", [(0, 30.0)], [(i, ms) for i, ms in enumerate(times)], []), 10.0, (9.98, 10.02))
+    plot = timing_plot(timing(times, warmup=[(0.0, 30.0)]), 10.0, (9.98, 10.02))
     drawn = points(plot.samples)
     assert (len(drawn), plot.clipped, len(points(plot.warmup))) == (199, 1, 1)
     assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for x, y in drawn + points(plot.warmup))
@@ -95,7 +106,7 @@ def test_the_trace_draws_every_call_inside_its_frame():
 
 def test_the_histogram_counts_every_call():
     times = [10.0] * 30 + [10.5] * 10
-    plot = timing_plot(Trace("clock", [], list(enumerate(times)), [20, 20]), 10.0, (10.0, 10.1))
+    plot = timing_plot(timing(times, [20, 20]), 10.0, (10.0, 10.1))
     widths = [float(width) for width in re.findall(r"h([\d.]+)v", plot.bars)]
     assert sorted(width / max(widths) for width in widths) == pytest.approx([1 / 3, 1.0], abs=0.01)
     assert f"M{BARS_LEFT:.1f}" in plot.bars
@@ -110,17 +121,17 @@ def height(level):
 
 def test_the_line_marks_the_statistic_that_is_scored():
     times = [9.0, 9.0, 9.0, 13.0]
-    median, mean = (timing_plot(Trace("clock", [], list(enumerate(times)), []), at, (at, at)) for at in (9.0, 10.0))
+    median, mean = (timing_plot(timing(times), at, (at, at)) for at in (9.0, 10.0))
     assert height(median.level) == pytest.approx(9.0, abs=0.01)
     assert height(mean.level) == pytest.approx(10.0, abs=0.01)
 
 
 def test_calls_of_rounds_that_do_not_count_are_crossed(built):
-    trace = Trace("clock", [], [(at, 10.0 + at / 10) for at in range(6)], [2, 2, 2], [True, False, True])
-    plot = timing_plot(trace, 10.2, (10.1, 10.3))
-    assert plot.dropped.count("M") == 2
-    assert len(points(plot.samples)) == 4
-    assert points(plot.odd) == []
+    calls = timing([10.0 + at / 10 for at in range(24)], [2] * 12, jumps={1, 3, 5, 7, 9})
+    plot = timing_plot(calls, 10.2, (10.1, 10.3))
+    assert plot.dropped.count("M") == 10
+    assert len(points(plot.samples)) == 12
+    assert len(points(plot.odd)) == 2
 
 
 def test_the_rounds_of_a_trace_are_judged_as_the_statistics_do(make_run):
@@ -131,27 +142,27 @@ def test_the_rounds_of_a_trace_are_judged_as_the_statistics_do(make_run):
     record["samples"] = record["samples"][:24]
     record["rounds"] = [{"number": at, "calls": 2, "anchor_ms": pair} for at, pair in enumerate(anchors)]
     file.write_text(json.dumps(record))
-    assert load_run(run).trace("row-0").kept == [True] * 11 + [False]
-    timing = TimingRecord(**{key: record[key] for key in ("clock", "warmup", "samples", "rounds")})
-    assert round_ratios(timing).dropped == 1
+    stored = load_run(run).timing("row-0")
+    assert stored == TimingRecord(**{key: record[key] for key in ("clock", "warmup", "samples", "rounds")})
+    assert kept_turns(stored) == [True] * 11 + [False]
+    assert round_ratios(stored).dropped == 1
     build_report(run)
     assert "crosses: rounds left out" in (run / "models" / "row-0.html").read_text(encoding="utf-8")
 
 
 def test_other_processes_begin_at_lines():
-    rounds, times = [2, 2, 3, 1], [(float(at), 10.0 + at / 10) for at in range(8)]
+    turns, times = [2, 2, 3, 1], [10.0 + at / 10 for at in range(8)]
     warmup = [(-1.0, 11.0), (3.5, 30.0)]  # the second is of the second process
-    trace = Trace("clock", warmup, times, rounds, [True] * 4, [0, 0, 1, 2])
-    plot = timing_plot(trace, 10.2, (10.1, 10.3))
+    plot = timing_plot(timing(times, turns, warmup=warmup, processes=[0, 0, 1, 2]), 10.2, (10.1, 10.3))
     lines = [float(x) for x in re.findall(r"M([\d.]+) 12.0V214.0", plot.starts)]
     dots = sorted(x for x, _ in points(plot.samples) + points(plot.odd))
     assert [sum(x < line for x in dots) for line in lines] == [4, 7]
     assert len(points(plot.warmup)) == 1
-    assert timing_plot(replace(trace, processes=[0] * 4), 10.2, (10.1, 10.3)).starts == ""
+    assert timing_plot(timing(times, turns, warmup=warmup), 10.2, (10.1, 10.3)).starts == ""
 
 
 def test_no_trace_no_plot():
-    assert timing_plot(Trace("clock", [], [], []), 1.0, (1.0, 1.0)) is None
+    assert timing_plot(timing([]), 1.0, (1.0, 1.0)) is None
 
 
 def test_gains_are_differences_to_bicubic(fake_run):
@@ -206,6 +217,30 @@ def test_long_tables_of_layers_are_folded(built):
     assert re.search(r'<details class="fold" open><summary>5 layers', short)
     assert re.search(r'<details class="fold"><summary>60 layers', long)
     assert "Layers" not in (built / "models" / "row-5.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"samples": "none"},
+        {"samples": [[0.0]]},
+        {"rounds": [{"number": 0, "calls": 2, "anchor_ms": [1.0, 0.0]}]},
+        {"rounds": [{"number": 0, "calls": -2, "anchor_ms": [1.0, 1.0]}]},
+        {"rounds": [{"calls": 2}]},
+    ],
+)
+def test_damaged_samples_are_named(make_run, damage):
+    run = make_run()
+    file = run / "samples" / "row-0.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **damage}))
+    with pytest.raises(ResultsError, match=r"row-0\.json"):
+        build_report(run)
+
+
+def test_a_row_without_samples_has_no_trace(make_run):
+    folder = load_run(make_run())
+    assert folder.timing("row-9") is None
+    assert folder.timing("../row-0") is None
 
 
 def test_damaged_layers_are_named(make_run):

@@ -15,7 +15,7 @@ from harness.report import build_report
 from harness.report.compare import build_comparison
 from harness.report.history import build_history
 from harness.report.serve import runs_page
-from harness.results.progress import Progress, write_progress
+from harness.results.progress import RunProgress, write_progress
 
 HOSTILE = "<script>window.pwned = 1</script>"
 
@@ -87,7 +87,7 @@ def every_page(board, tmp_path_factory):
         row["runtime_ms"]["mean"] *= 1.5
     results["device"]["name"] = "</script><i>another</i>"
     (other / "results.json").write_text(json.dumps(results))
-    write_progress(other, Progress(pid=os.getpid(), total=9, done=2, share=0.2, name=HOSTILE, stage="time"))
+    write_progress(other, RunProgress(pid=os.getpid(), total=9, done=2, share=0.2, name=HOSTILE, stage="time"))
     listed = root / "runs.html"
     listed.write_text(re.sub("<script>.*</script>", "", runs_page(root), flags=re.DOTALL), encoding="utf-8")
     models = [run / "models" / f"row-{at}.html" for at in (0, 1, 12, 14, 20)]

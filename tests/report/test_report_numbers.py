@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.bands import BANDS, band_of
+from harness.report.bands import band_of, bands_of
 from harness.report.numbers import MINUS, THIN, binary_size, digits_for, fixed, spell
 
 
@@ -43,4 +43,5 @@ def test_sizes_and_ticks():
     ("fps", "index"), [(0.0, 0), (23.999, 0), (24, 1), (29.99, 1), (30, 2), (60, 3), (119.9, 3), (120, 4), (1e6, 4)]
 )
 def test_band_edges_belong_to_the_faster_band(fps, index):
-    assert band_of(fps) is BANDS[index]
+    bands = bands_of((24.0, 30.0, 60.0, 120.0))
+    assert band_of(fps, bands) is bands[index]

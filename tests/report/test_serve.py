@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.report import build_report
 from harness.report.runs import list_runs
 from harness.report.serve import make_server
-from harness.results.progress import FILE, Progress, write_progress
+from harness.results.progress import FILE, RunProgress, write_progress
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def reports(fake_run, tmp_path):
     (root / "going" / "measurements" / "abc.json").write_text("{}")
     (root / "going" / "logs" / "lrsrn.log").write_text("loading")
     write_progress(
-        root / "going", Progress(pid=os.getpid(), total=12, done=3, share=0.3, name="<b>LRSRN</b>", stage="time")
+        root / "going", RunProgress(pid=os.getpid(), total=12, done=3, share=0.3, name="<b>LRSRN</b>", stage="time")
     )
     (root / "empty").mkdir()
     (tmp_path / "secret.txt").write_text("secret")
@@ -64,7 +64,7 @@ def test_runs_are_listed_with_the_one_in_progress_first(reports):
 
 def test_a_run_whose_process_is_gone_was_interrupted(reports):
     (gone := subprocess.Popen([sys.executable, "-c", ""])).wait(60)
-    write_progress(reports / "going", Progress(pid=gone.pid, total=12, done=3))
+    write_progress(reports / "going", RunProgress(pid=gone.pid, total=12, done=3))
     assert {run.folder: run.state for run in list_runs(reports)}["going"] == "running"  # seconds ago it was there
     past = time.time() - 1000
     os.utime(reports / "going" / FILE, (past, past))

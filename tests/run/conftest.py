@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.run.plan import RunRequest
+from harness.timing import PROTOCOLS
 from harness.tracks import get_track
 
 REPEAT = """
@@ -38,16 +39,9 @@ def tiny_track(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all networks be timed in one group, however full the memory of this machine is and this process has grown."""
-    monkeypatch.setattr("harness.run.scheduler._free_bytes", lambda _plan: float(1 << 40))
-
-
-@pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take short turns and short looks at the machine: no time that these tests measure is held against another."""
-    monkeypatch.setattr("harness.timing.rounds._TURN_S", 0.01)
-    monkeypatch.setattr("harness.timing.rounds._ANCHOR_TURN_S", 0.005)
+    monkeypatch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.01, anchor_turn_s=0.005))
     monkeypatch.setattr("harness.machine.load._LOOK_S", 0.01)
 
 
@@ -91,6 +85,7 @@ def request_for(tmp_path: Path, images: Path, tiny_track: None) -> Callable[...,
             protocol="ntire23-cpu",
             time_budget_s=0.05,
             with_baselines=False,
+            memory_bytes=1 << 40,  # one group, however full the memory of this machine is
         )
         return replace(request, **changes)
 

@@ -14,20 +14,20 @@ from harness.pipeline import run
 from harness.results import Measurement
 from harness.run import plan
 from harness.run.plan import RunRequest
-from harness.run.progress import Silent
+from harness.run.progress import ProgressEvent, SubmissionFinished
 from harness.tracks import get_track
 
 
-class Filling(Silent):
+class Filling:
     """Fills the disk when the first submission is done."""
 
     def __init__(self, ballast: Path) -> None:
         self.ballast = ballast
         self.measured: list[str] = []
 
-    def submission_ends(self, name: str, measurement: Measurement, *, reused: bool) -> None:
-        if not reused:
-            self.measured.append(name)
+    def __call__(self, event: ProgressEvent) -> None:
+        if isinstance(event, SubmissionFinished) and not event.reused:
+            self.measured.append(event.name)
         if not self.ballast.exists() and self.measured == ["a"]:
             fill(self.ballast)
 
@@ -44,7 +44,7 @@ def fill(path: Path) -> None:
 def attempt(request: RunRequest, ballast: Path) -> dict:
     listener = Filling(ballast)
     try:
-        finished = run(request, listener, LocalEngine())
+        finished = run(request, [listener], LocalEngine())
     except HarnessError as error:
         return {"error": type(error).__name__, "message": str(error), "measured": listener.measured}
     statuses = {entry.name: entry.status for entry in finished.run.entries}

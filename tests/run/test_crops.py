@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines import InlineEngine
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import run
 from harness.results.crops import Choice, CropStore

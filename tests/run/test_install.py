@@ -93,7 +93,7 @@ def test_a_pickle_that_wants_code_is_run_on_trust_in_the_sandbox(submit: Submit,
     trusted = run(request_for(timeout_s=120.0, trust_pickle=True))
     row = entry_of(trusted, "pickled")
     assert row.status == "ok", row.error
-    assert row.notes == ["x2.pth ran code of its own while it was read (--trust-pickle)"]
+    assert row.notes == ["reading x2.pth executed code from its pickle (--trust-pickle)"]
     assert entry_of(trusted, "plain").runtime_ms == entry_of(refused, "plain").runtime_ms  # not measured again
 
 

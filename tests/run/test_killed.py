@@ -15,7 +15,8 @@ from random import Random
 
 import pytest
 
-from harness.engines import InlineEngine, Job
+from harness.engines import Job
+from harness.engines.inline import InlineEngine
 from harness.isolation.messages import Message
 from harness.isolation.session import Session
 from harness.pipeline import run

@@ -16,10 +16,11 @@ from failing_anchor import FailingAnchor
 import harness.run.plan
 from harness.data import read_rgb
 from harness.data.registry import add
-from harness.engines import InlineEngine, Job
+from harness.engines import Job
+from harness.engines.inline import InlineEngine
 from harness.errors import ResultsError, UsageError
 from harness.isolation.session import Session
-from harness.pipeline import Finished, run
+from harness.pipeline import FinishedRun, run
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.report import load_run
 from harness.report.exports import export
@@ -53,7 +54,7 @@ class CountingEngine(InlineEngine):
 MEASURED_ANEW = {"runtime_ms", "score", "score_ci", "fps", "peak_memory_bytes", "roofline"}
 
 
-def by_name(finished: Finished) -> dict[str, Entry]:
+def by_name(finished: FinishedRun) -> dict[str, Entry]:
     return {entry.name: entry for entry in finished.run.entries}
 
 
@@ -341,14 +342,12 @@ def test_an_interrupt_between_turns_keeps_what_was_finished(submit: Submit, requ
     assert {e.status for e in run(request, engine=InlineEngine()).run.entries} == {"ok", "unsupported"}
 
 
-def test_groups_that_fill_the_memory_are_timed_one_after_the_other(
-    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("harness.run.scheduler._free_bytes", lambda _plan: 1 << 20)
+def test_groups_that_fill_the_memory_are_timed_one_after_the_other(submit: Submit, request_for: Request) -> None:
     submit("one")
     submit("two", "x = x * 0.9")
     engine = CountingEngine()
-    rows = by_name(run(request_for(protocol="robust", time_budget_s=0.2), engine=engine))
+    request = request_for(protocol="robust", time_budget_s=0.2, memory_bytes=1 << 20)
+    rows = by_name(run(request, engine=engine))
     assert (engine.opened, engine.anchors) == (["one", "two"], 1)  # the anchor is one for both groups
     assert {row.status for row in rows.values()} == {"ok"}
 

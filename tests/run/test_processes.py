@@ -10,15 +10,16 @@ from failing_anchor import FailingAnchor
 
 from harness.analysis.compare_models import compare_models
 from harness.cli.terminal import leaderboard_table
-from harness.engines import InlineEngine, Job
+from harness.engines import Job
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.isolation.session import Session
-from harness.pipeline import Finished, run
+from harness.pipeline import FinishedRun, run
 from harness.report import load_run
 from harness.results import Entry, Measurement, read_run
 from harness.results.samples import read_timing
 from harness.run.plan import RunRequest
-from harness.run.progress import Silent
+from harness.run.progress import ProgressEvent, StageProgress
 from harness.statistics.process_spread import spread_info
 from harness.statistics.runtime_summary import process_spread
 from harness.timing import protocol_for
@@ -40,7 +41,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "processes_of_it", -1, raising=False)
 
 
-def by_name(finished: Finished) -> dict[str, Entry]:
+def by_name(finished: FinishedRun) -> dict[str, Entry]:
     return {entry.name: entry for entry in finished.run.entries}
 
 
@@ -167,13 +168,12 @@ def test_what_fails_is_not_kept_although_others_go_on(submit: Submit, request_fo
     submit("b-honest", "x = x * 0.9")
     seen: list[set[str]] = []
 
-    class Looking(Silent):
-        def stage(self, name: str, detail: str = "", *, done: float) -> None:
-            if "process 2 of 2" in detail:
-                seen.append({m.fingerprint for m in unfinished(request.out)})
+    def listener(event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress) and (event.process, event.processes) == (2, 2):
+            seen.append({m.fingerprint for m in unfinished(request.out)})
 
     request = request_for(protocol="robust", time_budget_s=1.2, processes=2)
-    run(request, observer=Looking(), engine=FailingAnchor())
+    run(request, listeners=[listener], engine=FailingAnchor())
     assert len(seen[0]) == 2
     assert len(seen[-1]) == 1
 
@@ -246,14 +246,12 @@ def test_a_network_whose_calls_take_long_stays_in_one_process(submit: Submit, re
     assert engine.opened.count("quick") == 3
 
 
-def test_an_anchor_that_failed_is_not_asked_again(
-    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("harness.run.scheduler._free_bytes", lambda _plan: 1 << 20)  # a group for each
+def test_an_anchor_that_failed_is_not_asked_again(submit: Submit, request_for: Request) -> None:
     submit("one")
     submit("two", "x = x * 0.9")
     engine = FailingAnchor(anchor_turns=3, anchor_turns_later=10**9)
-    finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=engine)
+    request = request_for(protocol="robust", time_budget_s=0.3, memory_bytes=1 << 20)  # a group for each
+    finished = run(request, engine=engine)
     rows = by_name(finished)
     assert engine.opened == ["one", "two", "anchor", "anchor"] or engine.opened == ["one", "anchor", "two", "anchor"]
     assert "anchor network failed" in rows["one"].runtime_ms.note

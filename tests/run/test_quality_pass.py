@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from harness.data import Dataset, get_degradation, write_png
+from harness.data.datasets import Storage
 from harness.run.quality_pass import Upscaled, evaluate
 
 COUNT = 9
@@ -18,7 +19,7 @@ def dataset(tmp_path: Path) -> Dataset:
     for index in range(COUNT):
         write_png(tmp_path / "hr" / f"{index}.png", np.full((16, 16, 3), 20 * index, np.uint8))
     paths = sorted((tmp_path / "hr").iterdir())
-    return Dataset("flat", paths, 2, get_degradation("bicubic"), cache_dir=tmp_path / "cache", memory=0, spool=0)
+    return Dataset("flat", paths, 2, get_degradation("bicubic"), storage=Storage(tmp_path / "cache", 0, 0))
 
 
 def test_results_are_those_of_one_after_another(dataset: Dataset) -> None:

@@ -9,18 +9,19 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.engines import InlineEngine, Job
-from harness.pipeline import Finished, run
+from harness.engines import Job
+from harness.engines.inline import InlineEngine
+from harness.pipeline import FinishedRun, run
 from harness.results import Entry
 from harness.run.plan import RunRequest
-from harness.run.progress import Silent
+from harness.run.progress import ProgressEvent, StageProgress
 from harness.submissions.discovery import Submission, discover
 
 Submit = Callable[..., Path]
 Request = Callable[..., RunRequest]
 
 
-def row_of(finished: Finished) -> Entry:
+def row_of(finished: FinishedRun) -> Entry:
     (row,) = finished.run.entries
     return row
 
@@ -37,19 +38,19 @@ def test_a_run_has_the_device_from_its_first_worker_to_its_last(
         yield
         story.append("leave")
 
-    class Listener(Silent):
-        def stage(self, name: str, detail: str = "", *, done: float) -> None:
-            story.append(name)
+    def listen(event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress):
+            story.append(event.stage)
 
-    monkeypatch.setattr("harness.run.scheduler.device_lock", lock)
+    monkeypatch.setattr("harness.run.context.device_lock", lock)
     submit("one")
     submit("two", "x = x * 0.9")
-    run(request_for(protocol="robust", time_budget_s=0.3), Listener(), InlineEngine())
+    run(request_for(protocol="robust", time_budget_s=0.3), [listen], InlineEngine())
     assert story[:2] == ["wait", "take cpu"]
     assert (story.count("take cpu"), story[-1]) == (1, "leave")
     assert {"start", "time", "upscale"} <= set(story)
     story.clear()
-    run(request_for(protocol="robust", time_budget_s=0.3), Listener(), InlineEngine())
+    run(request_for(protocol="robust", time_budget_s=0.3), [listen], InlineEngine())
     assert story == []
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.cli.times import print_comparison, print_times
-from harness.engines import InlineEngine
+from harness.engines.inline import InlineEngine
 from harness.results import TimingRecord
 from harness.results.measurement import RoundTimes
 from harness.results.schema import DeviceInfo, Runtime

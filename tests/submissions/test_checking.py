@@ -27,7 +27,7 @@ def test_a_new_submission_passes_at_every_scale(tmp_path):
     ("name", "text"),
     [
         ("os_exit_at_factory", "the process exited with 0 at loading at x2"),
-        ("segfault", "ended by SIGSEGV at trying it at x2"),
+        ("segfault", "killed by SIGSEGV at running it at x2"),
         ("list_output", "returns a list"),
         ("manifest_unknown_key", "did you mean scales"),
         ("missing_symbol", "arch has no srmodel"),

@@ -44,7 +44,7 @@ def test_good_manifest(tmp_path):
     assert manifest.value_range == 1.0
     assert manifest.weights_for(2) == Path("weights/x2.safetensors")
     assert manifest.weights_for(3) is None
-    assert manifest.published_for(2).params_k == 41.4
+    assert manifest.published["x2"].params_k == 41.4
     assert read_manifest(tmp_path) == manifest
 
 
@@ -62,7 +62,7 @@ def test_needs_weights_without_a_table():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "said", "mend"),
+    ("old", "new", "line", "said", "hint"),
     [
         ("scales = [2, 3]", "scale = [2, 3]", 4, "scale is no key", "did you mean scales"),
         ("scales = [2, 3]", 'scales = "2"', 4, "must be a list", None),

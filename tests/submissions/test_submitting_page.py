@@ -6,7 +6,7 @@ import pytest
 
 from harness.results.schema import Published
 from harness.submissions.checkpoint import WRAPPERS
-from harness.submissions.loaders import BUILT_IN, SUFFIXES
+from harness.submissions.loaders import LOADERS, SUFFIXES
 from harness.submissions.manifest import Manifest, read_manifest
 from harness.worker.factory import SCALE_NAMES
 
@@ -17,7 +17,7 @@ def page(root):
 
 
 @pytest.mark.parametrize(
-    "words", [Manifest.model_fields, Published.model_fields, SCALE_NAMES, WRAPPERS, BUILT_IN, SUFFIXES]
+    "words", [Manifest.model_fields, Published.model_fields, SCALE_NAMES, WRAPPERS, LOADERS.names(), SUFFIXES.names()]
 )
 def test_every_word_is_explained(page, words):
     missing = [word for word in words if f"`{word}`" not in page and f"`[{word}]`" not in page]

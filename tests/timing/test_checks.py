@@ -17,9 +17,9 @@ from harness.timing.checks import (
     check_processor_time,
     check_seen_frame,
     check_timed_size,
-    hidden_time,
+    find_unreported_time,
 )
-from harness.timing.confirmation import Cost
+from harness.timing.confirmation import CallTime
 from harness.worker.tampering import TamperDetector
 
 
@@ -34,10 +34,10 @@ def test_no_honest_network_is_flagged_on_a_restless_machine(check: Callable[...,
     rng = np.random.default_rng(0)
     suspected = 0
 
-    def again() -> tuple[Cost, Cost]:
+    def again() -> tuple[CallTime, CallTime]:
         nonlocal suspected
         suspected += 1
-        return Cost(restless(ms, rng)), Cost(restless(ms, rng))
+        return CallTime(restless(ms, rng)), CallTime(restless(ms, rng))
 
     for _ in range(500):
         check(restless(ms, rng), [restless(ms, rng) for _ in range(20)], again)
@@ -48,31 +48,31 @@ def test_no_honest_network_is_flagged_on_a_restless_machine(check: Callable[...,
 def test_what_is_much_faster_again_and_again_is_a_foul(check: Callable[..., None], reason: str) -> None:
     rng = np.random.default_rng(0)
 
-    def fast() -> Cost:
-        return Cost(restless(0.1, rng), 1.0)
+    def fast() -> CallTime:
+        return CallTime(restless(0.1, rng), 1.0)
 
-    def slow() -> Cost:
-        return Cost(restless(20.0, rng), 21.0)
+    def slow() -> CallTime:
+        return CallTime(restless(20.0, rng), 21.0)
 
     for _ in range(200):
         with pytest.raises(WorkerError, match=reason) as caught:
             check(
                 0.1,
                 [restless(20.0, rng) for _ in range(20)],
-                lambda: (Cost(restless(0.1, rng), 1.0), Cost(restless(20.0, rng), 21.0)),
+                lambda: (CallTime(restless(0.1, rng), 1.0), CallTime(restless(20.0, rng), 21.0)),
             )
         assert caught.value.kind == "Disqualified"
 
 
 def test_a_frame_that_was_given_before_by_chance_does_not_hide_a_cache() -> None:
     with pytest.raises(WorkerError, match="results are kept"):
-        check_seen_frame(0.1, [100.0] * 19 + [0.1], lambda: (Cost(0.1), Cost(100.0)))
+        check_seen_frame(0.1, [100.0] * 19 + [0.1], lambda: (CallTime(0.1), CallTime(100.0)))
 
 
 def test_time_that_was_spent_waiting_for_the_processor_is_no_work() -> None:
-    check_noise(4.7, [17.4] * 9, lambda: (Cost(4.7, 6.0), Cost(17.4, 6.1)))
+    check_noise(4.7, [17.4] * 9, lambda: (CallTime(4.7, 6.0), CallTime(17.4, 6.1)))
     with pytest.raises(WorkerError, match="tells noise"):
-        check_noise(4.7, [17.4] * 9, lambda: (Cost(4.7, 6.0), Cost(17.4, 18.0)))
+        check_noise(4.7, [17.4] * 9, lambda: (CallTime(4.7, 6.0), CallTime(17.4, 18.0)))
 
 
 def test_differences_of_a_millisecond_prove_nothing() -> None:
@@ -140,11 +140,11 @@ def test_processor_time_is_bounded_by_threads_and_wall_time() -> None:
 def test_a_clock_is_forged_where_most_requests_leave_time_unexplained() -> None:
     trusted = [Request(4, 40.0, 48.0)] * 3
     forged, honest = [Request(4, 10.0, 400.0)] * 3, [Request(4, 400.0, 408.0)] * 3
-    assert hidden_time(forged, trusted) is not None
-    assert hidden_time([*forged, *honest[:2]], trusted) is not None
-    assert hidden_time([*forged, *honest], trusted) is None  # a busy machine delays some
-    assert hidden_time(forged[:2], trusted) is None  # too few to tell
-    assert hidden_time(forged[:1], trusted, fewest=1) is not None
+    assert find_unreported_time(forged, trusted) is not None
+    assert find_unreported_time([*forged, *honest[:2]], trusted) is not None
+    assert find_unreported_time([*forged, *honest], trusted) is None  # a busy machine delays some
+    assert find_unreported_time(forged[:2], trusted) is None  # too few to tell
+    assert find_unreported_time(forged[:1], trusted, min_requests=1) is not None
     with pytest.raises(WorkerError, match="controller's clock saw"):
         check_clocks(forged, trusted)
 
@@ -159,8 +159,8 @@ def test_honest_clocks_while_nothing_is_scored_clear_nobody() -> None:
 
 def test_what_belongs_to_a_request_is_not_held_against_a_network_of_one_call() -> None:
     trusted = [Request(20, 100.0, 200.0)] * 5  # 100 ms beside its twenty calls, however many they are
-    assert hidden_time([Request(1, 650.0, 650.0 + 150.0)] * 4, trusted) is None
-    assert hidden_time([Request(1, 650.0, 650.0 + 500.0)] * 4, trusted) is not None
+    assert find_unreported_time([Request(1, 650.0, 650.0 + 150.0)] * 4, trusted) is None
+    assert find_unreported_time([Request(1, 650.0, 650.0 + 500.0)] * 4, trusted) is not None
 
 
 def test_what_was_replaced_before_the_watch_began_is_not_a_foul(monkeypatch: pytest.MonkeyPatch) -> None:

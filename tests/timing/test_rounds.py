@@ -1,4 +1,4 @@
-"""Joint timing of scripted workers on a scripted clock: turns, stopping, drift, failures and fouls."""
+"""Interleaved timing of scripted workers on a scripted clock: turns, stopping, drift, failures and cheats."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,11 @@ import pytest
 from harness.errors import WorkerError
 from harness.results.measurement import GpuReading
 from harness.statistics.runtime_summary import anchor_level, summarise_record
-from harness.timing import ROBUST, AnchorLostError, Contender, FrameSource, Rounds, frame_of_call
+from harness.timing import ROBUST, FrameSource, TimingProtocol, frame_of_call
+from harness.timing.bursts import AnchorLostError
+from harness.timing.network_state import NetworkState, ProcessTiming
+from harness.timing.round_settings import RoundSettings
+from harness.timing.rounds import Rounds
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), dtype=np.uint8) for i in range(3)]
 
@@ -98,31 +102,46 @@ class ScriptedWorker:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    one = Machine()
-    monkeypatch.setattr("harness.timing.rounds.time.monotonic", lambda: one.now)
-    return one
+def machine() -> Machine:
+    return Machine()
 
 
-def compete(machine: Machine, *workers: ScriptedWorker, budget_s: float = 20.0, seed: int = 0) -> dict[str, Contender]:
-    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
-    contenders = [Contender(worker.name, worker) for worker in workers]
-    frames = FrameSource(IMAGES, np.random.default_rng(seed))
-    Rounds(contenders, anchor, frames, replace(ROBUST, budget_s=budget_s, processes=1), 2, threads=1).run()
-    return {contender.name: contender for contender in contenders}
+def network(worker: ScriptedWorker, **state: object) -> NetworkState:
+    return NetworkState(worker.name, ProcessTiming(worker), **state)
 
 
-def runtime(contenders: dict[str, Contender], name: str) -> float:
-    records = {one: contender.record("s") for one, contender in contenders.items()}
+def anchor_on(machine: Machine, ms: float = 10.0, **options: object) -> NetworkState:
+    return network(ScriptedWorker(machine, "anchor", ms, **options))
+
+
+def settings_for(machine: Machine, protocol: TimingProtocol, threads: int | None = 1, **given: object) -> RoundSettings:
+    return RoundSettings(protocol, 2, threads, clock=lambda: machine.now, begin_s=machine.now, **given)
+
+
+def frame_source(seed: int = 0) -> FrameSource:
+    return FrameSource(IMAGES, np.random.default_rng(seed))
+
+
+def compete(
+    machine: Machine, *workers: ScriptedWorker, budget_s: float = 20.0, seed: int = 0
+) -> dict[str, NetworkState]:
+    networks = [network(worker) for worker in workers]
+    settings = settings_for(machine, replace(ROBUST, budget_s=budget_s, processes=1))
+    Rounds(networks, anchor_on(machine), frame_source(seed), settings).run()
+    return {one.slug: one for one in networks}
+
+
+def runtime(networks: dict[str, NetworkState], name: str) -> float:
+    records = {slug: one.current.record("mean") for slug, one in networks.items()}
     return summarise_record(records[name], ROBUST.summary_rule, anchor_level(records.values())).median
 
 
 def test_turns_alternate_and_the_anchor_stands_between(machine: Machine) -> None:
     names = ("A", "B", "C")
     done = compete(machine, *(ScriptedWorker(machine, name, 300.0) for name in names), budget_s=5.0)
-    assert all(contender.error is None for contender in done.values())
-    turns = [contender for contender in machine.turns if contender != "anchor"]
-    rounds = {name: [turn.number for turn in done[name].rounds] for name in names}
+    assert all(one.error is None for one in done.values())
+    turns = [name for name in machine.turns if name != "anchor"]
+    rounds = {name: [turn.number for turn in done[name].current.rounds] for name in names}
     assert rounds["A"] == list(range(len(rounds["A"])))
     tail = turns[-12:]
     assert tail[:6] in (["A", "B", "C", "C", "B", "A"], ["C", "B", "A", "A", "B", "C"])
@@ -134,40 +153,40 @@ def test_drift_of_the_machine_is_taken_out(machine: Machine) -> None:
     machine.speed = lambda now: 1.0 + now / 30.0
     done = compete(machine, ScriptedWorker(machine, "A", 100.0), ScriptedWorker(machine, "B", 110.0))
     assert runtime(done, "B") / runtime(done, "A") == pytest.approx(1.1, rel=0.01)
-    note = summarise_record(done["A"].record("s"), ROBUST.summary_rule).note
+    note = summarise_record(done["A"].current.record("mean"), ROBUST.summary_rule).note
     assert "drifted by +" in note
 
 
 def test_it_stops_when_the_interval_is_narrow(machine: Machine) -> None:
     done = compete(machine, ScriptedWorker(machine, "A", 100.0), budget_s=1000.0)
-    summary = summarise_record(done["A"].record("s"), ROBUST.summary_rule)
+    summary = summarise_record(done["A"].current.record("mean"), ROBUST.summary_rule)
     assert summary.stable
     assert (summary.ci[1] - summary.ci[0]) / 2 <= 0.005 * summary.median
-    assert done["A"].spent_s < 200.0
+    assert done["A"].current.spent_s < 200.0
 
 
 def test_a_spent_budget_is_said(machine: Machine) -> None:
     done = compete(machine, ScriptedWorker(machine, "A", 1000.0), budget_s=8.0)
-    assert 8.0 <= done["A"].spent_s < 12.0
-    assert not summarise_record(done["A"].record("s"), ROBUST.summary_rule).stable
+    assert 8.0 <= done["A"].current.spent_s < 12.0
+    assert not summarise_record(done["A"].current.record("mean"), ROBUST.summary_rule).stable
 
 
 def test_a_call_that_outlasts_the_budget_stays_one_call(machine: Machine) -> None:
     slow = ScriptedWorker(machine, "slow", 60_000.0)
     done = compete(machine, slow, ScriptedWorker(machine, "A", 100.0), budget_s=8.0)
     assert slow.calls == 1
-    assert len(done["slow"].samples) == 1
-    assert "one call" in done["slow"].note
+    assert len(done["slow"].current.samples) == 1
+    assert "one call" in done["slow"].current.note
     assert done["slow"].error is None
-    assert len(done["A"].rounds) >= 3
+    assert len(done["A"].current.rounds) >= 3
 
 
 def test_short_calls_are_timed_in_bursts_of_unforeseeable_length(machine: Machine) -> None:
     done = compete(machine, ScriptedWorker(machine, "A", 5.0), budget_s=2.0)
-    lengths = {turn.calls for turn in done["A"].rounds}
+    lengths = {turn.calls for turn in done["A"].current.rounds}
     assert max(lengths) > 5
     assert len(lengths) > 3
-    assert sum(turn.calls for turn in done["A"].rounds) == len(done["A"].samples)
+    assert sum(turn.calls for turn in done["A"].current.rounds) == len(done["A"].current.samples)
 
 
 def test_a_failure_ends_one_network_alone(machine: Machine) -> None:
@@ -176,24 +195,23 @@ def test_a_failure_ends_one_network_alone(machine: Machine) -> None:
     )
     assert done["bad"].error.kind == "Crash"
     assert done["A"].error is None
-    assert len(done["A"].rounds) > len(done["bad"].rounds)
+    assert len(done["A"].current.rounds) > len(done["bad"].current.rounds)
 
 
 def test_the_anchor_s_failure_is_not_blamed_on_a_network(machine: Machine) -> None:
-    quick, slow = (Contender(name, ScriptedWorker(machine, name, ms)) for name, ms in (("A", 10.0), ("B", 100.0)))
-    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0, fails_after=50))
-    protocol = replace(ROBUST, budget_s=2.0, half_width=0.0, processes=1)
-    rounds = Rounds([quick, slow], anchor, FrameSource(IMAGES, np.random.default_rng(0)), protocol, 2)
+    quick, slow = (network(ScriptedWorker(machine, name, ms)) for name, ms in (("A", 10.0), ("B", 100.0)))
+    settings = settings_for(machine, replace(ROBUST, budget_s=2.0, half_width=0.0, processes=1), threads=None)
+    rounds = Rounds([quick, slow], anchor_on(machine, fails_after=50), frame_source(), settings)
     with pytest.raises(AnchorLostError, match="gone"):
         rounds.run()
     assert (quick.error, slow.error) == (None, None)
-    assert not slow.done
+    assert not slow.current.is_done
 
 
 def test_warming_up_ends_when_the_later_half_agrees_with_the_earlier(machine: Machine) -> None:
     machine.speed = lambda now: 1.0 + 2.0 * np.exp(-now)
     done = compete(machine, ScriptedWorker(machine, "A", 100.0), budget_s=100.0)
-    times = [ms for _, ms in done["A"].warmup]
+    times = [ms for _, ms in done["A"].current.warmup]
     half = len(times) // 2
     assert len(times) == ROBUST.warmup or np.median(times[half:]) == pytest.approx(np.median(times[:half]), rel=0.05)
     assert len(times) >= 4
@@ -245,68 +263,78 @@ def test_honest_networks_are_never_flagged(machine: Machine, seed: int) -> None:
         budget_s=4.0,
         seed=seed,
     )
-    assert [contender.error for contender in done.values()] == [None, None]
+    assert [one.error for one in done.values()] == [None, None]
 
 
 def test_the_fewest_rounds_are_not_waited_for_beyond_twice_the_budget(machine: Machine) -> None:
     (long,) = compete(machine, ScriptedWorker(machine, "long", 11_000.0), budget_s=8.0).values()
-    assert (len(long.warmup), len(long.rounds), len(long.samples)) == (2, 1, 1)
+    timed = long.current
+    assert (len(timed.warmup), len(timed.rounds), len(timed.samples)) == (2, 1, 1)
     (shorter,) = compete(machine, ScriptedWorker(machine, "shorter", 4_000.0), budget_s=8.0).values()
-    assert len(shorter.rounds) == 3
+    assert len(shorter.current.rounds) == 3
 
 
 def test_each_call_has_its_own_time(machine: Machine) -> None:
     (done,) = compete(machine, ScriptedWorker(machine, "A", 10.0), budget_s=2.0).values()
-    at_s = [at for at, _ in done.samples]
+    at_s = [at for at, _ in done.current.samples]
     assert at_s == sorted(at_s)
-    assert len(set(at_s)) == len(at_s) > len(done.rounds)
+    assert len(set(at_s)) == len(at_s) > len(done.current.rounds)
 
 
 def test_the_card_is_read_after_each_turn(machine: Machine) -> None:
     readings = iter(GpuReading(at_s=n, clock_mhz=1000 + n, temperature_c=50) for n in range(1000))
-    contender = Contender("A", ScriptedWorker(machine, "A", 100.0))
-    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
-    protocol, card = replace(ROBUST, budget_s=4.0, processes=1), SimpleNamespace(read=lambda: next(readings))
-    Rounds([contender], anchor, FrameSource(IMAGES, np.random.default_rng(0)), protocol, 2, card=card).run()
-    assert [turn.card.clock_mhz for turn in contender.rounds] == [1000 + n for n in range(len(contender.rounds))]
+    one = network(ScriptedWorker(machine, "A", 100.0))
+    gpu = SimpleNamespace(read=lambda: next(readings))
+    settings = settings_for(machine, replace(ROBUST, budget_s=4.0, processes=1), threads=None, gpu=gpu)
+    Rounds([one], anchor_on(machine), frame_source(), settings).run()
+    rounds = one.current.rounds
+    assert [turn.card.clock_mhz for turn in rounds] == [1000 + n for n in range(len(rounds))]
 
 
 def test_few_alarms_are_a_note_and_no_foul(machine: Machine) -> None:
     (done,) = compete(machine, ScriptedWorker(machine, "A", 10.0, alarms=1), budget_s=3.0).values()
     assert done.error is None
-    assert "the host's clock disagrees with the device's events in" in done.note
+    assert "the host's clock disagrees with the device's events in" in done.current.note
 
 
-def time_process(machine: Machine, contender: Contender, processes: int, first: int = 0) -> Contender:
-    """Time one process of a network on its own."""
-    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
+def time_process(machine: Machine, one: NetworkState, processes: int, first_round: int = 0) -> ProcessTiming:
+    """Time the current process of a network on its own."""
     protocol = replace(ROBUST, budget_s=8.0, processes=processes)
-    Rounds(
-        [contender], anchor, FrameSource(IMAGES, np.random.default_rng(0)), protocol, 2, threads=1, first=first
-    ).run()
-    return contender
+    settings = settings_for(machine, protocol, first_round=first_round)
+    Rounds([one], anchor_on(machine), frame_source(), settings).run()
+    return one.current
+
+
+def time_next_process(machine: Machine, one: NetworkState, worker: ScriptedWorker, processes: int = 4) -> ProcessTiming:
+    """Time one more process of a network, which runs in `worker`."""
+    one.start_process(worker)
+    return time_process(machine, one, processes, first_round=100)
 
 
 def test_a_process_has_its_share_of_the_budget(machine: Machine) -> None:
     machine.speed = lambda now: 1.0 + 0.3 * (round(now * 7) % 5)  # so that no interval is narrow
-    one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 200.0)), processes=4)
-    assert 2.0 <= one.spent_s < 4.0
-    other = time_process(machine, one.another(ScriptedWorker(machine, "A", 200.0)), processes=4, first=100)
-    assert 2.0 <= other.spent_s < 4.0
-    assert [turn.process for turn in one.rounds + other.rounds] == [0] * len(one.rounds) + [1] * len(other.rounds)
-    assert other.rounds[0].number == 100
-    assert (one.error, other.error) == (None, None)
+    one = network(ScriptedWorker(machine, "A", 200.0))
+    first = time_process(machine, one, processes=4)
+    assert 2.0 <= first.spent_s < 4.0
+    assert one.error is None
+    second = time_next_process(machine, one, ScriptedWorker(machine, "A", 200.0))
+    assert 2.0 <= second.spent_s < 4.0
+    numbers = [turn.process for turn in first.rounds + second.rounds]
+    assert numbers == [0] * len(first.rounds) + [1] * len(second.rounds)
+    assert second.rounds[0].number == 100
+    assert one.error is None
 
 
 def test_the_first_call_of_a_process_is_part_of_its_start(machine: Machine) -> None:
-    one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 100.0)), processes=4)
+    one = network(ScriptedWorker(machine, "A", 100.0))
+    first = time_process(machine, one, processes=4)
     begin = machine.now
     # Libraries are loaded: longer than its share.
     machine.speed = lambda now: 30.0 if begin < now < begin + 3.0 else 1.0
-    other = time_process(machine, one.another(ScriptedWorker(machine, "A", 100.0)), processes=4, first=100)
-    assert other.warmup[0][1] > 2000.0
-    assert len(other.rounds) >= 0.5 * len(one.rounds)
-    assert other.error is None
+    second = time_next_process(machine, one, ScriptedWorker(machine, "A", 100.0))
+    assert second.warmup[0][1] > 2000.0
+    assert len(second.rounds) >= 0.5 * len(first.rounds)
+    assert one.error is None
 
 
 @dataclass
@@ -328,36 +356,30 @@ class SleepsAtFirst(ScriptedWorker):
 
 
 def test_a_long_first_call_allows_no_more_processor_time_later(machine: Machine) -> None:
-    one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 100.0)), processes=4)
-    other = time_process(machine, one.another(SleepsAtFirst(machine, "A", 100.0)), processes=4, first=100)
-    assert "processor time" in other.error.what
+    one = network(ScriptedWorker(machine, "A", 100.0))
+    time_process(machine, one, processes=4)
+    time_next_process(machine, one, SleepsAtFirst(machine, "A", 100.0))
+    assert "processor time" in one.error.what
 
 
-def test_another_process_that_makes_another_image_is_a_foul(machine: Machine) -> None:
-    one = time_process(machine, Contender("A", ScriptedWorker(machine, "A", 100.0)), processes=2)
-    changed = ScriptedWorker(machine, "A", 100.0, timed=darker, untimed=darker)
-    other = time_process(machine, one.another(changed), processes=2, first=100)
-    assert other.error.kind == "Disqualified"
-    assert "another process" in other.error.what
+def test_another_process_that_makes_another_image_is_disqualified(machine: Machine) -> None:
+    one = network(ScriptedWorker(machine, "A", 100.0))
+    time_process(machine, one, processes=2)
+    assert one.error is None
+    time_next_process(machine, one, ScriptedWorker(machine, "A", 100.0, timed=darker, untimed=darker), processes=2)
+    assert one.error.kind == "Disqualified"
+    assert "another process" in one.error.what
 
 
 def test_a_cold_first_call_does_not_decide_that_there_is_no_time(machine: Machine) -> None:
     machine.speed = lambda now: 25.0 if now < 1.0 else 1.0  # the first call of all, the anchor's, is over by then
     machine.now = 0.9
-    worker = ScriptedWorker(machine, "A", 100.0)
-    anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 0.1))
-    contender = Contender("A", worker)
-    Rounds(
-        [contender],
-        anchor,
-        FrameSource(IMAGES, np.random.default_rng(0)),
-        replace(ROBUST, budget_s=1.0, processes=1),
-        2,
-        threads=1,
-    ).run()
-    assert contender.warmup[0][1] > 2000.0
-    assert len(contender.rounds) >= 3
-    assert contender.note is None
+    one = network(ScriptedWorker(machine, "A", 100.0))
+    settings = settings_for(machine, replace(ROBUST, budget_s=1.0, processes=1))
+    Rounds([one], anchor_on(machine, ms=0.1), frame_source(), settings).run()
+    assert one.current.warmup[0][1] > 2000.0
+    assert len(one.current.rounds) >= 3
+    assert one.current.note is None
 
 
 @dataclass
@@ -383,10 +405,46 @@ def test_a_process_that_cheats_after_its_first_check_is_found_at_its_end(machine
     cheats = 0
     for seed in range(12):
         worker = CheatsAfterItsCheck(machine, "A", 100.0)
-        contender = Contender("A", worker, process=1, processes=3, probed=0)
-        anchor = Contender("anchor", ScriptedWorker(machine, "anchor", 10.0))
-        frames = FrameSource(IMAGES, np.random.default_rng(seed))
-        Rounds([contender], anchor, frames, replace(ROBUST, budget_s=24.0, half_width=0.0), 2, threads=1).run()
+        one = network(worker, process=1, processes=3, probed_process=0)
+        settings = settings_for(machine, replace(ROBUST, budget_s=24.0, half_width=0.0))
+        Rounds([one], anchor_on(machine), frame_source(seed), settings).run()
         cheats += worker.cheated
-        assert (contender.error is not None) == worker.cheated
+        assert (one.error is not None) == worker.cheated
     assert cheats > 6
+
+
+def test_progress_of_a_process_rises_to_its_end(machine: Machine) -> None:
+    heard: list[tuple[str, float]] = []
+    networks = [network(ScriptedWorker(machine, name, ms)) for name, ms in (("A", 100.0), ("slow", 60_000.0))]
+    settings = settings_for(machine, replace(ROBUST, budget_s=8.0, half_width=0.0, processes=1))
+
+    def hear(one: NetworkState, done: float) -> None:
+        heard.append((one.slug, done))
+
+    Rounds(networks, anchor_on(machine), frame_source(), settings, hear).run()
+    shares = [done for slug, done in heard if slug == "A"]
+    assert shares[0] == 0.0
+    assert shares[-1] == 1.0
+    later = shares[2:]  # the first call is not counted, so that the second begins at 0 again
+    assert later == sorted(later)
+    assert max(b - a for a, b in pairwise(later)) < 0.2
+    assert [done for slug, done in heard if slug == "slow"] == [0.0, 1.0]
+
+
+def test_failures_are_reported_at_once(machine: Machine) -> None:
+    failed: list[tuple[str, int]] = []
+    networks = [
+        network(ScriptedWorker(machine, "bad", 100.0, fails_after=9)),
+        network(ScriptedWorker(machine, "A", 100.0)),
+    ]
+    settings = settings_for(machine, replace(ROBUST, budget_s=5.0, processes=1))
+    rounds = Rounds(
+        networks,
+        anchor_on(machine),
+        frame_source(),
+        settings,
+        on_failure=lambda one: failed.append((one.slug, len(networks[1].current.rounds))),
+    )
+    rounds.run()
+    assert [slug for slug, _ in failed] == ["bad"]
+    assert failed[0][1] < len(networks[1].current.rounds)

@@ -5,8 +5,8 @@ import torch
 
 from harness.results import Measurement
 from harness.results.schema import Ceilings
-from harness.worker import ceilings as ceilings_module
 from harness.tracks.roofline import roofline
+from harness.worker import ceilings as ceilings_module
 from harness.worker.ceilings import measure_ceilings
 from harness.worker.clock import Reading
 
@@ -58,7 +58,7 @@ class Scripted:
 
 def test_ceilings_are_those_of_the_fastest_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ceilings_module, "_SECONDS", 0.0)
-    monkeypatch.setattr(ceilings_module, "_SIDE", {"cpu": 100})
+    monkeypatch.setattr(ceilings_module, "_MATRIX_SIDE", {"cpu": 100})
     monkeypatch.setattr(ceilings_module, "_CONVOLUTION", {"cpu": (8, 50)})
     monkeypatch.setattr(ceilings_module, "_COPY_BYTES", {"cpu": 4_000_000})
     copy, launch = Scripted([9, 5, 4, 8]), Scripted([9, 1, 2, 3])
@@ -83,7 +83,7 @@ def test_the_faster_of_product_and_convolution_is_the_ceiling(monkeypatch: pytes
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_ceilings_of_this_machine_are_those_of_a_computer(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
     monkeypatch.setattr(ceilings_module, "_SECONDS", 0.0)
-    monkeypatch.setattr(ceilings_module, "_SIDE", {"cpu": 256})
+    monkeypatch.setattr(ceilings_module, "_MATRIX_SIDE", {"cpu": 256})
     found = measure_ceilings(torch.device("cpu"), dtype)
     assert 1e7 < found.macs_per_s < 1e14
     assert 1e8 < found.bytes_per_s < 1e13

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.tracks import BUILTIN_TRACKS, EsrFigures, get_esr_track, get_track, list_tracks, rank, track_for_scale
+from harness.tracks import EsrFigures, get_esr_track, get_track, list_tracks, rank, track_for_scale
 
 
-@pytest.mark.parametrize("track", BUILTIN_TRACKS.values(), ids=BUILTIN_TRACKS)
-def test_every_track_is_found_by_its_name(track) -> None:
-    assert get_track(track.name) is track
-    assert track.name in list_tracks()
+@pytest.mark.parametrize("name", list_tracks())
+def test_every_track_is_found_by_its_name(name: str) -> None:
+    track = get_track(name)
+    assert track.name == name
     assert track.output_shape[2:] == tuple(track.scale * side for side in track.input_shape[2:])
 
 
@@ -25,7 +25,7 @@ def test_default_tracks_reach_4k(scale: int, shape: tuple[int, int]) -> None:
 
 
 def test_unknown_names_list_what_there_is() -> None:
-    with pytest.raises(UsageError, match="ntire23-x2"):
+    with pytest.raises(UsageError, match=r"did you mean 'ntire23-x2'.*mai2021-x3, mai2022-x3, ntire23-x2"):
         get_track("ntire24-x2")
     with pytest.raises(UsageError, match="2, 3, 4"):
         track_for_scale(5)

@@ -72,7 +72,7 @@ def lrsrn(scale: int = 2) -> Trainee:
 def test_a_few_steps_lower_the_loss_and_raise_psnr(source, photographs, tmp_path) -> None:
     recipe = RECIPE.model_copy(update={"steps": 40})
     trainer = Trainer(lrsrn(), recipe, source, tmp_path / "state.pt")
-    trainer.initialise(carry=True)
+    trainer.initialise(body=True)
     images = load_images(photographs, 2)
     assert train(trainer, Limits(), images)
     (_, _, loss_first, psnr_first), (_, _, loss_last, psnr_last) = trainer.progress.curve
@@ -83,11 +83,11 @@ def test_a_few_steps_lower_the_loss_and_raise_psnr(source, photographs, tmp_path
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(source, photographs, tmp_path) -> None:
     images = load_images(photographs, 2)
     whole = Trainer(lrsrn(), RECIPE, source, tmp_path / "whole.pt")
-    whole.initialise(carry=True)
+    whole.initialise(body=True)
     assert train(whole, Limits(), images)
 
     first = Trainer(lrsrn(), RECIPE, source, tmp_path / "parts.pt")
-    first.initialise(carry=True)
+    first.initialise(body=True)
     assert not train(first, Limits(stop_after=11), images)
     second = Trainer(lrsrn(), RECIPE, source, tmp_path / "parts.pt")
     assert second.resume()
@@ -185,7 +185,7 @@ def test_every_model_starts_close_to_bicubic_or_above(model: str, source: PatchS
     torch.manual_seed(5)
     recipe = read_recipe(model, 2, batch=4, patch=36)
     trainer = Trainer(load_trainee(model, 2), recipe, source, tmp_path / "state.pt")
-    error = trainer.initialise(carry=True)
+    error = trainer.initialise(body=True)
     lr, hr = (torch.from_numpy(part).permute(0, 3, 1, 2) / 255.0 for part in source.batch(9, 9, 16, 36))
     reference = float((bicubic(2)(lr) - hr).square().mean())
     assert error < 1.6 * reference
@@ -193,11 +193,11 @@ def test_every_model_starts_close_to_bicubic_or_above(model: str, source: PatchS
 
 def test_an_image_passes_through_norms(source: PatchSource, tmp_path) -> None:
     errors = {}
-    for carry in (True, False):
+    for body in (True, False):
         torch.manual_seed(5)
         recipe = read_recipe("RT4KSR", 2, batch=4, patch=36, fit_tail=60)
         trainer = Trainer(load_trainee("RT4KSR", 2), recipe, source, tmp_path / "state.pt")
-        errors[carry] = trainer.initialise(carry=carry)
+        errors[body] = trainer.initialise(body=body)
     assert errors[True] < errors[False] / 2
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.patches import DETAIL_LIMIT, Pair, odds
+from training.patches import DETAIL_LIMIT, Pair, sampling_probabilities
 
 
 def pair(detail: float, side: int = 100) -> Pair:
@@ -11,17 +11,17 @@ def pair(detail: float, side: int = 100) -> Pair:
 
 
 def test_skies_are_drawn_less_often_than_leaves() -> None:
-    chances = odds([pair(0.0), pair(2.0), pair(6.0)])
-    assert chances.sum() == pytest.approx(1.0)
-    assert chances[0] < chances[1] < chances[2]
-    assert chances[2] / chances[0] == pytest.approx(13.0)
+    probabilities = sampling_probabilities([pair(0.0), pair(2.0), pair(6.0)])
+    assert probabilities.sum() == pytest.approx(1.0)
+    assert probabilities[0] < probabilities[1] < probabilities[2]
+    assert probabilities[2] / probabilities[0] == pytest.approx(13.0)
 
 
 def test_hard_edges_do_not_crowd_out_photographs() -> None:
-    chances = odds([pair(DETAIL_LIMIT), pair(10 * DETAIL_LIMIT)])
-    assert np.allclose(chances, 0.5)
+    probabilities = sampling_probabilities([pair(DETAIL_LIMIT), pair(10 * DETAIL_LIMIT)])
+    assert np.allclose(probabilities, 0.5)
 
 
 def test_four_times_the_area_counts_twice() -> None:
-    chances = odds([pair(3.0, 100), pair(3.0, 200)])
-    assert chances[1] / chances[0] == pytest.approx(2.0)
+    probabilities = sampling_probabilities([pair(3.0, 100), pair(3.0, 200)])
+    assert probabilities[1] / probabilities[0] == pytest.approx(2.0)

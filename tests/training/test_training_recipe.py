@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import UsageError
-from training.loop import ANNEAL_FROM, Limits, Progress, due, share_done, superfluous
+from training.loop import ANNEAL_FROM, Limits, Progress, share_done, share_to_skip, validation_due
 from training.recipe import CONFIGS, Recipe, learning_rate, read_recipe
 
 
@@ -53,7 +53,7 @@ def test_validations_are_evenly_spaced() -> None:
     seen = []
     for step in range(1, 101):
         done.step = step
-        if due(done, recipe, step / 100):
+        if validation_due(done, recipe, step / 100):
             seen.append(step)
             done.curve.append((step, step / 100, 0.0, 0.0))
     assert seen == [25, 50, 75, 100]
@@ -65,16 +65,16 @@ def curve(*psnrs: float) -> Progress:
 
 def test_a_flat_curve_skips_to_the_annealing() -> None:
     flat = curve(30.0, 31.0, 31.0, 31.0, 31.001, 31.0)
-    assert superfluous(flat, Recipe(), share=0.3) == pytest.approx(ANNEAL_FROM - 0.3)
+    assert share_to_skip(flat, Recipe(), share=0.3) == pytest.approx(ANNEAL_FROM - 0.3)
 
 
 def test_a_rising_curve_goes_on() -> None:
-    assert superfluous(curve(30.0, 31.0, 31.0, 31.0, 31.0, 31.01), Recipe(), share=0.3) == 0.0
+    assert share_to_skip(curve(30.0, 31.0, 31.0, 31.0, 31.0, 31.01), Recipe(), share=0.3) == 0.0
 
 
 def test_a_young_curve_is_not_called_flat() -> None:
-    assert superfluous(curve(30.0, 30.0, 30.0), Recipe(), share=0.15) == 0.0
+    assert share_to_skip(curve(30.0, 30.0, 30.0), Recipe(), share=0.15) == 0.0
 
 
 def test_the_annealing_itself_is_never_cut_short() -> None:
-    assert superfluous(curve(*[30.0] * 18), Recipe(), share=0.9) == 0.0
+    assert share_to_skip(curve(*[30.0] * 18), Recipe(), share=0.9) == 0.0

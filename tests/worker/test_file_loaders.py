@@ -2,6 +2,9 @@
 
 import copy
 import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -10,8 +13,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from harness.errors import SubmissionError, UnsupportedError
+from harness.errors import SubmissionError, UnsupportedError, UsageError
 from harness.submissions.discovery import discover
+from harness.submissions.loaders import LOADERS, SUFFIXES, loader_for
 from harness.worker.contract import find_size_multiple
 from harness.worker.loader import load_network
 
@@ -144,14 +148,14 @@ def test_a_bare_checkpoint_of_a_known_network(spandrel, net, tmp_path):
 
 def test_a_bare_checkpoint_of_an_unknown_network(spandrel, tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "unknown.safetensors")
-    with pytest.raises(UnsupportedError, match="no network that spandrel knows"):
+    with pytest.raises(UnsupportedError, match="an architecture that spandrel does not recognize"):
         load_only(tmp_path / "unknown.safetensors", tmp_path)
 
 
 def test_a_bare_checkpoint_without_spandrel(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "spandrel", None)
     save_file({"a": torch.zeros(1)}, tmp_path / "unknown.safetensors")
-    with pytest.raises(UnsupportedError, match="spandrel, which recognises those, is not installed"):
+    with pytest.raises(UnsupportedError, match="spandrel, which recognizes architectures, is not installed"):
         load_only(tmp_path / "unknown.safetensors", tmp_path)
 
 
@@ -160,7 +164,7 @@ def test_a_manifest_may_name_a_loader_and_an_unknown_one_is_named(net, tmp_path)
     (tmp_path / "x2.bin").touch()
     (tmp_path / "submission.toml").write_text(text.format("nothing"))
     (one,) = discover([tmp_path], entry_points=False)
-    with pytest.raises(SubmissionError, match=r"there is no loader nothing.*onnx, spandrel, torch_export"):
+    with pytest.raises(SubmissionError, match=r"no loader is called 'nothing'.*onnx, spandrel, torch_export"):
         load_network(one.root, one.manifest.factory, 2, one.manifest.weights_for(2))
     with pytest.raises(SubmissionError, match="needs a file for x2"):
         load_network(one.root, one.manifest.factory, 2, None)
@@ -173,6 +177,21 @@ def test_a_package_may_add_a_loader(net, tmp_path, monkeypatch):
     info = tmp_path / "zz_loader-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zz-loader\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[harness.loaders]\nzz = zz_loader:load\n")
+    (info / "entry_points.txt").write_text("[harness.loaders]\nzz = zz_loader:load\n[harness.suffixes]\n.zz = zz\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert load_network(tmp_path, "harness.loaders:zz", 3, tmp_path / "zz_loader.py").scale_factor == 3.0
+    (tmp_path / "bare.ZZ").touch()
+    (found,) = discover([tmp_path / "bare.ZZ"], entry_points=False, cache_dir=tmp_path / "cache")
+    assert found.manifest.factory == "harness.loaders:zz"
+
+
+def test_a_suffix_that_two_packages_claim_is_refused():
+    points = [EntryPoint(".ONNX", "other", "harness.suffixes"), EntryPoint(".onnx", "onnx", "harness.suffixes")]
+    with pytest.raises(UsageError, match=r"claimed by the loaders onnx \(unknown\) and other|other .* and onnx"):
+        loader_for(Path("a.onnx"), replace(SUFFIXES, find=lambda _: points))
+    assert loader_for(Path("a.onnx")) == "onnx"
+    assert loader_for(Path("a.txt")) is None
+
+
+def test_every_suffix_names_a_loader():
+    assert {plugin.target for plugin in SUFFIXES.plugins()} <= set(LOADERS.names())

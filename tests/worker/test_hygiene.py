@@ -8,7 +8,7 @@ import torch
 from harness.errors import UsageError
 from harness.machine import accelerator
 from harness.machine.device import describe_device
-from harness.machine.gpu_state import card_facts, read_cards
+from harness.machine.gpu_state import gpu_diagnostics, read_gpus
 from harness.worker.clock import EventClock, HostClock, clock_for
 from harness.worker.hygiene import cache_flusher
 
@@ -97,16 +97,16 @@ class FakeCards:
 
 def test_a_busy_and_throttled_card_is_pointed_out() -> None:
     library = FakeCards(60, 0x40 | 0x4)
-    facts = {fact.name: fact for fact in card_facts(library)}
-    assert facts["card 0"].value == "Card 9, 900 of 1800 MHz, 83 °C"
-    assert "60 % busy, 1 process" in facts["card 0 idle"].value
-    assert "power cap, hardware thermal slowdown" in facts["card 0 clock"].value
+    diagnostics = {one.name: one for one in gpu_diagnostics(library)}
+    assert diagnostics["GPU 0"].value == "Card 9, 900 of 1800 MHz, 83 °C"
+    assert "60 % busy, 1 process" in diagnostics["GPU 0 idle"].value
+    assert "power cap, hardware thermal slowdown" in diagnostics["GPU 0 clock"].value
     assert library.ended == 1
 
 
 def test_an_idle_card_and_no_card_have_no_warnings() -> None:
-    assert [fact.level for fact in card_facts(FakeCards(0, 0x1))] == ["ok"]  # 0x1: idle
-    assert read_cards(FakeCards(0, 0, works=False)) == []
+    assert [one.level for one in gpu_diagnostics(FakeCards(0, 0x1))] == ["ok"]  # 0x1: idle
+    assert read_gpus(FakeCards(0, 0, works=False)) == []
 
 
 def test_a_device_with_too_high_a_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

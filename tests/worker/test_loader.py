@@ -204,7 +204,7 @@ def srmodel():
 """
     loaded = load(folder(tmp_path, arch), "arch:srmodel", 2, None)
     assert next(loaded.network.parameters()).device.type == "cpu"
-    assert loaded.notes == ["asks for CUDA while loading; kept on the CPU"]
+    assert loaded.notes == ["requests CUDA while loading; kept on the CPU"]
 
 
 def test_modules_that_stay_in_training_mode_are_switched(tmp_path):

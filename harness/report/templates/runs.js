@@ -16,7 +16,8 @@
       const bar = Object.assign(document.createElement("progress"), { max: 1, value: run.share });
       bar.setAttribute("aria-label", "Share done");
       const doing = Object.assign(document.createElement("span"), { className: "second" });
-      doing.append(Object.assign(document.createElement("bdi"), { textContent: run.begun }), run.stage ? `: ${run.stage}` : "");
+      doing.append(Object.assign(document.createElement("bdi"), { textContent: run.begun }),
+        run.begun && run.stage ? ": " : "", run.stage, run.left ? `, ${run.left}` : "");
       made.append(bar, doing);
     }
     return made;

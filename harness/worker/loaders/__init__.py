@@ -1,1 +1,1 @@
-"""Loaders of files that are not checkpoints of a known architecture; they run in the worker."""
+"""Loaders for weights without an architecture file: ONNX, ``torch.export`` and spandrel. They run in the worker."""

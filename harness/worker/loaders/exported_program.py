@@ -1,4 +1,4 @@
-"""Programs that ``torch.export.save`` wrote (``.pt2``)."""
+"""Load programs saved by ``torch.export.save`` (``.pt2``)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness.errors import SubmissionError
 
 
 class ExportedNetwork(nn.Module):
-    """The module of an exported program; it was exported in eval mode, which it cannot leave."""
+    """Wrapper of an exported program. The program was exported in eval mode, which is fixed in its graph."""
 
     def __init__(self, program: nn.Module) -> None:
         super().__init__()
         self.program = program
 
     def train(self, mode: bool = True) -> Self:
-        """Note the mode; an exported graph raises where it is asked to change."""
+        """Set the ``training`` flags only; ``train`` and ``eval`` of an exported module raise NotImplementedError."""
         self.training = mode
         for module in self.program.modules():
             module.training = mode
@@ -37,14 +37,16 @@ def load(path: Path, scale: int) -> nn.Module:
     Raises
     ------
     SubmissionError
-        The file is damaged or of another version of torch.
+        The file is damaged or was saved by an incompatible version of torch.
     """
-    del scale  # the graph has the one it was exported with
+    del scale  # fixed in the exported graph
     try:
         program = torch.export.load(path)
         return ExportedNetwork(program.module())
-    except Exception as error:  # a damaged archive raises whatever its parts lead to
+    except Exception as error:  # damaged archives raise various exceptions
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SubmissionError(
-            f"is no exported program that this torch reads: {line}", where=path.name, hint="export it again"
+            f"is no exported program that this version of torch can read: {line}",
+            where=path.name,
+            hint="export it again",
         ) from error

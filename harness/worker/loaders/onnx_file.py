@@ -1,4 +1,4 @@
-"""ONNX models, run by ONNX Runtime behind the interface of a torch module."""
+"""Load ONNX models as torch modules whose forward pass runs in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from harness.errors import SubmissionError, UnsupportedError
 
 
 class OnnxNetwork(nn.Module):
-    """An ONNX model as a module: its parameters are listed for counting, the forward pass is ONNX Runtime's.
+    """An ONNX model as a module, on the CPU only.
 
-    It runs on the CPU. The counter of operations cannot see into it.
+    The initializers are registered as parameters so that they are counted. Operations cannot be counted, because the
+    forward pass runs in ONNX Runtime.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +30,7 @@ class OnnxNetwork(nn.Module):
             self.register_parameter(name.replace(".", "_"), nn.Parameter(values, requires_grad=False))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNetwork:
-        """Open the file again: a session cannot be copied."""
+        """Open the file again, because an inference session cannot be copied."""
         copied = OnnxNetwork(self.path).train(self.training)
         memo[id(self)] = copied
         return copied
@@ -50,11 +51,11 @@ def load(path: Path, scale: int) -> nn.Module:
     Raises
     ------
     UnsupportedError
-        ONNX Runtime is not installed, or the model takes images of one size only.
+        ONNX Runtime is not installed, or the model accepts one image size only.
     SubmissionError
-        The file is damaged, or has other than one input and one output.
+        The file is damaged, or does not have exactly one input and one output.
     """
-    del scale  # the graph has the one it was exported with
+    del scale  # fixed in the exported graph
     return OnnxNetwork(path)
 
 
@@ -70,7 +71,7 @@ def _session(path: Path) -> Any:
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
         line = str(error).strip().splitlines()[0][:200]
         raise SubmissionError(
             f"is no ONNX model that runs here: {line}", where=path.name, hint="export it again"
@@ -83,7 +84,7 @@ def _check_interface(session: Any, path: Path) -> None:
     if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
         raise SubmissionError(
             f"has {len(session.get_inputs())} inputs and {len(session.get_outputs())} outputs", where=path.name,
-            hint="export a model that takes one image and gives one",
+            hint="export a model with one image as input and one as output",
         )  # fmt: skip
     sides = session.get_inputs()[0].shape[2:]
     if len(sides) != 2 or any(isinstance(side, int) for side in sides):

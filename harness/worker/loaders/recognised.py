@@ -1,4 +1,4 @@
-"""Bare checkpoints whose network spandrel knows by the names of its parameters."""
+"""Load checkpoints without code whose architecture spandrel recognizes by the names of the parameters."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from harness.submissions.checkpoint import read_state_dict
 
 
 def load(path: Path, scale: int) -> nn.Module:
-    """Return the network that the checkpoint at ``path`` belongs to, with its weights.
+    """Return the network for the checkpoint at ``path``, with its weights.
 
     Raises
     ------
     UnsupportedError
-        spandrel is not installed, does not know the network, or the network has another scale.
+        spandrel is not installed or does not recognize the architecture, or the network has another scale.
     SubmissionError
-        The network is no upscaler of one RGB image.
+        The network does not upscale a single RGB image.
     """
     try:
         spandrel: Any = importlib.import_module("spandrel")
     except ImportError as error:
         raise UnsupportedError(
-            "is a bare checkpoint, and spandrel, which recognises those, is not installed",
+            "is a checkpoint without code, and spandrel, which recognizes architectures, is not installed",
             where=path.name,
             hint="pip install spandrel, or add arch.py and submission.toml",
         ) from error
@@ -34,13 +34,15 @@ def load(path: Path, scale: int) -> nn.Module:
         found = spandrel.ModelLoader(device="cpu").load_from_state_dict(read_state_dict(path))
     except spandrel.UnsupportedModelError as error:
         raise UnsupportedError(
-            "is a checkpoint of no network that spandrel knows", where=path.name, hint="add arch.py and submission.toml"
+            "is a checkpoint of an architecture that spandrel does not recognize",
+            where=path.name,
+            hint="add arch.py and submission.toml",
         ) from error
     except (KeyError, ValueError, RuntimeError) as error:
-        reason = f"looks like a network that spandrel knows, but is not ({type(error).__name__})"
+        reason = f"resembles an architecture that spandrel recognizes, but does not match it ({type(error).__name__})"
         raise SubmissionError(reason, where=path.name, hint="add arch.py and submission.toml") from error
     if not isinstance(found, spandrel.ImageModelDescriptor) or (found.input_channels, found.output_channels) != (3, 3):
-        raise SubmissionError("is no network from RGB to RGB", where=path.name, hint="submit an upscaler")
+        raise SubmissionError("does not map RGB to RGB", where=path.name, hint="submit an upscaler")
     if found.scale != scale:
         raise UnsupportedError(
             f"upscales by {found.scale}, not by {scale}", where=path.name, hint=f"run it at scale {found.scale}"

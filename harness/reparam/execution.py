@@ -1,4 +1,4 @@
-"""What one run of a traced network shows about its nodes: values, constants, aliases and in-place changes."""
+"""Record values, constants, aliases and in-place changes of the nodes during one run of a traced network."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ import torch
 from torch import Tensor, fx
 
 
-class Facts(fx.Interpreter):
-    """Run a graph once on an image and remember what happened.
+class Execution(fx.Interpreter):
+    """Run a graph once on an image and record the result of each node.
 
     Parameters
     ----------
     graph
         The traced network.
     image
-        Its input, of the network's dtype.
+        Input of shape (1, C, H, W) in the dtype of the network.
 
     Attributes
     ----------
     values
-        What each node gave; tensors are copies made before anything changed them.
+        Result of each node; tensors are copied before any in-place change.
     constants
         Nodes whose values do not depend on the input.
     changed_by
-        For a node whose tensor was changed in place: the first node that did so.
+        The first node that changed the tensor of a node in place.
+    order
+        Position of each node in the order of execution.
     frozen
-        Nodes whose tensor shares memory with another in a way that in-place changes show; not to be rewritten.
+        Nodes that must not be rewritten because an in-place change is visible through an alias of their tensor.
     """
 
     def __init__(self, graph: fx.GraphModule, image: Tensor) -> None:
@@ -45,7 +47,7 @@ class Facts(fx.Interpreter):
         self.frozen = frozenset(self._frozen())
 
     def run_node(self, n: fx.Node) -> Any:
-        """Execute a node and watch its arguments."""
+        """Execute a node and detect in-place changes of its arguments by torch's version counters."""
         self.order[n] = len(self.order)
         arguments = [node for node in n.all_input_nodes if node in self._live]
         versions = [self._live[node]._version for node in arguments]
@@ -60,6 +62,7 @@ class Facts(fx.Interpreter):
         if node.op == "get_attr" or (node.op != "placeholder" and self._depends_on_constants(node)):
             self.constants.add(node)
         if isinstance(result, Tensor):
+            # Keep the tensor itself to detect aliases, and a copy of its value before later in-place changes.
             self._live[node] = result
             result = result.clone()
         self.values[node] = result
@@ -68,16 +71,18 @@ class Facts(fx.Interpreter):
         return all(argument in self.constants for argument in node.all_input_nodes)
 
     def shape(self, node: fx.Node) -> torch.Size | None:
-        """Shape of a node's tensor, or None for another kind of value."""
+        """Return the shape of a node's tensor, or None if its value is not a tensor."""
         value = self.values.get(node)
         return value.shape if isinstance(value, Tensor) else None
 
     def is_image(self, node: fx.Node) -> bool:
-        """Whether a node gives one 4-D tensor that depends on the input."""
+        """Return whether the value of a node is a 4-D tensor that depends on the input."""
         shape = self.shape(node)
         return shape is not None and len(shape) == 4 and node not in self.constants
 
     def _frozen(self) -> Iterator[fx.Node]:
+        # An in-place change is harmless if the nodes that share the memory are used strictly one after another.
+        # Otherwise a rewritten node would no longer see, or no longer make, the change.
         for group in self._aliases():
             changed = any(node in self.changed_by for node in group)
             if changed and not self._is_chain(group):
@@ -90,11 +95,14 @@ class Facts(fx.Interpreter):
         return list(groups.values())
 
     def _is_chain(self, group: list[fx.Node]) -> bool:
-        """Whether each node of the group is the one before it and replaces it from then on."""
+        """Return whether each node of the group supersedes the one before it, so that only one is in use at a time."""
         return all(self._is_link(group[:index], group[index]) for index in range(1, len(group)))
 
     def _is_link(self, before: list[fx.Node], new: fx.Node) -> bool:
-        """Whether a node took the last one's place: by changing it, or since no name of it is read any more."""
+        """Return whether a node supersedes all earlier aliases.
+
+        It does so if it is the first in-place change of the last one, or if no earlier alias is read after it.
+        """
         users = [user for old in before for user in old.users]
         replaces = self.changed_by.get(before[-1]) is new or all(
             self.order.get(user, math.inf) <= self.order[new] for user in users
@@ -102,7 +110,7 @@ class Facts(fx.Interpreter):
         return replaces and self.is_same_tensor(before[-1], new)
 
     def is_same_tensor(self, old: fx.Node, new: fx.Node) -> bool:
-        """Whether both nodes gave the same view of the same memory."""
+        """Return whether both nodes refer to the same view of the same memory."""
         one, two = self._live.get(old), self._live.get(new)
         return (
             one is not None
@@ -111,13 +119,14 @@ class Facts(fx.Interpreter):
         )
 
 
-def rename_in_place(graph: fx.GraphModule, facts: Facts) -> None:
-    """Let uses of a tensor after an in-place change refer to the node that changed it.
+def rename_in_place(graph: fx.GraphModule, execution: Execution) -> None:
+    """Redirect uses of a tensor after an in-place change to the node that made the change.
 
-    The execution stays the same, since both are one tensor; the graph then says which value is used where.
+    The result is the same because both nodes refer to the same tensor, but the graph then states which value is used.
     """
-    for old, new in sorted(facts.changed_by.items(), key=lambda pair: facts.order[pair[0]]):
-        if old in facts.frozen or not facts.is_same_tensor(old, new):
+    order = execution.order
+    for old, new in sorted(execution.changed_by.items(), key=lambda pair: order[pair[0]]):
+        if old in execution.frozen or not execution.is_same_tensor(old, new):
             continue
-        old.replace_all_uses_with(new, delete_user_cb=lambda user, new=new: facts.order[user] > facts.order[new])  # type: ignore[misc]
+        old.replace_all_uses_with(new, delete_user_cb=lambda user, new=new: order[user] > order[new])  # type: ignore[misc]
     graph.recompile()

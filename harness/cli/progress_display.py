@@ -1,0 +1,288 @@
+"""Show the progress of a run: a live bar on a terminal, plain lines in pipes and log files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
+from rich.text import Text
+
+from harness.results import Measurement
+from harness.results.progress import describe_stage, describe_time_left
+from harness.run.progress import ProgressEvent, RunFinished, RunStarted, StageProgress, SubmissionFinished
+
+_STATUS_STYLE = {"ok": "green", "failed": "red", "disqualified": "red", "unsupported": "yellow"}
+_AFTER_MEASUREMENT = "scores and report"
+SILENCE_S = 9.0
+"""Seconds without a line after which plain output repeats what is going on. With a tick it stays below 10 s."""
+_TICK_S = 0.5
+
+
+def describe_outcome(measurement: Measurement, *, reused: bool) -> str:
+    """Return one line on how a submission ended."""
+    if measurement.error is not None:
+        first_line, _, _ = measurement.error.message.partition("\n")
+        return f"{measurement.status} at {measurement.error.stage}: {first_line}"
+    return "ok, unchanged since an earlier run" if reused else "ok"
+
+
+class Ticker:
+    """Call a function at regular intervals in a thread, while the context lasts.
+
+    Parameters
+    ----------
+    action
+        What is called.
+    every_s
+        Seconds between two calls.
+    """
+
+    def __init__(self, action: Callable[[], None], every_s: float) -> None:
+        self._action = action
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            try:
+                self._action()
+            except (OSError, ValueError):  # a closed pipe or file: the run meets the same error at its next event
+                return
+
+
+class PlainProgress:
+    """Listener that prints one line for each stage of a submission, and one whenever a stage lasts long.
+
+    Within the context, a thread repeats what is going on after `silence_s` without a line, also while no event arrives.
+
+    Parameters
+    ----------
+    console
+        Where lines are printed.
+    clock
+        Seconds of a monotonic clock.
+    silence_s
+        Longest time without a line, seconds.
+    tick_s
+        Seconds between two looks at the clock.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        silence_s: float = SILENCE_S,
+        tick_s: float = _TICK_S,
+    ) -> None:
+        self._console = console
+        self._clock = clock
+        self._silence_s = silence_s
+        self._ticker = Ticker(self.repeat, tick_s)
+        self._lock = threading.Lock()
+        self._begin = self._printed = self._since = self._at = clock()
+        self._total = self._finished = 0
+        self._current: ProgressEvent | None = None
+        self._stages: dict[str, tuple[str, int]] = {}
+
+    def __enter__(self) -> Self:
+        self._ticker.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ticker.__exit__(kind, error, trace)
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Print the event if it is a new stage of its submission, and remember it otherwise."""
+        with self._lock:
+            self._remember(event)
+            if self._is_news(event) or self._is_silent():
+                self._print(self._describe())
+
+    def repeat(self) -> None:
+        """Print what is going on if nothing has been printed for long."""
+        with self._lock:
+            if self._current is not None and self._is_silent():
+                self._print(self._describe_wait())
+
+    def _remember(self, event: ProgressEvent) -> None:
+        now = self._clock()
+        if not _is_same_stage(event, self._current):
+            self._since = now
+        self._current, self._at = event, now
+        if isinstance(event, RunStarted):
+            self._total = event.submissions
+        if isinstance(event, SubmissionFinished):
+            self._finished += 1
+
+    def _is_news(self, event: ProgressEvent) -> bool:
+        """Return whether a submission entered another stage. Interleaved networks alternate within the same stage."""
+        if not isinstance(event, StageProgress):
+            return True
+        stage = (event.stage, event.process)
+        is_news = self._stages.get(event.slug) != stage
+        self._stages[event.slug] = stage
+        return is_news
+
+    def _is_silent(self) -> bool:
+        return self._clock() - self._printed >= self._silence_s
+
+    def _print(self, text: str) -> None:
+        self._printed = self._clock()
+        line = f"{self._printed - self._begin:7.1f} s  {text}"
+        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def _describe_wait(self) -> str:
+        """Return what to print while no event arrives. The end of a submission is not repeated."""
+        if isinstance(self._current, SubmissionFinished):
+            return f"{self._finished} of {self._total} networks finished; {self._describe_rest(self._current)}"
+        return self._describe()
+
+    def _describe(self) -> str:
+        event = self._current
+        if isinstance(event, RunStarted):
+            return f"{event.submissions} networks" + (f" on {event.images} images" if event.images else "")
+        if isinstance(event, StageProgress):
+            return "; ".join(filter(None, [self._describe_stage(event), self._describe_rest(event)]))
+        if isinstance(event, SubmissionFinished):
+            outcome = describe_outcome(event.measurement, reused=event.reused)
+            line = f"[{event.number}/{self._total}] {event.name}: {outcome}"
+            return line if event.reused else f"{line}; {self._describe_rest(event)}"
+        return _AFTER_MEASUREMENT
+
+    def _describe_stage(self, event: StageProgress) -> str:
+        where = f"[{event.number}/{self._total}] {event.name}: " if event.slug else ""
+        what = describe_stage(event.stage, event.detail, event.process, event.processes)
+        spent_s = self._clock() - self._since
+        return f"{where}{what}" + (f" for {spent_s:.0f} s" if spent_s >= 1 else "")
+
+    def _describe_rest(self, event: StageProgress | SubmissionFinished) -> str:
+        """Return the share and the time left, which goes down while the stage takes no longer than expected."""
+        left_s = event.seconds_left
+        if left_s is not None and isinstance(event, StageProgress):
+            left_s -= min(self._clock() - self._at, event.stage_seconds_left or 0.0)
+        return ", ".join(filter(None, [f"{int(100 * event.share)} % done", describe_time_left(left_s)]))
+
+
+def _is_same_stage(event: ProgressEvent, other: ProgressEvent | None) -> bool:
+    if not isinstance(event, StageProgress) or not isinstance(other, StageProgress):
+        return False
+    return (event.slug, event.stage, event.process) == (other.slug, other.stage, other.process)
+
+
+class LiveProgress:
+    """Listener that draws a bar with the submission at work, its stage, the time spent and the time left.
+
+    Parameters
+    ----------
+    console
+        A terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        # Names and stages are text columns without markup, so that nothing in a name is interpreted.
+        self._progress = Progress(
+            SpinnerColumn("line"),
+            TextColumn("{task.fields[submission]}", style="bold", markup=False, table_column=_column()),
+            TextColumn("{task.description}", markup=False, table_column=_column()),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[counted]}", markup=False, table_column=_column()),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False, table_column=_column()),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._total = 0
+        self._finished = 0
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Draw the event."""
+        if isinstance(event, RunStarted):
+            self._total = event.submissions
+            images = f" on {event.images} images" if event.images else ""
+            self._show("", f"{event.submissions} networks{images}", 0.0, None)
+        elif isinstance(event, StageProgress):
+            what = describe_stage(event.stage, event.detail, event.process, event.processes)
+            self._show(event.name, what, event.share, event.seconds_left)
+        elif isinstance(event, SubmissionFinished):
+            self._finished += 1
+            self._print_outcome(event)
+            self._show("", "", event.share, event.seconds_left)
+        elif isinstance(event, RunFinished):
+            self._show("", _AFTER_MEASUREMENT, 1.0, None)
+
+    def _print_outcome(self, event: SubmissionFinished) -> None:
+        """Print how a submission ended above the bar, which stays at the bottom."""
+        style = _STATUS_STYLE[event.measurement.status]
+        outcome = describe_outcome(event.measurement, reused=event.reused)
+        self._progress.console.print(Text.assemble((f"{event.name:<16}", style), f" {outcome}"))
+
+    def _show(self, submission: str, stage: str, share: float, seconds_left: float | None) -> None:
+        if self._task is None:
+            self._task = self._progress.add_task("", total=1.0, submission="", counted="", left="")
+        self._progress.update(
+            self._task,
+            description=stage,
+            completed=share,
+            submission=submission,
+            counted=f"{int(100 * share)} %, {self._finished}/{self._total}",
+            left=describe_time_left(seconds_left),
+        )
+
+
+def _column() -> Column:
+    """Return a table column that is cut where the terminal is narrow."""
+    return Column(no_wrap=True, overflow="ellipsis")
+
+
+class WarnBeforeMeasuring:
+    """Listener that warns before the first submission is measured. A run that measures nothing needs no warning.
+
+    Parameters
+    ----------
+    warn
+        Called once.
+    """
+
+    def __init__(self, warn: Callable[[], None]) -> None:
+        self._warn = warn
+        self._has_warned = False
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Warn if the event is the first stage of a submission."""
+        if isinstance(event, StageProgress) and event.slug and not self._has_warned:
+            self._has_warned = True
+            self._warn()
+
+
+def make_progress(console: Console) -> PlainProgress | LiveProgress:
+    """Return what suits the console: a live bar on a terminal, plain lines elsewhere."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)

@@ -1,0 +1,10 @@
+"""How many parameters a network has."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of parameter elements, shared tensors counted once."""
+    return sum(parameter.numel() for parameter in network.parameters())

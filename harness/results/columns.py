@@ -1,0 +1,207 @@
+"""The figures of a row, each declared once for the page, the terminal, ``leaderboard.csv`` and the exports.
+
+To show another field of `Entry`, add a `Column` to `COLUMNS`: every output loops over them. What belongs to one output
+alone, such as the score's bar on the page, stays there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from harness.results.schema import Entry, Published, Run, Statistic
+
+Output = Literal["page", "terminal", "csv", "export", "paper"]
+"""``csv`` is ``leaderboard.csv``; ``export`` are the data exports (CSV, JSON), ``paper`` the tables for print."""
+EVERYWHERE: frozenset[Output] = frozenset({"page", "terminal", "csv", "export", "paper"})
+NOT_IN_PRINT: frozenset[Output] = EVERYWHERE - {"paper"}
+MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
+"""The figures of quality that a run stores for every image."""
+
+Value = Callable[[Entry, Statistic], float | None]
+
+
+class Digits(NamedTuple):
+    """How many decimals a column shows: enough for `significant` figures of its middle value, within limits."""
+
+    least: int
+    most: int
+    significant: int = 3
+
+
+_UP_TO_TWO = Digits(0, 2)
+_CSV_ALONE: frozenset[Output] = frozenset({"csv"})
+
+
+def _never(_entry: Entry) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One figure of a row.
+
+    Attributes
+    ----------
+    name
+        Column in ``leaderboard.csv``, which holds the value as it is.
+    heading
+        Title on the page and in exports.
+    value
+        ``value(entry, statistic)``: the figure in base units, or None; `statistic` is that of the runtime that the
+        score uses.
+    unit, scale
+        Unit in which the figure is shown, and how many base units that is.
+    key
+        Name in exports, which show the scaled value; `name` if empty.
+    digits
+        Decimals on the page and in tables for print.
+    terminal_heading, terminal_digits
+        Heading and decimals in the terminal's table; by default `heading` with `unit`, and ``digits.most``.
+    better
+        Which values are better; ``score``: as the track says. None marks no row as the best.
+    signed
+        Whether a positive figure is written with its sign.
+    hint
+        Explanation on the page, with the placeholders of `hint_of`.
+    published
+        The authors' own figure, in `unit`.
+    lower_bound
+        Whether a row's figure is only a lower bound: it is marked in every output and never marked as the best.
+    doubtful
+        Whether a row's figure rests on too little data: it is marked on the page and in the terminal.
+    outputs
+        Where the column is shown.
+    """
+
+    name: str
+    heading: str
+    value: Value
+    unit: str = ""
+    scale: float = 1.0
+    key: str = ""
+    digits: Digits = _UP_TO_TWO
+    terminal_heading: str = ""
+    terminal_digits: int | None = None
+    better: Literal["high", "low", "score"] | None = None
+    signed: bool = False
+    hint: str = ""
+    published: Callable[[Published], float | None] | None = None
+    lower_bound: Callable[[Entry], bool] = _never
+    doubtful: Callable[[Entry], bool] = _never
+    outputs: frozenset[Output] = EVERYWHERE
+
+    def scaled(self, entry: Entry, statistic: Statistic) -> float | None:
+        """Return the figure in `unit`, or None."""
+        value = self.value(entry, statistic)
+        return value if value is None or self.scale == 1 else value / self.scale
+
+    def hint_of(self, run: Run) -> str:
+        """Return the explanation, with ``{formula}``, ``{statistic}``, ``{input}`` and ``{output}`` filled in."""
+        height, width = run.protocol.output_shape[2:]
+        return self.hint.format(
+            formula=run.track.score_formula,
+            statistic=run.protocol.statistic,
+            input="\N{MULTIPLICATION SIGN}".join(map(str, run.protocol.input_shape)),
+            output=f"{width}\N{MULTIPLICATION SIGN}{height}",
+        )
+
+    def terminal_text(self, entry: Entry, statistic: Statistic) -> str:
+        """Return the figure as the terminal shows it, with its marks; empty where there is none."""
+        value = self.scaled(entry, statistic)
+        if value is None:
+            return ""
+        digits = self.digits.most if self.terminal_digits is None else self.terminal_digits
+        mark = ("\N{GREATER-THAN OR EQUAL TO}" if self.lower_bound(entry) else "") + (
+            "~" if self.doubtful(entry) else ""
+        )
+        return f"{mark}{value:{'+' if self.signed else ''}.{digits}f}"
+
+
+def shown_in(output: Output) -> list[Column]:
+    """Return the columns of an output, in their order."""
+    return [column for column in COLUMNS if output in column.outputs]
+
+
+def lower_bounds(entry: Entry) -> str:
+    """Return the names of a row's figures that are lower bounds, separated by blanks."""
+    return " ".join(c.name for c in COLUMNS if c.lower_bound(entry) and c.value(entry, "median") is not None)
+
+
+def runtime_of(entry: Entry, statistic: Statistic) -> float | None:
+    """Return the time of one forward pass in ms, by the statistic that the score uses."""
+    if entry.runtime_ms is None:
+        return None
+    return entry.runtime_ms.mean if statistic == "mean" else entry.runtime_ms.median
+
+
+def _field(name: str) -> Value:
+    """Return the value of a field of `Entry`."""
+
+    def value(entry: Entry, _statistic: Statistic) -> float | None:
+        found: float | None = getattr(entry, name)
+        return found
+
+    return value
+
+
+def _unstable(entry: Entry) -> bool:
+    return entry.runtime_ms is not None and not entry.runtime_ms.stable
+
+
+def _partly_counted(entry: Entry) -> bool:
+    return bool(entry.incomplete_ops)
+
+
+def _published_psnr(paper: Published) -> float | None:
+    return paper.psnr_test if paper.psnr_test is not None else paper.psnr_val
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column(
+        "score", "Score", _field("score"), digits=Digits(2, 3, 4), terminal_heading="score", terminal_digits=2,
+        better="score", hint="score = {formula}", published=lambda paper: paper.score,
+    ),
+    Column(
+        "psnr_rgb", "PSNR RGB", _field("psnr_rgb"), "dB", digits=Digits(2, 2), terminal_heading="PSNR",
+        terminal_digits=3, better="high", hint="Mean over images", published=_published_psnr,
+    ),
+    Column(
+        "psnr_y", "PSNR Y", _field("psnr_y"), "dB", digits=Digits(2, 2), terminal_heading="PSNR-Y", terminal_digits=3,
+        better="high", hint="BT.601 studio-range luma", outputs=NOT_IN_PRINT,
+    ),
+    Column(
+        "ssim_rgb", "SSIM RGB", _field("ssim_rgb"), digits=Digits(4, 4), terminal_heading="SSIM", better="high",
+        hint="Mean of the three channels",
+    ),
+    Column(
+        "ssim_y", "SSIM Y", _field("ssim_y"), digits=Digits(4, 4), better="high", hint="BT.601 studio-range luma",
+        outputs=NOT_IN_PRINT - {"terminal"},
+    ),
+    Column(
+        "delta_psnr_bicubic", "Δ bicubic", _field("delta_psnr_bicubic"), "dB", digits=Digits(2, 2),
+        terminal_heading="Δ bicubic", terminal_digits=3, better="high", signed=True,
+        hint="The PSNR that is scored, minus bicubic's", outputs=NOT_IN_PRINT,
+    ),
+    Column(
+        "runtime_ms", "Runtime", runtime_of, "ms", terminal_heading="ms", terminal_digits=1, better="low",
+        hint="One forward pass at {output} output, {statistic}", published=lambda paper: paper.runtime_ms,
+        doubtful=_unstable,
+    ),
+    Column(
+        "fps", "Frames", _field("fps"), "fps", digits=Digits(0, 2, 4), terminal_heading="fps", terminal_digits=1,
+        better="high", hint="1000 / runtime", outputs=NOT_IN_PRINT,
+    ),
+    Column(
+        "params", "Params", _field("params"), "K", 1e3, "params_k", Digits(2, 2), "params K", 1, "low",
+        hint="Parameters of the form that was timed", published=lambda paper: paper.params_k,
+    ),
+    Column(
+        "macs", "MACs", _field("macs"), "G", 1e9, "macs_g", Digits(1, 2), "MACs G", 2, "low",
+        hint="Multiply-accumulates at input {input}", published=lambda paper: paper.macs_g, lower_bound=_partly_counted,
+    ),
+    Column("flops", "FLOPs", _field("flops"), lower_bound=_partly_counted, outputs=_CSV_ALONE),
+    Column("activations", "Activations", _field("activations"), lower_bound=_partly_counted, outputs=_CSV_ALONE),
+)  # fmt: skip
+"""In the order in which every output shows them."""

@@ -1,0 +1,146 @@
+"""Timing of one network from its first call to its last, with no other network in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.backends import BACKENDS
+from harness.isolation.requests import TimeReply
+from harness.isolation.session import Session
+from harness.machine.gpu_state import GpuMonitor
+from harness.machine.load import busy_share
+from harness.results import TimingRecord
+from harness.results.measurement import TimingPart
+from harness.run.plan import Plan
+from harness.timing import FrameSource, frame_of_call
+from harness.timing.checks import Request, alarms_note, check_alarms
+from harness.timing.output_check import OutputCheck, OutputTile
+from harness.timing.post_timing_checks import PostTimingChecks
+from harness.timing.protocol import Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class AloneTiming:
+    """Times one network alone and checks what it timed.
+
+    Attributes
+    ----------
+    plan
+        The run: protocol, size, images, threads.
+    worker
+        Where the network is loaded.
+    anchor
+        The harness's own network, whose requests show how long a request takes beside its calls. None if it failed:
+        the worker's clock is not checked then.
+    """
+
+    plan: Plan
+    worker: Session
+    anchor: Session | None
+
+    def measure(self, reason: str | None = None) -> tuple[TimingPart, OutputTile | None]:
+        """Time the forward pass.
+
+        Parameters
+        ----------
+        reason
+            Why the network is timed alone although its protocol interleaves; goes to the row and to the run's warnings.
+
+        Returns
+        -------
+        tuple
+            The timing with the peak memory, and a tile of the last timed output that was checked, None if none was.
+
+        Raises
+        ------
+        WorkerError
+            The network failed, or a check disqualifies it.
+        """
+        frames = self._frames()
+        _, _, height, width = self.plan.track.output_shape
+        if not BACKENDS.get(self.plan.request.backend).builds:
+            # Host-to-device transfer of the weights is not timed.
+            self.worker.prepare((height, width), call=False)
+        busy, _ = busy_share()
+        monitor = GpuMonitor(self.plan.device.kind)
+        before = monitor.read()
+        reply = self._time(frames)
+        readings = [reading for reading in (before, monitor.read()) if reading is not None]
+        tile = self._check(frames, reply)
+        calls = reply.warmup_calls + len(reply.samples_ms)
+        note = "; ".join(part for part in (reply.note, alarms_note(reply.alarms, calls), reason) if part) or None
+        timing = TimingRecord(
+            clock=reply.clock,
+            warmup=list(zip(reply.warmup_at_s, reply.warmup_ms, strict=True)),
+            samples=list(zip(reply.at_s, reply.samples_ms, strict=True)),
+            note=note,
+            card=readings,
+            busy=busy,
+        )
+        part = TimingPart(timing=timing, peak_memory_bytes=self.worker.memory(), warnings=[reason] if reason else [])
+        self.worker.pause()
+        return part, tile
+
+    def _frames(self) -> list[NDArray[np.uint8]]:
+        dataset = self.plan.dataset
+        if self.plan.protocol.inputs == "dataset":
+            return [dataset.pair(index)[0] for index in range(len(dataset))]
+        return self.plan.timing_frames()
+
+    def _time(self, frames: list[NDArray[np.uint8]]) -> TimeReply:
+        protocol = self.plan.protocol
+        return self.worker.time(
+            frames,
+            warmup=protocol.warmup,
+            repeats=protocol.repeats,
+            min_repeats=protocol.min_repeats,
+            budget_s=protocol.budget_s,
+            inputs=protocol.inputs,
+        )
+
+    def _check(self, frames: list[Any], reply: TimeReply) -> OutputTile | None:
+        """Compare the last timed output with an untimed one, and time a few more calls on other frames.
+
+        A network whose call takes a large part of the budget gets no further calls.
+        """
+        protocol = self.plan.protocol
+        check_alarms(reply.alarms, reply.warmup_calls + len(reply.samples_ms))
+        last = reply.warmup_calls + len(reply.samples_ms) - 1
+        if reply.note is not None:  # the only call outlasts the budget
+            return None
+        outputs = OutputCheck(self.worker, self.plan.track.scale, protocol.precision, np.random.default_rng())
+        frame = {"reused": frames[0], "dataset": frames[-1]}.get(protocol.inputs)
+        outputs.check(frame_of_call(frames, last) if frame is None else frame)
+        if protocol.is_slow(float(np.median(reply.samples_ms))):
+            return None
+        self._checks_after(frames, outputs).check(
+            reply.samples_ms, self._timed_requests(reply), frames[0] if protocol.inputs == "reused" else None
+        )
+        return outputs.last
+
+    def _checks_after(self, frames: list[Any], outputs: OutputCheck) -> PostTimingChecks:
+        on_images = self.plan.protocol.inputs == "dataset"
+        # The largest image: the anchor's share of a request must not be smaller than the network's.
+        source = FrameSource([max(frames, key=np.size)] if on_images else frames)
+        threads = self.plan.device.threads if self.plan.device.kind == "cpu" else None
+        return PostTimingChecks(self.worker, source, outputs, threads, self.anchor)
+
+    def _timed_requests(self, reply: TimeReply) -> list[Request]:
+        """Return the timed requests that the check of the clock may judge."""
+        inputs = self.plan.protocol.inputs
+        # Such backends build once for each size of image, within the request: its wall time says nothing of the calls.
+        builds = inputs == "dataset" and BACKENDS.get(self.plan.request.backend).builds
+        return [] if builds else _requests(reply, inputs)
+
+
+def _requests(reply: TimeReply, inputs: Inputs) -> list[Request]:
+    """Return the timing of one request in the form that the check of the clock takes."""
+    calls, reported_ms = len(reply.samples_ms), sum(reply.samples_ms)
+    if inputs == "dataset":
+        # Each call had a frame of its own to transfer, as a request of one call has.
+        return [Request(1, reported_ms / calls, reply.wall_s * 1e3 / calls)] * calls
+    return [Request(calls + len(reply.warmup_ms), reported_ms + sum(reply.warmup_ms), reply.wall_s * 1e3)]

@@ -1,0 +1,136 @@
+"""From a planned submission to a loaded, reparameterized and counted network."""
+
+from __future__ import annotations
+
+from harness.data.outputs import OutputFolder
+from harness.engines import Job
+from harness.errors import SubmissionError
+from harness.results import ErrorInfo, Measurement
+from harness.results.crops import CropStore
+from harness.results.schema import Status
+from harness.run.context import RunContext
+from harness.run.plan import Plan, PlannedSubmission
+from harness.run.quality_pass import QualityPass
+from harness.run.submission_run import SubmissionRun
+from harness.run.submission_worker import SubmissionWorker
+from harness.run.timing_order import order_of
+from harness.submissions.discovery import BrokenSubmission, Submission
+from harness.text import printable
+
+
+class Preparation:
+    """Prepares submissions one after another.
+
+    Parameters
+    ----------
+    context
+        The run's resources.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._crops = context.plan.crop_store()
+        self._workers_are_expected = False
+
+    def prepare(self, planned: PlannedSubmission) -> SubmissionRun | None:
+        """Load, reparameterize and count a submission in a worker of its own.
+
+        Returns
+        -------
+        SubmissionRun or None
+            None if there is nothing left to do: its measurement was stored, it cannot run here, or it failed.
+        """
+        context = self._context
+        stored = context.resume.finished(planned)
+        if stored is not None:
+            context.record(planned, stored, reused=True)
+            return None
+        refusal = refuse(planned.submission, context.plan)
+        if refusal is not None:
+            empty = Measurement.empty(planned.fingerprint, context.plan.request.backend)
+            status, reason = refusal
+            context.record(planned, empty.model_copy(update={"status": status, "error": reason}))
+            return None
+        context.reserve_device()
+        self._expect_workers()
+        run = self._new_run(planned)
+        if not context.attempt(run, lambda: run.prepare(context.engine)):
+            return None
+        earlier = context.resume.unfinished(planned)
+        if earlier is not None:
+            run.resume(earlier)
+        return run
+
+    def _new_run(self, planned: PlannedSubmission) -> SubmissionRun:
+        plan = self._context.plan
+        return SubmissionRun(
+            plan,
+            planned,
+            self._context.progress,
+            quality_pass_of(plan, planned, self._crops, plan.outputs_of(planned)),
+            self._worker(planned),
+            Measurement.empty(planned.fingerprint, plan.request.backend),
+        )
+
+    def _worker(self, planned: PlannedSubmission) -> SubmissionWorker:
+        assert isinstance(planned.submission, Submission)
+        log = self._context.store.log_path(planned.submission.slug)
+        # Processes that an earlier run timed keep their part of the log.
+        process = self._context.resume.processes_done(planned)
+        return SubmissionWorker(self._context.plan, planned.submission, log, process)
+
+    def _expect_workers(self) -> None:
+        """Let workers start in advance: of all that is not in the store, then the anchor's."""
+        if self._workers_are_expected:
+            return
+        self._workers_are_expected = True
+        plan = self._context.plan
+        if plan.request.install or not order_of(plan.protocol).loads_together:
+            # Nothing may be imported beside a network that is timed alone, and an environment comes before its worker.
+            return
+        self._context.engine.expect(self._jobs_to_come())
+        self._context.engine.expect([self._context.anchor.job()])
+
+    def _jobs_to_come(self) -> list[Job]:
+        plan, resume = self._context.plan, self._context.resume
+        return [
+            self._worker(planned).job()
+            for planned in plan.submissions
+            if refuse(planned.submission, plan) is None and resume.finished(planned) is None
+        ]
+
+
+def quality_pass_of(
+    plan: Plan, planned: PlannedSubmission, crops: CropStore | None, outputs: OutputFolder | None
+) -> QualityPass:
+    """Return how the quality of a submission is measured in a run."""
+    convention, further = plan.track.convention, plan.request.conventions
+    return QualityPass(plan.dataset, planned.submission.slug, convention, further, crops, outputs)
+
+
+def refuse(submission: Submission | BrokenSubmission, plan: Plan) -> tuple[Status, ErrorInfo] | None:
+    """Return the status and the reason of a submission that cannot run here; None if it can.
+
+    Parameters
+    ----------
+    submission
+        As it was discovered.
+    plan
+        The run: its scale and its backend.
+    """
+    if isinstance(submission, BrokenSubmission):
+        return "failed", _reason("discover", submission.error)
+    scale, scales = plan.track.scale, submission.manifest.scales
+    if scale not in scales:
+        supported = ", ".join(f"x{scale}" for scale in scales)
+        return "unsupported", _reason("plan", SubmissionError(f"does not support x{scale} (supports {supported})"))
+    backend, backends = plan.request.backend, submission.manifest.backends
+    if backends is not None and backend not in backends:
+        what = f"does not run on backend {backend} (runs on {', '.join(backends)})"
+        return "unsupported", _reason("plan", SubmissionError(what))
+    return None
+
+
+def _reason(stage: str, error: Exception) -> ErrorInfo:
+    # A file name in the message may hold what no JSON can.
+    return ErrorInfo(stage=stage, type=type(error).__name__, message=printable(str(error), 4000))

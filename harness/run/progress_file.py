@@ -1,0 +1,69 @@
+"""Keep the state of a run in a file of its folder while the run goes on, for ``harness serve``."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.results.progress import RunProgress, clear_progress, write_progress
+from harness.run.progress import ProgressEvent, RunFinished, RunStarted, StageProgress, SubmissionFinished
+
+
+class ProgressFile:
+    """Listener that writes the file. As a context manager it removes the file at the end, after an error too.
+
+    Parameters
+    ----------
+    folder
+        The run's folder. Where it cannot be written, there is no file.
+    every_s
+        Seconds between two writes within a stage, so that a run of many short calls is not slowed down.
+    """
+
+    def __init__(self, folder: Path, every_s: float = 1.0) -> None:
+        self._folder = folder
+        self._every_s = every_s
+        self._written = float("-inf")
+        self._state = RunProgress(pid=os.getpid(), total=0, done=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        clear_progress(self._folder)
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Take over an event, and write the file where the event is a new stage or the last write is long ago."""
+        if isinstance(event, RunStarted):
+            self._update(at_once=True, total=event.submissions)
+        elif isinstance(event, StageProgress):
+            self._take_over_stage(event)
+        elif isinstance(event, SubmissionFinished):
+            done, share, left = self._state.done + 1, event.share, event.seconds_left
+            self._update(at_once=not event.reused, done=done, share=share, seconds_left=left)
+        elif isinstance(event, RunFinished):
+            self._update(at_once=True, name="", stage="scores and report", detail="", seconds_left=None)
+
+    def _take_over_stage(self, event: StageProgress) -> None:
+        self._update(
+            at_once=event.stage != self._state.stage,
+            name=event.name,
+            stage=event.stage,
+            detail=event.detail,
+            process=event.process,
+            processes=event.processes,
+            share=event.share,
+            seconds_left=event.seconds_left,
+        )
+
+    def _update(self, *, at_once: bool, **changes: object) -> None:
+        self._state = RunProgress.model_validate({**dict(self._state), **changes})
+        now = time.monotonic()
+        if at_once or now - self._written >= self._every_s:
+            self._written = now
+            write_progress(self._folder, self._state)

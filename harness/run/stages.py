@@ -1,0 +1,77 @@
+"""Stages that ask a worker one or two questions and return the answers as one part of a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.isolation.requests import LayerReply
+from harness.isolation.session import Session
+from harness.results.measurement import CountPart, Layer, LoadPart
+from harness.results.schema import Backend, Reparam
+from harness.text import printable
+
+InputShape = tuple[int, int, int, int]
+
+
+def load(session: Session, wanted: Backend, installed: Sequence[str]) -> tuple[LoadPart, int]:
+    """Build the network.
+
+    Parameters
+    ----------
+    session
+        A worker that was just started.
+    wanted
+        The run's backend. A network that runs on another one, such as an ONNX file, is not ranked with the others.
+    installed
+        Packages that were installed for the submission.
+
+    Returns
+    -------
+    tuple
+        What is known of the network, and the multiple to which it pads its input.
+    """
+    reply = session.load()
+    notes = [f"installed for it: {', '.join(installed)}"] if installed else []
+    if reply.backend != wanted:
+        notes.append(
+            f"executed by backend {reply.backend}, so not ranked among networks of backend {wanted}: "
+            f"--backend {reply.backend} ranks all alike"
+        )
+    part = LoadPart(
+        has_weights=reply.weights,
+        backend=reply.backend,
+        notes=[*notes, *reply.notes],
+        params=reply.params_before,
+        isolation=session.isolation,
+    )
+    return part, reply.size_multiple
+
+
+def count(session: Session, input_shape: InputShape) -> CountPart:
+    """Count parameters and operations of the form that is timed."""
+    reply = session.count(input_shape)
+    return CountPart(
+        params=reply.params,
+        macs=reply.macs,
+        activations=reply.activations,
+        macs_ntire23=reply.macs_ntire23,
+        incomplete_ops=list(reply.incomplete_ops),
+        macs_source=reply.source,
+        bytes_moved=reply.bytes_moved,
+        operators=reply.operators,
+        layers=[_layer(layer) for layer in reply.layers],
+    )
+
+
+def with_macs(session: Session, input_shape: InputShape, reparam: Reparam, macs_after: int | None) -> Reparam:
+    """Return `reparam` with the MACs of both forms; unchanged if there is one form only."""
+    if reparam.method == "none":
+        return reparam
+    before = session.count(input_shape, original=True)
+    return reparam.model_copy(update={"macs_before": before.macs, "macs_after": macs_after})
+
+
+def _layer(reply: LayerReply) -> Layer:
+    # Names of modules are the submission's text.
+    words = {field: printable(getattr(reply, field), 300) for field in ("name", "type", "settings")}
+    return Layer(**{**dict(reply), **words})

@@ -1,0 +1,128 @@
+"""The workers of one submission, one after another: how each is started, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.backends import BACKENDS
+from harness.engines import Engine, Job
+from harness.errors import UnsupportedError, WorkerError
+from harness.isolation.session import Session
+from harness.run.jobs import job_for
+from harness.run.plan import Plan
+from harness.submissions.discovery import Submission
+from harness.submissions.environments import python_for
+
+
+@dataclass(slots=True)
+class SubmissionWorker:
+    """Starts the workers of one submission; at most one runs at a time.
+
+    Attributes
+    ----------
+    plan
+        The run.
+    submission
+        What the workers load.
+    log
+        File that receives what the submission prints.
+    process
+        Which worker comes next, or runs, from 0.
+    python
+        Interpreter of an environment that was made for the submission; None for the harness's own.
+    session
+        The running worker; None if there is none.
+    """
+
+    plan: Plan
+    submission: Submission
+    log: Path
+    process: int = 0
+    python: Path | None = None
+    session: Session | None = None
+
+    @property
+    def running(self) -> Session:
+        """The running worker's session."""
+        assert self.session is not None
+        return self.session
+
+    @property
+    def needs_build(self) -> bool:
+        """Whether the run's backend compiles, exports or records a network before it can be called."""
+        return BACKENDS.get(self.plan.request.backend).builds
+
+    def job(self) -> Job:
+        """Return how the worker is started."""
+        return job_for(
+            self.plan,
+            self.submission,
+            self.plan.protocol.precision,
+            self.log,
+            backend=self.plan.request.backend,
+            python=self.python,
+            process=self.process,
+        )
+
+    def float32_job(self) -> Job:
+        """Return how a worker is started that computes in float32.
+
+        What it prints is discarded: the log is of what was measured.
+        """
+        backend = self.plan.request.backend
+        return job_for(self.plan, self.submission, "fp32", None, backend=backend, python=self.python)
+
+    def install(self, report: Callable[[str], None]) -> list[str]:
+        """Make the environment that the submission requires, if the user asked for it; return what was installed.
+
+        Raises
+        ------
+        WorkerError
+            A requirement cannot be installed.
+        """
+        if not self.plan.request.install:
+            return []
+        manifest, wheels = self.submission.manifest, self.plan.request.wheels
+        try:
+            self.python, installed = python_for(self.submission.root, manifest, wheels, report)
+        except UnsupportedError as error:
+            raise WorkerError(str(error), stage="install", kind="UnsupportedError") from error
+        return installed
+
+    def open(self, engine: Engine) -> Session:
+        """Start the worker; nothing is loaded yet."""
+        self.session = engine.open(self.job())
+        return self.session
+
+    def restart(self, engine: Engine) -> Session:
+        """Bring the network up again, as it was, in a new process."""
+        session = self.reopen(engine, self.job())
+        self.build()
+        return session
+
+    def reopen(self, engine: Engine, job: Job) -> Session:
+        """Load and reparameterize the network in a new process; nothing is recorded."""
+        self.close()
+        self.session = engine.open(job)
+        self.session.load()
+        self.session.reparameterize(self.plan.proof_frames())
+        return self.session
+
+    def build(self) -> float | None:
+        """Compile, export or record the network for its backend; return the seconds it took, None if nothing is built.
+
+        Neither a time nor a later stage then contains it.
+        """
+        if not self.needs_build:
+            return None
+        on_images = self.plan.protocol.inputs == "dataset"
+        size = self.plan.dataset.pair(0)[0].shape[:2] if on_images else self.plan.track.input_shape[2:]
+        return self.running.prepare((size[0], size[1]), main=not on_images)
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        if self.session is not None:
+            self.session.close()
+            self.session = None

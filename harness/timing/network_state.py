@@ -1,0 +1,178 @@
+"""What is known of one network while it is timed in rounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from harness.errors import WorkerError
+from harness.results.measurement import RoundTimes, TimingRecord
+from harness.results.schema import Statistic
+from harness.statistics.runtime_summary import joined
+from harness.timing.checks import Request
+from harness.timing.output_check import OutputCheck, OutputTile
+from harness.timing.timed_worker import TimedWorker
+
+
+@dataclass(slots=True)
+class ProcessChecks:
+    """What the checks of one process of a network collect.
+
+    Attributes
+    ----------
+    requests
+        Timing requests so far, for the comparison of clocks.
+    alarms
+        Number of calls in which two clocks of the worker disagree.
+    cpu_s
+        Processor time of the worker during its requests, seconds; 0 if unknown.
+    outputs
+        Compares timed outputs with untimed ones; None until the first comparison.
+    output_checks
+        Number of such comparisons so far, or that are not necessary.
+    last_output
+        The last timed output that was compared.
+    probe_round
+        Round in which frames that the network has seen, and frames of noise, are timed; None for no such round.
+    seen_ms, noise_ms
+        Their times, milliseconds; None until they are timed.
+    """
+
+    requests: list[Request] = field(default_factory=list)
+    alarms: int = 0
+    cpu_s: float = 0.0
+    outputs: OutputCheck | None = None
+    output_checks: int = 0
+    last_output: OutputTile | None = None
+    probe_round: int | None = None
+    seen_ms: float | None = None
+    noise_ms: float | None = None
+
+    @property
+    def is_probe_pending(self) -> bool:
+        """Whether seen frames and noise are still to be timed."""
+        return self.probe_round is not None and self.seen_ms is None
+
+
+@dataclass(slots=True)
+class ProcessTiming:
+    """Timing of one process of a network; it grows with each turn.
+
+    A `TimingRecord` is immutable and covers all processes of a network, so the calls of the current process are
+    collected here until :meth:`record` turns them into one.
+
+    Attributes
+    ----------
+    worker
+        The process.
+    clock
+        What the worker reads times from.
+    warmup, samples
+        Calls: seconds since the timing began, milliseconds.
+    rounds
+        Turns of the network, in order.
+    spent_s
+        Time that counts against the budget, seconds: the network's turns and the anchor's after each.
+    note
+        What a reader must know about the samples.
+    is_warm
+        Whether the warm-up is finished.
+    is_slow
+        Whether a call takes so much of the budget that checks which need calls of their own are skipped.
+    is_done
+        Whether nothing more is timed in this process.
+    checks
+        What the checks of this process collect.
+    """
+
+    worker: TimedWorker
+    clock: str = ""
+    warmup: list[tuple[float, float]] = field(default_factory=list)
+    samples: list[tuple[float, float]] = field(default_factory=list)
+    rounds: list[RoundTimes] = field(default_factory=list)
+    spent_s: float = 0.0
+    note: str | None = None
+    is_warm: bool = False
+    is_slow: bool = False
+    is_done: bool = False
+    checks: ProcessChecks = field(default_factory=ProcessChecks)
+
+    def record(
+        self, turn_statistic: Statistic, session: str = "", anchor: str = "", busy: float | None = None
+    ) -> TimingRecord:
+        """Return the timing as it is stored.
+
+        Parameters
+        ----------
+        turn_statistic
+            How the calls of one turn are summarised.
+        session, anchor, busy
+            As in :class:`harness.results.measurement.TimingRecord`.
+        """
+        return TimingRecord(
+            clock=self.clock,
+            warmup=self.warmup,
+            samples=self.samples,
+            rounds=self.rounds,
+            turn_statistic=turn_statistic,
+            session=session,
+            anchor=anchor,
+            busy=busy,
+            note=self.note,
+        )
+
+
+@dataclass(slots=True)
+class NetworkState:
+    """One network of an interleaved timing, over all its processes.
+
+    Attributes
+    ----------
+    slug
+        Which submission; ``anchor`` for the anchor network.
+    current
+        Timing of the current process.
+    process
+        Number of the current process, from 0.
+    processes
+        Number of processes in which the network is timed. It is decided when the first process is warm.
+    probed_process
+        The process in which seen frames and noise are timed. It is drawn when the first process is warm.
+    reference_tile
+        Output of the network's first process for some frame, which later processes must reproduce.
+    records
+        Timings of finished processes, in order, without those that have no samples.
+    error
+        Why the network's timing ended early; None if it did not.
+    anchor_error
+        Why the anchor network failed, if that happened before this network had any finished process.
+    """
+
+    slug: str
+    current: ProcessTiming
+    process: int = 0
+    processes: int = 1
+    probed_process: int = 0
+    reference_tile: OutputTile | None = None
+    records: list[TimingRecord] = field(default_factory=list)
+    error: WorkerError | None = None
+    anchor_error: WorkerError | None = None
+
+    @property
+    def record(self) -> TimingRecord | None:
+        """All finished processes as one record; None if there are none."""
+        return joined(self.records) if self.records else None
+
+    @property
+    def processes_left(self) -> int:
+        """Number of processes after the current one."""
+        return self.processes - self.process - 1
+
+    def share_of(self, number: int) -> int:
+        """Return one process's share of a number that is given for the whole network, rounded up."""
+        return math.ceil(number / self.processes)
+
+    def start_process(self, worker: TimedWorker) -> None:
+        """Continue with a new process of the network, of which nothing is known yet."""
+        self.process += 1
+        self.current = ProcessTiming(worker)

@@ -1,0 +1,172 @@
+"""Checks of a network while it is timed in rounds, and at its end.
+
+Some checks happen at moments that the submission cannot foresee: outputs are compared after random turns, and frames
+that the network has seen, and frames of noise, are timed in a random early round.
+"""
+
+from __future__ import annotations
+
+from harness.timing.bursts import BurstTimer
+from harness.timing.checks import (
+    alarms_note,
+    check_alarms,
+    check_clocks,
+    check_idle,
+    check_noise,
+    check_processor_time,
+    check_seen_frame,
+)
+from harness.timing.confirmation import CallTime, time_call
+from harness.timing.frames import FrameSource, Image
+from harness.timing.network_state import NetworkState
+from harness.timing.output_check import OutputCheck
+from harness.timing.round_settings import RoundSettings
+
+_OUTPUT_CHECK_CHANCE = 0.15  # of a turn to have its output compared
+_MAX_OUTPUT_CHECKS = 3  # of a network, shared among its processes
+_MIN_OUTPUT_CHECKS = 2  # of a process: one at the end, and one before it at a random moment
+_FIRST_ROUNDS = 3  # in one of which seen frames and noise are timed
+# Calls for each of these; the fastest counts. A delay of the machine hides more of a quick call.
+_PROBE_CALLS, _QUICK_CALL_MS = 3, 30.0
+
+
+class RoundChecks:
+    """The checks of all networks of an interleaved timing; what they collect is in each network's state.
+
+    All checks raise WorkerError, of the kind `DISQUALIFIED` for a network that cheats.
+
+    Parameters
+    ----------
+    timer
+        Times calls.
+    frames
+        Generates frames, and has the source of randomness.
+    settings
+        Protocol, scale and threads.
+    """
+
+    def __init__(self, timer: BurstTimer, frames: FrameSource, settings: RoundSettings) -> None:
+        self._timer = timer
+        self._frames = frames
+        self._settings = settings
+
+    def plan(self, network: NetworkState, next_round: int) -> None:
+        """Decide which checks a warm process gets, and draw the round in which it is probed."""
+        process = network.current
+        if process.is_slow:  # one comparison at the end has to do: each takes another long call
+            process.checks.output_checks = self._outputs_to_check(network) - 1
+        elif network.process == network.probed_process:
+            early = min(_FIRST_ROUNDS, network.share_of(self._settings.protocol.min_repeats))
+            process.checks.probe_round = next_round + int(self._frames.rng.integers(early))
+
+    def remember_first(self, network: NetworkState, frame: Image) -> None:
+        """Keep the output of a process's first call, whose input was `frame`."""
+        self._outputs(network).remember_first(frame)
+
+    def before_turn(self, network: NetworkState, number: int) -> None:
+        """Time seen frames and noise if round `number` was drawn for that."""
+        if network.current.checks.probe_round == number:
+            self._time_seen_frames(network)
+            self._time_noise(network)
+
+    def after_turn(self, network: NetworkState, last_frame: Image) -> None:
+        """Compare the last output of the turn with an untimed one, if chance wants it and a check is left."""
+        checks = network.current.checks
+        is_left = checks.output_checks < self._outputs_to_check(network) - 1
+        if is_left and self._frames.rng.random() < _OUTPUT_CHECK_CHANCE:
+            self._check_output(network, last_frame)
+
+    def finish(self, network: NetworkState, last_frame: Image) -> None:
+        """Check a process after its last turn.
+
+        Parameters
+        ----------
+        network
+            Whose current process is done.
+        last_frame
+            Input of the last call, H x W x 3, uint8.
+        """
+        process, threads = network.current, self._settings.threads
+        checks = process.checks
+        if checks.output_checks < self._outputs_to_check(network):
+            self._check_output(network, last_frame)
+        if not process.is_slow:
+            if network.process == network.probed_process:
+                self._outputs(network).check_first()
+            self._compare_processes(network)
+        calls = sum(request.calls for request in checks.requests)
+        process.note = alarms_note(checks.alarms, calls) or process.note
+        check_alarms(checks.alarms, calls)
+        check_clocks(checks.requests, self._timer.anchor.current.checks.requests)
+        self._check_probes(network)
+        wall_s = sum(request.wall_ms for request in checks.requests) / 1e3
+        check_processor_time(checks.cpu_s, wall_s, threads)
+        check_idle(process.worker)
+
+    def _outputs_to_check(self, network: NetworkState) -> int:
+        """Return the number of outputs to compare in each process of a network."""
+        return max(_MIN_OUTPUT_CHECKS, network.share_of(_MAX_OUTPUT_CHECKS))
+
+    def _outputs(self, network: NetworkState) -> OutputCheck:
+        """Return what compares the outputs of a network's current process."""
+        process, settings = network.current, self._settings
+        if process.checks.outputs is None:
+            process.checks.outputs = OutputCheck(
+                process.worker, settings.scale, settings.protocol.precision, self._frames.rng
+            )
+        return process.checks.outputs
+
+    def _check_output(self, network: NetworkState, frame: Image) -> None:
+        checks, outputs = network.current.checks, self._outputs(network)
+        checks.output_checks += 1
+        outputs.check(frame)
+        checks.last_output = outputs.last
+        network.current.worker.pause()
+
+    def _compare_processes(self, network: NetworkState) -> None:
+        """Compare an output with that of the network's first process for the same frame."""
+        outputs = self._outputs(network)
+        if network.reference_tile is not None:
+            outputs.check_same_output(network.reference_tile)
+        elif network.processes > 1:
+            network.reference_tile = outputs.upscale_tile(self._frames.fresh())
+
+    def _time_seen_frames(self, network: NetworkState) -> None:
+        """Time frames that the network has upscaled just before, and compare the outputs."""
+        times = []
+        for _ in range(_probe_calls(network)):
+            frame = self._frames.fresh()
+            untimed = network.current.worker.upscale(frame)
+            times.append(self._timer.call_ms(network, frame))
+            self._outputs(network).check(frame, untimed)
+        network.current.checks.seen_ms = min(times)
+
+    def _time_noise(self, network: NetworkState) -> None:
+        """Time frames of noise."""
+        calls = range(_probe_calls(network))
+        network.current.checks.noise_ms = min(self._timer.call_ms(network, self._frames.noise()) for _ in calls)
+
+    def _check_probes(self, network: NetworkState) -> None:
+        """Compare the times on seen frames and on noise with the samples."""
+        checks = network.current.checks
+        times = [ms for _, ms in network.current.samples]
+        if checks.seen_ms is not None:
+            check_seen_frame(checks.seen_ms, times, lambda: self._time_seen_and_fresh(network))
+        if checks.noise_ms is not None:
+            check_noise(checks.noise_ms, times, lambda: self._time_noise_and_fresh(network))
+
+    def _time_seen_and_fresh(self, network: NetworkState) -> tuple[CallTime, CallTime]:
+        frame = self._frames.fresh()
+        network.current.worker.upscale(frame)
+        return self._time(network, frame), self._time(network, self._frames.fresh())
+
+    def _time_noise_and_fresh(self, network: NetworkState) -> tuple[CallTime, CallTime]:
+        return self._time(network, self._frames.noise()), self._time(network, self._frames.fresh())
+
+    def _time(self, network: NetworkState, frame: Image) -> CallTime:
+        return time_call(network.current.worker, frame, on_cpu=self._settings.threads is not None)
+
+
+def _probe_calls(network: NetworkState) -> int:
+    """Return the number of calls in which seen frames, or noise, are timed."""
+    return 1 if min(ms for _, ms in network.current.warmup) > _QUICK_CALL_MS else _PROBE_CALLS

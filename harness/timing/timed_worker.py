@@ -1,0 +1,95 @@
+"""Interface of a worker as the timing uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.timing.frames import Image
+
+
+class TimeReport(Protocol):
+    """A worker's reply to one timing request; implemented by ``harness.isolation.requests.TimeReply``."""
+
+    @property
+    def samples_ms(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def at_s(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def warmup_ms(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def clock(self) -> str: ...  # noqa: D102
+    @property
+    def alarms(self) -> int: ...  # noqa: D102
+    @property
+    def wall_s(self) -> float: ...  # noqa: D102
+
+
+class TimedWorker(Protocol):
+    """A process that runs one network; implemented by ``harness.isolation.session.Session``."""
+
+    def time(
+        self,
+        lr: Sequence[Image],
+        warmup: int,
+        repeats: int,
+        min_repeats: int,
+        budget_s: float | None,
+        *,
+        inputs: Literal["reused", "fresh", "dataset"] = "fresh",
+        keep: bool = True,
+    ) -> TimeReport:
+        """Time forward passes.
+
+        Parameters
+        ----------
+        lr
+            Frames, H x W x 3, uint8.
+        warmup
+            Number of untimed calls before the first sample.
+        repeats, min_repeats
+            Largest and smallest number of samples.
+        budget_s
+            Seconds after which no further call begins; None for no limit.
+        inputs
+            How the frames are used, see :class:`harness.timing.protocol.TimingProtocol`.
+        keep
+            Keep the last output, so that :meth:`output` can return a part of it.
+        """
+        ...
+
+    def output(self, top: int, left: int, height: int, width: int) -> NDArray[np.float32]:
+        """Return a part of the last timed output, H x W x 3, in levels (0 to 255)."""
+        ...
+
+    def upscale(self, lr: Image) -> Image:
+        """Upscale a frame without timing it."""
+        ...
+
+    def pause(self) -> None:
+        """Stop the process until the next request."""
+        ...
+
+    def cpu_s(self) -> float | None:
+        """Return the processor time used so far by the process and its children, seconds; None if unknown."""
+        ...
+
+    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
+        """Let the process run without a request, and return how many cores it uses.
+
+        Parameters
+        ----------
+        settling_s
+            Seconds to wait before measuring.
+        length_s
+            Seconds to measure.
+
+        Returns
+        -------
+        float or None
+            Average number of busy cores; None if unknown.
+        """
+        ...

@@ -1,0 +1,132 @@
+"""Warm-up of a network, and what follows from its first times: in how many processes it is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from harness.timing.bursts import BurstTimer
+from harness.timing.frames import FrameSource, Image
+from harness.timing.network_state import NetworkState
+from harness.timing.protocol import WARMUP_SHARE
+from harness.timing.round_checks import RoundChecks
+from harness.timing.round_settings import RoundSettings
+
+# A first call loads code and touches its memory for the first time. One that takes twice the budget says little of
+# the second; after one that takes four times the budget, the second cannot be fast enough for rounds.
+_COLD_CALL = 2.0  # budgets
+_HOPELESS_CALL = 4.0  # budgets
+_AGREEMENT = 0.05  # between the medians of the earlier and the later half of the calls
+_MIN_CALLS = 4  # before the halves are compared
+_MIN_ROUNDS = 6  # for which the budget of each process must suffice; otherwise a network is timed in fewer processes
+_EXTRA_CALLS = 4  # of a process, beside its rounds: warm-up, seen frames and noise
+
+
+class WarmUp:
+    """Warms networks up.
+
+    Parameters
+    ----------
+    timer
+        Times calls.
+    frames
+        Generates frames.
+    settings
+        Protocol and budget.
+    checks
+        Keeps the output of the first call for a later comparison.
+    on_call
+        Called before each call of a network other than the anchor.
+    """
+
+    def __init__(
+        self,
+        timer: BurstTimer,
+        frames: FrameSource,
+        settings: RoundSettings,
+        checks: RoundChecks,
+        on_call: Callable[[NetworkState], None],
+    ) -> None:
+        self._timer = timer
+        self._frames = frames
+        self._settings = settings
+        self._checks = checks
+        self._on_call = on_call
+
+    def run(self, network: NetworkState) -> None:
+        """Call a network until the later half of its calls agrees with the earlier, and decide how it is timed.
+
+        A network of which a warm call takes twice the budget keeps that call as its only sample.
+        """
+        process, frame = network.current, self._frames.fresh()
+        times = [self._call(network, frame)]
+        _forget_start(network)
+        if self._takes_budgets(times[0], _COLD_CALL) and not self._takes_budgets(times[0], _HOPELESS_CALL):
+            times.append(self._call(network, frame))
+        # A network that is in its second process has rounds from the first one, so one call would add nothing.
+        if self._takes_budgets(times[-1], _COLD_CALL) and network.process == 0:
+            self._keep_one_call(network)
+            return
+        if network is not self._timer.anchor:
+            self._checks.remember_first(network, frame)
+        while not self._is_warm(network, times):
+            times.append(self._call(network, self._frames.fresh()))
+        process.is_warm = True
+        process.is_slow = self._settings.protocol.is_slow(min(times))
+        if network.process == 0:
+            network.processes = self._processes_for(min(times) / 1e3)
+            network.probed_process = int(self._frames.rng.integers(network.processes))
+
+    def _call(self, network: NetworkState, frame: Image) -> float:
+        """Make one call, and return its time in milliseconds."""
+        if network is not self._timer.anchor:
+            self._on_call(network)
+        calls = self._timer.burst(network, frame)
+        network.current.warmup += calls
+        return calls[-1][1]
+
+    def _is_warm(self, network: NetworkState, times: list[float]) -> bool:
+        """Return whether the calls so far, in milliseconds, are enough."""
+        if len(times) == 1 and not self._takes_budgets(times[0], 1.0):  # the first call is cold
+            return False
+        if len(times) >= self._settings.protocol.warmup:
+            return True
+        if network.current.spent_s >= WARMUP_SHARE * self._settings.process_budget_s(network):
+            return True
+        if len(times) < _MIN_CALLS:
+            return False
+        half = len(times) // 2
+        return abs(float(np.median(times[half:])) / float(np.median(times[:half])) - 1) < _AGREEMENT
+
+    def _processes_for(self, call_s: float) -> int:
+        """Return in how many processes to time a network whose calls take `call_s` seconds.
+
+        It is the protocol's number, or less if the budget would not leave several rounds to each process.
+        """
+        protocol = self._settings.protocol
+        anchor_s = min((ms for _, ms in self._timer.anchor.current.warmup), default=0.0) / 1e3
+        round_s = max(call_s, protocol.turn_s) + max(anchor_s, protocol.anchor_turn_s)
+        process_s = _MIN_ROUNDS * round_s + _EXTRA_CALLS * call_s
+        return int(max(1, min(protocol.processes, self._settings.budget_s / process_s)))
+
+    def _takes_budgets(self, call_ms: float, budgets: float) -> bool:
+        """Return whether a call takes as long as so many budgets of a network."""
+        return call_ms / 1e3 >= budgets * self._settings.budget_s
+
+    def _keep_one_call(self, network: NetworkState) -> None:
+        """Make the last call the only sample of a network that is too slow for rounds."""
+        process = network.current
+        *process.warmup, only = process.warmup
+        process.samples = [only]
+        process.is_warm = process.is_slow = process.is_done = True
+        warmed = f"{len(process.warmup)} to warm up" if process.warmup else "not warmed up"
+        process.note = f"one call, {warmed}: it outlasts the budget of {self._settings.budget_s:g} s"
+
+
+def _forget_start(network: NetworkState) -> None:
+    """Remove a process's first call from its account: it may load libraries and touches all its memory first."""
+    process = network.current
+    process.spent_s = process.checks.cpu_s = 0.0
+    process.checks.requests.clear()
+    process.checks.alarms = 0

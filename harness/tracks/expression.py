@@ -1,0 +1,170 @@
+"""Arithmetic expressions that score a network: stored as text, evaluated on numbers and arrays, never executed.
+
+A run stores the expression of its track, so that a report can draw curves of equal score where the package that
+defines the track is not installed. The text can come from a file of unknown origin. It is therefore parsed to a syntax
+tree, every node is checked against a list of permitted ones, and all arithmetic is done in float64.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UsageError
+
+Number = float | NDArray[np.float64]
+
+VARIABLES = ("psnr", "runtime_ms", "bicubic")
+"""Names that an expression may use."""
+
+_MAX_CHARACTERS = 1000
+_MAX_DEPTH = 40
+_LARGEST = 1e300  # a literal beyond the range of float64 would be infinite
+
+_OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Pow: np.power,
+    ast.USub: np.negative,
+    ast.UAdd: np.positive,
+    ast.Lt: np.less,
+    ast.LtE: np.less_equal,
+    ast.Gt: np.greater,
+    ast.GtE: np.greater_equal,
+}
+_FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "log": np.log,
+    "log2": np.log2,
+    "log10": np.log10,
+    "sqrt": np.sqrt,
+}
+_FOLDS: Mapping[str, Callable[[Any, Any], Any]] = {"min": np.minimum, "max": np.maximum}
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A score as an expression of ``psnr`` (dB), ``runtime_ms`` and ``bicubic`` (dB).
+
+    The grammar is a subset of Python's: numbers, the three variables, ``+ - * / **``, parentheses,
+    ``A if B else C`` with one comparison ``< <= > >=`` as ``B``, and the functions ``exp``, ``exp2``, ``log``,
+    ``log2``, ``log10``, ``sqrt``, ``min`` and ``max``.
+
+    Parameters
+    ----------
+    text
+        The expression, at most 1000 characters.
+
+    Raises
+    ------
+    UsageError
+        The text does not follow the grammar.
+
+    Examples
+    --------
+    >>> Expression("exp2(psnr - bicubic) / runtime_ms if psnr > bicubic else 0")(31.0, 4.0, 30.0)
+    0.5
+    """
+
+    text: str
+    _tree: ast.expr = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_tree", _parse(self.text))
+
+    def __call__(self, psnr: Number, runtime_ms: Number, bicubic_psnr: Number) -> Number:
+        """Evaluate the expression element by element.
+
+        Parameters
+        ----------
+        psnr, runtime_ms, bicubic_psnr
+            Numbers or float64 arrays whose shapes broadcast.
+
+        Returns
+        -------
+        float or ndarray of float64
+            Of the broadcast shape. An undefined result, such as the root of a negative number, is NaN or infinity.
+        """
+        arguments = np.broadcast_arrays(
+            *(np.asarray(one, dtype=np.float64) for one in (psnr, runtime_ms, bicubic_psnr))
+        )
+        with np.errstate(all="ignore"):
+            value = np.asarray(_evaluate(self._tree, dict(zip(VARIABLES, arguments, strict=True))), dtype=np.float64)
+        if value.shape != arguments[0].shape:
+            value = np.broadcast_to(value, arguments[0].shape).copy()  # an expression without variables
+        return value if value.ndim else float(value)
+
+
+def _parse(text: str) -> ast.expr:
+    if len(text) > _MAX_CHARACTERS:
+        raise _malformed(text, f"is longer than {_MAX_CHARACTERS} characters")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise _malformed(text, "is not an arithmetic expression") from error
+    _check(tree, text, 0)
+    return tree
+
+
+def _check(node: ast.expr, text: str, depth: int) -> None:
+    """Raise UsageError unless `node` and everything below it belong to the grammar."""
+    if depth > _MAX_DEPTH:
+        raise _malformed(text, f"is nested deeper than {_MAX_DEPTH} levels")
+    for operand in _operands(node, text):
+        _check(operand, text, depth + 1)
+
+
+def _operands(node: ast.expr, text: str) -> list[ast.expr]:
+    """Return the expressions that a permitted node is made of."""
+    match node:
+        case ast.Constant(value=float() | int() as value) if not isinstance(value, bool) and value <= _LARGEST:
+            return []
+        case ast.Name(id=name) if name in VARIABLES:
+            return []
+        case ast.UnaryOp(op=operator, operand=operand) if type(operator) in _OPERATORS:
+            return [operand]
+        case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
+            return [left, right]
+        case ast.IfExp(test=ast.Compare(left=left, ops=[operator], comparators=[right]), body=body, orelse=orelse) if (
+            type(operator) in _OPERATORS
+        ):
+            return [left, right, body, orelse]
+        case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
+            return [argument]
+        case ast.Call(func=ast.Name(id=name), args=[_, _, *_] as arguments, keywords=[]) if name in _FOLDS:
+            return arguments
+    raise _malformed(text, f"contains {ast.unparse(node)!r}, which is not permitted")
+
+
+def _evaluate(node: ast.expr, variables: Mapping[str, NDArray[np.float64]]) -> Any:
+    """Return the value of a node that `_check` accepted."""
+    match node:
+        case ast.Constant(value=float() | int() as value):
+            return np.float64(value)
+        case ast.Name(id=name):
+            return variables[name]
+        case ast.UnaryOp(op=operator, operand=operand):
+            return _OPERATORS[type(operator)](_evaluate(operand, variables))
+        case ast.BinOp(left=left, op=operator, right=right):
+            return _OPERATORS[type(operator)](_evaluate(left, variables), _evaluate(right, variables))
+        case ast.IfExp(test=ast.Compare(left=left, ops=[operator], comparators=[right]), body=body, orelse=orelse):
+            condition = _OPERATORS[type(operator)](_evaluate(left, variables), _evaluate(right, variables))
+            return np.where(condition, _evaluate(body, variables), _evaluate(orelse, variables))
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            values = [_evaluate(argument, variables) for argument in arguments]
+            return _FUNCTIONS[name](values[0]) if name in _FUNCTIONS else reduce(_FOLDS[name], values)
+    raise AssertionError(f"unchecked node {node!r}")
+
+
+def _malformed(text: str, reason: str) -> UsageError:
+    hint = f"use numbers, {', '.join(VARIABLES)}, + - * / **, A if B else C, {', '.join((*_FUNCTIONS, *_FOLDS))}"
+    return UsageError(f"the score expression {text[:80]!r} {reason}", hint=hint)

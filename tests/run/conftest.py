@@ -42,7 +42,7 @@ def tiny_track(monkeypatch: pytest.MonkeyPatch) -> None:
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take short turns and short looks at the machine: no time that these tests measure is held against another."""
     monkeypatch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.01, anchor_turn_s=0.005))
-    monkeypatch.setattr("harness.machine.load._LOOK_S", 0.01)
+    monkeypatch.setattr("harness.machine.load._INTERVAL_S", 0.01)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from harness.errors import DISQUALIFIED
 from harness.run.plan import RunRequest, make_plan
 from harness.run.time_only import time_planned
 from harness.statistics.inference import log_interval
-from harness.statistics.process_spread import centre, log_times
+from harness.statistics.process_spread import log_times, midmean_of_medians
 from harness.statistics.runtime_summary import relative_times
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -65,7 +65,7 @@ def time_beside(folders: dict[str, Path], neighbour: str, out: Path, options: ar
     pace = relative_times(honest.timing, times.spread)
     low, high = (math.exp(end) for end in log_interval(pace))
     flagged = other.error is not None and other.error.type == DISQUALIFIED
-    return Timed(math.exp(centre(log_times(pace))), low, high, "disqualified" if flagged else "not flagged")
+    return Timed(math.exp(midmean_of_medians(log_times(pace))), low, high, "disqualified" if flagged else "not flagged")
 
 
 def main() -> None:

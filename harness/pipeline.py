@@ -77,8 +77,8 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
         measured, complete = _measure(plan, store, engine or LocalEngine(), Progress([*listeners, file]))
         warnings = _settle_crops(plan, measured) if complete else []
         reference = find_reference(plan, store)
-        entries = score_and_rank(plan, measured, reference)
-        table = assemble(plan, measured, entries, reference, RunFacts(began, complete, warnings))
+        board = score_and_rank(plan, measured, reference)
+        table = assemble(plan, measured, board, reference, RunFacts(began, complete, warnings))
         store.save_run(table, {planned.submission.slug: measurement for planned, measurement in measured})
         report = build_report(plan.folder)
     return FinishedRun(table, plan.folder, report)

@@ -1,31 +1,32 @@
-"""Two models against each other: by how much they differ in quality, time and score, and whether that is noise.
+"""Compare two models of one run or of two: the differences in quality, time and score, with intervals and p-values.
 
-They may be of one run or of two; nothing is measured.
+Nothing is measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.errors import ResultsError, UsageError
-from harness.report.comparison import differences
-from harness.report.rules import metric_of
+from harness.analysis.conditions import condition_changes
+from harness.analysis.stored_rows import stored_figures, stored_rules, stored_timing
+from harness.errors import UsageError
 from harness.results.columns import MEASURES
 from harness.results.measurement import TimingRecord
 from harness.results.run_folder import RunFolder
-from harness.results.samples import read_timing
-from harness.results.schema import Entry
+from harness.results.schema import Entry, PairComparison
 from harness.statistics.compare_times import compare_times
-from harness.statistics.inference import Difference, mean_difference, ratio_difference
-from harness.statistics.process_spread import RelativeTimes, spread_of
+from harness.statistics.inference import Difference, interval_difference, mean_difference, ratio_difference
+from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import relative_times
-from harness.tracks import track_of
-from harness.tracks.score_inference import Evidence, score_difference
+from harness.statistics.score_difference import resample_scores, score_differences
+from harness.tracks import Track, track_of
+from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, reference_psnr, score_data
 
 _UNITS = {"psnr_rgb": "dB", "psnr_y": "dB", "ssim_rgb": "", "ssim_y": ""}
+_UNBOUNDED = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,15 @@ class FigureComparison:
     unit
         Of all values: ``dB``, ``ms``, or empty.
     first, second
-        The figure of either.
+        The figure of either model.
     difference
-        The first less the second; of the runtime, per cent of the second's.
+        The first minus the second; for the runtime, in per cent of the second. The p-value is that of the pair alone.
     basis
-        What the interval rests on.
+        The data that the interval is computed from.
+    pairs
+        Number of pairs that are tested together.
+    corrected_p_value
+        The p-value corrected for `pairs`. The models differ significantly if it is below 0.05.
     """
 
     figure: str
@@ -52,22 +57,33 @@ class FigureComparison:
     second: float
     difference: Difference
     basis: str
+    pairs: int
+    corrected_p_value: float
 
 
 @dataclass(frozen=True, slots=True)
 class ModelComparison:
-    """All that can be compared of two models, and what a reader must know of the rest."""
+    """All figures of two models that can be compared, and remarks on those that cannot."""
 
     names: tuple[str, str]
     rows: list[FigureComparison]
     remarks: list[str]
 
 
-def contrast(one: RunFolder, first: str, other: RunFolder, second: str) -> ModelComparison:
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model in a stored run."""
+
+    folder: RunFolder
+    entry: Entry
+
+
+def compare_models(one: RunFolder, first: str, other: RunFolder, second: str) -> ModelComparison:
     """Compare two models.
 
-    Quality is compared image by image, time round by round where both took turns in the same rounds, else by samples
-    resampled apart. P-values are of each figure on its own, not corrected for the number of figures or models.
+    Quality is compared image by image. Time is compared round by round if both models were timed in the same rounds,
+    else by independently resampled samples. The score of two ranked rows of one run has the p-value of the leaderboard,
+    corrected for the number of its pairs; all other p-values are of one pair.
 
     Parameters
     ----------
@@ -83,113 +99,155 @@ def contrast(one: RunFolder, first: str, other: RunFolder, second: str) -> Model
     ResultsError
         The samples of a run are damaged.
     """
-    entries = _entry(one, first), _entry(other, second)
-    conditions = [] if one.path == other.path else [d for d in differences(one, other) if d.spoils]
-    remarks = [f"{d.what}: {d.before} -> {d.after} ({d.verdict})" for d in conditions]
-    spoilt = " ".join(d.spoils for d in conditions)
-    if "everything" in spoilt:
-        return ModelComparison((entries[0].name, entries[1].name), [], remarks)
-    rows: list[FigureComparison] = []
-    if "quality" not in spoilt:
-        rows += _qualities(one, entries[0], other, entries[1])
-    records = _timing(one, entries[0]), _timing(other, entries[1])
-    if "times" not in spoilt and records[0] is not None and records[1] is not None:
-        rows.append(_runtime((one, other), entries, (records[0], records[1])))
-        if "scores" not in spoilt:
-            rows += _score((one, other), entries, (records[0], records[1]))
-    return ModelComparison((entries[0].name, entries[1].name), rows, remarks)
+    models = StoredModel(one, find_entry(one, first)), StoredModel(other, find_entry(other, second))
+    names = models[0].entry.name, models[1].entry.name
+    conditions = [] if one.path == other.path else [c for c in condition_changes(one, other) if c.invalidates]
+    remarks = [f"{c.what}: {c.before} -> {c.after} ({c.verdict})" for c in conditions]
+    invalid = " ".join(c.invalidates for c in conditions)
+    if "everything" in invalid:
+        return ModelComparison(names, [], remarks)
+    rows = [] if "quality" in invalid else [row for m in MEASURES if (row := compare_quality(*models, m)) is not None]
+    if "times" not in invalid:
+        rows += [row for row in [compare_runtime(*models)] if row is not None]
+        if "scores" not in invalid:
+            rows += [row for row in [compare_score(*models)] if row is not None]
+    return ModelComparison(names, rows, remarks)
 
 
-def _entry(folder: RunFolder, name: str) -> Entry:
-    found = [entry for entry in folder.run.entries if name in (entry.slug, entry.name)]
-    found = found or [entry for entry in folder.run.entries if name.lower() in (entry.slug.lower(), entry.name.lower())]
-    if not found:
-        known = ", ".join(entry.slug or entry.name for entry in folder.run.entries)
+def find_entry(folder: RunFolder, name: str) -> Entry:
+    """Return the row with this slug or name; case matters only if several rows match otherwise.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    entries = folder.run.entries
+    matches = [entry for entry in entries if name in (entry.slug, entry.name)]
+    matches = matches or [entry for entry in entries if name.lower() in (entry.slug.lower(), entry.name.lower())]
+    if not matches:
+        known = ", ".join(entry.slug or entry.name for entry in entries)
         raise UsageError(f"{folder.path} has no model {name!r}", hint=f"choose one of {known}")
-    return found[0]
+    return matches[0]
 
 
-def _timing(folder: RunFolder, entry: Entry) -> TimingRecord | None:
-    if entry.runtime_ms is None:
-        return None
-    try:
-        return read_timing(folder.path, entry.slug)
-    except ResultsError as error:
-        if isinstance(error.__cause__, OSError):  # a run of which only the table was kept
-            return None
-        raise
-
-
-def _qualities(one: RunFolder, first: Entry, other: RunFolder, second: Entry) -> list[FigureComparison]:
-    rows = []
-    for measure in MEASURES:
-        values = _shared(one, first, other, second, measure)
-        if not values[0]:
-            continue
-        means = float(np.mean(values[0])), float(np.mean(values[1]))
-        images = f"{len(values[0])} images, paired"
-        rows.append(FigureComparison(measure, _UNITS[measure], *means, mean_difference(*values), images))
-    return rows
-
-
-def _shared(
-    one: RunFolder, first: Entry, other: RunFolder, second: Entry, measure: str
-) -> tuple[list[float], list[float]]:
-    """Return both models' figures of the images that both have."""
-    tables = one.per_image.get(first.slug, {}), other.per_image.get(second.slug, {})
+def compare_quality(one: StoredModel, other: StoredModel, measure: str) -> FigureComparison | None:
+    """Compare a measure of quality image by image; None if no image has it in both runs."""
+    tables = [model.folder.per_image.get(model.entry.slug, {}) for model in (one, other)]
     names = [name for name in tables[0] if measure in tables[0][name] and measure in tables[1].get(name, {})]
-    return [tables[0][name][measure] for name in names], [tables[1][name][measure] for name in names]
+    if not names:
+        return None
+    first, second = ([table[name][measure] for name in names] for table in tables)
+    means = float(np.mean(first)), float(np.mean(second))
+    return _single(measure, _UNITS[measure], means, mean_difference(first, second), f"{len(names)} images, paired")
 
 
-def _runtime(
-    runs: tuple[RunFolder, RunFolder], entries: tuple[Entry, Entry], records: tuple[TimingRecord, TimingRecord]
-) -> FigureComparison:
-    run = runs[0]
-    statistic = run.run.protocol.statistic
-    assert entries[0].runtime_ms is not None
-    assert entries[1].runtime_ms is not None
+def compare_runtime(one: StoredModel, other: StoredModel) -> FigureComparison | None:
+    """Compare two runtimes by their samples, or by their intervals if those were not kept.
+
+    None if a model was not timed, or if neither samples nor an interval are known.
+    """
+    entries = one.entry, other.entry
+    if entries[0].runtime_ms is None or entries[1].runtime_ms is None:
+        return None
+    statistic = one.folder.run.protocol.statistic
     first, second = (float(getattr(entry.runtime_ms, statistic)) for entry in entries)
-    if bool(records[0].rounds) != bool(records[1].rounds):  # one in anchors: both in milliseconds
-        records = _in_milliseconds(records[0]), _in_milliseconds(records[1])
+    records = stored_timing(one.folder, one.entry), stored_timing(other.folder, other.entry)
+    if records[0] is not None and records[1] is not None:
+        difference, basis = _compare_records((one, other), (records[0], records[1]))
+        basis += ", by their medians" if "not paired" in basis and "calls" in basis and statistic == "mean" else ""
+        return _single("runtime", "ms", (first, second), difference, basis)
+    intervals = [entry.runtime_ms.ci for entry in entries if entry.runtime_ms is not None]
+    if min(entry.runtime_ms.samples for entry in entries if entry.runtime_ms is not None) < 2:
+        return None  # a single call has no interval
+    difference = interval_difference(first, intervals[0], second, intervals[1])
+    return _single("runtime", "ms", (first, second), difference, "95 % intervals, not paired")
+
+
+def _compare_records(
+    models: tuple[StoredModel, StoredModel], records: tuple[TimingRecord, TimingRecord]
+) -> tuple[Difference, str]:
+    """Return the difference of two timings in per cent of the second, and what it is computed from."""
+    if bool(records[0].rounds) != bool(records[1].rounds):  # only one is relative to an anchor: compare milliseconds
+        records = _without_rounds(records[0]), _without_rounds(records[1])
+    spreads = [spread_of(model.folder.run.process_spread) for model in models]
     if records[0].session and records[0].session == records[1].session and records[0].rounds:
-        found = compare_times(*records, spread_of(run.run.process_spread))
-        low, high = (100 * (end - 1) for end in found.ci)
-        difference = Difference(100 * (found.ratio - 1), (low, high), found.p_value, found.rounds)
-        basis = f"{found.rounds} rounds, paired" if found.paired else "not paired: one had processes without the other"
-        return FigureComparison("runtime", "ms", first, second, difference, basis)
-    apart = ratio_difference(*_paces(runs, records))
-    calls = f"{len(records[0].samples)} and {len(records[1].samples)} calls, not paired"
-    calls += ", by their medians" if statistic == "mean" else ""
-    return FigureComparison("runtime", "ms", first, second, apart, calls)
+        times = compare_times(*records, spreads[0])
+        low, high = (100 * (end - 1) for end in times.ci)
+        difference = Difference(100 * (times.ratio - 1), (low, high), times.p_value, times.rounds)
+        return (
+            difference,
+            f"{times.rounds} rounds, paired" if times.paired else "not paired: processes without the other",
+        )
+    one, other = (relative_times(record, spread) for record, spread in zip(records, spreads, strict=True))
+    return ratio_difference(one, other), f"{len(records[0].samples)} and {len(records[1].samples)} calls, not paired"
 
 
-def _in_milliseconds(record: TimingRecord) -> TimingRecord:
+def _without_rounds(record: TimingRecord) -> TimingRecord:
     return record.model_copy(update={"rounds": []})
 
 
-def _paces(
-    runs: tuple[RunFolder, RunFolder], records: tuple[TimingRecord, TimingRecord]
-) -> tuple[RelativeTimes, RelativeTimes]:
-    first, second = (
-        relative_times(record, spread_of(run.run.process_spread)) for run, record in zip(runs, records, strict=True)
-    )
-    return first, second
+def compare_score(one: StoredModel, other: StoredModel) -> FigureComparison | None:
+    """Compare two scores by images and times together; None if a score or the data behind it are not known."""
+    scores = one.entry.score, other.entry.score
+    track = track_of(one.folder.run)
+    if track is None or scores[0] is None or scores[1] is None:
+        return None
+    if one.folder.path == other.folder.path and one.entry.rank is not None and other.entry.rank is not None:
+        pairs = _pairs_of_run(one.folder, track)
+        for pair in pairs:
+            if set(pair.slugs) == {one.entry.slug, other.entry.slug} and len(set(pair.slugs)) == 2:
+                return _score_of_pair(pair, len(pairs), (one.entry, other.entry))
+    return _score_of_two((one, other), track)
 
 
-def _score(
-    runs: tuple[RunFolder, RunFolder], entries: tuple[Entry, Entry], records: tuple[TimingRecord, TimingRecord]
-) -> list[FigureComparison]:
-    track = track_of(runs[0].run)
-    scores = entries[0].score, entries[1].score
-    values: tuple[Sequence[float], Sequence[float]] = _shared(
-        runs[0], entries[0], runs[1], entries[1], metric_of(runs[0].run)
-    )
-    if track is None or scores[0] is None or scores[1] is None or not values[0]:
-        return []
-    statistic = runs[0].run.protocol.statistic
-    evidence = [
-        Evidence(psnr, float(getattr(entry.runtime_ms, statistic)), pace)
-        for psnr, entry, pace in zip(values, entries, _paces(runs, records), strict=True)
+def _pairs_of_run(folder: RunFolder, track: Track) -> list[PairComparison]:
+    """Return the comparison of all ranked rows: as stored, else computed from the samples."""
+    if folder.run.comparisons:
+        return folder.run.comparisons
+    return rank_rows(folder.run.entries, _figures(folder, track), stored_rules(folder, track)).comparisons
+
+
+def _score_of_pair(pair: PairComparison, pairs: int, entries: tuple[Entry, Entry]) -> FigureComparison:
+    sign = 1.0 if pair.slugs[0] == entries[0].slug else -1.0
+    low, high = sorted(sign * end for end in pair.ci or _UNBOUNDED)
+    difference = Difference(sign * pair.difference, (low, high), pair.p_value, 0)
+    first, second = (float(entry.score or 0.0) for entry in entries)
+    basis = f"images and times; p corrected for {pairs} pair{'' if pairs == 1 else 's'} of the run"
+    return FigureComparison("score", "", first, second, difference, basis, pairs, pair.corrected_p_value)
+
+
+def _score_of_two(models: tuple[StoredModel, StoredModel], track: Track) -> FigureComparison | None:
+    """Compare the scores of a single pair."""
+    rules = [stored_rules(model.folder, track) for model in models]
+    figures = [_figures(model.folder, track, model.entry)[model.entry.slug] for model in models]
+    images = [name for name in figures[0].psnr if name in figures[1].psnr]
+    if not images or any(one.times is None for one in figures):
+        return None
+    data = [
+        score_data(model.entry, figure, images, rule)
+        for model, figure, rule in zip(models, figures, rules, strict=True)
     ]
-    difference = score_difference(evidence[0], evidence[1], track, runs[0].run.track.bicubic_psnr)
-    return [FigureComparison("score", "", scores[0], scores[1], difference, "images and times together")]
+    resamples = resample_scores(data, rules[0].scores, _reference(images, rules))
+    (pair,) = score_differences(resamples)
+    first, second = (float(model.entry.score or 0.0) for model in models)
+    difference = replace(pair.difference, value=first - second)
+    return _single("score", "", (first, second), difference, "images and times")
+
+
+def _reference(images: list[str], rules: list[ScoringRules]) -> list[float] | None:
+    return reference_psnr(images, rules[0]) if rules[0].reference == rules[1].reference else None
+
+
+def _figures(folder: RunFolder, track: Track, only: Entry | None = None) -> Mapping[str, RowFigures]:
+    """Return the measurements behind the rows, with the times of all rows or of one."""
+    entries = folder.run.entries if only is None else [only]
+    timings = {entry.slug: stored_timing(folder, entry) for entry in entries}
+    return stored_figures(folder, track, {slug: record for slug, record in timings.items() if record is not None})
+
+
+def _single(
+    figure: str, unit: str, values: tuple[float, float], difference: Difference, basis: str
+) -> FigureComparison:
+    """Return the comparison of one pair, whose p-value needs no correction."""
+    return FigureComparison(figure, unit, *values, difference, basis, 1, difference.p_value)

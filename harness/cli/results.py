@@ -92,7 +92,9 @@ def report(
     figures: Annotated[bool, typer.Option("--figures", help="Also write figures for print: SVG, PDF, PNG.")] = False,
     statistic: Annotated[
         SummaryOption | None,
-        typer.Option(help="Summarize the stored samples by another statistic, in the subfolder restated-STATISTIC."),
+        typer.Option(
+            help="Summarise the stored samples by another statistic, into resummarized-STATISTIC in the folder."
+        ),
     ] = None,
 ) -> None:
     """Rebuild the leaderboard of a run from its results, byte for byte."""
@@ -153,26 +155,28 @@ def compare(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write. [default: in AFTER]")] = None,
 ) -> None:
-    """Compare two runs or two models: how much they differ, and whether the difference is significant."""
+    """Compare two runs, or two models: by how much they differ, and whether the difference is significant."""
     from harness.report import load_run
 
     for folder in filter(None, (before, after)):
         existing_run(folder)
     if models is not None:
-        from harness.analysis.compare_models import contrast
+        from harness.analysis.compare_models import compare_models
         from harness.cli.terminal import comparison_table
 
-        found = contrast(load_run(before), models[0], load_run(after or before), models[1])
-        out.print(comparison_table(found))
-        for remark in found.remarks:
+        result = compare_models(load_run(before), models[0], load_run(after or before), models[1])
+        out.print(comparison_table(result))
+        for remark in result.remarks:
             out.print(remark, markup=False, highlight=False)
         return
     if after is None:
-        raise UsageError("there is only one run", hint="give a second one, or two models of it: --models A B")
+        raise UsageError("there is one run", hint="name a second one, or two models of it: --models A B")
+    from harness.analysis.compare_runs import compare_runs
     from harness.report.compare import build_comparison, comparison_text
 
-    typer.echo(comparison_text(load_run(before), load_run(after)), nl=False)
-    out.print(f"page: {build_comparison(before, after, output)}", highlight=False, soft_wrap=True)
+    comparison = compare_runs(load_run(before), load_run(after))
+    typer.echo(comparison_text(comparison), nl=False)
+    out.print(f"page: {build_comparison(comparison, output)}", highlight=False, soft_wrap=True)
 
 
 @command
@@ -183,11 +187,14 @@ def history(
         Path | None, typer.Option("--output", "-o", help="Page to write. [default: in that folder]")
     ] = None,
 ) -> None:
-    """Show the results of one model in all runs of a folder."""
-    from harness.report.history import build_history, history_text, model_history
+    """Follow one model over the runs of a folder."""
+    from harness.analysis.history import model_history
+    from harness.report.history import build_history, history_text
 
-    typer.echo(history_text(model_history(reports, model)), nl=False)
-    out.print(f"page: {build_history(reports, model, output)}", highlight=False, soft_wrap=True)
+    points = model_history(reports, model)
+    typer.echo(history_text(points), nl=False)
+    page = build_history(points, output or reports / "history.html")
+    out.print(f"page: {page}", highlight=False, soft_wrap=True)
 
 
 @command

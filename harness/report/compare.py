@@ -3,25 +3,24 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.report.comparison import Change, Comparison, Shift, compare_runs
 from harness.report.numbers import digits_for, fixed
 from harness.report.site import page, write_page
-from harness.results.run_folder import RunFolder, load_run
+from harness.results.comparison import FigureShift, ModelChange, RunComparison
 
 SCRIPTS = ("theme.js",)
-# Beside a difference: it is more than noise, it is not, nothing tells.
+# Shown with a difference: it is significant, it is not, there are no data to decide.
 SIGNS = {True: "*", False: "", None: "?"}
 
 
-def build_comparison(before: Path, after: Path, out: Path | None = None) -> Path:
+def build_comparison(comparison: RunComparison, out: Path | None = None) -> Path:
     """Write a page that compares two runs.
 
     Parameters
     ----------
-    before, after
-        Folders of runs.
+    comparison
+        Of two runs.
     out
-        The page; ``compare-ID.html`` in the folder of ``after`` where None, ID being the run ``before``.
+        The page; by default ``compare-ID.html`` in the folder of the later run, where ID names the earlier one.
 
     Returns
     -------
@@ -31,15 +30,14 @@ def build_comparison(before: Path, after: Path, out: Path | None = None) -> Path
     Raises
     ------
     ResultsError
-        A run cannot be read, or the page cannot be written.
+        The page cannot be written.
     """
-    old, new = load_run(before), load_run(after)
-    target = out or new.path / f"compare-{old.path.resolve().name}.html"
-    write_page(target, comparison_page(compare_runs(old, new)))
+    target = out or comparison.after.path / f"compare-{comparison.before.path.resolve().name}.html"
+    write_page(target, comparison_page(comparison))
     return target
 
 
-def comparison_page(comparison: Comparison) -> str:
+def comparison_page(comparison: RunComparison) -> str:
     """Return a comparison as HTML."""
     return page(
         "compare.html",
@@ -52,34 +50,34 @@ def comparison_page(comparison: Comparison) -> str:
     )
 
 
-def comparison_text(before: RunFolder, after: RunFolder) -> str:
+def comparison_text(comparison: RunComparison) -> str:
     """Return a comparison as lines for a terminal."""
-    comparison = compare_runs(before, after)
+    before, after = comparison.before, comparison.after
     head = ["model", "score", "", "PSNR dB", "", "runtime ms", "", "status"]
     rows = [_text_row(comparison, change) for change in comparison.changes]
     lines = [f"{before.run.run.id} -> {after.run.run.id}", *_warnings(comparison), "", *_aligned([head, *rows])]
     for title, entries in (("added", comparison.added), ("removed", comparison.removed)):
         if entries:
             lines.append(f"{title}: {', '.join(_printable(entry.name) for entry in entries)}")
-    lines.append("* more than noise (95 %)   ? no interval or images to tell")
+    lines.append("* significant (p < 0.05)   ? no samples or images to decide")
     return "\n".join(lines) + "\n"
 
 
-def _warnings(comparison: Comparison) -> list[str]:
+def _warnings(comparison: RunComparison) -> list[str]:
     return [
-        f"{'! ' if one.spoils else '  '}{one.what}: {_printable(one.before)} -> {_printable(one.after)}"
-        + (f"  ({one.verdict})" if one.spoils else "")
-        for one in comparison.differences
+        f"{'! ' if one.invalidates else '  '}{one.what}: {_printable(one.before)} -> {_printable(one.after)}"
+        + (f"  ({one.verdict})" if one.invalidates else "")
+        for one in comparison.conditions
     ]
 
 
-def _text_row(comparison: Comparison, change: Change) -> list[str]:
+def _text_row(comparison: RunComparison, change: ModelChange) -> list[str]:
     cells = [text for pair in _cells(comparison, change) for text in pair]
     status = "" if change.before.status == change.after.status else f"{change.before.status} -> {change.after.status}"
     return [_printable(change.after.name), *cells, status]
 
 
-def _cells(comparison: Comparison, change: Change) -> list[tuple[str, str]]:
+def _cells(comparison: RunComparison, change: ModelChange) -> list[tuple[str, str]]:
     """Return (value after, difference with its sign of significance) for score, PSNR and runtime."""
     times = [other.runtime.after for other in comparison.changes if other.runtime]
     scores = [other.score.after for other in comparison.changes if other.score]
@@ -90,17 +88,17 @@ def _cells(comparison: Comparison, change: Change) -> list[tuple[str, str]]:
     ]
 
 
-def _pair(shift: Shift | None, digits: int, *, relative: bool) -> tuple[str, str]:
+def _pair(shift: FigureShift | None, digits: int, *, relative: bool) -> tuple[str, str]:
     if shift is None:
         return "", ""
     if relative and shift.ratio is not None:
         moved = f"{fixed(100 * (shift.ratio - 1), 1, signed=True)} %"
     else:
         moved = fixed(shift.difference, digits, signed=True)
-    return fixed(shift.after, digits), moved + SIGNS[shift.real]
+    return fixed(shift.after, digits), moved + SIGNS[shift.significant]
 
 
-def _ratios(changes: Iterable[Change]) -> list[float]:
+def _ratios(changes: Iterable[ModelChange]) -> list[float]:
     return [change.runtime.ratio for change in changes if change.runtime and change.runtime.ratio is not None]
 
 

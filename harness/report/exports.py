@@ -54,6 +54,8 @@ def _records(folder: RunFolder, columns: Sequence[Column]) -> list[dict[str, Any
     return [
         {
             "rank": row.entry.rank,
+            "rank_low": row.entry.rank_low,
+            "rank_high": row.entry.rank_high,
             "name": row.entry.name,
             "team": row.entry.team,
             "kind": row.entry.kind,
@@ -82,11 +84,13 @@ def _json(folder: RunFolder, columns: Sequence[Column]) -> str:
 
 
 def _markdown(folder: RunFolder, columns: Sequence[Column]) -> str:
-    titles = ["#", "Model", *(_title(column) for column in columns)]
-    lines = [titles, ["--:", ":--", *["--:"] * len(columns)]]
+    titles = ["#", "Ranks, 95 %", "Model", *(_title(column) for column in columns)]
+    lines = [titles, ["--:", "--:", ":--", *["--:"] * len(columns)]]
     for row in scored_rows(folder):
         rank = "" if row.entry.rank is None else str(row.entry.rank)
-        lines.append([rank, _plain(row.entry.name), *(_marked(row, column, "**") for column in columns)])
+        lines.append(
+            [rank, row.rank_range, _plain(row.entry.name), *(_marked(row, column, "**") for column in columns)]
+        )
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -119,7 +123,9 @@ def _latex(folder: RunFolder, columns: Sequence[Column]) -> str:
 
 
 def _html(folder: RunFolder, columns: Sequence[Column]) -> str:
-    heads = "".join(f'<th scope="col">{escape(title)}</th>' for title in ("#", "Model", *map(_title, columns)))
+    heads = "".join(
+        f'<th scope="col">{escape(title)}</th>' for title in ("#", "Ranks, 95 %", "Model", *map(_title, columns))
+    )
     body = "".join(f"<tr>{_html_cells(row, columns)}</tr>\n" for row in scored_rows(folder))
     caption = escape(f"{folder.run.track.name} on {folder.run.dataset.name}")
     return (
@@ -130,7 +136,7 @@ def _html(folder: RunFolder, columns: Sequence[Column]) -> str:
 def _html_cells(row: Row, columns: Sequence[Column]) -> str:
     rank = "" if row.entry.rank is None else row.entry.rank
     cells = "".join(f"<td>{_strong(row, column)}</td>" for column in columns)
-    return f'<td>{rank}</td><th scope="row"><bdi>{escape(row.entry.name)}</bdi></th>{cells}'
+    return f'<td>{rank}</td><td>{row.rank_range}</td><th scope="row"><bdi>{escape(row.entry.name)}</bdi></th>{cells}'
 
 
 def _strong(row: Row, column: Column) -> str:

@@ -37,9 +37,9 @@ def table(rows: Sequence[Row], columns: Sequence[Column], caption: str) -> str:
         r"\centering",
         r"\sisetup{detect-all, table-number-alignment=right, table-text-alignment=right, group-minimum-digits=9}",
         rf"\caption{{{escaped(caption)}}}",
-        rf"\begin{{tabular}}{{@{{}}rl{formats}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}rrl{formats}@{{}}}}",
         r"\toprule",
-        " & ".join(["\\#", "Model", *(_heading(column) for column in columns)]) + r" \\",
+        " & ".join(["\\#", r"95\,\%", "Model", *(_heading(column) for column in columns)]) + r" \\",
         r"\midrule",
         *(_line(row, columns) for row in rows),
         r"\bottomrule",
@@ -56,7 +56,8 @@ def document(content: str) -> str:
 
 def _line(row: Row, columns: Sequence[Column]) -> str:
     rank = "--" if row.entry.rank is None else str(row.entry.rank)
-    return " & ".join([rank, escaped(row.entry.name), *(_cell(row, column) for column in columns)]) + r" \\"
+    ranks = row.rank_range.replace("\N{EN DASH}", "--")
+    return " & ".join([rank, ranks, escaped(row.entry.name), *(_cell(row, column) for column in columns)]) + r" \\"
 
 
 def _heading(column: Column) -> str:

@@ -1,4 +1,4 @@
-"""Figures with one line per model: spread over images, spread of ranks, reparameterization, loss of precision."""
+"""Figures with one line per model: spread over images, ranges of ranks, reparameterization, loss of precision."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 from harness.report.drawing import STYLE, Drawn, log_axis, short
 from harness.report.images import bicubic_slug, gains
 from harness.report.palette import PAPER
-from harness.report.rank_spread import rank_spread
 from harness.report.rows import Row
 from harness.results.run_folder import RunFolder
 
@@ -25,7 +24,7 @@ SEEN_DB = 0.0005
 def row_figures(folder: RunFolder, rows: Sequence[Row]) -> list[Drawn]:
     """Draw every figure of this kind that the run has data for, best row at the top."""
     with mpl.rc_context(STYLE):
-        drawn = [image_spread(folder, rows), ranks(folder, rows), reparameterized(rows), precision_drop(folder, rows)]
+        drawn = [image_spread(folder, rows), rank_ranges(rows), reparameterized(rows), precision_drop(folder, rows)]
     return [figure for figure in drawn if figure is not None]
 
 
@@ -48,26 +47,22 @@ def image_spread(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
     return Drawn("image-spread", "Gain, image by image", caption, text, figure, _targets(row for row, _ in known))
 
 
-def ranks(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
-    """Draw between which places a rank lies when images and runtimes are drawn anew."""
-    spread = rank_spread(folder, rows)[:MOST_ROWS]
-    if not spread:
+def rank_ranges(rows: Sequence[Row]) -> Drawn | None:
+    """Draw each row's rank and the ranks that the measurements leave possible; None if the run has no ranges."""
+    known = [(row, row.entry.rank, row.entry.rank_range) for row in rows if row.entry.rank and row.entry.rank_range]
+    known = known[:MOST_ROWS]
+    if len(known) < 2:
         return None
-    figure, axes = _lines([one.row for one in spread])
-    for place, one in enumerate(spread):
-        axes.plot([one.low, one.high], [place, place], color=PAPER["mark"], lw=3.2, alpha=0.4, solid_capstyle="round")
-        fill = PAPER["ground"] if one.borrowed else PAPER["mark"]
-        axes.plot([one.middle], [place], "o", ms=5.6, color=PAPER["mark"], mfc=fill, gid=_gid(one.row))
-    axes.set_xlim(0.5, max(one.high for one in spread) + 0.5)
+    figure, axes = _lines([row for row, *_ in known])
+    for place, (row, rank, (low, high)) in enumerate(known):
+        axes.plot([low, high], [place, place], color=PAPER["mark"], lw=3.2, alpha=0.4, solid_capstyle="round")
+        axes.plot([rank], [place], "o", ms=5.6, color=PAPER["mark"], gid=_gid(row))
+    axes.set_xlim(0.5, max(high for *_, (_, high) in known) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("rank")
-    caption = "Middle 90 % of ranks when images are drawn anew with replacement and runtimes within their intervals."
-    borrowed = sum(one.borrowed for one in spread)
-    if borrowed:
-        rows_have = "1 row has" if borrowed == 1 else f"{borrowed} rows have"
-        caption += f" Hollow: {rows_have} too few calls for an interval; they take the scatter of the others' calls."
-    text = f"Spread of the ranks of {len(spread)} models under bootstrap of the images and noise of the runtimes."
-    return Drawn("rank-spread", "How firm the ranks are", caption, text, figure, _targets(one.row for one in spread))
+    caption = "The dot is the rank, the bar the ranks that images and timing leave possible (95 %): tied rows overlap."
+    text = f"Ranks of {len(known)} models, and the ranks that the measurements leave possible."
+    return Drawn("rank-ranges", "How firm the ranks are", caption, text, figure, _targets(row for row, *_ in known))
 
 
 def reparameterized(rows: Sequence[Row]) -> Drawn | None:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from urllib.parse import quote
 
 from harness.report.bands import Band, band_of, bands_of
@@ -17,8 +18,9 @@ class Row:
     """One row of the page.
 
     ``anchor`` is made here and safe in HTML, whatever the submission calls itself. ``tied_above`` and
-    ``tied_below`` say whether the neighbour in rank has a score that does not differ significantly; ``places``
-    says by column where the row is ``best`` or ``second-best``.
+    ``tied_below`` say whether the tie line leads to the row above and below: it joins neighbours in rank whose scores
+    do not differ significantly, past any baselines between them. ``places`` says by column where the row is ``best``
+    or ``second-best``.
     """
 
     anchor: str
@@ -38,6 +40,14 @@ class Row:
         return self.entry.runtime_ms is not None and not self.entry.runtime_ms.stable
 
     @property
+    def rank_range(self) -> str:
+        """The ranks that the measurements leave possible, such as 2 to 5 with a dash; empty if unknown."""
+        if self.entry.rank_range is None:
+            return ""
+        low, high = self.entry.rank_range
+        return str(low) if low == high else f"{low}\N{EN DASH}{high}"
+
+    @property
     def baseline(self) -> bool:
         """Whether the harness added the row itself."""
         return self.entry.kind == "baseline"
@@ -50,6 +60,7 @@ def scored_rows(folder: RunFolder) -> list[Row]:
         (entry for entry in folder.run.entries if entry.status == "ok"), key=lambda entry: _order(entry, sign)
     )
     front, places = pareto_front(folder.run), best_places(folder.run)
+    joined = tie_line(entries)
     bands = bands_of(folder.run.track.fps_bands)
     return [
         Row(
@@ -57,8 +68,8 @@ def scored_rows(folder: RunFolder) -> list[Row]:
             entry=entry,
             runtime=runtime_of(entry, folder.run.protocol),
             band=band_of(entry.fps, bands) if entry.fps is not None else None,
-            tied_above=index > 0 and _tied(entry, entries[index - 1]),
-            tied_below=index + 1 < len(entries) and _tied(entry, entries[index + 1]),
+            tied_above=index - 1 in joined,
+            tied_below=index in joined,
             pareto=id(entry) in front,
             places=places[id(entry)],
             page=_page_link(entry),
@@ -130,8 +141,18 @@ def _order(entry: Entry, sign: float) -> tuple[float, float, float, str]:
     return score, rank, -(entry.psnr_rgb or 0.0), entry.name
 
 
-def _tied(entry: Entry, other: Entry) -> bool:
-    return bool(other.slug) and other.slug in entry.tied_with
+def tie_line(entries: Sequence[Entry]) -> set[int]:
+    """Return the positions from which the tie line leads to the next row.
+
+    It joins each ranked row with the next ranked row if their scores do not differ significantly. Rows without a rank
+    that stand between them, such as baselines, do not interrupt it.
+    """
+    ranked = [index for index, entry in enumerate(entries) if entry.rank is not None]
+    joined: set[int] = set()
+    for index, following in pairwise(ranked):
+        if entries[following].slug and entries[following].slug in entries[index].tied_with:
+            joined.update(range(index, following))
+    return joined
 
 
 def _page_link(entry: Entry) -> str:

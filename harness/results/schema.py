@@ -316,8 +316,10 @@ class Entry(Record):
     """Seconds that the backend took to compile, export or record the network; no time contains them."""
 
     rank: int | None = None
+    rank_range: tuple[int, int] | None = None
+    """Best and worst rank that the measurements leave possible, 95 % confidence; None if unknown."""
     tied_with: list[str] = []
-    """Slugs of rows whose score does not differ significantly."""
+    """Slugs of ranked rows whose score does not differ significantly: a corrected p-value of 0.05 or more."""
     score: float | None = None
     score_ci: Interval | None = None
 
@@ -355,6 +357,16 @@ class Entry(Record):
     reparam: Reparam | None = None
     published: Published | None = None
 
+    @property
+    def rank_low(self) -> int | None:
+        """The best rank of `rank_range`."""
+        return self.rank_range[0] if self.rank_range else None
+
+    @property
+    def rank_high(self) -> int | None:
+        """The worst rank of `rank_range`."""
+        return self.rank_range[1] if self.rank_range else None
+
     @model_validator(mode="after")
     def _status_decides(self) -> Self:
         if self.status == "ok" and self.error is not None:
@@ -364,6 +376,20 @@ class Entry(Record):
         if self.status != "ok" and (self.score is not None or self.rank is not None):
             raise ValueError(f"{self.name}: a row with status {self.status!r} has no score and no rank")
         return self
+
+
+class PairComparison(Record):
+    """The scores of two ranked rows, and whether they differ."""
+
+    slugs: tuple[str, str]
+    difference: float
+    """Score of the first minus that of the second."""
+    ci: Interval | None
+    """95 % interval of the difference for this pair alone; None if there is only one image."""
+    p_value: float
+    """Two-sided, of the hypothesis that the scores are equal, for this pair alone."""
+    corrected_p_value: float
+    """The p-value corrected for the number of pairs by Holm's method."""
 
 
 class Run(Record):
@@ -378,6 +404,8 @@ class Run(Record):
     process_spread: ProcessSpreadInfo | None = None
     """What processes of one network differed by; None where each was timed in one, so that 1 % is assumed."""
     entries: list[Entry]
+    comparisons: list[PairComparison] = []
+    """Every pair of ranked rows; empty in runs of earlier releases."""
     warnings: list[str] = []
     """What a reader of the whole run must know: load of the machine, plugins that failed."""
 

@@ -22,7 +22,7 @@ from harness.results.migration import READABLE_VERSIONS, upgrade
 from harness.results.samples import timing_text
 from harness.results.schema import Entry, Run
 
-_IDENTITY = ("rank", "name", "team", "kind", "status")
+_IDENTITY = ("rank", "rank_low", "rank_high", "name", "team", "kind", "status")
 """Columns of ``leaderboard.csv`` before the figures."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness import __version__
 from harness.quality import get_convention
 from harness.results import Measurement, Run
-from harness.results.schema import DatasetInfo, Entry, RunInfo
+from harness.results.schema import DatasetInfo, RunInfo
 from harness.run.bicubic_reference import Reference
 from harness.run.plan import Plan, PlannedSubmission
 from harness.statistics.process_spread import ProcessSpread, spread_info
@@ -16,7 +16,8 @@ from harness.statistics.runtime_summary import anchor_level, process_spread, rel
 from harness.submissions.discovery import BrokenSubmission
 from harness.text import printable
 from harness.timing import caution
-from harness.tracks import Candidate, make_entries, track_info
+from harness.tracks import Candidate, make_leaderboard, track_info
+from harness.tracks.scoring import Leaderboard
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
@@ -42,15 +43,15 @@ class RunFacts:
     warnings: Sequence[str] = ()
 
 
-def score_and_rank(plan: Plan, measured: Sequence[Measured], reference: Reference) -> list[Entry]:
-    """Return the rows of the table, scored, ranked and in order."""
+def score_and_rank(plan: Plan, measured: Sequence[Measured], reference: Reference) -> Leaderboard:
+    """Return the rows of the table, scored, ranked and in order, and the comparison of every pair of ranked rows."""
     anchor_ms, spread = _timing_context(measured)
     candidates = [_candidate(plan, planned, m, anchor_ms, spread) for planned, m in measured]
-    return make_entries(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend)
+    return make_leaderboard(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend)
 
 
 def assemble(
-    plan: Plan, measured: Sequence[Measured], entries: list[Entry], reference: Reference, facts: RunFacts
+    plan: Plan, measured: Sequence[Measured], board: Leaderboard, reference: Reference, facts: RunFacts
 ) -> Run:
     """Return the content of ``results.json``.
 
@@ -60,8 +61,8 @@ def assemble(
         What the run is.
     measured
         Every submission with what was measured of it.
-    entries
-        The rows, from :func:`score_and_rank`.
+    board
+        The rows and their comparisons, from :func:`score_and_rank`.
     reference
         What the score subtracts.
     facts
@@ -70,7 +71,7 @@ def assemble(
     _, spread = _timing_context(measured)
     return Run(
         run=_run_info(plan, facts),
-        track=track_info(plan.track, reference.psnr, reference.source, entries),
+        track=track_info(plan.track, reference.psnr, reference.source, board.entries),
         dataset=DatasetInfo(
             name=plan.dataset.name,
             images=len(plan.dataset),
@@ -81,7 +82,8 @@ def assemble(
         device=plan.device,
         protocol=plan.protocol_info(),
         process_spread=spread_info(spread),
-        entries=entries,
+        entries=board.entries,
+        comparisons=board.comparisons,
         warnings=_warnings(plan, measured, reference, facts),
     )
 
@@ -132,7 +134,7 @@ def _candidate(
         submission.slug,
         measurement,
         summarise_record(timing, plan.protocol.summary_rule, anchor_ms, spread) if timing else None,
-        pace=relative_times(timing, spread) if timing else None,
+        times=relative_times(timing, spread) if timing else None,
     )
     if isinstance(submission, BrokenSubmission):
         return candidate

@@ -10,14 +10,15 @@ from typing import TypeVar
 import numpy as np
 
 from harness.statistics.process_spread import (
+    ASSUMED_SPREAD,
     RESAMPLES,
     Floats,
     RelativeTimes,
-    centre,
-    is_enough,
+    has_enough_rounds,
     log_ratios,
     log_times,
-    resampled_centres,
+    midmean_of_medians,
+    resampled_midmeans,
     share_all,
 )
 
@@ -26,140 +27,164 @@ Key = TypeVar("Key", bound=Hashable)
 LEVEL = 0.05
 NORMAL_REACH = 1.959964
 """Half of a 95 % interval in standard deviations."""
-_NOTHING = 1e-9  # of a figure: the last digits of sums
+NEGLIGIBLE = 1e-9
+"""Relative size of a difference that rounding explains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """By how much one figure exceeds another, and how well that is known.
+    """Difference of two figures with its uncertainty.
 
     Attributes
     ----------
     value
-        The first less the second.
+        The first minus the second.
     ci
         95 % interval.
     p_value
         Two-sided, of the hypothesis that there is no difference.
     degrees
-        Of freedom that the interval was made with; 0 where nothing was resampled.
+        Degrees of freedom of the interval; 0 if there is no scatter or no estimate of it.
     """
 
     value: float
     ci: tuple[float, float]
     p_value: float
-    degrees: int
+    degrees: float
 
 
 def mean_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Compare the means of two networks' figures of the same images by resampling the images for both together.
+    """Compare the means of two networks' figures on the same images by a paired t-test.
 
     Parameters
     ----------
     first, second
-        One figure for each image, in the same order.
+        One figure per image, in the same order.
     """
-    gains = np.asarray(first) - np.asarray(second)
-    drawn = np.random.default_rng(0).integers(0, gains.size, size=(RESAMPLES, gains.size))
-    spread = float(np.std(gains[drawn].mean(axis=1))) * unbiased(gains.size)
-    return held_against_t(float(gains.mean()), spread, gains.size)
+    gains = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
+    spread = float(gains.std(ddof=1)) / math.sqrt(gains.size) if gains.size > 1 else 0.0
+    return t_test(float(gains.mean()), spread, gains.size)
 
 
 def ratio_difference(one: RelativeTimes, other: RelativeTimes) -> Difference:
-    """Compare two networks' times; the difference is in per cent of the second's."""
-    found = log_ratio(one, other)
-    low, high = (100 * float(np.expm1(end)) for end in found.ci)
-    return Difference(100 * math.expm1(found.value), (low, high), found.p_value, found.degrees)
+    """Compare two networks' times; the difference is in per cent of the second."""
+    logs = log_ratio(one, other)
+    low, high = (100 * float(np.expm1(end)) for end in logs.ci)
+    return Difference(100 * math.expm1(logs.value), (low, high), logs.p_value, logs.degrees)
 
 
-def log_interval(pace: RelativeTimes) -> tuple[float, float]:
-    """Return the 95 % interval of the logarithm of a network's time, what its processes differ by included."""
-    groups = log_times(pace)
-    drawn = resampled_centres(groups, pace.own.relative, np.random.default_rng(0))
-    units = pace.own.degrees + 1
-    if is_enough(groups):
-        units = min(units, sum(group.size for group in groups))
-    return held_against_t(centre(groups), float(np.std(drawn)), units).ci
+def interval_difference(
+    first: float, first_ci: tuple[float, float], second: float, second_ci: tuple[float, float]
+) -> Difference:
+    """Compare two positive figures of which only the 95 % intervals are known; the difference is in per cent.
+
+    The figures are taken to be independent and their logarithms to be normal.
+    """
+    value = math.log(first / second)
+    spread = math.hypot(*(math.log(high / low) / (2 * NORMAL_REACH) for low, high in (first_ci, second_ci)))
+    logs = t_test(value, spread, ASSUMED_SPREAD.own.degrees)
+    low, high = (100 * math.expm1(end) for end in logs.ci)
+    return Difference(100 * math.expm1(value), (low, high), logs.p_value, logs.degrees)
+
+
+def log_interval(network: RelativeTimes) -> tuple[float, float]:
+    """Return the 95 % interval of the logarithm of a network's time, including the spread between processes."""
+    groups = log_times(network)
+    resamples = resampled_midmeans(groups, network.own.relative, np.random.default_rng(0))
+    count = network.own.degrees + 1
+    if has_enough_rounds(groups):
+        count = min(count, sum(group.size for group in groups))
+    return t_test(midmean_of_medians(groups), float(np.std(resamples)), count).ci
 
 
 def log_ratio(one: RelativeTimes, other: RelativeTimes) -> Difference:
-    """Return the logarithm of the ratio of two networks' times: the middle of their processes' medians."""
-    ratios, units = log_ratio_resamples(one, other, np.random.default_rng(0))
-    paired = _paired(one, other)
-    observed = centre(paired) if paired else centre(log_times(one)) - centre(log_times(other))
-    return held_against_t(observed, float(np.std(ratios)), units)
+    """Return the logarithm of the ratio of two networks' times: the midmean of their processes' medians.
 
-
-def unbiased(count: int) -> float:
-    """Return by how much the spread of resampled means falls short of that of means of `count` new values."""
-    return math.sqrt(count / max(1, count - 1))
-
-
-def student_reach(degrees: int) -> float:
-    """Return half of a 95 % interval in standard deviations that were estimated with so many degrees of freedom."""
-    from scipy.special import stdtrit  # not from scipy.stats, which takes half a second to import
-
-    return float(stdtrit(degrees, 1 - LEVEL / 2))
-
-
-def held_against_t(value: float, spread: float, units: int) -> Difference:
-    """Return the interval and the p-value of a difference whose resamples of `units` things have this spread."""
-    if units < 2 and value != 0:
-        return Difference(value, (-math.inf, math.inf), 1.0, 0)
-    if spread < _NOTHING * max(1.0, abs(value)):
-        return Difference(value, (value, value), 1.0 if abs(value) < _NOTHING else 0.0, 0)
-    degrees = units - 1
-    from scipy.special import stdtr
-
-    reach = student_reach(degrees) * spread
-    p_value = float(2 * stdtr(degrees, -abs(value) / spread))
-    return Difference(value, (value - reach, value + reach), p_value, degrees)
-
-
-def log_ratio_resamples(one: RelativeTimes, other: RelativeTimes, rng: np.random.Generator) -> tuple[Floats, int]:
-    """Resample the logarithm of the ratio of two networks' times about 0, and say how many units it rests on.
-
-    Networks of one joint timing are compared round by round. Others are compared by their medians, resampled apart, and
-    so are those of which one had processes without the other, where what hits all alike does not drop out. What
-    processes differ by is drawn for each process.
+    Networks of one session are compared round by round. Others are compared by their medians, and so are networks of
+    which one had processes without the other, because the effects that are common to all do not cancel there.
     """
-    paired = _paired(one, other)
+    rng = np.random.default_rng(0)
+    paired = _paired_log_ratios(one, other)
     if paired:
-        spread = math.sqrt(2) * one.paired.relative  # of one session, so of one run
+        spread = math.sqrt(2) * one.paired.relative  # both networks are of one session, therefore of one run
         rounds = sum(group.size for group in paired)
-        return resampled_centres(paired, spread, rng), min(rounds, one.paired.degrees + 1)
-    units = min(one.own.degrees, other.own.degrees) + 1
-    apart = [log_times(pace) for pace in (one, other)]
+        resamples = resampled_midmeans(paired, spread, rng)
+        return t_test(midmean_of_medians(paired), float(np.std(resamples)), min(rounds, one.paired.degrees + 1))
+    groups = log_times(one), log_times(other)
     first, second = (
-        resampled_centres(groups, pace.own.relative, rng) for groups, pace in zip(apart, (one, other), strict=True)
+        resampled_midmeans(logs, network.own.relative, rng) for logs, network in zip(groups, (one, other), strict=True)
     )
-    known = (sum(group.size for group in groups) for groups in apart if is_enough(groups))
-    return first - second + _between_anchors(one, other, rng), min([units, *known])
+    resamples = first - second + _anchor_differences(one, other, rng)
+    counts = [sum(group.size for group in logs) for logs in groups if has_enough_rounds(logs)]
+    count = min(one.own.degrees + 1, other.own.degrees + 1, *counts)
+    value = midmean_of_medians(groups[0]) - midmean_of_medians(groups[1])
+    return t_test(value, float(np.std(resamples)), count)
 
 
 def are_paired(one: RelativeTimes, other: RelativeTimes) -> bool:
-    """Tell whether two networks are compared round by round, and not by the times of each."""
-    return bool(_paired(one, other))
+    """Return whether two networks are compared round by round."""
+    return bool(_paired_log_ratios(one, other))
 
 
-def _paired(one: RelativeTimes, other: RelativeTimes) -> list[Floats]:
-    """Return the logarithms of the ratios of two networks that can be compared round by round, else nothing."""
-    paired = log_ratios(one, other)
-    return paired if is_enough(paired) and share_all(one, other) else []
+def _paired_log_ratios(one: RelativeTimes, other: RelativeTimes) -> list[Floats]:
+    """Return the log ratios by round of two networks that can be compared round by round, else an empty list."""
+    ratios = log_ratios(one, other)
+    return ratios if has_enough_rounds(ratios) and share_all(one, other) else []
 
 
-def _between_anchors(one: RelativeTimes, other: RelativeTimes, rng: np.random.Generator) -> Floats:
-    """Return what two processes of the anchor may differ by: times beside one are not quite those beside another."""
-    if one.anchor == other.anchor and (one.anchor or not one.session):  # older records do not name it
+def _anchor_differences(one: RelativeTimes, other: RelativeTimes, rng: np.random.Generator) -> Floats:
+    """Return resamples of the difference between the two anchor processes that the times are relative to."""
+    if one.anchor == other.anchor and (one.anchor or not one.session):  # older records do not name the anchor
         return np.zeros(RESAMPLES)
     return rng.normal(0, math.hypot(one.own.relative, other.own.relative), RESAMPLES)
 
 
+def unbiased(count: int) -> float:
+    """Return the factor by which the standard deviation of resampled means of `count` values is too small."""
+    return math.sqrt(count / max(1, count - 1))
+
+
+def student_reach(degrees: float) -> float:
+    """Return half of a 95 % interval in standard deviations that were estimated with `degrees` of freedom."""
+    from scipy.special import stdtrit  # imported here: scipy takes long, and workers do not need it
+
+    return float(stdtrit(degrees, 1 - LEVEL / 2))
+
+
+def t_test(value: float, spread: float, count: int) -> Difference:
+    """Test a difference against 0 by Student's t.
+
+    Parameters
+    ----------
+    value
+        The difference.
+    spread
+        Its standard error.
+    count
+        Number of independent values that the standard error was estimated from. With fewer than two, nothing is known
+        of a difference other than 0: the p-value is 1 and the interval is infinite.
+    """
+    if count < 2 and value != 0:
+        return Difference(value, (-math.inf, math.inf), 1.0, 0)
+    if spread < NEGLIGIBLE * max(1.0, abs(value)):
+        return Difference(value, (value, value), 1.0 if abs(value) < NEGLIGIBLE else 0.0, 0)
+    from scipy.special import stdtr
+
+    degrees = count - 1
+    reach = student_reach(degrees) * spread
+    return Difference(value, (value - reach, value + reach), float(2 * stdtr(degrees, -abs(value) / spread)), degrees)
+
+
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
-    """Return p-values corrected for their number by Holm's step-down method."""
+    """Return p-values corrected for their number (Holm, Scandinavian Journal of Statistics 6, 1979)."""
     corrected: dict[Key, float] = {}
     largest = 0.0
     for position, (key, p_value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
         largest = max(largest, min(1.0, (len(p_values) - position) * p_value))
         corrected[key] = largest
     return corrected
+
+
+def is_significant(p_value: float) -> bool:
+    """Return whether a p-value, corrected if several hypotheses are tested, is below the 5 % level."""
+    return p_value < LEVEL

@@ -1,8 +1,9 @@
-"""A network's times as comparisons take them: rounds within processes, and what processes of one network differ by.
+"""The times of a network by round and process, and the standard deviation between processes of the same network.
 
-Two processes of one network are not equally fast, each for as long as it lives, and no round shows it. So a network is
-timed in several of them, one after the other: its time is the mean of the middle ones, and how far they differ, seen
-over all networks of a run, says how well that is known.
+Two processes that run the same network are not equally fast. The difference lasts as long as the processes, so the
+rounds of one process do not show it. Each network is therefore timed in several processes, one after the other. Its
+time is the midmean of the processes' medians, and the differences between processes, taken over all networks of a run,
+give the uncertainty of that time.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from harness.results.schema import ProcessSpreadInfo
 Floats = NDArray[np.float64]
 
 RESAMPLES = 1000
-_FEW = 6  # times of which resampling says nothing
-_MANY = 1000  # degrees of freedom of a spread that is assumed and not estimated from few
-_ASSUMED_OF_CALLS = 0.1  # of one call on its own, relative: what back-to-back calls were seen to differ by
+_FEWEST_ROUNDS = 6  # resampling fewer does not estimate their scatter
+_ASSUMED_DEGREES = 1000  # degrees of freedom of a standard deviation that is assumed, not estimated
+_ASSUMED_CALL_SPREAD = 0.1  # relative standard deviation of one call, observed for back-to-back calls
 _QUARTILE = 0.67449  # of a normal distribution, in standard deviations
 _FEWEST_DEGREES = 2
-_PRIOR = 0.01  # what processes were seen to differ by on bound cores of a calm machine (``docs/timing.md``)
-_PRIOR_DEGREES = 3  # that this counts for beside what a run shows
-_MOSTLY_COMMON = 1.5  # times the spread beside others: most of what a process adds it adds to all networks
-_STEPS = (1, 2, 3)  # how far apart two networks are that are compared for the spread: all pairs of 50 take long
-_NO_NOISE = 1e-12  # in place of 0, where times without any scatter are scripted
+_PRIOR = 0.01  # relative spread of processes observed on bound cores of an idle machine (``docs/timing.md``)
+_PRIOR_DEGREES = 3  # weight of the prior in degrees of freedom
+_MOSTLY_COMMON = 1.5  # ratio of the two spreads above which most of the process effect is common to all networks
+_STEPS = (1, 2, 3)  # distances in the list of networks of the pairs that estimate the spread: all pairs of 50 are slow
+_NO_NOISE = 1e-12  # replaces a variance of 0 in scripted times without scatter
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,12 @@ class Spread:
     degrees: int
 
     def moderated(self) -> Spread:
-        """Return what to reckon with: this estimate, or more where it is less than is expected of any machine.
+        """Return the estimate moderated by a prior of 1 %, so that it is not too small by chance.
 
-        An estimate from few processes may come out near 0 by chance, and then anything seems to differ. Its square is
-        averaged with that of the expected spread by their degrees of freedom, as is done with variances of genes of
-        which each was measured a few times (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004).
-        A larger one stands as it is, because machines are not all calm; and the degrees stay those of the estimate.
+        An estimate from few processes may be close to 0 by chance, and then every difference is significant. Its square
+        is averaged with the square of the prior, weighted by degrees of freedom (Smyth, Statistical Applications in
+        Genetics and Molecular Biology 3, 2004). An estimate above the prior is returned unchanged, because not every
+        machine is idle. The degrees of freedom remain those of the estimate.
         """
         if self.relative >= _PRIOR:
             return self
@@ -63,28 +64,28 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpread:
-    """What processes that run the same network differ by.
+    """Standard deviation between processes that run the same network.
 
     Attributes
     ----------
     own
-        In their time in anchors. What hits all networks alike while one process of each lives, and the anchor less or
-        more, is in it.
+        Of the time relative to the anchor. It includes effects that are common to all networks that run side by side
+        and differ from those on the anchor.
     paired
-        Beside the processes of other networks in the same rounds, where that drops out.
+        Relative to processes of other networks in the same rounds; common effects cancel.
     """
 
     own: Spread
     paired: Spread
 
 
-ASSUMED_SPREAD = ProcessSpread(Spread(_PRIOR, _MANY), Spread(_PRIOR, _MANY))
-"""Where every network had one process only."""
+ASSUMED_SPREAD = ProcessSpread(Spread(_PRIOR, _ASSUMED_DEGREES), Spread(_PRIOR, _ASSUMED_DEGREES))
+"""Assumed if every network had one process only."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelativeTimes:
-    """A network's times, in the order in which they were taken.
+    """Times of a network, relative to the anchor or in milliseconds, in the order in which they were taken.
 
     Attributes
     ----------
@@ -93,11 +94,11 @@ class RelativeTimes:
     session
         The joint timing; empty where the network was timed alone.
     processes
-        Which process each round was timed in; a round that is not in it was in the first.
+        Index of the process by round; 0 for rounds that it does not contain.
     spread
-        What processes of one network were seen to differ by.
+        Standard deviation between processes of one network in the run.
     anchor
-        Which process of the anchor the times are in; empty where they are in milliseconds.
+        Name of the anchor's process that the times are relative to; empty if they are in milliseconds.
     """
 
     times: Mapping[int, float]
@@ -108,17 +109,17 @@ class RelativeTimes:
 
     @property
     def own(self) -> Spread:
-        """What to allow for processes in the network's time in anchors."""
+        """Moderated standard deviation between processes, of the time relative to the anchor."""
         return self.spread.own.moderated()
 
     @property
     def paired(self) -> Spread:
-        """What to allow for processes in comparisons with networks of the same rounds."""
+        """Moderated standard deviation between processes, in comparisons with networks of the same rounds."""
         return self.spread.paired.moderated()
 
 
 def spread_info(spread: ProcessSpread) -> ProcessSpreadInfo | None:
-    """Return a spread as ``results.json`` has it: None where it is assumed."""
+    """Return a spread as ``results.json`` stores it: None if it is assumed."""
     if spread == ASSUMED_SPREAD:
         return None
     own, paired = spread.own, None if spread.paired == ASSUMED_SPREAD.paired else spread.paired
@@ -131,7 +132,7 @@ def spread_info(spread: ProcessSpread) -> ProcessSpreadInfo | None:
 
 
 def spread_of(info: ProcessSpreadInfo | None) -> ProcessSpread:
-    """Return the spread that a ``results.json`` has, or the assumed one."""
+    """Return the spread that ``results.json`` stores, or the assumed one."""
     if info is None:
         return ASSUMED_SPREAD
     paired = ASSUMED_SPREAD.paired
@@ -140,15 +141,15 @@ def spread_of(info: ProcessSpreadInfo | None) -> ProcessSpread:
     return ProcessSpread(Spread(info.relative, info.degrees), paired)
 
 
-def log_times(pace: RelativeTimes) -> list[Floats]:
-    """Return the logarithms of a network's times, process by process."""
-    return _by_process(pace, {number: math.log(time) for number, time in pace.times.items()})
+def log_times(network: RelativeTimes) -> list[Floats]:
+    """Return the logarithms of a network's times, one array per process."""
+    return _by_process(network, {number: math.log(time) for number, time in network.times.items()})
 
 
 def log_ratios(one: RelativeTimes, other: RelativeTimes) -> list[Floats]:
-    """Return the logarithms of the ratios of two networks' times, round by round, process by process.
+    """Return the logarithms of the ratios of two networks' times by round, one array per process.
 
-    Empty where they were not timed in the same rounds.
+    Empty if they were not timed in the same rounds.
     """
     if not one.session or one.session != other.session:
         return []
@@ -157,82 +158,88 @@ def log_ratios(one: RelativeTimes, other: RelativeTimes) -> list[Floats]:
 
 
 def share_all(one: RelativeTimes, other: RelativeTimes) -> bool:
-    """Tell whether two networks took turns in all processes of both, so that their ratio rests on nothing else."""
+    """Return whether every process of either network has rounds in common with the other network."""
     common = one.times.keys() & other.times.keys()
     return all(
-        {pace.processes.get(number, 0) for number in common} == {pace.processes.get(number, 0) for number in pace.times}
-        for pace in (one, other)
+        {network.processes.get(number, 0) for number in common}
+        == {network.processes.get(number, 0) for number in network.times}
+        for network in (one, other)
     )
 
 
-def _by_process(pace: RelativeTimes, values: Mapping[int, float]) -> list[Floats]:
+def _by_process(network: RelativeTimes, values: Mapping[int, float]) -> list[Floats]:
     groups: dict[int, list[float]] = {}
     for number, value in values.items():
-        groups.setdefault(pace.processes.get(number, 0), []).append(value)
+        groups.setdefault(network.processes.get(number, 0), []).append(value)
     return [np.array(group) for _, group in sorted(groups.items())]
 
 
-def centre(groups: Sequence[Floats]) -> float:
-    """Return the mean of the middle ones of the medians of processes: one that is far off does not count."""
-    return float(_middle(np.array([np.median(group) for group in groups])))
+def midmean_of_medians(groups: Sequence[Floats]) -> float:
+    """Return the midmean of the processes' medians, which a single outlying process does not change much."""
+    return float(midmean(np.array([np.median(group) for group in groups])))
 
 
-def _middle(medians: Floats) -> Floats:
-    """Return means along the first axis without a quarter of the values, one at the least, at either end."""
+def midmean(medians: Floats) -> Floats:
+    """Return the mean along the first axis without the lowest and the highest quarter, at least one value each."""
     count = len(medians)
     outer = max(1, count // 4) if count > 2 else 0
     return np.asarray(np.sort(medians, axis=0)[outer : count - outer].mean(axis=0))
 
 
-def is_enough(groups: Sequence[Floats]) -> bool:
-    """Tell whether there are so many rounds that their own scatter says how well the medians are known."""
-    return sum(group.size for group in groups) - len(groups) >= _FEW - 1
+def has_enough_rounds(groups: Sequence[Floats]) -> bool:
+    """Return whether there are enough rounds to estimate the uncertainty of the medians from their scatter."""
+    return sum(group.size for group in groups) - len(groups) >= _FEWEST_ROUNDS - 1
 
 
-def resampled_centres(groups: Sequence[Floats], spread: float, rng: np.random.Generator) -> Floats:
-    """Return resamples of :func:`centre` about 0: of rounds within processes, and of processes.
+def resampled_midmeans(groups: Sequence[Floats], spread: float, rng: np.random.Generator) -> Floats:
+    """Return resamples of :func:`midmean_of_medians` about 0, over rounds within processes and over processes.
 
     Parameters
     ----------
     groups
-        Logarithms, process by process.
+        Logarithms, one array per process.
     spread
-        Standard deviation of what processes differ by.
+        Standard deviation between processes.
     rng
-        Draws.
+        Source of the draws.
     """
-    medians = _resampled_medians(groups, rng)
-    return _middle(medians + rng.normal(0, spread, medians.shape))
+    medians = resampled_medians(groups, rng)
+    return midmean(medians + rng.normal(0, spread, medians.shape))
 
 
-def _resampled_medians(groups: Sequence[Floats], rng: np.random.Generator) -> Floats:
+def resampled_medians(groups: Sequence[Floats], rng: np.random.Generator) -> Floats:
     """Return resampled medians about 0, processes x resamples.
 
-    Rounds are alike but for what their process adds, so that all processes' deviations from their medians are drawn
-    from together. Of few, what calls were seen to scatter by stands in.
+    Deviations from the medians are pooled over processes, because processes differ in their level only. If there are
+    too few rounds, the scatter of calls is assumed.
     """
     sizes = [group.size for group in groups]
-    if not is_enough(groups):
-        return np.array([rng.normal(0, _ASSUMED_OF_CALLS / math.sqrt(size), RESAMPLES) for size in sizes])
-    count = sum(sizes)
-    deviations = np.concatenate([group - np.median(group) for group in groups])
-    deviations *= math.sqrt((count - 1) / (count - len(groups)))  # what the medians have taken
+    if not has_enough_rounds(groups):
+        return np.array([rng.normal(0, _ASSUMED_CALL_SPREAD / math.sqrt(size), RESAMPLES) for size in sizes])
+    deviations = pooled_deviations(groups)
     return np.array([np.median(block_resamples(deviations, size, rng), axis=1) for size in sizes])
 
 
+def pooled_deviations(groups: Sequence[Floats]) -> Floats:
+    """Return the deviations of all rounds from the median of their process, scaled up for the estimated medians."""
+    count = sum(group.size for group in groups)
+    deviations = np.concatenate([group - np.median(group) for group in groups])
+    return np.asarray(deviations * math.sqrt((count - 1) / (count - len(groups))))
+
+
 def block_resamples(values: Floats, size: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> Floats:
-    """Resample blocks of neighbours, because neighbouring times are alike (Künsch, Annals of Statistics 17, 1989).
+    """Resample blocks of neighbours, because neighbouring times are correlated (Künsch, Annals of Statistics 17, 1989).
 
     Parameters
     ----------
     values
         In the order in which they were taken.
     size
-        How many are drawn for each resample.
+        Values per resample.
     rng
-        Draws where blocks begin.
+        Source of the draws.
     resamples
-        How many.
+        Number of resamples.
 
     Returns
     -------
@@ -244,53 +251,54 @@ def block_resamples(values: Floats, size: int, rng: np.random.Generator, resampl
     return values[(starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :size]]
 
 
-def estimate_spread(paces: Iterable[RelativeTimes]) -> ProcessSpread:
-    """Estimate from a run's networks what processes of one network differ by.
+def estimate_spread(networks: Iterable[RelativeTimes]) -> ProcessSpread:
+    """Estimate the standard deviation between processes of one network.
 
-    Every two processes of a network differ by what processes differ by and by what their rounds leave open. The
-    estimate is the spread with which half of all these differences are within the quartiles of a normal
-    distribution, so that a few processes that are far off do not make it large for all.
+    The difference of two processes' medians has two sources: the spread between processes and the noise of the rounds.
+    The estimate is the spread for which half of all differences lie within the quartiles of a normal distribution. It
+    is robust against a few outlying processes.
 
     Parameters
     ----------
-    paces
-        Of all networks of a run; those that had one process only say nothing.
+    networks
+        All networks of a run. Those with one process carry no information.
 
     Returns
     -------
     ProcessSpread
-        What is assumed stands in where the networks had hardly a second process, or none was timed beside another.
+        The assumed values if there are too few processes, or no two networks in the same rounds.
     """
-    by_process = [(pace, log_times(pace)) for pace in paces]
-    several = [(pace, groups) for pace, groups in by_process if len(groups) > 1 and is_enough(groups)]
-    several.sort(key=lambda one: (one[0].session, min(one[0].times)))  # those that began together are neighbours
-    apart = [
+    by_process = [(network, log_times(network)) for network in networks]
+    several = [(network, groups) for network, groups in by_process if len(groups) > 1 and has_enough_rounds(groups)]
+    several.sort(key=lambda one: (one[0].session, min(one[0].times)))  # networks of the same rounds become neighbours
+    ratios = [
         [log_ratios(one, other) for (one, _), (other, _) in zip(several, several[n:], strict=False)] for n in _STEPS
     ]
-    beside = [groups for pairs in apart for groups in pairs if len(groups) > 1 and is_enough(groups)]
-    more: dict[str, int] = {}  # processes than one, in each joint timing
-    for pace, groups in several:
-        more[pace.session] = max(more.get(pace.session, 0), len(groups) - 1)
-    of_one, common = sum(len(groups) - 1 for _, groups in several), sum(more.values())
-    # The first in a row each with its successor say all; other pairs are differences of these.
-    paired = _estimate(beside, sum(max(0, len(groups) - 1) for groups in apart[0]))
+    pairs = [groups for step in ratios for groups in step if len(groups) > 1 and has_enough_rounds(groups)]
+    additional: dict[str, int] = {}  # processes beyond the first, by session
+    for network, groups in several:
+        additional[network.session] = max(additional.get(network.session, 0), len(groups) - 1)
+    own_degrees, common_degrees = sum(len(groups) - 1 for _, groups in several), sum(additional.values())
+    # Ratios of neighbours contain all the information; those of other pairs are differences of these.
+    paired = _estimate(pairs, sum(max(0, len(groups) - 1) for groups in ratios[0]))
     if paired is not None:
         paired = Spread(paired.relative / math.sqrt(2), paired.degrees)
-    own = _estimate([groups for _, groups in several], of_one)
+    own = _estimate([groups for _, groups in several], own_degrees)
     if own is not None and paired is not None and own.relative > _MOSTLY_COMMON * paired.relative:
-        own = Spread(own.relative, common)  # what hits all alike was seen once in each process, not in each network
+        # An effect that is common to all networks was observed once per process, not once per network.
+        own = Spread(own.relative, common_degrees)
     return ProcessSpread(own or ASSUMED_SPREAD.own, paired or ASSUMED_SPREAD.paired)
 
 
 def _estimate(networks: Sequence[Sequence[Floats]], degrees: int) -> Spread | None:
-    """Return what the processes of several networks, or of pairs of networks, differ by; None where few tell."""
+    """Return the spread between processes of networks or of pairs of networks, None with too few degrees."""
     if degrees < _FEWEST_DEGREES or not networks:
         return None
     rng = np.random.default_rng(0)
     differences, noises = [], []
     for groups in networks:
         medians = [float(np.median(group)) for group in groups]
-        errors = _resampled_medians(groups, rng).std(axis=1)
+        errors = resampled_medians(groups, rng).std(axis=1)
         for one, other in combinations(range(len(groups)), 2):
             differences.append(abs(medians[one] - medians[other]))
             noises.append(math.hypot(errors[one], errors[other]))
@@ -298,8 +306,8 @@ def _estimate(networks: Sequence[Sequence[Floats]], degrees: int) -> Spread | No
 
 
 def _spread_beyond(differences: Floats, noises: Floats) -> float:
-    """Return the spread of processes that, beside the noise of their rounds, explains the differences of pairs."""
-    from scipy.optimize import brentq  # half a second, which no worker needs to spend
+    """Return the spread between processes that, with the noise of their rounds, explains the differences of pairs."""
+    from scipy.optimize import brentq  # imported here: it takes half a second
 
     def excess(spread: float) -> float:
         expected = np.sqrt(2 * spread**2 + noises**2 + _NO_NOISE)

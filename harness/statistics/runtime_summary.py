@@ -1,4 +1,4 @@
-"""From raw samples to a runtime with its uncertainty."""
+"""Summarise raw samples as a runtime with its uncertainty, and adapt timing records to the statistics of times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.machine.load import BUSY_THRESHOLD
 from harness.results.measurement import TimingRecord
 from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Runtime, Statistic
@@ -19,16 +18,17 @@ from harness.statistics.process_spread import (
     ProcessSpread,
     RelativeTimes,
     block_resamples,
-    centre,
     estimate_spread,
     log_times,
+    midmean_of_medians,
 )
 
 _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
 _STABLE_SAMPLES = 10
-_DRIFT_WORTH_SAYING = 0.05
-_NO_TIME = 1e-9
+_NOTED_DRIFT = 0.05  # of the machine's speed
+_NOTED_LOAD = 0.15  # share of the processor that others used
+_NO_TIME = 1e-9  # replaces an interval that ends at 0
 
 
 def summarise(
@@ -48,16 +48,16 @@ def summarise(
     samples_ms
         Milliseconds, in the order in which they were taken.
     statistic
-        Which one the interval is for: that which the score uses.
+        The statistic that the interval is for.
     note
-        What a reader must know about the samples.
+        Remark about the samples.
     half_width
-        Widest interval to either side, as a fraction, that counts as stable.
+        Largest relative half-width of the interval of a stable runtime.
 
     Returns
     -------
     Runtime
-        ``stable`` is False below ten samples or where the interval is wider than `half_width` to either side.
+        ``stable`` is False below ten samples or if the interval is wider than `half_width` to either side.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def summarise(
     if values.size == 0:
         raise ValueError("there is no sample to summarise")
     low, high = bootstrap_interval(values, statistic)
-    centre = _statistic(values, statistic)
-    stable = values.size >= _STABLE_SAMPLES and (high - low) / 2 <= half_width * centre
+    value = _statistic(values, statistic)
+    stable = values.size >= _STABLE_SAMPLES and (high - low) / 2 <= half_width * value
     return Runtime(
         median=float(np.median(values)),
         mean=float(values.mean()),
@@ -95,22 +95,22 @@ def _statistic(values: NDArray[np.float64], statistic: Statistic) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RoundRatios:
-    """A network's time in each round, in units of the anchor's beside it.
+    """A network's time in each round, relative to the anchor.
 
     Attributes
     ----------
     numbers
-        Which rounds.
+        Numbers of the rounds.
     values
-        The turn's mean or median over the mean of the anchor's before and after.
+        The turn's mean or median divided by the mean of the anchor's turns before and after it.
     dropped
-        Rounds left out because the anchor's two times differ by more than 30 %, or the card was throttled.
+        Number of rounds excluded because the anchor's two turns differ by more than 30 %, or the card was throttled.
     drift
-        The anchor's time in the last third of the rounds over that in the first, less one.
+        The anchor's time in the last third of the rounds divided by that in the first third, minus 1.
     processes
-        Which of the network's processes each of these rounds was timed in.
+        Index of the network's process in each of these rounds.
     throttled
-        How many of the dropped rounds the card was throttled in.
+        Number of excluded rounds in which the card was throttled.
     """
 
     numbers: tuple[int, ...]
@@ -122,10 +122,10 @@ class RoundRatios:
 
 
 def turn_ms(times: Sequence[float] | NDArray[np.float64], statistic: Statistic) -> float:
-    """Return what a call took in one turn, milliseconds.
+    """Return the time of a call in one turn, milliseconds.
 
-    By the host's clock the mean: what the machine does meanwhile lies whole in one call, and the anchor's turns beside
-    it have their share of it. By events of an accelerator the median.
+    The statistic is the mean for the host's clock, because an interruption falls into a single call while the anchor's
+    turns are interrupted as often. It is the median for the events of an accelerator.
     """
     return float(np.median(times) if statistic == "median" else np.mean(times))
 
@@ -133,7 +133,7 @@ def turn_ms(times: Sequence[float] | NDArray[np.float64], statistic: Statistic) 
 def round_ratios(record: TimingRecord) -> RoundRatios:
     """Return the ratios to the anchor of a network that was timed in rounds.
 
-    Which rounds count is said by :func:`harness.results.rounds.kept_rounds`.
+    Rounds are excluded by :func:`harness.results.rounds.kept_rounds`.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def round_ratios(record: TimingRecord) -> RoundRatios:
     return RoundRatios(numbers, values[calm], int((~calm).sum()), drift, processes, hot)
 
 
-def _said_of_dropped(ratios: RoundRatios, record: TimingRecord) -> str:
+def _note_on_dropped(ratios: RoundRatios, record: TimingRecord) -> str:
     jumps, rounds = ratios.dropped - ratios.throttled, len(record.rounds)
     reasons = [f"{jumps}: the machine's speed jumped in their middle"] if jumps else []
     if ratios.throttled:
@@ -166,7 +166,7 @@ def _said_of_dropped(ratios: RoundRatios, record: TimingRecord) -> str:
 
 
 def interval_is_narrow(values: NDArray[np.float64], half_width: float) -> bool:
-    """Tell whether the 95 % interval of the median reaches no further than `half_width` to either side."""
+    """Return whether the 95 % interval of the median reaches no further than `half_width` to either side."""
     if values.size < _STABLE_SAMPLES:
         return False
     low, high = bootstrap_interval(values, "median")
@@ -174,7 +174,7 @@ def interval_is_narrow(values: NDArray[np.float64], half_width: float) -> bool:
 
 
 def anchor_level(records: Iterable[TimingRecord]) -> float | None:
-    """Return the anchor's median over all rounds of a run, milliseconds; None where nothing was timed in rounds."""
+    """Return the anchor's median over all rounds of a run, milliseconds; None if nothing was timed in rounds."""
     times = [ms for record in records for turn in record.rounds for ms in turn.anchor_ms]
     return float(np.median(times)) if times else None
 
@@ -186,12 +186,12 @@ class SummaryRule:
     Attributes
     ----------
     statistic
-        Which statistic the interval is for.
+        The statistic that the interval is for.
     half_width
-        Widest interval to either side, as a fraction, that counts as stable.
+        Largest relative half-width of the interval of a stable runtime.
     in_rounds
-        Whether times are relative to the anchor's, for records that have rounds. Samples of others, and all samples
-        where this is False, are summarised as they are.
+        Whether the times of records with rounds are taken relative to the anchor. All other samples are summarised as
+        they are.
     """
 
     statistic: Statistic
@@ -205,29 +205,29 @@ def summarise_record(
     anchor_ms: float | None = None,
     spread: ProcessSpread = ASSUMED_SPREAD,
 ) -> Runtime:
-    """Summarise a stored timing; nothing is measured.
+    """Summarise a stored timing. Nothing is measured.
 
     Parameters
     ----------
     record
-        As it was stored, whichever protocol it was taken by.
+        A timing by any protocol.
     rule
         How the samples are summarised.
     anchor_ms
-        What the ratios to the anchor are scaled back by: :func:`anchor_level` of the whole run, so that all its rows
-        have one scale. That of this record by default.
+        Milliseconds that the ratios to the anchor are multiplied by: :func:`anchor_level` of the run, so that all its
+        rows have one scale. That of this record by default.
     spread
-        What processes of one network differ by: :func:`process_spread` of the whole run.
+        Standard deviation between processes: :func:`process_spread` of the run.
 
     Returns
     -------
     Runtime
-        From rounds: ``median`` is the mean of the middle processes' medians of their ratios, times the anchor's;
-        ``mean`` and ``p95`` are of all ratios, likewise. `spread` is in the interval, unless it is only assumed.
+        With rounds, ``median`` is the midmean of the processes' median ratios, and ``mean`` and ``p95`` are those of
+        all ratios, each multiplied by `anchor_ms`. The interval includes `spread` unless that is assumed.
     """
     if not rule.in_rounds or not record.rounds:
         samples = [ms for _, ms in record.samples]
-        note = "; ".join([*([record.note] if record.note else []), *_of_load(record)]) or None
+        note = "; ".join([*([record.note] if record.note else []), *_load_notes(record)]) or None
         return summarise(samples, rule.statistic, note=note, half_width=rule.half_width)
     ratios = round_ratios(record)
     level = anchor_ms or anchor_level([record])
@@ -242,16 +242,16 @@ def summarise_record(
     return _with_processes(runtime, relative_times(record, spread), level, rule.half_width)
 
 
-def _with_processes(runtime: Runtime, pace: RelativeTimes, level: float, half_width: float) -> Runtime:
-    """Put what processes differ by into a runtime whose rounds are summarised, where that is known."""
-    groups = log_times(pace)
-    if pace.spread == ASSUMED_SPREAD and len(groups) == 1:
+def _with_processes(runtime: Runtime, times: RelativeTimes, level: float, half_width: float) -> Runtime:
+    """Add the spread between processes to the interval of a runtime, unless it is unknown."""
+    groups = log_times(times)
+    if times.spread == ASSUMED_SPREAD and len(groups) == 1:
         return runtime
-    median = level * math.exp(centre(groups))
+    median = level * math.exp(midmean_of_medians(groups))
     if len(groups) > 1:
-        low, high = (level * math.exp(end) for end in log_interval(pace))
+        low, high = (level * math.exp(end) for end in log_interval(times))
     else:
-        low, high = _widened(median, runtime.ci, student_reach(pace.own.degrees) * pace.own.relative)
+        low, high = _widened(median, runtime.ci, student_reach(times.own.degrees) * times.own.relative)
     return runtime.model_copy(
         update={
             "median": median,
@@ -269,20 +269,20 @@ def _widened(value: float, ci: tuple[float, float], reach: float) -> tuple[float
 def _notes_on_rounds(record: TimingRecord, ratios: RoundRatios) -> list[str]:
     notes = [record.note] if record.note else []
     if ratios.dropped:
-        notes.append(_said_of_dropped(ratios, record))
-    if abs(ratios.drift) > _DRIFT_WORTH_SAYING:
+        notes.append(_note_on_dropped(ratios, record))
+    if abs(ratios.drift) > _NOTED_DRIFT:
         notes.append(f"the machine's own speed drifted by {ratios.drift:+.0%}, which the anchor takes out")
-    return notes + _of_load(record)
+    return notes + _load_notes(record)
 
 
-def _of_load(record: TimingRecord) -> list[str]:
-    if record.busy is None or record.busy <= BUSY_THRESHOLD:
+def _load_notes(record: TimingRecord) -> list[str]:
+    if record.busy is None or record.busy <= _NOTED_LOAD:
         return []
     return [f"others used {record.busy:.0%} of the processor when the timing began"]
 
 
 def relative_times(record: TimingRecord, spread: ProcessSpread = ASSUMED_SPREAD) -> RelativeTimes:
-    """Return a network's times for the comparison with others: ratios to the anchor by round, or its samples."""
+    """Return a network's times for comparisons: ratios to the anchor by round, or samples without rounds."""
     if not record.rounds:
         return RelativeTimes(dict(enumerate(ms for _, ms in record.samples)), spread=spread)
     ratios = round_ratios(record)
@@ -292,14 +292,14 @@ def relative_times(record: TimingRecord, spread: ProcessSpread = ASSUMED_SPREAD)
 
 
 def process_spread(records: Iterable[TimingRecord]) -> ProcessSpread:
-    """Return what processes of one network differ by in a run; what is assumed where that was not measured."""
+    """Return the standard deviation between processes in a run; the assumed one if it was not measured."""
     return estimate_spread(
         relative_times(record) for record in records if len({turn.process for turn in record.rounds}) > 1
     )
 
 
 def joined(records: Sequence[TimingRecord]) -> TimingRecord:
-    """Return what one network's processes gave, one after the other, as one record."""
+    """Concatenate the records of one network's processes."""
     notes = dict.fromkeys(record.note for record in records if record.note)
     anchors = dict.fromkeys(name for record in records for name in record.anchor.split("+") if name)
     return records[0].model_copy(

@@ -4,7 +4,7 @@ from harness.tracks.catalogue import TRACKS, get_track, list_tracks, track_for_s
 from harness.tracks.esr import ESR_TRACKS, PSNR_GATES, EsrFigures, EsrScore, EsrTrack, get_esr_track, passes_gate
 from harness.tracks.expression import Expression
 from harness.tracks.info import track_info
-from harness.tracks.leaderboard import Candidate, make_entries
+from harness.tracks.leaderboard import Candidate, make_leaderboard
 from harness.tracks.ranking import rank, rank_sum
 from harness.tracks.track import FPS_BANDS, Track
 
@@ -22,7 +22,7 @@ __all__ = [
     "get_esr_track",
     "get_track",
     "list_tracks",
-    "make_entries",
+    "make_leaderboard",
     "passes_gate",
     "rank",
     "rank_sum",

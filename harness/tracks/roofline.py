@@ -1,18 +1,21 @@
-"""What bounds a network: arithmetic, memory or launches (Williams, Waterman and Patterson, CACM 52(4), 2009)."""
+"""The resource that bounds a network: arithmetic, memory or launches.
+
+Williams, Waterman and Patterson, Communications of the ACM 52(4), 2009.
+"""
 
 from __future__ import annotations
 
 from harness.results.measurement import Measurement
-from harness.results.schema import Roofline
+from harness.results.schema import Ceilings, Roofline
 
 _LAUNCHES_ONE_BY_ONE = ("eager", "channels_last")
 
 
 def roofline(measured: Measurement, milliseconds: float | None) -> Roofline | None:
-    """Return the rates that a network reaches and what bounds it.
+    """Return the rates that a network reaches and the resource that bounds it.
 
-    For each resource, the time that it would take at the device's measured ceiling is a fraction of the time that was
-    taken; the bound is the resource with the largest fraction. Launches count where operators are launched one by one.
+    For each resource, the time at the device's measured ceiling is divided by the runtime. The bound is the resource
+    with the largest fraction. Launches count if the backend launches operators one by one.
 
     Parameters
     ----------
@@ -24,31 +27,47 @@ def roofline(measured: Measurement, milliseconds: float | None) -> Roofline | No
     Returns
     -------
     Roofline or None
-        None where one of these is unknown.
+        None if one of these is unknown.
     """
-    ceilings = measured.ceilings
-    if None in (milliseconds, measured.macs, measured.bytes_moved, measured.operators) or ceilings is None:
+    macs, moved, operators, ceilings = measured.macs, measured.bytes_moved, measured.operators, measured.ceilings
+    if milliseconds is None or macs is None or moved is None or operators is None or ceilings is None:
         return None
-    assert milliseconds is not None
-    assert measured.macs is not None
-    assert measured.bytes_moved is not None
-    assert measured.operators is not None
-    seconds = milliseconds / 1e3
-    macs_per_s, bytes_per_s = measured.macs / seconds, measured.bytes_moved / seconds
-    one_by_one = measured.backend in _LAUNCHES_ONE_BY_ONE
+    launched = operators if measured.backend in _LAUNCHES_ONE_BY_ONE else None
+    return _roofline((macs, moved, operators), launched, ceilings, milliseconds / 1e3)
+
+
+def roofline_at(known: Roofline, macs: int, milliseconds: float) -> Roofline:
+    """Return the roofline of the same network at another runtime.
+
+    Parameters
+    ----------
+    known
+        Roofline at the earlier runtime.
+    macs
+        Multiply-accumulates of one forward pass.
+    milliseconds
+        The other runtime.
+    """
+    launched = None if known.launch_fraction is None else known.operators
+    return _roofline((macs, known.bytes_moved, known.operators), launched, known.ceilings, milliseconds / 1e3)
+
+
+def _roofline(work: tuple[int, int, int], launched: int | None, ceilings: Ceilings, seconds: float) -> Roofline:
+    """Return the roofline of `work`: multiply-accumulates, bytes and operators of one forward pass."""
+    macs, moved, operators = work
     fractions = {
-        "compute": macs_per_s / ceilings.macs_per_s,
-        "memory": bytes_per_s / ceilings.bytes_per_s,
-        "launches": measured.operators * ceilings.launch_s / seconds if one_by_one else 0.0,
+        "compute": macs / seconds / ceilings.macs_per_s,
+        "memory": moved / seconds / ceilings.bytes_per_s,
+        "launches": (launched or 0) * ceilings.launch_s / seconds,
     }
     return Roofline(
-        bytes_moved=measured.bytes_moved,
-        operators=measured.operators,
-        macs_per_s=macs_per_s,
-        bytes_per_s=bytes_per_s,
+        bytes_moved=moved,
+        operators=operators,
+        macs_per_s=macs / seconds,
+        bytes_per_s=moved / seconds,
         compute_fraction=fractions["compute"],
         memory_fraction=fractions["memory"],
-        launch_fraction=fractions["launches"] if one_by_one else None,
+        launch_fraction=None if launched is None else fractions["launches"],
         bound=max(fractions, key=lambda name: fractions[name]),
         ceilings=ceilings,
     )

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from harness.analysis.compare_models import contrast
+from harness.analysis.compare_models import compare_models
+from harness.analysis.compare_runs import compare_runs
 from harness.analysis.resummarize import resummarize, write_resummarized
 from harness.cli import app
 from harness.cli.terminal import leaderboard_table
@@ -30,7 +31,7 @@ Request = Callable[..., RunRequest]
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("contrast") / "run"
+    return tmp_path_factory.mktemp("compared") / "run"
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def folder(kept: Path, submit: Submit, request_for: Request, tmp_path: Path) -> 
 
 
 def rows(folder: Path, first: str, second: str) -> dict:
-    found = contrast(load_run(folder), first, load_run(folder), second)
+    found = compare_models(load_run(folder), first, load_run(folder), second)
     return {row.figure: row for row in found.rows}
 
 
@@ -79,14 +80,14 @@ def test_models_of_two_runs_are_compared_as_far_as_their_conditions_agree(folder
     results["device"]["name"] = "another machine"
     (other / "results.json").write_text(json.dumps(results))
     (other / "per_image.csv").write_bytes((folder / "per_image.csv").read_bytes())
-    found = contrast(load_run(folder), "one", load_run(other), "darker")
+    found = compare_models(load_run(folder), "one", load_run(other), "darker")
     assert {row.figure for row in found.rows} == {"psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y"}
     assert any("another machine" in remark for remark in found.remarks)
     with pytest.raises(UsageError, match="no model 'nobody'"):
-        contrast(load_run(folder), "nobody", load_run(folder), "one")
+        compare_models(load_run(folder), "nobody", load_run(folder), "one")
 
 
-def test_a_stored_run_is_restated_and_stays_as_it_was(folder: Path) -> None:
+def test_a_stored_run_is_summarised_again_and_stays_as_it_was(folder: Path) -> None:
     before = (folder / "results.json").read_bytes()
     samples = json.loads((folder / "samples" / "one.json").read_text())["samples"]
     times = [ms for _, ms in samples]
@@ -100,16 +101,17 @@ def test_a_stored_run_is_restated_and_stays_as_it_was(folder: Path) -> None:
     (again,) = [entry for entry in resummarize(folder, "median").entries if entry.slug == "one"]
     assert again.runtime_ms.median == pytest.approx(median(times))
     assert load_run(target).run.protocol.statistic == "mean"
-    assert any("restated" in warning for warning in load_run(target).run.warnings)
+    assert any("summarised again" in warning for warning in load_run(target).run.warnings)
 
 
-def test_a_restated_run_compares_its_calls(folder: Path) -> None:
+def test_a_run_summarised_by_the_mean_compares_its_calls(folder: Path) -> None:
     assert "rounds, paired" in rows(folder, "slow", "one")["runtime"].basis
     _, target = write_resummarized(folder, "mean")
     found = rows(target, "slow", "one")["runtime"]
     assert "calls, not paired, by their medians" in found.basis
     calls = {slug: [ms for _, ms in read_timing(folder, slug).samples] for slug in ("slow", "one")}
-    assert found.difference.value == pytest.approx(100 * (median(calls["slow"]) / median(calls["one"]) - 1))
+    middle = {slug: np.exp(np.median(np.log(ms))) for slug, ms in calls.items()}
+    assert found.difference.value == pytest.approx(100 * (middle["slow"] / middle["one"] - 1))
     assert found.first == pytest.approx(fmean(calls["slow"]))
 
 
@@ -122,20 +124,64 @@ def test_the_terminal_shows_the_scored_time(folder: Path) -> None:
         assert f"{entry.runtime_ms.mean:.1f}" in shown
 
 
-def test_restating_by_its_own_statistic_changes_nothing(folder: Path) -> None:
+def test_summarising_by_its_own_statistic_changes_nothing(folder: Path) -> None:
     stored = load_run(folder).run
     again = resummarize(folder, "robust")
     assert [e.model_dump() for e in again.entries] == [e.model_dump() for e in stored.entries]
+    assert again.comparisons == stored.comparisons
+
+
+def test_two_models_of_one_run_differ_as_the_leaderboard_says(folder: Path) -> None:
+    run = load_run(folder).run
+    ranked = {entry.slug: entry for entry in run.entries if entry.rank}
+    assert len(run.comparisons) == len(ranked) * (len(ranked) - 1) / 2 == 3
+    for pair in run.comparisons:
+        row = rows(folder, *pair.slugs)["score"]
+        assert (row.corrected_p_value, row.difference.p_value) == (pair.corrected_p_value, pair.p_value)
+        assert (row.pairs, row.difference.ci) == (3, pair.ci)
+        assert "3 pairs" in row.basis
+        assert (pair.slugs[1] in ranked[pair.slugs[0]].tied_with) == (row.corrected_p_value >= 0.05)
+        assert row.difference.value == pytest.approx(row.first - row.second)
+        back = rows(folder, *pair.slugs[::-1])["score"]
+        assert (back.corrected_p_value, back.difference.value) == (pair.corrected_p_value, -pair.difference)
+    with_baseline = rows(folder, "one", "Lanczos")["score"]
+    assert (with_baseline.pairs, with_baseline.corrected_p_value) == (1, with_baseline.difference.p_value)
+
+
+def test_a_run_without_stored_comparisons_gets_the_same_from_its_samples(folder: Path) -> None:
+    stored = load_run(folder).run.comparisons[0]
+    results = json.loads((folder / "results.json").read_text())
+    results["comparisons"] = []
+    (folder / "results.json").write_text(json.dumps(results))
+    row = rows(folder, *stored.slugs)["score"]
+    assert (row.corrected_p_value, row.pairs) == (pytest.approx(stored.corrected_p_value), 3)
+
+
+def test_the_roofline_follows_the_time(folder: Path) -> None:
+    def with_roofline(run):
+        return next(entry for entry in run.entries if entry.slug == "slow")
+
+    stored, again = with_roofline(load_run(folder).run), with_roofline(resummarize(folder, "mean"))
+    ratio = again.runtime_ms.mean / stored.runtime_ms.median
+    assert again.roofline.macs_per_s == pytest.approx(stored.roofline.macs_per_s / ratio)
+    assert again.roofline.memory_fraction == pytest.approx(stored.roofline.memory_fraction / ratio)
+
+
+def test_the_same_model_of_a_run_and_its_copy_has_not_changed(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    comparison = compare_runs(load_run(folder), load_run(copy))
+    shifts = [shift for change in comparison.changes for shift in (change.score, change.psnr, change.runtime)]
+    assert [shift.significant for shift in shifts if shift is not None] == [False] * len(shifts)
 
 
 def test_the_commands_say_it(folder: Path) -> None:
     runner = CliRunner()
     compared = runner.invoke(app, ["compare", str(folder), "--models", "one", "darker"])
     assert compared.exit_code == 0, compared.output
-    assert "one less darker" in compared.output
+    assert "one minus darker" in compared.output
     assert "psnr_rgb" in compared.output
-    restated = runner.invoke(app, ["report", str(folder), "--statistic", "mean"])
-    assert restated.exit_code == 0, restated.output
-    assert (folder / "restated-mean" / "leaderboard.html").exists()
+    again = runner.invoke(app, ["report", str(folder), "--statistic", "mean"])
+    assert again.exit_code == 0, again.output
+    assert (folder / "resummarized-mean" / "leaderboard.html").exists()
     alone = runner.invoke(app, ["compare", str(folder)])
     assert (alone.exit_code, "--models" in alone.output) == (2, True)

@@ -145,6 +145,10 @@ def ranked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if first["score"] and first["score_ci"][0] < second["score_ci"][1]:
             first.setdefault("tied_with", []).append(second["slug"])
             second.setdefault("tied_with", []).append(first["slug"])
+    for row in scored:
+        if "rank" in row:
+            ties = [other["rank"] for other in scored if other["slug"] in row.get("tied_with", []) and "rank" in other]
+            row["rank_range"] = [min([row["rank"], *ties]), max([row["rank"], *ties])]
     return rows
 
 

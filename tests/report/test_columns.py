@@ -55,8 +55,8 @@ def test_the_stored_table_keeps_its_columns(folder: RunFolder) -> None:
     save_table(folder.path, folder.run)
     header = (folder.path / "leaderboard.csv").read_text().splitlines()[0]
     assert header == (
-        "rank,name,team,kind,status,score,psnr_rgb,psnr_y,ssim_rgb,ssim_y,delta_psnr_bicubic,runtime_ms,fps,params,"
-        "macs,flops,activations,backend,error,lower_bounds"
+        "rank,rank_low,rank_high,name,team,kind,status,score,psnr_rgb,psnr_y,ssim_rgb,ssim_y,delta_psnr_bicubic,"
+        "runtime_ms,fps,params,macs,flops,activations,backend,error,lower_bounds"
     )
 
 

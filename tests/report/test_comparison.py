@@ -1,13 +1,11 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
 
+from harness.analysis.compare_runs import compare_runs
 from harness.report import load_run
 from harness.report.compare import build_comparison, comparison_text
-from harness.report.comparison import compare_runs, mean_differs
 
 
 @pytest.fixture
@@ -31,34 +29,69 @@ def named(comparison, name):
 
 def test_a_run_equals_itself(changed):
     comparison = compare_runs(*changed(lambda results: None))
-    assert not comparison.differences
+    assert not comparison.conditions
     assert not comparison.added
     assert not comparison.removed
-    assert not [change for change in comparison.changes if change.real]
+    assert not [change for change in comparison.changes if change.significant]
     assert len(comparison.changes) == 24
 
 
-def test_a_runtime_counts_as_changed_only_where_intervals_part(changed):
-    def edit(results):
-        lrsrn, rt4ksr = results["entries"][0]["runtime_ms"], results["entries"][1]["runtime_ms"]
-        lrsrn.update(mean=9.0, median=9.0, ci=[8.9, 9.1])
-        rt4ksr.update(mean=rt4ksr["mean"] * 1.01, ci=[value * 1.01 for value in rt4ksr["ci"]])
+def with_times(run, slug, factor, *, calls=244):
+    """Rewrite a row's samples and the figures that follow from them, as a run that took `factor` times as long."""
+    file = run.path / "samples" / f"{slug}.json"
+    record = json.loads(file.read_text())
+    record["samples"] = [[at, ms * factor] for at, ms in record["samples"][-calls:]]
+    file.write_text(json.dumps(record))
+    results = json.loads((run.path / "results.json").read_text())
+    row = next(row for row in results["entries"] if row["slug"] == slug)
+    time = row["runtime_ms"]
+    time.update({key: time[key] * factor for key in ("mean", "median", "p95")})
+    time.update(ci=[end * factor for end in time["ci"]], samples=calls, stable=calls > 9)
+    row["score"] /= factor**0.5
+    (run.path / "results.json").write_text(json.dumps(results))
+    return load_run(run.path)
 
-    comparison = compare_runs(*changed(edit))
-    assert named(comparison, "LRSRN").runtime.real is True
-    assert named(comparison, "LRSRN").runtime.ratio == pytest.approx(9.0 / (11.19 * 1.008))
-    assert named(comparison, "RT4KSR").runtime.real is False
+
+def test_a_runtime_counts_as_changed_only_if_the_samples_differ_significantly(changed):
+    before, after = changed(lambda results: None)
+    after = with_times(after, "row-0", 0.8)
+    after = with_times(after, "row-1", 1.01)  # less than processes differ by
+    comparison = compare_runs(before, after)
+    assert named(comparison, "LRSRN").runtime.significant is True
+    assert named(comparison, "LRSRN").runtime.ratio == pytest.approx(0.8)
+    assert named(comparison, "LRSRN").score.significant is True
+    assert named(comparison, "RT4KSR").runtime.significant is False
+    assert named(comparison, "RT4KSR").score.significant is False
     assert comparison.changes[0].after.name == "LRSRN"
-    assert named(comparison, "LRSRN").score.real is False  # the same number before and after
 
 
-def test_a_runtime_of_few_calls_tells_nothing(changed):
+def test_without_samples_a_runtime_is_judged_by_its_interval(changed):
+    before, after = changed(lambda results: None)
+    after = with_times(with_times(after, "row-0", 0.8), "row-1", 1.01)
+    shutil.rmtree(after.path / "samples")
+    comparison = compare_runs(before, load_run(after.path))
+    assert named(comparison, "LRSRN").runtime.significant is True
+    assert named(comparison, "RT4KSR").runtime.significant is False
+    assert named(comparison, "LRSRN").score.significant is None  # nothing to resample
+
+
+def test_a_single_call_without_samples_tells_nothing(changed):
     def edit(results):
-        results["entries"][0]["runtime_ms"].update(mean=9.0, median=9.0, ci=[9.0, 9.0], samples=3, stable=False)
+        results["entries"][0]["runtime_ms"].update(mean=9.0, median=9.0, ci=[9.0, 9.0], samples=1, stable=False)
+        results["entries"][0]["score"] *= 1.1
 
-    change = named(compare_runs(*changed(edit)), "LRSRN")
-    assert change.runtime.real is None
-    assert change.score.real is None
+    before, after = changed(edit)
+    shutil.rmtree(after.path / "samples")
+    change = named(compare_runs(before, load_run(after.path)), "LRSRN")
+    assert change.runtime.significant is None
+    assert change.score.significant is None
+
+
+@pytest.mark.parametrize(("factor", "significant"), [(0.9, False), (0.5, True)])
+def test_few_calls_are_taken_to_be_known_to_a_tenth_each(changed, factor, significant):
+    before, after = changed(lambda results: None)
+    change = named(compare_runs(before, with_times(after, "row-0", factor, calls=2)), "LRSRN")
+    assert change.runtime.significant is significant
 
 
 def test_a_psnr_is_judged_on_paired_images(changed):
@@ -72,20 +105,14 @@ def test_a_psnr_is_judged_on_paired_images(changed):
     ]
     (after.path / "per_image.csv").write_text("\n".join(moved) + "\n")
     comparison = compare_runs(before, load_run(after.path))
-    assert named(comparison, "LRSRN").psnr.real is True
-    assert named(comparison, "RT4KSR").psnr.real is False
+    assert named(comparison, "LRSRN").psnr.significant is True
+    assert named(comparison, "RT4KSR").psnr.significant is False
 
 
 def test_without_images_nothing_tells(changed):
     before, after = changed(lambda results: None)
     (after.path / "per_image.csv").unlink()
-    assert named(compare_runs(before, load_run(after.path)), "LRSRN").psnr.real is None
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_paired_interval_agrees_with_the_t_test_of_scipy(seed):
-    pairs = np.random.default_rng(seed).normal(0.05, 0.08, 9)
-    assert mean_differs(pairs.tolist()) == (ttest_1samp(pairs, 0.0).pvalue < 0.05)
+    assert named(compare_runs(before, load_run(after.path)), "LRSRN").psnr.significant is None
 
 
 def test_differing_conditions_are_flagged(changed):
@@ -96,8 +123,8 @@ def test_differing_conditions_are_flagged(changed):
         del results["device"]["versions"]["pillow"]
 
     comparison = compare_runs(*changed(edit))
-    spoils = {one.what: one.spoils for one in comparison.differences}
-    assert spoils == {"data set": "quality and scores", "device": "times and scores", "torch": "", "pillow": ""}
+    invalid = {one.what: one.invalidates for one in comparison.conditions}
+    assert invalid == {"data set": "quality and scores", "device": "times and scores", "torch": "", "pillow": ""}
 
 
 def test_what_came_and_went_is_listed_and_a_new_status_is_real(changed):
@@ -112,8 +139,8 @@ def test_what_came_and_went_is_listed_and_a_new_status_is_real(changed):
     comparison = compare_runs(before, after)
     assert [entry.name for entry in comparison.removed] == ["IMDN"]
     assert [entry.name for entry in comparison.added] == ["Newcomer"]
-    assert named(comparison, "LRSRN").real
-    text = comparison_text(before, after)
+    assert named(comparison, "LRSRN").significant
+    text = comparison_text(compare_runs(before, after))
     assert "ok -> failed" in text
     assert "added: Newcomer" in text
 
@@ -122,15 +149,15 @@ def test_the_terminal_gets_no_control_characters(changed):
     def edit(results):
         results["entries"][0]["name"] = "evil\x1b[2J\u202eeman"
 
-    text = comparison_text(*changed(edit))
+    text = comparison_text(compare_runs(*changed(edit)))
     assert "\x1b" not in text
     assert "\u202e" not in text
 
 
 def test_the_page_shows_names_as_text_and_is_repeatable(changed):
     before, after = changed(lambda results: None)
-    page = build_comparison(before.path, after.path)
+    page = build_comparison(compare_runs(before, after))
     first = page.read_bytes()
-    assert build_comparison(before.path, after.path).read_bytes() == first
+    assert build_comparison(compare_runs(before, after)).read_bytes() == first
     assert b"<script>window.pwned" not in first
     assert page.parent == after.path

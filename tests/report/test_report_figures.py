@@ -8,10 +8,8 @@ from harness.report import load_run
 from harness.report.drawing import render
 from harness.report.figures import psnr_runtime
 from harness.report.page import all_figures, build_figures
-from harness.report.rank_spread import _ranks, rank_spread, relative_noise
 from harness.report.rows import pareto_front, scored_rows
 from harness.report.rules import score_of
-from harness.tracks import rank
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def test_every_figure_of_a_full_run_is_drawn(figures):
         "score-runtime",
         "psnr-macs",
         "image-spread",
-        "rank-spread",
+        "rank-ranges",
         "reparameterized",
     }
 
@@ -89,58 +87,21 @@ def test_figures_for_print_are_files(make_run, monkeypatch):
     assert [path.read_bytes()[:4] for path in written] == [b"<?xm", b"%PDF", b"\x89PNG"]
 
 
-def test_ranks_agree_with_the_tracks_ranking():
-    scores = np.array([[3.0, 1.0], [2.0, 1.0], [5.0, 0.5]])
-    for turn in range(2):
-        expected = rank({str(at): float(scores[at, turn]) for at in range(3)}, higher_is_better=True)
-        assert _ranks(scores)[:, turn].tolist() == [expected[str(at)] for at in range(3)]
+def test_the_ranges_of_ranks_are_those_of_the_results(make_run):
+    folder = load_run(make_run())
+    figure = {drawn.name: drawn for drawn in all_figures(folder, scored_rows(folder))}["rank-ranges"].figure
+    bars = [tuple(line.get_xdata()) for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+    assert bars == [entry.rank_range for entry in sorted(folder.run.entries, key=lambda e: e.rank or 99) if entry.rank]
 
 
-def test_a_clear_winner_keeps_its_rank_and_twins_share_theirs(make_run):
+def test_a_run_without_ranges_has_no_figure_of_them(make_run):
     run = make_run()
     results = json.loads((run / "results.json").read_text())
-    best = results["entries"][10]
-    best["runtime_ms"].update(mean=0.5, median=0.5, ci=[0.499, 0.501])
+    for row in results["entries"]:
+        row.pop("rank_range", None)
     (run / "results.json").write_text(json.dumps(results))
     folder = load_run(run)
-    spread = {one.row.entry.name: one for one in rank_spread(folder, scored_rows(folder))}
-    assert (spread["ALONG"].low, spread["ALONG"].high) == (1.0, 1.0)
-    assert all(one.low <= one.middle <= one.high for one in spread.values())
-    assert rank_spread(folder, scored_rows(folder)) == list(spread.values())
-
-
-def with_calls(run, calls):
-    """Rewrite a run so that its first row has few calls and an interval of no width."""
-    results = json.loads((run / "results.json").read_text())
-    for row, count in zip(results["entries"], calls, strict=False):
-        if row.get("runtime_ms"):
-            ms = row["runtime_ms"]["median"]
-            row["runtime_ms"].update(samples=count, ci=[ms, ms] if count == 1 else row["runtime_ms"]["ci"])
-    (run / "results.json").write_text(json.dumps(results))
-    return load_run(run)
-
-
-def test_one_call_is_not_taken_for_an_exact_time(make_run):
-    folder = with_calls(make_run(), [1])
-    (one,) = [one for one in rank_spread(folder, scored_rows(folder)) if one.borrowed]
-    assert one.row.entry.slug == "row-0"
-    # 244 calls with an interval from -1.5 % to +1.7 %: one call alone scatters by 0.032 / (2 * 1.96) * sqrt(244)
-    assert relative_noise(folder.run.entries) == pytest.approx(0.1275, abs=1e-3)
-    assert one.high - one.low >= 2
-    caption = {drawn.name: drawn.caption for drawn in all_figures(folder, scored_rows(folder))}["rank-spread"]
-    assert "1 row has too few calls" in caption
-
-
-def test_where_every_time_is_one_call_ranks_have_no_spread(make_run):
-    folder = with_calls(make_run(), [1] * 40)
-    assert rank_spread(folder, scored_rows(folder)) == []
-
-
-def test_without_images_ranks_have_no_spread(make_run):
-    run = make_run()
-    (run / "per_image.csv").unlink()
-    folder = load_run(run)
-    assert rank_spread(folder, scored_rows(folder)) == []
+    assert "rank-ranges" not in {drawn.name for drawn in all_figures(folder, scored_rows(folder))}
 
 
 def test_loss_of_precision_is_drawn_where_there_is_one(make_run):

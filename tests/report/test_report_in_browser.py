@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.history import model_history
 from harness.report import build_report
 from harness.report.compare import build_comparison
 from harness.report.history import build_history
@@ -95,7 +96,7 @@ def every_page(board, tmp_path_factory):
         *models,
         run / "pixels.html",
         build_comparison(other, run, root / "compare.html"),
-        build_history(root, HOSTILE, root / "history.html"),
+        build_history(model_history(root, HOSTILE), root / "history.html"),
         listed,
     ]
 

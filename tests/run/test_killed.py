@@ -27,7 +27,7 @@ Submit = Callable[..., Path]
 
 KILLS = 30
 PROTOCOLS = ("ntire23-cpu", "robust")
-TIMED = {"roofline", "runtime_ms", "score", "score_ci", "fps", "peak_memory_bytes", "rank", "tied_with"}
+TIMED = {"roofline", "runtime_ms", "score", "score_ci", "fps", "peak_memory_bytes", "rank", "rank_range", "tied_with"}
 
 
 @dataclass

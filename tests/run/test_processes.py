@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from failing_anchor import FailingAnchor
 
-from harness.analysis.compare_models import contrast
+from harness.analysis.compare_models import compare_models
 from harness.cli.terminal import leaderboard_table
 from harness.engines import Job
 from harness.engines.inline import InlineEngine
@@ -271,7 +271,7 @@ def test_a_network_of_one_call_is_compared_in_milliseconds(submit: Submit, reque
     finished = run(request_for(protocol="robust", time_budget_s=0.1), engine=InlineEngine())
     assert read_timing(finished.folder, "slow").rounds == []
     folder = load_run(finished.folder)
-    row = next(row for row in contrast(folder, "slow", folder, "quick").rows if row.figure == "runtime")
+    row = next(row for row in compare_models(folder, "slow", folder, "quick").rows if row.figure == "runtime")
     assert row.first > 500.0
     assert 1 + row.difference.value / 100 == pytest.approx(row.first / row.second, rel=0.9)
 

@@ -1,0 +1,40 @@
+"""The conditions of two runs that differ, and what they make incomparable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.results.comparison import ConditionChange
+from harness.results.run_folder import RunFolder
+
+
+def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChange]:
+    """Return the conditions that differ between two runs, the most important first."""
+    one, other = before.run, after.run
+    conditions = [
+        ("track", one.track.name, other.track.name, "everything"),
+        ("data set", one.dataset.fingerprint, other.dataset.fingerprint, "quality and scores"),
+        ("bicubic PSNR", f"{one.track.bicubic_psnr:.4f}", f"{other.track.bicubic_psnr:.4f}", "scores"),
+        ("convention", one.run.convention, other.run.convention, "quality and scores"),
+        (
+            "device",
+            f"{one.device.name} ({one.device.kind})",
+            f"{other.device.name} ({other.device.kind})",
+            "times and scores",
+        ),
+        ("threads", str(one.device.threads), str(other.device.threads), "times and scores"),
+        ("protocol", one.protocol.name, other.protocol.name, "times and scores"),
+        ("precision", one.protocol.precision, other.protocol.precision, "everything"),
+        ("backend", one.protocol.backend, other.protocol.backend, "times and scores"),
+        ("statistic", one.protocol.statistic, other.protocol.statistic, "times and scores"),
+        ("input", str(one.protocol.input_shape), str(other.protocol.input_shape), "times and scores"),
+        ("torch", one.device.torch, other.device.torch, ""),
+        ("driver", one.device.driver or "", other.device.driver or "", ""),
+        ("harness", one.run.harness_version, other.run.harness_version, ""),
+        *_package_conditions(one.device.versions, other.device.versions),
+    ]
+    return [ConditionChange(*condition) for condition in conditions if condition[1] != condition[2]]
+
+
+def _package_conditions(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
+    return [(name, old.get(name, "none"), new.get(name, "none"), "") for name in sorted({*old, *new})]

@@ -1,0 +1,85 @@
+"""The measurements behind the rows of a stored run, as the scoring takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.errors import ResultsError
+from harness.report.images import bicubic_slug
+from harness.results.measurement import TimingRecord
+from harness.results.run_folder import RunFolder
+from harness.results.samples import read_timing
+from harness.results.schema import Entry, Statistic
+from harness.statistics.process_spread import spread_of
+from harness.statistics.runtime_summary import relative_times
+from harness.tracks import Track
+from harness.tracks.scoring import RowFigures, ScoringRules
+
+
+def stored_rules(folder: RunFolder, track: Track, statistic: Statistic | None = None) -> ScoringRules:
+    """Return the rules by which a stored run is scored.
+
+    Parameters
+    ----------
+    folder
+        The run.
+    track
+        Its track.
+    statistic
+        The statistic of the runtime that the score uses; that of the run by default.
+    """
+    run = folder.run
+    return ScoringRules(
+        track=track,
+        bicubic_psnr=run.track.bicubic_psnr,
+        statistic=statistic or run.protocol.statistic,
+        backend=run.protocol.backend,
+        reference=_psnr(folder, bicubic_slug(folder) or "", track),
+    )
+
+
+def stored_figures(folder: RunFolder, track: Track, records: Mapping[str, TimingRecord]) -> dict[str, RowFigures]:
+    """Return the measurements behind every row, by slug, with the stored summaries of the times.
+
+    Parameters
+    ----------
+    folder
+        The run.
+    track
+        Names the PSNR that is scored.
+    records
+        The timing by slug. Rows without one have no times.
+    """
+    spread, reference = spread_of(folder.run.process_spread), bicubic_slug(folder)
+    return {
+        entry.slug: RowFigures(
+            psnr=_psnr(folder, entry.slug, track),
+            runtime=entry.runtime_ms,
+            times=relative_times(records[entry.slug], spread) if entry.slug in records else None,
+            is_reference=entry.slug == reference,
+        )
+        for entry in folder.run.entries
+    }
+
+
+def stored_timing(folder: RunFolder, entry: Entry) -> TimingRecord | None:
+    """Return the timing of a row, or None if it was not timed or only the table of the run was kept.
+
+    Raises
+    ------
+    ResultsError
+        The file of samples is damaged.
+    """
+    if entry.runtime_ms is None:
+        return None
+    try:
+        return read_timing(folder.path, entry.slug)
+    except ResultsError as error:
+        if isinstance(error.__cause__, OSError):
+            return None
+        raise
+
+
+def _psnr(folder: RunFolder, slug: str, track: Track) -> dict[str, float]:
+    images = folder.per_image.get(slug, {})
+    return {name: measures[track.metric] for name, measures in images.items() if track.metric in measures}

@@ -1,0 +1,116 @@
+"""Records of comparisons between models, between runs, and of one model over runs.
+
+They are computed in `harness.analysis` and shown by `harness.report` and the terminal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.results.run_folder import RunFolder
+from harness.results.schema import Entry, Interval
+
+
+@dataclass(frozen=True, slots=True)
+class FigureShift:
+    """One figure before and after.
+
+    Attributes
+    ----------
+    before, after
+        The figure in either run.
+    significant
+        Whether the two differ significantly; None if there are no data to decide it.
+    """
+
+    before: float
+    after: float
+    significant: bool | None
+
+    @property
+    def difference(self) -> float:
+        """After minus before."""
+        return self.after - self.before
+
+    @property
+    def ratio(self) -> float | None:
+        """After divided by before; None if before is 0."""
+        return self.after / self.before if self.before else None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """One model that both runs contain; a shift is None if one run lacks the figure."""
+
+    before: Entry
+    after: Entry
+    score: FigureShift | None
+    psnr: FigureShift | None
+    runtime: FigureShift | None
+
+    @property
+    def significant(self) -> bool:
+        """Whether its status changed, or any figure changed significantly."""
+        shifts = (self.score, self.psnr, self.runtime)
+        return self.before.status != self.after.status or any(
+            shift is not None and shift.significant for shift in shifts
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionChange:
+    """A condition that differs between two runs.
+
+    Attributes
+    ----------
+    what
+        Name of the condition.
+    before, after
+        Its values.
+    invalidates
+        Which figures cannot be compared because of it; empty if all can.
+    """
+
+    what: str
+    before: str
+    after: str
+    invalidates: str
+
+    @property
+    def verdict(self) -> str:
+        """What cannot be compared because of it, as a clause; empty if everything can."""
+        if self.invalidates == "everything":
+            return "nothing can be compared"
+        return f"{self.invalidates} cannot be compared" if self.invalidates else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Two runs: the conditions and the models that changed, and the models that only one of them contains."""
+
+    before: RunFolder
+    after: RunFolder
+    metric: Literal["psnr_rgb", "psnr_y"]
+    conditions: list[ConditionChange]
+    changes: list[ModelChange]
+    added: list[Entry]
+    removed: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPoint:
+    """A model in one run. Two points are comparable if their ``conditions`` are equal."""
+
+    run: str
+    created: str
+    conditions: tuple[str, ...]
+    entry: Entry
+    score: float | None
+    psnr: float | None
+    runtime: float | None
+    runtime_ci: Interval | None
+
+
+HISTORY_CONDITIONS = ("track", "data set", "device", "threads", "protocol", "precision", "backend")
+"""Names of the ``conditions`` of a :class:`HistoryPoint`, in order."""

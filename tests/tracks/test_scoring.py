@@ -1,0 +1,154 @@
+"""Ranks, ties, ranges and comparisons of a table say the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.report.rows import tie_line
+from harness.results import Entry
+from harness.results.schema import Runtime
+from harness.statistics.process_spread import ASSUMED_SPREAD, ProcessSpread, RelativeTimes, Spread
+from harness.tracks import get_track
+from harness.tracks.scoring import Leaderboard, RowFigures, ScoringRules, rank_rows, score_row
+
+BICUBIC = 30.0
+IMAGES = [f"image-{index}" for index in range(6)]
+LEVEL = np.array([-3.0, 1.5, 0.5, 2.0, -2.5, 1.5])
+RULES = ScoringRules(
+    get_track("ntire23-x2"),
+    BICUBIC,
+    "median",
+    reference=dict(zip(IMAGES, map(float, BICUBIC + LEVEL), strict=True)),
+)
+QUIET = ProcessSpread(Spread(0.0, 18), Spread(0.0, 14))
+
+
+def row(name: str, gain: float, ms: float, *, scatter: float = 0.1, rounds: int = 20, seed: int = 0, **other: object):
+    """Return a row without a score, and its measurements, as in the committed sample: six images, three processes."""
+    rng = np.random.default_rng(seed)
+    deviations = rng.normal(0, scatter, 6)
+    gains = gain + deviations - deviations.mean()
+    numbers = np.arange(rounds)
+    values = ms * np.exp(rng.normal(0, 0.02, rounds))
+    processes = {int(i): int(3 * i // rounds) for i in numbers}
+    times = RelativeTimes({int(i): float(values[i]) for i in numbers}, "s", processes, QUIET, "a")
+    middle = float(np.median(values))
+    runtime = Runtime(
+        median=middle, mean=middle, ci=(middle * 0.97, middle * 1.03), p95=middle, samples=rounds, stable=True
+    )
+    psnr = {name: float(value) for name, value in zip(IMAGES, BICUBIC + LEVEL + gains, strict=True)}
+    settings = {"kind": "submission", "status": "ok", **other}
+    return Entry(name=name, slug=name, psnr_rgb=BICUBIC + gain, **settings), RowFigures(psnr, runtime, times)
+
+
+def board(*rows: tuple[Entry, RowFigures], rules: ScoringRules = RULES) -> Leaderboard:
+    figures = {entry.slug: own for entry, own in rows}
+    return rank_rows([score_row(entry, own, rules) for entry, own in rows], figures, rules)
+
+
+def sample() -> Leaderboard:
+    """Rows with the gains, runtimes and scatter over images of the committed sample."""
+    figures = [
+        ("RTVSR", 0.529, 146, 0.15, 21), ("Team-OV", 0.303, 147, 0.17, 20), ("SESR", 0.908, 383, 0.4, 10),
+        ("CRC", 0.180, 143, 0.06, 17), ("ALONG", 0.172, 142, 0.12, 19), ("LRSRN", 0.97, 647, 0.45, 3),
+        ("SCSRN", 1.02, 716, 0.45, 5), ("RT4KSR", 0.4, 478, 0.12, 8), ("FSRCNN", 0.61, 1252, 0.15, 3),
+        ("RTSRN", 0.84, 2234, 0.3, 3), ("IMDN", 1.17, 11461, 0.6, 3),
+    ]  # fmt: skip
+    rows = [row(n, gain, ms, scatter=s, rounds=r, seed=i) for i, (n, gain, ms, s, r) in enumerate(figures)]
+    baseline = row("Lanczos", 0.25, 145, kind="baseline")
+    return board(*rows[:3], baseline, *rows[3:])
+
+
+def test_the_slowest_is_not_tied_with_the_fast_ones() -> None:
+    """The intervals of IMDN and Team OV are far apart, and so are the scores by the test."""
+    entries = {entry.slug: entry for entry in sample().entries}
+    imdn, team_ov = entries["IMDN"], entries["Team-OV"]
+    assert imdn.score_ci[1] < team_ov.score_ci[0]
+    assert "Team-OV" not in imdn.tied_with
+    assert imdn.rank_range[0] > team_ov.rank_range[1]
+
+
+def test_the_first_row_s_range_has_room_for_the_rows_that_it_is_tied_with() -> None:
+    first = sample().entries[0]
+    assert first.tied_with
+    assert first.rank_range == (1, 1 + len(first.tied_with))
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.1, 0.3, 1.5])
+def test_ties_ranges_and_p_values_of_a_table_agree(gap: float) -> None:
+    found = board(*(row(f"n{i}", 0.5 + gap * i, 100.0, seed=i) for i in range(8)))
+    ranked = {entry.slug: entry for entry in found.entries}
+    assert len(found.comparisons) == 28
+    for pair in found.comparisons:
+        one, other = (ranked[slug] for slug in pair.slugs)
+        tied = pair.corrected_p_value >= 0.05
+        assert pair.p_value <= pair.corrected_p_value
+        assert (other.slug in one.tied_with) == (one.slug in other.tied_with) == tied
+        assert pair.difference == pytest.approx(one.score - other.score)
+        if not tied:
+            better, worse = (one, other) if one.rank < other.rank else (other, one)
+            assert better.rank_range[0] < worse.rank_range[1]
+        if one.score_ci[0] > other.score_ci[1] or other.score_ci[0] > one.score_ci[1]:
+            assert pair.p_value < 0.05
+    for entry in found.entries:
+        low, high = entry.rank_range
+        assert low <= entry.rank <= high
+        assert high - low >= len(entry.tied_with)
+        assert entry.tied_with or low == high
+
+
+def test_a_baseline_between_tied_rows_does_not_break_the_line() -> None:
+    found = board(row("a", 1.0, 100.0), row("b", 0.9, 100.0, kind="baseline"), row("c", 0.8, 100.0, scatter=2, seed=3))
+    assert [entry.slug for entry in found.entries] == ["a", "b", "c"]
+    assert found.entries[0].tied_with == ["c"]
+    assert found.entries[1].rank_range is None
+    assert tie_line(found.entries) == {0, 1}
+
+
+def test_a_baseline_between_different_rows_has_no_line() -> None:
+    found = board(row("a", 3.0, 100.0), row("b", 2.0, 100.0, kind="baseline"), row("c", 0.5, 100.0, seed=3))
+    assert tie_line(found.entries) == set()
+
+
+def test_a_row_without_times_keeps_its_rank_and_is_compared_with_none() -> None:
+    entry, figures = row("old", 4.0, 100.0)
+    found = board((entry, replace(figures, times=None)), row("a", 1.0, 100.0), row("b", 1.0, 100.0, seed=1))
+    old, *others = found.entries
+    assert (old.slug, old.rank, old.rank_range, old.tied_with) == ("old", 1, None, [])
+    assert [one.rank_range for one in others] == [(2, 3), (2, 3)]
+
+
+def test_a_lower_score_wins_where_the_track_says_so() -> None:
+    track = replace(RULES.track, formula=lambda psnr, ms, _: ms / psnr, higher_is_better=False)
+    found = board(row("slow", 1.0, 300.0), row("fast", 1.0, 100.0), rules=replace(RULES, track=track))
+    assert [(e.slug, e.rank, e.rank_range) for e in found.entries] == [("fast", 1, (1, 1)), ("slow", 2, (2, 2))]
+
+
+def test_a_formula_that_takes_no_arrays_gives_the_same() -> None:
+    def scalar(psnr: float, runtime_ms: float, bicubic: float) -> float:
+        assert isinstance(psnr, float)
+        return 0.0 if psnr <= bicubic else 20 * 2 ** (psnr - bicubic) / runtime_ms**0.5
+
+    rows = [row("a", 1.0, 100.0), row("b", 0.9, 110.0, seed=1)]
+    slow = board(*rows, rules=replace(RULES, track=replace(RULES.track, formula=scalar)))
+    (one,), (other,) = board(*rows).comparisons, slow.comparisons
+    assert (other.difference, other.p_value) == pytest.approx((one.difference, one.p_value))
+    assert other.ci == pytest.approx(one.ci)
+
+
+def test_one_image_gives_no_interval_and_no_difference() -> None:
+    rows = [row("a", 1.0, 100.0), row("b", 3.0, 100.0, seed=1)]
+    found = board(*((entry, replace(own, psnr={IMAGES[0]: own.psnr[IMAGES[0]]})) for entry, own in rows))
+    (pair,) = found.comparisons
+    assert (pair.ci, pair.corrected_p_value) == (None, 1.0)
+    assert {entry.rank_range for entry in found.entries} == {(1, 2)}
+
+
+def test_processes_that_were_assumed_leave_room_for_2_per_cent() -> None:
+    one, other = row("a", 1.0, 100.0), row("b", 1.0, 101.0)
+    once = [
+        (entry, replace(own, times=replace(own.times, processes={}, spread=ASSUMED_SPREAD)))
+        for entry, own in (one, other)
+    ]
+    assert board(*once).entries[0].tied_with == ["b"]

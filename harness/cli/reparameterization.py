@@ -25,13 +25,13 @@ def reparam(
     timeout: Annotated[float, typer.Option(help="Time limit per step, seconds.")] = 300.0,
 ) -> None:
     """Convert a training form to its inference form, verify that both agree, and write it as a submission."""
-    from harness.run.collapse_one import check_new, collapse_submission, write_files
+    from harness.run.collapse_one import CollapseRequest, check_new, collapse_submission, write_files
 
     if onnx and output is None:
         raise UsageError("--onnx needs a folder to write to", hint="add --output FOLDER")
     if output is not None:
         check_new(output)
-    done = collapse_submission(
+    request = CollapseRequest(
         path,
         scale,
         export=output is not None,
@@ -39,6 +39,7 @@ def reparam(
         allow_border_error=allow_border_error,
         timeout_s=timeout,
     )
+    done = collapse_submission(request)
     record = done.reparam
     _line(f"{done.name} x{scale}: {record.method}")
     _line(f"  parameters {record.params_before:,} -> {record.params_after:,}")

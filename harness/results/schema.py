@@ -268,7 +268,7 @@ class Roofline(Record):
     memory_fraction: float
     """``bytes_per_s`` over the ceiling."""
     launch_fraction: float | None
-    """``operators`` times the ceiling's ``launch_s`` over the runtime; None if operators are not launched one by one."""
+    """``operators`` times the ceiling's ``launch_s`` over the runtime; None if they are not launched one by one."""
     bound: Literal["compute", "memory", "launches"]
     """The largest of the three fractions."""
     ceilings: Ceilings

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from harness.data import get_degradation, open_dataset
 from harness.engines import Job, LocalEngine
 from harness.errors import UsageError
-from harness.isolation.sandbox import Sandbox
 from harness.isolation.session import Session
 from harness.results.schema import Reparam
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
@@ -53,20 +52,11 @@ class Collapsed:
     files: dict[str, bytes]
 
 
-def collapse_submission(
-    path: Path,
-    scale: int,
-    *,
-    export: bool = False,
-    onnx: bool = False,
-    allow_border_error: bool = False,
-    threads: int | None = None,
-    timeout_s: float = 300.0,
-    sandbox: Sandbox = "auto",
-) -> Collapsed:
-    """Reparameterize one submission in a worker of its own.
+@dataclass(frozen=True, slots=True)
+class CollapseRequest:
+    """What ``harness reparam`` was asked for.
 
-    Parameters
+    Attributes
     ----------
     path
         A submission's folder or zip.
@@ -78,27 +68,37 @@ def collapse_submission(
         Whether an ONNX model is among them.
     allow_border_error
         Also collapse what is equal in the interior of the image only.
-    threads
-        Threads of the worker; all cores by default.
     timeout_s
         Seconds that one step may take.
-    sandbox
-        How the worker is confined.
+    """
+
+    path: Path
+    scale: int
+    export: bool = False
+    onnx: bool = False
+    allow_border_error: bool = False
+    timeout_s: float = 300.0
+
+
+def collapse_submission(request: CollapseRequest) -> Collapsed:
+    """Reparameterize one submission in a worker of its own.
 
     Raises
     ------
     UsageError
-        There is not exactly one submission of that scale at ``path``.
+        there is not exactly one submission of that scale at the path.
     WorkerError
         The submission's code fails.
     """
-    submission = _only(path, scale)
-    job = Job(submission, scale, threads=threads or os.cpu_count() or 1, timeout_s=timeout_s, sandbox=sandbox)
+    scale = request.scale
+    submission = _only(request.path, scale)
+    job = Job(submission, scale, threads=os.cpu_count() or 1, timeout_s=request.timeout_s)
     track = track_for_scale(scale)
     with _loaded(job) as session:
-        reparam = session.reparameterize(_proof_frames(scale, track.degradation), allow_border_error=allow_border_error)
+        frames = _proof_frames(scale, track.degradation)
+        reparam = session.reparameterize(frames, allow_border_error=request.allow_border_error)
         before, after = (session.count(track.input_shape, original=original).macs for original in (True, False))
-        files = session.export(f"{submission.name} (inference form)", onnx=onnx) if export else {}
+        files = session.export(f"{submission.name} (inference form)", onnx=request.onnx) if request.export else {}
         speed = None if reparam.method == "none" else _speed(job, session)
     reparam = reparam.model_copy(update={"macs_before": before, "macs_after": after})
     return Collapsed(submission.name, reparam, speed, files)

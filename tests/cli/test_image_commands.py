@@ -60,7 +60,7 @@ def test_quality_as_csv_with_a_bad_image() -> None:
     assert [row["image"] for row in rows] == ["0", "1", "2", "mean"]
     assert "not a readable image" in rows[1]["error"]
     assert float(rows[0]["ssim_y"]) == evaluate_pair(image(10), image(0)).ssim_y
-    assert "1 of 3 images could not be measured; the mean is of the other 2" in result.stderr
+    assert "1 of 3 images could not be measured; the mean is over the other 2" in result.stderr
 
 
 def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def test_the_sample_is_rendered_from_its_files(sample):
     for entry in stored["entries"]:
         assert entry["name"] in page
         if entry["score"] is not None:
-            assert f"{entry['score']:.2f}" in page
+            assert f"{entry['score']:.3f}" in page
 
 
 def test_the_sample_has_its_curves_samples_and_layers(sample):

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from harness.errors import ResultsError
 from harness.report.images import bicubic_slug
 from harness.results.measurement import TimingRecord
+from harness.results.record import Statistic
 from harness.results.run_folder import RunFolder
 from harness.results.samples import read_timing
-from harness.results.schema import Entry, Statistic
+from harness.results.schema import Entry
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.tracks import Track

@@ -9,7 +9,7 @@ from typing import Protocol
 from harness.isolation.limits import Limits
 from harness.isolation.requests import Precision
 from harness.isolation.sandbox import Sandbox
-from harness.results.schema import Backend
+from harness.results.record import Backend
 
 
 class JobManifest(Protocol):

@@ -13,7 +13,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.results.schema import Backend
+from harness.results.record import Backend
 
 Precision = Literal["fp32", "fp16", "bf16"]
 Inputs = Literal["reused", "fresh", "dataset"]

@@ -13,7 +13,7 @@ from PIL import features
 from harness.errors import UsageError
 from harness.machine.accelerator import accelerator_type, torch_build
 from harness.machine.cores import bound_cores, multithreading, physical_cores
-from harness.results.schema import DeviceInfo
+from harness.results.run_info import DeviceInfo
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,9 @@ from typing import Literal
 from harness.report.numbers import digits_for, fixed
 from harness.results import columns as declared
 from harness.results.columns import MEASURES, Digits, Output
-from harness.results.schema import Entry, ProtocolInfo, Run, Statistic
+from harness.results.record import Statistic
+from harness.results.run_info import ProtocolInfo
+from harness.results.schema import Entry, Run
 
 LOWER_BOUND = "\N{GREATER-THAN OR EQUAL TO}"
 """Mark of a figure that is only a lower bound."""

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import ResultsError, UsageError
-from harness.results.schema import Entry, Run, ScoreTable
+from harness.results.run_info import ScoreTable
+from harness.results.schema import Entry, Run
 from harness.tracks import Expression
 
 Metric = Literal["psnr_rgb", "psnr_y"]

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from harness.results.schema import Entry, Published, Run, Statistic
+from harness.results.record import Statistic
+from harness.results.schema import Entry, Published, Run
 
 Output = Literal["page", "terminal", "csv", "export", "paper"]
 """``csv`` is ``leaderboard.csv``; ``export`` are the data exports (CSV, JSON), ``paper`` the tables for print."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.results.record import Interval
 from harness.results.run_folder import RunFolder
-from harness.results.schema import Entry, Interval
+from harness.results.schema import Entry
 
 
 @dataclass(frozen=True, slots=True)

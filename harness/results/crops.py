@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from harness.errors import ResultsError, UsageError
 from harness.files import write_atomically
-from harness.results.schema import Record
+from harness.results.record import Record
 
 SIZE = 192
 """Width and height of a crop, HR pixels."""

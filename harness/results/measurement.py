@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.results.schema import Backend, Ceilings, ErrorInfo, QualityFigures, Record, Reparam, Status
+from harness.results.record import Backend, Record, Status
+from harness.results.schema import Ceilings, ErrorInfo, QualityFigures, Reparam
 
 
 class ImageQuality(QualityFigures):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from harness.results.schema import Fraction, Record
+from harness.results.record import Fraction, Record
 
 FILE = ".progress.json"
 SILENT_S = 120.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness import __version__
 from harness.quality import get_convention
 from harness.results import Measurement, Run
-from harness.results.schema import DatasetInfo, RunInfo
+from harness.results.run_info import DatasetInfo, RunInfo
 from harness.run.bicubic_reference import Reference
 from harness.run.plan import Plan, PlannedSubmission
 from harness.statistics.process_spread import ProcessSpread, spread_info

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.engines import Job
-from harness.results.schema import Backend
+from harness.results.record import Backend
 from harness.run.plan import Plan
 from harness.submissions.discovery import Submission
 from harness.timing import Precision

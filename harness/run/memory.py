@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-from harness.results.schema import DeviceInfo
+from harness.results.run_info import DeviceInfo
 
 # The rest is for the controller, the anchor, and whatever else the machine does.
 _SHARE_OF_MEMORY = 0.7

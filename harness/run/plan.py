@@ -23,7 +23,8 @@ from harness.machine.device import describe_device
 from harness.quality import get_convention
 from harness.results import combine, fingerprint_folder
 from harness.results.crops import Choice, CropStore
-from harness.results.schema import Backend, DeviceInfo, ProtocolInfo
+from harness.results.record import Backend
+from harness.results.run_info import DeviceInfo, ProtocolInfo
 from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
 from harness.submissions.environments import check_options, needed
 from harness.timing import Precision, TimingProtocol, protocol_for

@@ -7,7 +7,7 @@ from harness.engines import Job
 from harness.errors import SubmissionError
 from harness.results import ErrorInfo, Measurement
 from harness.results.crops import CropStore
-from harness.results.schema import Status
+from harness.results.record import Status
 from harness.run.context import RunContext
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.quality_pass import QualityPass

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from harness.isolation.requests import LayerReply
 from harness.isolation.session import Session
 from harness.results.measurement import CountPart, Layer, LoadPart
-from harness.results.schema import Backend, Reparam
+from harness.results.record import Backend
+from harness.results.schema import Reparam
 from harness.text import printable
 
 InputShape = tuple[int, int, int, int]

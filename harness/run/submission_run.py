@@ -16,7 +16,8 @@ from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.results import ErrorInfo, Measurement, TimingRecord
 from harness.results.measurement import QualityPart, TimingPart
-from harness.results.schema import Ceilings, Status
+from harness.results.record import Status
+from harness.results.schema import Ceilings
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
 from harness.run.plan import Plan, PlannedSubmission

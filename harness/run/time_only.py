@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness.engines import Engine, LocalEngine
 from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
-from harness.results.schema import DeviceInfo, ProtocolInfo, Roofline, Runtime
+from harness.results.run_info import DeviceInfo, ProtocolInfo
+from harness.results.schema import Roofline, Runtime
 from harness.run.context import RunContext
 from harness.run.group_timing import time_group
 from harness.run.group_upscaling import finish_group

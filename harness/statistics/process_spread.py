@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.results.schema import ProcessSpreadInfo
+from harness.results.run_info import ProcessSpreadInfo
 
 Floats = NDArray[np.float64]
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.results.measurement import TimingRecord
+from harness.results.record import Statistic
 from harness.results.rounds import is_throttled, kept_rounds
-from harness.results.schema import Runtime, Statistic
+from harness.results.schema import Runtime
 from harness.statistics.inference import log_interval, student_reach
 from harness.statistics.process_spread import (
     ASSUMED_SPREAD,

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from harness.backends import BACKENDS
 from harness.errors import ManifestError
-from harness.results.schema import Backend, Published
+from harness.results.record import Backend
+from harness.results.schema import Published
 from harness.submissions import mistakes
 
 FILE_NAME = "submission.toml"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import WorkerError
 from harness.results.measurement import RoundTimes, TimingRecord
-from harness.results.schema import Statistic
+from harness.results.record import Statistic
 from harness.statistics.runtime_summary import joined
 from harness.timing.checks import Request
 from harness.timing.output_check import OutputCheck, OutputTile

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UsageError
-from harness.results.schema import Statistic
+from harness.results.record import Statistic
 
 if TYPE_CHECKING:
     from harness.statistics.runtime_summary import SummaryRule

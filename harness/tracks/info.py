@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from harness.results.schema import Entry, ScoreTable, TrackInfo
+from harness.results.run_info import ScoreTable, TrackInfo
+from harness.results.schema import Entry
 from harness.tracks.expression import Expression
 from harness.tracks.track import Track
 

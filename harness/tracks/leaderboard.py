@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.results.measurement import ImageQuality, Measurement
-from harness.results.schema import Backend, Entry, Published, QualityFigures, Runtime
+from harness.results.record import Backend
+from harness.results.schema import Entry, Published, QualityFigures, Runtime
 from harness.statistics.process_spread import RelativeTimes
 from harness.tracks.roofline import roofline
 from harness.tracks.scoring import Leaderboard, RowFigures, ScoringRules, rank_rows, score_row

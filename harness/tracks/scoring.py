@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.results.schema import Backend, Entry, PairComparison, Runtime, Statistic
+from harness.results.record import Backend, Statistic
+from harness.results.schema import Entry, PairComparison, Runtime
 from harness.statistics.inference import is_significant
 from harness.statistics.process_spread import Floats, RelativeTimes
 from harness.statistics.rank_ranges import rank_ranges

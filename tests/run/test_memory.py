@@ -2,7 +2,7 @@
 
 import math
 
-from harness.results.schema import DeviceInfo
+from harness.results.run_info import DeviceInfo
 from harness.run.memory import MemoryBudget, free_bytes
 
 GIB = 1 << 30

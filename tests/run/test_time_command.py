@@ -14,7 +14,8 @@ from harness.cli.times import print_comparison, print_times
 from harness.engines.inline import InlineEngine
 from harness.results import TimingRecord
 from harness.results.measurement import RoundTimes
-from harness.results.schema import DeviceInfo, Runtime
+from harness.results.run_info import DeviceInfo
+from harness.results.schema import Runtime
 from harness.run.plan import RunRequest, make_plan
 from harness.run.time_only import SubmissionTime, Times
 from harness.statistics.process_spread import ASSUMED_SPREAD

@@ -3,8 +3,10 @@
 discover -> plan -> (per submission, isolated:) load -> reparameterize -> count -> time -> upscale
          -> (controller:) quality -> score -> rank -> save -> report
 
-Loading, reparameterizing and counting happen while :class:`harness.run.scheduler.Scheduler` forms groups of networks
-that fit into memory together. What happens to one submission is in :mod:`harness.run.submission_run`.
+The controller is this process; a submission's code runs in worker processes. A submission is loaded,
+reparameterized and counted while :class:`harness.run.scheduler.Scheduler` groups networks that fit into memory
+together. Each group is timed, then upscales the data set while the controller compares the outputs with HR. What
+happens to one submission is in :mod:`harness.run.submission_run`.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from pathlib import Path
 from harness.engines import Engine, LocalEngine
 from harness.report import build_report
 from harness.results import Run, RunStore
-from harness.run.assemble import Measured, RunFacts, assemble, score_and_rank
+from harness.run.assemble import RunFacts, assemble, score_and_rank
 from harness.run.bicubic_reference import find_reference
-from harness.run.context import RunContext
+from harness.run.context import MeasuredSubmission, RunContext
 from harness.run.group_timing import time_group
 from harness.run.group_upscaling import upscale_group
 from harness.run.plan import Plan, RunRequest, discover_submissions, make_plan
@@ -30,14 +32,14 @@ from harness.run.scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """What a run leaves.
+    """Result of :func:`run`.
 
     Attributes
     ----------
     run
-        The table.
+        The ranked rows with the conditions of the run: the content of ``results.json``.
     folder
-        Where everything was written.
+        Folder of all files.
     report
         The leaderboard's HTML file.
     """
@@ -56,7 +58,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     Parameters
     ----------
     request
-        What to run, on what, how.
+        Submissions, data set, track, device, protocol and options.
     listeners
         Called with every progress event.
     engine
@@ -73,9 +75,9 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     plan = make_plan(request, submissions)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    with store.locked(fresh=request.fresh), ProgressFile(plan.folder) as file:
-        measured, complete = _measure(plan, store, engine or LocalEngine(), Progress([*listeners, file]))
-        warnings = _settle_crops(plan, measured) if complete else []
+    with store.locked(fresh=request.fresh), ProgressFile(plan.folder) as progress_file:
+        measured, complete = _measure(plan, store, engine or LocalEngine(), Progress([*listeners, progress_file]))
+        warnings = _choose_crops(plan, measured) if complete else []
         reference = find_reference(plan, store)
         board = score_and_rank(plan, measured, reference)
         table = assemble(plan, measured, board, reference, RunFacts(began, complete, warnings))
@@ -84,7 +86,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     return FinishedRun(table, plan.folder, report)
 
 
-def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[Measured], bool]:
+def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[MeasuredSubmission], bool]:
     """Measure every submission, or reuse its stored measurement; return what there is, and whether it is all."""
     names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
     progress.start(names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
@@ -93,21 +95,22 @@ def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) ->
         scheduler = Scheduler(context)
         try:
             for group in scheduler.groups():  # loads, reparameterizes and counts
-                out_of_memory = time_group(group, context)
-                upscale_group(group, context)
-                scheduler.retry_alone(out_of_memory)
+                ran_out_of_memory = time_group(group, context)
+                upscale_group(group, context)  # all but those that ran out of memory
+                scheduler.retry_alone(ran_out_of_memory)
         except KeyboardInterrupt:
+            # What is finished is scored and reported. Times of unfinished networks are stored for the next run.
             complete = False
     progress.end()
     return context.measurements(), complete
 
 
-def _settle_crops(plan: Plan, measured: Sequence[Measured]) -> list[str]:
-    """Keep the crops on which the submissions differ most; baselines have no say. Return what could not be kept."""
+def _choose_crops(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[str]:
+    """Choose the crops on which the submissions, without baselines, differ most; return warnings for missing ones."""
     crops = plan.crop_store()
     if crops is None:
         return []
     with_images = [planned.submission for planned, measurement in measured if measurement.images]
     crops.settle([submission.slug for submission in with_images if submission.kind == "submission"])
-    why = "every model was measured before it was asked for; --fresh measures again"
-    return [f"no crop of {one.image} at {one.x},{one.y}: {why}" for one in crops.unseen()]
+    reason = "every model was measured before the crop was requested; --fresh measures again"
+    return [f"no crop of {crop.image} at {crop.x},{crop.y}: {reason}" for crop in crops.unseen()]

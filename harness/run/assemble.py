@@ -10,6 +10,7 @@ from harness.quality import get_convention
 from harness.results import Measurement, Run
 from harness.results.run_info import DatasetInfo, RunInfo
 from harness.run.bicubic_reference import Reference
+from harness.run.context import MeasuredSubmission
 from harness.run.plan import Plan, PlannedSubmission
 from harness.statistics.process_spread import ProcessSpread, spread_info
 from harness.statistics.runtime_summary import anchor_level, process_spread, relative_times, summarise_record
@@ -20,8 +21,6 @@ from harness.tracks import Candidate, make_leaderboard, track_info
 from harness.tracks.scoring import Leaderboard
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
-
-Measured = tuple[PlannedSubmission, Measurement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class RunFacts:
     warnings: Sequence[str] = ()
 
 
-def score_and_rank(plan: Plan, measured: Sequence[Measured], reference: Reference) -> Leaderboard:
+def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
     """Return the rows of the table, scored, ranked and in order, and the comparison of every pair of ranked rows."""
     anchor_ms, spread = _timing_context(measured)
     candidates = [_candidate(plan, planned, m, anchor_ms, spread) for planned, m in measured]
@@ -51,7 +50,7 @@ def score_and_rank(plan: Plan, measured: Sequence[Measured], reference: Referenc
 
 
 def assemble(
-    plan: Plan, measured: Sequence[Measured], board: Leaderboard, reference: Reference, facts: RunFacts
+    plan: Plan, measured: Sequence[MeasuredSubmission], board: Leaderboard, reference: Reference, facts: RunFacts
 ) -> Run:
     """Return the content of ``results.json``.
 
@@ -88,7 +87,7 @@ def assemble(
     )
 
 
-def _timing_context(measured: Sequence[Measured]) -> tuple[float | None, ProcessSpread]:
+def _timing_context(measured: Sequence[MeasuredSubmission]) -> tuple[float | None, ProcessSpread]:
     """Return what all rows' times share: the anchor's median, and what processes of one network differ by."""
     records = [m.timing for _, m in measured if m.timing is not None]
     return anchor_level(records), process_spread(records)
@@ -106,7 +105,7 @@ def _run_info(plan: Plan, facts: RunFacts) -> RunInfo:
     )
 
 
-def _warnings(plan: Plan, measured: Sequence[Measured], reference: Reference, facts: RunFacts) -> list[str]:
+def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference, facts: RunFacts) -> list[str]:
     of_rows = [
         f"{printable(planned.submission.name, 300)}: {warning}"
         for planned, measurement in measured

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from harness.engines import Engine, PrefetchingEngine
 from harness.errors import WorkerError
@@ -17,6 +17,13 @@ from harness.run.plan import Plan, PlannedSubmission
 from harness.run.progress import Progress
 from harness.run.resume import ResumePolicy
 from harness.run.submission_run import SubmissionRun
+
+
+class MeasuredSubmission(NamedTuple):
+    """A submission with what was measured of it, or why nothing was."""
+
+    planned: PlannedSubmission
+    measurement: Measurement
 
 
 class RunContext:
@@ -96,7 +103,10 @@ class RunContext:
         self._finished[planned.submission.slug] = measurement
         self.progress.finish(planned.submission.slug, measurement, reused=reused)
 
-    def measurements(self) -> list[tuple[PlannedSubmission, Measurement]]:
-        """Return what is finished, in the plan's order."""
-        found = ((planned, self._finished.get(planned.submission.slug)) for planned in self.plan.submissions)
-        return [(planned, measurement) for planned, measurement in found if measurement is not None]
+    def measurements(self) -> list[MeasuredSubmission]:
+        """Return what is finished, in the plan's order. This stays available after the context is closed."""
+        return [
+            MeasuredSubmission(planned, self._finished[planned.submission.slug])
+            for planned in self.plan.submissions
+            if planned.submission.slug in self._finished
+        ]

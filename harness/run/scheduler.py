@@ -1,4 +1,4 @@
-"""Which submissions are loaded together."""
+"""Group submissions so that the networks of each group fit into memory together."""
 
 from __future__ import annotations
 
@@ -13,61 +13,73 @@ from harness.run.timing_order import order_of
 
 
 class Scheduler:
-    """Prepares the submissions of a run and groups them.
+    """Prepares the submissions of a run and yields them in groups.
 
-    Under a protocol that times in rounds, a group has as many networks as fit into memory together; they are timed in
-    turns, and the anchor makes the times of different groups comparable. Under a protocol that times alone, every
-    network is a group.
+    Under a protocol that times in rounds, a group has as many networks as fit into memory. They are timed in turns,
+    and the anchor, a small fixed network that is timed in every group, makes the times of different groups comparable.
+    Under a protocol that times alone, every network is a group.
 
     Parameters
     ----------
     context
-        The run's resources.
+        The plan with what all stages share: workers, device, store, progress.
     """
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._preparation = Preparation(context)
+        self._loads_together = order_of(context.plan.protocol).loads_together
         limit = context.plan.request.memory_bytes
-        self._memory = MemoryBudget(partial(free_bytes, context.plan.device) if limit is None else lambda: limit)
-        self._retries: list[SubmissionRun] = []
+        available_bytes = partial(free_bytes, context.plan.device) if limit is None else lambda: limit
+        self._memory = MemoryBudget(available_bytes)
+        self._to_retry: list[SubmissionRun] = []
 
     def groups(self) -> Iterator[list[SubmissionRun]]:
         """Yield groups of prepared submissions.
 
-        Submissions are prepared while groups are formed. The caller times each group, upscales with it and ends its
-        workers before it asks for the next one. What needs no preparation, because its measurement is stored or it
-        cannot run here, is finished on the way and in no group.
+        Preparing means to load, reparameterize and count a network in a worker of its own; the worker keeps it. A
+        submission that needs or allows no further stage is recorded at once and is in no group: its measurement is
+        stored, it cannot run here, or it failed.
+
+        Before it asks for the next group, the caller times the networks, upscales with them, ends their workers, and
+        passes those that ran out of memory to :meth:`retry_alone`.
         """
         group: list[SubmissionRun] = []
         for planned in self._context.plan.submissions:
-            run = self._preparation.prepare(planned)
-            if run is None:
+            submission_run = self._preparation.prepare(planned)
+            if submission_run is None:
                 continue
-            if run.is_timed or not order_of(self._context.plan.protocol).loads_together:
-                yield [run]
+            if submission_run.is_timed or not self._loads_together:
+                # A network that an earlier run has timed only upscales, so it need not wait for a group.
+                yield [submission_run]
                 continue
-            if not self._context.attempt(run, run.measure_memory):
+            # Records the failure and returns False if memory cannot be estimated.
+            if not self._context.attempt(submission_run, submission_run.measure_memory):
                 continue
-            if group and not self._memory.fits(run.measurement.peak_memory_bytes):
+            if group and not self._memory.fits(submission_run.measurement.peak_memory_bytes):
+                # The new network is loaded already. It is paused while the group before it is measured.
                 yield group
-                yield from self._retry()
+                yield from self._retries()
                 group = []
             if not group:
                 self._memory.start_group()
-            self._memory.add(run.measurement.peak_memory_bytes)
-            group.append(run)
+            self._memory.add(submission_run.measurement.peak_memory_bytes)
+            group.append(submission_run)
         if group:
             yield group
-            yield from self._retry()
+            yield from self._retries()
 
-    def retry_alone(self, runs: Iterable[SubmissionRun]) -> None:
-        """Let submissions that ran out of memory beside others come once more, each in a group of its own."""
-        self._retries.extend(runs)
+    def retry_alone(self, submission_runs: Iterable[SubmissionRun]) -> None:
+        """Let submissions that ran out of memory beside others come once more, each in a group of its own.
 
-    def _retry(self) -> Iterator[list[SubmissionRun]]:
-        retries, self._retries = self._retries, []
-        for earlier in retries:
-            run = self._preparation.prepare(earlier.planned)
-            if run is not None:
-                yield [run]
+        A network that runs out of memory in a group of one has failed and is not passed here.
+        """
+        self._to_retry.extend(submission_runs)
+
+    def _retries(self) -> Iterator[list[SubmissionRun]]:
+        to_retry, self._to_retry = self._to_retry, []
+        for earlier in to_retry:
+            # Nothing of it is stored, because it is not finished. Its memory is not estimated: it is alone.
+            submission_run = self._preparation.prepare(earlier.planned)
+            if submission_run is not None:
+                yield [submission_run]

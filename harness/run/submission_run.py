@@ -1,6 +1,7 @@
-"""One submission in a run: its network is prepared, timed and evaluated, and its worker ended.
+"""State and stages of one submission in a run.
 
-Every stage raises WorkerError if the submission fails; the caller passes that to :meth:`SubmissionRun.fail`.
+Every stage raises WorkerError if the submission fails. The caller, :meth:`harness.run.context.RunContext.attempt`,
+passes the error to :meth:`SubmissionRun.fail`, stores the measurement, and goes on with other submissions.
 """
 
 from __future__ import annotations
@@ -30,26 +31,30 @@ from harness.timing.output_check import OutputCheck, OutputTile
 
 @dataclass(slots=True)
 class SubmissionRun:
-    """A submission between the start of its first worker and the end of its last.
+    """A submission whose network is prepared, timed and evaluated.
+
+    Its network is loaded in several workers, one after another: one for each process in which it is timed, the last of
+    which also upscales, and one more to compare with float32.
 
     Attributes
     ----------
     plan
-        The run that it belongs to.
+        Track, data set, device, protocol and options of the run.
     planned
         The submission and its fingerprint.
     progress
-        Receives every stage.
+        Receives an event for every stage.
     quality_pass
         Measures quality on the data set.
     worker
         Starts and ends the submission's workers.
     measurement
-        What is known of the submission; every stage adds its part.
+        All results so far; every stage adds its part.
     size_multiple
         The network pads its input to a multiple of this.
     timed_output
-        A tile of a timed output. After the images, the network must still make the same of that frame.
+        A part of a timed output, set by the timing. After the images, the network must still reproduce it. None after a
+        run was resumed: nothing is compared then.
     """
 
     plan: Plan
@@ -80,7 +85,7 @@ class SubmissionRun:
     # The stages, in the order of a run.
 
     def prepare(self, engine: Engine) -> None:
-        """Load the network, reparameterize it, count its operations, and build what its backend calls."""
+        """Load the network, reparameterize it, count its operations, and build what its backend calls, if anything."""
         installed = self.worker.install(lambda what: self._report("install", what))
         self._report("start")
         session = self.worker.open(engine)
@@ -89,7 +94,7 @@ class SubmissionRun:
         self.measurement = self.measurement.updated(part)
         self._report("reparameterize")
         reparam = session.reparameterize(self.plan.proof_frames())
-        self.measurement = self.measurement.model_copy(update={"reparam": reparam})
+        self.measurement = self.measurement.model_copy(update={"reparam": reparam})  # kept if counting fails
         self._report("count")
         shape = self.plan.track.input_shape
         counted = stages.count(session, shape)
@@ -111,6 +116,13 @@ class SubmissionRun:
     def time_alone(self, anchor: Session | None, reason: str | None = None) -> None:
         """Time the network with no other in between; see :class:`harness.run.alone_timing.AloneTiming`.
 
+        Parameters
+        ----------
+        anchor
+            Session of the anchor, by which the worker's clock is checked; None to skip that check.
+        reason
+            Why the network is timed alone although its protocol times in rounds; goes to the row and to the warnings.
+
         Networks that take turns are timed by :class:`harness.run.interleaved.InterleavedTiming` instead, which sets the
         record through :meth:`keep_timing`.
         """
@@ -121,7 +133,7 @@ class SubmissionRun:
         self.measurement = self.measurement.updated(part.model_copy(update={"warnings": warnings}))
 
     def upscale(self, engine: Engine) -> None:
-        """Upscale the data set, measure quality, and end the worker; only LR images are sent to it."""
+        """Upscale the data set, measure quality, and end the worker, which never receives HR images."""
         if self.measurement.has_weights:
             images = self.quality_pass.measure(self._upscale_image)
             self.measurement = self.measurement.updated(QualityPart(images=images))
@@ -133,7 +145,7 @@ class SubmissionRun:
         if job is not None:
             self._compare_with_float32(engine, job)
 
-    # What others find out about it.
+    # Results that are set from outside.
 
     def resume(self, earlier: Measurement) -> None:
         """Take over what an earlier run had timed when it was stopped."""
@@ -148,7 +160,7 @@ class SubmissionRun:
         """Set what the device did at best in this run."""
         self.measurement = self.measurement.updated(TimingPart(ceilings=ceilings))
 
-    # How it ends.
+    # The end.
 
     def fail(self, error: WorkerError) -> None:
         """End the worker; keep what was measured before the failure, and why it failed."""
@@ -159,25 +171,25 @@ class SubmissionRun:
         self.worker.close()
 
     def finish(self) -> Measurement:
-        """Return the whole measurement."""
+        """Set the final status, drop timing that will not be done, and return the measurement."""
         if self.measurement.error is None and not self.measurement.has_weights:
             reason = ErrorInfo(stage="load", type="NoWeights", message=f"no weights for x{self.plan.track.scale}")
             self.measurement = self.measurement.model_copy(update={"status": "unsupported", "error": reason})
         if self.measurement.timing is not None:
-            # A network that failed may have processes left to time; they will not be timed.
+            # A network that failed may have been going to be timed in further processes.
             self.keep_timing(self.measurement.timing.model_copy(update={"remaining_work": None}))
         return self.measurement
 
-    # Quality, and what is compared with it.
+    # Details of upscaling.
 
     def float32_job(self) -> Job | None:
-        """Return how the network is started once more in float32; None if float32 is what was timed."""
+        """Return the job that runs the network in float32; None if there is nothing to compare with."""
         if not self.measurement.has_weights or self.plan.protocol.precision == "fp32":
             return None
         return self.worker.float32_job()
 
     def _compare_with_float32(self, engine: Engine, job: Job) -> None:
-        """Measure what the timed precision costs in quality. A failure costs this figure only, never the row."""
+        """Measure the loss of quality due to the timed precision. If that fails, the row has a note instead."""
         try:
             self.worker.reopen(engine, job)
             images = self.quality_pass.without_files().measure(self._upscale_image)
@@ -190,26 +202,27 @@ class SubmissionRun:
         self.worker.close()
 
     def _upscale_image(self, index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Upscale one LR image, H x W x 3, uint8."""
         names = self.plan.dataset.names
         self._report("upscale", names[index], done=index / len(names))
         return self.worker.running.upscale(lr)
 
     def _check_timed_output_again(self) -> None:
-        """Compare what the network made of a frame in its timing with what it makes of that frame now."""
+        """Disqualify a network that computes another output for a timed frame now than it did in its timing."""
         if self.timed_output is not None and not self._is_slow():
             precision = self.plan.protocol.precision
             check = OutputCheck(self.worker.running, self.plan.track.scale, precision, np.random.default_rng())
             check.check_later(self.timed_output)
 
     def _check_timed_size(self) -> None:
-        """Compare quality at the size that is timed with quality at the size that is scored."""
+        """Disqualify a network whose quality at the timed size is lower than at the scored size."""
         # Protocols that time the data set's own images time what they score.
         if self.plan.protocol.inputs != "dataset" and not self._is_slow():
             self._report("upscale", "at the timed size", done=1.0)
             check_quality_at_timed_size(self.plan, self.worker.running.upscale, self.size_multiple)
 
     def _is_slow(self) -> bool:
-        """Return whether a call takes so long that the network gets no calls for checks."""
+        """Return whether a call takes so much of the time budget that further calls for checks would take too long."""
         timing = self.measurement.timing
         if timing is None:
             return False

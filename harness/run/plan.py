@@ -289,7 +289,7 @@ def _planned(submission: Found, request: RunRequest, scale: int, conditions: str
         )
     except OSError as error:
         place = submission.path if isinstance(submission, BrokenSubmission) else submission.root
-        reason = SubmissionError(f"a file cannot be read ({error})", where=str(place), hint="mend its permissions")
+        reason = SubmissionError(f"a file cannot be read ({error})", where=str(place), hint="change its permissions")
         broken = BrokenSubmission(submission.name, place, reason, submission.slug, submission.kind)
         return PlannedSubmission(broken, _fingerprint(broken, scale, request.backend, conditions))
 

@@ -1,4 +1,4 @@
-"""Reading images: 8-bit RGB, or an error that names the image and the mend."""
+"""Reading images: 8-bit RGB, or an error that names the image and how to fix it."""
 
 import struct
 import zlib

@@ -17,9 +17,11 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from harness.analysis.compare_runs import compare_runs
 from harness.report import build_report
 from harness.report.compare import build_comparison
 from harness.results import read_run
+from harness.results.run_folder import load_run
 
 IMAGES = Path(__file__).resolve().parent / "images"
 
@@ -102,7 +104,7 @@ def main() -> None:
         run = Path(shutil.copytree(options.run, Path(scratch) / options.run.resolve().name))
         build_report(run)
         before = options.before or earlier_run(run, Path(scratch) / "before")
-        comparison = build_comparison(before, run, run / "compare.html")
+        comparison = build_comparison(compare_runs(load_run(before), load_run(run)), run / "compare.html")
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for shot in shots(run, options.model, comparison):
             if shot.page.is_file():

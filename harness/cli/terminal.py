@@ -44,7 +44,9 @@ def comparison_table(comparison: ModelComparison) -> Table:
         caption_justify="left",
     )
     for heading in ("", first, second, "difference", "95 % interval", "p", "from"):
-        table.add_column(escape(heading), justify="left" if heading in {"", "from"} else "right", no_wrap=heading != "from")
+        table.add_column(
+            escape(heading), justify="left" if heading in {"", "from"} else "right", no_wrap=heading != "from"
+        )
     for row in comparison.rows:
         digits = _COMPARISON_DIGITS.get(row.figure, 3)
         unit = "%" if row.figure == "runtime" else row.unit

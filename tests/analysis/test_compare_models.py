@@ -41,7 +41,7 @@ def folder(kept: Path, submit: Submit, request_for: Request, tmp_path: Path) -> 
         submit("one")
         submit("darker", "x = x * 0.9")
         submit("slow", "sum(range(200_000))")
-        run(request_for(out=kept, protocol="robust", time_budget_s=0.6, with_baselines=True), engine=InlineEngine())
+        run(request_for(out=kept, protocol="robust", time_budget_s=1.5, with_baselines=True), engine=InlineEngine())
     return shutil.copytree(kept, tmp_path / "run")
 
 

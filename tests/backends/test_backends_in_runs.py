@@ -77,7 +77,7 @@ def test_a_network_that_declares_its_backends_is_not_tried_in_another(request_fo
         manifest_file.write('backends = ["eager", "compile"]\n')
     (row,) = run(request_for("channels_last")).run.entries
     assert (row.status, row.error.stage) == ("unsupported", "plan")
-    assert row.error.message == "cannot run with backend channels_last (runs in eager, compile)"
+    assert row.error.message == "does not run on backend channels_last (runs on eager, compile)"
     (row,) = run(request_for("eager")).run.entries
     assert row.status == "ok"
     manifest = submission / "submission.toml"

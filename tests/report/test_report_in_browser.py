@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis.compare_runs import compare_runs
 from harness.analysis.history import model_history
 from harness.report import build_report
 from harness.report.compare import build_comparison
 from harness.report.history import build_history
 from harness.report.serve import runs_page
 from harness.results.progress import RunProgress, write_progress
+from harness.results.run_folder import load_run
 
 HOSTILE = "<script>window.pwned = 1</script>"
 
@@ -95,7 +97,7 @@ def every_page(board, tmp_path_factory):
         board,
         *models,
         run / "pixels.html",
-        build_comparison(other, run, root / "compare.html"),
+        build_comparison(compare_runs(load_run(other), load_run(run)), root / "compare.html"),
         build_history(model_history(root, HOSTILE), root / "history.html"),
         listed,
     ]

@@ -10,6 +10,7 @@ from harness.isolation.sandbox import bwrap_problem
 from harness.pipeline import run
 from harness.results import Entry
 from harness.run.plan import RunRequest
+from harness.run.progress import ProgressEvent, StageProgress
 from harness.submissions.environments import find_uv
 
 Submit = Callable[..., Path]
@@ -51,15 +52,12 @@ def test_what_cannot_be_installed_is_one_row(needy: Path, submit: Submit, reques
     (tmp_path / "wheels").mkdir()
     stages: list[str] = []
 
-    class Listener:
-        def __getattr__(self, _name: str) -> Callable[..., None]:
-            return lambda *_args, **_kwargs: None
-
-        def stage(self, name: str, detail: str = "", *, done: float) -> None:
-            stages.append(f"{name} {detail}".strip())
+    def listen(event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress):
+            stages.append(f"{event.stage} {event.detail}".strip())
 
     submit("other")
-    finished = run(request_for(install=True, wheels=tmp_path / "wheels", sandbox="process"), Listener())
+    finished = run(request_for(install=True, wheels=tmp_path / "wheels", sandbox="process"), [listen])
     rows = {entry.name: entry for entry in finished.run.entries}
     assert rows["other"].status == "ok"
     assert (rows["needy"].status, rows["needy"].error.stage) == ("unsupported", "install")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from failing_anchor import FailingAnchor
 
-from harness.engines import Engine, InlineEngine
+from harness.engines import Engine
+from harness.engines.inline import InlineEngine
 from harness.isolation.messages import Message
 from harness.isolation.session import Session
 from harness.pipeline import run

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from harness.report.columns import columns_of, measures, runtime_of
+from harness.report.columns import Column, measures, runtime_of
 from harness.report.images import ImageRow, image_rows
 from harness.report.layers import layer_table
 from harness.report.numbers import fixed
@@ -33,8 +33,8 @@ def page_path(entry: Entry) -> str:
     return f"models/{entry.slug}.html" if is_file_name(entry.slug) else ""
 
 
-def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
-    """Return the page of one of ``rows``, with links to its neighbours."""
+def model_page(folder: RunFolder, rows: Sequence[Row], position: int, columns: Sequence[Column]) -> str:
+    """Return the page of one of `rows`, with links to its neighbours; `columns` are those of the leaderboard."""
     row = rows[position]
     neighbours = [rows[place] if 0 <= place < len(rows) else None for place in (position - 1, position + 1)]
     images, timing = image_rows(folder, row.entry.slug), folder.timing(row.entry.slug)
@@ -43,7 +43,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
         SCRIPTS,
         run=folder.run,
         row=row,
-        columns=columns_of(folder.run),
+        columns=columns,
         measures=measures(),
         neighbours=[(near, quote(f"{near.entry.slug}.html")) if near and near.page else None for near in neighbours],
         plot=_plot(folder, row.entry, timing),
@@ -54,7 +54,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int) -> str:
         roof=_roofline(row.entry),
         reparam=reparam_rows(row.entry.reparam),
         layers=layer_table(folder.layers(row.entry.slug)),
-        claims=claims(folder, row.entry),
+        claims=claims(columns, row.entry),
     )
 
 
@@ -94,10 +94,10 @@ def reparam_rows(reparam: Reparam | None) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def claims(folder: RunFolder, entry: Entry) -> list[tuple[str, str, str, str]]:
+def claims(columns: Sequence[Column], entry: Entry) -> list[tuple[str, str, str, str]]:
     """Return (quantity, published, measured here, difference in per cent or dB) for every published figure."""
     found = []
-    for column in columns_of(folder.run):
+    for column in columns:
         theirs = column.published_text(entry)
         if theirs:
             name = f"{column.title}, {column.unit}" if column.unit else column.title

@@ -43,10 +43,11 @@ def build_report(run_dir: Path) -> Path:
     """
     folder = load_run(run_dir)
     scored, unscored = scored_rows(folder), unscored_rows(folder)
+    columns = columns_of(folder.run)  # once: the decimals of a column depend on the figures of all rows
     for rows in (scored, unscored):
         for position, row in enumerate(rows):
             if row.page:
-                write_page(folder.path / page_path(row.entry), model_page(folder, rows, position))
+                write_page(folder.path / page_path(row.entry), model_page(folder, rows, position, columns))
     found = pieces(folder, scored)
     if found:
         write_page(folder.path / PIXELS, pixels_page(folder, found))

@@ -17,5 +17,5 @@ def srmodel():
         if os.fork() == 0:
             time.sleep(20)
             os._exit(0)
-    time.sleep(2)
+    time.sleep(8)  # long enough that a watcher on a busy machine counts them
     return Network()

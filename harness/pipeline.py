@@ -88,8 +88,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
 
 def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[MeasuredSubmission], bool]:
     """Measure every submission, or reuse its stored measurement; return what there is, and whether it is all."""
-    names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
-    progress.start(names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
+    progress.start(plan.names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
     complete = True
     with RunContext(plan, store, engine, progress) as context:
         scheduler = Scheduler(context)

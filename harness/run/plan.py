@@ -119,6 +119,11 @@ class Plan:
     folder: Path
     submissions: tuple[PlannedSubmission, ...]
 
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """Slug and name of every submission, in order."""
+        return [(planned.submission.slug, planned.submission.name) for planned in self.submissions]
+
     def crop_store(self) -> CropStore | None:
         """Return where crops for the report are kept; None to keep none.
 

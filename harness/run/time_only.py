@@ -101,8 +101,7 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
         As for :func:`time_submission`.
     """
     progress = Progress(listeners)
-    names = [(planned.submission.slug, planned.submission.name) for planned in plan.submissions]
-    progress.start(names, 0, plan.protocol.budget_s, plan.protocol.processes)
+    progress.start(plan.names, 0, plan.protocol.budget_s, plan.protocol.processes)
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
         scheduler = Scheduler(context)
         for group in scheduler.groups():

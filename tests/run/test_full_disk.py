@@ -31,7 +31,7 @@ def test_a_full_disk_ends_a_run_that_then_goes_on(submit: Submit, images: Path, 
     full, resumed = map(json.loads, done.stdout.splitlines())
     assert full["error"] == "ResultsError"
     assert "No space left on device" in full["message"]
-    assert "Free some space" in full["message"]
+    assert "Free disk space" in full["message"]
     assert full["measured"] == ["a"]
     assert resumed == {"measured": ["b"], "statuses": {"a": "ok", "b": "ok"}}
     assert list(disk.iterdir()) == []  # it was the small disk's, not this one's

@@ -76,9 +76,17 @@ class TrackInfo(Record):
     """The direction of the score."""
     fps_bands: tuple[Annotated[float, Field(gt=0)], ...] = (24.0, 30.0, 60.0, 120.0)
     """Limits of the classes of speed that a report colours, frames per second, increasing."""
+    title: str = ""
+    """Of the challenge, for display."""
+    source: str = ""
+    """Where the formula was read, or what it was fitted to."""
+    gates: list[str] = []
+    """Conditions for a rank, one line each."""
+    remarks: list[str] = []
+    """Known misprints, and what of the rules the run does not follow."""
     score_expression: str | None = None
-    """The score as an arithmetic expression of ``psnr`` (dB), ``runtime_ms`` and ``bicubic`` (dB), evaluated by
-    `harness.tracks.expression`; None where the track's formula is an arbitrary function."""
+    """The score as an arithmetic expression of named figures, evaluated by `harness.tracks.expression`; None where the
+    track's formula is an arbitrary function."""
     score_table: ScoreTable | None = None
     """The score around this run's figures where there is no expression; None where there is one."""
 

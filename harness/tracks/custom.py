@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.data.degradation import get_degradation
 from harness.errors import UsageError
+from harness.quality.convention import get_convention
 from harness.text import printable
 from harness.tracks.expression import Expression
 from harness.tracks.track import FPS_BANDS, Gate, Track, TrackDataset
@@ -122,6 +124,9 @@ def _content(path: Path) -> dict[str, object]:
 
 def _track(file: _File) -> Track:
     rules, score = file.track, file.score
+    get_convention(rules.convention)
+    for degradation in [rules.degradation, *(one.degradation for one in file.datasets if one.degradation)]:
+        get_degradation(degradation)
     height, width = rules.input_size
     return Track(
         name=rules.name,

@@ -49,6 +49,7 @@ def _weighted_sum(
         gates=_GATES,
         parts={name: Expression(part) for name, part in parts.items()},
         logarithmic=True,
+        baseline={"runtime_ms": figures[0], "macs": 1e9 * figures[1], "params": 1e6 * figures[2]},
         published=published,
         remarks=(_OWN_SIZE, f"The baseline's runtime was measured on an {gpu}.", *remarks),
     )
@@ -75,8 +76,10 @@ NTIRE_ESR_2022 = Track(
     remarks=(
         _OWN_SIZE,
         "The challenge asked for about 29.00 dB on the validation set; teams from 28.95 dB are ranked in its table.",
-        "The published points of five teams differ by one from the sums of ranks: those teams tie at the printed "
-        "precision.",
+        (
+            "The published points of five teams differ by one from the sums of ranks: those teams tie at the printed "
+            "precision."
+        ),
     ),
 )
 NTIRE_ESR_2024 = _weighted_sum(

@@ -82,8 +82,9 @@ class Expression:
     @property
     def names(self) -> tuple[str, ...]:
         """The figures that the expression uses, in the order of their first use."""
-        found = [node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)]
-        return tuple(dict.fromkeys(name for name in found if name not in _FUNCTIONS and name not in _FOLDS))
+        found = [node for node in ast.walk(self._tree) if isinstance(node, ast.Name)]
+        named = sorted(found, key=lambda node: (node.lineno, node.col_offset))
+        return tuple(dict.fromkeys(node.id for node in named if node.id not in _FUNCTIONS and node.id not in _FOLDS))
 
     def __call__(self, figures: Figures) -> float | NDArray[np.float64]:
         """Evaluate the expression element by element.

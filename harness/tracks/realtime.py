@@ -86,8 +86,10 @@ AIS2024_X4 = Track(
         "ais2024-x4.csv", "report of AIS 2024 (arXiv 2404.16484), part of its table", bicubic=30.935
     ),
     remarks=(
-        "The challenge encoded five quality levels (QP 31, 39, 47, 55, 63); its table shows two, and the scores are "
-        "those of their mean.",
+        (
+            "The challenge encoded five quality levels (QP 31, 39, 47, 55, 63); its table shows two, and scores are "
+            "those of their mean."
+        ),
     ),
 )
 MAI2021_X3 = Track(
@@ -132,8 +134,10 @@ NTIRE_MOBILE_2026 = Track(
     },
     published=PublishedTable("ntire-mobile-2026.csv", "jiatongli2024/NTIRE2026_Mobile_RealWorld_ImageSR, table"),
     remarks=(
-        "The score needs six perceptual metrics and the runtime of OSEDiff on a MediaTek Dimensity 8400, which the "
-        "harness does not measure: it computes scores of given figures only.",
+        (
+            "The score needs six perceptual metrics and the runtime of OSEDiff on a MediaTek Dimensity 8400, which the "
+            "harness does not measure: it computes scores of given figures only."
+        ),
         "The perceptual score of team NTR is printed as 4.0126; its printed metrics give 4.0135.",
     ),
 )

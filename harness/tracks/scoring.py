@@ -79,8 +79,8 @@ class RowFigures:
     times
         The times behind `runtime`; None if they were not stored.
     is_reference
-        Whether the row is the interpolation that the score subtracts. Its score is 0 by definition, regardless of the
-        rounding errors of its PSNR.
+        Whether the row is the interpolation that the score subtracts. It is scored at exactly that PSNR, regardless of
+        the rounding errors of its own.
     """
 
     psnr: Mapping[str, float]
@@ -142,13 +142,13 @@ def score_row(entry: Entry, figures: RowFigures, rules: ScoringRules) -> Entry:
 def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRules) -> dict[str, object]:
     """Return what a row gains by its score: nothing if a figure that the score needs is missing."""
     known, track = known_figures(entry, rules), rules.track
-    if "psnr" not in known or track.missing(known):
+    if figures.is_reference:  # equal to the interpolation that the score subtracts, but for rounding errors
+        known |= {"psnr": rules.bicubic_psnr, track.metric: rules.bicubic_psnr}
+    if track.missing(known):
         return {}
-    if figures.is_reference and "bicubic" in track.needs:
-        return {"score": 0.0, "score_ci": (0.0, 0.0)}
     gains = [value - rules.reference[name] for name, value in figures.psnr.items() if name in rules.reference]
     function = rules.score_function([entry])
-    low, high = score_interval((known["psnr"], known["runtime_ms"]), runtime.ci, gains, function)
+    low, high = score_interval((known.get("psnr", 0.0), known["runtime_ms"]), runtime.ci, gains, function)
     score = track.score(**known)
     update: dict[str, object] = {"score": score, "score_ci": (low, high)}
     if track.logarithmic:

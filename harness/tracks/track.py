@@ -117,6 +117,8 @@ class Track:
         Further rankings by the sum of ranks over several figures, all lower-is-better, by name.
     logarithmic
         Whether scores may exceed the range of float64, so that they are compared by their logarithms.
+    baseline
+        Figures of the challenge's reference network, by name.
     published
         The challenge's own table, if it is known.
     remarks
@@ -142,6 +144,7 @@ class Track:
     parts: Mapping[str, Expression] = field(default_factory=dict)
     rank_sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     logarithmic: bool = False
+    baseline: Mapping[str, float] = field(default_factory=dict)
     published: PublishedTable | None = None
     remarks: tuple[str, ...] = ()
 

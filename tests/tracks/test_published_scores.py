@@ -166,6 +166,55 @@ def test_ais_2024(table) -> None:
         assert exact == pytest.approx(float(row["score"]), abs=0.0051)
 
 
+def test_mobile_2026() -> None:
+    """Sixteen rows; the perceptual score of NTR does not follow from its printed metrics."""
+    track = get_track("ntire-mobile-2026")
+    assert track.published is not None
+    rows = track.published.rows()
+    names = ["lpips", "dists", "niqe", "maniqa", "musiq", "clipiqa", "speedup"]
+    increasing = {"maniqa", "musiq", "clipiqa", "speedup"}
+
+    def ends(row: Row, name: str) -> tuple[float, float]:
+        low, high = (float(row[name]) + sign * half_step(row[name]) for sign in (-1, 1))
+        return (low, high) if name in increasing else (high, low)
+
+    def off(column: str, score: Callable[[dict[str, float]], float]) -> list[str]:
+        found = []
+        for row in rows:
+            least, most = ({name: ends(row, name)[index] for name in names} for index in (0, 1))
+            margin = half_step(row[column])
+            if not score(least) - margin <= float(row[column]) <= score(most) + margin:
+                found.append(row["team"])
+        return found
+
+    assert len(rows) == 16
+    assert off("score", lambda figures: track.score(**figures)) == []
+    assert off("perceptual", lambda figures: float(track.parts["perceptual"](figures))) == ["NTR"]
+    ranks = rank({row["team"]: float(row["score"]) for row in rows})
+    assert ranks == {row["team"]: int(row["rank"]) for row in rows}
+
+
+def test_stored_tables_are_the_published_ones(table) -> None:
+    """The tables that the harness shows have the figures of the published ones, row by row."""
+    pairs = {
+        "ntire23-x2": ("ntire2023_rtsr_track1_x2", {"psnr_rgb": "psnr_rgb_dB", "score": "score", "rank": "rank"}),
+        "ntire23-x3": ("ntire2023_rtsr_track2_x3_partial", {"psnr_rgb": "psnr_rgb_dB", "runtime_ms": "runtime_ms"}),
+        "ais2024-x4": ("ais2024_rtsr_efficiency_partial", {"psnr_y_qp31": "psnr_y_qp31_dB", "score": "score"}),
+        "ntire-esr-2022": ("ntire2022_esr_table", {"runtime_ms": "ave_time_ms", "params_M": "params_M"}),
+        "ntire-esr-2026": (
+            "ntire2026_esr_results_txt",
+            {"macs_G": "flops_G_fvcore_256", "runtime_ms": "ave_time_ms"},
+        ),
+    }
+    for name, (file, columns) in pairs.items():
+        published = get_track(name).published
+        assert published is not None
+        ours, theirs = published.rows(), table(file)
+        assert len(ours) == len(theirs) > 5
+        for own, other in zip(ours, theirs, strict=True):
+            assert {key: own[key] for key in columns} == {key: other[column] for key, column in columns.items()}
+
+
 @pytest.mark.parametrize(("year", "count"), [(2021, 10), (2022, 25)])
 def test_mobile_ai(table, year: int, count: int) -> None:
     rows = [r for r in table("mai2021_2022_quantized_sr_npu") if r["report"] == f"MAI{year}-SR"]

@@ -42,7 +42,7 @@ def test_at_or_below_bicubic_the_2023_score_is_zero() -> None:
 
 @pytest.mark.parametrize("runtime", [0.0, -1.0, math.nan])
 def test_a_runtime_must_be_positive(runtime: float) -> None:
-    with pytest.raises(ValueError, match="positive|not a number"):
+    with pytest.raises(ValueError, match=r"positive|not a number"):
         get_track("ntire23-x2").score(psnr=34.0, runtime_ms=runtime, bicubic=33.0)
 
 

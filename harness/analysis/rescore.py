@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +89,8 @@ class _Sources:
     @property
     def own_convention(self) -> bool:
         """Whether the run's own figures of quality are those of the track's convention."""
-        return get_convention(self.track.convention).sentence == self.folder.run.run.convention
+        # The stored sentence begins with the convention's name; its wording may be that of an earlier version.
+        return self.folder.run.run.convention.split(" (")[0] == get_convention(self.track.convention).name
 
     @property
     def bicubic(self) -> float | None:
@@ -163,13 +163,14 @@ class _Sources:
 def _missing(rows: list[Entry], rules: ScoringRules) -> list[str]:
     """Return one line for each figure that some rows lack."""
     lacking: dict[str, list[str]] = {}
-    for entry in rows:
-        known = {name: value for name, value in known_figures(entry, rules).items() if not math.isnan(value)}
+    measured = [entry for entry in rows if entry.status == "ok"]
+    for entry in measured:
+        known = known_figures(entry, rules)
         needed = [*rules.track.needs, *(gate.figure for gate in rules.track.gates)]
         for name in dict.fromkeys(needed):
-            if entry.status == "ok" and name not in known:
+            if name not in known:
                 lacking.setdefault(name, []).append(entry.name)
     return [
-        f"{name} is not known for {'any row' if len(names) == len(rows) else ', '.join(names)}"
+        f"{name} is not known for {'any row' if len(names) == len(measured) else ', '.join(names)}"
         for name, names in lacking.items()
     ]

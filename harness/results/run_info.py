@@ -57,6 +57,17 @@ class ScoreTable(Record):
         return self
 
 
+class GateInfo(Record):
+    """A condition for a rank."""
+
+    figure: str
+    """Name of the figure, such as ``psnr_test``."""
+    least: float
+    """Smallest value that passes, in the unit of the figure."""
+    text: str
+    """The condition in one line."""
+
+
 class TrackInfo(Record):
     """The challenge whose rules were applied, with all that a report needs of them."""
 
@@ -80,8 +91,8 @@ class TrackInfo(Record):
     """Of the challenge, for display."""
     source: str = ""
     """Where the formula was read, or what it was fitted to."""
-    gates: list[str] = []
-    """Conditions for a rank, one line each."""
+    gates: list[GateInfo] = []
+    """Conditions for a rank."""
     remarks: list[str] = []
     """Known misprints, and what of the rules the run does not follow."""
     score_expression: str | None = None

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.results.run_info import ScoreTable, TrackInfo
+from harness.results.run_info import GateInfo, ScoreTable, TrackInfo
 from harness.results.schema import Entry
 from harness.tracks.expression import Expression
 from harness.tracks.track import Track
@@ -52,7 +52,7 @@ def track_info(
         higher_is_better=track.higher_is_better,
         title=track.title,
         source=track.source,
-        gates=[gate.text for gate in track.gates],
+        gates=[GateInfo(figure=gate.figure, least=gate.least, text=gate.text) for gate in track.gates],
         remarks=list(track.remarks),
         fps_bands=track.fps_bands,
         score_expression=expression,

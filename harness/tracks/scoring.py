@@ -35,7 +35,7 @@ class ScoringRules:
     track
         Its formula computes the score.
     bicubic_psnr
-        PSNR of bicubic on the same images, dB: the figure that the track's ``metric`` names.
+        PSNR of bicubic on the same images, dB: the figure that the track's ``metric`` names. NaN if it is unknown.
     statistic
         The statistic of the runtime that the score uses.
     backend
@@ -113,7 +113,7 @@ def known_figures(entry: Entry, rules: ScoringRules) -> dict[str, float]:
         "activations": entry.activations,
         "memory_bytes": entry.peak_memory_bytes,
     }
-    return {name: float(value) for name, value in figures.items() if value is not None}
+    return {name: float(value) for name, value in figures.items() if value is not None and not math.isnan(value)}
 
 
 def score_row(entry: Entry, figures: RowFigures, rules: ScoringRules) -> Entry:
@@ -142,7 +142,9 @@ def score_row(entry: Entry, figures: RowFigures, rules: ScoringRules) -> Entry:
 def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRules) -> dict[str, object]:
     """Return what a row gains by its score: nothing if a figure that the score needs is missing."""
     known, track = known_figures(entry, rules), rules.track
-    if figures.is_reference:  # equal to the interpolation that the score subtracts, but for rounding errors
+    if (
+        figures.is_reference and "bicubic" in known
+    ):  # equal to the interpolation that the score subtracts, but for rounding errors
         known |= {"psnr": rules.bicubic_psnr, track.metric: rules.bicubic_psnr}
     if track.missing(known):
         return {}

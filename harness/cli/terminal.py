@@ -69,6 +69,11 @@ def spelled_p_value(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else _number(p_value, 3)
 
 
+def data_lines(run: Run) -> list[str]:
+    """Return what the networks were given: where LR images come from, and how HR images were cut to fit."""
+    return [line for line in (f"LR images: {run.dataset.lr}" * bool(run.dataset.lr), run.dataset.hr_cut) if line]
+
+
 def reasons(run: Run) -> list[str]:
     """Return one line for each row without a score, saying why."""
     return [

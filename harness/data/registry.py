@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Literal
 
 from harness.data.bounded import map_in_order
 from harness.data.cache import cache_root
-from harness.data.images import distinct_images, list_images, read_rgb
+from harness.data.images import list_images, read_rgb
 from harness.data.known_pixels import KNOWN_PIXELS, pixel_digest
+from harness.data.layouts import hr_folder, hr_images
 from harness.errors import DataError, HarnessError, UsageError
 from harness.files import write_atomically
 from harness.machine.available_cores import available_cores
@@ -226,7 +228,7 @@ def add(name: str, folder: Path) -> int:
         raise UsageError(
             f"{name!r} cannot name a data set", hint=f"choose a plain word that is none of: {', '.join(taken)}"
         )
-    count = len(distinct_images(hr_folder(folder)))
+    count = len(hr_images(folder))
     known = KNOWN_DATASETS.get(name)
     if known and known.images not in (None, count):
         raise DataError(
@@ -238,11 +240,6 @@ def add(name: str, folder: Path) -> int:
     content = json.dumps({key: str(value) for key, value in sorted(folders.items())}, indent=2)
     write_atomically(registry_path(), f"{content}\n".encode())
     return count
-
-
-def hr_folder(folder: Path) -> Path:
-    """Return the subfolder of HR images, or `folder` itself if it has none."""
-    return next((folder / name for name in ("HR", "GT", "hr", "gt") if (folder / name).is_dir()), folder)
 
 
 def list_datasets() -> list[Listed]:
@@ -263,7 +260,9 @@ def _folder_of_package(name: str) -> Path | None:
 
 def _listed(name: str, folder: Path | None) -> Listed:
     here = folder is not None and folder.is_dir()
-    found = len(list_images(hr_folder(folder))) if folder is not None and here else 0
+    found = 0
+    with suppress(DataError):  # a folder that changed since it was registered: opening it gives the reason
+        found = len(list_images(hr_folder(folder))) if folder is not None and here else 0
     return Listed(name, KNOWN_DATASETS.get(name), folder if here else None, found)
 
 

@@ -102,8 +102,8 @@ def test_only_as_many_images_as_workers_are_read_ahead(sr: Path, hr: Path, monke
         write_png(hr / f"{index}.png", image(index))
         write_png(sr / f"{index}.png", image(index + 1))
     read: list[Path] = []
-    original = folders.read_rgb
-    monkeypatch.setattr(folders, "read_rgb", lambda path: read.append(path) or original(path))
+    original = folders.read_image
+    monkeypatch.setattr(folders, "read_image", lambda path: read.append(path) or original(path))
     results = score_folders(sr, hr, workers=2)
     next(results)
     assert len(read) <= 2 * (2 + 1)

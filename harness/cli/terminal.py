@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.analysis.compare_models import ModelComparison
+from harness.cli.findings import without_archive_folder
 from harness.results import Entry, Run
 from harness.results.columns import shown_in
 
@@ -77,7 +78,7 @@ def data_lines(run: Run) -> list[str]:
 def reasons(run: Run) -> list[str]:
     """Return one line for each row without a score, saying why."""
     return [
-        f"{entry.name}: {entry.status} at {entry.error.stage}: {entry.error.message.splitlines()[0]}"
+        f"{entry.name}: {entry.status} at {entry.error.stage}: {without_archive_folder(entry.error.message.splitlines()[0])}"
         for entry in run.entries
         if entry.error is not None
     ]

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import out
+from harness.cli.findings import without_archive_folder
 from harness.cli.terminal import spelled_p_value
 from harness.run.time_only import SubmissionTime, Times
 from harness.statistics.compare_times import compare_times
@@ -29,7 +30,7 @@ def _print_runtimes(times: Times) -> None:
     table = Table("model", f"{statistic} ms", "95 % interval", "p95", "calls", "peak MB", "note")
     for row in times.rows:
         if row.runtime is None:
-            table.add_row(escape(row.name), *[""] * 5, escape(row.error.message if row.error else ""))
+            table.add_row(escape(row.name), *[""] * 5, escape(without_archive_folder(row.error.message) if row.error else ""))
             continue
         low, high = row.runtime.ci
         notes = ["" if row.runtime.stable else "unstable", row.runtime.note or ""]

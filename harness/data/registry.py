@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from harness.data.bounded import map_in_order
-from harness.data.cache import cache_root
+from harness.data.cache import CACHE_HINT, cache_root
 from harness.data.images import list_images, read_rgb
 from harness.data.known_pixels import KNOWN_PIXELS, pixel_digest
 from harness.data.layouts import hr_folder, hr_images
-from harness.errors import DataError, HarnessError, UsageError
+from harness.errors import DataError, HarnessError, ResultsError, UsageError
 from harness.files import write_atomically
 from harness.machine.available_cores import available_cores
 from harness.plugins import Registry
@@ -201,14 +201,16 @@ def registered() -> dict[str, Path]:
     Raises
     ------
     DataError
-        The registry file is damaged.
+        The registry file is damaged or cannot be read.
     """
     path = registry_path()
     try:
         content = json.loads(path.read_text())
         return {str(name): Path(folder) for name, folder in content.items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # nothing can have been registered there
         return {}
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=str(path), hint=CACHE_HINT) from error
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError("is damaged", where=str(path), hint="remove it and register the folders again") from error
 
@@ -219,7 +221,8 @@ def add(name: str, folder: Path) -> int:
     Raises
     ------
     DataError
-        The folder does not exist, contains no images, or not the number of images of the published set of that name.
+        The folder does not exist, contains no images, or not the number of images of the published set of that name; or
+        the cache folder cannot be written.
     UsageError
         The name is that of a data set of the harness or of an installed package, or looks like a path.
     """
@@ -238,7 +241,10 @@ def add(name: str, folder: Path) -> int:
         )
     folders = {**registered(), name: folder.resolve()}
     content = json.dumps({key: str(value) for key, value in sorted(folders.items())}, indent=2)
-    write_atomically(registry_path(), f"{content}\n".encode())
+    try:
+        write_atomically(registry_path(), f"{content}\n".encode())
+    except ResultsError as error:  # its advice is about the folder of a run
+        raise DataError(error.what, where=error.where, hint=CACHE_HINT) from error
     return count
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -58,7 +60,7 @@ def comparison_table(comparison: ModelComparison) -> Table:
             _number(row.first, digits),
             _number(row.second, digits),
             f"{_number(row.difference.value, change_digits, sign=True)} {unit}".strip(),
-            f"{_number(low, change_digits, sign=True)} to {_number(high, change_digits, sign=True)}",
+            _interval(low, high, change_digits),
             spelled_p_value(row.corrected_p_value),
             escape(row.basis),
         )
@@ -94,6 +96,12 @@ def _rank_range(entry: Entry) -> str:
         return ""
     low, high = entry.rank_range
     return str(low) if low == high else f"{low}-{high}"
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "unknown"
+    return f"{_number(low, digits, sign=True)} to {_number(high, digits, sign=True)}"
 
 
 def _number(value: float | None, digits: int, *, sign: bool = False) -> str:

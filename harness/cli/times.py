@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.markup import escape
@@ -61,7 +62,8 @@ def print_comparison(rows: Sequence[SubmissionTime], spread: ProcessSpread) -> N
     for name, timing, _ in others:
         if timing.session == reference.session:
             found = compare_times(timing, reference, spread)
-            interval = f"{found.ci[0]:.4f} to {found.ci[1]:.4f}"
+            # Too few rounds exclude no ratio; then p is large for the same reason.
+            interval = f"{found.ci[0]:.4f} to {found.ci[1]:.4f}" if math.isfinite(found.ci[1]) else "unknown"
             table.add_row(escape(name), f"{found.ratio:.4f}", interval, spelled_p_value(found.p_value))
     if table.row_count:
         out.print(table)

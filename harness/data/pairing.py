@@ -159,17 +159,20 @@ def _by_name(lr_paths: Sequence[Path]) -> Mapping[str, list[Path]]:
 
 
 def _with_ending(hr_names: Sequence[str], lr_paths: Sequence[Path], scale: int) -> list[list[Path]]:
-    """Return the LR images whose names are those of HR images with an ending."""
+    """Return the LR images whose names are those of HR images with an ending; of several HR names the longest counts."""
     pattern = _lr_endings(scale)
-    found: dict[str, list[Path]] = defaultdict(list)
+    bases: dict[str, list[int]] = defaultdict(list)
+    for index, hr_name in enumerate(hr_names):
+        for base in {hr_name.casefold(), _base(hr_name)}:
+            bases[base].append(index)
+    found: list[list[Path]] = [[] for _ in hr_names]
     for path in lr_paths:
         name = image_name(path)
-        for start in range(1, len(name) + 1):
-            if start == len(name) or pattern.fullmatch(name, start):
-                found[name[:start].casefold()].append(path)
-    by_hr = []
-    for hr_name in hr_names:
-        bases = dict.fromkeys((hr_name.casefold(), _base(hr_name)))
-        matches = dict.fromkeys(path for base in bases for path in found.get(base, []))
-        by_hr.append([path for path in matches if image_name(path).casefold() != hr_name.casefold()])
-    return by_hr
+        starts = (start for start in range(len(name), 0, -1) if start == len(name) or pattern.fullmatch(name, start))
+        for start in starts:
+            indices = [i for i in bases.get(name[:start].casefold(), []) if hr_names[i].casefold() != name.casefold()]
+            for index in indices:
+                found[index].append(path)
+            if indices:
+                break
+    return found

@@ -12,12 +12,13 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
 
 # 8 x 8 pixels in 10 and 12 bits, encoded by libaom.
 _AVIF = {
-    10: b"eNpjYGBQSCupLEgsy0xjAAIQnZuZZpibmZjm62joCBR6nZtaksgAAYoZKTlFUDZDQWZyCQMa4CvILMkFsxiBWC4zJz8ZxHEB8RkhoozCQFoFiD"
-    b"UyM/PS4GqlgJxUJigvsczA0Dk/Jx9sV1ZmQVEBkPbOLEjOB9IimcUFqVD7OKBYoCCzIhMkwMzFxQWkeBLLDJ0bFRxAQsLJ+TlFeck5FQxMQMjW"
-    b"ABQSzyzIhfkJ6DAWRqZmFiBTJzclsUSIgYvDgmN/PhMT2wQjMUmnZJYDDCZAyQn2+8zl07z63/pH1QAAC7M1rA==",
-    12: b"eNpjYGCQSSupLEgsy0xjAAIQnZuZZpibmQjiv85NLUlkgADFjJScIiiboSAzuYQBDfAVZJbkglmMQCyXmZOfDOK4gPiMEFFGfiCtAsQamZl5aX"
-    b"C1UkBOKhOUl1hmYOicn5MPtisrs6CoAEh7ZxYk5wNpkcziglSofRxQLFCQWZEJEmDm4eEBUjyJZYbOjQ4JICHh5PycorzknAoGJiBkawAKiWcW"
-    b"5ML8BHQYCyNTMwuQqZObklgixMDFEcGxP9uhoXGRkZikUzLLAQYTBoYJ9nOURbVZ88/rfWlvAAAHFzZV",
+    10: b"eNpjYGBQSCupLEgsy0xjAAIQnZuZZpibmZjm62joCBR6nZtaksgAAYoZKTlFUDZDQWZyCQMa4CvILMkFsxiBWC4zJz8ZxHEB8Rkh"
+    b"oozCQFoFiDUyM/PS4GqlgJxUJigvsczA0Dk/Jx9sV1ZmQVEBkPbOLEjOB9IimcUFqVD7OKBYoCCzIhMkwMzFxQWkeBLLDJ0bFRxA"
+    b"QsLJ+TlFeck5FQxMQMjWABQSzyzIhfkJ6DAWRqZmFiBTJzclsUSIgYvDgmN/PhMT2wQjMUmnZJYDDCZAyQn2+8zl07z63/pH1QAA"
+    b"C7M1rA==",
+    12: b"eNpjYGCQSSupLEgsy0xjAAIQnZuZZpibmQjiv85NLUlkgADFjJScIiiboSAzuYQBDfAVZJbkglmMQCyXmZOfDOK4gPiMEFFGfiCt"
+    b"AsQamZl5aXC1UkBOKhOUl1hmYOicn5MPtisrs6CoAEh7ZxYk5wNpkcziglSofRxQLFCQWZEJEmDm4eEBUjyJZYbOjQ4JICHh5Pyc"
+    b"orzknAoGJiBkawAKiWcW5ML8BHQYCyNTMwuQqZObklgixMDFEcGxP9uhoXGRkZikUzLLAQYTBoYJ9nOURbVZ88/rfWlvAAAHFzZV",
 }
 
 

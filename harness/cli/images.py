@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,9 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.quality import ImageFailure, ImageScore
+
+# Pillow warns about damaged metadata with its own file and line. What matters becomes an error that names the image.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Row = dict[str, float | str | None]
 
@@ -87,7 +91,9 @@ def _print_cuts(cuts: Sequence[str]) -> None:
     """Say on standard error how HR images were cut to the size of SR images, if any was."""
     for cut, reason in (("top left", ""), ("centre", ", where SR resembles HR more than at the top left")):
         if count := cuts.count(cut):
-            err.print(f"HR cut to the size of SR at the {cut} in {count} of {len(cuts)} images{reason}", highlight=False)
+            err.print(
+                f"HR cut to the size of SR at the {cut} in {count} of {len(cuts)} images{reason}", highlight=False
+            )
 
 
 def _row(result: ImageScore | ImageFailure) -> Row:

@@ -53,7 +53,11 @@ def check(
         out.print(f"[bold]{escape(title)}[/]", highlight=False)
         for finding in one.findings:
             hint = f" [dim]-> {escape(finding.hint)}[/]" if finding.hint else ""
-            out.print(f"  {_MARKS[finding.level]} {escape(without_archive_folder(finding.what))}{hint}", highlight=False, soft_wrap=True)
+            out.print(
+                f"  {_MARKS[finding.level]} {escape(without_archive_folder(finding.what))}{hint}",
+                highlight=False,
+                soft_wrap=True,
+            )
     failed = [one for _, one in shown if not one.passed]
     err.print(f"{len(shown) - len(failed)} of {len(shown)} passed", highlight=False)
     if failed:

@@ -79,11 +79,12 @@ def data_lines(run: Run) -> list[str]:
 
 def reasons(run: Run) -> list[str]:
     """Return one line for each row without a score, saying why."""
-    return [
-        f"{entry.name}: {entry.status} at {entry.error.stage}: {without_archive_folder(entry.error.message.splitlines()[0])}"
+    lines = [
+        f"{entry.name}: {entry.status} at {entry.error.stage}: {entry.error.message.splitlines()[0]}"
         for entry in run.entries
         if entry.error is not None
     ]
+    return list(map(without_archive_folder, lines))
 
 
 def _label(entry: Entry) -> str:

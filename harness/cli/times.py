@@ -31,7 +31,9 @@ def _print_runtimes(times: Times) -> None:
     table = Table("model", f"{statistic} ms", "95 % interval", "p95", "calls", "peak MB", "note")
     for row in times.rows:
         if row.runtime is None:
-            table.add_row(escape(row.name), *[""] * 5, escape(without_archive_folder(row.error.message) if row.error else ""))
+            table.add_row(
+                escape(row.name), *[""] * 5, escape(without_archive_folder(row.error.message) if row.error else "")
+            )
             continue
         low, high = row.runtime.ci
         notes = ["" if row.runtime.stable else "unstable", row.runtime.note or ""]

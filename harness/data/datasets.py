@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -48,6 +48,14 @@ class Storage:
 
 
 _STORAGE = Storage()
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenLr:
+    """Paths of given LR images, and where their HR images were cut, by index, as far as it is known."""
+
+    paths: list[Path]
+    cuts: dict[int, Cut] = field(default_factory=dict)
 
 
 class Dataset:
@@ -99,11 +107,10 @@ class Dataset:
         self.registered_as = registered_as
         self.names = [image_name(path) for path in hr_paths]
         self._hr_paths = hr_paths
-        self._lr_paths = lr_paths
+        self._given = None if lr_paths is None else _GivenLr(lr_paths)
         self._storage = storage
         self._spool = Spool(storage.folder() / "decoded", storage.spool)
         self._cached: dict[int, tuple[Array, Array]] = {}
-        self._cuts: dict[int, Cut] = {}
         self._in_memory = 0
         self._lock = Lock()
 
@@ -116,10 +123,10 @@ class Dataset:
         whole = hashlib.sha256(repr((self.scale, sorted(self.degradation.parameters.items()))).encode())
         for name, path in zip(self.names, self._hr_paths, strict=True):
             whole.update(f"{name} {_sha256(path)}\n".encode())
-        if self._lr_paths is not None:
+        if self._given is not None:
             whole.update(b"HR cut as LR was\n")
-        for path in self._lr_paths or []:
-            whole.update(f"lr {_sha256(path)}\n".encode())
+            for path in self._given.paths:
+                whole.update(f"lr {_sha256(path)}\n".encode())
         return whole.hexdigest()
 
     def pair(self, index: int) -> tuple[Array, Array]:
@@ -152,11 +159,11 @@ class Dataset:
 
     def _read(self, index: int) -> tuple[Array, Array]:
         hr = read_rgb(self._hr_paths[index])
-        if self._lr_paths is not None:
-            lr = read_rgb(self._lr_paths[index])
+        if self._given is not None:
+            lr = read_rgb(self._given.paths[index])
             check_size(hr.shape[:2], lr.shape[:2], self.scale, self._hr_paths[index])
             fitted = fit_to_lr(hr, lr, self.scale)
-            self._cuts[index] = fitted.cut
+            self._given.cuts[index] = fitted.cut
             return lr, fitted.hr
         hr = centre_crop(hr, self.scale)
         if hr.size == 0:
@@ -166,36 +173,36 @@ class Dataset:
     @property
     def lr_source(self) -> str:
         """Where the LR images come from, in one line."""
-        if self._lr_paths is None:
+        if self._given is None:
             return f"made from HR by the harness ({self.degradation.description})"
         place = self.degradation.description.removeprefix("LR images ")
-        return f"{place} ({self._hr_paths[0].name} with {self._lr_paths[0].name})"
+        return f"{place} ({self._hr_paths[0].name} with {self._given.paths[0].name})"
 
     def hr_cut(self) -> str:
         """Return in one line how HR images were cut to the size of given LR images; empty if none was.
 
         Images whose offset is in doubt are read if they have not been.
         """
-        if self._lr_paths is None:
+        if self._given is None:
             return ""
         cuts: list[Cut] = []
         for index in range(len(self)):
             with suppress(DataError):  # an interrupted run may not have reached an image that cannot be read
-                cuts.append(self._cut(index))
+                cuts.append(self._cut(index, self._given))
         parts = [f"at the top left in {count} images"] if (count := cuts.count("top left")) else []
         if count := cuts.count("centre"):
             parts.append(f"in the centre in {count} images, where LR resembles HR more than at the top left")
         return f"HR cut to the size of LR times {self.scale}: {'; '.join(parts)}" if parts else ""
 
-    def _cut(self, index: int) -> Cut:
-        if index not in self._cuts and self._lr_paths is not None:
-            hr, lr = image_size(self._hr_paths[index]), image_size(self._lr_paths[index])
+    def _cut(self, index: int, given: _GivenLr) -> Cut:
+        if index not in given.cuts:
+            hr, lr = image_size(self._hr_paths[index]), image_size(given.paths[index])
             rest = hr[0] - lr[0] * self.scale, hr[1] - lr[1] * self.scale
             if is_in_doubt(rest):
                 self.pair(index)
             else:
-                self._cuts[index] = "top left" if any(rest) else "none"
-        return self._cuts[index]
+                given.cuts[index] = "top left" if any(rest) else "none"
+        return given.cuts[index]
 
     def _generated_lr(self, index: int, hr: Array) -> Array:
         """Return the LR image from the cache folder; generate it if it is missing or damaged."""

@@ -24,9 +24,7 @@ _LR_NAME = re.compile(
     r"(?:(?:bic|BI|BD|DN|blur|unknown|mild|difficult|wild|jpe?g|avif)\w*)?(?:[_\-. ].*|x?\d.*)?",
     re.IGNORECASE,
 )
-_SCALE_IN_NAME = re.compile(
-    r"(?:x(\d{1,2})|(?<!\d)(\d{1,2})x|(?:LR|LQ)[_\-]?(\d{1,2}))(?![a-z0-9])", re.IGNORECASE
-)
+_SCALE_IN_NAME = re.compile(r"(?:x(\d{1,2})|(?<!\d)(\d{1,2})x|(?:LR|LQ)[_\-]?(\d{1,2}))(?![a-z0-9])", re.IGNORECASE)
 _SCALE_NAME = re.compile(r"x\d{1,2}|\d{1,2}x", re.IGNORECASE)
 _INNER_SCALE_NAME = re.compile(r"x?\d{1,2}|\d{1,2}x", re.IGNORECASE)
 _PLAIN_HR_NAME = re.compile(r"(?:HR|GT)(?:mod\d+)?", re.IGNORECASE)

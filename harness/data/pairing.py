@@ -159,7 +159,7 @@ def _by_name(lr_paths: Sequence[Path]) -> Mapping[str, list[Path]]:
 
 
 def _with_ending(hr_names: Sequence[str], lr_paths: Sequence[Path], scale: int) -> list[list[Path]]:
-    """Return the LR images whose names are those of HR images with an ending; of several HR names the longest counts."""
+    """Return the LR images whose names are those of HR images with an ending; the longest HR name counts."""
     pattern = _lr_endings(scale)
     bases: dict[str, list[int]] = defaultdict(list)
     for index, hr_name in enumerate(hr_names):

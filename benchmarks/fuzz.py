@@ -1,9 +1,10 @@
 """Fuzz the readers of untrusted input with 100,000 damaged inputs each; only documented errors are allowed.
 
-Run ``python benchmarks/fuzz.py [READER ...] [--inputs N] [--seed N]``. Readers are frames, manifest, zip, results and
-measurement. Each input is a valid one with bytes flipped, removed, duplicated or replaced by values that are critical
-for parsers. Outcomes are counted. An undocumented exception ends the run, and its input is written to the system's
-temporary folder.
+Run ``python benchmarks/fuzz.py [READER ...] [--inputs N] [--seed N]``. Readers are frames, manifest, zip, results,
+measurement, and one for each image format, such as image-png; a hundredth of the inputs is enough for these, because
+decoding is slow. Each input is a valid one with bytes flipped, removed, duplicated or replaced by values that are
+critical for parsers. Outcomes are counted. An undocumented exception ends the run, and its input is written to the
+system's temporary folder.
 
 The tests do the same on fewer inputs with hypothesis, which damages structure rather than bytes.
 """
@@ -20,10 +21,12 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
-from harness.errors import HarnessError, ResultsError
+from harness.data import read_rgb
+from harness.errors import DataError, HarnessError, ResultsError
 from harness.isolation.messages import PREFIX, ProtocolError, decode, encode
 from harness.isolation.messages import Message as Frame
 from harness.results import RunStore, read_run
@@ -32,6 +35,7 @@ from harness.submissions.manifest import read_manifest
 from harness.submissions.mistakes import ManifestError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import image_files
 from damage import SECRET, framed, mutated, reader
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,12 +124,25 @@ def measurements() -> list[bytes]:
     return [json.dumps({**content, "timing": timing, "images": images}).encode()]
 
 
+def read_image_file(data: bytes, folder: Path) -> object:
+    """Read an image; a file with another suffix is decoded by its content."""
+    (folder / "image.png").write_bytes(data)
+    return read_rgb(folder / "image.png")
+
+
+IMAGE_READERS: dict[str, tuple[Callable[[], list[bytes]], Read, type[HarnessError]]] = {
+    f"image-{kind}": (partial(image_files.readable().__getitem__, kind), read_image_file, DataError)
+    for kind in image_files.readable()
+}
+IMAGE_SHARE = 100
+"""How many times fewer inputs an image format gets."""
 READERS: dict[str, tuple[Callable[[], list[bytes]], Read, type[HarnessError]]] = {
     "frames": (frames, read_frame, ProtocolError),
     "manifest": (manifests, read_manifest_of, ManifestError),
     "zip": (zips, read_zip, HarnessError),
     "results": (results, read_results, ResultsError),
     "measurement": (measurements, read_measurement, ResultsError),
+    **IMAGE_READERS,
 }
 
 
@@ -155,10 +172,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     for name in options.readers:
         begin = time.perf_counter()
+        inputs = options.inputs // IMAGE_SHARE if name in IMAGE_READERS else options.inputs
         with tempfile.TemporaryDirectory() as folder:
-            outcomes = fuzz(name, options.inputs, options.seed, Path(folder))
+            outcomes = fuzz(name, inputs, options.seed, Path(folder))
         counts = ", ".join(f"{count} {what}" for what, count in outcomes.most_common())
-        print(f"{name}: {options.inputs} inputs in {time.perf_counter() - begin:.0f} s: {counts}", flush=True)
+        print(f"{name}: {inputs} inputs in {time.perf_counter() - begin:.0f} s: {counts}", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,3 +27,11 @@ def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
     if len(kept) <= limit:
         return kept
     return f"…{kept[-limit + 1 :]}" if keep_end else f"{kept[: limit - 1]}…"
+
+
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC).
+
+    macOS stores decomposed names (NFD), so that two names that look the same can consist of other code points.
+    """
+    return unicodedata.normalize("NFC", name)

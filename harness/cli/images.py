@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,9 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.quality import ImageFailure, ImageScore
 
+# Pillow warns about damaged metadata with its own file and line. What matters becomes an error that names the image.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 Row = dict[str, float | str | None]
 
 _FREE = "free; see the catalogue for each image"
@@ -38,7 +42,7 @@ def quality(
         str, typer.Option(help="harness, ntire23, lrsrn, matlab, matlab-uint8, ntire-esr or basicsr.")
     ] = "harness",
     scale: Annotated[
-        int | None, typer.Option(min=1, help="Crop HR to a multiple; required by conventions that crop the border.")
+        int | None, typer.Option(min=1, help="Cut HR to SR's size; required by conventions that crop the border.")
     ] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="Additional metric, such as lpips or a plug-in's; repeatable.")
@@ -75,6 +79,7 @@ def quality(
     else:
         _print_table([*(_row(one) for one in results), mean], columns)
         err.print(rules.sentence, markup=False, highlight=False)
+    _print_cuts([one.hr_cut for one in scores])
     failures = [one for one in results if isinstance(one, ImageFailure)]
     if failures:
         rest = f"; the mean is over the other {len(scores)}" if scores else ""
@@ -82,17 +87,26 @@ def quality(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
+def _print_cuts(cuts: Sequence[str]) -> None:
+    """Say on standard error how HR images were cut to the size of SR images, if any was."""
+    for cut, reason in (("top left", ""), ("centre", ", where SR resembles HR more than at the top left")):
+        if count := cuts.count(cut):
+            err.print(
+                f"HR cut to the size of SR at the {cut} in {count} of {len(cuts)} images{reason}", highlight=False
+            )
+
+
 def _row(result: ImageScore | ImageFailure) -> Row:
     from harness.quality import ImageScore
 
     if isinstance(result, ImageScore):
-        return {"image": result.name, **asdict(result.quality), **result.others}
+        return {"image": result.name, **asdict(result.quality), **result.others, "hr_cut": result.hr_cut}
     return {"image": result.name, "error": result.reason}
 
 
 def _print_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool) -> None:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, ["image", *columns, "error"], restval="", lineterminator="\n")
+    writer = csv.DictWriter(stream, ["image", *columns, "error", "hr_cut"], restval="", lineterminator="\n")
     if header:
         writer.writeheader()
     writer.writerows(rows)
@@ -231,7 +245,8 @@ def _list_datasets() -> None:
 
 def _verify(name: str) -> None:
     from harness.data import list_images, registered, verify
-    from harness.data.registry import KNOWN_DATASETS, hr_folder
+    from harness.data.layouts import hr_folder
+    from harness.data.registry import KNOWN_DATASETS
 
     place = registered().get(name) or existing(Path(name))
     results = list(counted(verify(place, name=name), None, "verifying"))

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
+from harness.cli.findings import titled, without_archive_folder
 
 _MARKS = {"ok": "[green]ok[/]   ", "warn": "[yellow]warn[/] ", "error": "[red]error[/]"}
 
@@ -47,14 +48,18 @@ def check(
         err.print(message, markup=False, highlight=False, soft_wrap=True)
 
     checks = check_path(path, scale=scale, timeout_s=timeout, install=install, wheels=wheels, notify=notify)
-    for one in checks:
-        title = one.name if one.scale is None else f"{one.name} x{one.scale}"
+    shown = titled(checks)
+    for title, one in shown:
         out.print(f"[bold]{escape(title)}[/]", highlight=False)
         for finding in one.findings:
             hint = f" [dim]-> {escape(finding.hint)}[/]" if finding.hint else ""
-            out.print(f"  {_MARKS[finding.level]} {escape(finding.what)}{hint}", highlight=False, soft_wrap=True)
-    failed = [one for one in checks if not one.passed]
-    err.print(f"{len(checks) - len(failed)} of {len(checks)} passed", highlight=False)
+            out.print(
+                f"  {_MARKS[finding.level]} {escape(without_archive_folder(finding.what))}{hint}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    failed = [one for _, one in shown if not one.passed]
+    err.print(f"{len(shown) - len(failed)} of {len(shown)} passed", highlight=False)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 

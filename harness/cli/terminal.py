@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.markup import escape
 from rich.table import Table
 
 from harness.analysis.compare_models import ModelComparison
+from harness.cli.findings import without_archive_folder
 from harness.results import Entry, Run
 from harness.results.columns import shown_in
 
@@ -57,7 +60,7 @@ def comparison_table(comparison: ModelComparison) -> Table:
             _number(row.first, digits),
             _number(row.second, digits),
             f"{_number(row.difference.value, change_digits, sign=True)} {unit}".strip(),
-            f"{_number(low, change_digits, sign=True)} to {_number(high, change_digits, sign=True)}",
+            _interval(low, high, change_digits),
             spelled_p_value(row.corrected_p_value),
             escape(row.basis),
         )
@@ -69,13 +72,19 @@ def spelled_p_value(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else _number(p_value, 3)
 
 
+def data_lines(run: Run) -> list[str]:
+    """Return what the networks were given: where LR images come from, and how HR images were cut to fit."""
+    return [line for line in (f"LR images: {run.dataset.lr}" * bool(run.dataset.lr), run.dataset.hr_cut) if line]
+
+
 def reasons(run: Run) -> list[str]:
     """Return one line for each row without a score, saying why."""
-    return [
+    lines = [
         f"{entry.name}: {entry.status} at {entry.error.stage}: {entry.error.message.splitlines()[0]}"
         for entry in run.entries
         if entry.error is not None
     ]
+    return list(map(without_archive_folder, lines))
 
 
 def _label(entry: Entry) -> str:
@@ -88,6 +97,12 @@ def _rank_range(entry: Entry) -> str:
         return ""
     low, high = entry.rank_range
     return str(low) if low == high else f"{low}-{high}"
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "unknown"
+    return f"{_number(low, digits, sign=True)} to {_number(high, digits, sign=True)}"
 
 
 def _number(value: float | None, digits: int, *, sign: bool = False) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import out
+from harness.cli.findings import without_archive_folder
 from harness.cli.terminal import spelled_p_value
 from harness.run.time_only import SubmissionTime, Times
 from harness.statistics.compare_times import compare_times
@@ -29,7 +31,9 @@ def _print_runtimes(times: Times) -> None:
     table = Table("model", f"{statistic} ms", "95 % interval", "p95", "calls", "peak MB", "note")
     for row in times.rows:
         if row.runtime is None:
-            table.add_row(escape(row.name), *[""] * 5, escape(row.error.message if row.error else ""))
+            table.add_row(
+                escape(row.name), *[""] * 5, escape(without_archive_folder(row.error.message) if row.error else "")
+            )
             continue
         low, high = row.runtime.ci
         notes = ["" if row.runtime.stable else "unstable", row.runtime.note or ""]
@@ -60,7 +64,8 @@ def print_comparison(rows: Sequence[SubmissionTime], spread: ProcessSpread) -> N
     for name, timing, _ in others:
         if timing.session == reference.session:
             found = compare_times(timing, reference, spread)
-            interval = f"{found.ci[0]:.4f} to {found.ci[1]:.4f}"
+            # Too few rounds exclude no ratio; then p is large for the same reason.
+            interval = f"{found.ci[0]:.4f} to {found.ci[1]:.4f}" if math.isfinite(found.ci[1]) else "unknown"
             table.add_row(escape(name), f"{found.ratio:.4f}", interval, spelled_p_value(found.p_value))
     if table.row_count:
         out.print(table)

@@ -19,6 +19,10 @@ def cache_root() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("sr-harness", appauthor=False))
 
 
+CACHE_HINT = "make it writable, or set the environment variable HARNESS_CACHE_DIR to another folder"
+"""What to do about a cache folder that cannot be used."""
+
+
 def codec_versions(degradation: Degradation) -> str:
     """Return the versions of the libraries that determine the pixels, because another release may change them."""
     # The version of Pillow covers resizing, that of the codec's library compression.

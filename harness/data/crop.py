@@ -1,4 +1,4 @@
-"""Centre crops that match those of the challenge's own script to the pixel."""
+"""Crops; those of the centre match those of the challenge's own script to the pixel."""
 
 from __future__ import annotations
 
@@ -41,5 +41,19 @@ def centre_crop_to(image: NDArray[np.uint8], height: int, width: int) -> NDArray
         raise ValueError(f"cannot crop {width}x{height} from {image.shape[1]}x{image.shape[0]}")
     if rows == columns == 0:
         return image
-    top, left = round(rows / 2), round(columns / 2)
-    return np.ascontiguousarray(image[top : top + height, left : left + width])
+    return crop_at(image, (round(rows / 2), round(columns / 2)), (height, width))
+
+
+def crop_at(image: NDArray[np.uint8], offset: tuple[int, int], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Crop `size` (rows, columns) at `offset` from the top left; the result is C-contiguous.
+
+    Raises
+    ------
+    ValueError
+        The crop reaches beyond the image.
+    """
+    (top, left), (height, width) = offset, size
+    bottom, right = top + height, left + width
+    if min(top, left) < 0 or bottom > image.shape[0] or right > image.shape[1]:
+        raise ValueError(f"cannot crop {width}x{height} at ({left}, {top}) from {image.shape[1]}x{image.shape[0]}")
+    return np.ascontiguousarray(image[top:bottom, left:right])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.cache import cache_root, lr_cache_key
-from harness.data.crop import centre_crop, centre_crop_to
+from harness.data.crop import centre_crop
 from harness.data.degradation import Degradation, degrade
-from harness.data.images import read_rgb, write_png
+from harness.data.fitting import Cut, fit_to_lr, is_in_doubt
+from harness.data.images import image_name, image_size, read_rgb, write_png
+from harness.data.layouts import check_size
 from harness.data.spool import Spool
 from harness.errors import DataError, ResultsError
 
@@ -46,6 +48,14 @@ class Storage:
 
 
 _STORAGE = Storage()
+
+
+@dataclass(frozen=True, slots=True)
+class _GivenLr:
+    """Paths of given LR images, and where their HR images were cut, by index, as far as it is known."""
+
+    paths: list[Path]
+    cuts: dict[int, Cut] = field(default_factory=dict)
 
 
 class Dataset:
@@ -95,9 +105,9 @@ class Dataset:
         self.scale = scale
         self.degradation = degradation
         self.registered_as = registered_as
-        self.names = [path.stem for path in hr_paths]
+        self.names = [image_name(path) for path in hr_paths]
         self._hr_paths = hr_paths
-        self._lr_paths = lr_paths
+        self._given = None if lr_paths is None else _GivenLr(lr_paths)
         self._storage = storage
         self._spool = Spool(storage.folder() / "decoded", storage.spool)
         self._cached: dict[int, tuple[Array, Array]] = {}
@@ -113,8 +123,10 @@ class Dataset:
         whole = hashlib.sha256(repr((self.scale, sorted(self.degradation.parameters.items()))).encode())
         for name, path in zip(self.names, self._hr_paths, strict=True):
             whole.update(f"{name} {_sha256(path)}\n".encode())
-        for path in self._lr_paths or []:
-            whole.update(f"lr {_sha256(path)}\n".encode())
+        if self._given is not None:
+            whole.update(b"HR cut as LR was\n")
+            for path in self._given.paths:
+                whole.update(f"lr {_sha256(path)}\n".encode())
         return whole.hexdigest()
 
     def pair(self, index: int) -> tuple[Array, Array]:
@@ -128,7 +140,9 @@ class Dataset:
         Returns
         -------
         lr, hr
-            h x w x 3 and (h * scale) x (w * scale) x 3, uint8, RGB. HR is centre-cropped to a multiple of the scale.
+            h x w x 3 and (h * scale) x (w * scale) x 3, uint8, RGB. If LR is generated, HR is centre-cropped to a
+            multiple of the scale first. If LR is given, HR is cut at the top left, or in the centre if its downscaled
+            pixels resemble LR more there.
 
         Raises
         ------
@@ -145,13 +159,50 @@ class Dataset:
 
     def _read(self, index: int) -> tuple[Array, Array]:
         hr = read_rgb(self._hr_paths[index])
-        if self._lr_paths is not None:
-            lr = read_rgb(self._lr_paths[index])
-            return lr, _crop_to_fit(hr, lr, self.scale, self._hr_paths[index])
+        if self._given is not None:
+            lr = read_rgb(self._given.paths[index])
+            check_size(hr.shape[:2], lr.shape[:2], self.scale, self._hr_paths[index])
+            fitted = fit_to_lr(hr, lr, self.scale)
+            self._given.cuts[index] = fitted.cut
+            return lr, fitted.hr
         hr = centre_crop(hr, self.scale)
         if hr.size == 0:
             raise DataError(f"is smaller than the scale {self.scale}", where=str(self._hr_paths[index]))
         return self._generated_lr(index, hr), hr
+
+    @property
+    def lr_source(self) -> str:
+        """Where the LR images come from, in one line."""
+        if self._given is None:
+            return f"made from HR by the harness ({self.degradation.description})"
+        place = self.degradation.description.removeprefix("LR images ")
+        return f"{place} ({self._hr_paths[0].name} with {self._given.paths[0].name})"
+
+    def hr_cut(self) -> str:
+        """Return in one line how HR images were cut to the size of given LR images; empty if none was.
+
+        Images whose offset is in doubt are read if they have not been.
+        """
+        if self._given is None:
+            return ""
+        cuts: list[Cut] = []
+        for index in range(len(self)):
+            with suppress(DataError):  # an interrupted run may not have reached an image that cannot be read
+                cuts.append(self._cut(index, self._given))
+        parts = [f"at the top left in {count} images"] if (count := cuts.count("top left")) else []
+        if count := cuts.count("centre"):
+            parts.append(f"in the centre in {count} images, where LR resembles HR more than at the top left")
+        return f"HR cut to the size of LR times {self.scale}: {'; '.join(parts)}" if parts else ""
+
+    def _cut(self, index: int, given: _GivenLr) -> Cut:
+        if index not in given.cuts:
+            hr, lr = image_size(self._hr_paths[index]), image_size(given.paths[index])
+            rest = hr[0] - lr[0] * self.scale, hr[1] - lr[1] * self.scale
+            if is_in_doubt(rest):
+                self.pair(index)
+            else:
+                given.cuts[index] = "top left" if any(rest) else "none"
+        return given.cuts[index]
 
     def _generated_lr(self, index: int, hr: Array) -> Array:
         """Return the LR image from the cache folder; generate it if it is missing or damaged."""
@@ -189,16 +240,3 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", where=str(path)) from error
-
-
-def _crop_to_fit(hr: Array, lr: Array, scale: int, path: Path) -> Array:
-    """Crop HR to `scale` times the size of a given LR image; raise if more than a remainder would be cropped."""
-    height, width = lr.shape[0] * scale, lr.shape[1] * scale
-    rest = (hr.shape[0] - height, hr.shape[1] - width)
-    if not all(0 <= pixels < scale for pixels in rest):
-        raise DataError(
-            f"HR is {hr.shape[1]}x{hr.shape[0]}, but LR {lr.shape[1]}x{lr.shape[0]} times {scale} is {width}x{height}",
-            where=str(path),
-            hint="provide the LR images of this scale",
-        )
-    return centre_crop_to(hr, height, width)

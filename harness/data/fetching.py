@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.data.cache import cache_root
+from harness.data.cache import CACHE_HINT, cache_root
 from harness.data.download import Progress, resuming_downloader
 from harness.data.images import list_images
 from harness.data.registry import KNOWN_DATASETS, Archive, KnownDataset, add
@@ -41,11 +41,22 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     known = KNOWN_DATASETS[name]
     if known.archive is None:
         raise DataError(f"{name} cannot be downloaded without asking its authors", hint=by_hand(known))
+    _require_cache()
     archive = _download(known, known.archive, progress)
     folder = cache_root() / "datasets" / name
     _unpack(archive, folder, known)
     add(name, folder)
     return folder
+
+
+def _require_cache() -> None:
+    """Raise DataError if the cache folder cannot be created."""
+    folder = cache_root()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"cannot be created ({error.strerror or error})"
+        raise DataError(reason, where=str(folder), hint=CACHE_HINT) from error
 
 
 def by_hand(known: KnownDataset) -> str:

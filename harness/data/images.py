@@ -3,27 +3,64 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from harness.data.bit_depth import bits_per_channel
 from harness.errors import DataError
 from harness.files import write_atomically
+from harness.text import composed
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".avif")
 _PLAIN_MODES = ("RGB", "L", "1", "P")
 _HINT = {
     "alpha": "flatten it onto a background and save it as RGB",
-    "16-bit": "convert it to 8 bits per channel by the rule that your paper states",
+    "depth": "convert it to 8 bits per channel by the rule that your paper states",
     "mode": "save it as 8-bit RGB",
+    "format": "save it as PNG",
     "corrupt": "copy or download it again",
+    "large": "crop it into smaller images",
 }
+_OPENING = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """An image file's pixels.
+
+    Attributes
+    ----------
+    pixels
+        H x W x 3, uint8, RGB, C-contiguous and writable.
+    is_greyscale
+        Whether the file has a single channel.
+    """
+
+    pixels: NDArray[np.uint8]
+    is_greyscale: bool
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read an image file; see `read_image` for the formats and errors.
+
+    Returns
+    -------
+    numpy.ndarray
+        H x W x 3, uint8, RGB, C-contiguous and writable.
+    """
+    return read_image(path).pixels
+
+
+def read_image(path: Path) -> DecodedImage:
     """Read an image file.
 
     Parameters
@@ -32,49 +69,64 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         PNG, JPEG, WebP, BMP, TIFF, PPM or AVIF file. Greyscale and palette images are converted to RGB with Pillow's
         ``convert("RGB")``. Orientation tags are ignored, as in the challenges' scripts.
 
-    Returns
-    -------
-    numpy.ndarray
-        H x W x 3, uint8, RGB, C-contiguous and writable.
-
     Raises
     ------
     DataError
         The file is missing, damaged, has more than 8 bits per channel, an alpha channel, or another colour space.
     """
+    with _opened(path) as image:
+        _refuse_what_rgb_cannot_hold(image, path)
+        pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return DecodedImage(pixels, is_greyscale=image.mode in ("L", "1"))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return height and width of an image file without decoding its pixels.
+
+    Raises
+    ------
+    DataError
+        The file is missing or its header is damaged.
+    """
+    with _opened(path) as image:
+        return image.height, image.width
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file; convert every exception of opening and decoding it to DataError."""
     try:
-        with Image.open(path) as image:
-            _refuse_what_rgb_cannot_hold(image, path)
-            return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        # Pillow warns about odd metadata and about more than 89 megapixels. Neither changes the pixels.
+        with _OPENING, warnings.catch_warnings():  # the list of filters belongs to all threads
+            warnings.simplefilter("ignore")
+            image = Image.open(path)
+        with image:
+            yield image
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError("there is no such image", where=str(path)) from error
-    # Pillow's decoders raise all of these for damaged files.
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"not a readable image ({error})", where=str(path), hint=_HINT["corrupt"]) from error
-
-
-def is_greyscale(path: Path) -> bool:
-    """Return whether an image file has a single channel; `path` must be readable by `read_rgb`."""
-    with Image.open(path) as image:
-        return image.mode in ("L", "1")
+    except Image.DecompressionBombError as error:
+        size = str(error).partition(", could be")[0]
+        raise DataError(f"not a readable image ({size})", where=str(path), hint=_HINT["large"]) from error
+    except MemoryError as error:
+        raise DataError("does not fit into the memory", where=str(path), hint=_HINT["large"]) from error
+    # Decoders raise more than Pillow documents, such as RuntimeError for a damaged AVIF file.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(f"not a readable image ({reason})", where=str(path), hint=_HINT["corrupt"]) from error
 
 
 def _refuse_what_rgb_cannot_hold(image: Image.Image, path: Path) -> None:
-    if image.mode.startswith(("I", "F")) or _bits_per_channel(image) > 8:
-        raise DataError("has more than 8 bits per channel", where=str(path), hint=_HINT["16-bit"])
-    if image.has_transparency_data or "A" in image.getbands():
+    bits = bits_per_channel(image, path)
+    if bits is None:
+        raise DataError(f"is a {image.format} file, which is not supported", where=str(path), hint=_HINT["format"])
+    if bits > 8:
+        raise DataError(f"has more than 8 bits per channel ({bits})", where=str(path), hint=_HINT["depth"])
+    if image.has_transparency_data:
         raise DataError(f"has an alpha channel (mode {image.mode})", where=str(path), hint=_HINT["alpha"])
     if image.mode not in _PLAIN_MODES:
         raise DataError(f"has colour mode {image.mode}", where=str(path), hint=_HINT["mode"])
-
-
-def _bits_per_channel(image: Image.Image) -> int:
-    """Return 16 if the file stores 16 bits per channel, else 8.
-
-    Pillow silently reduces 16-bit RGB PNGs to mode "RGB" with 8 bits; only the decoder's raw mode reveals it.
-    """
-    raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
-    return 16 if any("16" in mode for mode in raw_modes) else 8
 
 
 def encode_png(image: NDArray[np.uint8], compress_level: int = 1) -> bytes:
@@ -95,21 +147,29 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     write_atomically(path, encode_png(image))
 
 
+def image_name(path: Path) -> str:
+    """Return the name of an image: that of its file without extension, in Unicode's composed form."""
+    return composed(path.stem)
+
+
 def list_images(folder: Path) -> list[Path]:
     """Return the image files in a folder, sorted by name, without hidden files.
 
     Raises
     ------
     DataError
-        The folder does not exist.
+        The folder does not exist or cannot be read.
     """
     if not folder.is_dir():
         raise DataError("there is no such folder", where=str(folder), hint="check the path")
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    try:
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        )
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=str(folder)) from error
 
 
 def distinct_images(folder: Path) -> list[Path]:
@@ -123,8 +183,8 @@ def distinct_images(folder: Path) -> list[Path]:
     paths = list_images(folder)
     if not paths:
         raise DataError("holds no images", where=str(folder), hint="give a folder of PNG, JPEG, WebP or TIFF files")
-    stems = Counter(path.stem for path in paths)
-    duplicates = sorted(stem for stem, count in stems.items() if count > 1)
+    counts = Counter(map(image_name, paths))
+    duplicates = sorted(name for name, count in counts.items() if count > 1)
     if duplicates:
         hint = "rename or remove one of each"
         raise DataError(f"holds several images called {', '.join(duplicates)}", where=str(folder), hint=hint)

@@ -7,11 +7,9 @@ from pathlib import Path
 from harness.data.datasets import Dataset, Storage
 from harness.data.degradation import Degradation
 from harness.data.fetching import by_hand
-from harness.data.images import distinct_images, list_images
-from harness.data.registry import DATASETS, KNOWN_DATASETS, hr_folder, registered
-from harness.errors import DataError, UsageError
-
-_HR_FOLDERS = ("HR", "GT", "hr", "gt")
+from harness.data.layouts import find_layout, is_hr_name
+from harness.data.registry import DATASETS, KNOWN_DATASETS, registered
+from harness.errors import UsageError
 
 
 def open_dataset(
@@ -22,10 +20,10 @@ def open_dataset(
     Parameters
     ----------
     name_or_dir
-        ``embedded`` or a data set of an installed package (entry-point group ``harness.datasets``); a folder,
-        either of HR images or with subfolders ``HR`` (or ``GT``) and ``LR`` (or ``LR_x2``, ``LRx2``, ``X2`` for
-        scale 2); or a registered name such as ``Set5``. Write ``./embedded`` for a folder of the name of a data
-        set. Without an LR folder, LR is made from HR.
+        ``embedded`` or a data set of an installed package (entry-point group ``harness.datasets``); a folder of HR
+        images, with or without LR images, in one of the layouts of `harness.data.layouts.find_layout`; or a registered
+        name such as ``Set5``. Write ``./embedded`` for a folder of the name of a data set. LR is made from HR if there
+        are no LR images.
     scale
         Upscaling factor.
     degradation
@@ -38,7 +36,7 @@ def open_dataset(
     UsageError
         The data set or folder does not exist.
     DataError
-        The folder contains no images, or the names of HR and LR images do not match.
+        The folder contains no images, or LR images that do not belong to the HR images.
     """
     name = str(name_or_dir)
     if name in DATASETS.names():
@@ -58,7 +56,7 @@ def open_dataset(
 
 def _folder_name(folder: Path) -> str:
     resolved = folder.resolve()
-    return resolved.parent.name if resolved.name in _HR_FOLDERS else resolved.name
+    return resolved.parent.name if is_hr_name(resolved.name) else resolved.name
 
 
 def _open_folder(
@@ -69,33 +67,15 @@ def _open_folder(
     cache_dir: Path | None,
     registered_as: str | None = None,
 ) -> Dataset:
-    hr_paths = distinct_images(hr_folder(folder))
-    storage = Storage(cache_dir)
-    lr_folder = _first_folder(folder, _lr_names(scale)) if hr_folder(folder) != folder else None
-    if lr_folder is None:
-        return Dataset(name, hr_paths, scale, degradation, storage=storage, registered_as=registered_as)
-    given = Degradation("given", f"LR images as given in {lr_folder.name}")
-    lr_paths = _matching(hr_paths, lr_folder, scale)
-    return Dataset(name, hr_paths, scale, given, lr_paths=lr_paths, storage=storage, registered_as=registered_as)
-
-
-def _first_folder(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
-
-
-def _lr_names(scale: int) -> tuple[str, ...]:
-    return (*(f"{stem}{scale}" for stem in ("LR_x", "LR_X", "LRx", "LR", "X", "x")), "LR", "lr")
-
-
-def _matching(hr_paths: list[Path], lr_folder: Path, scale: int) -> list[Path]:
-    """Return the LR image of each HR image: it has the same name, or the name with the scale appended (``0801x2``)."""
-    by_stem = {path.stem: path for path in list_images(lr_folder)}
-    found = [by_stem.get(hr.stem) or by_stem.get(f"{hr.stem}x{scale}") for hr in hr_paths]
-    missing = [hr.name for hr, lr in zip(hr_paths, found, strict=True) if lr is None]
-    if missing:
-        raise DataError(
-            f"has no LR image for {len(missing)} of {len(hr_paths)} HR images: {', '.join(missing[:5])}",
-            where=str(lr_folder),
-            hint="name LR images as the HR images are named",
-        )
-    return [lr for lr in found if lr is not None]
+    layout = find_layout(folder, scale)
+    if layout.lr_paths is not None:
+        degradation = Degradation("given", f"LR images as given in {layout.lr_place}")
+    return Dataset(
+        name,
+        layout.hr_paths,
+        scale,
+        degradation,
+        lr_paths=layout.lr_paths,
+        storage=Storage(cache_dir),
+        registered_as=registered_as,
+    )

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from harness.data.bounded import map_in_order
-from harness.data.cache import cache_root
-from harness.data.images import distinct_images, list_images, read_rgb
+from harness.data.cache import CACHE_HINT, cache_root
+from harness.data.images import list_images, read_rgb
 from harness.data.known_pixels import KNOWN_PIXELS, pixel_digest
-from harness.errors import DataError, HarnessError, UsageError
+from harness.data.layouts import hr_folder, hr_images
+from harness.errors import DataError, HarnessError, ResultsError, UsageError
 from harness.files import write_atomically
 from harness.machine.available_cores import available_cores
 from harness.plugins import Registry
@@ -199,14 +201,16 @@ def registered() -> dict[str, Path]:
     Raises
     ------
     DataError
-        The registry file is damaged.
+        The registry file is damaged or cannot be read.
     """
     path = registry_path()
     try:
         content = json.loads(path.read_text())
         return {str(name): Path(folder) for name, folder in content.items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # nothing can have been registered there
         return {}
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=str(path), hint=CACHE_HINT) from error
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError("is damaged", where=str(path), hint="remove it and register the folders again") from error
 
@@ -217,7 +221,8 @@ def add(name: str, folder: Path) -> int:
     Raises
     ------
     DataError
-        The folder does not exist, contains no images, or not the number of images of the published set of that name.
+        The folder does not exist, contains no images, or not the number of images of the published set of that name; or
+        the cache folder cannot be written.
     UsageError
         The name is that of a data set of the harness or of an installed package, or looks like a path.
     """
@@ -226,7 +231,7 @@ def add(name: str, folder: Path) -> int:
         raise UsageError(
             f"{name!r} cannot name a data set", hint=f"choose a plain word that is none of: {', '.join(taken)}"
         )
-    count = len(distinct_images(hr_folder(folder)))
+    count = len(hr_images(folder))
     known = KNOWN_DATASETS.get(name)
     if known and known.images not in (None, count):
         raise DataError(
@@ -236,13 +241,11 @@ def add(name: str, folder: Path) -> int:
         )
     folders = {**registered(), name: folder.resolve()}
     content = json.dumps({key: str(value) for key, value in sorted(folders.items())}, indent=2)
-    write_atomically(registry_path(), f"{content}\n".encode())
+    try:
+        write_atomically(registry_path(), f"{content}\n".encode())
+    except ResultsError as error:  # its advice is about the folder of a run
+        raise DataError(error.what, where=error.where, hint=CACHE_HINT) from error
     return count
-
-
-def hr_folder(folder: Path) -> Path:
-    """Return the subfolder of HR images, or `folder` itself if it has none."""
-    return next((folder / name for name in ("HR", "GT", "hr", "gt") if (folder / name).is_dir()), folder)
 
 
 def list_datasets() -> list[Listed]:
@@ -263,7 +266,9 @@ def _folder_of_package(name: str) -> Path | None:
 
 def _listed(name: str, folder: Path | None) -> Listed:
     here = folder is not None and folder.is_dir()
-    found = len(list_images(hr_folder(folder))) if folder is not None and here else 0
+    found = 0
+    with suppress(DataError):  # a folder that changed since it was registered: opening it gives the reason
+        found = len(list_images(hr_folder(folder))) if folder is not None and here else 0
     return Listed(name, KNOWN_DATASETS.get(name), folder if here else None, found)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.bounded import map_in_order
-from harness.data.crop import centre_crop
-from harness.data.images import is_greyscale, list_images, read_rgb
+from harness.data.fitting import Cut, Fitted, fit_to_sr
+from harness.data.images import image_name, list_images, read_image
 from harness.errors import DataError, HarnessError
 from harness.machine.available_cores import available_cores
 from harness.quality.convention import DEFAULT, Convention, get_convention
@@ -33,11 +33,14 @@ class ImageScore:
         PSNR and SSIM.
     others
         Values of further metrics, by name.
+    hr_cut
+        Where the HR image was cut to the size of the SR image; ``none`` if both have the same size.
     """
 
     name: str
     quality: Quality
     others: Mapping[str, float] = field(default_factory=dict)
+    hr_cut: Cut = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,9 @@ def score_folders(
     convention
         A convention or its name.
     scale
-        If given, HR images are centre-cropped to a multiple of it, as for the tracks. Required by conventions that crop
-        a border of this width.
+        If given, an HR image whose SR image is smaller by the remainder of this scale is cut to the same size: at the
+        top left, as MATLAB's and BasicSR's ``mod_crop`` do, or in the centre if SR resembles HR clearly more there.
+        Images of equal size are compared as they are. Required by conventions that crop a border of this width.
     workers
         Number of pairs that are processed, and held in memory, at once; by default one per core.
     metrics
@@ -125,9 +129,9 @@ def count_names(sr_dir: Path, hr_dir: Path) -> int:
 def _match(sr_dir: Path, hr_dir: Path) -> list[_Task]:
     hr, sr = defaultdict(list), defaultdict(list)
     for path in list_images(hr_dir):
-        hr[path.stem].append(path)
+        hr[image_name(path)].append(path)
     for path in list_images(sr_dir):
-        sr[_plain(path.stem, hr)].append(path)
+        sr[_plain(image_name(path), hr)].append(path)
     return [_Task(name, sr.get(name, []), hr.get(name, [])) for name in sorted(hr.keys() | sr.keys())]
 
 
@@ -140,11 +144,10 @@ def _plain(stem: str, known: Container[str]) -> str:
 
 def _score(task: _Task, job: _Job) -> ImageScore | ImageFailure:
     try:
-        sr, hr = _read(task, job.scale)
-        quality = evaluate_pair(sr, hr, job.rules, scale=job.scale, threads=job.threads)
-        return ImageScore(
-            task.name, quality, {name: _apply(name, metric, sr, hr) for name, metric in job.metrics.items()}
-        )
+        sr, fitted = _read(task, job.scale)
+        quality = evaluate_pair(sr, fitted.hr, job.rules, scale=job.scale, threads=job.threads)
+        others = {name: _apply(name, metric, sr, fitted.hr) for name, metric in job.metrics.items()}
+        return ImageScore(task.name, quality, others, fitted.cut)
     except HarnessError as error:
         return ImageFailure(task.name, str(error))
 
@@ -159,20 +162,28 @@ def _apply(name: str, metric: Metric, sr: NDArray[np.uint8], hr: NDArray[np.uint
         raise DataError(f"metric {name} failed ({type(error).__name__}: {error})") from error
 
 
-def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], Fitted]:
     sr_path, hr_path = _partners(task)
-    sr, hr = read_rgb(sr_path), read_rgb(hr_path)
+    sr, hr = read_image(sr_path), read_image(hr_path)
     # Comparing a grey image with a colour image is possible but would measure the loss of colour.
-    if is_greyscale(sr_path) and not is_greyscale(hr_path):
+    if sr.is_greyscale and not hr.is_greyscale:
         raise DataError("is greyscale, but its HR image has colours", where=str(sr_path), hint="save the SR in RGB")
-    hr = hr if scale is None else centre_crop(hr, scale)
-    if sr.shape != hr.shape:
+    return sr.pixels, _fitted(sr.pixels, hr.pixels, scale, sr_path)
+
+
+def _fitted(sr: NDArray[np.uint8], hr: NDArray[np.uint8], scale: int | None, path: Path) -> Fitted:
+    """Return HR in the size of SR; raise DataError unless they have the same size after a crop to the scale."""
+    height, width = hr.shape[:2]
+    multiple = None if scale is None else (height - height % scale, width - width % scale)
+    if sr.shape[:2] not in ((height, width), multiple):
+        is_cropped = multiple not in (None, (height, width))
+        cropped = f", {multiple[1]}x{multiple[0]} after a crop for scale {scale}" if multiple and is_cropped else ""
         raise DataError(
-            f"is {sr.shape[1]}x{sr.shape[0]}, but its HR image is {hr.shape[1]}x{hr.shape[0]}",
-            where=str(sr_path),
+            f"is {sr.shape[1]}x{sr.shape[0]}, but its HR image is {width}x{height}{cropped}",
+            where=str(path),
             hint="compare images of equal size" + ("; pass the scale to crop HR images" if scale is None else ""),
         )
-    return sr, hr
+    return fit_to_sr(hr, sr)
 
 
 def _partners(task: _Task) -> tuple[Path, Path]:

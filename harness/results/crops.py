@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from harness.errors import ResultsError, UsageError
 from harness.files import write_atomically
 from harness.results.record import Record
+from harness.text import composed
 
 SIZE = 192
 """Width and height of a crop, HR pixels."""
@@ -69,7 +70,7 @@ def parse_choice(text: str) -> Choice:
         raise UsageError(
             f"{text!r} is not a crop", hint="write IMAGE:X,Y,SIZE in HR pixels, such as castle:640,320,192"
         )
-    return Choice(image, x, y, size)
+    return Choice(composed(image), x, y, size)
 
 
 class Window(Record):

@@ -119,6 +119,10 @@ class DatasetInfo(Record):
     """SHA-256 over names, pixels and degradation."""
     degradation: str
     """How LR was made from HR, in one line."""
+    lr: str = ""
+    """Where the LR images come from, in one line: the folder that holds them, or how the harness made them."""
+    hr_cut: str = ""
+    """How HR images were cut to the size of given LR images, in one line; empty if none was."""
     image_names: list[str] = []
     """Names in order, without extension."""
 

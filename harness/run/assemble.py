@@ -76,6 +76,8 @@ def assemble(
             images=len(plan.dataset),
             fingerprint=plan.dataset.fingerprint,
             degradation=plan.dataset.degradation.description,
+            lr=plan.dataset.lr_source,
+            hr_cut=plan.dataset.hr_cut(),
             image_names=list(plan.dataset.names),
         ),
         device=plan.device,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.results.measurement import TimingRecord
-from harness.statistics.inference import are_paired, log_ratio
+from harness.statistics.inference import LEVEL, are_paired, log_ratio
 from harness.statistics.process_spread import ProcessSpread, log_ratios, log_times, midmean_of_medians
 from harness.statistics.runtime_summary import process_spread, relative_times
 
 _MOST_SIGNS = 4000  # combinations of signs; more are sampled
+_BISECTIONS = 14
 _PAIR = 2  # rounds: one in ascending and one in descending order, in which drift has opposite signs
 
 
@@ -26,7 +28,7 @@ class TimeComparison:
     ratio
         Below 1 if the first is faster.
     ci
-        95 % interval of the ratio.
+        95 % interval of the ratio; (0, inf) if there are too few rounds to exclude any ratio.
     p_value
         Two-sided, of the hypothesis that both are equally fast; 1 if no round is shared.
     rounds
@@ -73,9 +75,11 @@ def compare_times(one: TimingRecord, other: TimingRecord, spread: ProcessSpread 
         difference = midmean_of_medians(log_times(networks[0])) - midmean_of_medians(log_times(networks[1]))
         return TimeComparison(math.exp(difference), (0.0, np.inf), 1.0, 0, paired=False)
     log, logs = log_ratio(*networks), np.concatenate(shared)
-    low, high = (math.exp(end) for end in log.ci)
     p_value = max(signed_rank_p_value(logs), log.p_value)
-    return TimeComparison(math.exp(log.value), (low, high), p_value, int(logs.size), paired=are_paired(*networks))
+    # What either test leaves possible, so that the interval excludes 1 only where p < 0.05.
+    ends = [*log.ci, *widen_by_ranks(logs, log.ci), *((0.0,) if p_value >= LEVEL else ())]
+    interval = math.exp(min(ends)), math.exp(max(ends))
+    return TimeComparison(math.exp(log.value), interval, p_value, int(logs.size), paired=are_paired(*networks))
 
 
 def signed_rank_p_value(differences: NDArray[np.float64]) -> float:
@@ -93,6 +97,45 @@ def signed_rank_p_value(differences: NDArray[np.float64]) -> float:
     return float((null >= abs(blocks.sum()) - 1e-9).mean())
 
 
+def widen_by_ranks(differences: NDArray[np.float64], interval: tuple[float, float]) -> tuple[float, float]:
+    """Widen a 95 % interval until it holds all locations that `signed_rank_p_value` does not reject.
+
+    Parameters
+    ----------
+    differences
+        One per round.
+    interval
+        The interval by another test, which holds the location itself.
+
+    Returns
+    -------
+    low, high
+        (-inf, inf) if the test cannot reject any location, with fewer than 12 rounds.
+    """
+    if 2.0 ** (1 - differences.size // _PAIR) >= LEVEL:
+        return -math.inf, math.inf
+    low, high = interval
+    return (
+        _end_of_interval(differences, low, float(differences.min())),
+        _end_of_interval(differences, high, float(differences.max())),
+    )
+
+
+def _end_of_interval(differences: NDArray[np.float64], end: float, extreme: float) -> float:
+    """Return where the test begins to reject between an end of an interval and the extreme difference, by bisection."""
+    kept, rejected = end, extreme
+    if signed_rank_p_value(differences - end) < LEVEL:
+        return end
+    for _ in range(_BISECTIONS):
+        middle = (kept + rejected) / 2
+        if signed_rank_p_value(differences - middle) < LEVEL:
+            rejected = middle
+        else:
+            kept = middle
+    return rejected
+
+
+@lru_cache(maxsize=1)
 def _signs(pairs: int) -> NDArray[np.float64]:
     """Return all combinations of signs, or a fixed random sample with the observed one if there are too many."""
     if 2**pairs <= _MOST_SIGNS:

@@ -236,7 +236,7 @@ def _temporary_beside(target: Path, path: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(dir=target.parent, prefix=".extracting-"))
     except OSError as error:
-        hint = f"make {target.parent} writable, or set XDG_CACHE_HOME"
+        hint = f"make {target.parent} writable, or set HARNESS_CACHE_DIR to another folder"
         raise _error(path, f"cannot be unpacked: {error.strerror}", hint) from error
 
 

@@ -38,7 +38,8 @@ def adopt(path: Path, cache_dir: Path | None = None) -> tuple[Path, Manifest]:
             with path.open("rb") as source, atomic_file(folder / name) as target:
                 shutil.copyfileobj(source, target)
     except OSError as error:
-        raise ManifestError(f"cannot be read: {error.strerror}", where=str(path), hint="check the file") from error
+        hint = "check the file, or set HARNESS_CACHE_DIR to a folder that can be written"
+        raise ManifestError(f"cannot be read or copied: {error.strerror}", where=str(path), hint=hint) from error
     return folder.resolve(), _manifest(path, name)
 
 

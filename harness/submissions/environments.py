@@ -147,7 +147,11 @@ def environment(requirements: Sequence[str], *, wheels: Path | None = None, cach
             _build(list(requirements), target, wheels)
         except OSError as error:
             reason = f"cannot create an environment: {error.strerror or error}"
-            raise UnsupportedError(reason, where=str(target.parent), hint="free disk space there") from error
+            raise UnsupportedError(
+                reason,
+                where=str(target.parent),
+                hint="free disk space there, or set HARNESS_CACHE_DIR to another folder",
+            ) from error
     return python
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import encoded
+from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -135,3 +137,49 @@ def test_what_cannot_be_fetched_shows_no_bar() -> None:
 )
 def test_data_sets_name_bad_usage(words: tuple[str, ...], status: int) -> None:
     assert harness("datasets", *words).exit_code == status
+
+
+def test_a_damaged_avif_is_named_and_the_others_are_measured() -> None:
+    """Pillow raises RuntimeError for it."""
+    content = encoded(Image.fromarray(image(1)), "AVIF")
+    Path("sr/1.png").unlink()
+    start = content.index(b"mdat") + 4
+    Path("sr/1.avif").write_bytes(content[:start] + bytes(len(content) - start))
+    result = harness("quality", "sr", "hr", "--json")
+    assert result.exit_code == 1
+    rows = {row["image"]: row for row in json.loads(result.stdout)["images"]}
+    assert "sr/1.avif: not a readable image" in rows["1"]["error"]
+    assert rows["0"]["psnr_rgb"] == evaluate_pair(image(10), image(0)).psnr_rgb
+    assert rows["2"]["psnr_rgb"] is not None
+
+
+def test_quality_says_how_hr_was_cut() -> None:
+    """HR of 31 x 41 pixels, SR of its top left 30 x 40."""
+    for index in range(2):
+        whole = image(index, 31, 41)
+        write_png(Path(f"hr/{index}.png"), whole)
+        write_png(Path(f"sr/{index}.png"), np.ascontiguousarray(whole[:30, :40]))
+    result = harness("quality", "sr", "hr", "--json", "--scale", "2")
+    assert [row["hr_cut"] for row in json.loads(result.stdout)["images"]] == ["top left", "top left", "none"]
+    assert "HR cut to the size of SR at the top left in 2 of 3 images" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "words", [("datasets",), ("datasets", "verify", "hr"), ("quality", "sr", "hr"), ("prepare", "hr", "out")]
+)
+def test_a_cache_folder_below_a_file_is_done_without(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(Path("file/cache").absolute()))
+    assert harness(*words).exit_code == 0
+
+
+@pytest.mark.parametrize("words", [("add", "mine", "hr"), ("fetch", "Set5")])
+def test_what_needs_the_cache_folder_says_how_to_choose_another(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(Path("file/cache").absolute()))
+    result = harness("datasets", *words)
+    assert result.exit_code == 3
+    assert "HARNESS_CACHE_DIR" in result.stderr
+    assert "--out" not in result.stderr

@@ -1,10 +1,13 @@
 """Folders of images: matching by name, one failure per faulty image, metrics for all others."""
 
+import re
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 from harness.data import write_png
 from harness.errors import DataError, UsageError
@@ -102,8 +105,8 @@ def test_only_as_many_images_as_workers_are_read_ahead(sr: Path, hr: Path, monke
         write_png(hr / f"{index}.png", image(index))
         write_png(sr / f"{index}.png", image(index + 1))
     read: list[Path] = []
-    original = folders.read_rgb
-    monkeypatch.setattr(folders, "read_rgb", lambda path: read.append(path) or original(path))
+    original = folders.read_image
+    monkeypatch.setattr(folders, "read_image", lambda path: read.append(path) or original(path))
     results = score_folders(sr, hr, workers=2)
     next(results)
     assert len(read) <= 2 * (2 + 1)
@@ -117,3 +120,64 @@ def test_missing_and_empty_folders_are_errors(sr: Path, hr: Path) -> None:
     hr.mkdir()
     with pytest.raises(DataError, match="neither folder"):
         score_folders(sr, hr)
+
+
+CUTS = {
+    "top left x4": (4, (363, 250), (0, 0)),
+    "centre x4": (4, (363, 250), (2, 1)),
+    "top left x3 of 512": (3, (512, 512), (0, 0)),
+    "centre x3 of 512": (3, (512, 512), (1, 1)),
+    "rows only": (2, (255, 256), (0, 0)),
+    "equal size": (4, (363, 250), None),
+    "equal size x3": (3, (400, 512), None),
+}
+
+
+@pytest.mark.parametrize("case", CUTS)
+def test_hr_is_cut_where_its_sr_image_was(shared: Path, sr: Path, hr: Path, case: str) -> None:
+    """PSNR by scikit-image, with the border of BasicSR's protocol."""
+    scale, (rows, columns), offset = CUTS[case]
+    with Image.open(shared / "data" / "Kodak24" / "HR" / "kodim07.png") as photograph:
+        whole = np.asarray(photograph.convert("RGB"))[:rows, :columns]
+    top, left = offset or (0, 0)
+    size = (rows, columns) if offset is None else (rows // scale * scale, columns // scale * scale)
+    crop = whole[top : top + size[0], left : left + size[1]]
+    small = Image.fromarray(crop).resize((size[1] // scale, size[0] // scale), Image.Resampling.BICUBIC)
+    upscaled = np.asarray(small.resize(size[::-1], Image.Resampling.BICUBIC))
+    write_png(hr / "a.png", np.ascontiguousarray(whole))
+    write_png(sr / "a.png", upscaled)
+    (result,) = score_folders(sr, hr, "basicsr", scale=scale)
+    assert isinstance(result, ImageScore), result
+    inner = slice(scale, -scale)
+    expected = peak_signal_noise_ratio(crop[inner, inner], upscaled[inner, inner])
+    assert result.quality.psnr_rgb == pytest.approx(expected, abs=1e-6)
+    assert result.hr_cut == ("none" if offset is None else "centre" if any(offset) else "top left")
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "message"),
+    [
+        ((29, 40), 2, r"is 40x29, but its HR image is 41x31, 40x30 after a crop for scale 2"),
+        ((28, 40), 4, r"is 40x28, but its HR image is 41x32, 40x32 after a crop for scale 4"),
+        ((30, 40), None, r"is 40x30, but its HR image is 41x31\. .*; pass the scale"),
+        ((32, 42), 2, r"is 42x32, but its HR image is 41x31, 40x30 after"),
+        ((30, 41), 2, r"is 41x30, but its HR image is 41x31, 40x30 after"),
+    ],
+)
+def test_other_sizes_are_named_as_they_are(
+    sr: Path, hr: Path, size: tuple[int, int], scale: int | None, message: str
+) -> None:
+    height = 32 if scale == 4 else 31
+    write_png(hr / "a.png", image(0, height, 41))
+    write_png(sr / "a.png", image(1, *size))
+    (result,) = score_folders(sr, hr, scale=scale)
+    assert isinstance(result, ImageFailure)
+    assert re.search(message, result.reason), result.reason
+
+
+@pytest.mark.parametrize("name", ["café", "Übung x2", "がぎ"])
+def test_names_that_look_the_same_are_matched(sr: Path, hr: Path, name: str) -> None:
+    write_png(hr / f"{normalize('NFC', name)}.png", image(0))
+    write_png(sr / f"{normalize('NFD', name)}.png", image(1))
+    (result,) = score_folders(sr, hr)
+    assert result == ImageScore(normalize("NFC", name), evaluate_pair(image(1), image(0)))

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import wilcoxon
 
 from harness.results.measurement import RoundTimes, TimingRecord
-from harness.statistics.compare_times import compare_times, signed_rank_p_value
+from harness.statistics.compare_times import compare_times, signed_rank_p_value, widen_by_ranks
 from harness.statistics.process_spread import ASSUMED_SPREAD
 
 
@@ -71,3 +71,33 @@ def test_the_p_value_is_near_that_of_wilcoxon_where_rounds_are_independent() -> 
     for shift in (0.0, 0.2, 0.4):
         differences = rng.normal(shift, 1.0, 60)
         assert signed_rank_p_value(differences) == pytest.approx(wilcoxon(differences).pvalue, abs=0.12)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4, 6, 11])
+def test_an_interval_of_few_rounds_excludes_nothing(rounds: int) -> None:
+    """Even twice the time in each of 11 rounds is compatible with chance: 5 pairs of rounds reach p = 2/32 at best."""
+    comparison = compare_times(*two(np.random.default_rng(6), 2.0, rounds))
+    assert comparison.p_value > 0.05
+    assert comparison.ci == (0.0, np.inf)
+
+
+def test_interval_and_p_value_agree() -> None:
+    """The interval excludes equality exactly where p < 0.05."""
+    rng = np.random.default_rng(7)
+    for rounds in (12, 13, 16, 20, 40):
+        for ratio in (1.0, 1.02, 1.04, 1.06, 1.1, 1.3):
+            comparison = compare_times(*two(rng, ratio, rounds))
+            low, high = comparison.ci
+            assert low <= comparison.ratio <= high
+            assert (low <= 1.0 <= high) == (comparison.p_value >= 0.05), (rounds, ratio, comparison)
+
+
+def test_the_rank_interval_holds_what_wilcoxon_does_not_reject() -> None:
+    """By scipy: locations inside the interval of independent differences have p > 0.05, those outside do not."""
+    differences = np.random.default_rng(8).normal(0.3, 1.0, 60)
+    low, high = widen_by_ranks(differences, (float(np.median(differences)),) * 2)
+    width = high - low
+    for inside in (low + 0.1 * width, high - 0.1 * width):
+        assert wilcoxon(differences - inside).pvalue > 0.05
+    for outside in (low - 0.2 * width, high + 0.2 * width):
+        assert wilcoxon(differences - outside).pvalue < 0.05

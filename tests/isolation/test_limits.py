@@ -12,7 +12,8 @@ import pytest
 from patience import soon
 
 from harness.isolation.limits import Limits, Watcher, limits_from_json, limits_to_json
-from harness.isolation.processes import kill_tree, process_tree, proportional_memory, usage
+from harness.isolation.memory_files import memory_files, total_memory
+from harness.isolation.processes import kill_tree, process_tree, usage
 
 LEAVE = "time.sleep(200); os._exit(0)"
 Start = Callable[[str], subprocess.Popen[bytes]]
@@ -55,7 +56,7 @@ def test_pages_that_children_share_count_once(start: Start) -> None:
     assert soon(lambda: len(process_tree(process.pid)) == 5)
     tree = process_tree(process.pid)
     assert usage(tree)[0] > 4 * (60 << 20)
-    assert proportional_memory(tree) < 2 * (60 << 20)
+    assert total_memory(tree, memory_files(tree)) < 2 * (60 << 20)
     watcher = Watcher(process.pid, Limits(memory_bytes=200 << 20))
     watcher.start()
     time.sleep(0.5)

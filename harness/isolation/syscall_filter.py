@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import platform
 import struct
+import sys
 from collections.abc import Mapping
 
 # linux/bpf_common.h and linux/filter.h
@@ -82,7 +83,7 @@ def filter_program(machine: str | None = None) -> bytes | None:
         Processor as named by ``uname -m``; that of this machine by default.
     """
     known = _MACHINES.get(platform.machine() if machine is None else machine)
-    if known is None:
+    if known is None or not sys.platform.startswith("linux"):
         return None
     column, architecture = known
     deny = _give_up(errno.EPERM)

@@ -147,7 +147,7 @@ def descent(root: Path, python: Path, *, accelerator: bool = False) -> Descent |
     groups = tuple(sorted(_device_groups())) if accelerator else ()
     return Descent(
         user,
-        mounts=_mounts_problem() is None,
+        mounts=private_folders_problem() is None,
         visible=visible_folders(python, root),
         copied=(str(root),),
         groups=groups,
@@ -162,14 +162,15 @@ def descent_problem() -> str | None:
     user = new_user()
     if user is None:
         return "the container has no second user id"
-    problem = _mounts_problem()
+    problem = private_folders_problem()
     if problem is None:
         return None
     return None if _trial(Descent(user, mounts=False)) is None else problem
 
 
 @functools.cache
-def _mounts_problem() -> str | None:
+def private_folders_problem() -> str | None:
+    """Return why a worker of root cannot have a mount namespace of its own, or None if it can."""
     user = new_user()
     if user is None:
         return "there is no other user id"

@@ -58,8 +58,9 @@ def _enter_namespaces() -> None:
 
 def _arrange(settings: dict[str, Any]) -> None:
     """Make the visible folders reachable, and replace the folders that all users may write."""
+    real_names = {name: os.path.realpath(name) for name in settings["visible"]}
     # Opened before anything is covered, and after the namespace was entered: only its own mounts can be mounted again.
-    opened = {folder: os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in _resolved(settings["visible"])}
+    opened = {folder: os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in real_names.values()}
     copied = [folder for folder in _resolved(settings["copied"]) if not _readable_by_others(folder)]
     writable = [folder for folder in _resolved(settings["writable"]) if os.path.isdir(folder)]
     covers = _outermost({*_closed(opened), *writable} - set(opened))
@@ -73,6 +74,10 @@ def _arrange(settings: dict[str, Any]) -> None:
         elif any(Path(folder).is_relative_to(cover) for cover in covers):
             os.makedirs(folder, exist_ok=True)
             _mount(f"/proc/self/fd/{descriptor}", folder, None, _MS_BIND | _MS_REC)
+    for name in settings["visible"]:
+        if not os.path.exists(name):  # a symbolic link to one of them, in a folder that is covered
+            os.makedirs(os.path.dirname(name), exist_ok=True)
+            os.symlink(real_names[name], name)
     for folder in settings["hidden"]:
         _mount_memory(folder, "mode=755,size=4096")
     if settings["folder"]:

@@ -152,18 +152,14 @@ def _in_process(
     plan: Launch, fd: int, segment: Segment | None, private: Path, *, own_user: bool
 ) -> tuple[list[str], dict[str, str]]:
     """Return command and environment of a worker without a sandbox."""
-    environment = worker_environment(
-        threads=plan.threads, private=private, library=PACKAGE.parent, device=plan.device
-    )
+    environment = worker_environment(threads=plan.threads, private=private, library=PACKAGE.parent, device=plan.device)
     if plan.confinement == "none" or not sys.platform.startswith("linux"):
         return _worker(plan, fd, segment, own_user=False, parent=os.getpid()), environment
     worker = _worker(plan, fd, segment, own_user=own_user)
     return hardened(worker, python=Path(sys.executable), parent=os.getpid()), environment
 
 
-def _worker(
-    plan: Launch, fd: int, segment: Segment | None, *, own_user: bool, parent: int | None = None
-) -> list[str]:
+def _worker(plan: Launch, fd: int, segment: Segment | None, *, own_user: bool, parent: int | None = None) -> list[str]:
     return worker_command(
         plan.python,
         fd,

@@ -83,7 +83,6 @@ class Descent:
         """Return the command that executes `command`, an absolute path with arguments, as this user."""
         return [sys.executable, *_ISOLATED, str(DESCEND), json.dumps(asdict(self)), *command]
 
-
     def with_folder(self, folder: Path, limits: Limits) -> Descent:
         """Return the same with a working folder, private temporary folders, and without the ground truth of the package."""
         return replace(
@@ -192,7 +191,9 @@ def _trial(way: Descent) -> str | None:
 def remove_user(user: int) -> None:
     """Kill all processes of a user that only one worker has had, and delete what it left in folders that all share."""
     # The kernel signals all of them at once (kill -1), so that none can fork in between.
-    code = f"import os; os.setresgid(*[{user}] * 3); os.setresuid(*[{user}] * 3); os.getuid() == {user} and os.kill(-1, 9)"
+    code = (
+        f"import os; os.setresgid(*[{user}] * 3); os.setresuid(*[{user}] * 3); os.getuid() == {user} and os.kill(-1, 9)"
+    )
     subprocess.run([sys.executable, *_ISOLATED, "-c", code], capture_output=True, timeout=60, check=False)
     for folder in _WRITABLE:
         for path in Path(folder).iterdir() if Path(folder).is_dir() else ():

@@ -32,5 +32,5 @@ def _rights_of_processes() -> str:
     if problem is not None:
         return f"run as root, with full control of this machine ({problem})"
     if private_folders_problem() is not None:
-        return "run as an unprivileged user, who can read all files that other users can and use folders and network of all"
-    return "run as an unprivileged user, who can read all files that other users can and use the network"
+        return "run as an unprivileged user, and can read and write what all users can, and use the network"
+    return "run as an unprivileged user, and can read all files that all users can, and use the network"

@@ -1,7 +1,7 @@
 """Give up rights, install the system call filter and execute a command: the last step before a worker starts.
 
-A program of its own that needs the standard library only. It runs as ``python -I -S harden.py SETTINGS COMMAND...``: with
-these options Python executes nothing of an environment in which a submission's packages are installed.
+A program of its own that needs the standard library only, started as ``python -I -S harden.py SETTINGS COMMAND...``.
+With these options Python executes nothing of an environment in which a submission's packages are installed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class _Program(ctypes.Structure):
 def main(arguments: list[str]) -> NoReturn:
     """Execute ``arguments[1:]`` with the settings in ``arguments[0]``, JSON.
 
-    The settings are ``filter``, the program in hexadecimal digits or null, and ``parent``, the process id of the controller
-    if this process is to stay as the command's parent, or null.
+    The settings are ``filter``, the program in hexadecimal digits or null, and ``parent``, the process id of the
+    controller if this process is to stay as the command's parent, or null.
     """
     settings, command = json.loads(arguments[0]), arguments[1:]
     libc = ctypes.CDLL(None, use_errno=True)
@@ -49,11 +49,11 @@ def main(arguments: list[str]) -> NoReturn:
     if settings["filter"] is not None:
         _install(libc, bytes.fromhex(settings["filter"]))
     os.environ.pop("LC_CTYPE", None)  # Python sets it where no locale is chosen (PEP 538)
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606
 
 
 def _join_new_keyring(libc: ctypes.CDLL) -> None:
-    """Replace the session keyring, which is inherited, by an empty one. Kernels without keyrings have nothing to replace."""
+    """Replace the session keyring, which is inherited, by an empty one, if the kernel has keyrings."""
     numbers = _SYSTEM_CALLS.get(os.uname().machine)
     if numbers is not None:
         libc.syscall(ctypes.c_long(numbers[1]), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None)
@@ -63,8 +63,8 @@ def _install(libc: ctypes.CDLL, instructions: bytes) -> None:
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         _fail("no_new_privs cannot be set")
     program = _Program(len(instructions) // 8, instructions)
-    # Kernels before 5.16 disable speculative execution of filtered processes, which slows a network down, unless asked not
-    # to. The flag cannot be passed to prctl.
+    # Unless asked not to, kernels before 5.16 disable speculative execution of filtered processes, which slows down a
+    # network. The flag cannot be passed to prctl.
     number = _SYSTEM_CALLS[os.uname().machine][0]
     mode, flags = ctypes.c_long(_SECCOMP_SET_MODE_FILTER), ctypes.c_long(_SECCOMP_FILTER_FLAG_SPEC_ALLOW)
     if libc.syscall(ctypes.c_long(number), mode, flags, ctypes.byref(program)) == 0:
@@ -125,7 +125,7 @@ def _end_like(status: int) -> NoReturn:
 
 
 def _fail(reason: str) -> NoReturn:
-    print(f"harness: {reason}", file=sys.stderr)
+    sys.stderr.write(f"harness: {reason}\n")
     raise SystemExit(FAILED)
 
 

@@ -41,7 +41,7 @@ class Worker:
     group: Group | None = None
     """Control group; None if control groups are unavailable."""
     user: int | None = None
-    """User id that no other process has; None if the worker has that of another user or cannot leave processes behind."""
+    """User id of this worker only; None if it has that of other processes, or cannot leave processes behind."""
 
     def alive(self) -> bool:
         """Return whether the process still runs."""

@@ -29,7 +29,8 @@ class Limits:
     Attributes
     ----------
     memory_bytes
-        Total resident memory, with memory files and private folders, and, with `cap_private_memory`, private memory of each process, bytes.
+        Total resident memory with memory files and private folders and, with `cap_private_memory`, private memory of
+        each process, bytes.
     cap_private_memory
         Whether to limit each process with RLIMIT_DATA as well, so that an allocation fails with an exception instead
         of the process being killed. Must be off for accelerators, whose drivers reserve far more than they use.
@@ -84,8 +85,8 @@ def apply_in_worker(limits: Limits, *, own_user: bool = False) -> None:
     limits
         Limits to set.
     own_user
-        Whether the worker runs in its own user namespace or as a user of its own. Only then is RLIMIT_NPROC set, because
-        otherwise the kernel also counts all other tasks of the user.
+        Whether the worker runs in its own user namespace or as a user of its own. Only then is RLIMIT_NPROC set,
+        because otherwise the kernel also counts all other tasks of the user.
     """
     bounds = {
         resource.RLIMIT_CORE: 0,  # a core dump of a process with torch takes gigabytes and seconds
@@ -169,8 +170,8 @@ class Watcher:
             self.excess = "FileLimit"
             self.detail = f"it had {files.count} files in its temporary folders, the limit is {limits.tmp_files}"
         elif limits.memory_bytes is not None and memory + files.total_bytes > limits.memory_bytes:
-            # The resident sizes count shared pages once per process. The exact size is slow, so it is read only if the sum
-            # exceeds the limit.
+            # The resident sizes count shared pages once per process. The exact size is slow, so it is read only if the
+            # sum exceeds the limit.
             memory = total_memory(tree, files)
             if memory > limits.memory_bytes:
                 self.excess = "MemoryLimit"

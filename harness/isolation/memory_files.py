@@ -1,6 +1,6 @@
 """Memory of a process tree that is in files instead of processes: memory files (memfd) and private folders.
 
-A memory file that is written, but not mapped, belongs to no process's resident size, and neither do the files of a tmpfs.
+The resident size of a process contains only what it maps, but neither a memory file that it wrote nor files of a tmpfs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _PROC = Path("/proc")
-_PRIVATE = ("tmp", "dev/shm")  # noqa: S108  those that `sandbox` and `unprivileged` mount
+_PRIVATE = ("tmp", "dev/shm")
 _BLOCK = 512  # unit of st_blocks
 _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ ([0-9a-f]+):([0-9a-f]+) (\d+)")
 
@@ -48,7 +48,7 @@ class MemoryFiles:
 def memory_files(pids: list[int]) -> MemoryFiles:
     """Return the memory files that processes have open, and the content of the private folders that they see."""
     found = MemoryFiles()
-    seen: set[str] = set()
+    seen: set[Path] = set()
     for pid in pids:
         # The process may have ended, or may forbid others to look at it.
         with contextlib.suppress(OSError):
@@ -59,7 +59,7 @@ def memory_files(pids: list[int]) -> MemoryFiles:
 
 
 def total_memory(pids: list[int], files: MemoryFiles) -> int:
-    """Return the memory of processes and files in bytes, each page counted once. Takes milliseconds for each process."""
+    """Return the memory of processes and files in bytes, each page counted once. Takes milliseconds per process."""
     memory = files.total_bytes
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -71,14 +71,14 @@ def _add_open(folder: Path, sizes: dict[FileId, int]) -> None:
     for entry in os.scandir(folder):
         with contextlib.suppress(OSError):
             # The name is read first: the status of a file on a network could take long.
-            if os.readlink(entry.path).startswith("/memfd:"):
-                status = os.stat(entry.path)
+            if str(Path(entry.path).readlink()).startswith("/memfd:"):
+                status = Path(entry.path).stat()
                 sizes[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK
 
 
-def _add_folders(pid: int, found: MemoryFiles, seen: set[str]) -> None:
-    namespace = os.readlink(_PROC / str(pid) / "ns" / "mnt")
-    if namespace in seen or namespace == os.readlink(_PROC / "self" / "ns" / "mnt"):
+def _add_folders(pid: int, found: MemoryFiles, seen: set[Path]) -> None:
+    namespace = (_PROC / str(pid) / "ns" / "mnt").readlink()
+    if namespace in seen or namespace == (_PROC / "self" / "ns" / "mnt").readlink():
         return
     for name in _PRIVATE:
         path = _PROC / str(pid) / "root" / name
@@ -93,7 +93,7 @@ def _add_folders(pid: int, found: MemoryFiles, seen: set[str]) -> None:
 
 
 def _mapped_elsewhere(text: str, files: MemoryFiles) -> int:
-    """Return the proportional memory in ``/proc/PID/smaps``, bytes, without mappings of files that are counted anyway."""
+    """Return the proportional memory in ``/proc/PID/smaps``, bytes, without mappings of files counted elsewhere."""
     memory, counts = 0, True
     for line in text.splitlines():
         if mapping := _MAPPING.match(line):

@@ -32,8 +32,8 @@ _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime")
 _DEVICE_NODES = ("nvidia*", "nvidia-caps", "dri", "kfd")
 _DEVICE_FOLDERS = ("/sys", "/opt/rocm", "/etc/OpenCL", "/etc/vulkan")  # drivers enumerate devices through /sys
-# The administration of the kernel, which bubblewrap protects only if the folders are writable by their mode, and what the
-# kernel knows of other processes and users.
+# The administration of the kernel, which bubblewrap protects only if the mode of the folders allows writing, and what
+# the kernel knows of other processes and users.
 _PROC_READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
 _PROC_EMPTY = ("/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kmsg", "/proc/timer_list", "/proc/sched_debug")
 
@@ -78,8 +78,8 @@ def choose(sandbox: Sandbox) -> Choice:
     if is_root():
         raise UsageError(
             f"the harness runs as root and has no sandbox: {problem}",
-            hint="make bubblewrap work (harness doctor), run the harness as an ordinary user, or accept weaker isolation "
-            "with --sandbox process",
+            hint="make bubblewrap work (harness doctor), run the harness as an ordinary user, or accept weaker "
+            "isolation with --sandbox process",
         )
     return Choice("process", f"no sandbox: {problem}")
 

@@ -1,8 +1,9 @@
 """A system call filter (seccomp) for workers, as a classic BPF program.
 
-A network needs files, memory, threads and time. The filter denies what it never needs and what exploits of the kernel or
-escapes from a sandbox often use: keyrings, System V and POSIX message objects, tracing, ``userfaultfd``, ``io_uring``, BPF,
-performance counters, mounts, namespaces and the administration of the machine. A denied call fails with ``EPERM``.
+A network needs files, memory, threads and time. The filter denies what it never needs and what exploits of the kernel
+or escapes from a sandbox often use: keyrings, System V and POSIX message objects, tracing, ``userfaultfd``,
+``io_uring``, BPF, performance counters, mounts, namespaces and the administration of the machine. A denied call fails
+with ``EPERM``.
 
 The filter allows everything else, because drivers of accelerators use a large and undocumented set of calls.
 """
@@ -40,9 +41,9 @@ DENIED: Mapping[str, tuple[int, int | None]] = {
     "msgget": (68, 186), "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187),
     "mq_open": (240, 180), "mq_unlink": (241, 181),
     # Access to other processes, and to what the kernel knows about them.
-    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "process_madvise": (440, 440),
-    "kcmp": (312, 272), "pidfd_getfd": (438, 438), "perf_event_open": (298, 241), "bpf": (321, 280),
-    "lookup_dcookie": (212, 18), "syslog": (103, 116),
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440), "kcmp": (312, 272), "pidfd_getfd": (438, 438), "perf_event_open": (298, 241),
+    "bpf": (321, 280), "lookup_dcookie": (212, 18), "syslog": (103, 116),
     # Memory that is produced when it is read, or that no limit counts; a second way into the kernel.
     "userfaultfd": (323, 282), "memfd_secret": (447, 447),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
@@ -58,7 +59,8 @@ DENIED: Mapping[str, tuple[int, int | None]] = {
     "kexec_load": (246, 104), "kexec_file_load": (320, 294), "init_module": (175, 105), "finit_module": (313, 273),
     "delete_module": (176, 106), "reboot": (169, 142), "vhangup": (153, 58), "sethostname": (170, 161),
     "setdomainname": (171, 162), "settimeofday": (164, 170), "clock_settime": (227, 112), "clock_adjtime": (305, 266),
-    "adjtimex": (159, 171), "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None), "uselib": (134, None),
+    "adjtimex": (159, 171), "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None),
+    "uselib": (134, None),
 }  # fmt: skip
 
 CLONE = (56, 220)
@@ -69,8 +71,8 @@ SOCKET = (41, 198)
 
 _NAMESPACE_FLAGS = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _TERMINAL_REQUESTS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put characters into the input of a terminal
-# A worker dies with the controller, and its orphans stay among its descendants: PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER.
-_PROCESS_SETTINGS = (1, 36)
+# A worker dies with the controller, and its orphans stay among its descendants.
+_PROCESS_SETTINGS = (1, 36)  # PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
 _SOCKET_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK; others reach beyond a network namespace
 
 

@@ -1,8 +1,9 @@
 """Run workers as an unprivileged user of their own if the harness runs as root, and filter their system calls.
 
-Each worker of a harness that runs as root gets a user id that nothing else uses. It therefore owns no file outside of its
-own folders, has no capabilities, shares no kernel keys with other workers, and everything it started can be found by its
-user id. Root of a container that has no second user id, or may not change to it, cannot do that: see :func:`descent_problem`.
+Each worker of a harness that runs as root gets a user id that nothing else uses. It therefore owns no file outside of
+its own folders, has no capabilities, shares no kernel keys with other workers, and everything it started can be found
+by its user id. Root of a container that has no second user id, or may not change to it, cannot do that: see
+:func:`descent_problem`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ DESCEND, HARDEN = (Path(__file__).with_name(name) for name in ("descend.py", "ha
 GROUND_TRUTH = ("data/embedded",)
 """Folders of the package that a submission must not read, because it could return their content as its output."""
 
-# Ids that no distribution assigns, see systemd's "Users, Groups, UIDs and GIDs"; the second range is that of its dynamic
-# users, for containers with 65,536 ids.
+# Ids that no distribution assigns, see systemd's "Users, Groups, UIDs and GIDs"; the second range is that of its
+# dynamic users, for containers with 65,536 ids.
 _USER_RANGES = (range(0x70000000, 0x7FFFFFF0), range(61184, 65520))
 _WRITABLE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  replaced by private folders
 _COPIED_BYTES = 4 << 30
@@ -84,7 +85,7 @@ class Descent:
         return [sys.executable, *_ISOLATED, str(DESCEND), json.dumps(asdict(self)), *command]
 
     def with_folder(self, folder: Path, limits: Limits) -> Descent:
-        """Return the same with a working folder, private temporary folders, and without the ground truth of the package."""
+        """Return the same with a working folder, private temporary folders, and without the package's ground truth."""
         return replace(
             self,
             folder=str(folder),
@@ -107,8 +108,8 @@ def hardened(command: Sequence[str], *, python: Path, script: Path = HARDEN, par
     script
         Path of ``harden.py`` as the process sees it.
     parent
-        Process id of the controller if a process is to stay as the parent of `command`, to end with the controller and to
-        kill what `command` leaves behind; None where a PID namespace does so.
+        Process id of the controller if a process is to stay as the parent of `command`, to end with the controller and
+        to kill what `command` leaves behind; None where a PID namespace does so.
     """
     program = filter_program()
     settings = {"filter": None if program is None else program.hex(), "parent": parent}
@@ -191,10 +192,10 @@ def _trial(way: Descent) -> str | None:
 def remove_user(user: int) -> None:
     """Kill all processes of a user that only one worker has had, and delete what it left in folders that all share."""
     # The kernel signals all of them at once (kill -1), so that none can fork in between.
-    code = (
-        f"import os; os.setresgid(*[{user}] * 3); os.setresuid(*[{user}] * 3); os.getuid() == {user} and os.kill(-1, 9)"
-    )
-    subprocess.run([sys.executable, *_ISOLATED, "-c", code], capture_output=True, timeout=60, check=False)
+    become = f"import os; os.setresgid(*[{user}] * 3); os.setresuid(*[{user}] * 3)"
+    command = [sys.executable, *_ISOLATED, "-c", f"{become}; os.getuid() == {user} and os.kill(-1, 9)"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(command, capture_output=True, timeout=60, check=False)
     for folder in _WRITABLE:
         for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
             with contextlib.suppress(OSError):
@@ -203,7 +204,7 @@ def remove_user(user: int) -> None:
 
 
 def _is_mapped(ids: range, path: Path) -> bool:
-    """Return whether a range of ids exists in this user namespace, by its table of first inside, first outside, count."""
+    """Return whether a range of ids exists in this user namespace; its table has first inside, first outside, count."""
     try:
         rows = [[int(word) for word in line.split()] for line in path.read_text().splitlines()]
     except OSError:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def test_private_folders_have_a_size_and_a_number_of_files(
 ) -> None:
     folder = tmp_path_factory.mktemp("private")
     small = way.with_folder(folder, Limits(tmp_bytes=1 << 20, tmp_files=100))
-    for place in ("/tmp", "/dev/shm", "/var/tmp", str(folder)):  # noqa: S108
+    for place in ("/tmp", "/dev/shm", "/var/tmp", str(folder)):
         assert "No space left" in run(small, f"head -c 3000000 /dev/zero > {place}/large"), place
         many = f"i=0; while [ $i -lt 200 ]; do : > {place}/$i || exit; i=$((i+1)); done; echo all"
         assert "all" not in run(small, many), place
@@ -116,7 +116,7 @@ def test_objects_of_system_v_are_not_shared(way: Descent) -> None:
 @root_only
 def test_nothing_of_a_user_is_left(way: Descent) -> None:
     plain = replace(way, mounts=False)
-    mark = Path("/dev/shm") / f"left-{way.user}"  # noqa: S108
+    mark = Path("/dev/shm") / f"left-{way.user}"
     process = subprocess.Popen(plain.command(["/bin/sh", "-c", f"touch {mark}; setsid sleep 200 & sleep 200"]), cwd="/")
     assert soon(lambda: len(processes_of(way.user)) == 3 and mark.exists())
     remove_user(way.user)
@@ -176,14 +176,14 @@ def test_a_daemon_ends_with_its_worker(open_small: Callable[..., Session], then:
 
 
 @pytest.fixture
-def as_user(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]]:
+def as_user(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     def sentences(confinement: str, *, root: bool, problem: str | None = None) -> list[str]:
         monkeypatch.setattr(exposure, "is_root", lambda: root)
         monkeypatch.setattr(exposure, "descent_problem", lambda: problem)
         monkeypatch.setattr(exposure, "private_folders_problem", lambda: None)
         return exposed(Choice(confinement))  # type: ignore[arg-type]
 
-    yield sentences
+    return sentences
 
 
 def test_what_is_not_confined_is_said(as_user: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def _trial(way: Descent) -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    reason = (done.stderr.strip().splitlines() or ["no error message"])[-1]
+    reason = (done.stderr.strip().splitlines() or ["no error message"])[-1].removeprefix("harness: ")
     return None if done.returncode == 0 else reason[:300]
 
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, out
-from harness.cli.main_job import print_timing_warnings
+from harness.cli.main_job import print_exposure, print_timing_warnings
 from harness.cli.options import (
     BackendChoice,
     BackendOption,
@@ -19,6 +19,8 @@ from harness.cli.options import (
     PrecisionChoice,
     Processes,
     ProtocolName,
+    SandboxChoice,
+    SandboxOption,
     Scale,
     Threads,
     TimeBudget,
@@ -39,6 +41,7 @@ def time(
     backend: BackendChoice = BackendOption.eager,
     device: Device = "auto",
     threads: Threads = None,
+    sandbox: SandboxChoice = SandboxOption.auto,
     install: Install = False,
     wheels: Wheels = None,
 ) -> None:
@@ -58,9 +61,11 @@ def time(
         backend=backend.value,
         device=device,
         threads=threads,
+        sandbox=sandbox.value,
         install=install,
         wheels=wheels,
     )
+    print_exposure(request.sandbox)
     print_timing_warnings()
     with make_progress(err) as progress:
         times = time_submission(request, [progress])

@@ -47,6 +47,7 @@ from harness.cli.options import (
 )
 
 if TYPE_CHECKING:  # it imports torch
+    from harness.isolation.sandbox import Sandbox
     from harness.results.crops import Choice
     from harness.run.plan import RunRequest
 
@@ -129,6 +130,8 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     from harness.pipeline import run as run_pipeline
 
     signal.signal(signal.SIGTERM, _interrupt)
+    if engine == "local":  # others start workers elsewhere
+        print_exposure(request.sandbox)
     with make_progress(err) as progress:
         warn_first = WarnBeforeMeasuring(print_timing_warnings)
         finished = run_pipeline(request, [warn_first, progress], get_engine(engine))
@@ -153,6 +156,15 @@ def print_timing_warnings() -> None:
         if diagnostic.level == "warn":
             warning = f"times are unreliable here: {diagnostic.name}: {diagnostic.value}"
             err.print(warning, highlight=False, markup=False)
+
+
+def print_exposure(sandbox: Sandbox) -> None:
+    """Print, in red, what the code of submissions can do to this machine because it is not confined."""
+    from harness.isolation.exposure import exposure
+    from harness.isolation.sandbox import choose
+
+    for sentence in exposure(choose(sandbox)):
+        err.print(f"warning: {sentence}", style="bold red", highlight=False, markup=False, soft_wrap=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

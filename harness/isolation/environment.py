@@ -89,7 +89,14 @@ def _packages_of_the_user() -> list[str]:
 
 
 def worker_command(
-    python: Path, fd: int, limits: str, *, parent: int | None, segment: int | None, cores: Sequence[int] = ()
+    python: Path,
+    fd: int,
+    limits: str,
+    *,
+    parent: int | None = None,
+    own_user: bool,
+    segment: int | None,
+    cores: Sequence[int] = (),
 ) -> list[str]:
     """Return the command line of a worker.
 
@@ -102,13 +109,15 @@ def worker_command(
     limits
         Output of ``harness.isolation.limits.limits_to_json``.
     parent
-        Process id of the controller; None in a sandbox, which itself ends the worker with the controller.
+        Process id of the controller; None if another program ends the worker with the controller.
+    own_user
+        Whether the worker runs in its own user namespace or as a user of its own.
     segment
         Inherited file descriptor of the shared memory; None if there is none.
     cores
         Logical processors to pin the worker to; empty for no pinning.
     """
-    tie = ["--sandboxed"] if parent is None else ["--parent", str(parent)]
+    tie = [*(["--own-user"] if own_user else []), *([] if parent is None else ["--parent", str(parent)])]
     shared = [] if segment is None else ["--segment", str(segment)]
     bound = ["--cores", ",".join(map(str, cores))] if cores else []
     return [str(python), "-m", "harness.worker.main", "--fd", str(fd), *shared, *bound, "--limits", limits, *tie]

@@ -9,9 +9,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.isolation.cgroup import Group, make_group
@@ -23,6 +24,7 @@ from harness.isolation.messages import SECRET_BYTES
 from harness.isolation.processes import kill_tree
 from harness.isolation.sandbox import LIBRARY, PRIVATE, Confinement, bwrap_command
 from harness.isolation.segment import Segment
+from harness.isolation.unprivileged import descent, hardened, remove_user
 from harness.machine.cores import bound_cores
 
 
@@ -38,6 +40,8 @@ class Worker:
     """Temporary folder, deleted when the worker is killed."""
     group: Group | None = None
     """Control group; None if control groups are unavailable."""
+    user: int | None = None
+    """User id of this worker only; None if it has that of other processes, or cannot leave processes behind."""
 
     def alive(self) -> bool:
         """Return whether the process still runs."""
@@ -57,6 +61,8 @@ class Worker:
         # look at, or kill, an unrelated process.
         self.watcher.stop()
         kill_tree(self.process.pid)
+        if self.user is not None:
+            remove_user(self.user)
         self.process.wait()
         if self.group is not None:
             self.group.remove()
@@ -107,39 +113,62 @@ def launch(plan: Launch) -> Worker:
     The calling thread must outlive the worker. The worker asks for a signal on the death of its parent
     (``PR_SET_PDEATHSIG``, bubblewrap's ``--die-with-parent``), and Linux sends it when the parent *thread* ends.
     """
-    sandboxed = plan.confinement == "bwrap"
     private = Path(tempfile.mkdtemp(prefix="sr-harness-"))
     # A socket pair has no address: only a process that inherits the descriptor can connect to the controller.
     ours, theirs = socket.socketpair()
     segment = Segment.create()
-    environment = worker_environment(
-        threads=plan.threads,
-        private=PRIVATE if sandboxed else private,
-        library=LIBRARY if sandboxed else PACKAGE.parent,
-        device=plan.device,
+    way = None if plan.confinement == "none" else descent(plan.root, plan.python, accelerator=plan.device != "cpu")
+    if plan.confinement == "bwrap":
+        command, environment = _in_sandbox(plan, theirs.fileno(), segment)
+    else:
+        command, environment = _in_process(plan, theirs.fileno(), segment, private, own_user=way is not None)
+        if way is not None:
+            os.chown(private, way.user, way.user)
+            way = way.with_folder(private, plan.limits)
+    if way is not None:
+        command = way.command(command)
+    worker = start(command, environment, ours, theirs, segment, private, plan.limits)
+    # bubblewrap's PID namespace ends with its first process; only other workers can leave processes behind.
+    return worker if way is None or plan.confinement == "bwrap" else replace(worker, user=way.user)
+
+
+def _in_sandbox(plan: Launch, fd: int, segment: Segment | None) -> tuple[list[str], dict[str, str]]:
+    """Return command and environment of bubblewrap with the worker inside."""
+    environment = worker_environment(threads=plan.threads, private=PRIVATE, library=LIBRARY, device=plan.device)
+    command = bwrap_command(
+        _worker(plan, fd, segment, own_user=True),
+        environment=environment,
+        root=plan.root,
+        inside=plan.inside,
+        python=plan.python,
+        tmp_bytes=plan.limits.tmp_bytes,
+        accelerator=plan.device != "cpu",
     )
-    parent = None if sandboxed else os.getpid()
-    command = worker_command(
+    # The environment of bubblewrap itself. It clears it for the worker and sets the worker's from its options.
+    return command, {"PATH": os.environ.get("PATH", os.defpath)}
+
+
+def _in_process(
+    plan: Launch, fd: int, segment: Segment | None, private: Path, *, own_user: bool
+) -> tuple[list[str], dict[str, str]]:
+    """Return command and environment of a worker without a sandbox."""
+    environment = worker_environment(threads=plan.threads, private=private, library=PACKAGE.parent, device=plan.device)
+    if plan.confinement == "none" or not sys.platform.startswith("linux"):
+        return _worker(plan, fd, segment, own_user=False, parent=os.getpid()), environment
+    worker = _worker(plan, fd, segment, own_user=own_user)
+    return hardened(worker, python=Path(sys.executable), parent=os.getpid()), environment
+
+
+def _worker(plan: Launch, fd: int, segment: Segment | None, *, own_user: bool, parent: int | None = None) -> list[str]:
+    return worker_command(
         plan.python,
-        theirs.fileno(),
+        fd,
         limits_to_json(plan.limits),
         parent=parent,
+        own_user=own_user,
         segment=None if segment is None else segment.fd,
         cores=bound_cores(plan.threads) if plan.device == "cpu" else [],  # pinning serves CPU timing only
     )
-    if sandboxed:
-        command = bwrap_command(
-            command,
-            environment=environment,
-            root=plan.root,
-            inside=plan.inside,
-            python=plan.python,
-            tmp_bytes=plan.limits.tmp_bytes,
-            accelerator=plan.device != "cpu",
-        )
-        # The environment of bubblewrap itself. It clears it for the worker and sets the worker's from its options.
-        environment = {"PATH": os.environ.get("PATH", os.defpath)}
-    return start(command, environment, ours, theirs, segment, private, plan.limits)
 
 
 def start(

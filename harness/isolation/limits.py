@@ -16,7 +16,8 @@ from typing import Literal
 
 import psutil
 
-from harness.isolation.processes import kill_tree, process_tree, proportional_memory, usage
+from harness.isolation.memory_files import memory_files, total_memory
+from harness.isolation.processes import kill_tree, process_tree, usage
 
 _WATCH_S = 0.1
 
@@ -28,7 +29,8 @@ class Limits:
     Attributes
     ----------
     memory_bytes
-        Total resident memory and, with `cap_private_memory`, private memory of each process, bytes.
+        Total resident memory with memory files and private folders and, with `cap_private_memory`, private memory of
+        each process, bytes.
     cap_private_memory
         Whether to limit each process with RLIMIT_DATA as well, so that an allocation fails with an exception instead
         of the process being killed. Must be off for accelerators, whose drivers reserve far more than they use.
@@ -42,6 +44,8 @@ class Limits:
         CPU time per process, seconds.
     tmp_bytes
         Size of the private ``/tmp`` in a sandbox, bytes.
+    tmp_files
+        Number of files in the private folders ``/tmp`` and ``/dev/shm``.
     """
 
     memory_bytes: int | None = None
@@ -51,9 +55,10 @@ class Limits:
     file_bytes: int | None = 1 << 30
     cpu_s: int | None = 8 * 3600
     tmp_bytes: int = 1 << 30
+    tmp_files: int | None = 50_000
 
 
-UNLIMITED = Limits(tasks=None, open_files=None, file_bytes=None, cpu_s=None)
+UNLIMITED = Limits(tasks=None, open_files=None, file_bytes=None, cpu_s=None, tmp_files=None)
 """Limits for ``--sandbox none``: a separate process only."""
 
 
@@ -72,16 +77,16 @@ def limits_from_json(text: str) -> Limits:
     return Limits(**json.loads(text))
 
 
-def apply_in_worker(limits: Limits, *, own_namespace: bool = False) -> None:
+def apply_in_worker(limits: Limits, *, own_user: bool = False) -> None:
     """Set the resource limits of this process; child processes inherit them.
 
     Parameters
     ----------
     limits
         Limits to set.
-    own_namespace
-        Whether the worker runs in its own user namespace. Only then is RLIMIT_NPROC set, because otherwise the kernel
-        also counts all other tasks of the user.
+    own_user
+        Whether the worker runs in its own user namespace or as a user of its own. Only then is RLIMIT_NPROC set,
+        because otherwise the kernel also counts all other tasks of the user.
     """
     bounds = {
         resource.RLIMIT_CORE: 0,  # a core dump of a process with torch takes gigabytes and seconds
@@ -89,7 +94,7 @@ def apply_in_worker(limits: Limits, *, own_namespace: bool = False) -> None:
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_FSIZE: limits.file_bytes,
         resource.RLIMIT_CPU: limits.cpu_s,
-        resource.RLIMIT_NPROC: limits.tasks if own_namespace and _counts_by_namespace() else None,
+        resource.RLIMIT_NPROC: limits.tasks if own_user and _counts_by_namespace() else None,
     }
     for kind, bound in bounds.items():
         if bound is not None:
@@ -112,18 +117,18 @@ def _lower(kind: int, bound: int) -> None:
     resource.setrlimit(kind, (bound, bound))
 
 
-Excess = Literal["MemoryLimit", "TaskLimit"]
+Excess = Literal["MemoryLimit", "TaskLimit", "FileLimit"]
 
 
 class Watcher:
-    """Thread that kills a process tree if its total memory or number of tasks exceeds the limits.
+    """Thread that kills a process tree if its total memory, number of tasks or number of files exceeds the limits.
 
     Parameters
     ----------
     pid
         Root of the process tree.
     limits
-        Only ``memory_bytes`` and ``tasks`` are used.
+        Only ``memory_bytes``, ``tasks`` and ``tmp_files`` are used.
     """
 
     def __init__(self, pid: int, limits: Limits) -> None:
@@ -156,16 +161,21 @@ class Watcher:
         """Return whether a limit is exceeded now, and record which."""
         tree = process_tree(self._pid)
         memory, tasks = usage(tree)
-        if self._limits.tasks is not None and tasks > self._limits.tasks:
+        files = memory_files(tree)
+        limits = self._limits
+        if limits.tasks is not None and tasks > limits.tasks:
             self.excess = "TaskLimit"
-            self.detail = f"it ran {tasks} processes and threads, the limit is {self._limits.tasks}"
-        elif self._limits.memory_bytes is not None and memory > self._limits.memory_bytes:
-            # The resident sizes count shared pages once per process. The proportional size is exact but slow, so it
-            # is read only if the sum exceeds the limit.
-            memory = memory if len(tree) == 1 else proportional_memory(tree)
-            if memory > self._limits.memory_bytes:
+            self.detail = f"it ran {tasks} processes and threads, the limit is {limits.tasks}"
+        elif limits.tmp_files is not None and files.count > limits.tmp_files:
+            self.excess = "FileLimit"
+            self.detail = f"it had {files.count} files in its temporary folders, the limit is {limits.tmp_files}"
+        elif limits.memory_bytes is not None and memory + files.total_bytes > limits.memory_bytes:
+            # The resident sizes count shared pages once per process. The exact size is slow, so it is read only if the
+            # sum exceeds the limit.
+            memory = total_memory(tree, files)
+            if memory > limits.memory_bytes:
                 self.excess = "MemoryLimit"
-                self.detail = f"it used {_gib(memory)} of memory, the limit is {_gib(self._limits.memory_bytes)}"
+                self.detail = f"it used {_gib(memory)} of memory, the limit is {_gib(limits.memory_bytes)}"
         return self.excess is not None
 
 

@@ -36,15 +36,6 @@ def usage(pids: list[int]) -> tuple[int, int]:
     return memory, tasks
 
 
-def proportional_memory(pids: list[int]) -> int:
-    """Return the total memory of `pids` in bytes, with shared pages counted once. Slower than :func:`usage`."""
-    memory = 0
-    for pid in pids:
-        with contextlib.suppress(OSError, psutil.Error, AttributeError):
-            memory += psutil.Process(pid).memory_full_info().pss
-    return memory
-
-
 def cpu_seconds(pids: list[int]) -> float | None:
     """Return the CPU time of `pids` and their ended children, seconds; None if none of the processes exists."""
     total, seen = 0.0, False

@@ -17,6 +17,7 @@ from typing import Literal
 
 from harness.errors import UsageError
 from harness.isolation.environment import PACKAGE
+from harness.isolation.unprivileged import GROUND_TRUTH, HARDEN, descent, descent_problem, hardened, is_root
 from harness.submissions.packages import package_folders
 
 Sandbox = Literal["auto", "bwrap", "process", "none"]
@@ -31,8 +32,10 @@ _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime")
 _DEVICE_NODES = ("nvidia*", "nvidia-caps", "dri", "kfd")
 _DEVICE_FOLDERS = ("/sys", "/opt/rocm", "/etc/OpenCL", "/etc/vulkan")  # drivers enumerate devices through /sys
-# Ground truth that ships with the package. A submission that can read it could return it as its output.
-_HIDDEN = ("data/embedded",)
+# The administration of the kernel, which bubblewrap protects only if the mode of the folders allows writing, and what
+# the kernel knows of other processes and users.
+_PROC_READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi")
+_PROC_EMPTY = ("/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kmsg", "/proc/timer_list", "/proc/sched_debug")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,13 @@ def choose(sandbox: Sandbox) -> Choice:
     Parameters
     ----------
     sandbox
-        Value of ``--sandbox``. ``auto`` falls back to a process with limits if bubblewrap does not work.
+        Value of ``--sandbox``. ``auto`` falls back to a process with limits if bubblewrap does not work, unless the
+        harness runs as root.
 
     Raises
     ------
     UsageError
-        `sandbox` is ``bwrap`` and bubblewrap does not work here.
+        `sandbox` is ``bwrap``, or is ``auto`` and the harness runs as root, and bubblewrap does not work here.
     """
     if sandbox in {"process", "none"}:
         return Choice("process" if sandbox == "process" else "none")
@@ -70,6 +74,12 @@ def choose(sandbox: Sandbox) -> Choice:
         raise UsageError(
             f"--sandbox bwrap is not available: {problem}",
             hint="see `harness doctor`, or run with --sandbox process",
+        )
+    if is_root():
+        raise UsageError(
+            f"the harness runs as root and has no sandbox: {problem}",
+            hint="make bubblewrap work (harness doctor), run the harness as an ordinary user, or accept weaker "
+            "isolation with --sandbox process",
         )
     return Choice("process", f"no sandbox: {problem}")
 
@@ -87,16 +97,24 @@ def bwrap_problem() -> str | None:
     trial = bwrap_command(
         [sys.executable, "-I", "-c", ""],
         environment={},
-        root=PACKAGE,
+        root=HARDEN.parent,
         inside=SUBMISSION,
         tmp_bytes=1 << 20,
         accelerator=False,
     )
+    user = ""
+    if is_root():
+        way = descent(HARDEN.parent, Path(sys.executable))
+        if way is None:
+            return f"workers would run as root: {descent_problem()}"
+        trial, user = way.command(trial), " for an unprivileged user"
     try:
         done = subprocess.run(trial, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap does not start: {error}"
-    return None if done.returncode == 0 else f"bubblewrap fails: {done.stderr.strip()[:200] or 'no error message'}"
+    if done.returncode == 0:
+        return None
+    return f"bubblewrap fails{user}: {done.stderr.strip()[:200] or 'no error message'}"
 
 
 def bwrap_command(
@@ -109,7 +127,7 @@ def bwrap_command(
     tmp_bytes: int,
     accelerator: bool,
 ) -> list[str]:
-    """Return the command that runs `worker` in a sandbox.
+    """Return the command that runs `worker` in a sandbox, with the system call filter.
 
     Parameters
     ----------
@@ -144,6 +162,7 @@ def bwrap_command(
         *_namespaces(),
         *_system_binds(),
         *("--proc", "/proc", "--dev", "/dev"),
+        *_proc_binds(),
         *("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108
         *(_device_binds() if accelerator else ()),
         *("--remount-ro", "/dev"),
@@ -155,7 +174,8 @@ def bwrap_command(
         "--clearenv",
         *(part for name, value in environment.items() for part in ("--setenv", name, value)),
     ]
-    return ["bwrap", *options, "--", *worker]
+    hardening = hardened(worker, python=Path(sys.executable), script=LIBRARY / HARDEN.relative_to(PACKAGE.parent))
+    return [shutil.which("bwrap") or "bwrap", *options, "--", *hardening]
 
 
 def place_of(root: Path, *, installed: bool) -> Path:
@@ -197,6 +217,12 @@ def _system_binds() -> list[str]:
     return options
 
 
+def _proc_binds() -> list[str]:
+    options = [part for name in _PROC_READ_ONLY for part in ("--ro-bind-try", name, name)]
+    empty = [name for name in _PROC_EMPTY if Path(name).exists()]
+    return options + [part for name in empty for part in ("--ro-bind", "/dev/null", name)]
+
+
 def _device_binds() -> list[str]:
     nodes = [str(node) for pattern in _DEVICE_NODES for node in sorted(Path("/dev").glob(pattern))]
     options = [part for node in nodes for part in ("--dev-bind", node, node)]
@@ -211,7 +237,7 @@ def _read_only(binds: Mapping[Path, Path]) -> list[str]:
 def _hidden(binds: Mapping[Path, Path]) -> list[str]:
     """Return options that cover the ground truth with an empty tmpfs at every path where a bind mount exposes it."""
     options: list[str] = []
-    for name in _HIDDEN:
+    for name in GROUND_TRUTH:
         folder = PACKAGE / name
         for source, target in binds.items():
             if folder.is_dir() and folder.is_relative_to(source):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from harness.isolation.cgroup import cgroup_problem
 from harness.isolation.sandbox import bwrap_problem
+from harness.isolation.syscall_filter import filter_program
+from harness.isolation.unprivileged import descent_problem, is_root
 from harness.machine.diagnostic import Diagnostic
 
 _USER_NAMESPACES = (
@@ -19,7 +20,7 @@ _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 def sandbox_diagnostics() -> list[Diagnostic]:
     """Return the state of each isolation mechanism, the strongest first."""
-    return [_bubblewrap(), _control_groups(), _task_limit(), _not_root(), _resource_limits()]
+    return [_bubblewrap(), _control_groups(), _task_limit(), _not_root(), _system_call_filter(), _resource_limits()]
 
 
 def _mechanism(name: str, *, available: bool, hint: str = "") -> Diagnostic:
@@ -59,22 +60,21 @@ def _control_groups() -> Diagnostic:
 
 
 def _task_limit() -> Diagnostic:
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        hint = "RLIMIT_NPROC does not apply to root; the watcher still enforces the limit. Run as an ordinary user"
-        return _mechanism("process limit by the kernel", available=False, hint=hint)
-    available = bwrap_problem() is None
-    return _mechanism(
-        "process limit by the kernel", available=available, hint="" if available else "needs the bubblewrap sandbox"
-    )
+    available = descent_problem() is None if is_root() else bwrap_problem() is None
+    hint = "" if available else "needs the bubblewrap sandbox, or root that can change to other users"
+    return _mechanism("process limit by the kernel", available=available, hint=hint)
 
 
 def _not_root() -> Diagnostic:
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return _mechanism(
-        "harness runs without privileges",
-        available=not root,
-        hint="run the harness as an ordinary user" if root else "",
-    )
+    problem = descent_problem()
+    hint = "" if problem is None else f"{problem}; run the harness as an ordinary user"
+    return _mechanism("workers run without privileges", available=problem is None, hint=hint)
+
+
+def _system_call_filter() -> Diagnostic:
+    available = filter_program() is not None
+    hint = "" if available else "the filter knows Linux on x86_64 and aarch64 only"
+    return _mechanism("filter of system calls", available=available, hint=hint)
 
 
 def _resource_limits() -> Diagnostic:

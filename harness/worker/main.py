@@ -39,13 +39,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     parser.add_argument("--segment", type=int)
     parser.add_argument("--parent", type=int, default=0)
     parser.add_argument("--cores", default="")
-    parser.add_argument("--sandboxed", action="store_true")
+    parser.add_argument("--own-user", action="store_true")
     parser.add_argument("--limits", default="{}")
     options = parser.parse_args(arguments)
-    _tie_to(options.parent)
+    if options.parent:
+        _tie_to(options.parent)
     if options.cores:  # before torch is imported: its threads inherit the affinity
         os.sched_setaffinity(0, map(int, options.cores.split(",")))
-    apply_in_worker(limits_from_json(options.limits), own_namespace=options.sandboxed)
+    apply_in_worker(limits_from_json(options.limits), own_user=options.own_user)
     with contextlib.suppress(ChannelClosed):
         serve(_open_channel(options.fd, options.segment))
     os._exit(0)  # skips exit handlers and non-daemon threads of submitted code, which could block the exit
@@ -106,10 +107,9 @@ def _tie_to(parent: int) -> None:
     # A daemonized descendant is reparented to this process instead of init, so that it stays in the process tree that
     # the controller watches and kills.
     prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if parent:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # the controller died before prctl took effect
-            os._exit(1)
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # the controller died before prctl took effect
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import pytest
 from patience import soon
 
 from harness.isolation.limits import Limits, Watcher, limits_from_json, limits_to_json
-from harness.isolation.processes import kill_tree, process_tree, proportional_memory, usage
+from harness.isolation.memory_files import memory_files, total_memory
+from harness.isolation.processes import kill_tree, process_tree, usage
 
 LEAVE = "time.sleep(200); os._exit(0)"
 Start = Callable[[str], subprocess.Popen[bytes]]
@@ -55,7 +56,7 @@ def test_pages_that_children_share_count_once(start: Start) -> None:
     assert soon(lambda: len(process_tree(process.pid)) == 5)
     tree = process_tree(process.pid)
     assert usage(tree)[0] > 4 * (60 << 20)
-    assert proportional_memory(tree) < 2 * (60 << 20)
+    assert total_memory(tree, memory_files(tree)) < 2 * (60 << 20)
     watcher = Watcher(process.pid, Limits(memory_bytes=200 << 20))
     watcher.start()
     time.sleep(0.5)
@@ -70,6 +71,28 @@ def test_threads_count_as_tasks(start: Start) -> None:
     watcher = watched(process, Limits(tasks=32))
     assert watcher.excess == "TaskLimit"
     assert re.fullmatch(r"it ran (3[3-9]|4[01]) processes and threads, the limit is 32", watcher.detail)
+
+
+WRITTEN = "kept = [os.memfd_create('m') for _ in range(6)]\n[os.write(one, bytes(50 << 20)) for one in kept]\n"
+MAPPED = f"import mmap\n{WRITTEN}maps = [mmap.mmap(one, 50 << 20) for one in kept]\n[bytes(one) for one in maps]\n"
+CLOSED = f"{MAPPED}[os.close(one) for one in kept]\n"
+PASSED = f"{WRITTEN}if os.fork() == 0:\n  time.sleep(200)\n[os.close(one) for one in kept]\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no memory files on this system")
+@pytest.mark.parametrize("code", [WRITTEN, MAPPED, CLOSED, PASSED], ids=["written", "mapped", "closed", "passed on"])
+def test_memory_files_count_once(start: Start, code: str) -> None:
+    watcher = watched(start(f"{code}time.sleep(200)"), Limits(memory_bytes=250 << 20))
+    assert watcher.excess == "MemoryLimit"
+    process = start(f"{code}time.sleep(200)")
+    assert soon(lambda: size_of(process.pid) >= 300 << 20)
+    time.sleep(0.3)  # buffers of the writes are released
+    assert 300 << 20 <= size_of(process.pid) < 400 << 20
+
+
+def size_of(pid: int) -> int:
+    tree = process_tree(pid)
+    return total_memory(tree, memory_files(tree))
 
 
 def test_a_process_within_its_limits_is_left_alone(start: Start) -> None:

@@ -19,6 +19,7 @@ from harness.isolation.limits import Limits
 from harness.isolation.opening import open_session
 from harness.isolation.sandbox import LIBRARY, bwrap_command, bwrap_problem, choose
 from harness.isolation.session import Session
+from harness.isolation.unprivileged import descent
 from harness.submissions.discovery import Submission, discover
 
 needs_bwrap = pytest.mark.skipif(bwrap_problem() is not None, reason=f"no sandbox: {bwrap_problem()}")
@@ -34,6 +35,8 @@ def inside(script: str, root: Path, **environment: str) -> str:
         tmp_bytes=1 << 20,
         accelerator=False,
     )
+    way = descent(root, Path(sys.executable))
+    command = command if way is None else way.command(command)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.stdout + done.stderr
 
@@ -168,6 +171,7 @@ def test_a_worker_runs_in_the_environment_that_it_is_given(
 
 def test_auto_falls_back_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "bwrap_problem", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(sandbox, "is_root", lambda: False)
     choice = choose("auto")
     assert choice.confinement == "process"
     assert choice.describe() == "process with limits (no sandbox: bubblewrap is not installed)"
@@ -176,10 +180,19 @@ def test_auto_falls_back_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose("none").describe() == "process without limits"
 
 
+def test_root_must_ask_for_weaker_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "bwrap_problem", lambda: "bubblewrap is not installed")
+    monkeypatch.setattr(sandbox, "is_root", lambda: True)
+    with pytest.raises(UsageError, match=r"runs as root.*not installed.*--sandbox process"):
+        choose("auto")
+    assert choose("process").confinement == "process"
+
+
 def test_a_bubblewrap_that_does_not_work_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
     broken.chmod(0o755)
+    tmp_path.chmod(0o755)  # where the harness runs as root, another user starts it
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert "No permissions" in (bwrap_problem.__wrapped__() or "")
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))

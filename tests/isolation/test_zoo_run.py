@@ -35,6 +35,8 @@ LIMITS = Limits(memory_bytes=3 << 30, file_bytes=64 << 20, tmp_bytes=64 << 20)
 HANG_S, PATIENCE_S = 4.0, 240.0
 HONEST = ["honest_bicubic", "honest_nearest", "honest_trained"]
 ONLY_A_SANDBOX_HOLDS = {
+    "fills_inodes",
+    "fills_inodes_with_folders",
     "deletes_itself",
     "kills_all",
     "kills_parent",

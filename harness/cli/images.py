@@ -20,6 +20,7 @@ from rich.table import Table
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
 from harness.cli.counted import counted
 from harness.errors import UsageError
+from harness.text import spreadsheet_text
 
 if TYPE_CHECKING:
     from harness.quality import ImageFailure, ImageScore
@@ -95,7 +96,9 @@ def _print_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool) -> 
     writer = csv.DictWriter(stream, ["image", *columns, "error"], restval="", lineterminator="\n")
     if header:
         writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(
+        {key: spreadsheet_text(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows
+    )
     out.print(stream.getvalue(), end="", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -40,8 +40,8 @@ def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
 def spreadsheet_text(text: str) -> str:
     """Return text that a spreadsheet shows as it is instead of computing it as a formula.
 
-    An apostrophe is put before ``=``, ``+``, ``-`` and ``@`` where a cell may begin. :func:`from_spreadsheet_text` removes
-    it again.
+    An apostrophe is put before ``=``, ``+``, ``-`` and ``@`` where a cell may begin. :func:`from_spreadsheet_text`
+    removes it.
 
     >>> spreadsheet_text("=HYPERLINK(1)"), spreadsheet_text("a-b")
     ("'=HYPERLINK(1)", 'a-b')

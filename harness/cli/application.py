@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
 
 from harness import __version__
+from harness.cli.text_console import TextConsole
 from harness.errors import HarnessError, UsageError
 
 P = ParamSpec("P")
@@ -31,9 +31,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 _WIDTH = None if sys.stdout.isatty() else 120  # for pipes rich assumes 80 columns, too few for the leaderboard
-# Names come from submissions: `:100:` in a name must not become an emoji.
-out = Console(width=_WIDTH, emoji=False)
-err = Console(stderr=True, emoji=False)
+out = TextConsole(width=_WIDTH)
+err = TextConsole(stderr=True)
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
@@ -78,8 +77,8 @@ def existing_run(path: Path) -> Path:
 
 
 def _end(error: HarnessError, status: int) -> NoReturn:
-    err.print("[bold red]error:[/]", end=" ")
-    err.print(str(error), markup=False, highlight=False)  # names in messages may contain brackets
+    err.print("error:", style="bold red", end=" ")
+    err.print(str(error), markup=False, highlight=False)
     raise typer.Exit(status) from error
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
+from harness.cli.text_console import styled
 
-_MARKS = {"ok": "[green]ok[/]   ", "warn": "[yellow]warn[/] ", "error": "[red]error[/]"}
+_STYLES = {"ok": "green", "warn": "yellow", "error": "red"}
 
 
 @command
@@ -49,10 +50,11 @@ def check(
     checks = check_path(path, scale=scale, timeout_s=timeout, install=install, wheels=wheels, notify=notify)
     for one in checks:
         title = one.name if one.scale is None else f"{one.name} x{one.scale}"
-        out.print(f"[bold]{escape(title)}[/]", highlight=False)
+        out.print(title, style="bold")
         for finding in one.findings:
-            hint = f" [dim]-> {escape(finding.hint)}[/]" if finding.hint else ""
-            out.print(f"  {_MARKS[finding.level]} {escape(finding.what)}{hint}", highlight=False, soft_wrap=True)
+            mark = Text(f"{finding.level:<5}", _STYLES[finding.level])
+            hint = styled(f" -> {finding.hint}" if finding.hint else "", "dim")
+            out.print(Text.assemble("  ", mark, " ", styled(finding.what), hint), soft_wrap=True)
     failed = [one for one in checks if not one.passed]
     err.print(f"{len(checks) - len(failed)} of {len(checks)} passed", highlight=False)
     if failed:

@@ -100,7 +100,7 @@ def _markdown(folder: RunFolder, columns: Sequence[Column]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape a name for Markdown, for the HTML that Markdown may contain, and for spreadsheets that import the table."""
+    """Escape a name for Markdown, for the HTML that it may contain, and for spreadsheets that import it."""
     printed = spreadsheet_text("".join(letter if letter.isprintable() else " " for letter in text))
     shown = escape(printed, quote=False)
     return "".join(f"\\{letter}" if letter in "\\`*_[]|$~!#" else letter for letter in shown)

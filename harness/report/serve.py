@@ -2,7 +2,6 @@
 
 import errno
 import json
-import socket
 import stat
 import sys
 from functools import partial
@@ -58,7 +57,7 @@ def runs_page(root: Path) -> str:
 class ReportServer(ThreadingHTTPServer):
     """Server that reports a failed request in one line, whatever the request was."""
 
-    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
+    def handle_error(self, *_request: Any) -> None:
         """Write one line about the exception of a request; a client that closed the connection is not an error."""
         error = sys.exception()
         if not isinstance(error, OSError):
@@ -86,7 +85,7 @@ class ReportHandler(SimpleHTTPRequestHandler):
             super().handle_one_request()
         except (ConnectionError, TimeoutError):  # the client went away
             self.close_connection = True
-        except Exception as error:  # a list of runs that cannot be made, or a request that nobody foresaw
+        except Exception as error:  # noqa: BLE001  (a list that cannot be made, or a request that nobody foresaw)
             self.close_connection = True
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, _line(f"{type(error).__name__}: {error}"))
 
@@ -168,7 +167,7 @@ class ReportHandler(SimpleHTTPRequestHandler):
 
 def _log(text: str) -> None:
     """Write a line to standard error."""
-    print(_line(text), file=sys.stderr, flush=True)
+    sys.stderr.write(f"{_line(text)}\n")
 
 
 def _line(text: str) -> str:

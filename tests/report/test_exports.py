@@ -123,9 +123,7 @@ def test_names_that_look_like_formulas_are_text_in_the_files_of_a_run(folder, tm
     entry = Entry(name="=1+1", team="@team", kind="submission", status="failed", slug="x", error=error)
     image = "=cmd|' /C calc'!A0"
     figures = dict.fromkeys(("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y"), -1.5)
-    measured = Measurement(
-        fingerprint="a", created="2026", status="ok", images=[ImageQuality(image=image, **figures)]
-    )
+    measured = Measurement(fingerprint="a", created="2026", status="ok", images=[ImageQuality(image=image, **figures)])
     run = folder.run.model_copy(update={"entries": [entry]})
     RunStore(tmp_path).save_run(run, {"x": measured})
     with (tmp_path / "leaderboard.csv").open(newline="") as stream:

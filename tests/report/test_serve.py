@@ -223,7 +223,20 @@ def test_a_broken_request_gets_a_status_and_one_line(send, capfd, content, statu
 
 def test_random_requests_end_without_a_traceback(send, ask, capfd):
     rng = random.Random(0)
-    words = [b"GET", b"HEAD", b" ", b"/", b"%00", b"..", b"first", b"HTTP/1.1", b"\r\n", b"Host: 127.0.0.1", b":", b"\xff"]
+    words = [
+        b"GET",
+        b"HEAD",
+        b" ",
+        b"/",
+        b"%00",
+        b"..",
+        b"first",
+        b"HTTP/1.1",
+        b"\r\n",
+        b"Host: 127.0.0.1",
+        b":",
+        b"\xff",
+    ]
     for _ in range(300):
         parts = [rng.choice(words) if rng.random() < 0.8 else rng.randbytes(3) for _ in range(rng.randrange(1, 14))]
         send(b"".join(parts) + rng.choice([b"", b"\r\n\r\n", HOST]))

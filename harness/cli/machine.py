@@ -43,6 +43,7 @@ def time(
     wheels: Wheels = None,
 ) -> None:
     """Time submissions at 4K output only: no quality is measured and nothing is stored."""
+    from harness.cli.output import end_on_signals
     from harness.cli.progress_display import make_progress
     from harness.cli.times import print_times
     from harness.run.plan import RunRequest
@@ -61,6 +62,7 @@ def time(
         install=install,
         wheels=wheels,
     )
+    end_on_signals()
     print_timing_warnings()
     with make_progress(err) as progress:
         times = time_submission(request, [progress])

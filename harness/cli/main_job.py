@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
 
-from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out
+from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out, standard_error
 from harness.cli.options import (
     BackendChoice,
     BackendOption,
@@ -123,15 +121,17 @@ def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
 def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
     request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
+    from harness.cli.output import StopWithoutReader, end_on_signals
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
     from harness.cli.terminal import leaderboard_table, reasons
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_on_signals()
     with make_progress(err) as progress:
         warn_first = WarnBeforeMeasuring(print_timing_warnings)
-        finished = run_pipeline(request, [warn_first, progress], get_engine(engine))
+        watch_reader = StopWithoutReader(standard_error)
+        finished = run_pipeline(request, [warn_first, progress, watch_reader], get_engine(engine))
     out.print(leaderboard_table(finished.run))
     for reason in reasons(finished.run):
         out.print(reason, markup=False, highlight=False)
@@ -153,8 +153,3 @@ def print_timing_warnings() -> None:
         if diagnostic.level == "warn":
             warning = f"times are unreliable here: {diagnostic.name}: {diagnostic.value}"
             err.print(warning, highlight=False, markup=False)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """End a run after SIGTERM as after Ctrl-C, with everything saved."""
-    raise KeyboardInterrupt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -18,17 +18,13 @@ class TextConsole(Console):
     Parameters
     ----------
     file
-        Where to print; standard output by default.
-    stderr
-        Print to standard error by default.
+        Where to print.
     width
         Columns; those of the terminal by default.
     """
 
-    def __init__(
-        self, *, file: IO[str] | None = None, stderr: bool = False, width: int | None = None, **terminal: Any
-    ) -> None:
-        super().__init__(file=file, stderr=stderr, width=width, markup=False, emoji=False, highlight=False, **terminal)
+    def __init__(self, *, file: Any, width: int | None = None, **terminal: Any) -> None:
+        super().__init__(file=file, width=width, markup=False, emoji=False, highlight=False, **terminal)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as text, whatever it contains."""

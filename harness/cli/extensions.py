@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, out
 from harness.plugins import Registry
@@ -26,9 +26,9 @@ def plugins() -> None:
         for plugin in registry.plugins():
             fault = faults.get(plugin.name) if faults is not None else None
             # The code of a submission runs in a worker only, so it is not loaded here.
-            state = "listed" if faults is None else "[red]fails[/]" if fault else "[green]loads[/]"
+            state = Text("listed") if faults is None else Text("fails", "red") if fault else Text("loads", "green")
             reasons += [f"{registry.group}: {fault}"] if fault else []
-            table.add_row(*map(escape, (registry.group, plugin.name, plugin.target, plugin.package)), state)
+            table.add_row(registry.group, plugin.name, plugin.target, plugin.package, state)
     out.print(table if table.row_count else "no entry point is installed, not even the harness's own")
     for reason in reasons:
         out.print(reason, style="red", markup=False, highlight=False, soft_wrap=True)

@@ -14,13 +14,14 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.progress import DownloadColumn, Progress
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
 from harness.cli.counted import counted
+from harness.cli.text_console import styled
 from harness.errors import UsageError
+from harness.text import spreadsheet_text
 
 if TYPE_CHECKING:
     from harness.quality import ImageFailure, ImageScore
@@ -109,7 +110,8 @@ def _print_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool) -> 
     writer = csv.DictWriter(stream, ["image", *columns, "error", "hr_cut"], restval="", lineterminator="\n")
     if header:
         writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({key: spreadsheet_text(cell) if isinstance(cell, str) else cell for key, cell in row.items()})
     out.print(stream.getvalue(), end="", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -127,9 +129,9 @@ def _print_table(rows: Iterable[Row], columns: Sequence[str]) -> None:
     table = Table("image", *(column.replace("_", " ").upper() for column in columns))
     for row in rows:
         if row.get("error"):
-            table.add_row(escape(str(row["image"])), f"[red]{escape(str(row['error']))}[/]")
+            table.add_row(str(row["image"]), styled(str(row["error"]), "red"))
         else:
-            table.add_row(escape(str(row["image"])), *(_figure(row.get(column), column) for column in columns))
+            table.add_row(str(row["image"]), *(_figure(row.get(column), column) for column in columns))
     out.print(table)
 
 
@@ -211,7 +213,8 @@ def datasets(
 def _fetch(name: str) -> None:
     from harness.data import fetch
 
-    with Progress(*Progress.get_default_columns(), DownloadColumn(), console=err) as bar:
+    description = TextColumn("{task.description}", markup=False)
+    with Progress(description, BarColumn(), TimeRemainingColumn(), DownloadColumn(), console=err) as bar:
 
         def show(received: int, total: int) -> None:
             task = bar.task_ids[0] if bar.task_ids else bar.add_task(name)
@@ -229,16 +232,11 @@ def _list_datasets() -> None:
         known = one.known
         here = f"{one.found} in {one.folder}" if one.folder else "no"
         table.add_row(
-            *map(
-                escape,
-                (
-                    one.name,
-                    str((known and known.images) or one.found or "?"),
-                    str((known and known.megabytes) or ""),
-                    here,
-                    known.licence if known else _FREE if one.name == "embedded" else "",
-                ),
-            )
+            one.name,
+            str((known and known.images) or one.found or "?"),
+            str((known and known.megabytes) or ""),
+            here,
+            known.licence if known else _FREE if one.name == "embedded" else "",
         )
     out.print(table)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, out
 from harness.cli.main_job import print_exposure, print_timing_warnings
@@ -46,6 +46,7 @@ def time(
     wheels: Wheels = None,
 ) -> None:
     """Time submissions at 4K output only: no quality is measured and nothing is stored."""
+    from harness.cli.output import end_on_signals
     from harness.cli.progress_display import make_progress
     from harness.cli.times import print_times
     from harness.run.plan import RunRequest
@@ -65,6 +66,7 @@ def time(
         install=install,
         wheels=wheels,
     )
+    end_on_signals()
     print_exposure(request.sandbox)
     print_timing_warnings()
     with make_progress(err) as progress:
@@ -87,6 +89,6 @@ def doctor() -> None:
     out.print(", ".join(parts), highlight=False)
     table = Table("", "what", "found", "what to do", title_justify="left")
     for diagnostic in [*sandbox_diagnostics(), *timing_diagnostics()]:
-        mark = "[green]ok[/]" if diagnostic.level == "ok" else f"[yellow]{diagnostic.level}[/]"
-        table.add_row(mark, escape(diagnostic.name), escape(diagnostic.value), escape(diagnostic.hint))
+        mark = Text(diagnostic.level, "green" if diagnostic.level == "ok" else "yellow")
+        table.add_row(mark, diagnostic.name, diagnostic.value, diagnostic.hint)
     out.print(table)

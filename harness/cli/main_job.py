@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
 
-from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out
+from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out, standard_error
 from harness.cli.options import (
     BackendChoice,
     BackendOption,
@@ -124,17 +122,19 @@ def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
 def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
     request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
+    from harness.cli.output import StopWithoutReader, end_on_signals
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
     from harness.cli.terminal import data_lines, leaderboard_table, reasons
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_on_signals()
     if engine == "local":  # others start workers elsewhere
         print_exposure(request.sandbox)
     with make_progress(err) as progress:
         warn_first = WarnBeforeMeasuring(print_timing_warnings)
-        finished = run_pipeline(request, [warn_first, progress], get_engine(engine))
+        watch_reader = StopWithoutReader(standard_error)
+        finished = run_pipeline(request, [warn_first, progress, watch_reader], get_engine(engine))
     out.print(leaderboard_table(finished.run))
     for reason in [*data_lines(finished.run), *reasons(finished.run)]:
         out.print(reason, markup=False, highlight=False)
@@ -165,8 +165,3 @@ def print_exposure(sandbox: Sandbox) -> None:
 
     for sentence in exposure(choose(sandbox)):
         err.print(f"warning: {sentence}", style="bold red", highlight=False, markup=False, soft_wrap=True)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """End a run after SIGTERM as after Ctrl-C, with everything saved."""
-    raise KeyboardInterrupt

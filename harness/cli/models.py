@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
 from harness.cli.findings import titled, without_archive_folder
+from harness.cli.text_console import styled
 
-_MARKS = {"ok": "[green]ok[/]   ", "warn": "[yellow]warn[/] ", "error": "[red]error[/]"}
+_STYLES = {"ok": "green", "warn": "yellow", "error": "red"}
 
 
 @command
@@ -50,13 +51,12 @@ def check(
     checks = check_path(path, scale=scale, timeout_s=timeout, install=install, wheels=wheels, notify=notify)
     shown = titled(checks)
     for title, one in shown:
-        out.print(f"[bold]{escape(title)}[/]", highlight=False)
+        out.print(title, style="bold")
         for finding in one.findings:
-            hint = f" [dim]-> {escape(finding.hint)}[/]" if finding.hint else ""
+            mark = Text(f"{finding.level:<5}", _STYLES[finding.level])
+            hint = styled(f" -> {finding.hint}" if finding.hint else "", "dim")
             out.print(
-                f"  {_MARKS[finding.level]} {escape(without_archive_folder(finding.what))}{hint}",
-                highlight=False,
-                soft_wrap=True,
+                Text.assemble("  ", mark, " ", styled(without_archive_folder(finding.what)), hint), soft_wrap=True
             )
     failed = [one for _, one in shown if not one.passed]
     err.print(f"{len(shown) - len(failed)} of {len(shown)} passed", highlight=False)

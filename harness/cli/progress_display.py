@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TaskID, Text
 from rich.table import Column
 from rich.text import Text
 
+from harness.cli.text_console import styled
 from harness.results import Measurement
 from harness.results.progress import describe_stage, describe_time_left
 from harness.run.progress import ProgressEvent, RunFinished, RunStarted, StageProgress, SubmissionFinished
@@ -192,7 +193,7 @@ class CutColumn(TextColumn):
 
     def render(self, task: Task) -> Text:
         """Return the text. It has no wrap and its column has, because rich narrows such columns first."""
-        text = super().render(task)
+        text = styled(super().render(task).plain, str(self.style))
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 
@@ -252,7 +253,7 @@ class LiveProgress:
         """Print how a submission ended above the bar, which stays at the bottom."""
         style = _STATUS_STYLE[event.measurement.status]
         outcome = describe_outcome(event.measurement, reused=event.reused)
-        self._progress.console.print(Text.assemble((f"{event.name:<16}", style), f" {outcome}"))
+        self._progress.console.print(Text.assemble(styled(f"{event.name:<16}", style), styled(f" {outcome}")))
 
     def _show(self, submission: str, stage: str, share: float, seconds_left: float | None) -> None:
         if self._task is None:

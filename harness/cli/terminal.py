@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.analysis.compare_models import ModelComparison
 from harness.cli.findings import without_archive_folder
+from harness.cli.text_console import styled
 from harness.results import Entry, Run
 from harness.results.columns import shown_in
 
@@ -41,15 +42,13 @@ def comparison_table(comparison: ModelComparison) -> Table:
     """Return two models' figures side by side, with their difference, its interval and its p-value."""
     first, second = comparison.names
     table = Table(
-        title=f"{escape(first)} minus {escape(second)}",
+        title=f"{first} minus {second}",
         caption="p: of no difference, corrected where several pairs are tested; time in per cent of the second",
         title_justify="left",
         caption_justify="left",
     )
     for heading in ("", first, second, "difference", "95 % interval", "p", "from"):
-        table.add_column(
-            escape(heading), justify="left" if heading in {"", "from"} else "right", no_wrap=heading != "from"
-        )
+        table.add_column(heading, justify="left" if heading in {"", "from"} else "right", no_wrap=heading != "from")
     for row in comparison.rows:
         digits = _COMPARISON_DIGITS.get(row.figure, 3)
         unit = "%" if row.figure == "runtime" else row.unit
@@ -62,7 +61,7 @@ def comparison_table(comparison: ModelComparison) -> Table:
             f"{_number(row.difference.value, change_digits, sign=True)} {unit}".strip(),
             _interval(low, high, change_digits),
             spelled_p_value(row.corrected_p_value),
-            escape(row.basis),
+            row.basis,
         )
     return table
 
@@ -87,9 +86,9 @@ def reasons(run: Run) -> list[str]:
     return list(map(without_archive_folder, lines))
 
 
-def _label(entry: Entry) -> str:
-    label = f"[italic]{escape(entry.name)}[/]" if entry.kind == "baseline" else escape(entry.name)
-    return label if entry.error is None else f"{label} [dim]{entry.status}[/]"
+def _label(entry: Entry) -> Text:
+    label = styled(entry.name, "italic" if entry.kind == "baseline" else "")
+    return label if entry.error is None else Text.assemble(label, " ", (entry.status, "dim"))
 
 
 def _rank_range(entry: Entry) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import out
@@ -31,9 +30,7 @@ def _print_runtimes(times: Times) -> None:
     table = Table("model", f"{statistic} ms", "95 % interval", "p95", "calls", "peak MB", "note")
     for row in times.rows:
         if row.runtime is None:
-            table.add_row(
-                escape(row.name), *[""] * 5, escape(without_archive_folder(row.error.message) if row.error else "")
-            )
+            table.add_row(row.name, *[""] * 5, without_archive_folder(row.error.message) if row.error else "")
             continue
         low, high = row.runtime.ci
         notes = ["" if row.runtime.stable else "unstable", row.runtime.note or ""]
@@ -43,7 +40,7 @@ def _print_runtimes(times: Times) -> None:
         # A single call has no spread from which an interval could be estimated.
         interval = f"{low:.2f} to {high:.2f}" if row.runtime.samples > 1 else "unknown"
         figures = (f"{getattr(row.runtime, statistic):.2f}", interval, f"{row.runtime.p95:.2f}")
-        table.add_row(escape(row.name), *figures, str(row.runtime.samples), memory, escape(note))
+        table.add_row(row.name, *figures, str(row.runtime.samples), memory, note)
     out.print(table)
     cores = times.device.cores
     out.print(
@@ -60,13 +57,13 @@ def print_comparison(rows: Sequence[SubmissionTime], spread: ProcessSpread) -> N
     if len(interleaved) < 2:
         return
     (fastest, reference, _), *others = interleaved
-    table = Table("model", f"times as long as {escape(fastest)}", "95 % interval", "p")
+    table = Table("model", f"times as long as {fastest}", "95 % interval", "p")
     for name, timing, _ in others:
         if timing.session == reference.session:
             found = compare_times(timing, reference, spread)
             # Too few rounds exclude no ratio; then p is large for the same reason.
             interval = f"{found.ci[0]:.4f} to {found.ci[1]:.4f}" if math.isfinite(found.ci[1]) else "unknown"
-            table.add_row(escape(name), f"{found.ratio:.4f}", interval, spelled_p_value(found.p_value))
+            table.add_row(name, f"{found.ratio:.4f}", interval, spelled_p_value(found.p_value))
     if table.row_count:
         out.print(table)
         out.print("each p-value is for that pair alone, without correction for multiple comparisons", highlight=False)
@@ -84,7 +81,7 @@ def _print_rooflines(rows: Sequence[SubmissionTime]) -> None:
             f"{roof.bytes_per_s / 1e9:.3g} ({roof.memory_fraction:.0%})",
         )
         counts = (f"{(row.macs or 0) / 1e9:.3g}", f"{roof.bytes_moved / 1e6:.0f}", str(roof.operators))
-        table.add_row(escape(row.name), *counts, *rates, roof.bound)
+        table.add_row(row.name, *counts, *rates, roof.bound)
     out.print(table)
     best = known[0][1].ceilings
     out.print(

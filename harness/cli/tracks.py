@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.application import command, err, existing, existing_run, out
@@ -115,7 +114,7 @@ def _print_score(track: Track, figures: dict[str, float]) -> None:
     notes += [question for name, value in figures.items() if (question := _unit_question(track, name, value))]
     notes += _gate_notes(track, figures)
     for note in notes:
-        err.print(note, markup=False, highlight=False)
+        err.print(note)
 
 
 def _unit_question(track: Track, name: str, value: float) -> str | None:
@@ -160,7 +159,7 @@ def tracks(
         if track.protocol is not None:
             get_protocol(track.protocol)
         needs = ", ".join(track.needs)
-        return out.print(f"{track.name}: valid; its score needs {needs}", markup=False, highlight=False)
+        return out.print(f"{track.name}: valid; its score needs {needs}")
     return _show_track(get_track(name))
 
 
@@ -171,7 +170,7 @@ def _list_tracks() -> None:
     for name in list_tracks():
         track = get_track(name)
         better = "yes" if track.higher_is_better else "no"
-        table.add_row(*map(escape, (name, f"x{track.scale}", track.title, ", ".join(track.needs), better)))
+        table.add_row(name, f"x{track.scale}", track.title, ", ".join(track.needs), better)
     out.print(table)
 
 
@@ -193,14 +192,14 @@ def _show_track(track: Track) -> None:
     }
     for heading, text in facts.items():
         if text:
-            out.print(f"{heading + ':':<15}{text}", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"{heading + ':':<15}{text}", soft_wrap=True)
     for remark in track.remarks:
-        out.print(f"{'note:':<15}{remark}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{'note:':<15}{remark}", soft_wrap=True)
     if track.published is not None:
         rows = track.published.rows()
         table = Table(*rows[0], title=f"published: {track.published.source}", title_justify="left")
         for row in rows:
-            table.add_row(*map(escape, row.values()))
+            table.add_row(*row.values())
         out.print(table)
 
 
@@ -223,5 +222,5 @@ def rescore(
     result = write_rescored(existing_run(run_folder), get_track(track), published=runtime == "published")
     out.print(leaderboard_table(result.run))
     for line in result.missing:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     out.print(f"leaderboard: {build_report(result.folder)}", highlight=False, soft_wrap=True)

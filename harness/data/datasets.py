@@ -114,6 +114,11 @@ class Dataset:
         self._in_memory = 0
         self._lock = Lock()
 
+    @property
+    def is_degraded_here(self) -> bool:
+        """Whether LR images are generated from HR, so that those of other images can be generated too."""
+        return self._lr_paths is None
+
     def __len__(self) -> int:
         return len(self.names)
 

@@ -20,12 +20,15 @@ from harness.isolation.messages import (
 from harness.isolation.segment import Segment
 
 _POLL_S = 0.1  # interval at which a blocked end checks that the other process still runs
+# A longer time between two looks at the clock means that this process was stopped (SIGSTOP, Ctrl-Z) meanwhile.
+_STOPPED_S = 1.0
 
 
 class Channel:
     """One end of the connection between the controller and a worker.
 
-    The reply to request number n carries the sequence number n.
+    The reply to request number n carries the sequence number n. Deadlines are extended by the time for which this
+    process was stopped, in which it could not read.
 
     Parameters
     ----------
@@ -51,6 +54,8 @@ class Channel:
         self._secret = secret
         self._alive = alive
         self._segment = segment
+        self._looked_at = time.monotonic()
+        self._stopped_s = 0.0
 
     def send(self, message: Message, sequence: int, deadline: float | None = None) -> None:
         """Send one message.
@@ -71,6 +76,7 @@ class Channel:
         ChannelClosed
             The other end closed the socket or its process ended.
         """
+        self._looked_at, self._stopped_s = time.monotonic(), 0.0
         for buffer in encode(message, self._secret, sequence, self._segment):
             self._send_all(buffer, deadline)
 
@@ -130,7 +136,11 @@ class Channel:
 
     def _wait(self, deadline: float | None) -> None:
         """Set the timeout of the next socket call. The timeout is short, so that a dead process is noticed soon."""
-        left = _POLL_S if deadline is None else min(_POLL_S, deadline - time.monotonic())
+        now = time.monotonic()
+        since_last_look, self._looked_at = now - self._looked_at, now
+        if since_last_look > _STOPPED_S:
+            self._stopped_s += since_last_look
+        left = _POLL_S if deadline is None else min(_POLL_S, deadline + self._stopped_s - now)
         if left <= 0:
             raise DeadlinePassed
         self._sock.settimeout(left)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from harness.isolation.environment import PACKAGE, worker_command, worker_enviro
 from harness.isolation.limits import Excess, Limits, Watcher, limits_to_json
 from harness.isolation.log import LogCapture
 from harness.isolation.messages import SECRET_BYTES
+from harness.isolation.private_folders import make_private_folder, remove_private_folder
 from harness.isolation.processes import kill_tree
 from harness.isolation.sandbox import LIBRARY, PRIVATE, Confinement, bwrap_command
 from harness.isolation.segment import Segment
@@ -68,7 +67,7 @@ class Worker:
             self.group.remove()
         self.channel.close()
         self.log.finish()
-        shutil.rmtree(self.private, ignore_errors=True)
+        remove_private_folder(self.private)
 
     def wait(self, timeout_s: float) -> None:
         """Wait at most `timeout_s` seconds for the process to end on its own."""
@@ -113,7 +112,7 @@ def launch(plan: Launch) -> Worker:
     The calling thread must outlive the worker. The worker asks for a signal on the death of its parent
     (``PR_SET_PDEATHSIG``, bubblewrap's ``--die-with-parent``), and Linux sends it when the parent *thread* ends.
     """
-    private = Path(tempfile.mkdtemp(prefix="sr-harness-"))
+    private = make_private_folder()
     # A socket pair has no address: only a process that inherits the descriptor can connect to the controller.
     ours, theirs = socket.socketpair()
     segment = Segment.create()

@@ -12,6 +12,7 @@ from harness.report import latex
 from harness.report.columns import LOWER_BOUND, Column, columns_of, convention_columns
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.results.run_folder import RunFolder
+from harness.text import spreadsheet_text
 
 
 def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *, whole: bool = True) -> str:
@@ -75,8 +76,12 @@ def _csv(folder: RunFolder, columns: Sequence[Column]) -> str:
     if records:
         writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(records)
+        writer.writerows({key: _cell(value) for key, value in record.items()} for record in records)
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return spreadsheet_text(value) if isinstance(value, str) else value
 
 
 def _json(folder: RunFolder, columns: Sequence[Column]) -> str:
@@ -95,8 +100,9 @@ def _markdown(folder: RunFolder, columns: Sequence[Column]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape a name for Markdown and for the HTML that Markdown may contain."""
-    shown = escape("".join(letter if letter.isprintable() else " " for letter in text), quote=False)
+    """Escape a name for Markdown, for the HTML that it may contain, and for spreadsheets that import it."""
+    printed = spreadsheet_text("".join(letter if letter.isprintable() else " " for letter in text))
+    shown = escape(printed, quote=False)
     return "".join(f"\\{letter}" if letter in "\\`*_[]|$~!#" else letter for letter in shown)
 
 

@@ -1,6 +1,9 @@
 """Serve a folder of reports on the loopback interface: static files, and a list of runs that updates itself."""
 
+import errno
 import json
+import stat
+import sys
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,9 +14,13 @@ from harness import __version__
 from harness.errors import UsageError
 from harness.report.runs import list_runs
 from harness.report.site import page
+from harness.text import printable
 
 LOOPBACK = "127.0.0.1"
 SCRIPTS = ("theme.js", "runs.js")
+
+_LOGGED_CHARACTERS = 300
+_NOT_LOGGED = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
 def make_server(root: Path, port: int = 8321) -> ThreadingHTTPServer:
@@ -37,7 +44,7 @@ def make_server(root: Path, port: int = 8321) -> ThreadingHTTPServer:
     if not root.is_dir():
         raise UsageError("there is no such folder", where=str(root), hint="name the folder that holds the runs")
     try:
-        return ThreadingHTTPServer((LOOPBACK, port), partial(ReportHandler, directory=str(root.resolve())))
+        return ReportServer((LOOPBACK, port), partial(ReportHandler, directory=str(root.resolve())))
     except OSError as error:
         raise UsageError(f"port {port} cannot be used ({error.strerror})", hint="choose another with --port") from error
 
@@ -47,17 +54,40 @@ def runs_page(root: Path) -> str:
     return page("runs.html", SCRIPTS, runs=list_runs(root), version=__version__)
 
 
+class ReportServer(ThreadingHTTPServer):
+    """Server that reports a failed request in one line, whatever the request was."""
+
+    def handle_error(self, *_request: Any) -> None:
+        """Write one line about the exception of a request; a client that closed the connection is not an error."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            _log(f"a request failed: {type(error).__name__}: {error}")
+
+
 class ReportHandler(SimpleHTTPRequestHandler):
     """Handler of one request."""
 
     server_version = "sr-harness"
     sys_version = ""
+    default_request_version = "HTTP/1.0"  # the answer to a request that cannot be parsed has a status line too
+    timeout = 30.0  # seconds without a byte, after which a connection is closed
+    _is_logged = True
     extensions_map = SimpleHTTPRequestHandler.extensions_map | {
         ".log": "text/plain; charset=utf-8",
         ".csv": "text/csv; charset=utf-8",
         ".html": "text/html; charset=utf-8",
         ".webp": "image/webp",
     }
+
+    def handle_one_request(self) -> None:
+        """Answer one request, with an error status if anything fails."""
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError):  # the client went away
+            self.close_connection = True
+        except Exception as error:  # noqa: BLE001  (a list that cannot be made, or a request that nobody foresaw)
+            self.close_connection = True
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, _line(f"{type(error).__name__}: {error}"))
 
     def do_GET(self) -> None:
         """Answer with a file, or with the list of runs."""
@@ -79,14 +109,26 @@ class ReportHandler(SimpleHTTPRequestHandler):
             self.send_error(HTTPStatus.FORBIDDEN)
 
     def send_head(self) -> Any:
-        """Open a file for the answer, unless it is hidden or lies outside the folder."""
-        path = Path(self.translate_path(self.path))
-        root = Path(self.directory)
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if hidden or path.is_dir() or not path.resolve().is_relative_to(root):
+        """Open a file for the answer, unless it is hidden, lies outside the folder or is not a plain file."""
+        try:
+            found = self._is_served(Path(self.translate_path(self.path)))
+        except (OSError, ValueError) as error:
+            # Names with a null byte or that are too long cannot exist; everything else is an ordinary missing file.
+            invalid = isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG
+            status = HTTPStatus.BAD_REQUEST if invalid else HTTPStatus.NOT_FOUND
+            self.send_error(status)
+            return None
+        if not found:
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
         return super().send_head()
+
+    def _is_served(self, path: Path) -> bool:
+        """Return whether a path is a plain file in the folder; a named pipe would keep the thread that opens it."""
+        is_file = stat.S_ISREG(path.stat().st_mode)
+        root = Path(self.directory)
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        return is_file and not hidden and path.resolve().is_relative_to(root)
 
     def end_headers(self) -> None:
         """Disable caching, content sniffing and the referrer."""
@@ -95,8 +137,19 @@ class ReportHandler(SimpleHTTPRequestHandler):
         self.send_header("Referrer-Policy", "no-referrer")
         super().end_headers()
 
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Write nothing about an answered request, because a page that polls would fill the terminal."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer with an error status, and log it unless it is an ordinary refusal."""
+        self._is_logged = code not in _NOT_LOGGED
+        super().send_error(code, message, explain)
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name in the base)
-        """Write nothing, because a page that polls would fill the terminal."""
+        """Write one line about a request that failed."""
+        if self._is_logged:
+            request = getattr(self, "requestline", "")  # missing if the request could not be read
+            _log(f"{format % args}: {request}")
 
     def _is_local_request(self) -> bool:
         """Return whether the Host header names this machine. A foreign name there is a DNS rebinding attack."""
@@ -110,3 +163,14 @@ class ReportHandler(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+
+def _log(text: str) -> None:
+    """Write a line to standard error."""
+    sys.stderr.write(f"{_line(text)}\n")
+
+
+def _line(text: str) -> str:
+    """Return text of a request or a message about it as one line of printable ASCII characters."""
+    line = printable(" ".join(text.split()), _LOGGED_CHARACTERS)
+    return line.encode("ascii", "backslashreplace").decode()

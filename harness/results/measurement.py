@@ -151,12 +151,25 @@ class TimingPart(Record):
     """What a reader of the whole run must know of this submission."""
 
 
+class RecallFigures(Record):
+    """Gains over bicubic on parts of the images and on variants of these parts, which no network has seen."""
+
+    variants: int
+    """Number of variants."""
+    gain_db: float | None = None
+    """Mean gain on the parts of the images, dB; None without variants."""
+    variant_gain_db: float | None = None
+    """Mean gain on the variants: shifted, flipped or rotated, and degraded anew."""
+
+
 class QualityPart(Record):
     """Results of upscaling the data set."""
 
     images: list[ImageQuality] = Field(default_factory=list)
     float32_psnr_rgb: float | None = None
     """Mean RGB PSNR of the same network in float32, if another precision was timed."""
+    recall: RecallFigures | None = None
+    """What the check for recalled images found; None in measurements of earlier releases."""
 
 
 class Measurement(LoadPart, CountPart, TimingPart, QualityPart):

@@ -17,6 +17,7 @@ from harness.results.measurement import Layer, TimingRecord
 from harness.results.samples import read_timing
 from harness.results.schema import Run
 from harness.results.store import read_run
+from harness.text import from_spreadsheet_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,7 @@ class RunFolder:
             return table
         with file.open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
-                slug, image = row.pop("slug"), row.pop("image")
+                slug, image = (from_spreadsheet_text(row.pop(key)) for key in ("slug", "image"))
                 table[slug][image] = {key: float(value) for key, value in row.items() if value}
         return table
 

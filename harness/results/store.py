@@ -21,6 +21,7 @@ from harness.results.measurement import ImageQuality, Measurement
 from harness.results.migration import READABLE_VERSIONS, upgrade
 from harness.results.samples import timing_text
 from harness.results.schema import Entry, Run
+from harness.text import spreadsheet_text
 
 _IDENTITY = ("rank", "rank_low", "rank_high", "name", "team", "kind", "status")
 """Columns of ``leaderboard.csv`` before the figures."""
@@ -239,5 +240,5 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([spreadsheet_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue().encode()

@@ -24,6 +24,7 @@ from harness.run.alone_timing import AloneTiming
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
+from harness.run.recall_check import RecallCheck, doubts
 from harness.run.submission_worker import SubmissionWorker
 from harness.run.timed_size_check import check_quality_at_timed_size
 from harness.timing.output_check import OutputCheck, OutputTile
@@ -135,8 +136,13 @@ class SubmissionRun:
     def upscale(self, engine: Engine) -> None:
         """Upscale the data set, measure quality, and end the worker, which never receives HR images."""
         if self.measurement.has_weights:
-            images = self.quality_pass.measure(self._upscale_image)
+            recall = RecallCheck(self.plan.dataset, self.size_multiple)
+            images = self.quality_pass.measure(recall.watched(self._upscale_image))
             self.measurement = self.measurement.updated(QualityPart(images=images))
+            figures = recall.judge(images, self._upscale_image)
+            notes = [*self.measurement.notes, *doubts(figures)]
+            self.measurement = self.measurement.updated(QualityPart(recall=figures))
+            self.measurement = self.measurement.model_copy(update={"notes": notes})
             self._check_timed_output_again()
             self._check_timed_size()
             self.quality_pass.complete()

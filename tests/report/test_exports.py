@@ -12,6 +12,10 @@ from harness.errors import UsageError
 from harness.report import load_run
 from harness.report.exports import FORMS, export
 from harness.report.latex import escaped
+from harness.results import RunStore
+from harness.results.measurement import ImageQuality, Measurement
+from harness.results.run_folder import RunFolder
+from harness.results.schema import Entry, ErrorInfo
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +116,27 @@ def test_frames_hold_every_row_and_image(folder):
     images = folder.per_image_frame()
     assert len(images) == 20 * 6
     assert images.groupby("slug")["psnr_rgb"].mean()[lrsrn["slug"]] == pytest.approx(lrsrn["psnr_rgb"], abs=0.2)
+
+
+def test_names_that_look_like_formulas_are_text_in_the_files_of_a_run(folder, tmp_path):
+    error = ErrorInfo(stage="load", type="E", message="-1\n=2")
+    entry = Entry(name="=1+1", team="@team", kind="submission", status="failed", slug="x", error=error)
+    image = "=cmd|' /C calc'!A0"
+    figures = dict.fromkeys(("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y"), -1.5)
+    measured = Measurement(fingerprint="a", created="2026", status="ok", images=[ImageQuality(image=image, **figures)])
+    run = folder.run.model_copy(update={"entries": [entry]})
+    RunStore(tmp_path).save_run(run, {"x": measured})
+    with (tmp_path / "leaderboard.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["name"], row["team"], row["error"]) == ("'=1+1", "'@team", "load: -1\n'=2")
+    assert f"\nx,'{image},-1.5," in (tmp_path / "per_image.csv").read_text()
+    assert RunFolder(tmp_path, run).per_image == {"x": {image: figures}}
+    (exported,) = csv.DictReader(io.StringIO(export(RunFolder(tmp_path, run), "csv")))
+    assert (exported["name"], exported["error"]) == ("'=1+1", "load: -1\n'=2")
+
+
+def test_names_that_look_like_formulas_are_text_in_markdown(folder):
+    entry = next(entry for entry in folder.run.entries if entry.status == "ok")
+    named = entry.model_copy(update={"name": "=HYPERLINK(1)"})
+    text = export(RunFolder(folder.path, folder.run.model_copy(update={"entries": [named]})), "markdown")
+    assert "| '=HYPERLINK(1) |" in text

@@ -1,7 +1,9 @@
 import http.client
 import json
 import os
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -16,11 +18,18 @@ from harness.report.serve import make_server
 from harness.results.progress import FILE, RunProgress, write_progress
 
 
+@pytest.fixture(scope="module")
+def built(fake_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built") / "first"
+    shutil.copytree(fake_run, folder)
+    build_report(folder)
+    return folder
+
+
 @pytest.fixture
-def reports(fake_run, tmp_path):
+def reports(built, tmp_path):
     root = tmp_path / "reports"
-    shutil.copytree(fake_run, root / "first")
-    build_report(root / "first")
+    shutil.copytree(built, root / "first")
     (root / "going" / "measurements").mkdir(parents=True)
     (root / "going" / "logs").mkdir()
     (root / "going" / "measurements" / "abc.json").write_text("{}")
@@ -35,11 +44,18 @@ def reports(fake_run, tmp_path):
 
 
 @pytest.fixture
-def ask(reports):
+def server(reports):
     server = make_server(reports, 0)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
+    yield server
+    server.shutdown()
+    thread.join(60)
+    server.server_close()
 
+
+@pytest.fixture
+def ask(server):
     def request(path, method="GET", host=None):
         link = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
         link.request(method, path, headers={"Host": host or f"127.0.0.1:{server.server_port}"})
@@ -48,10 +64,24 @@ def ask(reports):
         link.close()
         return reply.status, reply.headers, body
 
-    yield request
-    server.shutdown()
-    thread.join(60)
-    server.server_close()
+    return request
+
+
+@pytest.fixture
+def send(server):
+    """Send bytes and return the first line of the answer."""
+
+    def request(content):
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as link:
+            try:
+                link.sendall(content)
+                link.shutdown(socket.SHUT_WR)
+                with link.makefile("rb") as stream:
+                    return stream.read().split(b"\r\n")[0]
+            except ConnectionError:  # it answered before it had read everything
+                return b""
+
+    return request
 
 
 def test_runs_are_listed_with_the_one_in_progress_first(reports):
@@ -139,3 +169,92 @@ def test_it_listens_on_the_loopback_alone(reports):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UsageError, match="no such folder"):
         make_server(tmp_path / "nowhere")
+
+
+HOST = b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /first%00.html",
+        b"HEAD /%00",
+        b"GET \x00",
+        b"GET /" + b"a" * 5000,
+        b"GET /" + b"a/" * 30000,
+    ],
+)
+def test_a_path_that_cannot_exist_is_a_bad_request(send, capfd, request_line):
+    assert send(request_line + HOST).split()[1:2] == [b"400"]
+    printed = capfd.readouterr().err
+    assert printed.count("\n") == 1
+    assert len(printed) < 400
+    assert printed.startswith("code 400")
+
+
+def test_a_file_that_cannot_be_read_is_missing(send, reports):
+    os.mkfifo(reports / "first" / "pipe")
+    (reports / "loop").symlink_to(reports / "loop")
+    for path in (b"first/pipe", b"loop", b"loop/x", b"first/leaderboard.html/x"):
+        assert send(b"GET /" + path + HOST) == b"HTTP/1.0 404 Not Found"
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"GET\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", b"400"),
+        (b"GET / HTTP/1\r\n\r\n", b"400"),
+        (b"GET / HTTP/" + b"9" * 5000 + b".1\r\n\r\n", b"400"),
+        (b"GET / HTTP/9.9\r\n\r\n", b"505"),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"431"),
+        (b"GET /" + b"a" * 70000 + HOST, b"414"),
+        (b"__class__ /" + HOST, b"501"),
+        (b"\x1b[31m\xff /" + HOST, b"501"),
+    ],
+)
+def test_a_broken_request_gets_a_status_and_one_line(send, capfd, content, status):
+    assert send(content).split()[1:2] in ([status], [])  # a client may be too slow to see the answer
+    printed = capfd.readouterr().err
+    assert printed.isprintable() or printed.count("\n") == 1
+    assert "\x1b" not in printed
+    assert "Traceback" not in printed
+
+
+def test_random_requests_end_without_a_traceback(send, ask, capfd):
+    rng = random.Random(0)
+    words = [
+        b"GET",
+        b"HEAD",
+        b" ",
+        b"/",
+        b"%00",
+        b"..",
+        b"first",
+        b"HTTP/1.1",
+        b"\r\n",
+        b"Host: 127.0.0.1",
+        b":",
+        b"\xff",
+    ]
+    for _ in range(300):
+        parts = [rng.choice(words) if rng.random() < 0.8 else rng.randbytes(3) for _ in range(rng.randrange(1, 14))]
+        send(b"".join(parts) + rng.choice([b"", b"\r\n\r\n", HOST]))
+    assert ask("/")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_client_that_goes_away_is_no_error(server, ask, capfd):
+    for _ in range(20):
+        link = socket.create_connection(("127.0.0.1", server.server_port), timeout=20)
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")  # reset when closed
+        link.sendall(b"GET /first/leaderboard.html" + HOST)
+        link.close()
+    assert ask("/")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_a_list_that_cannot_be_made_is_one_line(ask, reports, capfd):
+    shutil.rmtree(reports)
+    assert ask("/runs.json")[0] == 500
+    assert capfd.readouterr().err.startswith("code 500")

@@ -1,0 +1,43 @@
+"""Text from outside is shown as text: by spreadsheets that open a CSV file, too."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.text import from_spreadsheet_text, spreadsheet_text
+
+CHARACTERS = st.sampled_from("=+-@'; \t\r\na1,\"|\uff1d\uff20")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('=HYPERLINK("http://x")', '\'=HYPERLINK("http://x")'),
+        ("+1", "'+1"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "\t'=1"),
+        ("  =1", "  '=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("a;=1", "a;'=1"),
+        ("first line\n=1", "first line\n'=1"),
+        ("'=1", "''=1"),
+        ("Bicubic++", "Bicubic++"),
+        ("a - b = c; -d", "a - b = c; -d"),
+        ("", ""),
+    ],
+)
+def test_no_cell_begins_like_a_formula(text: str, shown: str) -> None:
+    assert spreadsheet_text(text) == shown
+    assert from_spreadsheet_text(shown) == text
+
+
+@given(st.text(CHARACTERS, max_size=8))
+def test_whatever_the_text_is_it_can_be_read_back(text: str) -> None:
+    shown = spreadsheet_text(text)
+    assert from_spreadsheet_text(shown) == text
+    for cell in csv.reader(io.StringIO(shown, newline=""), delimiter=";", quoting=csv.QUOTE_NONE):
+        assert not (cell and cell[0].lstrip()[:1] in tuple("=+-@\uff1d\uff20"))

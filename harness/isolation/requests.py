@@ -63,6 +63,10 @@ class LoadRequest(Body):
     """Flush the accelerator's cache before each timed call, and include a copy of the output in the timed window."""
     trust_pickle: bool = False
     """Execute code in a pickled checkpoint."""
+    has_manifest: bool = True
+    """Whether a manifest describes the submission; otherwise what it does not state is found out."""
+    requires: list[str] = []
+    """Requirement strings of the manifest."""
     seed: Count = 0
 
 

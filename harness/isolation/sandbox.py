@@ -17,6 +17,7 @@ from typing import Literal
 
 from harness.errors import UsageError
 from harness.isolation.environment import PACKAGE
+from harness.results.fingerprint import unhashed
 from harness.submissions.packages import package_folders
 
 Sandbox = Literal["auto", "bwrap", "process", "none"]
@@ -150,6 +151,7 @@ def bwrap_command(
         *("--size", str(tmp_bytes), "--tmpfs", str(PRIVATE)),
         *_read_only(binds),
         *_hidden(binds),
+        *_without_unhashed(root, inside),
         *("--remount-ro", "/"),
         *("--chdir", str(PRIVATE)),
         "--clearenv",
@@ -217,6 +219,15 @@ def _hidden(binds: Mapping[Path, Path]) -> list[str]:
             if folder.is_dir() and folder.is_relative_to(source):
                 covered = str(target / folder.relative_to(source))
                 options += ["--tmpfs", covered, "--remount-ro", covered]
+    return options
+
+
+def _without_unhashed(root: Path, inside: Path) -> list[str]:
+    """Return options that hide what a submission's fingerprint does not cover; see `harness.results.fingerprint`."""
+    options: list[str] = []
+    for path in unhashed(root):
+        target = str(inside / path.name)
+        options += ["--tmpfs", target, "--remount-ro", target] if path.is_dir() else ["--ro-bind", "/dev/null", target]
     return options
 
 

@@ -28,6 +28,7 @@ def discover(
     entry_points: bool = True,
     kind: Kind = "submission",
     cache_dir: Path | None = None,
+    taken: Iterable[str] = (),
 ) -> list[Found]:
     """List the submissions under ``paths`` and in installed packages, in natural order of their names.
 
@@ -43,6 +44,8 @@ def discover(
         Kind of the returned submissions.
     cache_dir
         Folder to extract zip files to; the user's cache folder by default.
+    taken
+        Slugs that other rows of the same run have.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def discover(
         found += installed_submissions()
     if not found:
         raise _nothing(places)
-    chosen = [one for one in _named(found) if _wanted(one, only, exclude)]
+    chosen = [one for one in _named(found, taken) if _wanted(one, only, exclude)]
     if not chosen:
         raise UsageError(
             f"no submission is left of {len(found)} after --only and --exclude",
@@ -169,11 +172,11 @@ def protocol_manifest(folder: Path, name: str) -> Manifest:
     return Manifest(name=visible or "submission", scales=list(PROTOCOL_SCALES), weights=weights)
 
 
-def _named(found: Iterable[Found]) -> list[Found]:
+def _named(found: Iterable[Found], taken: Iterable[str]) -> list[Found]:
     """Return the submissions in natural order of their names, with unique slugs."""
     ordered = sorted(found, key=lambda one: (natural_key(one.name), str(_place(one))))
     # Sorted before numbering, so that suffixes such as -2 do not depend on the order of the arguments.
-    slugs = unique_slugs(one.name for one in ordered)
+    slugs = unique_slugs((one.name for one in ordered), taken)
     return [replace(one, slug=slug) for one, slug in zip(ordered, slugs, strict=True)]
 
 

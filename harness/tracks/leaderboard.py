@@ -35,6 +35,8 @@ class Candidate:
         Whether it is the interpolation that the score subtracts; its score is 0 by definition.
     times
         The times behind `runtime`, with which rows are compared.
+    content
+        Hash of code, weights and conditions, equal for copies; the measurement's fingerprint by default.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Candidate:
     reconstructed: bool = False
     is_reference: bool = False
     times: RelativeTimes | None = None
+    content: str = ""
 
 
 def make_leaderboard(
@@ -98,7 +101,7 @@ def _twins(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     """Return a note for every candidate that has the same code and weights as another."""
     by_fingerprint: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        by_fingerprint.setdefault(candidate.measurement.fingerprint, []).append(candidate)
+        by_fingerprint.setdefault(candidate.content or candidate.measurement.fingerprint, []).append(candidate)
     return {
         candidate.slug: [f"same code and weights as {', '.join(c.name for c in group if c is not candidate)}"]
         for group in by_fingerprint.values()

@@ -87,7 +87,7 @@ class Operations:
         return self._handlers[type(request)](request, arrays)
 
     def _load(self, request: LoadRequest, _arrays: Sequence[Array]) -> Reply:
-        from harness.worker.loader import load
+        from harness.worker.loader import Declared, load
 
         self._request = request
         require_device(request.device)
@@ -95,7 +95,9 @@ class Operations:
         torch.manual_seed(request.seed)
         root = path_of_text(request.root)
         weights = root / request.weights if request.weights else None
-        loaded = load(root, request.factory, request.scale, weights, trust_pickle=request.trust_pickle)
+        declared = Declared(request.has_manifest, request.requires)
+        trusted = request.trust_pickle
+        loaded = load(root, request.factory, request.scale, weights, trust_pickle=trusted, declared=declared)
         multiple = _find_multiple(loaded.network, request)
         self._loaded = MeasuredNetwork(request, loaded.network, multiple)
         reply = LoadReply(

@@ -50,6 +50,23 @@ def test_the_submission_is_all_that_is_there_and_cannot_be_changed(tmp_path: Pat
 
 
 @needs_bwrap
+def test_what_no_fingerprint_covers_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / "arch.py").write_text("")
+    (tmp_path / "utils").mkdir()
+    (tmp_path / "utils" / "README.md").write_text("hashed")
+    for name in ("README.md", "submission.toml"):
+        (tmp_path / name).write_text("secret")
+    for name in (".git", "results"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.py").write_text("secret")
+    seen = inside("find /submission -type f; cat /submission/*.* /submission/*/* /submission/.git/*", tmp_path)
+    assert "secret" not in seen
+    assert {line for line in seen.splitlines() if line.startswith("/submission/")} == {
+        "/submission/arch.py", "/submission/utils/README.md",
+    }  # fmt: skip
+
+
+@needs_bwrap
 @pytest.mark.parametrize("place", ["/", "/usr", "/etc", "/dev", "/home", str(LIBRARY / "harness")])
 def test_nothing_but_tmp_can_be_written(tmp_path: Path, place: str) -> None:
     assert inside(f"touch {place}/new && echo written", tmp_path).strip() != "written"

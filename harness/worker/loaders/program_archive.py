@@ -45,10 +45,11 @@ _EXPRESSION_NODES = (
     ast.operator, ast.unaryop, ast.cmpop,
 )  # fmt: skip
 _EXPRESSION_FUNCTIONS = frozenset(
-    "Symbol Integer Float Rational Add Mul Pow Max Min Mod Abs floor ceiling sign Eq Ne Lt Le Gt Ge Equality Unequality "
-    "StrictLessThan LessThan StrictGreaterThan GreaterThan And Or Not Piecewise ExprCondPair FloorDiv ModularIndexing "
-    "Where PythonMod CleanDiv CeilToInt FloorToInt CeilDiv LShift RShift PowByNatural FloatPow FloatTrueDiv IntTrueDiv "
-    "IsNonOverlappingAndDenseIndicator TruncToFloat TruncToInt RoundToInt RoundDecimal ToFloat Identity".split()
+    "Symbol Integer Float Rational Add Mul Pow Max Min Mod Abs floor ceiling sign Eq Ne Lt Le Gt Ge Equality "
+    "Unequality StrictLessThan LessThan StrictGreaterThan GreaterThan And Or Not Piecewise ExprCondPair FloorDiv "
+    "ModularIndexing Where PythonMod CleanDiv CeilToInt FloorToInt CeilDiv LShift RShift PowByNatural FloatPow "
+    "FloatTrueDiv IntTrueDiv IsNonOverlappingAndDenseIndicator TruncToFloat TruncToInt RoundToInt RoundDecimal "
+    "ToFloat Identity".split()
 )
 _SYMBOL = re.compile(r"z?[su]f?\d{1,6}|true|false|True|False|oo|int_oo")
 _CONTAINERS = {None, "builtins.tuple", "builtins.list", "builtins.dict"}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import ManifestError, SubmissionError, UsageError
 from harness.submissions import archives
 from harness.submissions.bare import adopt, is_bare
+from harness.submissions.boundaries import check_child, check_links, others_in
 from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
@@ -60,7 +61,8 @@ def discover(
     places = [Path(path) for path in paths]
     # A folder that is given twice is one submission. Two zip files with equal content are two submissions.
     sources = {source.resolve(): source for place in places for source in _sources(place)}
-    found = [_read(source, kind, cache_dir) for source in sources.values()]
+    given = {place.absolute() for place in places}
+    found = [_read(source, kind, cache_dir, given) for source in sources.values()]
     if entry_points:
         found += installed_submissions()
     if not found:
@@ -99,9 +101,29 @@ def _sources(path: Path) -> list[Path]:
         raise UsageError("does not exist", where=str(path), hint="give a submission, a zip file or a folder of them")
     if path.is_file() and not _is_source(path):
         raise UsageError("is not a submission", where=str(path), hint="give its folder, a zip of it, or an ONNX file")
-    if path.is_file() or _is_submission(path):
+    if path.is_file():
+        return [path]
+    if _is_submission(path):
+        _refuse_mixture(path)
         return [path]
     return [child for child in sorted(path.iterdir()) if _is_source(child)]
+
+
+def _refuse_mixture(folder: Path) -> None:
+    others = others_in(folder, _manifest_of(folder))
+    if others:
+        raise UsageError(
+            f"is a submission (it has {FILE_NAME} or arch.py) and holds others: {', '.join(map(ascii, others[:5]))}",
+            where=str(folder),
+            hint="move the loose files into a folder of their own: their code could read the other submissions",
+        )
+
+
+def _manifest_of(folder: Path) -> Manifest | None:
+    try:
+        return read_manifest(folder)
+    except SubmissionError:
+        return None
 
 
 def _is_source(path: Path) -> bool:
@@ -122,8 +144,10 @@ def _is_submission(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() or (folder / "arch.py").is_file()
 
 
-def _read(source: Path, kind: Kind, cache_dir: Path | None) -> Found:
+def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> Found:
     try:
+        if source.absolute() not in given:  # what a user names may be a link, what lies in a folder may not lead out
+            check_child(source, source.parent)
         if source.is_dir():
             return _from_folder(archives.submission_folder(source), kind, source.resolve().name)
         if source.suffix.lower() == ".zip":
@@ -144,10 +168,22 @@ def _from_zip(path: Path, kind: Kind, cache_dir: Path | None) -> Found:
 
 def _from_folder(folder: Path, kind: Kind, name: str) -> Found:
     try:
+        check_links(folder)
         manifest = read_manifest(folder) if (folder / FILE_NAME).is_file() else protocol_manifest(folder, name)
+        _refuse_others(folder, manifest)
     except SubmissionError as error:
         return BrokenSubmission(name, folder, error, kind=kind)
     return Submission(manifest.name, "", kind, folder.resolve(), manifest, "folder")
+
+
+def _refuse_others(folder: Path, manifest: Manifest) -> None:
+    others = others_in(folder, manifest)
+    if others:
+        raise ManifestError(
+            f"holds other submissions: {', '.join(map(ascii, others[:5]))}",
+            where=str(folder),
+            hint="move the loose files into a folder of their own, or submit each of them",
+        )
 
 
 def protocol_manifest(folder: Path, name: str) -> Manifest:

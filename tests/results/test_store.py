@@ -119,7 +119,7 @@ def test_a_fingerprint_follows_what_is_measured(tmp_path: Path) -> None:
 def test_a_fingerprint_covers_all_that_code_can_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "arch.py").write_text("x = 1\n")
     before = fingerprint_folder(tmp_path)
-    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(b"1")
     first = fingerprint_folder(tmp_path)
     (tmp_path / name).write_bytes(b"2")

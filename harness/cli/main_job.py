@@ -30,6 +30,7 @@ from harness.cli.options import (
     PrecisionChoice,
     Processes,
     ProtocolName,
+    Recount,
     RetryFailed,
     SandboxChoice,
     SandboxOption,
@@ -73,6 +74,7 @@ def run(
     install: Install = False,
     wheels: Wheels = None,
     trust_pickle: TrustPickle = False,
+    recount: Recount = False,
     engine: EngineName = "local",
     images: ImagesChoice = ImagesOption.auto,
     crop: Crops = None,
@@ -111,7 +113,7 @@ def run(
         save_images=save_images,
         conventions=tuple(dict.fromkeys(convention or ())),
     )
-    _carry_out(replace(wanted, fresh=fresh, retry_failed=retry_failed), engine, strict=strict)
+    _carry_out(replace(wanted, fresh=fresh, retry_failed=retry_failed, recount=recount), engine, strict=strict)
 
 
 def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:

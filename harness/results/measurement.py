@@ -122,6 +122,11 @@ class LoadPart(Record):
     """Parameters: of the network as loaded, later of the form that is timed."""
 
 
+CountedBy = Literal["", "process", "graph", "harness"]
+"""``process``: the submission's own process reports it. ``graph``: a process without its code counted the exported
+graph, which gives the submission's images. ``harness``: no submitted code was executed. Empty in older runs."""
+
+
 class CountPart(Record):
     """Results of counting, for the form that is timed, at the track's size."""
 
@@ -131,6 +136,8 @@ class CountPart(Record):
     macs_ntire23: int | None = None
     incomplete_ops: list[str] = []
     macs_source: str | None = None
+    counted_by: CountedBy = ""
+    """Who vouches for ``params``, ``macs`` and ``activations``."""
     layers: list[Layer] = []
     """Layer by layer; empty if the network could not be traced."""
     bytes_moved: int | None = None

@@ -71,6 +71,7 @@ class RunRequest:
     save_images: bool = False
     conventions: tuple[str, ...] = ()
     memory_bytes: int | None = None
+    recount: bool = False
     command: str = ""
 
 
@@ -284,6 +285,7 @@ def _conditions(
             "conventions": [track.convention, *sorted(request.conventions)],
             "backend": request.backend,
             "backend_versions": _backend_versions(request.backend),
+            **({"recount": True} if request.recount else {}),
         }
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.isolation.requests import LayerReply
 from harness.isolation.session import Session
-from harness.results.measurement import CountPart, Layer, LoadPart
+from harness.results.measurement import CountedBy, CountPart, Layer, LoadPart
 from harness.results.record import Backend
 from harness.results.schema import Reparam
 from harness.text import printable
@@ -48,8 +48,8 @@ def load(session: Session, wanted: Backend, installed: Sequence[str]) -> tuple[L
     return part, reply.size_multiple
 
 
-def count(session: Session, input_shape: InputShape) -> CountPart:
-    """Count parameters and operations of the form that is timed."""
+def count(session: Session, input_shape: InputShape, counted_by: CountedBy = "process") -> CountPart:
+    """Count parameters and operations of the form that is timed; `counted_by` says who vouches for what is returned."""
     reply = session.count(input_shape)
     return CountPart(
         params=reply.params,
@@ -58,6 +58,7 @@ def count(session: Session, input_shape: InputShape) -> CountPart:
         macs_ntire23=reply.macs_ntire23,
         incomplete_ops=list(reply.incomplete_ops),
         macs_source=reply.source,
+        counted_by=counted_by,
         bytes_moved=reply.bytes_moved,
         operators=reply.operators,
         layers=[_layer(layer) for layer in reply.layers],

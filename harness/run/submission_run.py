@@ -16,16 +16,19 @@ from harness.engines import Engine, Job
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.results import ErrorInfo, Measurement, TimingRecord
-from harness.results.measurement import QualityPart, TimingPart
+from harness.results.measurement import CountedBy, QualityPart, TimingPart
 from harness.results.record import Status
 from harness.results.schema import Ceilings
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
 from harness.run.plan import Plan, PlannedSubmission
+from harness.run.plausibility import violation
 from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
+from harness.run.recount import Recount, recount, updated
 from harness.run.submission_worker import SubmissionWorker
 from harness.run.timed_size_check import check_quality_at_timed_size
+from harness.submissions.loaders import PREFIX
 from harness.timing.output_check import OutputCheck, OutputTile
 
 
@@ -55,6 +58,8 @@ class SubmissionRun:
     timed_output
         A part of a timed output, set by the timing. After the images, the network must still reproduce it. None after a
         run was resumed: nothing is compared then.
+    scored_image
+        An LR image, chosen at random, with the network's output.
     """
 
     plan: Plan
@@ -65,6 +70,7 @@ class SubmissionRun:
     measurement: Measurement
     size_multiple: int = 1
     timed_output: OutputTile | None = None
+    scored_image: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
 
     @property
     def slug(self) -> str:
@@ -97,7 +103,7 @@ class SubmissionRun:
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})  # kept if counting fails
         self._report("count")
         shape = self.plan.track.input_shape
-        counted = stages.count(session, shape)
+        counted = stages.count(session, shape, self._vouched_for())
         self.measurement = self.measurement.updated(counted)
         reparam = stages.with_macs(session, shape, reparam, counted.macs)
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})
@@ -135,11 +141,13 @@ class SubmissionRun:
     def upscale(self, engine: Engine) -> None:
         """Upscale the data set, measure quality, and end the worker, which never receives HR images."""
         if self.measurement.has_weights:
-            images = self.quality_pass.measure(self._upscale_image)
+            kept = int(np.random.default_rng().integers(len(self.plan.dataset)))
+            images = self.quality_pass.measure(lambda index, lr: self._upscale_image(index, lr, keep=index == kept))
             self.measurement = self.measurement.updated(QualityPart(images=images))
             self._check_timed_output_again()
             self._check_timed_size()
             self.quality_pass.complete()
+            self._recount(engine)
         self.worker.close()
         job = self.float32_job()
         if job is not None:
@@ -175,10 +183,18 @@ class SubmissionRun:
         if self.measurement.error is None and not self.measurement.has_weights:
             reason = ErrorInfo(stage="load", type="NoWeights", message=f"no weights for x{self.plan.track.scale}")
             self.measurement = self.measurement.model_copy(update={"status": "unsupported", "error": reason})
+        self._refuse_the_impossible()
         if self.measurement.timing is not None:
             # A network that failed may have been going to be timed in further processes.
             self.keep_timing(self.measurement.timing.model_copy(update={"remaining_work": None}))
         return self.measurement
+
+    def _refuse_the_impossible(self) -> None:
+        if self.measurement.error is None:
+            what = violation(self.measurement, self.plan.track.output_shape)
+            if what is not None:
+                reason = ErrorInfo(stage="time", type=DISQUALIFIED, message=what)
+                self.measurement = self.measurement.model_copy(update={"status": "disqualified", "error": reason})
 
     # Details of upscaling.
 
@@ -201,11 +217,36 @@ class SubmissionRun:
             self.measurement = self.measurement.updated(QualityPart(float32_psnr_rgb=psnr))
         self.worker.close()
 
-    def _upscale_image(self, index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Upscale one LR image, H x W x 3, uint8."""
+    def _upscale_image(self, index: int, lr: NDArray[np.uint8], *, keep: bool = False) -> NDArray[np.uint8]:
+        """Upscale one LR image, H x W x 3, uint8; keep it and the output for :meth:`_recount`."""
         names = self.plan.dataset.names
         self._report("upscale", names[index], done=index / len(names))
-        return self.worker.running.upscale(lr)
+        output = self.worker.running.upscale(lr)
+        if keep:
+            self.scored_image = lr, output
+        return output
+
+    def _vouched_for(self) -> CountedBy:
+        """Return who vouches for the counts as long as no other process has counted."""
+        submission = self.worker.submission
+        own = submission.kind == "baseline" or submission.manifest.factory.startswith(PREFIX)
+        return "harness" if own else "process"
+
+    def _recount(self, engine: Engine) -> None:
+        """Count the network in a process without its code, if the user asked for it and there is such code."""
+        if not self.plan.request.recount or self.measurement.counted_by != "process" or self.scored_image is None:
+            return
+        self._report("upscale", "counted again, from its graph", done=1.0)
+        try:
+            graph = self.worker.running.graph()
+        except WorkerError as error:
+            if not self.worker.running.alive():
+                raise
+            found = Recount(None, error.what[:300])
+        else:
+            shape = self.plan.track.input_shape
+            found = recount(engine, self.worker.job(), graph, self.scored_image, shape)
+        self.measurement = updated(self.measurement, found)
 
     def _check_timed_output_again(self) -> None:
         """Disqualify a network that computes another output for a timed frame now than it did in its timing."""

@@ -133,6 +133,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         macs_ntire23=measured.macs_ntire23,
         activations=measured.activations,
         macs_source=measured.macs_source,
+        counted_by=measured.counted_by,
         peak_memory_bytes=measured.peak_memory_bytes,
         roofline=roofline(measured, None if runtime is None else getattr(runtime, rules.statistic)),
         incomplete_ops=measured.incomplete_ops,

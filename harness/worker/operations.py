@@ -28,6 +28,7 @@ from harness.isolation.requests import (
     EmptyReply,
     ExportReply,
     ExportRequest,
+    GraphRequest,
     LayerReply,
     LoadReply,
     LoadRequest,
@@ -70,6 +71,7 @@ class Operations:
             LoadRequest: self._load,
             ReparameterizeRequest: self._reparameterize,
             ExportRequest: self._export,
+            GraphRequest: self._graph,
             CountRequest: self._count,
             CeilingsRequest: self._ceilings,
             PrepareRequest: self._prepare,
@@ -135,6 +137,12 @@ class Operations:
         if request.onnx:
             files[f"x{scale}.onnx"] = onnx_export.export(form, size_multiple=multiple).content
         return ExportReply(paths=list(files)), [np.frombuffer(content, np.uint8) for content in files.values()]
+
+    def _graph(self, _request: GraphRequest, _arrays: Sequence[Array]) -> Reply:
+        from harness.worker.graph import exported
+
+        network = self._network()
+        return EmptyReply(), [np.frombuffer(exported(network.form, network.size_multiple), np.uint8)]
 
     def _count(self, request: CountRequest, _arrays: Sequence[Array]) -> Reply:
         from harness.complexity.count import count

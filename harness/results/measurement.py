@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.results.record import Backend, Record, Status
+from harness.results.record import Backend, CountedBy, Record, Status
 from harness.results.schema import Ceilings, ErrorInfo, QualityFigures, Reparam
 
 
@@ -120,11 +120,6 @@ class LoadPart(Record):
     """Remarks for the reader."""
     params: int | None = None
     """Parameters: of the network as loaded, later of the form that is timed."""
-
-
-CountedBy = Literal["", "process", "graph", "harness"]
-"""``process``: the submission's own process reports it. ``graph``: a process without its code counted the exported
-graph, which gives the submission's images. ``harness``: no submitted code was executed. Empty in older runs."""
 
 
 class CountPart(Record):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from harness.isolation.requests import LayerReply
 from harness.isolation.session import Session
-from harness.results.measurement import CountedBy, CountPart, Layer, LoadPart
-from harness.results.record import Backend
+from harness.results.measurement import CountPart, Layer, LoadPart
+from harness.results.record import Backend, CountedBy
 from harness.results.schema import Reparam
 from harness.text import printable
 

@@ -16,8 +16,8 @@ from harness.engines import Engine, Job
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.results import ErrorInfo, Measurement, TimingRecord
-from harness.results.measurement import CountedBy, QualityPart, TimingPart
-from harness.results.record import Status
+from harness.results.measurement import QualityPart, TimingPart
+from harness.results.record import CountedBy, Status
 from harness.results.schema import Ceilings
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import statistics
 
-from harness.results.measurement import Measurement
+from harness.errors import DISQUALIFIED
+from harness.results import ErrorInfo, Measurement
 
 _LEAST_CALL_MS = 0.001
 """A microsecond. A call of a module in Python takes several, even if it computes nothing."""
 _MARGIN = 20.0
 """How many times faster than the device's measured ceilings a network may seem: caches, fast convolution algorithms."""
 _ITEM_BYTES = 2
+
+
+def without_the_impossible(measurement: Measurement, output_shape: tuple[int, int, int, int]) -> Measurement:
+    """Return the measurement, disqualified if its figures pass a bound; see :func:`violation`."""
+    what = violation(measurement, output_shape) if measurement.error is None else None
+    if what is None:
+        return measurement
+    reason = ErrorInfo(stage="time", type=DISQUALIFIED, message=what)
+    return measurement.model_copy(update={"status": "disqualified", "error": reason})
 
 
 def violation(measurement: Measurement, output_shape: tuple[int, int, int, int]) -> str | None:

@@ -21,7 +21,9 @@ from harness.errors import WorkerError
 from harness.isolation.requests import CountReply
 from harness.results import Measurement
 from harness.results.measurement import CountPart
+from harness.run.plan import Plan
 from harness.run.stages import InputShape
+from harness.run.submission_worker import SubmissionWorker
 from harness.submissions.loaders import PREFIX
 from harness.submissions.manifest import Manifest
 from harness.submissions.submission import Submission
@@ -47,6 +49,30 @@ class Recount:
 
     counts: CountReply | None
     reason: str = ""
+
+
+def asks_for_recount(plan: Plan, measurement: Measurement) -> bool:
+    """Return whether the user asked for a recount and submitted code could have forged the counts."""
+    return plan.request.recount and measurement.counted_by == "process"
+
+
+def recounted(
+    measurement: Measurement, worker: SubmissionWorker, engine: Engine, image: tuple[Image, Image]
+) -> Measurement:
+    """Let a submission's worker export its network, count that graph elsewhere, and return the new measurement.
+
+    Raises
+    ------
+    WorkerError
+        The submission's worker ends.
+    """
+    try:
+        graph = worker.running.graph()
+    except WorkerError as error:
+        if not worker.running.alive():
+            raise
+        return updated(measurement, Recount(None, error.what[:300]))
+    return updated(measurement, recount(engine, worker.job(), graph, image, worker.plan.track.input_shape))
 
 
 def recount(engine: Engine, job: Job, graph: bytes, image: tuple[Image, Image], shape: InputShape) -> Recount:

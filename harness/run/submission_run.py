@@ -17,18 +17,17 @@ from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.results import ErrorInfo, Measurement, TimingRecord
 from harness.results.measurement import QualityPart, TimingPart
-from harness.results.record import CountedBy, Status
+from harness.results.record import Status
 from harness.results.schema import Ceilings
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
 from harness.run.plan import Plan, PlannedSubmission
-from harness.run.plausibility import violation
+from harness.run.plausibility import without_the_impossible
 from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
-from harness.run.recount import Recount, recount, updated
+from harness.run.recount import asks_for_recount, recounted
 from harness.run.submission_worker import SubmissionWorker
 from harness.run.timed_size_check import check_quality_at_timed_size
-from harness.submissions.loaders import PREFIX
 from harness.timing.output_check import OutputCheck, OutputTile
 
 
@@ -103,7 +102,7 @@ class SubmissionRun:
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})  # kept if counting fails
         self._report("count")
         shape = self.plan.track.input_shape
-        counted = stages.count(session, shape, self._vouched_for())
+        counted = stages.count(session, shape, stages.vouched_for(self.worker.submission))
         self.measurement = self.measurement.updated(counted)
         reparam = stages.with_macs(session, shape, reparam, counted.macs)
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})
@@ -147,7 +146,9 @@ class SubmissionRun:
             self._check_timed_output_again()
             self._check_timed_size()
             self.quality_pass.complete()
-            self._recount(engine)
+            if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
+                self._report("upscale", "counted again, from its graph", done=1.0)
+                self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
         self.worker.close()
         job = self.float32_job()
         if job is not None:
@@ -183,18 +184,11 @@ class SubmissionRun:
         if self.measurement.error is None and not self.measurement.has_weights:
             reason = ErrorInfo(stage="load", type="NoWeights", message=f"no weights for x{self.plan.track.scale}")
             self.measurement = self.measurement.model_copy(update={"status": "unsupported", "error": reason})
-        self._refuse_the_impossible()
+        self.measurement = without_the_impossible(self.measurement, self.plan.track.output_shape)
         if self.measurement.timing is not None:
             # A network that failed may have been going to be timed in further processes.
             self.keep_timing(self.measurement.timing.model_copy(update={"remaining_work": None}))
         return self.measurement
-
-    def _refuse_the_impossible(self) -> None:
-        if self.measurement.error is None:
-            what = violation(self.measurement, self.plan.track.output_shape)
-            if what is not None:
-                reason = ErrorInfo(stage="time", type=DISQUALIFIED, message=what)
-                self.measurement = self.measurement.model_copy(update={"status": "disqualified", "error": reason})
 
     # Details of upscaling.
 
@@ -218,35 +212,13 @@ class SubmissionRun:
         self.worker.close()
 
     def _upscale_image(self, index: int, lr: NDArray[np.uint8], *, keep: bool = False) -> NDArray[np.uint8]:
-        """Upscale one LR image, H x W x 3, uint8; keep it and the output for :meth:`_recount`."""
+        """Upscale one LR image, H x W x 3, uint8; keep it and the output for a recount."""
         names = self.plan.dataset.names
         self._report("upscale", names[index], done=index / len(names))
         output = self.worker.running.upscale(lr)
         if keep:
             self.scored_image = lr, output
         return output
-
-    def _vouched_for(self) -> CountedBy:
-        """Return who vouches for the counts as long as no other process has counted."""
-        submission = self.worker.submission
-        own = submission.kind == "baseline" or submission.manifest.factory.startswith(PREFIX)
-        return "harness" if own else "process"
-
-    def _recount(self, engine: Engine) -> None:
-        """Count the network in a process without its code, if the user asked for it and there is such code."""
-        if not self.plan.request.recount or self.measurement.counted_by != "process" or self.scored_image is None:
-            return
-        self._report("upscale", "counted again, from its graph", done=1.0)
-        try:
-            graph = self.worker.running.graph()
-        except WorkerError as error:
-            if not self.worker.running.alive():
-                raise
-            found = Recount(None, error.what[:300])
-        else:
-            shape = self.plan.track.input_shape
-            found = recount(engine, self.worker.job(), graph, self.scored_image, shape)
-        self.measurement = updated(self.measurement, found)
 
     def _check_timed_output_again(self) -> None:
         """Disqualify a network that computes another output for a timed frame now than it did in its timing."""

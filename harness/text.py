@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+
 
 def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
     """Replace control characters in `text` and truncate it.
@@ -27,3 +29,18 @@ def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
     if len(kept) <= limit:
         return kept
     return f"…{kept[-limit + 1 :]}" if keep_end else f"{kept[: limit - 1]}…"
+
+
+def single_line(text: str, limit: int) -> str:
+    """Return untrusted text as one line of at most `limit` characters.
+
+    Line breaks of every kind and tabs become spaces, and spaces at both ends are removed; see :func:`printable`.
+    """
+    # Cut first, so that the time does not depend on the length of the text.
+    line = "".join(" " if char in _BREAKS else char for char in text[: limit + 1])
+    return printable(line, limit).strip()
+
+
+def first_line(text: str, default: str = "no message") -> str:
+    """Return the first line of a text that is not blank; `default` if there is none."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), default)

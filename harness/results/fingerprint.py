@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
+
+from harness.plain_files import Deadline, Survey, digest_file, survey
 
 # Written by Python, editors and the challenge's scripts; they do not affect measurements.
 _IGNORED_FOLDERS = frozenset({"__pycache__", ".git", ".ruff_cache", ".mypy_cache", "results"})
@@ -18,23 +21,37 @@ def fingerprint_folder(root: Path) -> str:
     The manifest and the README are excluded. The relevant keys of the manifest enter the fingerprint by value, so that
     a change of the displayed name does not cause a new measurement.
     """
-    digest = hashlib.sha256()
-    for path in sorted(_files(root)):
-        digest.update(
-            f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape")
-        )
+    return fingerprint_files(surveyed(root))
+
+
+def surveyed(root: Path, deadline: Deadline | None = None, *, links_may_leave: bool = False) -> Survey:
+    """List the files that enter the fingerprint of a folder; see :func:`harness.plain_files.survey`."""
+    return survey(root, deadline=deadline, ignored=_is_ignored, links_may_leave=links_may_leave)
+
+
+def fingerprint_files(found: Survey, deadline: Deadline | None = None) -> str:
+    """Return the SHA-256 over names and contents of the files of a survey.
+
+    Raises
+    ------
+    SubmissionError
+        A file is no longer a plain file, or the time has passed.
+    OSError
+        A file cannot be read.
+    """
+    digest, deadline = hashlib.sha256(), deadline or Deadline()
+    for path in found.files:
+        content, size = digest_file(path, deadline)
         # The size separates the name from the content, so that no two folders produce the same byte sequence.
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(os.fsencode(f"{path.relative_to(found.root).as_posix()}\0{size}\0"))
+        digest.update(content)
+    for path, target in found.links:
+        digest.update(os.fsencode(f"{path.relative_to(found.root).as_posix()}\0link\0{target}\0"))
     return digest.hexdigest()
 
 
-def _files(root: Path) -> Iterable[Path]:
-    for path in root.rglob("*"):
-        relative = path.relative_to(root)
-        ignored = _IGNORED_FOLDERS.intersection(relative.parts) or relative.as_posix() in _IGNORED_FILES
-        if path.is_file() and not ignored:
-            yield path
+def _is_ignored(name: str, relative: str) -> bool:
+    return name in _IGNORED_FOLDERS or relative in _IGNORED_FILES
 
 
 def combine(parts: Mapping[str, object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 _BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
@@ -29,6 +30,19 @@ def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
     if len(kept) <= limit:
         return kept
     return f"…{kept[-limit + 1 :]}" if keep_end else f"{kept[: limit - 1]}…"
+
+
+def printable_json(value: Any) -> Any:
+    """Return JSON-like data with the control characters in its texts replaced; see :func:`printable`."""
+    if isinstance(value, str):
+        return value if value.isascii() and value.isprintable() else printable(value, len(value))
+    if isinstance(value, list):
+        return (
+            [printable_json(item) for item in value] if any(isinstance(i, str | list | dict) for i in value) else value
+        )
+    if isinstance(value, dict):
+        return {key: printable_json(item) for key, item in value.items()}
+    return value
 
 
 def single_line(text: str, limit: int) -> str:

@@ -27,8 +27,7 @@ _TICK_S = 0.5
 def describe_outcome(measurement: Measurement, *, reused: bool) -> str:
     """Return one line on how a submission ended."""
     if measurement.error is not None:
-        first_line, _, _ = measurement.error.message.partition("\n")
-        return f"{measurement.status} at {measurement.error.stage}: {first_line}"
+        return f"{measurement.status} at {measurement.error.stage}: {measurement.error.first_line}"
     return "ok, unchanged since an earlier run" if reused else "ok"
 
 

@@ -72,7 +72,7 @@ def spelled_p_value(p_value: float) -> str:
 def reasons(run: Run) -> list[str]:
     """Return one line for each row without a score, saying why."""
     return [
-        f"{entry.name}: {entry.status} at {entry.error.stage}: {entry.error.message.splitlines()[0]}"
+        f"{entry.name}: {entry.status} at {entry.error.stage}: {entry.error.first_line}"
         for entry in run.entries
         if entry.error is not None
     ]

@@ -23,10 +23,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
 
-from harness.errors import ResultsError, UsageError
+from harness.errors import UsageError
 from harness.files import write_atomically
+from harness.results.reading import reading
 from harness.results.record import Record
 
 SIZE = 192
@@ -154,10 +154,11 @@ class CropStore:
         file = self._folder / "crops.json"
         if not file.is_file():
             return []
-        try:
-            return [Window.model_validate(one) for one in json.loads(file.read_bytes())]
-        except (ValueError, ValidationError) as error:
-            raise ResultsError(f"the list of crops cannot be read: {error}", where=str(file)) from error
+        with reading(file, "the list of crops cannot be read"):
+            windows = [Window.model_validate(one) for one in json.loads(file.read_bytes())]
+            if any(not window.folder.isdecimal() or not window.folder.isascii() for window in windows):
+                raise ValueError("a crop's folder is not a number")
+            return windows
 
     def has_begun(self, image: str) -> bool:
         """Return whether the crops of an image are chosen, so that its interpolation is not needed again."""

@@ -15,7 +15,7 @@ from harness.run.plan import Plan, PlannedSubmission
 from harness.statistics.process_spread import ProcessSpread, spread_info
 from harness.statistics.runtime_summary import anchor_level, process_spread, relative_times, summarise_record
 from harness.submissions.discovery import BrokenSubmission
-from harness.text import printable
+from harness.text import printable, single_line
 from harness.timing import caution
 from harness.tracks import Candidate, make_leaderboard, track_info
 from harness.tracks.scoring import Leaderboard
@@ -107,7 +107,7 @@ def _run_info(plan: Plan, facts: RunFacts) -> RunInfo:
 
 def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference, facts: RunFacts) -> list[str]:
     of_rows = [
-        f"{printable(planned.submission.name, 300)}: {warning}"
+        f"{single_line(planned.submission.name, 300)}: {warning}"
         for planned, measurement in measured
         for warning in _warnings_of_row(measurement)
     ]
@@ -118,7 +118,7 @@ def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Ref
 def _warnings_of_row(measurement: Measurement) -> list[str]:
     """Return what concerns the whole run: a submission that broke the rules may have disturbed its neighbours."""
     violation = measurement.error if measurement.status == "disqualified" else None
-    disqualified = [f"disqualified: {violation.message.splitlines()[0]}"] if violation else []
+    disqualified = [f"disqualified: {violation.first_line}"] if violation else []
     return [*measurement.warnings, *disqualified]
 
 
@@ -127,7 +127,7 @@ def _candidate(
 ) -> Candidate:
     submission, timing = planned.submission, measurement.timing
     candidate = Candidate(
-        printable(submission.name, 300),
+        single_line(submission.name, 300),
         "",
         submission.kind,
         submission.slug,
@@ -140,7 +140,7 @@ def _candidate(
     manifest = submission.manifest
     return replace(
         candidate,
-        team=manifest.team,
+        team=single_line(manifest.team, 200),
         published=manifest.published.get(f"x{plan.track.scale}"),
         reconstructed=manifest.reconstructed,
         is_reference=submission.kind == "baseline" and submission.name == _REFERENCE,

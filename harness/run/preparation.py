@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.data.outputs import OutputFolder
 from harness.engines import Job
 from harness.errors import SubmissionError
+from harness.faults import kind_of
 from harness.results import ErrorInfo, Measurement
 from harness.results.crops import CropStore
 from harness.results.record import Status
@@ -40,6 +41,13 @@ class Preparation:
         SubmissionRun or None
             None if there is nothing left to do: its measurement was stored, it cannot run here, or it failed.
         """
+        try:
+            return self._prepare(planned)
+        except Exception as error:  # noqa: BLE001  # what concerns the run is raised again
+            self._context.record_failure(planned, error)
+            return None
+
+    def _prepare(self, planned: PlannedSubmission) -> SubmissionRun | None:
         context = self._context
         stored = context.resume.finished(planned)
         if stored is not None:
@@ -132,5 +140,5 @@ def refuse(submission: Submission | BrokenSubmission, plan: Plan) -> tuple[Statu
 
 
 def _reason(stage: str, error: Exception) -> ErrorInfo:
-    # A file name in the message may hold what no JSON can.
-    return ErrorInfo(stage=stage, type=type(error).__name__, message=printable(str(error), 4000))
+    kind = kind_of(error) if isinstance(error, SubmissionError) else type(error).__name__
+    return ErrorInfo(stage=stage, type=kind, message=printable(str(error), 4000), log=getattr(error, "log", ""))

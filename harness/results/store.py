@@ -35,15 +35,26 @@ class RunStore:
     ----------
     folder
         Folder of the run; created together with the first file.
+
+    Attributes
+    ----------
+    folder
+        As given.
+    known
+        What was read and saved so far, by fingerprint, so that it can be saved elsewhere.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.known: dict[str, Measurement] = {}
         self._identity: tuple[int, int] | None = None
 
     def measurement(self, fingerprint: str) -> Measurement | None:
         """Return the stored measurement, or None if it does not exist or is damaged, so that it is repeated."""
-        return _read_or_none(self._measurement_path(fingerprint), fingerprint)
+        found = _read_or_none(self._measurement_path(fingerprint), fingerprint)
+        if found is not None:
+            self.known[fingerprint] = found
+        return found
 
     def damage(self, fingerprint: str) -> str | None:
         """Return why the stored measurement cannot be used; None if it can or does not exist."""
@@ -59,6 +70,7 @@ class RunStore:
     def save_measurement(self, measurement: Measurement) -> None:
         """Store a complete measurement and delete the unfinished one with the same fingerprint."""
         content = measurement.model_dump_json(indent=1).encode()
+        self.known[measurement.fingerprint] = measurement
         self.require_folder()
         write_atomically(self._measurement_path(measurement.fingerprint), content)
         self.forget_unfinished(measurement.fingerprint)

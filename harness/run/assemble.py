@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness import __version__
+from harness.faults import concerns_the_run, worker_error
 from harness.quality import get_convention
-from harness.results import Measurement, Run
+from harness.results import ErrorInfo, Measurement, Run
 from harness.results.run_info import DatasetInfo, RunInfo
 from harness.run.bicubic_reference import Reference
 from harness.run.context import MeasuredSubmission
@@ -44,9 +45,35 @@ class RunFacts:
 
 def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
     """Return the rows of the table, scored, ranked and in order, and the comparison of every pair of ranked rows."""
+    try:
+        return _board(plan, measured, reference)
+    except Exception as error:
+        if concerns_the_run(error):
+            raise
+        rows = [_scorable(plan, one, reference) for one in measured]
+        if rows == list(measured):  # no row causes it alone
+            raise
+        return _board(plan, rows, reference)
+
+
+def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
     anchor_ms, spread = _timing_context(measured)
     candidates = [_candidate(plan, planned, m, anchor_ms, spread) for planned, m in measured]
     return make_leaderboard(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend)
+
+
+def _scorable(plan: Plan, one: MeasuredSubmission, reference: Reference) -> MeasuredSubmission:
+    """Return a row as it is, or as a failed one without figures if it cannot be scored even by itself."""
+    try:
+        _board(plan, [one], reference)
+    except Exception as error:
+        if concerns_the_run(error) or one.planned.submission.kind == "baseline":
+            raise
+        fault = worker_error(error, "score")
+        reason = ErrorInfo(stage=fault.stage, type=fault.kind, message=str(fault), log=fault.log)
+        empty = Measurement.empty(one.planned.fingerprint, plan.request.backend)
+        return MeasuredSubmission(one.planned, empty.model_copy(update={"status": "failed", "error": reason}))
+    return one
 
 
 def assemble(
@@ -125,6 +152,8 @@ def _warnings_of_row(measurement: Measurement) -> list[str]:
 def _candidate(
     plan: Plan, planned: PlannedSubmission, measurement: Measurement, anchor_ms: float | None, spread: ProcessSpread
 ) -> Candidate:
+    if planned.notes:
+        measurement = measurement.model_copy(update={"notes": [*planned.notes, *measurement.notes]})
     submission, timing = planned.submission, measurement.timing
     candidate = Candidate(
         single_line(submission.name, 300),

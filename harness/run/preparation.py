@@ -55,9 +55,8 @@ class Preparation:
             return None
         refusal = refuse(planned.submission, context.plan)
         if refusal is not None:
-            empty = Measurement.empty(planned.fingerprint, context.plan.request.backend)
             status, reason = refusal
-            context.record(planned, empty.model_copy(update={"status": status, "error": reason}))
+            context.record(planned, self._empty(planned).model_copy(update={"status": status, "error": reason}))
             return None
         context.reserve_device()
         self._expect_workers()
@@ -77,8 +76,15 @@ class Preparation:
             self._context.progress,
             quality_pass_of(plan, planned, self._crops, plan.outputs_of(planned)),
             self._worker(planned),
-            Measurement.empty(planned.fingerprint, plan.request.backend),
+            self._empty(planned),
         )
+
+    def _empty(self, planned: PlannedSubmission) -> Measurement:
+        """Return a measurement without results, with a note if the stored one was damaged."""
+        empty = Measurement.empty(planned.fingerprint, self._context.plan.request.backend)
+        damage = self._context.store.damage(planned.fingerprint)
+        note = f"measured again, because the stored measurement cannot be used: it {damage}"
+        return empty if damage is None else empty.model_copy(update={"notes": [note]})
 
     def _worker(self, planned: PlannedSubmission) -> SubmissionWorker:
         assert isinstance(planned.submission, Submission)

@@ -124,7 +124,7 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
     request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
-    from harness.cli.terminal import leaderboard_table, reasons
+    from harness.cli.terminal import at_most, leaderboard_table, reasons
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
 
@@ -135,7 +135,7 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     out.print(leaderboard_table(finished.run))
     for reason in reasons(finished.run):
         out.print(reason, markup=False, highlight=False)
-    for warning in finished.run.warnings:
+    for warning in at_most(finished.run.warnings):
         out.print(f"warning: {warning}", markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
     if not finished.run.run.complete:

@@ -22,6 +22,8 @@ _AFTER_MEASUREMENT = "scores and report"
 SILENCE_S = 9.0
 """Seconds without a line after which plain output repeats what is going on. With a tick it stays below 10 s."""
 _TICK_S = 0.5
+MAX_REFUSED = 20
+"""Number of submissions whose end is printed although no stage of them began; the others are counted."""
 
 
 def describe_outcome(measurement: Measurement, *, reused: bool) -> str:
@@ -66,6 +68,28 @@ class Ticker:
                 return
 
 
+class RefusalCounter:
+    """Counts submissions that end before their first stage, such as those that cannot be read."""
+
+    def __init__(self) -> None:
+        self._begun: set[str] = set()
+        self._refused = 0
+
+    def is_too_many(self, event: ProgressEvent) -> bool:
+        """Take over an event, and return whether it is such an end after :data:`MAX_REFUSED` others."""
+        if isinstance(event, StageProgress):
+            self._begun.add(event.slug)
+        if not isinstance(event, SubmissionFinished) or event.slug in self._begun:
+            return False
+        self._refused += event.measurement.error is not None
+        return event.measurement.error is not None and self._refused > MAX_REFUSED
+
+    def describe_rest(self) -> str:
+        """Return in words how many ends were not printed; empty if all were."""
+        rest = self._refused - MAX_REFUSED
+        return f"{rest} more were not measured; the table says why" if rest > 0 else ""
+
+
 class PlainProgress:
     """Listener that prints one line for each stage of a submission, and one whenever a stage lasts long.
 
@@ -99,6 +123,7 @@ class PlainProgress:
         self._total = 0
         self._current: ProgressEvent | None = None
         self._stages: dict[str, tuple[str, int]] = {}
+        self._refusals = RefusalCounter()
 
     def __enter__(self) -> Self:
         self._ticker.__enter__()
@@ -113,7 +138,10 @@ class PlainProgress:
         """Print the event if it is a new stage of its submission, and remember it otherwise."""
         with self._lock:
             self._remember(event)
-            if self._is_news(event) or self._is_silent():
+            is_too_many = self._refusals.is_too_many(event)
+            if isinstance(event, RunFinished) and (rest := self._refusals.describe_rest()):
+                self._print(rest)
+            if (self._is_news(event) and not is_too_many) or self._is_silent():
                 self._print(self._describe())
 
     def repeat(self) -> None:
@@ -221,6 +249,7 @@ class LiveProgress:
         self._task: TaskID | None = None
         self._total = 0
         self._finished = 0
+        self._refusals = RefusalCounter()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -238,13 +267,17 @@ class LiveProgress:
             images = f" on {event.images} images" if event.images else ""
             self._show("", f"{event.submissions} networks{images}", 0.0, None)
         elif isinstance(event, StageProgress):
+            self._refusals.is_too_many(event)
             what = describe_stage(event.stage, event.detail, event.process, event.processes)
             self._show(event.name, what, event.share, event.seconds_left)
         elif isinstance(event, SubmissionFinished):
             self._finished += 1
-            self._print_outcome(event)
+            if not self._refusals.is_too_many(event):
+                self._print_outcome(event)
             self._show("", "", event.share, event.seconds_left)
         elif isinstance(event, RunFinished):
+            if rest := self._refusals.describe_rest():
+                self._progress.console.print(rest)
             self._show("", _AFTER_MEASUREMENT, 1.0, None)
 
     def _print_outcome(self, event: SubmissionFinished) -> None:

@@ -35,7 +35,7 @@ def reading(path: Path, what: str = "is damaged") -> Iterator[None]:
     """
     try:
         yield
-    except ResultsError:
+    except (ResultsError, BrokenPipeError):  # a closed pipe is of the terminal, not of a file
         raise
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

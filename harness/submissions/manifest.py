@@ -215,7 +215,8 @@ def _validate(document: dict[str, Any], text: str, path: Path) -> Manifest:
     try:
         return Manifest.model_validate({**table, **others})
     except ValidationError as error:
-        raise mistakes.as_error(mistakes.from_pydantic(error, text, Manifest), path) from error
+        more = max(0, error.error_count() - mistakes.MAX_ERRORS)
+        raise mistakes.as_error(mistakes.from_pydantic(error, text, Manifest), path, more) from error
 
 
 def _check_weights(manifest: Manifest, text: str, path: Path) -> None:

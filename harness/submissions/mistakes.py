@@ -17,6 +17,8 @@ from harness.text import single_line
 
 MAX_MISTAKES = 20
 """Number of mistakes that are described; more are counted."""
+MAX_ERRORS = 200
+"""Number of errors among which equal ones are joined and the lines of which are searched."""
 _MAX_TEXT = 300
 _MAX_WORD = 60
 _HINT = "docs/submitting.md describes every key"
@@ -54,14 +56,20 @@ class Mistake:
         return f"{place}{self.key} {self.reason}"
 
 
-def as_error(mistakes: Sequence[Mistake], path: Path) -> ManifestError:
-    """Return an exception that lists all ``mistakes`` in the manifest at ``path``."""
-    if len(mistakes) == 1:
+def as_error(mistakes: Sequence[Mistake], path: Path, more: int = 0) -> ManifestError:
+    """Return an exception that lists the ``mistakes`` in the manifest at ``path``; ``more`` others are counted only."""
+    total = len(mistakes) + more
+    if total == 1:
         return ManifestError(_cut(mistakes[0].sentence()), where=str(path), hint=mistakes[0].hint)
-    lines = [_cut(f"{m.sentence()}{f' ({m.hint})' if m.hint else ''}") for m in mistakes[:MAX_MISTAKES]]
-    if len(mistakes) > MAX_MISTAKES:
-        lines.append(f"and {len(mistakes) - MAX_MISTAKES} more")
-    what = "\n  ".join([f"{len(mistakes)} mistakes", *lines])
+    given: set[str] = set()
+    lines = []
+    for mistake in mistakes[:MAX_MISTAKES]:
+        is_new = mistake.hint is not None and mistake.hint not in given  # a hint is not repeated
+        lines.append(_cut(f"{mistake.sentence()} ({mistake.hint})" if is_new else mistake.sentence()))
+        given |= {mistake.hint or ""}
+    if total > len(lines):
+        lines.append(f"and {total - len(lines)} more")
+    what = "\n  ".join([f"{total} mistakes", *lines])
     return ManifestError(what, where=str(path), hint="fix them in this order")
 
 
@@ -136,9 +144,9 @@ def stray_tables(others: Mapping[str, Any], submission: Mapping[str, Any], text:
 
 
 def from_pydantic(error: ValidationError, text: str, model: type[BaseModel]) -> list[Mistake]:
-    """Convert pydantic's errors to mistakes in the manifest ``text``, at most one per key."""
+    """Convert the first :data:`MAX_ERRORS` of pydantic's errors to mistakes in ``text``, at most one per key."""
     found: dict[str, Mistake] = {}
-    for detail in error.errors(include_url=False, include_input=False):
+    for detail in error.errors(include_url=False, include_input=False)[:MAX_ERRORS]:
         location = [str(part) for part in detail["loc"] if not isinstance(part, int)]
         is_shown = len(found) < MAX_MISTAKES
         mistake = _mistake(detail["type"], detail["msg"], location, text, model if is_shown else None)

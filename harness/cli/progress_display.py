@@ -69,14 +69,23 @@ class Ticker:
 
 
 class RefusalCounter:
-    """Counts submissions that end before their first stage, such as those that cannot be read."""
+    """Counts submissions that end before their first stage, such as those that cannot be read.
+
+    Attributes
+    ----------
+    total
+        Number of submissions in the run.
+    """
 
     def __init__(self) -> None:
+        self.total = 0
         self._begun: set[str] = set()
         self._refused = 0
 
     def is_too_many(self, event: ProgressEvent) -> bool:
         """Take over an event, and return whether it is such an end after :data:`MAX_REFUSED` others."""
+        if isinstance(event, RunStarted):
+            self.total = event.submissions
         if isinstance(event, StageProgress):
             self._begun.add(event.slug)
         if not isinstance(event, SubmissionFinished) or event.slug in self._begun:
@@ -120,7 +129,6 @@ class PlainProgress:
         self._ticker = Ticker(self.repeat, tick_s)
         self._lock = threading.Lock()
         self._begin = self._printed = self._since = self._at = clock()
-        self._total = 0
         self._current: ProgressEvent | None = None
         self._stages: dict[str, tuple[str, int]] = {}
         self._refusals = RefusalCounter()
@@ -155,8 +163,6 @@ class PlainProgress:
         if not _is_same_stage(event, self._current):
             self._since = now
         self._current, self._at = event, now
-        if isinstance(event, RunStarted):
-            self._total = event.submissions
 
     def _is_news(self, event: ProgressEvent) -> bool:
         """Return whether a submission entered another stage. Interleaved networks alternate within the same stage."""
@@ -178,7 +184,7 @@ class PlainProgress:
     def _describe_wait(self) -> str:
         """Return what to print while no event arrives. The end of a submission is not repeated."""
         if isinstance(self._current, SubmissionFinished):
-            last = f"[{self._current.number}/{self._total}] {self._current.name}"
+            last = f"[{self._current.number}/{self._refusals.total}] {self._current.name}"
             return f"after {last}; {self._describe_rest(self._current)}"
         return self._describe()
 
@@ -190,12 +196,12 @@ class PlainProgress:
             return "; ".join(filter(None, [self._describe_stage(event), self._describe_rest(event)]))
         if isinstance(event, SubmissionFinished):
             outcome = describe_outcome(event.measurement, reused=event.reused)
-            line = f"[{event.number}/{self._total}] {event.name}: {outcome}"
+            line = f"[{event.number}/{self._refusals.total}] {event.name}: {outcome}"
             return line if event.reused else f"{line}; {self._describe_rest(event)}"
         return _AFTER_MEASUREMENT
 
     def _describe_stage(self, event: StageProgress) -> str:
-        where = f"[{event.number}/{self._total}] {event.name}: " if event.slug else ""
+        where = f"[{event.number}/{self._refusals.total}] {event.name}: " if event.slug else ""
         what = describe_stage(event.stage, event.detail, event.process, event.processes)
         spent_s = self._clock() - self._since
         return f"{where}{what}" + (f", {spent_s:.0f} s so far" if spent_s >= 1 else "")

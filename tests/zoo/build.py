@@ -145,7 +145,7 @@ def _move_down(folder: Path) -> None:
     """Leave nothing in the folder but folders in folders, with an empty file at the bottom."""
     for file in folder.iterdir():
         file.unlink()
-    _nest(folder, 1500)
+    _nest(folder, 300)  # deeper ones cannot be removed by `shutil.rmtree`
 
 
 def _nest(folder: Path, depth: int) -> None:

@@ -36,7 +36,7 @@ def test_what_was_measured_is_saved_elsewhere(
     submit: Submit, request_for: Request, tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     submit("a")
-    submit("b")
+    submit("b", "x = x * 0.9")
     folder = tmp_path / "run"
 
     def disturb(event: ProgressEvent) -> None:

@@ -27,6 +27,7 @@ from harness.run.group_upscaling import upscale_group
 from harness.run.plan import Plan, RunRequest, discover_submissions, make_plan
 from harness.run.progress import Listener, Progress
 from harness.run.progress_file import ProgressFile
+from harness.run.rescue import Rescue
 from harness.run.scheduler import Scheduler
 
 
@@ -75,7 +76,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     plan = make_plan(request, submissions)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    with store.locked(fresh=request.fresh), ProgressFile(plan.folder) as progress_file:
+    with store.locked(fresh=request.fresh), Rescue(store).watching(), ProgressFile(plan.folder) as progress_file:
         measured, complete = _measure(plan, store, engine or LocalEngine(), Progress([*listeners, progress_file]))
         warnings = _choose_crops(plan, measured) if complete else []
         reference = find_reference(plan, store)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
+
+_BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
 # Where a spreadsheet may begin a cell: at the start, where it drops white space, and after separators that it may use
 # in place of the comma. Characters that begin a formula, with their full-width forms, which some programs convert.
@@ -60,3 +63,31 @@ def spreadsheet_text(text: str) -> str:
 def from_spreadsheet_text(text: str) -> str:
     """Return the text from which :func:`spreadsheet_text` made its argument."""
     return _QUOTED_FORMULA.sub(r"\1\2", text)
+
+
+def printable_json(value: Any) -> Any:
+    """Return JSON-like data with the control characters in its texts replaced; see :func:`printable`."""
+    if isinstance(value, str):
+        return value if value.isascii() and value.isprintable() else printable(value, len(value))
+    if isinstance(value, list):
+        return (
+            [printable_json(item) for item in value] if any(isinstance(i, str | list | dict) for i in value) else value
+        )
+    if isinstance(value, dict):
+        return {key: printable_json(item) for key, item in value.items()}
+    return value
+
+
+def single_line(text: str, limit: int) -> str:
+    """Return untrusted text as one line of at most `limit` characters.
+
+    Line breaks of every kind and tabs become spaces, and spaces at both ends are removed; see :func:`printable`.
+    """
+    # Cut first, so that the time does not depend on the length of the text.
+    line = "".join(" " if char in _BREAKS else char for char in text[: limit + 1])
+    return printable(line, limit).strip()
+
+
+def first_line(text: str, default: str = "no message") -> str:
+    """Return the first line of a text that is not blank; `default` if there is none."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), default)

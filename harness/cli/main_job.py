@@ -124,7 +124,7 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
     from harness.cli.output import StopWithoutReader, end_on_signals
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
-    from harness.cli.terminal import data_lines, leaderboard_table, reasons
+    from harness.cli.terminal import at_most, data_lines, leaderboard_table, reasons
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
 
@@ -138,7 +138,7 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     out.print(leaderboard_table(finished.run))
     for reason in [*data_lines(finished.run), *reasons(finished.run)]:
         out.print(reason, markup=False, highlight=False)
-    for warning in finished.run.warnings:
+    for warning in at_most(finished.run.warnings):
         out.print(f"warning: {warning}", markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
     if not finished.run.run.complete:

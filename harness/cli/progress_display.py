@@ -23,13 +23,14 @@ _AFTER_MEASUREMENT = "scores and report"
 SILENCE_S = 9.0
 """Seconds without a line after which plain output repeats what is going on. With a tick it stays below 10 s."""
 _TICK_S = 0.5
+MAX_REFUSED = 20
+"""Number of submissions whose end is printed although no stage of them began; the others are counted."""
 
 
 def describe_outcome(measurement: Measurement, *, reused: bool) -> str:
     """Return one line on how a submission ended."""
     if measurement.error is not None:
-        first_line, _, _ = measurement.error.message.partition("\n")
-        return f"{measurement.status} at {measurement.error.stage}: {first_line}"
+        return f"{measurement.status} at {measurement.error.stage}: {measurement.error.first_line}"
     return "ok, unchanged since an earlier run" if reused else "ok"
 
 
@@ -68,6 +69,37 @@ class Ticker:
                 return
 
 
+class RefusalCounter:
+    """Counts submissions that end before their first stage, such as those that cannot be read.
+
+    Attributes
+    ----------
+    total
+        Number of submissions in the run.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._begun: set[str] = set()
+        self._refused = 0
+
+    def is_too_many(self, event: ProgressEvent) -> bool:
+        """Take over an event, and return whether it is such an end after :data:`MAX_REFUSED` others."""
+        if isinstance(event, RunStarted):
+            self.total = event.submissions
+        if isinstance(event, StageProgress):
+            self._begun.add(event.slug)
+        if not isinstance(event, SubmissionFinished) or event.slug in self._begun:
+            return False
+        self._refused += event.measurement.error is not None
+        return event.measurement.error is not None and self._refused > MAX_REFUSED
+
+    def describe_rest(self) -> str:
+        """Return in words how many ends were not printed; empty if all were."""
+        rest = self._refused - MAX_REFUSED
+        return f"{rest} more were not measured; the table says why" if rest > 0 else ""
+
+
 class PlainProgress:
     """Listener that prints one line for each stage of a submission, and one whenever a stage lasts long.
 
@@ -98,9 +130,9 @@ class PlainProgress:
         self._ticker = Ticker(self.repeat, tick_s)
         self._lock = threading.Lock()
         self._begin = self._printed = self._since = self._at = clock()
-        self._total = 0
         self._current: ProgressEvent | None = None
         self._stages: dict[str, tuple[str, int]] = {}
+        self._refusals = RefusalCounter()
 
     def __enter__(self) -> Self:
         self._ticker.__enter__()
@@ -115,7 +147,10 @@ class PlainProgress:
         """Print the event if it is a new stage of its submission, and remember it otherwise."""
         with self._lock:
             self._remember(event)
-            if self._is_news(event) or self._is_silent():
+            is_too_many = self._refusals.is_too_many(event)
+            if isinstance(event, RunFinished) and (rest := self._refusals.describe_rest()):
+                self._print(rest)
+            if (self._is_news(event) and not is_too_many) or self._is_silent():
                 self._print(self._describe())
 
     def repeat(self) -> None:
@@ -129,8 +164,6 @@ class PlainProgress:
         if not _is_same_stage(event, self._current):
             self._since = now
         self._current, self._at = event, now
-        if isinstance(event, RunStarted):
-            self._total = event.submissions
 
     def _is_news(self, event: ProgressEvent) -> bool:
         """Return whether a submission entered another stage. Interleaved networks alternate within the same stage."""
@@ -152,7 +185,7 @@ class PlainProgress:
     def _describe_wait(self) -> str:
         """Return what to print while no event arrives. The end of a submission is not repeated."""
         if isinstance(self._current, SubmissionFinished):
-            last = f"[{self._current.number}/{self._total}] {self._current.name}"
+            last = f"[{self._current.number}/{self._refusals.total}] {self._current.name}"
             return f"after {last}; {self._describe_rest(self._current)}"
         return self._describe()
 
@@ -164,12 +197,12 @@ class PlainProgress:
             return "; ".join(filter(None, [self._describe_stage(event), self._describe_rest(event)]))
         if isinstance(event, SubmissionFinished):
             outcome = describe_outcome(event.measurement, reused=event.reused)
-            line = f"[{event.number}/{self._total}] {event.name}: {outcome}"
+            line = f"[{event.number}/{self._refusals.total}] {event.name}: {outcome}"
             return line if event.reused else f"{line}; {self._describe_rest(event)}"
         return _AFTER_MEASUREMENT
 
     def _describe_stage(self, event: StageProgress) -> str:
-        where = f"[{event.number}/{self._total}] {event.name}: " if event.slug else ""
+        where = f"[{event.number}/{self._refusals.total}] {event.name}: " if event.slug else ""
         what = describe_stage(event.stage, event.detail, event.process, event.processes)
         spent_s = self._clock() - self._since
         return f"{where}{what}" + (f", {spent_s:.0f} s so far" if spent_s >= 1 else "")
@@ -223,6 +256,7 @@ class LiveProgress:
         self._task: TaskID | None = None
         self._total = 0
         self._finished = 0
+        self._refusals = RefusalCounter()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -240,13 +274,17 @@ class LiveProgress:
             images = f" on {event.images} images" if event.images else ""
             self._show("", f"{event.submissions} networks{images}", 0.0, None)
         elif isinstance(event, StageProgress):
+            self._refusals.is_too_many(event)
             what = describe_stage(event.stage, event.detail, event.process, event.processes)
             self._show(event.name, what, event.share, event.seconds_left)
         elif isinstance(event, SubmissionFinished):
             self._finished += 1
-            self._print_outcome(event)
+            if not self._refusals.is_too_many(event):
+                self._print_outcome(event)
             self._show("", "", event.share, event.seconds_left)
         elif isinstance(event, RunFinished):
+            if rest := self._refusals.describe_rest():
+                self._progress.console.print(rest)
             self._show("", _AFTER_MEASUREMENT, 1.0, None)
 
     def _print_outcome(self, event: SubmissionFinished) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli.application import command, err, existing_run, out
+from harness.cli.application import P, command, err, existing_run, out
 from harness.errors import UsageError
 
 
@@ -20,7 +22,22 @@ class SummaryOption(enum.StrEnum):
     robust = "robust"
 
 
+def of_stored_runs(function: Callable[P, None]) -> Callable[P, None]:
+    """Let a command that reads stored runs end with ResultsError, whatever is damaged in them."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        from harness.results.reading import reading
+
+        given = [value for value in (*args, *kwargs.values()) if isinstance(value, Path)]
+        with reading(given[0] if given else Path("reports"), "the stored results cannot be used"):
+            function(*args, **kwargs)
+
+    return guarded
+
+
 @command
+@of_stored_runs
 def report(
     run_folder: Annotated[
         Path, typer.Argument(help="Folder of a finished run, with its results.json.", show_default=False)
@@ -49,6 +66,7 @@ def report(
 
 
 @command
+@of_stored_runs
 def export(
     run_folder: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
     form: Annotated[str, typer.Option("--format", help="csv, json, markdown, latex or html-fragment.")] = "markdown",
@@ -80,6 +98,7 @@ def schema() -> None:
 
 
 @command
+@of_stored_runs
 def compare(
     before: Annotated[Path, typer.Argument(help="Folder of a run, the earlier one of two.", show_default=False)],
     after: Annotated[
@@ -116,6 +135,7 @@ def compare(
 
 
 @command
+@of_stored_runs
 def history(
     model: Annotated[str, typer.Argument(help="Name of the model on the leaderboard.", show_default=False)],
     reports: Annotated[Path, typer.Option("--in", help="Folder of runs.")] = Path("reports"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +13,13 @@ from harness.cli.findings import without_archive_folder
 from harness.cli.text_console import styled
 from harness.results import Entry, Run
 from harness.results.columns import shown_in
+from harness.results.failure_groups import FailureGroup, group_failures
 
+MAX_UNSCORED = 30
+"""Number of rows without a score that the table lists."""
+MAX_REASONS = 40
+"""Number of reasons, and of warnings, that are printed."""
+_NAMED = 3
 _COMPARISON_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2}
 
 
@@ -31,11 +38,24 @@ def leaderboard_table(run: Run) -> Table:
     for column in columns:
         heading = column.terminal_heading or f"{column.heading} {column.unit}".strip()
         table.add_column(heading, justify="right", no_wrap=True)
-    for entry in run.entries:
+    shown, hidden = _shown_rows(run)
+    for entry in shown:
         figures = [column.terminal_text(entry, run.protocol.statistic) for column in columns]
         style = None if entry.status == "ok" else "dim"
         table.add_row(str(entry.rank or ""), _rank_range(entry), _label(entry), *figures, style=style)
+    if hidden:
+        table.add_row("", "", f"and {hidden} more without a score", style="dim")
     return table
+
+
+def _shown_rows(run: Run) -> tuple[list[Entry], int]:
+    """Return the rows of the table, of those without a score the first, and the number of the others."""
+    shown, unscored = [], 0
+    for entry in run.entries:
+        unscored += entry.error is not None
+        if entry.error is None or unscored <= MAX_UNSCORED:
+            shown.append(entry)
+    return shown, len(run.entries) - len(shown)
 
 
 def comparison_table(comparison: ModelComparison) -> Table:
@@ -77,13 +97,24 @@ def data_lines(run: Run) -> list[str]:
 
 
 def reasons(run: Run) -> list[str]:
-    """Return one line for each row without a score, saying why."""
-    lines = [
-        f"{entry.name}: {entry.status} at {entry.error.stage}: {entry.error.message.splitlines()[0]}"
-        for entry in run.entries
-        if entry.error is not None
-    ]
-    return list(map(without_archive_folder, lines))
+    """Return lines that say why rows have no score, one for each reason; several rows may share it."""
+    groups = group_failures(run.entries)
+    lines = [_reason(group) for group in groups[:MAX_REASONS]]
+    rest = sum(len(group.entries) for group in groups[MAX_REASONS:])
+    return [*lines, f"and {rest} more without a score: results.json has all reasons"] if rest else lines
+
+
+def at_most(lines: Sequence[str], limit: int = MAX_REASONS) -> list[str]:
+    """Return the first lines, and a last one with the number of the others."""
+    rest = len(lines) - limit
+    return [*lines[:limit], f"and {rest} more: results.json has all of them"] if rest > 0 else list(lines)
+
+
+def _reason(group: FailureGroup) -> str:
+    names = [entry.name for entry in group.entries[:_NAMED]]
+    rest = len(group.entries) - len(names)
+    who = ", ".join(names) + (f" and {rest} more" if rest else "")
+    return without_archive_folder(f"{who}: {group.status} at {group.stage}: {group.reason}")
 
 
 def _label(entry: Entry) -> Text:

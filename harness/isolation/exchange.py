@@ -16,7 +16,7 @@ from harness.isolation.launcher import Worker, describe_end
 from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
 from harness.isolation.processes import continue_tree, cpu_seconds, process_tree, stop_tree
 from harness.isolation.requests import Body, ErrorReply
-from harness.text import printable
+from harness.text import printable, printable_json
 
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
@@ -208,7 +208,7 @@ class CheckedExchange:
     def validate(self, stage: str, message: Message, kind: type[ReplyT]) -> ReplyT:
         """Validate the fields of a reply against `kind` and return them."""
         try:
-            return kind.model_validate(message.body)
+            return kind.model_validate(printable_json(message.body))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])

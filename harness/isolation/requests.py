@@ -79,6 +79,8 @@ class ReparameterizeRequest(Body):
 
     allow_border_error: bool = False
     """Also accept a collapse whose output differs at the image border."""
+    budget_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which the automatic collapse gives up and leaves the network as it is; None for no limit."""
 
 
 class ExportRequest(Body):

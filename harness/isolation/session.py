@@ -74,9 +74,15 @@ class Session:
         """Load the network."""
         return self._checked.ask("load", self.job, LoadReply)
 
-    def reparameterize(self, frames: Sequence[Image], *, allow_border_error: bool = False) -> Reparam:
-        """Convert the training form to the inference form; compare both on `frames` (H x W x 3, uint8)."""
-        request = ReparameterizeRequest(allow_border_error=allow_border_error)
+    def reparameterize(
+        self, frames: Sequence[Image], *, allow_border_error: bool = False, may_give_up: bool = False
+    ) -> Reparam:
+        """Convert the training form to the inference form; compare both on `frames` (H x W x 3, uint8).
+
+        With `may_give_up`, an automatic collapse that takes a third of the time limit leaves the network as it is.
+        """
+        budget_s = self.timeout_s / 3 if may_give_up else None
+        request = ReparameterizeRequest(allow_border_error=allow_border_error, budget_s=budget_s)
         reply = self._checked.ask("reparameterize", request, ReparamReply, frames)
         notes = [printable(note, 2000) for note in reply.notes]
         return Reparam(**{**dict(reply), "method": printable(reply.method, 500), "notes": notes})

@@ -21,6 +21,7 @@ from harness.reparam.execution import Execution, rename_in_place
 from harness.reparam.probe import probe
 from harness.reparam.regionproof import region_error
 from harness.reparam.regions import Region, RegionFinder
+from harness.reparam.time_limit import OutOfTimeError, check_time
 from harness.reparam.trace import Untraceable, is_compute, module_of, trace
 
 MAX_PASSES = 6
@@ -88,6 +89,8 @@ def collapse(
     options = CollapseOptions(dtypes.pop(), allow_border_error, choice)
     try:
         done = _collapse_double(_float64_copy(network, image), image.double(), options)
+    except OutOfTimeError as error:
+        return Collapse(refused=[f"everything, because {error}"])
     except Exception as error:  # noqa: BLE001  # submitted code may raise anything; the network is then not changed
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Collapse(refused=[f"everything, because the network does not run in float64 ({reason})"])
@@ -158,6 +161,7 @@ class _Collapser:
 
     def _probe_module(self, node: fx.Node, execution: Execution) -> None:
         """Measure the convolution of a module that the tracer could not enter."""
+        check_time()
         path = str(node.target)
         module = module_of(self._graph, node)
         if module is None or path in self._opaque | self._probed.keys() or _is_of_torch(module):
@@ -184,6 +188,7 @@ class _Collapser:
         bases: set[fx.Node] = set()
         new: dict[fx.Node, fx.Node] = {}
         for found in regions:
+            check_time()
             # A region may neither contain an erased node nor erase the base of an already replaced region.
             overlaps = found.freed & erased or (found.freed - {found.sink}) & bases
             if overlaps or (found.base in erased and found.base not in new):
@@ -258,6 +263,7 @@ class _Collapser:
         for region in regions:
             if len(self._outcome.refused) == MAX_REPORTED or region.freed & reported:
                 continue
+            check_time()
             reported |= region.freed
             error = region_error(self._graph, execution, region, self._options.dtype)
             self._outcome.refused.append(

@@ -19,6 +19,7 @@ from harness.reparam import affine
 from harness.reparam.affine import AffineMap
 from harness.reparam.execution import Execution
 from harness.reparam.realize import ConvolutionForm, convolution_form
+from harness.reparam.time_limit import check_time
 from harness.reparam.trace import is_compute, module_of
 from harness.reparam.vocabulary import ZERO_COST, ZERO_COST_MODULES, Result, apply_module, rule_of
 
@@ -133,6 +134,7 @@ class RegionFinder:
         values: dict[fx.Node, Result] = {base: affine.identity(shape[1])}
         macs_so_far = 0
         for node in self._downstream(base, values):
+            check_time()
             value = self._propagated(node, values)
             if value is None:
                 continue

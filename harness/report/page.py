@@ -16,10 +16,14 @@ from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.report.rules import metric_of, score_of
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
+from harness.results.failure_groups import group_failures
 from harness.results.run_folder import RunFolder, load_run
-from harness.results.schema import Run
+from harness.results.schema import Entry, Run
 
 PAGE = "leaderboard.html"
+MAX_UNSCORED = 200
+"""Number of rows without a score that the page lists; of the others it gives their number by reason."""
+_MAX_REASONS = 50
 SCRIPTS = ("theme.js", "table.js", "copy.js", "marks.js")
 
 
@@ -44,7 +48,7 @@ def build_report(run_dir: Path) -> Path:
     folder = load_run(run_dir)
     scored, unscored = scored_rows(folder), unscored_rows(folder)
     columns = columns_of(folder.run)  # once: the decimals of a column depend on the figures of all rows
-    for rows in (scored, unscored):
+    for rows in (scored, unscored[:MAX_UNSCORED]):
         for position, row in enumerate(rows):
             if row.page:
                 write_page(folder.path / page_path(row.entry), model_page(folder, rows, position, columns))
@@ -65,7 +69,8 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         run=run,
         columns=columns_of(run),
         rows=rows,
-        unscored=unscored,
+        unscored=unscored[:MAX_UNSCORED],
+        hidden=hidden_failures([row.entry for row in unscored[MAX_UNSCORED:]]),
         summary=summary(run, rows),
         top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
         figures=[(drawn, on_page(drawn)) for drawn in all_figures(folder, rows)],
@@ -73,6 +78,14 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         pixels=pixels,
         heat=heat_map(folder, rows),
     )
+
+
+def hidden_failures(entries: Sequence[Entry]) -> list[str]:
+    """Return in words how many rows that are not listed have no score for which reason, at most fifty reasons."""
+    groups = sorted(group_failures(entries), key=lambda group: -len(group.entries))
+    lines = [f"{len(one.entries)} {one.status} at {one.stage}: {one.reason}" for one in groups[:_MAX_REASONS]]
+    rest = sum(len(group.entries) for group in groups[_MAX_REASONS:])
+    return [*lines, f"{rest} for other reasons"] if rest else lines
 
 
 def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:

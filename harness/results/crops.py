@@ -23,10 +23,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
 
 from harness.errors import ResultsError, UsageError
 from harness.files import write_atomically
+from harness.results.reading import reading
 from harness.results.record import Record
 from harness.text import composed
 
@@ -127,7 +127,7 @@ class CropStore:
         self._folder = folder / "crops"
         if dataset is not None:
             self._discard_other_dataset(dataset)
-        self._windows = self._read()
+        self._windows = self._read() if dataset is None else self._read_or_discard()
         self._choices, self._whole, self._size = choices, whole, size
         step = max(1, -(-len(images) // MOST_CANDIDATES))  # ceiling division
         self._searched = set(images[::step])
@@ -137,7 +137,7 @@ class CropStore:
     def _discard_other_dataset(self, dataset: str) -> None:
         """Delete stored crops if they belong to another data set."""
         marker = self._folder / "dataset"
-        if marker.is_file() and marker.read_text() == dataset:
+        if marker.is_file() and marker.read_bytes() == dataset.encode():
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         write_atomically(marker, dataset.encode())
@@ -155,10 +155,19 @@ class CropStore:
         file = self._folder / "crops.json"
         if not file.is_file():
             return []
+        with reading(file, "the list of crops cannot be read"):
+            windows = [Window.model_validate(one) for one in json.loads(file.read_bytes())]
+            if any(not window.folder.isdecimal() or not window.folder.isascii() for window in windows):
+                raise ValueError("a crop's folder is not a number")
+            return windows
+
+    def _read_or_discard(self) -> list[Window]:
+        """Return the stored crops; delete them if their list is damaged, so that they are made again."""
         try:
-            return [Window.model_validate(one) for one in json.loads(file.read_bytes())]
-        except (ValueError, ValidationError) as error:
-            raise ResultsError(f"the list of crops cannot be read: {error}", where=str(file)) from error
+            return self._read()
+        except ResultsError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return []
 
     def has_begun(self, image: str) -> bool:
         """Return whether the crops of an image are chosen, so that its interpolation is not needed again."""
@@ -264,8 +273,13 @@ class CropStore:
             return None
         pictures = []
         for path in paths:
-            with Image.open(path) as picture:
-                pictures.append(np.asarray(picture.convert("RGB"), dtype=np.float32))
+            try:
+                with Image.open(path) as picture:
+                    pictures.append(np.asarray(picture.convert("RGB"), dtype=np.float32))
+            except (OSError, ValueError, Image.DecompressionBombError):  # a damaged file of an earlier run
+                return None
+        if len({picture.shape for picture in pictures}) > 1:
+            return None
         return float(np.sqrt(np.stack(pictures).var(axis=0).mean()))
 
     def path(self, window: Window, name: str) -> Path:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
+
+from harness.plain_files import Deadline, Survey, digest_file, survey
 
 UNHASHED = frozenset(
     {".git", ".hg", ".svn", ".ruff_cache", ".mypy_cache", ".pytest_cache", ".DS_Store", "results"}
@@ -25,27 +28,42 @@ def fingerprint_folder(root: Path) -> str:
     by value, so that a change of the description does not cause a new one. Byte code is included: it is not executed,
     but code can read it.
     """
-    digest = hashlib.sha256()
-    for path in sorted(_files(root)):
-        digest.update(
-            f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape")
-        )
+    return fingerprint_files(surveyed(root))
+
+
+def surveyed(root: Path, deadline: Deadline | None = None, *, links_may_leave: bool = False) -> Survey:
+    """List the files that enter the fingerprint of a folder; see :func:`harness.plain_files.survey`."""
+
+    def ignored(_name: str, relative: str) -> bool:
+        return relative in UNHASHED and not (root / relative).is_symlink()
+
+    return survey(root, deadline=deadline, ignored=ignored, links_may_leave=links_may_leave)
+
+
+def fingerprint_files(found: Survey, deadline: Deadline | None = None) -> str:
+    """Return the SHA-256 over names and contents of the files of a survey.
+
+    Raises
+    ------
+    SubmissionError
+        A file is no longer a plain file, or the time has passed.
+    OSError
+        A file cannot be read.
+    """
+    digest, deadline = hashlib.sha256(), deadline or Deadline()
+    for path in found.files:
+        content, size = digest_file(path, deadline)
         # The size separates the name from the content, so that no two folders produce the same byte sequence.
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(os.fsencode(f"{path.relative_to(found.root).as_posix()}\0{size}\0"))
+        digest.update(content)
+    for path, target in found.links:
+        digest.update(os.fsencode(f"{path.relative_to(found.root).as_posix()}\0link\0{target}\0"))
     return digest.hexdigest()
 
 
 def unhashed(root: Path) -> list[Path]:
     """Return what lies directly in `root` and is not part of its fingerprint. Links are always part of it."""
     return sorted(root / name for name in UNHASHED if (root / name).exists() and not (root / name).is_symlink())
-
-
-def _files(root: Path) -> Iterable[Path]:
-    excluded = {path.name for path in unhashed(root)}
-    for path in root.rglob("*"):
-        if path.is_file() and path.relative_to(root).parts[0] not in excluded:
-            yield path
 
 
 def combine(parts: Mapping[str, object]) -> str:

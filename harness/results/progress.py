@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from harness.results.record import Fraction, Record
 
@@ -67,7 +68,8 @@ def write_progress(folder: Path, progress: RunProgress) -> None:
         part.write_text(progress.model_dump_json(), encoding="utf-8")
         part.replace(folder / FILE)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be gone, or a file in its place
+            part.unlink(missing_ok=True)
 
 
 def read_progress(folder: Path) -> RunProgress | None:
@@ -76,14 +78,15 @@ def read_progress(folder: Path) -> RunProgress | None:
     try:
         found = RunProgress.model_validate_json(file.read_bytes())
         silent_s = time.time() - file.stat().st_mtime
-    except (OSError, ValidationError):
+    except (OSError, ValueError):
         return None
     return found if silent_s < SILENT_S or _is_alive(found.pid) else None
 
 
 def clear_progress(folder: Path) -> None:
     """Remove the file."""
-    (folder / FILE).unlink(missing_ok=True)
+    with suppress(OSError):  # the folder may be gone, or a file in its place
+        (folder / FILE).unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from harness.errors import ResultsError
 from harness.results.columns import MEASURES
 from harness.results.dataframe import entries_frame
 from harness.results.measurement import Layer, TimingRecord
+from harness.results.reading import reading
 from harness.results.samples import read_timing
 from harness.results.schema import Run
 from harness.results.store import read_run
@@ -42,10 +42,13 @@ class RunFolder:
         file = self.path / "per_image.csv"
         if not file.is_file():
             return table
-        with file.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                slug, image = (from_spreadsheet_text(row.pop(key)) for key in ("slug", "image"))
-                table[slug][image] = {key: float(value) for key, value in row.items() if value}
+        with reading(file), file.open(newline="", encoding="utf-8") as stream:
+            try:
+                for row in csv.DictReader(stream):
+                    slug, image = (from_spreadsheet_text(row.pop(key)) for key in ("slug", "image"))
+                    table[slug][image] = {key: float(value) for key, value in row.items() if value}
+            except csv.Error as error:  # it derives from no class that `reading` converts
+                raise ValueError(str(error)) from error
         return table
 
     def timing(self, slug: str) -> TimingRecord | None:
@@ -71,10 +74,8 @@ class RunFolder:
         file = self.path / "layers" / f"{slug}.json"
         if not is_file_name(slug) or not file.is_file():
             return []
-        try:
+        with reading(file, "the layers cannot be read"):
             return LAYERS.validate_json(file.read_bytes())
-        except ValidationError as error:
-            raise ResultsError("the layers cannot be read", where=str(file), hint="run it again") from error
 
     def to_frame(self) -> "pd.DataFrame":
         """Return one row per entry, nested figures flattened as ``runtime_ms_median``, ``reparam_method``..."""

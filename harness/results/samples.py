@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from harness.errors import ResultsError
 from harness.results.measurement import TimingRecord
 from harness.results.migration import upgrade
+from harness.results.reading import check_timing, reading
 
 
 def timing_text(slug: str, timing: TimingRecord) -> bytes:
@@ -34,19 +33,10 @@ def read_timing(run_folder: Path, slug: str) -> TimingRecord:
         The network was not timed, or its file is damaged.
     """
     file = run_folder / "samples" / f"{slug}.json"
-    try:
+    if not file.is_file():
+        raise ResultsError("there are no timing samples here", where=str(file), hint="name a row that was timed")
+    with reading(file):
         content = json.loads(file.read_bytes())
         record = TimingRecord.model_validate({k: v for k, v in upgrade(content).items() if k not in ("slug", "unit")})
-    except OSError as error:
-        raise ResultsError(
-            "there are no timing samples here", where=str(file), hint="name a row that was timed"
-        ) from error
-    except (ValueError, AttributeError, RecursionError, ValidationError) as error:
-        raise ResultsError("is damaged", where=str(file), hint="run it again to rewrite it") from error
-    if any(turn.calls < 0 or min(turn.anchor_ms) <= 0 for turn in record.rounds):
-        raise ResultsError(
-            "is damaged: a round has a negative number of calls, or a time of the anchor that is not positive",
-            where=str(file),
-            hint="run it again to rewrite it",
-        )
+        check_timing(record)
     return record

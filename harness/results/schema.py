@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from harness.results.record import Backend, CountedBy, Interval, Record, Status
 from harness.results.run_info import DatasetInfo, DeviceInfo, ProcessSpreadInfo, ProtocolInfo, RunInfo, TrackInfo
+from harness.text import first_line, printable, single_line
 
 SCHEMA_VERSION = 2
+_MAX_MESSAGE = 10_000
+_MAX_LOG = 20_000
 
 
 class QualityFigures(Record):
@@ -35,8 +38,28 @@ class ErrorInfo(Record):
     type: str
     """Class of the exception or of the end, such as ``ImportError``, ``Timeout``, ``Crash``."""
     message: str
+    """Why, never blank. Control characters are replaced."""
     log: str = ""
-    """The last lines that the submission printed."""
+    """The last lines that the submission printed, or the traceback of the harness if that failed to handle it."""
+
+    @field_validator("stage", "type", "message", mode="after")
+    @classmethod
+    def _visible(cls, text: str, info: ValidationInfo) -> str:
+        """Return text that every reader can show: submitted code may raise an exception without name and message."""
+        shown = printable(text, _MAX_MESSAGE)
+        if info.field_name == "message":
+            return shown if shown.strip() else "no message"
+        return single_line(shown, 100) or "unknown"
+
+    @field_validator("log", mode="after")
+    @classmethod
+    def _printable(cls, log: str) -> str:
+        return printable(log, _MAX_LOG, keep_end=True)
+
+    @property
+    def first_line(self) -> str:
+        """The first line of the message that is not blank."""
+        return first_line(self.message)
 
 
 class Runtime(Record):

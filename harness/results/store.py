@@ -6,19 +6,21 @@ import csv
 import io
 import json
 import math
+import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from harness.errors import ResultsError
 from harness.files import remove_remains, write_atomically
 from harness.results.columns import MEASURES, lower_bounds, shown_in
 from harness.results.measurement import ImageQuality, Measurement
 from harness.results.migration import READABLE_VERSIONS, upgrade
+from harness.results.reading import check_measurement, check_run, reading
 from harness.results.samples import timing_text
 from harness.results.schema import Entry, Run
 from harness.text import spreadsheet_text
@@ -34,32 +36,59 @@ class RunStore:
     ----------
     folder
         Folder of the run; created together with the first file.
+
+    Attributes
+    ----------
+    folder
+        As given.
+    known
+        What was read and saved so far, by fingerprint, so that it can be saved elsewhere.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.known: dict[str, Measurement] = {}
+        self._identity: tuple[int, int] | None = None
 
     def measurement(self, fingerprint: str) -> Measurement | None:
         """Return the stored measurement, or None if it does not exist or is damaged, so that it is repeated."""
-        return _read_measurement(self._measurement_path(fingerprint), fingerprint)
+        found = _read_or_none(self._measurement_path(fingerprint), fingerprint)
+        if found is not None:
+            self.known[fingerprint] = found
+        return found
+
+    def damage(self, fingerprint: str) -> str | None:
+        """Return why the stored measurement cannot be used; None if it can or does not exist."""
+        path = self._measurement_path(fingerprint)
+        if not os.path.lexists(path):
+            return None
+        try:
+            read_measurement(path, fingerprint)
+        except ResultsError as error:
+            return error.what
+        return None
 
     def save_measurement(self, measurement: Measurement) -> None:
         """Store a complete measurement and delete the unfinished one with the same fingerprint."""
         content = measurement.model_dump_json(indent=1).encode()
+        self.known[measurement.fingerprint] = measurement
+        self.require_folder()
         write_atomically(self._measurement_path(measurement.fingerprint), content)
         self.forget_unfinished(measurement.fingerprint)
 
     def unfinished(self, fingerprint: str) -> Measurement | None:
         """Return the partial measurement that a stopped run left, or None."""
-        return _read_measurement(self._unfinished_path(fingerprint), fingerprint)
+        return _read_or_none(self._unfinished_path(fingerprint), fingerprint)
 
     def save_unfinished(self, measurement: Measurement) -> None:
         """Store a partial measurement, from which a stopped run can resume."""
+        self.require_folder()
         write_atomically(self._unfinished_path(measurement.fingerprint), measurement.model_dump_json(indent=1).encode())
 
     def forget_unfinished(self, fingerprint: str) -> None:
         """Delete a partial measurement, so that a later run starts from the beginning."""
-        self._unfinished_path(fingerprint).unlink(missing_ok=True)
+        with suppress(OSError):  # it does not exist, or it is no file
+            self._unfinished_path(fingerprint).unlink(missing_ok=True)
 
     def reference_psnr(self, fingerprint: str) -> float | None:
         """Return the stored PSNR of the reference on a data set, dB, or None if it does not exist or is damaged."""
@@ -106,9 +135,29 @@ class RunStore:
             remove_remains(self.folder)
             if fresh:
                 self.forget_measurements()
+            self._identity = _identity(self.folder)
             yield
         finally:
             lock.release()
+
+    def is_intact(self) -> bool:
+        """Return whether the folder is still the one that was locked: not removed, renamed or replaced."""
+        return self._identity is None or _identity(self.folder) == self._identity
+
+    def require_folder(self) -> None:
+        """Check that the folder is still there.
+
+        Raises
+        ------
+        ResultsError
+            It was removed, renamed or replaced since it was locked.
+        """
+        if not self.is_intact():
+            raise ResultsError(
+                "the run's folder was removed or replaced while the run went on",
+                where=str(self.folder),
+                hint="leave the folder alone until the run ends",
+            )
 
     def _unfinished_path(self, fingerprint: str) -> Path:
         return self.folder / "unfinished" / f"{fingerprint}.json"
@@ -149,12 +198,43 @@ def save_table(folder: Path, run: Run) -> None:
     write_atomically(folder / "results.json", run.model_dump_json(indent=1).encode())
 
 
-def _read_measurement(path: Path, fingerprint: str) -> Measurement | None:
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from every other; None if it is no folder."""
     try:
-        stored = Measurement.model_validate(upgrade(json.loads(path.read_bytes())))
-    except (OSError, ValueError, RecursionError):
+        found = folder.stat()
+    except OSError:
         return None
-    return stored if stored.fingerprint == fingerprint else None  # a file that was renamed by hand is ignored
+    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+
+
+def read_measurement(path: Path, fingerprint: str) -> Measurement:
+    """Read and check a stored measurement.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    fingerprint
+        What the file must be of: one that was renamed by hand is not believed.
+
+    Raises
+    ------
+    ResultsError
+        The file is missing or damaged, or is of another submission.
+    """
+    with reading(path):
+        stored = Measurement.model_validate(upgrade(json.loads(path.read_bytes())))
+        check_measurement(stored)
+    if stored.fingerprint != fingerprint:
+        raise ResultsError("is of another submission", where=str(path), hint="do not rename stored measurements")
+    return stored
+
+
+def _read_or_none(path: Path, fingerprint: str) -> Measurement | None:
+    try:
+        return read_measurement(path, fingerprint)
+    except ResultsError:
+        return None
 
 
 def read_run(path: Path) -> Run:
@@ -195,12 +275,10 @@ def read_run(path: Path) -> Run:
             where=str(file),
             hint="use the release that wrote it, or run it again",
         )
-    try:
-        return Run.model_validate(upgrade(raw))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ResultsError(f"{place}: {first['msg']}", where=str(file), hint="run it again to rewrite it") from error
+    with reading(file):
+        run = Run.model_validate(upgrade(raw))
+        check_run(run)
+    return run
 
 
 def _layers(measurement: Measurement) -> bytes:

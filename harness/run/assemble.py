@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness import __version__
+from harness.faults import concerns_the_run, worker_error
 from harness.quality import get_convention
-from harness.results import Measurement, Run
+from harness.results import ErrorInfo, Measurement, Run
 from harness.results.run_info import DatasetInfo, RunInfo
 from harness.run.bicubic_reference import Reference
 from harness.run.context import MeasuredSubmission
@@ -16,7 +17,7 @@ from harness.statistics.process_spread import ProcessSpread, spread_info
 from harness.statistics.runtime_summary import anchor_level, process_spread, relative_times, summarise_record
 from harness.submissions.discovery import BrokenSubmission
 from harness.submissions.names import namesakes
-from harness.text import printable
+from harness.text import printable, single_line
 from harness.timing import caution
 from harness.tracks import Candidate, make_leaderboard, track_info
 from harness.tracks.scoring import Leaderboard
@@ -45,10 +46,36 @@ class RunFacts:
 
 def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
     """Return the rows of the table, scored, ranked and in order, and the comparison of every pair of ranked rows."""
+    try:
+        return _board(plan, measured, reference)
+    except Exception as error:
+        if concerns_the_run(error):
+            raise
+        rows = [_scorable(plan, one, reference) for one in measured]
+        if rows == list(measured):  # no row causes it alone
+            raise
+        return _board(plan, rows, reference)
+
+
+def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
     anchor_ms, spread = _timing_context(measured)
     noted = _with_namesakes(measured)
     candidates = [_candidate(plan, planned, m, anchor_ms, spread) for planned, m in noted]
     return make_leaderboard(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend)
+
+
+def _scorable(plan: Plan, one: MeasuredSubmission, reference: Reference) -> MeasuredSubmission:
+    """Return a row as it is, or as a failed one without figures if it cannot be scored even by itself."""
+    try:
+        _board(plan, [one], reference)
+    except Exception as error:
+        if concerns_the_run(error) or one.planned.submission.kind == "baseline":
+            raise
+        fault = worker_error(error, "score")
+        reason = ErrorInfo(stage=fault.stage, type=fault.kind, message=str(fault), log=fault.log)
+        empty = Measurement.empty(one.planned.fingerprint, plan.request.backend)
+        return MeasuredSubmission(one.planned, empty.model_copy(update={"status": "failed", "error": reason}))
+    return one
 
 
 def assemble(
@@ -125,7 +152,7 @@ def _run_info(plan: Plan, facts: RunFacts) -> RunInfo:
 
 def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference, facts: RunFacts) -> list[str]:
     of_rows = [
-        f"{printable(planned.submission.name, 300)}: {warning}"
+        f"{single_line(planned.submission.name, 300)}: {warning}"
         for planned, measurement in measured
         for warning in _warnings_of_row(measurement)
     ]
@@ -136,16 +163,18 @@ def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Ref
 def _warnings_of_row(measurement: Measurement) -> list[str]:
     """Return what concerns the whole run: a submission that broke the rules may have disturbed its neighbours."""
     violation = measurement.error if measurement.status == "disqualified" else None
-    disqualified = [f"disqualified: {violation.message.splitlines()[0]}"] if violation else []
+    disqualified = [f"disqualified: {violation.first_line}"] if violation else []
     return [*measurement.warnings, *disqualified]
 
 
 def _candidate(
     plan: Plan, planned: PlannedSubmission, measurement: Measurement, anchor_ms: float | None, spread: ProcessSpread
 ) -> Candidate:
+    if planned.notes:
+        measurement = measurement.model_copy(update={"notes": [*planned.notes, *measurement.notes]})
     submission, timing = planned.submission, measurement.timing
     candidate = Candidate(
-        printable(submission.name, 300),
+        single_line(submission.name, 300),
         "",
         submission.kind,
         submission.slug,
@@ -159,7 +188,7 @@ def _candidate(
     manifest = submission.manifest
     return replace(
         candidate,
-        team=manifest.team,
+        team=single_line(manifest.team, 200),
         published=manifest.published.get(f"x{plan.track.scale}"),
         reconstructed=manifest.reconstructed,
         is_reference=submission.kind == "baseline" and submission.name == _REFERENCE,

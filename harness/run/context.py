@@ -10,8 +10,9 @@ from typing import NamedTuple, Self
 
 from harness.engines import Engine, PrefetchingEngine
 from harness.errors import WorkerError
+from harness.faults import concerns_the_run, worker_error
 from harness.machine.device_lock import device_lock
-from harness.results import Measurement, RunStore
+from harness.results import ErrorInfo, Measurement, RunStore
 from harness.run.anchor import Anchor
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.progress import Progress
@@ -82,15 +83,37 @@ class RunContext:
     def attempt(self, run: SubmissionRun, stage: Callable[[], None]) -> bool:
         """Carry out a stage of a submission and return whether it succeeded.
 
-        Whatever fails in a worker ends that submission alone: it is finished with the error.
+        Whatever fails in a worker, or in the controller at what the worker sent, ends that submission alone: it is
+        finished with the error.
         """
         try:
             stage()
-        except WorkerError as error:
-            run.fail(error)
+        except Exception as error:  # noqa: BLE001  # what concerns the run is raised again
+            run.fail(self.error_of(run.planned, error))
             self.finish(run)
             return False
         return True
+
+    def error_of(self, planned: PlannedSubmission, error: Exception) -> WorkerError:
+        """Return the error of a submission for an exception, which is raised again if it ends the run.
+
+        Raises
+        ------
+        ResultsError
+            The run's folder is gone.
+        Exception
+            `error` itself, if no submission is at fault: of a listener, of the store, or in a baseline of the harness.
+        """
+        if isinstance(error, WorkerError):
+            return error
+        if concerns_the_run(error) or planned.submission.kind == "baseline":
+            raise error
+        self.store.require_folder()  # a file that could not be written is not the submission's fault
+        return worker_error(error, self.progress.stage_of(planned.submission.slug))
+
+    def record_failure(self, planned: PlannedSubmission, error: Exception) -> None:
+        """Let a submission fail whose stages have not begun; see :meth:`error_of`."""
+        self.record(planned, self._failure(planned, error))
 
     def finish(self, run: SubmissionRun) -> None:
         """Store the measurement of a submission whose last stage has ended."""
@@ -99,9 +122,24 @@ class RunContext:
     def record(self, planned: PlannedSubmission, measurement: Measurement, *, reused: bool = False) -> None:
         """Keep a measurement for the table, and store it unless it was read from the store."""
         if not reused:
-            self.store.save_measurement(measurement)
+            measurement = self._saved(planned, measurement)
         self._finished[planned.submission.slug] = measurement
         self.progress.finish(planned.submission.slug, measurement, reused=reused)
+
+    def _saved(self, planned: PlannedSubmission, measurement: Measurement) -> Measurement:
+        """Store a measurement and return it, or the failure of one that cannot be stored."""
+        try:
+            self.store.save_measurement(measurement)
+        except ValueError as error:  # pydantic cannot serialize a value in it
+            measurement = self._failure(planned, error)
+            self.store.save_measurement(measurement)
+        return measurement
+
+    def _failure(self, planned: PlannedSubmission, error: Exception) -> Measurement:
+        failure = self.error_of(planned, error)
+        reason = ErrorInfo(stage=failure.stage, type=failure.kind, message=str(failure), log=failure.log)
+        empty = Measurement.empty(planned.fingerprint, self.plan.request.backend)
+        return empty.model_copy(update={"status": "failed", "error": reason})
 
     def measurements(self) -> list[MeasuredSubmission]:
         """Return what is finished, in the plan's order. This stays available after the context is closed."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from harness.faults import concerns_the_run
 from harness.run.context import RunContext
 from harness.run.submission_run import SubmissionRun
 from harness.run.timing_order import order_of
@@ -28,10 +30,36 @@ def time_group(group: Sequence[SubmissionRun], context: RunContext) -> list[Subm
     if not untimed:
         return []
     context.engine.hold()  # no worker starts beside a timing
-    out_of_memory = order_of(context.plan.protocol).time(untimed, context)
-    context.engine.release()
+    try:
+        out_of_memory = order_of(context.plan.protocol).time(untimed, context)
+    except Exception as error:
+        if concerns_the_run(error):
+            raise
+        out_of_memory = _separated(untimed, error, context)
+    finally:
+        context.engine.release()
     for run in untimed:
         if run.is_running:
             run.keep_ceilings(context.anchor.ceilings)
             context.store.save_unfinished(run.measurement)  # a stopped run goes on with the images
     return out_of_memory
+
+
+def _separated(runs: Sequence[SubmissionRun], error: Exception, context: RunContext) -> list[SubmissionRun]:
+    """Handle an exception that does not tell which network caused it: time each in a group of its own.
+
+    A network that is alone already has caused it, and fails.
+    """
+    waiting = [run for run in runs if run.is_running]
+    context.anchor.drop()
+    if len(waiting) == 1:
+        context.attempt(waiting[0], partial(_raise, error))
+        return []
+    for run in waiting:
+        run.worker.close()
+        run.keep_timing(None)
+    return waiting
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from harness.engines import PrefetchingEngine
 from harness.errors import WorkerError
+from harness.faults import concerns_the_run, worker_error
 from harness.isolation.session import Session
 from harness.machine.gpu_state import GpuMonitor
 from harness.machine.load import busy_share
@@ -185,8 +186,10 @@ class InterleavedTiming:
                 worker = run.worker.restart(self._engine)
                 worker.pause()
                 network.start_process(worker)
-            except WorkerError as error:
-                network.error = error
+            except Exception as error:
+                if concerns_the_run(error):
+                    raise
+                network.error = worker_error(error, "time")
                 run.worker.close()
                 self._discard(network)
         self._engine.hold()

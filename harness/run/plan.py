@@ -17,15 +17,18 @@ from harness.backends import BACKENDS, backend_problem
 from harness.data import Dataset, get_degradation, open_dataset
 from harness.data.outputs import OutputFolder
 from harness.errors import SubmissionError, UsageError
+from harness.faults import concerns_the_run, submission_error
 from harness.isolation.opening import require_sandbox_for_pickles
 from harness.isolation.sandbox import Sandbox, choose
 from harness.machine.device import describe_device
+from harness.plain_files import Deadline, Survey
 from harness.quality import get_convention
-from harness.results import combine, fingerprint_folder
+from harness.results import combine
 from harness.results.crops import Choice, CropStore
+from harness.results.fingerprint import fingerprint_files, surveyed
 from harness.results.record import Backend
 from harness.results.run_info import DeviceInfo, ProtocolInfo
-from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
+from harness.submissions.discovery import BrokenSubmission, Found, Submission, baselines, discover
 from harness.submissions.environments import check_options, needed
 from harness.submissions.slugs import unique_slugs
 from harness.timing import Precision, TimingProtocol, protocol_for
@@ -87,11 +90,14 @@ class PlannedSubmission:
         Hash of everything that its figures depend on, and of whose they are. No two submissions of a run share it.
     content
         Hash of its code, its weights and the conditions of the run; equal for copies.
+    notes
+        Remarks on its files for its row.
     """
 
     submission: Found
     fingerprint: str
     content: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,33 +315,57 @@ def _distinct(planned: Sequence[PlannedSubmission]) -> tuple[PlannedSubmission, 
     return tuple(distinct)
 
 
-def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
-    try:
-        content = _fingerprint(submission, scale, request.backend, conditions, install=request.install)
-        return PlannedSubmission(submission, _owned(submission, content), content)
-    except OSError as error:
-        place = submission.path if isinstance(submission, BrokenSubmission) else submission.root
-        reason = SubmissionError(f"a file cannot be read ({error})", where=str(place), hint="change its permissions")
-        broken = BrokenSubmission(submission.name, place, reason, submission.slug, submission.kind)
-        content = _fingerprint(broken, scale, request.backend, conditions)
-        return PlannedSubmission(broken, _owned(broken, content), content)
-
-
 def _owned(submission: Found, content: str) -> str:
     """Return the key under which a submission's measurement is stored: no other submission's is stored there."""
     return combine({"content": content, "kind": submission.kind, "name": submission.name})
 
 
-def _fingerprint(submission: Found, scale: int, backend: Backend, conditions: str, *, install: bool = False) -> str:
+def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
+    """Plan one submission. Whatever its files are, the exception that they cause becomes its row."""
     if isinstance(submission, BrokenSubmission):
-        return combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
+        return _planned_broken(submission, conditions)
+    try:
+        deadline = Deadline()
+        files = surveyed(submission.root, deadline, links_may_leave=submission.module is not None)
+        code = fingerprint_files(files, deadline)
+        content = _fingerprint(submission, code, scale, request.backend, conditions, install=request.install)
+        return PlannedSubmission(submission, _owned(submission, content), content, _notes_on(files))
+    except Exception as error:
+        if concerns_the_run(error):
+            raise
+        broken = BrokenSubmission(
+            submission.name, submission.root, _unreadable(error, submission), submission.slug, submission.kind
+        )
+        return _planned_broken(broken, conditions)
+
+
+def _notes_on(files: Survey) -> tuple[str, ...]:
+    note = files.note()
+    return () if note is None else (note,)
+
+
+def _unreadable(error: Exception, submission: Submission) -> SubmissionError:
+    place = str(submission.root)
+    if isinstance(error, OSError):
+        return SubmissionError(f"a file cannot be read ({error})", where=place, hint="change its permissions")
+    return submission_error(error, place)
+
+
+def _planned_broken(submission: BrokenSubmission, conditions: str) -> PlannedSubmission:
+    content = combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
+    return PlannedSubmission(submission, _owned(submission, content), content)
+
+
+def _fingerprint(
+    submission: Submission, code: str, scale: int, backend: Backend, conditions: str, *, install: bool = False
+) -> str:
     manifest = submission.manifest
     weights = manifest.weights_for(scale)
     installed = needed(submission.root, manifest) if install else []
     return combine(
         {
             "conditions": conditions,
-            "code": fingerprint_folder(submission.root),
+            "code": code,
             "module": submission.module,
             "factory": manifest.factory,
             "scale": scale,

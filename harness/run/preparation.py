@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.data.outputs import OutputFolder
 from harness.engines import Job
 from harness.errors import SubmissionError
+from harness.faults import kind_of
 from harness.results import ErrorInfo, Measurement
 from harness.results.crops import CropStore
 from harness.results.record import Status
@@ -40,6 +41,13 @@ class Preparation:
         SubmissionRun or None
             None if there is nothing left to do: its measurement was stored, it cannot run here, or it failed.
         """
+        try:
+            return self._prepare(planned)
+        except Exception as error:  # noqa: BLE001  # what concerns the run is raised again
+            self._context.record_failure(planned, error)
+            return None
+
+    def _prepare(self, planned: PlannedSubmission) -> SubmissionRun | None:
         context = self._context
         stored = context.resume.finished(planned)
         if stored is not None:
@@ -47,9 +55,8 @@ class Preparation:
             return None
         refusal = refuse(planned.submission, context.plan)
         if refusal is not None:
-            empty = Measurement.empty(planned.fingerprint, context.plan.request.backend)
             status, reason = refusal
-            context.record(planned, empty.model_copy(update={"status": status, "error": reason}))
+            context.record(planned, self._empty(planned).model_copy(update={"status": status, "error": reason}))
             return None
         context.reserve_device()
         self._expect_workers()
@@ -69,8 +76,15 @@ class Preparation:
             self._context.progress,
             quality_pass_of(plan, planned, self._crops, plan.outputs_of(planned)),
             self._worker(planned),
-            Measurement.empty(planned.fingerprint, plan.request.backend),
+            self._empty(planned),
         )
+
+    def _empty(self, planned: PlannedSubmission) -> Measurement:
+        """Return a measurement without results, with a note if the stored one was damaged."""
+        empty = Measurement.empty(planned.fingerprint, self._context.plan.request.backend)
+        damage = self._context.store.damage(planned.fingerprint)
+        note = f"measured again, because the stored measurement cannot be used: it {damage}"
+        return empty if damage is None else empty.model_copy(update={"notes": [note]})
 
     def _worker(self, planned: PlannedSubmission) -> SubmissionWorker:
         assert isinstance(planned.submission, Submission)
@@ -132,5 +146,5 @@ def refuse(submission: Submission | BrokenSubmission, plan: Plan) -> tuple[Statu
 
 
 def _reason(stage: str, error: Exception) -> ErrorInfo:
-    # A file name in the message may hold what no JSON can.
-    return ErrorInfo(stage=stage, type=type(error).__name__, message=printable(str(error), 4000))
+    kind = kind_of(error) if isinstance(error, SubmissionError) else type(error).__name__
+    return ErrorInfo(stage=stage, type=kind, message=printable(str(error), 4000), log=getattr(error, "log", ""))

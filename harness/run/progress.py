@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.faults import mark_as_of_the_run
 from harness.results import Measurement
 from harness.run.remaining_time import RemainingTime, Work
-from harness.text import printable
+from harness.text import printable, single_line
 
 _PREPARED = {"install": 0.0, "start": 0.0, "load": 0.3, "reparameterize": 0.5, "count": 0.6, "prepare": 0.9}
 """Share of a submission's preparation that is done when a stage begins."""
@@ -119,6 +120,7 @@ class Progress:
         self._remaining = RemainingTime([], 0, None)
         self._share = 0.0
         self._work: tuple[str, Work] | None = None
+        self._stages: dict[str, str] = {}
         self._since = clock()
 
     def start(
@@ -141,7 +143,7 @@ class Progress:
         processes
             Number of processes that a network is timed in, if it is known.
         """
-        self._names = {slug: printable(name, 300) for slug, name in submissions}
+        self._names = {slug: single_line(name, 300) for slug, name in submissions}
         self._numbers = {slug: number for number, (slug, _) in enumerate(submissions, start=1)}
         self._remaining = RemainingTime(list(self._names), images, timing_s, processes)
         self._emit(RunStarted(len(submissions), images))
@@ -189,6 +191,10 @@ class Progress:
         name, number, share = self._names[slug], self._numbers[slug], self._share_done(left_s)
         self._emit(SubmissionFinished(slug, name, number, measurement, reused, share, left_s))
 
+    def stage_of(self, slug: str) -> str:
+        """Return the stage of a submission that was reported last; ``prepare`` if there was none."""
+        return self._stages.get(slug, "prepare")
+
     def end(self) -> None:
         """Report that nothing more is measured."""
         self._emit(RunFinished())
@@ -217,6 +223,7 @@ class Progress:
         return self._share
 
     def _report_stage(self, slug: str, stage: str, detail: str, process: int, processes: int) -> None:
+        self._stages[slug] = stage
         left_s = self._remaining.seconds_left()
         event = StageProgress(
             slug=slug,
@@ -234,4 +241,8 @@ class Progress:
 
     def _emit(self, event: ProgressEvent) -> None:
         for listener in self._listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception as error:
+                mark_as_of_the_run(error)
+                raise

@@ -97,9 +97,11 @@ class SubmissionRun:
         session = self.worker.open(engine)
         self._report("load")
         part, self.size_multiple = stages.load(session, self.plan.request.backend, installed)
+        part = part.model_copy(update={"notes": [*self.measurement.notes, *part.notes]})
         self.measurement = self.measurement.updated(part)
         self._report("reparameterize")
-        reparam = session.reparameterize(self.plan.proof_frames())
+        reparam = self.worker.reparameterize(engine, part.params or 0)
+        session = self.worker.running  # another one if there was no answer in time
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})  # kept if counting fails
         self._report("count")
         shape = self.plan.track.input_shape

@@ -10,6 +10,7 @@ from harness.backends import BACKENDS
 from harness.engines import Engine, Job
 from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.session import Session
+from harness.results.schema import Reparam
 from harness.run.jobs import job_for
 from harness.run.plan import Plan
 from harness.submissions.discovery import Submission
@@ -34,6 +35,8 @@ class SubmissionWorker:
         Interpreter of an environment that was made for the submission; None for the harness's own.
     session
         The running worker; None if there is none.
+    converts
+        Whether later workers reparameterize the network: False once nothing was converted.
     """
 
     plan: Plan
@@ -42,6 +45,7 @@ class SubmissionWorker:
     process: int = 0
     python: Path | None = None
     session: Session | None = None
+    converts: bool = True
 
     @property
     def running(self) -> Session:
@@ -107,8 +111,31 @@ class SubmissionWorker:
         self.close()
         self.session = engine.open(job)
         self.session.load()
-        self.session.reparameterize(self.plan.proof_frames())
+        if self.converts:
+            self.session.reparameterize(self.plan.proof_frames())
         return self.session
+
+    def reparameterize(self, engine: Engine, params: int) -> Reparam:
+        """Convert the network to its inference form. Without an answer in time it stays as it is, in a new process.
+
+        Parameters
+        ----------
+        engine
+            Starts that process.
+        params
+            Parameters of the network as it was loaded.
+        """
+        try:
+            reparam = self.running.reparameterize(self.plan.proof_frames(), may_give_up=True)
+        except WorkerError as error:
+            if error.kind != "Timeout":
+                raise
+            self.converts = False
+            self.reopen(engine, self.job())
+            note = f"not reparameterized: {error.what}; the network is measured as it is"
+            return Reparam(method="none", params_before=params, params_after=params, notes=[note])
+        self.converts = reparam.method != "none"
+        return reparam
 
     def build(self) -> float | None:
         """Compile, export or record the network for its backend; return the seconds it took, None if nothing is built.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
+import os
 import shutil
 import stat
 import tempfile
@@ -13,9 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from harness.errors import ArchiveError
-
-MIB = 2**20
+from harness.errors import ArchiveError, SubmissionError
+from harness.plain_files import MIB, Deadline, digest_file, open_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,12 @@ class Limits:
     """Number of entries."""
     index_bytes: int = 8 * MIB
     """Size of the zip's index (central directory), which ``zipfile`` reads into memory as a whole."""
+    depth: int = 32
+    """Number of folders in the path of an entry."""
+    name_bytes: int = 2 * MIB
+    """Total length of the names of all entries."""
+    folders: int = 10_000
+    """Number of folders that the entries need."""
     ratio: int = 200
     """Compression ratio of an entry. Deflate cannot exceed 1032."""
     ratio_from: int = MIB
@@ -38,11 +44,15 @@ class Limits:
 
 _NESTED = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"}
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-_END_RECORD = b"PK\x05\x06"  # signature of the end of central directory record
+_TAIL_BYTES = 65_557  # end record and its comment
+_CHUNK_BYTES = 8 * MIB
+_MAX_WRAPPERS = 32
 _TARGET = "pack the folder itself: `zip -r submission.zip FOLDER`"
 
 
-def extract(path: Path, cache_dir: Path | None = None, limits: Limits | None = None) -> Path:
+def extract(
+    path: Path, cache_dir: Path | None = None, limits: Limits | None = None, deadline: Deadline | None = None
+) -> Path:
     """Extract the zip file ``path`` to a cache folder named by its SHA-256 and return the submission's folder in it.
 
     Nothing is written before all entries have been validated. Images under ``results/`` are not extracted. If the
@@ -56,6 +66,8 @@ def extract(path: Path, cache_dir: Path | None = None, limits: Limits | None = N
         Folder to extract to; :func:`default_cache` by default.
     limits
         Size limits.
+    deadline
+        Time limit for hashing and extracting.
 
     Raises
     ------
@@ -63,13 +75,13 @@ def extract(path: Path, cache_dir: Path | None = None, limits: Limits | None = N
         The file is not a zip file or exceeds the limits, or an entry would be written outside of the folder, collides
         with another one, is encrypted, or is neither a file nor a folder.
     """
-    limits = limits or Limits()
+    limits, deadline = limits or Limits(), deadline or Deadline()
     cache = cache_dir or default_cache()
-    target = cache / _digest(path, limits)
+    target = cache / _digest(path, limits, deadline)
     if not target.is_dir():  # it appears by a rename, so that an existing folder is complete
-        with _open(path, limits) as archive:
+        with _index_reader(path, limits) as file, _open(file, path) as archive:
             entries = _validated_entries(archive, path, limits)
-            _extract(archive, entries, target, path)
+            _extract(archive, entries, target, path, deadline)
     return submission_folder(target)
 
 
@@ -84,41 +96,51 @@ def _error(path: Path, reason: str, hint: str = _TARGET) -> ArchiveError:
     return ArchiveError(reason, where=str(path), hint=hint)
 
 
-def _digest(path: Path, limits: Limits) -> str:
+def _digest(path: Path, limits: Limits, deadline: Deadline) -> str:
     try:
-        size = path.stat().st_size
-        if size > limits.file_bytes:
-            raise _error(
-                path, f"is {size // MIB} MiB, the limit is {limits.file_bytes // MIB} MiB", "leave out results/"
-            )
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest, _ = digest_file(path, deadline, limit_bytes=limits.file_bytes)
     except OSError as error:
         raise _error(path, f"cannot be read: {error.strerror}", "check the path") from error
+    except SubmissionError as error:
+        raise _error(path, error.what, "leave out results/") from error
+    return digest.hex()
 
 
-def _open(path: Path, limits: Limits) -> zipfile.ZipFile:
-    _check_index_size(path, limits)
+class _IndexReader(io.BufferedReader):
+    """A file of which ``zipfile`` cannot read an index that is too large.
+
+    ``zipfile`` reads the index as a whole. Its size is stated in several places of the file, which may disagree.
+    """
+
+    path = Path()
+    most = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read at most `size` bytes, without it a comment at the end; raise ArchiveError if the index is too large."""
+        if size is None or size < 0:
+            size = _TAIL_BYTES
+        elif size > self.most:
+            raise _error(self.path, f"has an index of {size // MIB} MiB, the limit is {self.most // MIB} MiB")
+        return super().read(size)
+
+
+def _index_reader(path: Path, limits: Limits) -> _IndexReader:
     try:
-        return zipfile.ZipFile(path)
+        reader = _IndexReader(open_plain(path).detach())
+    except OSError as error:
+        raise _error(path, f"cannot be read: {error.strerror}", "check the path") from error
+    reader.path, reader.most = path, limits.index_bytes
+    return reader
+
+
+def _open(file: _IndexReader, path: Path) -> zipfile.ZipFile:
+    try:
+        archive = zipfile.ZipFile(file)
+        file.most = _CHUNK_BYTES  # an entry is read in parts
+        return archive
     # For a damaged index, zipfile raises more than BadZipFile.
     except (zipfile.BadZipFile, ValueError, OverflowError, OSError, NotImplementedError, IndexError) as error:
         raise _error(path, f"is not an intact zip file ({error})", "pack or copy it again") from error
-
-
-def _check_index_size(path: Path, limits: Limits) -> None:
-    """Check the size of the index before ``zipfile`` parses it, because that would allocate memory for all of it."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        # The end record has 22 bytes and is followed by a comment of at most 65535 bytes.
-        file.seek(max(0, size - 65_557))
-        tail = file.read()
-    at = tail.rfind(_END_RECORD)
-    if at < 0 or len(tail) < at + 22:
-        raise _error(path, "is not an intact zip file (its end record is missing)", "pack or copy it again")
-    index = int.from_bytes(tail[at + 12 : at + 16], "little")
-    if index > limits.index_bytes:
-        raise _error(path, f"has an index of {index // MIB} MiB, the limit is {limits.index_bytes // MIB} MiB")
 
 
 def _validated_entries(archive: zipfile.ZipFile, path: Path, limits: Limits) -> list[zipfile.ZipInfo]:
@@ -128,6 +150,9 @@ def _validated_entries(archive: zipfile.ZipFile, path: Path, limits: Limits) -> 
         raise _error(path, "is empty")
     if len(entries) > limits.entries:
         raise _error(path, f"holds {len(entries)} entries, the limit is {limits.entries}")
+    names = sum(len(entry.orig_filename) for entry in entries)
+    if names > limits.name_bytes:
+        raise _error(path, f"has names of {names // MIB} MiB in all, the limit is {limits.name_bytes // MIB} MiB")
     total = sum(entry.file_size for entry in entries)
     if total > limits.total_bytes:
         raise _error(path, f"unpacks to {total // MIB} MiB, the limit is {limits.total_bytes // MIB} MiB")
@@ -135,16 +160,22 @@ def _validated_entries(archive: zipfile.ZipFile, path: Path, limits: Limits) -> 
         for check in _CHECKS:
             if reason := check(entry, limits):
                 raise _error(path, f"{_display_name(entry)}: {reason}")
+    if len(_folders(entries)) > limits.folders:
+        raise _error(path, f"needs more than {limits.folders} folders")
     if reason := _collision(entries):
         raise _error(path, reason, "rename one of the two")
     return entries
+
+
+def _folders(entries: Iterable[zipfile.ZipInfo]) -> set[PurePosixPath]:
+    return {folder for entry in entries for folder in PurePosixPath(entry.filename).parents}
 
 
 def _display_name(entry: zipfile.ZipInfo) -> str:
     return ascii(entry.filename[:120])  # escapes control characters
 
 
-def _bad_name(entry: zipfile.ZipInfo, _: Limits) -> str | None:
+def _bad_name(entry: zipfile.ZipInfo, limits: Limits) -> str | None:
     name = entry.orig_filename  # zipfile cuts `filename` at a NUL and replaces backslashes on Windows
     parts = PurePosixPath(name).parts
     if "\0" in name or "\\" in name or not parts:
@@ -155,6 +186,8 @@ def _bad_name(entry: zipfile.ZipInfo, _: Limits) -> str | None:
         return "would be extracted outside of the folder (zip slip)"
     if len(name.encode(errors="replace")) > 1024 or any(len(part.encode(errors="replace")) > 255 for part in parts):
         return "has a name that is too long for the file system"
+    if len(parts) > limits.depth:
+        return f"lies more than {limits.depth} folders deep"
     return None
 
 
@@ -207,7 +240,7 @@ def _collision(entries: Iterable[zipfile.ZipInfo]) -> str | None:
             if _key(path) in files:
                 return f"{_display_name(entry)} is there twice"
             files.add(_key(path))
-    folders = {_key(folder) for entry in entries for folder in PurePosixPath(entry.filename).parents}
+    folders = set(map(_key, _folders(entries)))
     folders |= {_key(PurePosixPath(entry.filename)) for entry in entries if entry.is_dir()}
     both = sorted(files & folders)
     return f"{both[0]!a} is both a file and a folder" if both else None
@@ -217,11 +250,14 @@ def _key(path: PurePosixPath) -> str:
     return unicodedata.normalize("NFC", str(path)).casefold()
 
 
-def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: Path, path: Path) -> None:
+def _extract(
+    archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: Path, path: Path, deadline: Deadline
+) -> None:
     temporary = _temporary_beside(target, path)
     try:
         for entry in entries:
             if not entry.is_dir() and not _skipped(entry):
+                deadline.check(path)
                 _write(archive, entry, temporary, path)
         _publish(temporary, target)
     except OSError as error:
@@ -268,8 +304,33 @@ def _publish(temporary: Path, target: Path) -> None:
 
 
 def submission_folder(folder: Path) -> Path:
-    """Return ``folder``, or its only subfolder (recursively) if the archive wraps the submission in folders."""
-    children = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    if len(children) == 1 and children[0].is_dir() and not children[0].is_symlink():
-        return submission_folder(children[0])
-    return folder
+    """Return ``folder``, or the innermost of folders that contain nothing but the next one.
+
+    Raises
+    ------
+    SubmissionError
+        The submission is wrapped in too many folders.
+    OSError
+        A folder cannot be read.
+    """
+    for _ in range(_MAX_WRAPPERS):
+        inner = _only_child(folder)
+        if inner is None:
+            return folder
+        folder = inner
+    raise SubmissionError(
+        f"is wrapped in more than {_MAX_WRAPPERS} folders", where=str(folder)[:500], hint="move it to the top"
+    )
+
+
+def _only_child(folder: Path) -> Path | None:
+    """Return the only folder in a folder that contains nothing else; hidden files do not count."""
+    only = None
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if only is not None or entry.is_symlink() or not entry.is_dir():
+                return None
+            only = folder / entry.name
+    return only

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
 from harness.errors import ManifestError
 from harness.files import atomic_file
+from harness.plain_files import Deadline, digest_file, open_plain
 from harness.submissions.archives import default_cache
 from harness.submissions.loaders import PREFIX, loader_for
 from harness.submissions.manifest import Manifest
@@ -30,12 +30,11 @@ def adopt(path: Path, cache_dir: Path | None = None) -> tuple[Path, Manifest]:
         The file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = digest_file(path, Deadline())[0].hex()
         name = f"network{path.suffix.lower()}"
         folder = (cache_dir or default_cache()) / f"{digest}-file"
         if not (folder / name).is_file():
-            with path.open("rb") as source, atomic_file(folder / name) as target:
+            with open_plain(path) as source, atomic_file(folder / name) as target:
                 shutil.copyfileobj(source, target)
     except OSError as error:
         hint = "check the file, or set HARNESS_CACHE_DIR to a folder that can be written"

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import ManifestError, SubmissionError, UsageError
+from harness.faults import concerns_the_run, submission_error
+from harness.plain_files import Deadline, survey
 from harness.submissions import archives
 from harness.submissions.bare import adopt, is_bare
-from harness.submissions.boundaries import check_child, check_links, others_in
+from harness.submissions.boundaries import check_child, others_in
 from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Kind, Origin, Submission
+from harness.text import single_line
 
 __all__ = ["BrokenSubmission", "Found", "Kind", "Origin", "Submission", "baselines", "discover", "protocol_manifest"]
 
 _CODE = {".py", ".toml", ".pth", ".pt", ".ckpt", ".safetensors"}
+_MAX_LISTED = 10_000
+"""Number of files at the top of a folder among which code is searched."""
 
 
 def discover(
@@ -60,7 +66,7 @@ def discover(
     """
     places = [Path(path) for path in paths]
     # A folder that is given twice is one submission. Two zip files with equal content are two submissions.
-    sources = {source.resolve(): source for place in places for source in _sources(place)}
+    sources = {_identity(source): source for place in places for source in _sources(place)}
     given = {place.absolute() for place in places}
     found = [_read(source, kind, cache_dir, given) for source in sources.values()]
     if entry_points:
@@ -106,7 +112,20 @@ def _sources(path: Path) -> list[Path]:
     if _is_submission(path):
         _refuse_mixture(path)
         return [path]
-    return [child for child in sorted(path.iterdir()) if _is_source(child)]
+    try:
+        children = sorted(path.iterdir())
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        raise UsageError(reason, where=str(path), hint="check its permissions") from error
+    return [child for child in children if _is_source(child)]
+
+
+def _identity(source: Path) -> Path:
+    """Return what is equal for two paths of one submission."""
+    try:
+        return source.resolve()
+    except (OSError, RuntimeError):  # links in a circle
+        return source
 
 
 def _refuse_mixture(folder: Path) -> None:
@@ -127,17 +146,35 @@ def _manifest_of(folder: Path) -> Manifest | None:
 
 
 def _is_source(path: Path) -> bool:
+    """Return whether a file or folder of an inbox is a submission. One that cannot be examined is: it has a row."""
     if path.name.startswith((".", "__")):
         return False
-    if path.is_file():
-        return path.suffix.lower() == ".zip" or is_bare(path)
     try:
+        if path.is_file():
+            return path.suffix.lower() == ".zip" or is_bare(path)
         folder = archives.submission_folder(path)
-        return _is_submission(folder) or any(child.suffix in _CODE for child in folder.iterdir())
-    except NotADirectoryError:  # a broken link or a pipe
+        return _is_submission(folder) or _has_code(folder)
+    except (NotADirectoryError, FileNotFoundError):  # a broken link or a pipe
         return False
     except OSError:  # an unreadable folder is listed, so that it appears as a failed row instead of being skipped
+        return _is_folder(path)
+    except Exception as error:
+        if concerns_the_run(error):
+            raise
+        return True
+
+
+def _is_folder(path: Path) -> bool:
+    try:
         return path.is_dir()
+    except OSError:
+        return True
+
+
+def _has_code(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        # A folder of more files is a submission too, and is refused with its number of files.
+        return any(number >= _MAX_LISTED or Path(one.name).suffix in _CODE for number, one in enumerate(entries))
 
 
 def _is_submission(folder: Path) -> bool:
@@ -145,34 +182,33 @@ def _is_submission(folder: Path) -> bool:
 
 
 def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> Found:
+    """Describe one submission. Whatever it is, the exception that it causes becomes its row."""
     try:
         if source.absolute() not in given:  # what a user names may be a link, what lies in a folder may not lead out
             check_child(source, source.parent)
-        if source.is_dir():
-            return _from_folder(archives.submission_folder(source), kind, source.resolve().name)
-        if source.suffix.lower() == ".zip":
-            return _from_zip(source, kind, cache_dir)
-        root, manifest = adopt(source, cache_dir)
-        return Submission(manifest.name, "", kind, root, manifest, "file")
-    except SubmissionError as error:
-        return BrokenSubmission(source.stem if source.is_file() else source.name, source, error, kind=kind)
-    except OSError as error:
-        reason = ManifestError(f"cannot be read: {error.strerror}", where=str(source), hint="check its permissions")
-        return BrokenSubmission(source.name, source, reason, kind=kind)
+        return _described(source, kind, cache_dir)
+    except Exception as error:
+        if concerns_the_run(error):
+            raise
+        is_file = source.suffix.lower() == ".zip" or is_bare(source)
+        name = visible_name(source.stem if is_file else source.name)
+        return BrokenSubmission(name, source, submission_error(error, str(source)), kind=kind)
 
 
-def _from_zip(path: Path, kind: Kind, cache_dir: Path | None) -> Found:
-    found = _from_folder(archives.extract(path, cache_dir), kind, path.stem)
-    return replace(found, origin="zip") if isinstance(found, Submission) else replace(found, path=path)
+def _described(source: Path, kind: Kind, cache_dir: Path | None) -> Found:
+    if source.is_dir():
+        return _from_folder(archives.submission_folder(source), kind, source.resolve().name)
+    if source.suffix.lower() == ".zip":
+        extracted = archives.extract(source, cache_dir, deadline=Deadline())
+        return replace(_from_folder(extracted, kind, source.stem), origin="zip")
+    root, manifest = adopt(source, cache_dir)
+    return Submission(manifest.name, "", kind, root, manifest, "file")
 
 
-def _from_folder(folder: Path, kind: Kind, name: str) -> Found:
-    try:
-        check_links(folder)
-        manifest = read_manifest(folder) if (folder / FILE_NAME).is_file() else protocol_manifest(folder, name)
-        _refuse_others(folder, manifest)
-    except SubmissionError as error:
-        return BrokenSubmission(name, folder, error, kind=kind)
+def _from_folder(folder: Path, kind: Kind, name: str) -> Submission:
+    survey(folder)  # raises for links that leave the folder, and for folders beyond the limits
+    manifest = read_manifest(folder) if (folder / FILE_NAME).is_file() else protocol_manifest(folder, name)
+    _refuse_others(folder, manifest)
     return Submission(manifest.name, "", kind, folder.resolve(), manifest, "folder")
 
 
@@ -184,6 +220,11 @@ def _refuse_others(folder: Path, manifest: Manifest) -> None:
             where=str(folder),
             hint="move the loose files into a folder of their own, or submit each of them",
         )
+
+
+def visible_name(name: str) -> str:
+    """Return the name of a file or folder as one line of visible text that a manifest could have as its name."""
+    return single_line(name, 200) or "submission"
 
 
 def protocol_manifest(folder: Path, name: str) -> Manifest:
@@ -204,8 +245,7 @@ def protocol_manifest(folder: Path, name: str) -> Manifest:
     names = ("checkpoint.pth", "checkpoint.pt", "checkpoint.safetensors")
     checkpoint = next((file for file in names if (folder / file).is_file()), None)
     weights = {f"x{scale}": checkpoint for scale in PROTOCOL_SCALES} if checkpoint else None
-    visible = "".join(character if character.isprintable() else "?" for character in name).strip()[:200]
-    return Manifest(name=visible or "submission", scales=list(PROTOCOL_SCALES), weights=weights)
+    return Manifest(name=visible_name(name), scales=list(PROTOCOL_SCALES), weights=weights)
 
 
 def _named(found: Iterable[Found], taken: Iterable[str]) -> list[Found]:

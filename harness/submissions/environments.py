@@ -19,14 +19,14 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from harness.errors import UnsupportedError, UsageError
 from harness.submissions.archives import default_cache
 from harness.submissions.manifest import Manifest
 from harness.submissions.packages import package_folders
-from harness.submissions.requirements import read_requirements, unmet
+from harness.submissions.requirements import parse, read_requirements, unmet
 
 KEPT = frozenset(
     "torch torchvision triton numpy sr-harness pydantic pydantic-core typing-extensions packaging psutil".split()
@@ -48,10 +48,8 @@ def needed(root: Path, manifest: Manifest) -> list[str]:
 
 
 def _name(line: str) -> str | None:
-    try:
-        return canonicalize_name(Requirement(line).name)
-    except InvalidRequirement:
-        return None
+    requirement = parse(line)
+    return None if requirement is None else canonicalize_name(requirement.name)
 
 
 def check_options(*, install: bool, wheels: Path | None) -> None:

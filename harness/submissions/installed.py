@@ -6,10 +6,12 @@ import importlib.util
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from harness.errors import ManifestError, SubmissionError
+from harness.errors import ManifestError
+from harness.faults import concerns_the_run, submission_error
 from harness.plugins import Registry
 from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Submission
+from harness.text import single_line
 
 SUBMISSIONS: Registry[object] = Registry("harness.submissions", "submission", lambda loaded: loaded)
 """Listed here and never loaded: the code of a submission is executed in workers only."""
@@ -31,8 +33,11 @@ def _describe(point: EntryPoint) -> Found:
         package = _package_folder(module, point)
         manifest = _manifest(package, module, point.name)
         manifest = manifest.model_copy(update={"factory": f"{module}:{factory}"})
-    except SubmissionError as error:
-        return BrokenSubmission(point.name, Path(point.value), error)
+    except Exception as error:
+        if concerns_the_run(error):
+            raise
+        name = single_line(point.name, 200) or "submission"
+        return BrokenSubmission(name, Path(point.value), submission_error(error, point.value))
     return Submission(manifest.name, "", "submission", package, manifest, "entry-point", module)
 
 

@@ -10,16 +10,18 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.backends import BACKENDS
-from harness.errors import ManifestError
+from harness.errors import ManifestError, SubmissionError
+from harness.plain_files import read_inside
 from harness.results.record import Backend
 from harness.results.schema import Published
 from harness.submissions import mistakes
+from harness.submissions.requirements import MAX_REQUIREMENTS, problem_of
 
 FILE_NAME = "submission.toml"
 _MAX_BYTES = 1_000_000
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-_SCALE_KEY = re.compile(r"x(\d+)", re.ASCII)
+_SCALE_KEY = re.compile(r"x([1-9]\d?)", re.ASCII)
 
 Scale = Annotated[int, Field(ge=1, le=16, strict=True)]
 Text = Annotated[str, Field(max_length=4000)]
@@ -40,7 +42,7 @@ class Manifest(BaseModel):
     """Name of the team."""
     scales: Annotated[list[Scale], Field(min_length=1)]
     """Upscaling factors that the network supports."""
-    factory: str = "arch:srmodel"
+    factory: Annotated[str, Field(max_length=500)] = "arch:srmodel"
     """``module:callable`` in the submission's folder; called as ``f()`` or ``f(scale)``."""
     value_range: float = 1.0
     """Value of white in the input and the output of the network: 1.0 or 255.0."""
@@ -62,9 +64,9 @@ class Manifest(BaseModel):
     """How the architecture was derived."""
     needs_weights: Annotated[bool, Field(strict=True)] = False
     """Whether the network is untrained at scales that ``[weights]`` does not list."""
-    requires: list[Annotated[str, Field(max_length=500)]] = []
+    requires: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=MAX_REQUIREMENTS)] = []
     """Packages that the code imports, as requirement strings such as ``einops>=0.7``."""
-    weights: dict[str, str] | None = None
+    weights: dict[str, Annotated[str, Field(max_length=1000)]] | None = None
     """Checkpoint of each scale, relative to the folder: ``x2 = "weights/x2.safetensors"``."""
     published: dict[str, Published] = {}
     """Figures published by the authors, by scale, shown next to the measured ones."""
@@ -100,13 +102,9 @@ class Manifest(BaseModel):
     @field_validator("requires")
     @classmethod
     def _requirement_strings(cls, requires: list[str]) -> list[str]:
-        from packaging.requirements import InvalidRequirement, Requirement
-
         for text in requires:
-            try:
-                Requirement(text)
-            except InvalidRequirement as error:
-                raise ValueError(f"{text!r} is not a requirement such as einops>=0.7") from error
+            if problem := problem_of(text):
+                raise ValueError(f"{text!r} is not a requirement such as einops>=0.7 ({problem})")
         return requires
 
     @field_validator("backends")
@@ -172,6 +170,7 @@ def read_manifest(path: Path) -> Manifest:
     """
     path = path / FILE_NAME if path.is_dir() else path
     text = _read_text(path)
+    mistakes.check_parts(text, path)
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # int() raises a plain ValueError for too many digits
@@ -187,7 +186,12 @@ def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:  # untrusted: tomllib would read all of it into memory
             raise ManifestError("is larger than 1 MB", where=str(path), hint="a manifest needs about twenty lines")
-        return path.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
+        # Windows editors write a byte order mark, and line breaks of two characters.
+        return read_inside(path, path.parent, _MAX_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+    except ManifestError:
+        raise
+    except SubmissionError as error:  # not a plain file, or a link that leaves the folder
+        raise ManifestError(error.what, where=error.where, hint=error.hint) from error
     except FileNotFoundError as error:
         raise ManifestError(
             "there is no submission.toml", where=str(path.parent), hint="`harness new NAME` creates one to start from"
@@ -211,7 +215,8 @@ def _validate(document: dict[str, Any], text: str, path: Path) -> Manifest:
     try:
         return Manifest.model_validate({**table, **others})
     except ValidationError as error:
-        raise mistakes.as_error(mistakes.from_pydantic(error, text, Manifest), path) from error
+        more = max(0, error.error_count() - mistakes.MAX_ERRORS)
+        raise mistakes.as_error(mistakes.from_pydantic(error, text, Manifest), path, more) from error
 
 
 def _check_weights(manifest: Manifest, text: str, path: Path) -> None:
@@ -221,13 +226,13 @@ def _check_weights(manifest: Manifest, text: str, path: Path) -> None:
         file = root / value
         line = mistakes.line_of(text, ("weights", key))
         # A symbolic link could point to any file of this machine, which would then be read as a checkpoint.
-        if not file.resolve().is_relative_to(root):
+        if not _resolved(file).is_relative_to(root):
             found.append(
                 mistakes.Mistake(
                     line, f"[weights] {key}", f"{value} links out of the folder", "copy the file into the folder"
                 )
             )
-        elif not file.is_file():
+        elif not _is_plain(file):
             found.append(
                 mistakes.Mistake(
                     line,
@@ -238,3 +243,18 @@ def _check_weights(manifest: Manifest, text: str, path: Path) -> None:
             )
     if found:
         raise mistakes.as_error(found, path)
+
+
+def _resolved(file: Path) -> Path:
+    """Return a path without symbolic links; one that does not resolve is returned as it is."""
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError):  # a name that is too long, or links in a circle
+        return file
+
+
+def _is_plain(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:
+        return False

@@ -5,12 +5,42 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 
-from harness.errors import UnsupportedError
+from harness.errors import SubmissionError, UnsupportedError
+from harness.plain_files import read_inside
+from harness.text import first_line, single_line
 
 FILE_NAME = "requirements.txt"
+MAX_REQUIREMENTS = 1000
+"""Number of requirements of a submission."""
 _MAX_BYTES = 100_000
+_MAX_LENGTH = 500
+
+
+def parse(text: str) -> Requirement | None:
+    """Return a requirement, or None if it is invalid or its marker cannot be evaluated.
+
+    >>> parse("einops>=0.7").name
+    'einops'
+    >>> parse("foo; os_name ~= 'x'") is None
+    True
+    """
+    return None if problem_of(text) is not None else Requirement(text)
+
+
+def problem_of(text: str) -> str | None:
+    """Return why a requirement is invalid, on one line; None if it is valid."""
+    if len(text) > _MAX_LENGTH:
+        return f"it has more than {_MAX_LENGTH} characters"
+    try:
+        requirement = Requirement(text)
+        if requirement.marker is not None:
+            requirement.marker.evaluate()
+        requirement.specifier.contains("1.0", prereleases=True)
+    except Exception as error:  # noqa: BLE001  # packaging raises more than it documents, RecursionError for one
+        return single_line(first_line(str(error), type(error).__name__), 200)
+    return None
 
 
 def unmet(requires: list[str]) -> list[str]:
@@ -25,10 +55,9 @@ def unmet(requires: list[str]) -> list[str]:
 
 
 def _unmet(text: str) -> str | None:
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement:
-        return f"{text} (not a requirement)"
+    requirement = parse(text)
+    if requirement is None:
+        return f"{single_line(text, 100)} (not a requirement)"
     if requirement.marker and not requirement.marker.evaluate():
         return None
     try:
@@ -36,9 +65,16 @@ def _unmet(text: str) -> str | None:
     except PackageNotFoundError:
         return f"{text} (not installed)"
     # A local version such as 2.6.0+cu124 satisfies ==2.6.0, and pre-releases of torch are common.
-    if requirement.specifier.contains(installed, prereleases=True):
+    if _is_satisfied(requirement, installed):
         return None
     return f"{text} ({installed} is installed)"
+
+
+def _is_satisfied(requirement: Requirement, installed: str) -> bool:
+    try:
+        return requirement.specifier.contains(installed, prereleases=True)
+    except ValueError:  # the installed package has a version that cannot be compared
+        return False
 
 
 def check(requires: list[str], where: str) -> None:
@@ -59,14 +95,23 @@ def check(requires: list[str], where: str) -> None:
 
 
 def read_requirements(root: Path) -> list[str]:
-    """Return the lines of ``requirements.txt`` without comments and pip options; empty if there is no such file."""
+    """Return the lines of ``requirements.txt`` without comments and pip options; empty if there is no such file.
+
+    Raises
+    ------
+    SubmissionError
+        The file is a link that leaves the folder, or lists more than :data:`MAX_REQUIREMENTS` packages.
+    """
     path = root / FILE_NAME
     if not path.is_file():
         return []
     try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES).decode(errors="replace")  # untrusted: of any size and encoding
+        text = read_inside(path, root, _MAX_BYTES).decode(errors="replace")  # untrusted: of any size and encoding
     except OSError:
         return []
-    lines = (line.split(" #")[0].strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith(("#", "-"))]
+    lines = [line.split(" #")[0].strip() for line in text.splitlines()]
+    found = [line for line in lines if line and not line.startswith(("#", "-"))]
+    if len(found) > MAX_REQUIREMENTS:
+        what = f"lists {len(found)} packages, the limit is {MAX_REQUIREMENTS}"
+        raise SubmissionError(what, where=str(path), hint="list what the network imports")
+    return found

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from harness.errors import WorkerError
+from harness.faults import concerns_the_run, worker_error
 from harness.results.measurement import RoundTimes
 from harness.statistics.runtime_summary import interval_is_narrow, round_ratios
-from harness.timing.bursts import BurstTimer
+from harness.timing.bursts import AnchorLostError, BurstTimer
 from harness.timing.frames import FrameSource, Image, frame_of_call
 from harness.timing.network_state import NetworkState
 from harness.timing.round_checks import RoundChecks
@@ -90,8 +90,12 @@ class Rounds:
         """Return the result of a step; None if it failed, which ends the timing of this network only."""
         try:
             return step()
-        except WorkerError as error:
-            network.error = error
+        except AnchorLostError:
+            raise
+        except Exception as error:
+            if concerns_the_run(error):
+                raise
+            network.error = worker_error(error, "time")
             network.current.is_done = True
             network.current.worker.pause()  # the step may have failed in the middle of a request
             self._on_failure(network)

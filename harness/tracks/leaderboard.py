@@ -14,6 +14,8 @@ from harness.tracks.roofline import roofline
 from harness.tracks.scoring import Leaderboard, RowFigures, ScoringRules, rank_rows, score_row
 from harness.tracks.track import Track
 
+_NAMED_TWINS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -103,11 +105,18 @@ def _twins(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     for candidate in candidates:
         by_fingerprint.setdefault(candidate.content or candidate.measurement.fingerprint, []).append(candidate)
     return {
-        candidate.slug: [f"same code and weights as {', '.join(c.name for c in group if c is not candidate)}"]
+        candidate.slug: [f"same code and weights as {_others(group, candidate)}"]
         for group in by_fingerprint.values()
         if len(group) > 1
         for candidate in group
     }
+
+
+def _others(group: Sequence[Candidate], candidate: Candidate) -> str:
+    """Return the names of the others of a group; a few if there are many, because each of them has such a note."""
+    named = [other.name for other in group[: _NAMED_TWINS + 1] if other is not candidate][:_NAMED_TWINS]
+    rest = len(group) - 1 - len(named)
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
 
 
 def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:

@@ -112,17 +112,18 @@ class Operations:
         return reply, []
 
     def _reparameterize(self, request: ReparameterizeRequest, arrays: Sequence[Array]) -> Reply:
-        from harness.reparam import reparameterize
+        from harness.reparam import reparameterize, time_limit
 
         network = self._network()
-        outcome = reparameterize(
-            network.original,
-            hook=network.settings.hook,
-            frames=[network.to_input(frame) for frame in arrays],
-            value_range=network.settings.value_range,
-            size_multiple=network.size_multiple,
-            allow_border_error=request.allow_border_error,
-        )
+        with time_limit(request.budget_s):
+            outcome = reparameterize(
+                network.original,
+                hook=network.settings.hook,
+                frames=[network.to_input(frame) for frame in arrays],
+                value_range=network.settings.value_range,
+                size_multiple=network.size_multiple,
+                allow_border_error=request.allow_border_error,
+            )
         network.replace_form(outcome.network.eval().requires_grad_(False))
         return outcome.record, []
 

@@ -29,6 +29,7 @@ import marshal
 import os
 import shutil
 import stat
+import struct
 import sys
 import tomllib
 import warnings
@@ -75,7 +76,11 @@ def build_zoo(destination: Path) -> list[Case]:
             path = path.with_suffix(".zip")
             ARCHIVES[name](path)
         else:
-            shutil.copytree(ZOO / name, path, ignore=shutil.ignore_patterns("expected.toml", "__pycache__"))
+            source = ZOO / ("honest_nearest" if name in FOLDERS else name)
+            shutil.copytree(source, path, ignore=shutil.ignore_patterns("expected.toml", "__pycache__"))
+            if name in FOLDERS:
+                _write_manifest(path, name)
+                FOLDERS[name](path)
             for file, content in CONTENTS.get(name, dict)().items():
                 (path / file).parent.mkdir(exist_ok=True)
                 (path / file).write_bytes(content)
@@ -184,6 +189,64 @@ CONTENTS: dict[str, Callable[[], dict[str, bytes]]] = {
     "checkpoint_safetensors_cut": lambda: {"x2.safetensors": save(_state())[:-20]},
 }
 
+
+def _write_manifest(folder: Path, name: str, more: str = "") -> None:
+    (folder / "submission.toml").write_text(f'[submission]\nname = "{name}"\nscales = [2]\n{more}')
+
+
+def _move_down(folder: Path) -> None:
+    """Leave nothing in the folder but folders in folders, with an empty file at the bottom."""
+    for file in folder.iterdir():
+        file.unlink()
+    _nest(folder, 300)  # deeper ones cannot be removed by `shutil.rmtree`
+
+
+def _nest(folder: Path, depth: int) -> None:
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):  # one by one, because the whole path is longer than the system allows
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+def _sparse_file(folder: Path) -> None:
+    with (folder / "data.bin").open("wb") as file:
+        file.truncate(1 << 42)
+
+
+def _odd_files(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "broken").symlink_to("nothing")
+    (folder / "circle").symlink_to("circle")
+
+
+def _link_as_manifest(folder: Path) -> None:
+    (folder / "submission.toml").unlink()
+    (folder / "submission.toml").symlink_to("/etc/passwd")
+
+
+FOLDERS: dict[str, Callable[[Path], object]] = {
+    # Honest networks in folders that no repository can hold, or that are too large for one.
+    "folder_deep": _move_down,
+    "folder_deep_beside": lambda folder: _nest(folder, 60),
+    "folder_sparse_file": _sparse_file,
+    "link_to_kernel_log": lambda folder: (folder / "log").symlink_to("/proc/kmsg"),
+    "link_as_manifest": _link_as_manifest,
+    "manifest_backtracking": lambda folder: _write_manifest(
+        folder, "a", 'x = 1\ndescription = """\n[' + " " * 3600 + 'x\n"""\n'
+    ),
+    "manifest_many_mistakes": lambda folder: _write_manifest(
+        folder, "a", "".join(f"k{number} = 1\n" for number in range(80_000))
+    ),
+    "manifest_many_parts": lambda folder: _write_manifest(folder, "a", ".".join("a" * 20_000) + " = 1\n"),
+    "requirements_marker": lambda folder: (folder / "requirements.txt").write_text(
+        "# for another system\nnumpy; os_name == 'none'\n"
+    ),
+    "pipe_beside": _odd_files,
+}
+
 _ARCH = (ZOO / "honest_trained" / "arch.py").read_text(encoding="utf-8")
 
 
@@ -213,6 +276,22 @@ def _truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def _zip64_index(path: Path) -> None:
+    """Write an archive with a large index whose size only the records of zip64 state."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(9000):
+            entry = zipfile.ZipInfo(f"{number}")
+            entry.comment = b"c" * 1400
+            archive.writestr(entry, "")
+    raw = path.read_bytes()
+    end = raw.rindex(b"PK\x05\x06")
+    size, offset = struct.unpack("<II", raw[end + 12 : end + 20])
+    record = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 9000, 9000, size, offset)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1)
+    small = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 9000, 9000, 0, 0xFFFFFFFF, 0)
+    path.write_bytes(raw[:end] + record + locator + small)
+
+
 ARCHIVES: dict[str, Callable[[Path], None]] = {
     "zip_protocol": lambda path: _pack(path, ("utils/__init__.py", ""), ("results/1.png", b"not read")),
     "zip_slip": lambda path: _pack(path, ("../escaped.py", "")),
@@ -224,4 +303,9 @@ ARCHIVES: dict[str, Callable[[Path], None]] = {
     "zip_duplicate": lambda path: _pack(path, ("arch.py", "")),
     "zip_case": lambda path: _pack(path, ("ARCH.py", "")),
     "zip_truncated": _truncated,
+    "archive_deep_names": lambda path: _pack(path, *[("d/" * 400 + str(number), "") for number in range(20)]),
+    "archive_index_of_zip64": _zip64_index,
+    "archive_many_folders": lambda path: _pack(
+        path, *[("/".join(f"{number}{letter}" for letter in "abcd") + "/x", "") for number in range(4900)]
+    ),
 }

@@ -40,9 +40,7 @@ def test_a_manifest_of_any_content_is_refused_in_little_time(tmp_path: Path, mor
     assert len(str(caught.value)) < 8000
 
 
-@pytest.mark.parametrize(
-    "text", ["foo; os_name ~= 'x'", "a; " + "(" * 400, "a==1.*.x", "", "\x00", "a" * 501]
-)
+@pytest.mark.parametrize("text", ["foo; os_name ~= 'x'", "a; " + "(" * 400, "a==1.*.x", "", "\x00", "a" * 501])
 def test_requirements_that_packaging_raises_at_are_unmet(text: str) -> None:
     assert parse(text) is None
     assert "not a requirement" in unmet([text])[0]

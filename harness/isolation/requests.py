@@ -66,6 +66,24 @@ class LoadRequest(Body):
     seed: Count = 0
 
 
+class CheckRequest(Body):
+    """Check the network as loaded against the submission contract, on small inputs."""
+
+
+class FindingReply(Body):
+    """A ``harness.submissions.finding.Finding``."""
+
+    level: Literal["ok", "warn", "error"]
+    what: Text
+    hint: Text = ""
+
+
+class CheckReply(Body):
+    """Findings, in the order of the checks."""
+
+    findings: Annotated[list[FindingReply], Field(max_length=50)]
+
+
 class ReparameterizeRequest(Body):
     """Convert the training form into the inference form. Arrays: uint8 frames on which both forms are compared."""
 
@@ -156,6 +174,8 @@ class MemoryRequest(Body):
 class LoadReply(Body):
     """Properties of the loaded network."""
 
+    value_range: Annotated[float, Field(gt=0)]
+    """Value of white that the network is measured with: the manifest's, or the one found out without a manifest."""
     params_before: Count
     """Parameters of the network as built, before any reparameterization."""
     size_multiple: Annotated[int, Field(ge=1, le=1024)]
@@ -262,6 +282,7 @@ class ErrorReply(Body):
 
 REQUESTS: dict[str, type[Body]] = {
     "load": LoadRequest,
+    "check": CheckRequest,
     "reparameterize": ReparameterizeRequest,
     "export": ExportRequest,
     "count": CountRequest,

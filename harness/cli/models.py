@@ -10,7 +10,9 @@ import typer
 from rich.markup import escape
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
+from harness.cli.options import Device, Install, SandboxChoice, SandboxOption, Timeout, TrustPickle, Wheels
 
+_LOG_LINES = 12  # of a submission that failed
 _MARKS = {"ok": "[green]ok[/]   ", "warn": "[yellow]warn[/] ", "error": "[red]error[/]"}
 
 
@@ -34,25 +36,28 @@ def check(
         Path, typer.Argument(help="A submission's folder, a zip, or a folder of them.", show_default=False)
     ],
     scale: Annotated[int | None, typer.Option(help="Check this scale only. [default: all declared scales]")] = None,
-    timeout: Annotated[float, typer.Option(help="Time limit per submission, seconds.")] = 120.0,
-    install: Annotated[bool, typer.Option("--install", help="Install the packages that submissions require.")] = False,
-    wheels: Annotated[
-        Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
-    ] = None,
+    timeout: Timeout = 120.0,
+    device: Device = "auto",
+    sandbox: SandboxChoice = SandboxOption.auto,
+    install: Install = False,
+    wheels: Wheels = None,
+    trust_pickle: TrustPickle = False,
 ) -> None:
-    """Check submissions against the contract on small inputs, and report what is wrong and how to fix it."""
-    from harness.submissions.checking import check_path
+    """Check submissions on small images as a run measures them, and report what is wrong and how to fix it."""
+    from harness.cli.progress_display import make_progress
+    from harness.run.checking import CheckRequest, check_path
 
-    def notify(message: str) -> None:
-        err.print(message, markup=False, highlight=False, soft_wrap=True)
-
-    checks = check_path(path, scale=scale, timeout_s=timeout, install=install, wheels=wheels, notify=notify)
+    request = CheckRequest(path, scale, device, timeout, sandbox.value, install, wheels, trust_pickle)
+    with make_progress(err) as progress:
+        checks = check_path(request, [progress])
     for one in checks:
         title = one.name if one.scale is None else f"{one.name} x{one.scale}"
         out.print(f"[bold]{escape(title)}[/]", highlight=False)
         for finding in one.findings:
             hint = f" [dim]-> {escape(finding.hint)}[/]" if finding.hint else ""
             out.print(f"  {_MARKS[finding.level]} {escape(finding.what)}{hint}", highlight=False, soft_wrap=True)
+        for line in one.log.splitlines()[-_LOG_LINES:]:
+            out.print(f"        {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
     failed = [one for one in checks if not one.passed]
     err.print(f"{len(checks) - len(failed)} of {len(checks)} passed", highlight=False)
     if failed:

@@ -21,6 +21,7 @@ from harness.results.record import Status
 from harness.results.schema import Ceilings
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
+from harness.run.auxiliary_figures import AuxiliaryFigures
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
@@ -92,15 +93,14 @@ class SubmissionRun:
         self._report("load")
         part, self.size_multiple = stages.load(session, self.plan.request.backend, installed)
         self.measurement = self.measurement.updated(part)
+        figures = AuxiliaryFigures(self.worker, engine)
         self._report("reparameterize")
-        reparam = session.reparameterize(self.plan.proof_frames())
+        reparam = figures.reparameterize(self.plan.proof_frames())
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})  # kept if counting fails
         self._report("count")
-        shape = self.plan.track.input_shape
-        counted = stages.count(session, shape)
-        self.measurement = self.measurement.updated(counted)
-        reparam = stages.with_macs(session, shape, reparam, counted.macs)
-        self.measurement = self.measurement.model_copy(update={"reparam": reparam})
+        counted, reparam = figures.count(self.plan.track.input_shape, reparam)
+        self.measurement = self.measurement.updated(counted).model_copy(update={"reparam": reparam})
+        self._note(*figures.notes)
         if self.worker.needs_build:
             self._report("prepare", f"for {self.plan.request.backend}")
         self.measurement = self.measurement.model_copy(update={"build_s": self.worker.build()})
@@ -109,8 +109,9 @@ class SubmissionRun:
         """Estimate the peak memory of a forward pass at the track's size, and pause the worker."""
         self._report("prepare", "(peak memory)")
         _, _, height, width = self.plan.track.input_shape
-        peak = self.worker.running.memory((height, width))
+        peak, notes = stages.peak_memory(self.worker.running, (height, width))
         self.measurement = self.measurement.updated(TimingPart(peak_memory_bytes=peak))
+        self._note(*notes)
         self.worker.running.pause()
 
     def time_alone(self, anchor: Session | None, reason: str | None = None) -> None:
@@ -180,7 +181,10 @@ class SubmissionRun:
             self.keep_timing(self.measurement.timing.model_copy(update={"remaining_work": None}))
         return self.measurement
 
-    # Details of upscaling.
+    # Details.
+
+    def _note(self, *notes: str) -> None:
+        self.measurement = self.measurement.model_copy(update={"notes": [*self.measurement.notes, *notes]})
 
     def float32_job(self) -> Job | None:
         """Return the job that runs the network in float32; None if there is nothing to compare with."""
@@ -194,8 +198,7 @@ class SubmissionRun:
             self.worker.reopen(engine, job)
             images = self.quality_pass.without_files().measure(self._upscale_image)
         except WorkerError as error:
-            notes = [*self.measurement.notes, f"not compared with float32: {error.what}"]
-            self.measurement = self.measurement.model_copy(update={"notes": notes})
+            self._note(f"not compared with float32: {error.what}")
         else:
             psnr = fmean(image.psnr_rgb for image in images)
             self.measurement = self.measurement.updated(QualityPart(float32_psnr_rgb=psnr))

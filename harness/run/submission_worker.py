@@ -34,6 +34,8 @@ class SubmissionWorker:
         Interpreter of an environment that was made for the submission; None for the harness's own.
     session
         The running worker; None if there is none.
+    reparameterizes
+        Whether the network is converted into its inference form. False once a worker has ended while it was converted.
     """
 
     plan: Plan
@@ -42,6 +44,7 @@ class SubmissionWorker:
     process: int = 0
     python: Path | None = None
     session: Session | None = None
+    reparameterizes: bool = True
 
     @property
     def running(self) -> Session:
@@ -107,7 +110,8 @@ class SubmissionWorker:
         self.close()
         self.session = engine.open(job)
         self.session.load()
-        self.session.reparameterize(self.plan.proof_frames())
+        if self.reparameterizes:
+            self.session.reparameterize(self.plan.proof_frames())
         return self.session
 
     def build(self) -> float | None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from harness.complexity.copying import settled
 from harness.complexity.parameters import count_parameters
 from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.messages import Array
@@ -241,10 +242,8 @@ class Operations:
 def _multiple_note(found: int, declared: int) -> list[str]:
     if found == declared:
         return []
-    return [
-        f"takes only sides that are multiples of {found}, which its manifest does not state: "
-        f"set size_multiple = {found}; the harness pads and crops meanwhile"
-    ]
+    said = f"takes only sides that are multiples of {found}, which its manifest does not state"
+    return [f"{said}: set size_multiple = {found}; the harness pads and crops meanwhile"]
 
 
 def _value_range(network: nn.Module, request: LoadRequest, multiple: int) -> tuple[float, list[str]]:

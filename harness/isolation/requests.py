@@ -48,6 +48,8 @@ class LoadRequest(Body):
     scale: Annotated[int, Field(ge=1, le=16)]
     weights: str | None
     """Checkpoint relative to ``root``; None if the factory needs none or none exists."""
+    weights_key: str | None = None
+    """Name of the state dict to load from the checkpoint; None to prefer averaged weights."""
     random_weights: bool
     """Whether weights are missing, so that the network is measured with a seeded random initialization."""
     hook: str | None

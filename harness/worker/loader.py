@@ -15,7 +15,7 @@ from harness.submissions.loaders import LOADERS, PREFIX
 from harness.submissions.manifest import FILE_NAME, read_manifest
 from harness.worker.contract import scale_of
 from harness.worker.factory import build_network
-from harness.worker.filling import fill
+from harness.worker.filling import Reading, fill
 from harness.worker.importing import describe, place_of
 from harness.worker.opened_files import recorded
 from harness.worker.process_state import preserved, without_cuda
@@ -63,6 +63,7 @@ def load(
     *,
     limit_bytes: int = 4 * GIB,
     trust_pickle: bool = False,
+    weights_key: str | None = None,
 ) -> Loaded:
     """Load a network as :func:`load_network` does, and return it with remarks."""
     root = root.resolve()
@@ -77,7 +78,8 @@ def load(
                 path = root / weights
                 # In the challenges' layout, which has no manifest, the factory loads its checkpoint itself.
                 itself = path in opened and not (root / FILE_NAME).is_file()
-                notes += fill(network, path, limit_bytes=limit_bytes, trust_pickle=trust_pickle, loads_itself=itself)
+                reading = Reading(limit_bytes, trust_pickle, weights_key)
+                notes += fill(network, path, reading, loads_itself=itself)
         _settle(network, root, notes)
         if not (root / FILE_NAME).is_file():
             _check_scale(network, scale, root)

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
+from harness.submissions.checking import check_path
 
 from harness.errors import UsageError
-from harness.submissions.checking import check_path
 from harness.submissions.skeleton import create
 
 ZOO = Path(__file__).resolve().parent.parent / "zoo"

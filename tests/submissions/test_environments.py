@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from harness.submissions.checking import check_path
 
 from harness.errors import UnsupportedError, UsageError
 from harness.submissions import environments
-from harness.submissions.checking import check_path
 from harness.submissions.environments import check_options, environment, find_uv, needed
 from harness.submissions.manifest import Manifest
 from harness.submissions.skeleton import create

@@ -27,13 +27,15 @@ def copied(network: Network) -> Network:
 
 
 def settled(network: Network) -> Network:
-    """Return the network in eval mode, without a further call of ``train`` or ``eval``.
+    """Return the network in eval mode and without gradients, without a further call of ``train`` or ``eval``.
 
     Submitted networks override them, for example to fuse their branches, and not all can be called twice. They were
     called when the network was loaded; modules that were added since then only get the flag.
     """
     for module in network.modules():
         module.training = False
+    for parameter in network.parameters():  # ScriptModules have no requires_grad_()
+        parameter.requires_grad_(False)
     return network
 
 

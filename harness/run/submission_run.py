@@ -22,6 +22,7 @@ from harness.results.schema import Ceilings
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
 from harness.run.auxiliary_figures import AuxiliaryFigures
+from harness.run.low_quality import find_better_use
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
@@ -141,6 +142,7 @@ class SubmissionRun:
             self._check_timed_output_again()
             self._check_timed_size()
             self.quality_pass.complete()
+            self._look_for_better_use(engine)
         self.worker.close()
         job = self.float32_job()
         if job is not None:
@@ -203,6 +205,12 @@ class SubmissionRun:
             psnr = fmean(image.psnr_rgb for image in images)
             self.measurement = self.measurement.updated(QualityPart(float32_psnr_rgb=psnr))
         self.worker.close()
+
+    def _look_for_better_use(self, engine: Engine) -> None:
+        """Note the value range or the order of channels in which the network would be much better."""
+        if self.planned.submission.kind == "submission":
+            remark = find_better_use(self.plan, self.worker, engine, self.measurement.images[0].psnr_rgb)
+            self._note(*([remark] if remark else []))
 
     def _upscale_image(self, index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Upscale one LR image, H x W x 3, uint8."""

@@ -137,9 +137,10 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     -------
     Leaderboard
         Scored rows first, best first, then the others in the order of discovery. Baselines and rows of other backends
-        are scored but not ranked, so that they do not take a rank from a submission.
+        are scored but not ranked, so that they do not take a rank from a submission. A score of 0 and a PSNR below
+        bicubic's earn no rank.
     """
-    ranked = [e for e in entries if e.score is not None and e.kind == "submission" and e.backend == rules.backend]
+    ranked = [e for e in entries if _takes_rank(e, rules)]
     ranks = rank(
         {e.slug: e.score for e in ranked if e.score is not None}, higher_is_better=rules.track.higher_is_better
     )
@@ -157,6 +158,13 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
         update = {"rank": place, "rank_range": span, "tied_with": ties.get(entry.slug, [])}
         placed.append(entry.model_copy(update=update))
     return Leaderboard(sorted(placed, key=lambda entry: _order(entry, rules.track)), comparisons)
+
+
+def _takes_rank(entry: Entry, rules: ScoringRules) -> bool:
+    if entry.score is None or entry.kind != "submission" or entry.backend != rules.backend:
+        return False
+    loses = entry.delta_psnr_bicubic is not None and entry.delta_psnr_bicubic < 0
+    return not loses and not (entry.score == 0 and rules.track.higher_is_better)
 
 
 def ties_of(comparisons: Sequence[PairComparison]) -> dict[str, list[str]]:

@@ -124,7 +124,8 @@ def _settle(network: nn.Module, root: Path, notes: list[str]) -> None:
             notes.append(f"parameters were stored as {', '.join(sorted(map(str, kinds)))}; measured from float32")
             network.float()
         network.eval()
-        network.requires_grad_(False)
+        for parameter in network.parameters():  # ScriptModules have no requires_grad_()
+            parameter.requires_grad_(False)
     except (Exception, SystemExit) as error:
         raise SubmissionError(
             f"eval() raised {describe(error)}",

@@ -145,7 +145,7 @@ class Operations:
             size_multiple=network.size_multiple,
             allow_border_error=request.allow_border_error,
         )
-        network.replace_form(settled(outcome.network).requires_grad_(False))
+        network.replace_form(settled(outcome.network))
         return outcome.record, []
 
     def _export(self, request: ExportRequest, _arrays: Sequence[Array]) -> Reply:

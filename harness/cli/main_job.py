@@ -127,12 +127,16 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     from harness.cli.terminal import leaderboard_table, reasons
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
+    from harness.results.ranks import why_no_rank
 
     signal.signal(signal.SIGTERM, _interrupt)
     with make_progress(err) as progress:
         warn_first = WarnBeforeMeasuring(print_timing_warnings)
         finished = run_pipeline(request, [warn_first, progress], get_engine(engine))
     out.print(leaderboard_table(finished.run))
+    no_rank = why_no_rank(finished.run)
+    if no_rank is not None:
+        out.print(no_rank, markup=False, highlight=False)
     for reason in reasons(finished.run):
         out.print(reason, markup=False, highlight=False)
     for warning in finished.run.warnings:

@@ -33,10 +33,10 @@ _SIDE = 128  # of the LR crops that are tried, pixels
 _CROPS = 2
 
 
-def find_better_use(plan: Plan, worker: SubmissionWorker, engine: Engine, psnr: float) -> str | None:
-    """Return a remark about the use in which a network is much better than as it was measured; None if there is none.
+def find_better_use(plan: Plan, worker: SubmissionWorker, engine: Engine, psnr: float) -> list[str]:
+    """Return a remark about the use in which a network is much better than as it was measured, if there is one.
 
-    Other uses are tried only if the network is far below bicubic, on crops of the data set.
+    Other uses are tried only of a submission that is far below bicubic, on crops of the data set.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def find_better_use(plan: Plan, worker: SubmissionWorker, engine: Engine, psnr: 
         RGB PSNR of the network on the first image, dB.
     """
     behind = _bicubic_on_first(plan.dataset, plan.track.scale, plan.track.convention) - psnr
-    if behind < BELOW_DB:
-        return None
+    if behind < BELOW_DB or worker.submission.kind == "baseline":
+        return []
     try:
         return _compare(plan, worker, engine, try_ranges=behind >= FAR_BELOW_DB)
     except WorkerError:  # a network that fails in another use was not made for it
-        return None
+        return []
 
 
 @lru_cache(maxsize=4)
@@ -64,7 +64,7 @@ def _bicubic_on_first(dataset: Dataset, scale: int, convention: str) -> float:
     return evaluate_pair(upscale_bicubic(lr, scale), hr, convention, scale=scale).psnr_rgb
 
 
-def _compare(plan: Plan, worker: SubmissionWorker, engine: Engine, *, try_ranges: bool) -> str | None:
+def _compare(plan: Plan, worker: SubmissionWorker, engine: Engine, *, try_ranges: bool) -> list[str]:
     pairs = [_crops(*plan.dataset.pair(index), plan.track.scale) for index in range(min(_CROPS, len(plan.dataset)))]
     session = worker.running
     measured = _psnr(plan, pairs, session.upscale)
@@ -76,8 +76,8 @@ def _compare(plan: Plan, worker: SubmissionWorker, engine: Engine, *, try_ranges
         reached[f"value_range = {other} and BGR images"] = _psnr(plan, pairs, _in_bgr(session.upscale))
     best = max(reached, key=lambda use: reached[use])
     if reached[best] < measured + GAIN_DB:
-        return None
-    return f"would reach {reached[best]:.2f} dB with {best}, in place of {measured:.2f} dB (on crops of the images)"
+        return []
+    return [f"would reach {reached[best]:.2f} dB with {best}, in place of {measured:.2f} dB (on crops of the images)"]
 
 
 def _crops(lr: Image, hr: Image, scale: int) -> tuple[Image, Image]:

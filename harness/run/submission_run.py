@@ -142,7 +142,8 @@ class SubmissionRun:
             self._check_timed_output_again()
             self._check_timed_size()
             self.quality_pass.complete()
-            self._look_for_better_use(engine)
+            first = self.measurement.images[0].psnr_rgb
+            self._note(*find_better_use(self.plan, self.worker, engine, first))
         self.worker.close()
         job = self.float32_job()
         if job is not None:
@@ -205,12 +206,6 @@ class SubmissionRun:
             psnr = fmean(image.psnr_rgb for image in images)
             self.measurement = self.measurement.updated(QualityPart(float32_psnr_rgb=psnr))
         self.worker.close()
-
-    def _look_for_better_use(self, engine: Engine) -> None:
-        """Note the value range or the order of channels in which the network would be much better."""
-        if self.planned.submission.kind == "submission":
-            remark = find_better_use(self.plan, self.worker, engine, self.measurement.images[0].psnr_rgb)
-            self._note(*([remark] if remark else []))
 
     def _upscale_image(self, index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Upscale one LR image, H x W x 3, uint8."""

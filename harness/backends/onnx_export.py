@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import logging
 import math
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.copying import copied
 from harness.errors import UnsupportedError
 
 INPUT, OUTPUT = "image", "upscaled"
@@ -115,7 +115,7 @@ def _image(network: nn.Module, sides: tuple[int, int]) -> Tensor:
 def _content(network: nn.Module, example: Tensor, size_multiple: int) -> bytes:
     height, width = (_side(name, size_multiple) for name in ("height", "width"))
     program: Any = torch.onnx.export(
-        copy.deepcopy(network),  # forward may store tensors in the module, which would be the exporter's proxies
+        copied(network),  # forward may store tensors in the module, which would be the exporter's proxies
         (example,),
         dynamo=True,
         dynamic_shapes=({2: height, 3: width},),

@@ -127,6 +127,7 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     from harness.cli.terminal import at_most, data_lines, leaderboard_table, reasons
     from harness.engines import get_engine
     from harness.pipeline import run as run_pipeline
+    from harness.results.ranks import why_no_rank
 
     end_on_signals()
     if engine == "local":  # others start workers elsewhere
@@ -136,7 +137,9 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
         watch_reader = StopWithoutReader(standard_error)
         finished = run_pipeline(request, [warn_first, progress, watch_reader], get_engine(engine))
     out.print(leaderboard_table(finished.run))
-    for reason in [*data_lines(finished.run), *reasons(finished.run)]:
+    no_rank = why_no_rank(finished.run)
+    lines = [*([] if no_rank is None else [no_rank]), *data_lines(finished.run), *reasons(finished.run)]
+    for reason in lines:
         out.print(reason, markup=False, highlight=False)
     for warning in at_most(finished.run.warnings):
         out.print(f"warning: {warning}", markup=False, highlight=False)

@@ -11,8 +11,10 @@ from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
 from harness.cli.findings import titled, without_archive_folder
+from harness.cli.options import Device, Install, SandboxChoice, SandboxOption, Timeout, TrustPickle, Wheels
 from harness.cli.text_console import styled
 
+_LOG_LINES = 12  # of a submission that failed
 _STYLES = {"ok": "green", "warn": "yellow", "error": "red"}
 
 
@@ -36,28 +38,30 @@ def check(
         Path, typer.Argument(help="A submission's folder, a zip, or a folder of them.", show_default=False)
     ],
     scale: Annotated[int | None, typer.Option(help="Check this scale only. [default: all declared scales]")] = None,
-    timeout: Annotated[float, typer.Option(help="Time limit per submission, seconds.")] = 120.0,
-    install: Annotated[bool, typer.Option("--install", help="Install the packages that submissions require.")] = False,
-    wheels: Annotated[
-        Path | None, typer.Option(help="Folder of wheels to install from, instead of the index. [default: none]")
-    ] = None,
+    timeout: Timeout = 120.0,
+    device: Device = "auto",
+    sandbox: SandboxChoice = SandboxOption.auto,
+    install: Install = False,
+    wheels: Wheels = None,
+    trust_pickle: TrustPickle = False,
 ) -> None:
-    """Check submissions against the contract on small inputs, and report what is wrong and how to fix it."""
-    from harness.submissions.checking import check_path
+    """Check submissions on small images as a run measures them, and report what is wrong and how to fix it."""
+    from harness.cli.progress_display import make_progress
+    from harness.run.checking import CheckRequest, check_path
 
-    def notify(message: str) -> None:
-        err.print(message, markup=False, highlight=False, soft_wrap=True)
-
-    checks = check_path(path, scale=scale, timeout_s=timeout, install=install, wheels=wheels, notify=notify)
+    request = CheckRequest(path, scale, device, timeout, sandbox.value, install, wheels, trust_pickle)
+    with make_progress(err) as progress:
+        checks = check_path(request, [progress])
     shown = titled(checks)
     for title, one in shown:
         out.print(title, style="bold")
         for finding in one.findings:
             mark = Text(f"{finding.level:<5}", _STYLES[finding.level])
             hint = styled(f" -> {finding.hint}" if finding.hint else "", "dim")
-            out.print(
-                Text.assemble("  ", mark, " ", styled(without_archive_folder(finding.what)), hint), soft_wrap=True
-            )
+            what = styled(without_archive_folder(finding.what))
+            out.print(Text.assemble("  ", mark, " ", what, hint), soft_wrap=True)
+        for line in one.log.splitlines()[-_LOG_LINES:]:
+            out.print(f"        {line}", style="dim", soft_wrap=True)
     failed = [one for _, one in shown if not one.passed]
     err.print(f"{len(shown) - len(failed)} of {len(shown)} passed", highlight=False)
     if failed:

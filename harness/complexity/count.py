@@ -9,7 +9,6 @@ All counts are in multiply-accumulates (MACs), never in FLOPs; ``flops = 2 * mac
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import warnings
@@ -23,6 +22,7 @@ from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
+from harness.complexity.copying import copied, settled
 from harness.complexity.input_size import rounded_up
 from harness.complexity.layers import Observation, convolution_macs, describe_layers, observe
 from harness.complexity.meta_shapes import MetaMode
@@ -118,7 +118,7 @@ def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1) -> 
     """
     params = count_parameters(network)
     # Work on a copy, so that hooks of the tracer cannot remain on the network that is timed.
-    model = copy.deepcopy(network).eval()
+    model = settled(copied(network))
     sizes = _small_sizes(model, input_shape[1], size_multiple)
     if sizes is None:
         return Complexity(
@@ -305,7 +305,7 @@ def _cross_check(model: nn.Module, shape: Shape, matrix_macs: int) -> str:
     """Compare the count with torch's formulas at the full size on the meta device, where nothing is computed."""
     try:
         with torch.no_grad():
-            on_meta = copy.deepcopy(model).to("meta")
+            on_meta = copied(model).to("meta")
             reference = next(iter(on_meta.parameters()), torch.empty(0))
             with _Products() as counter:
                 on_meta(torch.empty(shape, dtype=reference.dtype, device="meta"))

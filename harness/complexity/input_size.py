@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-MULTIPLES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-"""Multiples that are tried: unshuffling by 2, 3, 4 and windows of up to 64."""
+_WINDOWS = range(5, 17)
+_STRIDES = (2, 4, 8, 16, 32)
+_LARGEST = 256
+
+MULTIPLES = tuple(
+    sorted(
+        {*range(1, 65), 128, 192, 256}
+        | {both for w in _WINDOWS for s in _STRIDES if (both := math.lcm(w, s)) <= _LARGEST}
+    )
+)
+"""Multiples that are tried: all up to 64, and those of networks that combine windows with strides."""
+
+_MOST_DECLARED = 1024  # the largest multiple that a worker may report
 
 
 def rounded_up(length: int, multiple: int) -> int:
@@ -23,14 +34,36 @@ def odd_multiple(length: int, multiple: int) -> int:
     return multiple * (quotient + 1 - quotient % 2)
 
 
-def smallest_multiple(accepts: Callable[[int], bool], declared: int = 1) -> int | None:
-    """Return the smallest multiple for which `accepts` is true; None where it is for none.
+def smallest_multiple(accepts: Callable[[int, int], bool], declared: int = 1, *, side: int = 41) -> int | None:
+    """Return the smallest multiple of the sides that a network accepts; None if it accepts none that is tried.
+
+    The declared multiple is tried first, then multiples of it. A multiple is accepted only if the network takes sizes
+    that have no larger multiple in common.
 
     Parameters
     ----------
     accepts
-        Tells whether the network takes an input whose sides are odd multiples of its argument.
+        Returns whether the network takes an input of a height and a width.
     declared
-        Only multiples of it are tried.
+        Multiple that the submission declares; only multiples of it are tried.
+    side
+        Smallest side of an input, in pixels.
     """
-    return next((multiple for factor in MULTIPLES if accepts(multiple := declared * factor)), None)
+    candidates = (declared * factor for factor in MULTIPLES)
+    for multiple in (m for m in candidates if m <= _MOST_DECLARED or m == declared):
+        if all(accepts(*size) for size in _sizes(side, multiple)):
+            return multiple
+    return None
+
+
+def _sizes(side: int, multiple: int) -> Iterator[tuple[int, int]]:
+    """Yield sizes whose sides have no common divisor but `multiple`, in each direction."""
+    short = odd_multiple(side, multiple)
+    if short == multiple:
+        yield short, short
+        return
+    # Two consecutive odd multiples m * q and m * (q + 2) have the greatest common divisor m.
+    long = short + 2 * multiple
+    yield short, long
+    # A network may restrict one of the two sides only.
+    yield long, short

@@ -6,7 +6,6 @@ executed operator by operator with caches smaller than a feature map. Views move
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.copying import copied, settled
 from harness.complexity.input_size import rounded_up
 from harness.complexity.meta_shapes import MetaMode
 
@@ -64,7 +64,7 @@ def count_traffic(
     n, c, h, w = input_shape
     shape = n, c, rounded_up(h, size_multiple), rounded_up(w, size_multiple)
     try:
-        on_meta = copy.deepcopy(network).to("meta").eval()
+        on_meta = settled(copied(network).to("meta"))
         with torch.no_grad(), _Counter(itemsize) as counter:
             on_meta(torch.empty(shape, device="meta"))
     except Exception:  # noqa: BLE001 - submitted code may need data, or operators without a meta kernel

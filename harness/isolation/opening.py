@@ -26,6 +26,7 @@ def load_request(job: Job) -> LoadRequest:
         factory=manifest.factory,
         scale=job.scale,
         weights=None if weights is None else weights.as_posix(),
+        weights_key=manifest.weights_key,
         random_weights=manifest.lacks_weights(job.scale),
         hook=manifest.reparameterize,
         value_range=manifest.value_range,

@@ -52,6 +52,8 @@ class LoadRequest(Body):
     scale: Annotated[int, Field(ge=1, le=16)]
     weights: str | None
     """Checkpoint relative to ``root``; None if the factory needs none or none exists."""
+    weights_key: str | None = None
+    """Name of the state dict to load from the checkpoint; None to prefer averaged weights."""
     random_weights: bool
     """Whether weights are missing, so that the network is measured with a seeded random initialization."""
     hook: str | None
@@ -72,6 +74,24 @@ class LoadRequest(Body):
     requires: list[str] = []
     """Requirement strings of the manifest."""
     seed: Count = 0
+
+
+class CheckRequest(Body):
+    """Check the network as loaded against the submission contract, on small inputs."""
+
+
+class FindingReply(Body):
+    """A ``harness.submissions.finding.Finding``."""
+
+    level: Literal["ok", "warn", "error"]
+    what: Text
+    hint: Text = ""
+
+
+class CheckReply(Body):
+    """Findings, in the order of the checks."""
+
+    findings: Annotated[list[FindingReply], Field(max_length=50)]
 
 
 class ReparameterizeRequest(Body):
@@ -170,6 +190,8 @@ class MemoryRequest(Body):
 class LoadReply(Body):
     """Properties of the loaded network."""
 
+    value_range: Annotated[float, Field(gt=0)]
+    """Value of white that the network is measured with: the manifest's, or the one found out without a manifest."""
     params_before: Params
     """Parameters of the network as built, before any reparameterization."""
     size_multiple: Annotated[int, Field(ge=1, le=1024)]
@@ -276,6 +298,7 @@ class ErrorReply(Body):
 
 REQUESTS: dict[str, type[Body]] = {
     "load": LoadRequest,
+    "check": CheckRequest,
     "reparameterize": ReparameterizeRequest,
     "export": ExportRequest,
     "graph": GraphRequest,

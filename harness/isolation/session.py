@@ -19,11 +19,14 @@ from harness.isolation.exchange import CheckedExchange, Exchange
 from harness.isolation.requests import (
     CeilingsReply,
     CeilingsRequest,
+    CheckReply,
+    CheckRequest,
     CountReply,
     CountRequest,
     EmptyReply,
     ExportReply,
     ExportRequest,
+    FindingReply,
     GraphRequest,
     Inputs,
     LoadReply,
@@ -43,6 +46,9 @@ from harness.results.schema import Ceilings, Reparam
 from harness.text import printable
 
 Image = NDArray[np.uint8]
+
+VALUE_RANGES = (1.0, 255.0)
+"""Values of white that a network may have."""
 
 _MAX_EXPORT_BYTES = 1 << 30
 
@@ -72,7 +78,19 @@ class Session:
 
     def load(self) -> LoadReply:
         """Load the network."""
-        return self._checked.ask("load", self.job, LoadReply)
+        reply = self._checked.ask("load", self.job, LoadReply)
+        if reply.value_range not in VALUE_RANGES:
+            self._checked.refuse("load", f"a value range of {reply.value_range:g}")
+        self.job = self.job.model_copy(update={"value_range": reply.value_range})
+        return reply
+
+    def check(self) -> list[FindingReply]:
+        """Check the network as loaded against the submission contract."""
+        findings = self._checked.ask("check", CheckRequest(), CheckReply).findings
+        return [
+            found.model_copy(update={"what": printable(found.what, 2000), "hint": printable(found.hint, 500)})
+            for found in findings
+        ]
 
     def reparameterize(
         self, frames: Sequence[Image], *, allow_border_error: bool = False, may_give_up: bool = False

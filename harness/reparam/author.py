@@ -7,13 +7,14 @@ that defines the network. The method runs on a copy because several published co
 
 from __future__ import annotations
 
-import copy
 import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+
+from harness.complexity.copying import copied, settled
 
 HOOK_NAMES = (
     "switch_to_deploy",
@@ -73,13 +74,13 @@ def convert(network: nn.Module, hook: str | None) -> AuthorForm:
     if name is None:
         return AuthorForm(None)
     try:
-        converted = _call(copy.deepcopy(network), name)
+        converted = _call(copied(network), name)
     except Exception as error:  # noqa: BLE001  # submitted code may raise anything; the error is reported as a note
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return AuthorForm(None, name, f"the author's {name} failed ({reason})")
     if converted is None:
         return AuthorForm(None, name, f"the network has no method {name} that can be called without arguments")
-    converted.eval()
+    settled(converted)  # not eval(), which some networks override and which may fuse a second time
     # A method that exists but does nothing, for example because the network was saved in inference form.
     if _fingerprint(converted) == _fingerprint(network) and type(converted) is type(network):
         return AuthorForm(None, name, f"the author's {name} changes nothing")

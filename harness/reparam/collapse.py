@@ -7,7 +7,6 @@ separately.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from harness.complexity.copying import copied
 from harness.reparam.affine import AffineMap
 from harness.reparam.audit import audit
 from harness.reparam.execution import Execution, rename_in_place
@@ -96,7 +96,7 @@ def collapse(
         return Collapse(refused=[f"everything, because the network does not run in float64 ({reason})"])
     # All kernels are composed in float64 and rounded once here, so that errors do not accumulate over regions.
     if done.exact is not None:
-        done.network = copy.deepcopy(done.exact).to(options.dtype)
+        done.network = copied(done.exact).to(options.dtype)
     return done
 
 
@@ -112,7 +112,7 @@ class CollapseOptions:
 @torch.no_grad()
 def _float64_copy(network: nn.Module, image: Tensor) -> nn.Module:
     """Return a float64 copy after one forward pass, in which some training forms update their merged weights."""
-    work = copy.deepcopy(network).double()
+    work = copied(network).double()
     work(image.double())
     return work
 
@@ -173,7 +173,7 @@ class _Collapser:
             self._opaque.add(path)
         else:
             self._probed[path] = measured
-            self._macs[path] = audit(copy.deepcopy(module), value).macs
+            self._macs[path] = audit(copied(module), value).macs
 
     def _single_image_input(self, node: fx.Node, execution: Execution) -> Tensor | None:
         single = len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], fx.Node)
@@ -322,7 +322,7 @@ def _numbered(stem: str) -> Iterator[str]:
 def _collapse_children(network: nn.Module, image: Tensor, options: CollapseOptions) -> Collapse:
     """Collapse the submodules of a network whose own forward cannot be traced."""
     total = Collapse()
-    work = copy.deepcopy(network)
+    work = copied(network)
     for path, value in _inputs_of_children(work, image).items():
         module = work.get_submodule(path)
         part = Collapse() if _is_of_torch(module) else _collapse_double(nn.Sequential(module), value, options)

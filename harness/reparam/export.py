@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, fx, nn
 
+from harness.complexity.copying import copied
 from harness.errors import UnsupportedError, UsageError
 from harness.reparam.proof import accepted_multiple
 from harness.reparam.source import source
@@ -93,7 +93,7 @@ def submission_files(
     UnsupportedError
         If the network cannot be traced, calls functions outside torch, or differs from the written source.
     """
-    multiple = accepted_multiple(copy.deepcopy(network), declared=size_multiple) or size_multiple
+    multiple = accepted_multiple(copied(network), declared=size_multiple) or size_multiple
     graph = _traced(network)
     names = _attribute_names(graph)
     text = source(graph, names, title=re.sub(r'["\\\s]+', " ", name).strip())
@@ -155,7 +155,7 @@ def _check(text: str, tensors: dict[str, Tensor], network: nn.Module, multiple: 
     sides = (multiple * -(-24 // multiple), multiple * -(-33 // multiple))
     image = torch.rand(1, 3, *sides, generator=torch.Generator().manual_seed(0)) * value_range
     with torch.no_grad():
-        gap = (rebuilt.eval()(image.clone()) - copy.deepcopy(network)(image.clone())).abs().max().item()
+        gap = (rebuilt.eval()(image.clone()) - copied(network)(image.clone())).abs().max().item()
     if not gap <= TOLERANCE * value_range:  # also true for NaN
         raise UnsupportedError(
             f"the written network differs from the given one by {gap:.2g}",

@@ -5,7 +5,6 @@ The author's inference form is used if it is correct. Automatic collapse is then
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.copying import copied
 from harness.complexity.parameters import count_parameters
 from harness.reparam import author
 from harness.reparam.author import AuthorForm
@@ -101,7 +101,7 @@ def _reparameterized(
     automatic: bool,
 ) -> Outcome:
     try:
-        executed = copy.deepcopy(network)
+        executed = copied(network)
     except Exception as error:  # noqa: BLE001  # __deepcopy__ of submitted classes may raise anything
         return _unchanged(network, [f"not reparameterized: the network cannot be copied ({type(error).__name__})"])
     multiple = accepted_multiple(executed, declared=size_multiple)

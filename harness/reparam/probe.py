@@ -8,13 +8,13 @@ noise of several magnitudes and sizes.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.complexity.copying import copied
 from harness.reparam.affine import AffineMap, apply, trimmed
 from harness.reparam.audit import audit
 
@@ -55,7 +55,7 @@ def probe(module: nn.Module, channels: int) -> AffineMap | None:
         the image.
     """
     try:
-        return _probe(copy.deepcopy(module).double(), channels)
+        return _probe(copied(module).double(), channels)
     except Exception:  # noqa: BLE001  # submitted code may raise anything; it is then not a convolution
         return None
 

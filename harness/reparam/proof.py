@@ -130,15 +130,14 @@ def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 
     """
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
 
-    def accepts(multiple: int) -> bool:
-        size = odd_multiple(24, multiple)
+    def accepts(height: int, width: int) -> bool:
         try:
-            output = network(torch.full((1, channels, size, size), 0.5, dtype=like.dtype, device=like.device))
+            output = network(torch.full((1, channels, height, width), 0.5, dtype=like.dtype, device=like.device))
         except Exception:  # noqa: BLE001  # foreign code raises anything; the next size may do
             return False
-        return isinstance(output, Tensor) and output.shape[-1] % size == 0
+        return isinstance(output, Tensor) and output.shape[-1] % width == 0
 
-    return smallest_multiple(accepts, declared) or 0
+    return smallest_multiple(accepts, declared, side=24) or 0
 
 
 @torch.no_grad()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.copying import copied
 from harness.reparam.proof import Difference, ProofImage, difference, outputs, proof_images
 
 DOUBLE_TOLERANCE = 1e-11
@@ -51,7 +51,7 @@ class Reference:
     @cached_property
     def single(self) -> list[Tensor]:
         """Outputs in float32, each of a new copy because some training forms change in their first forward pass."""
-        return [outputs(copy.deepcopy(self.network), [image])[0] for image in self.images]
+        return [outputs(copied(self.network), [image])[0] for image in self.images]
 
     @cached_property
     def small_images(self) -> list[ProofImage]:
@@ -66,11 +66,11 @@ class Reference:
     @cached_property
     def double(self) -> list[Tensor]:
         """Outputs in float64 for the small images."""
-        return outputs(copy.deepcopy(self.network).double(), self.small_images, torch.float64)
+        return outputs(copied(self.network).double(), self.small_images, torch.float64)
 
     def difference(self, other: nn.Module) -> Difference:
         """Compare another form in float32. Exceptions of that form are propagated."""
-        return self._compare(self.single, outputs(copy.deepcopy(other), self.images), self.images)
+        return self._compare(self.single, outputs(copied(other), self.images), self.images)
 
     def mismatch(self, other: nn.Module, exact: nn.Module) -> str:
         """Return why a collapsed form differs by more than rounding errors; empty if it does not.
@@ -95,7 +95,7 @@ class Reference:
     def _is_less_accurate_than(self, other: nn.Module) -> bool:
         """Return whether this form's float32 output is at least as far from its float64 output as the other form's."""
         before, after = (
-            self._compare(self.double, outputs(copy.deepcopy(form), self.small_images), self.small_images)
+            self._compare(self.double, outputs(copied(form), self.small_images), self.small_images)
             for form in (self.network, other)
         )
         return after.largest <= before.largest

@@ -6,13 +6,14 @@ innermost module in which this occurs becomes a leaf; the remaining network is t
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections.abc import Callable
 from typing import Any
 
 from torch import fx, nn
 from torch.fx.proxy import Proxy
+
+from harness.complexity.copying import copied
 
 
 class Untraceable(Exception):  # noqa: N818  # always handled, never shown to a user
@@ -107,10 +108,10 @@ def trace(network: nn.Module, leaves: frozenset[str] = frozenset()) -> fx.GraphM
         If the network's own forward cannot be traced.
     """
     # Trace one copy and attach the graph to another: tracing runs the forward method, which may modify the network.
-    scratch = copy.deepcopy(network)
+    scratch = copied(network)
     try:
         graph = LeafFallbackTracer(leaves).trace(scratch)
-        root = copy.deepcopy(network)
+        root = copied(network)
         _copy_constants(graph, scratch, root)
         return fx.GraphModule(root, graph)
     except Exception as error:

@@ -17,6 +17,7 @@ from harness.report.rules import metric_of, score_of
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
 from harness.results.failure_groups import group_failures
+from harness.results.ranks import why_no_rank
 from harness.results.run_folder import RunFolder, load_run
 from harness.results.schema import Entry, Run
 
@@ -93,9 +94,13 @@ def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     columns = {column.key: column for column in columns_of(run)}
     submissions = [row for row in rows if not row.baseline]
     facts = [("Submissions", str(sum(entry.kind == "submission" for entry in run.entries)), _losses(run))]
-    scored = [row for row in submissions if row.entry.score is not None]
-    if scored:
-        facts.append(("Best score", columns["score"].text(scored[0].entry), scored[0].entry.name))
+    ranked = [row for row in submissions if row.entry.rank is not None]
+    reason = why_no_rank(run)
+    if ranked:
+        best = min(ranked, key=lambda row: row.entry.rank or 0).entry
+        facts.append(("Best score", columns["score"].text(best), best.name))
+    elif reason is not None:
+        facts.append(("Best score", "none", reason))
     facts += _extreme("Highest PSNR", columns["psnr_rgb"], submissions, max)
     facts += _extreme("Fastest", columns["runtime_ms"], submissions, min)
     return facts

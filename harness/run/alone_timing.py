@@ -15,6 +15,7 @@ from harness.machine.gpu_state import GpuMonitor
 from harness.machine.load import busy_share
 from harness.results import TimingRecord
 from harness.results.measurement import TimingPart
+from harness.run import stages
 from harness.run.plan import Plan
 from harness.timing import FrameSource, frame_of_call
 from harness.timing.checks import Request, alarms_note, check_alarms
@@ -72,7 +73,9 @@ class AloneTiming:
         readings = [reading for reading in (before, monitor.read()) if reading is not None]
         tile = self._check(frames, reply)
         calls = reply.warmup_calls + len(reply.samples_ms)
-        note = "; ".join(part for part in (reply.note, alarms_note(reply.alarms, calls), reason) if part) or None
+        peak, remarks = stages.peak_memory(self.worker)
+        parts = (reply.note, alarms_note(reply.alarms, calls), reason, *remarks)
+        note = "; ".join(part for part in parts if part) or None
         timing = TimingRecord(
             clock=reply.clock,
             warmup=list(zip(reply.warmup_at_s, reply.warmup_ms, strict=True)),
@@ -81,7 +84,7 @@ class AloneTiming:
             card=readings,
             busy=busy,
         )
-        part = TimingPart(timing=timing, peak_memory_bytes=self.worker.memory(), warnings=[reason] if reason else [])
+        part = TimingPart(timing=timing, peak_memory_bytes=peak, warnings=[reason] if reason else [])
         self.worker.pause()
         return part, tile
 

@@ -372,6 +372,7 @@ def _fingerprint(
             "supported": scale in manifest.scales,
             "in_backend": manifest.backends is None or backend in manifest.backends,
             "weights": None if weights is None else str(weights),
+            "weights_key": manifest.weights_key,
             "value_range": manifest.value_range,
             "size_multiple": manifest.size_multiple,
             "reparameterize": manifest.reparameterize,

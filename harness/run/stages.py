@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.requests import LayerReply
 from harness.isolation.session import Session
 from harness.results.measurement import CountPart, Layer, LoadPart
@@ -13,6 +14,8 @@ from harness.submissions.loaders import PREFIX
 from harness.submissions.submission import Submission
 from harness.text import printable
 
+BREACHES = (DISQUALIFIED, "ProtocolError")
+"""Kinds of WorkerError that end a submission in every stage."""
 InputShape = tuple[int, int, int, int]
 
 
@@ -79,6 +82,29 @@ def with_macs(session: Session, input_shape: InputShape, reparam: Reparam, macs_
         return reparam
     before = session.count(input_shape, original=True)
     return reparam.model_copy(update={"macs_before": before.macs, "macs_after": macs_after})
+
+
+def peak_memory(session: Session, size: tuple[int, int] | None = None) -> tuple[int | None, list[str]]:
+    """Return the peak memory of one forward pass, and why it is unknown if the network cannot be measured so.
+
+    Parameters
+    ----------
+    session
+        A worker with a network.
+    size
+        Height and width of the frame; None for the last timed size.
+
+    Raises
+    ------
+    WorkerError
+        The worker has ended, or the submission broke the rules.
+    """
+    try:
+        return session.memory(size), []
+    except WorkerError as error:
+        if error.kind in BREACHES or not session.alive():
+            raise
+        return None, [f"peak memory not measured: {error.what}"]
 
 
 def _layer(reply: LayerReply) -> Layer:

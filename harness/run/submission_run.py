@@ -21,6 +21,8 @@ from harness.results.record import Status
 from harness.results.schema import Ceilings
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
+from harness.run.auxiliary_figures import AuxiliaryFigures
+from harness.run.low_quality import find_better_use
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.plausibility import without_the_impossible
 from harness.run.progress import Progress
@@ -99,16 +101,14 @@ class SubmissionRun:
         part, self.size_multiple = stages.load(session, self.plan.request.backend, installed)
         part = part.model_copy(update={"notes": [*self.measurement.notes, *part.notes]})
         self.measurement = self.measurement.updated(part)
+        figures = AuxiliaryFigures(self.worker, engine)
         self._report("reparameterize")
-        reparam = self.worker.reparameterize(engine, part.params or 0)
-        session = self.worker.running  # another one if there was no answer in time
+        reparam = figures.reparameterize(self.plan.proof_frames())
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})  # kept if counting fails
         self._report("count")
-        shape = self.plan.track.input_shape
-        counted = stages.count(session, shape, stages.vouched_for(self.worker.submission))
-        self.measurement = self.measurement.updated(counted)
-        reparam = stages.with_macs(session, shape, reparam, counted.macs)
-        self.measurement = self.measurement.model_copy(update={"reparam": reparam})
+        counted, reparam = figures.count(self.plan.track.input_shape, reparam)
+        self.measurement = self.measurement.updated(counted).model_copy(update={"reparam": reparam})
+        self._note(*figures.notes)
         if self.worker.needs_build:
             self._report("prepare", f"for {self.plan.request.backend}")
         self.measurement = self.measurement.model_copy(update={"build_s": self.worker.build()})
@@ -117,8 +117,9 @@ class SubmissionRun:
         """Estimate the peak memory of a forward pass at the track's size, and pause the worker."""
         self._report("prepare", "(peak memory)")
         _, _, height, width = self.plan.track.input_shape
-        peak = self.worker.running.memory((height, width))
+        peak, notes = stages.peak_memory(self.worker.running, (height, width))
         self.measurement = self.measurement.updated(TimingPart(peak_memory_bytes=peak))
+        self._note(*notes)
         self.worker.running.pause()
 
     def time_alone(self, anchor: Session | None, reason: str | None = None) -> None:
@@ -152,15 +153,16 @@ class SubmissionRun:
             images = self.quality_pass.measure(recall.watched(upscale))
             self.measurement = self.measurement.updated(QualityPart(images=images))
             figures = recall.judge(images, self._upscale_image)
-            notes = [*self.measurement.notes, *doubts(figures)]
             self.measurement = self.measurement.updated(QualityPart(recall=figures))
-            self.measurement = self.measurement.model_copy(update={"notes": notes})
+            self._note(*doubts(figures))
             self._check_timed_output_again()
             self._check_timed_size()
             self.quality_pass.complete()
             if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
                 self._report("upscale", "counted again, from its graph", done=1.0)
                 self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
+            first = self.measurement.images[0].psnr_rgb
+            self._note(*find_better_use(self.plan, self.worker, engine, first))
         self.worker.close()
         job = self.float32_job()
         if job is not None:
@@ -202,7 +204,10 @@ class SubmissionRun:
             self.keep_timing(self.measurement.timing.model_copy(update={"remaining_work": None}))
         return self.measurement
 
-    # Details of upscaling.
+    # Details.
+
+    def _note(self, *notes: str) -> None:
+        self.measurement = self.measurement.model_copy(update={"notes": [*self.measurement.notes, *notes]})
 
     def float32_job(self) -> Job | None:
         """Return the job that runs the network in float32; None if there is nothing to compare with."""
@@ -216,8 +221,7 @@ class SubmissionRun:
             self.worker.reopen(engine, job)
             images = self.quality_pass.without_files().measure(self._upscale_image)
         except WorkerError as error:
-            notes = [*self.measurement.notes, f"not compared with float32: {error.what}"]
-            self.measurement = self.measurement.model_copy(update={"notes": notes})
+            self._note(f"not compared with float32: {error.what}")
         else:
             psnr = fmean(image.psnr_rgb for image in images)
             self.measurement = self.measurement.updated(QualityPart(float32_psnr_rgb=psnr))

@@ -10,7 +10,6 @@ from harness.backends import BACKENDS
 from harness.engines import Engine, Job
 from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.session import Session
-from harness.results.schema import Reparam
 from harness.run.jobs import job_for
 from harness.run.plan import Plan
 from harness.submissions.discovery import Submission
@@ -35,8 +34,9 @@ class SubmissionWorker:
         Interpreter of an environment that was made for the submission; None for the harness's own.
     session
         The running worker; None if there is none.
-    converts
-        Whether later workers reparameterize the network: False once nothing was converted.
+    reparameterizes
+        Whether later workers convert the network into its inference form. False once nothing was converted, or once a
+        worker has ended while it was converted.
     """
 
     plan: Plan
@@ -45,7 +45,7 @@ class SubmissionWorker:
     process: int = 0
     python: Path | None = None
     session: Session | None = None
-    converts: bool = True
+    reparameterizes: bool = True
 
     @property
     def running(self) -> Session:
@@ -111,31 +111,9 @@ class SubmissionWorker:
         self.close()
         self.session = engine.open(job)
         self.session.load()
-        if self.converts:
+        if self.reparameterizes:
             self.session.reparameterize(self.plan.proof_frames())
         return self.session
-
-    def reparameterize(self, engine: Engine, params: int) -> Reparam:
-        """Convert the network to its inference form. Without an answer in time it stays as it is, in a new process.
-
-        Parameters
-        ----------
-        engine
-            Starts that process.
-        params
-            Parameters of the network as it was loaded.
-        """
-        try:
-            reparam = self.running.reparameterize(self.plan.proof_frames(), may_give_up=True)
-        except WorkerError as error:
-            if error.kind != "Timeout":
-                raise
-            self.converts = False
-            self.reopen(engine, self.job())
-            note = f"not reparameterized: {error.what}; the network is measured as it is"
-            return Reparam(method="none", params_before=params, params_after=params, notes=[note])
-        self.converts = reparam.method != "none"
-        return reparam
 
     def build(self) -> float | None:
         """Compile, export or record the network for its backend; return the seconds it took, None if nothing is built.

@@ -7,6 +7,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor
 
 from harness.errors import CheckpointError
+from harness.submissions import state_dicts
+from harness.submissions.state_dicts import StateDict
 
 GIB = 2**30
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
-"""Keys under which training scripts store the state dict, in order of preference."""
 PREFIXES = ("module.", "network.", "model.", "net.", "generator.", "netG.", "_orig_mod.")
 """Prefixes that wrappers (DataParallel, Lightning, torch.compile) add to parameter names."""
 
@@ -29,41 +30,110 @@ _MAX_LISTED_KEYS = 8
 
 
 def read_state_dict(
-    path: Path, *, expected: Collection[str] | None = None, limit_bytes: int = 4 * GIB, trust_pickle: bool = False
+    path: Path,
+    *,
+    expected: Collection[str] | None = None,
+    limit_bytes: int = 4 * GIB,
+    trust_pickle: bool = False,
+    key: str | None = None,
 ) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint into main memory.
+    """Read the tensors of a checkpoint into main memory. Parameters and errors are those of :func:`read_weights`."""
+    weights = read_weights(path, expected=expected, limit_bytes=limit_bytes, trust_pickle=trust_pickle, key=key)
+    return weights.tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The state dict that was chosen from a checkpoint.
+
+    Attributes
+    ----------
+    tensors
+        On the CPU, in the stored dtypes, by the names of the network's parameters.
+    notes
+        Which of several was chosen, for the report; empty if there was no choice.
+    """
+
+    tensors: dict[str, Tensor]
+    notes: list[str]
+
+
+def read_weights(
+    path: Path,
+    *,
+    expected: Collection[str] | None = None,
+    limit_bytes: int = 4 * GIB,
+    trust_pickle: bool = False,
+    key: str | None = None,
+) -> Weights:
+    """Read a state dict from a checkpoint into main memory.
 
     Parameters
     ----------
     path
         A safetensors file or a file written by ``torch.save`` (current or legacy format).
     expected
-        Parameter names of the network, which determine the prefix to strip. By default, ``module.`` and ``network.``
-        are stripped if all keys have them.
+        Names of the network's parameters and buffers, or a mapping from them to tensors. They determine which of the
+        checkpoint's state dicts is read, and the prefix to strip. By default, the usual names decide, and ``module.``
+        and ``network.`` are stripped if all keys have them.
     limit_bytes
         Largest total size of the tensors. Checked from metadata, before memory is allocated.
     trust_pickle
         Whether to execute code in a pickle. Use it only inside a sandbox or for trusted files.
-
-    Returns
-    -------
-    dict of str to Tensor
-        State dict on the CPU, in the stored dtypes.
+    key
+        Name of the state dict to read, the manifest's ``weights_key``. By default, averaged weights are preferred.
 
     Raises
     ------
     CheckpointError
-        The file is missing, empty, damaged, too large or not a checkpoint, or contains code.
+        The file is missing, empty, damaged, too large or not a checkpoint, or contains code, or the state dict to read
+        is in doubt.
     """
     head = _head(path)
     if _is_safetensors(path, head):
         content: Any = _read_safetensors(path, limit_bytes)
     else:
         content = _read_torch(path, head, limit_bytes, trust_pickle)
-    state = _unwrap(content, path)
-    _check_tensors(state, path, limit_bytes)
-    stripped = strip_prefix(state, expected)
-    return {key: value for key, value in stripped.items() if key in (expected or ()) or not _is_count(key)}
+    found = state_dicts.state_dicts(content)
+    chosen, notes = _select(found, expected, key, path)
+    if chosen is None:
+        raise _nothing_named(content, found, key, path)
+    _check_tensors(chosen.tensors, path, limit_bytes)
+    wanted = expected or ()
+    tensors = {name: t for name, t in chosen.tensors.items() if name in wanted or not state_dicts.is_counter(name)}
+    return Weights(tensors, notes)
+
+
+def _select(
+    found: list[StateDict], expected: Collection[str] | None, key: str | None, path: Path
+) -> tuple[StateDict | None, list[str]]:
+    """Return the state dict to read with remarks; the closest one if none fits, None if there is none."""
+    if expected is None:
+        chosen = state_dicts.choose(state_dicts.outside_optimizers(found), key, str(path))
+        return _stripped(chosen, None), []
+    fitting = state_dicts.fitting(found, expected)
+    chosen = state_dicts.choose(fitting, key, str(path))
+    if chosen is None:
+        return _stripped(state_dicts.fallback(found, key, expected), expected), []
+    return chosen, state_dicts.remarks(chosen, fitting, path.name)
+
+
+def _stripped(chosen: StateDict | None, expected: Collection[str] | None) -> StateDict | None:
+    return None if chosen is None else replace(chosen, tensors=strip_prefix(dict(chosen.tensors), expected))
+
+
+def _nothing_named(content: Any, found: list[StateDict], key: str | None, path: Path) -> CheckpointError:
+    where = str(path)
+    if key is not None and found:
+        names = state_dicts.listed([one.label for one in found])
+        return CheckpointError(f"holds no weights called {key}", where=where, hint=f"weights_key may be {names}")
+    what = type(content).__name__
+    if isinstance(content, Mapping):
+        keys = state_dicts.listed([str(one) for one in content])
+        what = f"{what} with the keys {keys}" if content else f"{what} without keys"
+    return CheckpointError(
+        f"contains no named tensors (it contains a {what})", where=where, hint="save network.state_dict()"
+    )
 
 
 def _head(path: Path) -> bytes:
@@ -141,6 +211,7 @@ def _check_zip(path: Path, limit_bytes: int) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             total = sum(entry.file_size for entry in archive.infolist())
+            scripted = any(entry.filename.endswith("/constants.pkl") for entry in archive.infolist())
             packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise CheckpointError(
@@ -148,6 +219,12 @@ def _check_zip(path: Path, limit_bytes: int) -> None:
             where=str(path),
             hint="copy the checkpoint again and compare the sizes",
         ) from error
+    if scripted:
+        raise CheckpointError(
+            "is a TorchScript program, not a state dict",
+            where=str(path),
+            hint="return torch.jit.load(file) from the factory, without [weights], or save network.state_dict()",
+        )
     if packed:
         # Compression would allow a small file to expand without limit, and would defeat mmap.
         raise CheckpointError(
@@ -181,31 +258,6 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
 
 
-def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    """Return the state dict inside a module or inside nested dictionaries with the keys :data:`WRAPPERS`."""
-    if isinstance(content, torch.nn.Module):
-        content = content.state_dict()
-    for _ in WRAPPERS:  # a bound on the nesting: a pickle may contain a dictionary that contains itself
-        if not isinstance(content, Mapping):
-            break
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
-    state = (
-        {key: value for key, value in content.items() if isinstance(value, Tensor)}
-        if isinstance(content, Mapping)
-        else {}
-    )
-    if not state or not all(isinstance(key, str) for key in state):
-        raise CheckpointError(
-            f"contains no named tensors (it contains a {type(content).__name__})",
-            where=str(path),
-            hint="save network.state_dict()",
-        )
-    return state
-
-
 def _check_tensors(state: Mapping[str, Tensor], path: Path, limit_bytes: int) -> None:
     # Expanded views share storage: a small file may contain tensors that become huge when they are copied.
     total = 0
@@ -234,11 +286,6 @@ def strip_prefix(state: dict[str, Tensor], expected: Collection[str] | None = No
             if expected is None or prefix == "module." or set(shorter) & set(expected):
                 return strip_prefix(shorter, expected)
     return state
-
-
-def _is_count(key: str) -> bool:
-    """Return whether ``key`` is a buffer that the profiler thop adds to networks and thereby to checkpoints."""
-    return key.rpartition(".")[2] in ("total_ops", "total_params")
 
 
 def misfits(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:

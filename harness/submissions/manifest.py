@@ -68,6 +68,8 @@ class Manifest(BaseModel):
     """Packages that the code imports, as requirement strings such as ``einops>=0.7``."""
     weights: dict[str, Annotated[str, Field(max_length=1000)]] | None = None
     """Checkpoint of each scale, relative to the folder: ``x2 = "weights/x2.safetensors"``."""
+    weights_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Key of the checkpoint under which the weights are stored, such as ``params``, if it holds several that fit."""
     published: dict[str, Published] = {}
     """Figures published by the authors, by scale, shown next to the measured ones."""
 

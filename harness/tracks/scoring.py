@@ -177,6 +177,7 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     Leaderboard
         Scored rows first, best first, then the others in the order of discovery. Baselines, rows of other backends and
         rows that fail a gate of the track are scored but not ranked, so that they do not take a rank from a submission.
+        Neither are rows with a score of 0 or a PSNR below that of bicubic.
     """
     gated = [entry.model_copy(update={"failed_gates": _failed_gates(entry, rules)}) for entry in entries]
     ranked = [e for e in gated if _is_ranked(e, rules)]
@@ -206,7 +207,14 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
 
 def _is_ranked(entry: Entry, rules: ScoringRules) -> bool:
     own = entry.kind == "submission" and entry.backend == rules.backend
-    return own and entry.score is not None and not entry.failed_gates
+    return own and entry.score is not None and not entry.failed_gates and not _earns_nothing(entry, rules)
+
+
+def _earns_nothing(entry: Entry, rules: ScoringRules) -> bool:
+    """Return whether a scored row is no better than interpolation."""
+    if entry.delta_psnr_bicubic is not None and entry.delta_psnr_bicubic < 0:
+        return True
+    return entry.score == 0 and entry.score_log10 is None and rules.track.higher_is_better
 
 
 def _failed_gates(entry: Entry, rules: ScoringRules) -> list[str]:

@@ -2,75 +2,117 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic  # bound before submitted code could replace it
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from harness.complexity.input_size import odd_multiple, smallest_multiple
+from harness.complexity.input_size import smallest_multiple
 from harness.errors import ContractError
 from harness.submissions.finding import Finding
+from harness.worker.accuracy import (
+    FAR_BELOW_DB,
+    WRONG_ORDER_DB,
+    better_range,
+    bicubic_psnr,
+    padded,
+    photograph,
+    psnr_in_range,
+)
 from harness.worker.importing import describe
 
 _MEND_FORWARD = "it must take one float32 RGB image on the CPU, without gradients"
 
-_LEAST_SIDE = 41  # smallest side of the images that are tried, pixels
-_SIDE = 96
-_WRONG_RANGE_DB = 1.0
+_COMMON_SIDE = 192  # a multiple of most windows and strides
+_SEARCH_S = 60.0  # of sizes: a network that fails slowly would take minutes for all of them
 
 
-def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0) -> int:
+def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0, declared: int = 1) -> int:
     """Return the smallest multiple, among those that are tried, such that the network accepts inputs of such sides.
+
+    Parameters
+    ----------
+    network
+        Network in eval mode.
+    scale, value_range
+        Declarations of the manifest.
+    declared
+        Multiple that the manifest declares. It is tried first, then multiples of it.
 
     Raises
     ------
     ContractError
-        No size works. The message states the reason at the largest multiple, such as a wrong scale or dtype.
+        No size works, or the output has a fault that no other size would mend, such as a wrong scale or dtype.
     """
-    faults: list[Finding] = []
+    last: Finding | None = None
+    deadline = monotonic() + _SEARCH_S
 
-    def accepts(multiple: int) -> bool:
-        height = odd_multiple(_LEAST_SIDE, multiple)
-        frame = (
-            torch.rand(1, 3, height, height + 2 * multiple, generator=torch.Generator().manual_seed(0)) * value_range
-        )
+    def accepts(height: int, width: int) -> bool:
+        nonlocal last
+        if last is not None and monotonic() > deadline:
+            raise ContractError(
+                f"{last.what}; no other input size that was tried in {_SEARCH_S:g} s works either",
+                hint="declare the size_multiple that the network needs",
+            )
+        frame = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * value_range
         fault = _fault_at(network, frame.to(_device(network)), scale)
-        faults.extend([fault] if fault else [])
+        if fault is not None and fault.of_any_size:
+            raise ContractError(fault.what, hint=fault.hint)
+        last = fault or last
         return fault is None
 
-    found = smallest_multiple(accepts)
+    found = smallest_multiple(accepts, declared)
     if found is None:
-        last = faults[-1]
+        assert last is not None
         raise ContractError(f"{last.what}; no other input size that was tried works either", hint=last.hint)
     return found
 
 
-def _fault_at(network: nn.Module, frame: Tensor, scale: int) -> Finding | None:
+@dataclass(frozen=True, slots=True)
+class _Fault(Finding):
+    """An error of one forward pass; ``of_any_size`` tells whether an input of another size would have it too."""
+
+    of_any_size: bool = False
+
+
+def _fault_at(network: nn.Module, frame: Tensor, scale: int) -> _Fault | None:
     try:
         with torch.no_grad():  # not inference_mode: tensors that the network caches could not be used in later calls
             output = network(frame)
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- what a submitted forward raises is the finding
         shape = "x".join(map(str, frame.shape))
-        return Finding("error", f"the forward pass raised {describe(error)} for an input of {shape}", _MEND_FORWARD)
+        what = f"the forward pass raised {describe(error)} for an input of {shape}"
+        return _Fault("error", what, _MEND_FORWARD, isinstance(error, MemoryError | SystemExit))
     return output_fault(output, frame, scale)
 
 
 def scale_of(network: nn.Module) -> int | None:
-    """Return the integer factor by which the network upscales a 192x192 image, or None if there is none."""
-    side = 192  # a multiple of every element of MULTIPLES
+    """Return the integer factor by which the network upscales an image, or None if there is none."""
+    found: int | None = None
+
+    def upscales(height: int, width: int) -> bool:
+        nonlocal found
+        found = _factor_at(network, height, width)
+        return found is not None
+
+    if not upscales(_COMMON_SIDE, _COMMON_SIDE):
+        smallest_multiple(upscales)
+    return found
+
+
+def _factor_at(network: nn.Module, height: int, width: int) -> int | None:
     try:
         with torch.no_grad():
-            output = network(torch.zeros(1, 3, side, side, device=_device(network)))
+            output = network(torch.zeros(1, 3, height, width, device=_device(network)))
     except (Exception, SystemExit):  # noqa: BLE001 -- the contract's own checks report why
         return None
-    if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[2] != output.shape[3]:
+    if not isinstance(output, Tensor) or output.ndim != 4:
         return None
-    factor, rest = divmod(output.shape[2], side)
-    return factor if factor and not rest else None
+    (factor, rest), across = (divmod(out, side) for out, side in zip(output.shape[2:], (height, width), strict=True))
+    return factor if factor and not rest and across == (factor, 0) else None
 
 
 def _device(network: nn.Module) -> torch.device:
@@ -78,29 +120,36 @@ def _device(network: nn.Module) -> torch.device:
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-def output_fault(output: Any, frame: Tensor, scale: int) -> Finding | None:
+def output_fault(output: Any, frame: Tensor, scale: int) -> _Fault | None:
     """Return the error in type, shape or dtype of ``output`` for the input ``frame`` (1x3xHxW), or None."""
     if not isinstance(output, Tensor):
-        return Finding("error", f"returns a {type(output).__name__}, not a tensor", "return the upscaled image alone")
+        return _Fault(
+            "error", f"returns a {type(output).__name__}, not a tensor", "return the upscaled image alone", True
+        )
     wanted = (1, 3, frame.shape[2] * scale, frame.shape[3] * scale)
     if tuple(output.shape) != wanted:
         return _shape_fault(tuple(output.shape), wanted, frame, scale)
     if not output.is_floating_point():
-        return Finding("error", f"returns {output.dtype}", "return floating point; the harness rounds to 8 bit itself")
+        return _Fault(
+            "error", f"returns {output.dtype}", "return floating point; the harness rounds to 8 bit itself", True
+        )
     if output.device != frame.device:
-        return Finding("error", f"returns a tensor on {output.device}", "keep the computation on the input's device")
+        return _Fault(
+            "error", f"returns a tensor on {output.device}", "keep the computation on the input's device", True
+        )
     return None
 
 
-def _shape_fault(shape: tuple[int, ...], wanted: tuple[int, ...], frame: Tensor, scale: int) -> Finding:
+def _shape_fault(shape: tuple[int, ...], wanted: tuple[int, ...], frame: Tensor, scale: int) -> _Fault:
     seen = "x".join(map(str, shape))
     said = f"returns {seen} for an input of {'x'.join(map(str, frame.shape))}, expected {'x'.join(map(str, wanted))}"
     if len(shape) == 4 and shape[1] != 3:
-        return Finding("error", said, f"return 3 channels (RGB), not {shape[1]}")
+        return _Fault("error", said, f"return 3 channels (RGB), not {shape[1]}", True)
     ratio = shape[2] / frame.shape[2] if len(shape) == 4 else 0
     if len(shape) == 4 and ratio != scale and ratio == shape[3] / frame.shape[3]:
-        return Finding("error", said, f"it upscales by {ratio:g}, not by {scale}: declare that scale in the manifest")
-    return Finding("error", said, "return one image, upscaled by the scale exactly, without border")
+        hint = f"it upscales by {ratio:g}, not by {scale}: declare that scale in the manifest"
+        return _Fault("error", said, hint, ratio.is_integer())
+    return _Fault("error", said, "return one image, upscaled by the scale exactly, without border")
 
 
 def check_network(
@@ -122,42 +171,27 @@ def check_network(
     list of Finding
         One finding per check. If the forward pass fails, only that error.
     """
+    try:
+        multiple = find_size_multiple(network, scale, value_range, size_multiple)
+    except ContractError as error:
+        return [Finding("error", error.what, error.hint or "")]
+    frame = padded(photograph(scale)[0], multiple) * value_range
+    frame = frame.to(_device(network))
     with torch.no_grad():
-        lr, hr = _photograph(scale)
-        frame = lr * value_range
         fault = _fault_at(network, frame.clone(), scale)
         if fault:
-            return [fault]
+            return [Finding("error", fault.what, fault.hint)]
         output = network(frame.clone())
-        findings = [
-            Finding("ok", f"upscales by {scale}: 1x3x{lr.shape[2]}x{lr.shape[3]} to {'x'.join(map(str, output.shape))}")
-        ]
+        sizes = ("x".join(map(str, shape)) for shape in (frame.shape, output.shape))
+        findings = [Finding("ok", f"upscales by {scale}: {' to '.join(sizes)}")]
         findings += [check(output, value_range) for check in _OUTPUT_CHECKS]
         if trained:
             findings.append(_range(output, value_range))
-            findings.append(_accuracy(network, lr, hr, scale, value_range))
+            findings.append(_accuracy(network, scale, value_range, multiple))
         findings.append(_repeats(network, frame, output))
         findings.append(_keeps_input(network, frame))
-        findings.append(_sizes(network, scale, value_range, size_multiple))
+        findings.append(_sizes(multiple, size_multiple))
     return findings
-
-
-@functools.cache
-def _photograph(scale: int) -> tuple[Tensor, Tensor]:
-    """Return a photograph at low and high resolution, 1x3xHxW in [0, 1].
-
-    A natural image is used, because the output of trained networks for noise says nothing about their accuracy.
-    """
-    import skimage.data
-
-    photograph: np.ndarray[Any, Any] = skimage.data.astronaut()  # type: ignore[no-untyped-call]
-    side = _SIDE * scale
-    image = torch.from_numpy(np.ascontiguousarray(photograph[:, 60:])).permute(2, 0, 1)[None] / 255
-    hr = image[..., :side, :side]
-    if hr.shape[2] < side or hr.shape[3] < side:
-        hr = functional.interpolate(image, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
-    lr = functional.interpolate(hr, size=(_SIDE, _SIDE), mode="bicubic", antialias=True).clamp(0, 1)
-    return lr.mul(255).round().div(255), hr
 
 
 def _finite(output: Tensor, _: float) -> Finding:
@@ -230,17 +264,10 @@ def _keeps_input(network: nn.Module, frame: Tensor) -> Finding:
     return Finding("ok", "leaves its input as it is")
 
 
-def _sizes(network: nn.Module, scale: int, value_range: float, declared: int) -> Finding:
-    try:
-        needed = find_size_multiple(network, scale, value_range)
-    except ContractError as error:
-        return Finding("error", error.what, "make the network convolutional, so that it takes any size")
+def _sizes(needed: int, declared: int) -> Finding:
     if needed == declared:
-        return Finding(
-            "ok", "takes odd sizes" if needed == 1 else f"takes sizes that are multiples of {needed}, as declared"
-        )
-    if declared % needed == 0:
-        return Finding("ok", f"takes multiples of {needed}; declares {declared}")
+        said = "takes odd sizes" if needed == 1 else f"takes sizes that are multiples of {needed}"
+        return Finding("ok", said)
     return Finding(
         "warn",
         f"takes only multiples of {needed}; the manifest declares {declared}",
@@ -248,31 +275,21 @@ def _sizes(network: nn.Module, scale: int, value_range: float, declared: int) ->
     )
 
 
-def _accuracy(network: nn.Module, lr: Tensor, hr: Tensor, scale: int, value_range: float) -> Finding:
+def _accuracy(network: nn.Module, scale: int, value_range: float, multiple: int) -> Finding:
     """Compare the PSNR with that of bicubic interpolation, for the declared and the other value range.
 
     A wrong value range raises no error, but typically lowers the PSNR by about 4 dB.
     """
-    bicubic = _psnr(functional.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False), hr)
-    measured = {value: _psnr_in_range(network, lr, hr, value) for value in (1.0, 255.0)}
-    own, better = measured[value_range], 256.0 - value_range
+    bicubic, own = bicubic_psnr(scale), psnr_in_range(network, scale, value_range, multiple)
     said = f"{own:.2f} dB on a test photograph, bicubic {bicubic:.2f} dB"
-    if measured[better] > own + _WRONG_RANGE_DB and measured[better] > bicubic - 3:
-        reached = f"with value_range = {better} it reaches {measured[better]:.2f} dB"
+    better = better_range(network, scale, value_range, multiple)
+    if better is not None:
+        reached = f"with value_range = {better} it reaches {psnr_in_range(network, scale, better, multiple):.2f} dB"
         return Finding("error", f"{said}; {reached}", f"set value_range = {better}")
-    if own < bicubic - 3:
+    swapped = psnr_in_range(network, scale, value_range, multiple, bgr=True)
+    if own < bicubic - 1 and swapped > own + WRONG_ORDER_DB:
+        reached = f"with its channels in the order BGR it reaches {swapped:.2f} dB"
+        return Finding("warn", f"{said}; {reached}", "swap red and blue at the start and the end of forward()")
+    if own < bicubic - FAR_BELOW_DB:
         return Finding("warn", f"{said}: far below", "are the weights those of this scale, and RGB in RGB order?")
     return Finding("ok", said)
-
-
-def _psnr_in_range(network: nn.Module, lr: Tensor, hr: Tensor, value_range: float) -> float:
-    try:
-        output = network(lr * value_range) / value_range
-    except Exception:  # noqa: BLE001 -- an error in the undeclared range is no evidence against the declared one
-        return 0.0
-    return _psnr(output, hr)
-
-
-def _psnr(output: Tensor, hr: Tensor) -> float:
-    error = float((output.double().clamp(0, 1).nan_to_num() - hr.double()).square().mean())
-    return 99.0 if error == 0 else -10 * float(np.log10(error))

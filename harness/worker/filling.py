@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import CheckpointError
-from harness.submissions.checkpoint import misfits, read_state_dict
+from harness.submissions.checkpoint import GIB, misfits, read_weights
 from harness.worker.importing import describe
 
 _HINT = "save the state dict of exactly the network that the factory returns"
 
 
-def fill(network: nn.Module, path: Path, *, limit_bytes: int, trust_pickle: bool, loads_itself: bool) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a checkpoint is read; see :func:`harness.submissions.checkpoint.read_weights`."""
+
+    limit_bytes: int = 4 * GIB
+    trust_pickle: bool = False
+    key: str | None = None
+
+
+def fill(network: nn.Module, path: Path, reading: Reading, *, loads_itself: bool) -> list[str]:
     """Load the checkpoint at ``path`` into ``network`` and return remarks for the report.
 
     Parameters
@@ -24,8 +34,8 @@ def fill(network: nn.Module, path: Path, *, limit_bytes: int, trust_pickle: bool
         The network that the factory returned.
     path
         Checkpoint file.
-    limit_bytes, trust_pickle
-        See :func:`harness.submissions.checkpoint.read_state_dict`.
+    reading
+        How it is read.
     loads_itself
         Whether the factory opened the file itself. A mismatch is then a remark and not an error, because the factory
         may use a format of its own.
@@ -37,7 +47,7 @@ def fill(network: nn.Module, path: Path, *, limit_bytes: int, trust_pickle: bool
     """
     own = dict(network.state_dict())  # before loading, which may change the keys
     try:
-        state, notes = _read(path, own, limit_bytes, trust_pickle=trust_pickle)
+        state, notes = _read(path, own, reading)
         misfit = misfits(state, own)
     except CheckpointError:
         if not loads_itself:
@@ -48,17 +58,18 @@ def fill(network: nn.Module, path: Path, *, limit_bytes: int, trust_pickle: bool
     return notes + _load(network, own, state, misfit, path)
 
 
-def _read(
-    path: Path, own: dict[str, Tensor], limit_bytes: int, *, trust_pickle: bool
-) -> tuple[dict[str, Tensor], list[str]]:
+def _read(path: Path, own: dict[str, Tensor], reading: Reading) -> tuple[dict[str, Tensor], list[str]]:
     """Read the checkpoint and return it with remarks; execute its pickled code only if there is no other way."""
+    limit_bytes, key = reading.limit_bytes, reading.key
     try:
-        return read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes), []
+        weights = read_weights(path, expected=own, limit_bytes=limit_bytes, key=key)
     except CheckpointError:
-        if not trust_pickle:
+        if not reading.trust_pickle:
             raise
-    state = read_state_dict(path, expected=own.keys(), limit_bytes=limit_bytes, trust_pickle=True)
-    return state, [f"reading {path.name} executed code from its pickle (--trust-pickle)"]
+    else:
+        return weights.tensors, weights.notes
+    weights = read_weights(path, expected=own, limit_bytes=limit_bytes, trust_pickle=True, key=key)
+    return weights.tensors, [f"reading {path.name} executed code from its pickle (--trust-pickle)", *weights.notes]
 
 
 def _load(

@@ -12,12 +12,11 @@ from torch import nn
 
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions import requirements
-from harness.submissions.checkpoint import GIB
 from harness.submissions.loaders import LOADERS, PREFIX
 from harness.submissions.manifest import FILE_NAME, read_manifest
 from harness.worker.contract import scale_of
 from harness.worker.factory import build_network
-from harness.worker.filling import fill
+from harness.worker.filling import Reading, fill
 from harness.worker.importing import describe, place_of
 from harness.worker.opened_files import recorded
 from harness.worker.process_state import preserved, without_cuda
@@ -80,18 +79,18 @@ def load(
     factory: str,
     scale: int,
     weights: Path | None,
-    *,
-    limit_bytes: int = 4 * GIB,
-    trust_pickle: bool = False,
+    reading: Reading | None = None,
     declared: Declared | None = None,
 ) -> Loaded:
     """Load a network as :func:`load_network` does, and return it with remarks; `declared` is read from the folder."""
     root = root.resolve()
-    declared = declared or Declared.read(root)
+    declared, reading = declared or Declared.read(root), reading or Reading()
     notes = _check_requirements(root, declared)  # first: the message is clearer than that of a failing import
     with preserved(root, notes), without_cuda(notes):
         if factory.startswith(PREFIX):
-            network = _open_file(factory.removeprefix(PREFIX), root, scale, weights, notes, trust_pickle=trust_pickle)
+            network = _open_file(
+                factory.removeprefix(PREFIX), root, scale, weights, notes, trust_pickle=reading.trust_pickle
+            )
         else:
             with recorded() as opened:
                 network = build_network(root, factory, scale)
@@ -99,7 +98,7 @@ def load(
                 path = root / weights
                 # In the challenges' layout, which has no manifest, the factory loads its checkpoint itself.
                 itself = path in opened and not declared.has_manifest
-                notes += fill(network, path, limit_bytes=limit_bytes, trust_pickle=trust_pickle, loads_itself=itself)
+                notes += fill(network, path, reading, loads_itself=itself)
         _settle(network, root, notes)
         if not declared.has_manifest:
             _check_scale(network, scale, root)
@@ -153,7 +152,8 @@ def _settle(network: nn.Module, root: Path, notes: list[str]) -> None:
             notes.append(f"parameters were stored as {', '.join(sorted(map(str, kinds)))}; measured from float32")
             network.float()
         network.eval()
-        network.requires_grad_(False)
+        for parameter in network.parameters():  # ScriptModules have no requires_grad_()
+            parameter.requires_grad_(False)
     except (Exception, SystemExit) as error:
         raise SubmissionError(
             f"eval() raised {describe(error)}",

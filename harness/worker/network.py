@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from harness.backends.runner import Runner, RunnerSettings, make_runner
+from harness.complexity.copying import copied, settled
 from harness.complexity.input_size import rounded_up
 from harness.errors import UnsupportedError
 from harness.isolation.requests import LoadRequest
@@ -56,10 +56,20 @@ class MeasuredNetwork:
             settings = self.settings
             with torch.inference_mode(mode=False):  # exporters and compilers reject inference tensors
                 # A copy, because counting and reparameterization need the float32 network on the CPU.
-                network = copy.deepcopy(self.form).to(settings.device, DTYPES[settings.precision]).eval()
+                network = settled(self._copy().to(settings.device, DTYPES[settings.precision]))
                 options = RunnerSettings(self.size_multiple, settings.threads)
                 self._runner = make_runner(network, self._backend(), settings.device, options)
         return self._runner
+
+    def _copy(self) -> nn.Module:
+        """Return a copy of the form, or the form itself if its class does not allow a copy.
+
+        It is then converted in place. Counting and reparameterization are done when the runner is made.
+        """
+        try:
+            return copied(self.form)
+        except Exception:  # noqa: BLE001 -- __deepcopy__ of submitted classes may raise anything
+            return self.form
 
     def given_frames(self) -> GivenFrames:
         """Return the object that places frames into the runner's input tensors."""

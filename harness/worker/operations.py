@@ -6,7 +6,6 @@ They run in a worker process, or in the controller's own process if only trusted
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Any
@@ -15,19 +14,23 @@ import numpy as np
 import torch
 from torch import nn
 
+from harness.complexity.copying import settled
 from harness.complexity.parameters import count_parameters
-from harness.errors import ContractError, UnsupportedError, WorkerError
+from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.messages import Array
 from harness.isolation.requests import (
     REQUESTS,
     Body,
     CeilingsReply,
     CeilingsRequest,
+    CheckReply,
+    CheckRequest,
     CountReply,
     CountRequest,
     EmptyReply,
     ExportReply,
     ExportRequest,
+    FindingReply,
     GraphRequest,
     LayerReply,
     LoadReply,
@@ -69,6 +72,7 @@ class Operations:
         self._timed = TimedCalls()
         self._handlers: dict[type[Body], Callable[[Any, Sequence[Array]], Reply]] = {
             LoadRequest: self._load,
+            CheckRequest: self._check,
             ReparameterizeRequest: self._reparameterize,
             ExportRequest: self._export,
             GraphRequest: self._graph,
@@ -89,6 +93,8 @@ class Operations:
         return self._handlers[type(request)](request, arrays)
 
     def _load(self, request: LoadRequest, _arrays: Sequence[Array]) -> Reply:
+        from harness.worker.contract import find_size_multiple
+        from harness.worker.filling import Reading
         from harness.worker.loader import Declared, load
 
         self._request = request
@@ -97,19 +103,38 @@ class Operations:
         torch.manual_seed(request.seed)
         root = path_of_text(request.root)
         weights = root / request.weights if request.weights else None
+        reading = Reading(trust_pickle=request.trust_pickle, key=request.weights_key)
         declared = Declared(request.has_manifest, request.requires)
-        trusted = request.trust_pickle
-        loaded = load(root, request.factory, request.scale, weights, trust_pickle=trusted, declared=declared)
-        multiple = _find_multiple(loaded.network, request)
-        self._loaded = MeasuredNetwork(request, loaded.network, multiple)
+        loaded = load(root, request.factory, request.scale, weights, reading, declared)
+        multiple = find_size_multiple(loaded.network, request.scale, request.value_range, request.size_multiple)
+        value_range, range_note = _value_range(loaded.network, request, multiple)
+        settings = request.model_copy(update={"value_range": value_range})
+        self._loaded = MeasuredNetwork(settings, loaded.network, multiple)
+        notes = [*loaded.notes, *_multiple_note(multiple, request.size_multiple), *range_note]
         reply = LoadReply(
             params_before=count_parameters(loaded.network),
             size_multiple=multiple,
+            value_range=value_range,
             weights=not request.random_weights,
             backend="onnxruntime" if is_onnx_file(loaded.network) else request.backend,
-            notes=[note[:500] for note in [*loaded.notes, *_multiple_note(multiple, request.size_multiple)]],
+            notes=[note[:500] for note in notes],
         )
         return reply, []
+
+    def _check(self, _request: CheckRequest, _arrays: Sequence[Array]) -> Reply:
+        from harness.worker.contract import check_network
+
+        network = self._network()
+        settings = network.settings
+        findings = check_network(
+            network.original,
+            settings.scale,
+            settings.value_range,
+            network.size_multiple,
+            trained=not settings.random_weights,
+        )
+        sent = [FindingReply(level=one.level, what=one.what[:2000], hint=one.hint[:500]) for one in findings]
+        return CheckReply(findings=sent), []
 
     def _reparameterize(self, request: ReparameterizeRequest, arrays: Sequence[Array]) -> Reply:
         from harness.reparam import reparameterize, time_limit
@@ -124,7 +149,7 @@ class Operations:
                 size_multiple=network.size_multiple,
                 allow_border_error=request.allow_border_error,
             )
-        network.replace_form(outcome.network.eval().requires_grad_(False))
+        network.replace_form(settled(outcome.network))
         return outcome.record, []
 
     def _export(self, request: ExportRequest, _arrays: Sequence[Array]) -> Reply:
@@ -225,22 +250,24 @@ class Operations:
         return self._loaded
 
 
-def _find_multiple(network: nn.Module, request: LoadRequest) -> int:
-    from harness.worker.contract import find_size_multiple
-
-    try:
-        found = find_size_multiple(network, request.scale, request.value_range)
-    except ContractError:
-        if request.size_multiple == 1:
-            raise
-        return request.size_multiple  # not among the multiples that are tried
-    return math.lcm(found, request.size_multiple)
-
-
 def _multiple_note(found: int, declared: int) -> list[str]:
     if found == declared:
         return []
-    return [f"takes only sides that are multiples of {found}, which its manifest does not state"]
+    said = f"takes only sides that are multiples of {found}, which its manifest does not state"
+    return [f"{said}: set size_multiple = {found}; the harness pads and crops meanwhile"]
+
+
+def _value_range(network: nn.Module, request: LoadRequest, multiple: int) -> tuple[float, list[str]]:
+    """Return the value of white and a remark about it. Without a manifest, it is found out on a photograph."""
+    from harness.worker.accuracy import better_range
+
+    assumed = request.value_range
+    if request.has_manifest or request.random_weights:
+        return assumed, []
+    found = better_range(network, request.scale, assumed, multiple)
+    if found is None:
+        return assumed, []
+    return found, [f"measured with value_range = {found:g}, which fits a photograph better than {assumed:g}"]
 
 
 def require_device(name: str) -> None:

@@ -59,9 +59,9 @@ def test_a_reparameterization_without_an_answer_leaves_the_network_as_it_is(plan
     timeout = next(n for n, make in enumerate(EXCEPTIONS) if getattr(make(), "kind", "") == "Timeout")
     (row,) = strangers.check(plan, [GOOD], Fault("reparameterize", "exception", exception=timeout)).entries
     assert row.status == "ok"
-    assert row.reparam.method == "none"
-    assert "measured as it is" in row.reparam.notes[0]
-    assert row.reparam.params_after == row.reparam.params_before == 100
+    assert row.reparam is None
+    assert any("measured as it is" in note for note in row.notes)
+    assert row.params == 100
 
 
 def test_what_a_listener_raises_still_ends_the_run(plan: Plan) -> None:

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from harness.errors import UnsupportedError, UsageError
+from harness.run.checking import CheckRequest, check_path
 from harness.submissions import environments
-from harness.submissions.checking import check_path
 from harness.submissions.environments import check_options, environment, find_uv, needed
 from harness.submissions.manifest import Manifest
 from harness.submissions.skeleton import create
@@ -106,12 +106,13 @@ def test_a_check_installs_what_is_required_and_says_so(tmp_path, make_wheel, mon
     assert text.count("[submission]\n") == 1
     manifest.write_text(text.replace("[submission]\n", '[submission]\nrequires = ["zz_blocks"]\n'))
     wheels, said = make_wheel("zz_blocks", "2.5"), []
-    before = check_path(folder, scale=2)
+    before = check_path(CheckRequest(folder, scale=2))
     assert not before[0].passed
-    assert "--install" in before[0].findings[0].hint
-    assert all(check.passed for check in check_path(folder, scale=2, install=True, wheels=wheels, notify=said.append))
-    assert said == ["Mine: installing zz_blocks"]
+    assert "--install" in before[0].findings[-1].what
+    installing = CheckRequest(folder, scale=2, install=True, wheels=wheels)
+    assert all(check.passed for check in check_path(installing, [said.append]))
+    assert "zz_blocks" in [event.detail for event in said if getattr(event, "stage", "") == "install"]
     (wheels / "zz_blocks-2.5-py3-none-any.whl").unlink()
     shutil.rmtree(tmp_path / "cache")
-    (failed,) = check_path(folder, scale=2, install=True, wheels=wheels)
-    assert "uv cannot install" in failed.findings[0].what
+    (failed,) = check_path(installing)
+    assert "uv cannot install" in failed.findings[-1].what

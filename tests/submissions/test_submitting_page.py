@@ -5,9 +5,9 @@ import re
 import pytest
 
 from harness.results.schema import Published
-from harness.submissions.checkpoint import WRAPPERS
 from harness.submissions.loaders import LOADERS, SUFFIXES
 from harness.submissions.manifest import Manifest, read_manifest
+from harness.submissions.state_dicts import WRAPPERS
 from harness.worker.factory import SCALE_NAMES
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from harness.errors import SubmissionError
 from harness.submissions.checkpoint import read_state_dict
 from harness.submissions.loaders import LOADERS
+from harness.worker.filling import Reading
 from harness.worker.loader import load
 
 FRAME = torch.rand(1, 3, 17, 20, generator=torch.Generator().manual_seed(0))
@@ -82,7 +83,7 @@ def saved(content: object) -> bytes:
 
 
 def load_file(path: Path, loader: str = "torch_export", *, trust_pickle: bool = False):
-    return load(path.parent, f"harness.loaders:{loader}", 2, Path(path.name), trust_pickle=trust_pickle)
+    return load(path.parent, f"harness.loaders:{loader}", 2, Path(path.name), Reading(trust_pickle=trust_pickle))
 
 
 def test_a_program_is_loaded_with_its_weights(honest):

@@ -1,0 +1,95 @@
+"""PSNR of a network on one photograph, for the value ranges that its input may have."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness.complexity.input_size import rounded_up
+
+VALUE_RANGES = (1.0, 255.0)
+WRONG_RANGE_DB = 1.0
+"""dB by which another value range must be better to be the right one; a wrong one typically costs 4 dB or more."""
+WRONG_ORDER_DB = 0.5
+"""dB by which BGR must be better than RGB to be the right order of the channels."""
+FAR_BELOW_DB = 3.0
+"""dB below bicubic interpolation from which a network is taken for one that is used in a wrong way."""
+
+_SIDE = 96
+
+
+@functools.cache
+def photograph(scale: int) -> tuple[Tensor, Tensor]:
+    """Return a photograph at low and high resolution, 1x3xHxW in [0, 1].
+
+    A natural image is used, because the output of trained networks for noise says nothing about their accuracy.
+    """
+    import skimage.data
+
+    whole: np.ndarray[Any, Any] = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+    side = _SIDE * scale
+    image = torch.from_numpy(np.ascontiguousarray(whole[:, 60:])).permute(2, 0, 1)[None] / 255
+    hr = image[..., :side, :side]
+    if hr.shape[2] < side or hr.shape[3] < side:
+        hr = functional.interpolate(image, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
+    lr = functional.interpolate(hr, size=(_SIDE, _SIDE), mode="bicubic", antialias=True).clamp(0, 1)
+    return lr.mul(255).round().div(255), hr
+
+
+def padded(image: Tensor, multiple: int) -> Tensor:
+    """Return an image (1x3xHxW) with sides rounded up to `multiple`, at the bottom and right, by repeating its edge."""
+    height, width = image.shape[2:]
+    bottom, right = rounded_up(height, multiple) - height, rounded_up(width, multiple) - width
+    return functional.pad(image, (0, right, 0, bottom), mode="replicate") if bottom or right else image
+
+
+def bicubic_psnr(scale: int) -> float:
+    """Return the PSNR of bicubic interpolation on the photograph, dB."""
+    lr, hr = photograph(scale)
+    return _psnr(functional.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False), hr)
+
+
+def psnr_in_range(network: nn.Module, scale: int, value_range: float, multiple: int = 1, *, bgr: bool = False) -> float:
+    """Return the PSNR of a network on the photograph if its white is `value_range`, dB; 0 if the network raises.
+
+    Parameters
+    ----------
+    network
+        Network in eval mode, float32.
+    scale
+        Upscaling factor.
+    value_range
+        Value of white in input and output.
+    multiple
+        The input is padded to a multiple of this.
+    bgr
+        Whether input and output have their channels in the order BGR.
+    """
+    lr, hr = photograph(scale)
+    given = padded(lr.flip(1) if bgr else lr, multiple) * value_range
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    try:
+        with torch.no_grad():
+            output = network(given.to(device)).cpu()[..., : hr.shape[2], : hr.shape[3]] / value_range
+        return _psnr(output.flip(1) if bgr else output, hr)
+    except (Exception, SystemExit):  # noqa: BLE001 -- an error in an undeclared range is no evidence for another
+        return 0.0
+
+
+def better_range(network: nn.Module, scale: int, assumed: float, multiple: int = 1) -> float | None:
+    """Return the value range other than `assumed` if the network is clearly made for it, else None."""
+    (other,) = (value for value in VALUE_RANGES if value != assumed)
+    own = psnr_in_range(network, scale, assumed, multiple)
+    reached = psnr_in_range(network, scale, other, multiple)
+    plausible = reached > bicubic_psnr(scale) - FAR_BELOW_DB
+    return other if plausible and reached > own + WRONG_RANGE_DB else None
+
+
+def _psnr(output: Tensor, hr: Tensor) -> float:
+    error = float((output.double().clamp(0, 1).nan_to_num() - hr.double()).square().mean())
+    return 99.0 if error == 0 else -10 * float(np.log10(error))

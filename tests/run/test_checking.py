@@ -1,0 +1,150 @@
+"""``harness check``: the stages of a run on two small images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.engines import Job
+from harness.errors import UsageError, WorkerError
+from harness.isolation.messages import Message
+from harness.isolation.opening import load_request
+from harness.isolation.session import Session
+from harness.run.checking import CheckRequest, check_path
+from harness.submissions.discovery import discover
+from harness.submissions.skeleton import create
+
+pytestmark = pytest.mark.timeout(900)
+
+ZOO = Path(__file__).resolve().parent.parent / "zoo"
+
+
+def said(check):
+    return " | ".join(f"{finding.level}: {finding.what}. {finding.hint}" for finding in check.findings)
+
+
+def submit(folder, body, *, manifest="scales = [2]"):
+    folder.mkdir(parents=True)
+    if manifest:
+        (folder / "submission.toml").write_text(f'[submission]\nname = "{folder.name}"\n{manifest}\n')
+    lines = body.splitlines()
+    indented = "\n".join(f"        {line}" for line in lines)
+    (folder / "arch.py").write_text(
+        f"import os, time\nfrom torch import nn\nfrom torch.nn import functional\n\n\nclass Network(nn.Module):\n"
+        f"    def forward(self, x):\n{indented}\n\n\ndef srmodel():\n    return Network()\n"
+    )
+    return folder
+
+
+BICUBIC = 'return functional.interpolate(x, scale_factor=2, mode="bicubic")'
+WINDOWS = "x.view(1, 3, x.shape[2] // {0}, {0}, x.shape[3] // {0}, {0})\n" + BICUBIC
+
+
+@pytest.fixture(scope="module")
+def checks(tmp_path_factory):
+    """Return the checks of a folder of submissions, by name and scale."""
+    folder = tmp_path_factory.mktemp("inbox")
+    create("Mine", folder)
+    submit(folder / "windows_of_7", WINDOWS.format(7))
+    submit(folder / "windows_of_12", WINDOWS.format(12), manifest="scales = [2]\nsize_multiple = 12")
+    submit(folder / "no_manifest", BICUBIC.replace("=2", "=3"), manifest="")
+    submit(folder / "exits_on_images", f"if x.shape[-1] == 64:\n    os._exit(0)\n{BICUBIC}")
+    submit(folder / "sleeps_when_timed", f"if x.shape[-1] == 128:\n    time.sleep(600)\n{BICUBIC}")
+    submit(folder / "untrained", BICUBIC, manifest="scales = [2]\nneeds_weights = true")
+    (folder / "broken").mkdir()
+    (folder / "broken" / "submission.toml").write_text('[submission]\nname = "broken"\nscale = [2]\n')
+    found = check_path(CheckRequest(folder, timeout_s=40.0))
+    return {(check.name, check.scale): check for check in found}
+
+
+def test_every_submission_is_checked_at_every_scale_that_it_has(checks):
+    fine = {("Mine", 2), ("Mine", 3), ("Mine", 4), ("no_manifest", 3), ("untrained", 2)}
+    fine |= {("windows_of_7", 2), ("windows_of_12", 2)}
+    failing = {("broken", None), ("exits_on_images", 2), ("sleeps_when_timed", 2)}
+    assert set(checks) == fine | failing
+    assert {key for key, check in checks.items() if check.passed} == fine
+
+
+def test_a_new_submission_has_nothing_to_mend(checks):
+    for scale in (2, 3, 4):
+        assert all(finding.level == "ok" for finding in checks["Mine", scale].findings)
+
+
+def test_sizes_are_found_as_in_a_run(checks):
+    assert "warn: takes only sides that are multiples of 7" in said(checks["windows_of_7", 2])
+    assert "ok: takes sizes that are multiples of 12" in said(checks["windows_of_12", 2])
+    assert "warn" not in said(checks["windows_of_12", 2])
+
+
+def test_the_stage_of_a_failure_is_named(checks):
+    assert "error: at upscale: the process" in said(checks["exits_on_images", 2])
+    assert "no answer within 40 s" in said(checks["sleeps_when_timed", 2])
+    assert "did you mean scales" in said(checks["broken", None])
+
+
+def test_no_weights_is_a_warning(checks):
+    text = said(checks["untrained", 2])
+    assert "warn: has no weights for x2" in text
+    assert "dB" not in text
+
+
+def test_a_scale_that_nothing_has():
+    with pytest.raises(UsageError, match="no submission supports x3"):
+        check_path(CheckRequest(ZOO / "honest_nearest", scale=3))
+
+
+class Forger:
+    """Answers every request with the given fields."""
+
+    isolation = ""
+
+    def __init__(self, body):
+        self.body = body
+
+    def request(self, message, _timeout_s, _max_payload):
+        return Message(message.name, self.body)
+
+    def log_tail(self):
+        return ""
+
+
+FINDING = {"level": "ok", "what": "fine", "hint": ""}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"findings": None},
+        {"findings": ["fine"]},
+        {"findings": [FINDING | {"level": "passed"}]},
+        {"findings": [FINDING | {"what": 3}]},
+        {"findings": [FINDING | {"what": "x" * 10**6}]},
+        {"findings": [FINDING] * 1000},
+        {"findings": [FINDING], "passed": True},
+    ],
+)
+def test_forged_findings_are_refused(body):
+    (found,) = discover([ZOO / "honest_nearest"], entry_points=False)
+    session = Session(Forger(body), load_request(Job(found, 2)), 1.0)
+    with pytest.raises(WorkerError, match="the worker sent") as caught:
+        session.check()
+    assert caught.value.kind == "ProtocolError"
+
+
+def test_findings_are_printable():
+    (found,) = discover([ZOO / "honest_nearest"], entry_points=False)
+    body = {"findings": [FINDING | {"what": "\x1b[2J\u202efine"}]}
+    (finding,) = Session(Forger(body), load_request(Job(found, 2)), 1.0).check()
+    assert finding.what.isprintable()
+    assert "fine" in finding.what
+
+
+@pytest.mark.parametrize("value_range", [0.5, 2.0, 1e9])
+def test_a_forged_value_range_is_refused(value_range):
+    (found,) = discover([ZOO / "honest_nearest"], entry_points=False)
+    body = {"params_before": 1, "size_multiple": 1, "value_range": value_range, "weights": True}
+    session = Session(Forger(body), load_request(Job(found, 2)), 1.0)
+    with pytest.raises(WorkerError, match="the worker sent a value range"):
+        session.load()
+    assert np.isclose(session.job.value_range, 1.0)

@@ -256,7 +256,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise OutOfTimeError
         kwargs = kwargs or {}
         name = operator._schema.name
-        if not self._is_final(name, operator):
+        if not _is_final(operator):
             with self:
                 made = operator.decompose(*args, **kwargs)
             if made is not NotImplemented:
@@ -266,13 +266,6 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._origins is not None:
             self._follow(name, self._origins, [args, kwargs], made)
         return made
-
-    def _is_final(self, name: str, operator: Any) -> bool:
-        """Return whether an operator is counted itself; composite ones are counted by their parts.
-
-        Composite operators arrive here in inference mode only, in which torch does not decompose them earlier.
-        """
-        return not torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd")
 
     def _count(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
         cost, seen = cost_of(name, args, kwargs, made), self._seen
@@ -320,6 +313,14 @@ def _storage(tensor: Tensor) -> int:
         return int(tensor.untyped_storage().data_ptr()) or id(tensor)
     except (NotImplementedError, RuntimeError):  # sparse tensors and tensor subclasses
         return id(tensor)
+
+
+def _is_final(operator: Any) -> bool:
+    """Return whether an operator is counted itself; composite ones are counted by their parts.
+
+    Composite operators are dispatched in inference mode only, in which torch does not decompose them earlier.
+    """
+    return not torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd")
 
 
 def outside_work(observations: Sequence[Observation]) -> str:

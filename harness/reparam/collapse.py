@@ -17,11 +17,12 @@ from torch.nn import functional
 
 from harness.reparam.affine import AffineMap
 from harness.reparam.audit import audit
+from harness.reparam.double import float64_arithmetic, run_in_float64
 from harness.reparam.execution import Execution, rename_in_place
 from harness.reparam.probe import probe
 from harness.reparam.regionproof import region_error
 from harness.reparam.regions import Region, RegionFinder
-from harness.reparam.trace import Untraceable, is_compute, module_of, trace
+from harness.reparam.trace import Untraceable, delete_unused, is_compute, module_of, trace
 
 MAX_PASSES = 6
 """Maximum number of passes over the graph; several are needed because a collapsed region may be part of another."""
@@ -110,14 +111,15 @@ class CollapseOptions:
 def _float64_copy(network: nn.Module, image: Tensor) -> nn.Module:
     """Return a float64 copy after one forward pass, in which some training forms update their merged weights."""
     work = copy.deepcopy(network).double()
-    work(image.double())
+    run_in_float64(work, image.double())
     return work
 
 
 def _collapse_double(network: nn.Module, image: Tensor, options: CollapseOptions) -> Collapse:
     """Collapse a network in float64 and set :attr:`Collapse.exact`, but not :attr:`Collapse.network`."""
     try:
-        graph = trace(network)
+        with float64_arithmetic():
+            graph = trace(network)
     except Untraceable:
         return _collapse_children(network, image, options)
     return _Collapser(graph, image, options).run()
@@ -169,7 +171,8 @@ class _Collapser:
             self._opaque.add(path)
         else:
             self._probed[path] = measured
-            self._macs[path] = audit(copy.deepcopy(module), value).macs
+            with float64_arithmetic():
+                self._macs[path] = audit(copy.deepcopy(module), value).macs
 
     def _single_image_input(self, node: fx.Node, execution: Execution) -> Tensor | None:
         single = len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], fx.Node)
@@ -198,7 +201,7 @@ class _Collapser:
         # Erase users before the nodes that they use, as fx requires.
         for node in sorted(erased, key=lambda node: execution.order[node], reverse=True):
             self._graph.graph.erase_node(node)
-        self._graph.delete_all_unused_submodules()
+        delete_unused(self._graph)
         self._graph.recompile()
         return bool(erased)
 
@@ -247,7 +250,7 @@ class _Collapser:
                 dropped += is_compute(node)
                 self._graph.graph.erase_node(node)
         if dropped:
-            self._graph.delete_all_unused_submodules()
+            delete_unused(self._graph)
             self._graph.recompile()
             self._outcome.folded.append(f"{dropped} calls that recompute merged weights in each forward pass")
             self._outcome.exact = self._graph
@@ -353,7 +356,7 @@ def _inputs_of_children(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
         handles.append(module.register_forward_pre_hook(enter(path), with_kwargs=True))
         handles.append(module.register_forward_hook(leave))
     try:
-        network(image.clone())
+        run_in_float64(network, image.clone())
     finally:
         for handle in handles:
             handle.remove()

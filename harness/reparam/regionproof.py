@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from harness.reparam.double import run_in_float64
 from harness.reparam.execution import Execution
 from harness.reparam.regions import Region
 
@@ -78,7 +79,7 @@ def region_error(
     interior = border = rounding = 0.0
     reach = max(region.form.weight.shape[2:]) * max(region.form.dilation)
     for image in _inputs(execution.values[region.base], reach):
-        expected = before(image.clone())
+        expected = run_in_float64(before, image.clone())
         scale = max(1.0, expected.abs().max().item())
         gap = (double(image) - expected).abs() / scale
         # Within `reach` pixels of the border, the kernel window extends over the padding.

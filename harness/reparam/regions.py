@@ -19,7 +19,7 @@ from harness.reparam import affine
 from harness.reparam.affine import AffineMap
 from harness.reparam.execution import Execution
 from harness.reparam.realize import ConvolutionForm, convolution_form
-from harness.reparam.trace import is_compute, module_of
+from harness.reparam.trace import is_compute, merged_weights, module_of
 from harness.reparam.vocabulary import ZERO_COST, ZERO_COST_MODULES, Result, apply_module, rule_of
 
 MAX_COST_RATIO = 16
@@ -117,6 +117,7 @@ class RegionFinder:
         self._probed = probed
         self._probed_macs = probed_macs
         self._nodes = list(graph.graph.nodes)
+        self._merged = merged_weights(graph)
 
     def regions(self) -> list[Region]:
         """Return all regions whose collapse lowers the cost, exact or not, largest savings first."""
@@ -272,9 +273,14 @@ class RegionFinder:
         return 0
 
     def calls(self, node: fx.Node) -> int:
-        """Return 1 if a node executes an operation with a cost, else 0."""
+        """Return 1 if a node executes an operation with a cost, else 0.
+
+        A convolution whose weight is merged in each forward pass counts twice: merging is at least one more operation.
+        """
         if not is_compute(node):
             return 0
+        if _convolves(node) and any(str(n.target) in self._merged for n in node.all_input_nodes if n.op == "get_attr"):
+            return 2
         module = module_of(self._graph, node)
         if module is not None:
             return 0 if isinstance(module, ZERO_COST_MODULES) else 1

@@ -8,6 +8,8 @@ separately.
 from __future__ import annotations
 
 import copy
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +28,9 @@ from harness.reparam.trace import Untraceable, delete_unused, is_compute, module
 
 MAX_PASSES = 6
 """Maximum number of passes over the graph; several are needed because a collapsed region may be part of another."""
+
+LIMIT_S = 30.0
+"""Time after which the search for regions ends, seconds. What was found by then is collapsed."""
 
 MAX_REPORTED = 8
 """Maximum number of regions that are reported as not collapsed."""
@@ -63,6 +68,7 @@ def collapse(
     *,
     allow_border_error: bool = False,
     choice: Choice = lambda _: True,
+    deadline: float = math.inf,
 ) -> Collapse:
     """Collapse every region of a network for which this is exact and lowers the cost.
 
@@ -76,6 +82,8 @@ def collapse(
         Also collapse regions that are equal only in the interior of the image.
     choice
         Predicate on the name of a region's last node: whether the region may be collapsed.
+    deadline
+        Time of `time.monotonic` after which no more regions are sought.
 
     Returns
     -------
@@ -86,13 +94,15 @@ def collapse(
     dtypes = {p.dtype for p in network.parameters() if p.is_floating_point()} or {torch.float32}
     if len(dtypes) > 1:
         return Collapse(refused=["everything, because the parameters have several dtypes"])
-    options = CollapseOptions(dtypes.pop(), allow_border_error, choice)
+    options = CollapseOptions(dtypes.pop(), allow_border_error, choice, deadline)
     try:
         done = _collapse_double(_float64_copy(network, image), image.double(), options)
     except Exception as error:  # noqa: BLE001  # submitted code may raise anything; the network is then not changed
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Collapse(refused=[f"everything, because the network does not run in float64 ({reason})"])
     # All kernels are composed in float64 and rounded once here, so that errors do not accumulate over regions.
+    if options.is_late:
+        done.refused.append(f"what was not found within {LIMIT_S:g} s, the limit of the search")
     if done.exact is not None:
         done.network = copy.deepcopy(done.exact).to(options.dtype)
     return done
@@ -100,11 +110,17 @@ def collapse(
 
 @dataclass(frozen=True, slots=True)
 class CollapseOptions:
-    """Timed precision, whether results may differ at the border, and which regions may be collapsed."""
+    """Timed precision, whether results may differ at the border, which regions may be collapsed, and the time limit."""
 
     dtype: torch.dtype
     allow_border_error: bool
     choice: Choice
+    deadline: float
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time limit has passed."""
+        return time.monotonic() > self.deadline
 
 
 @torch.no_grad()
@@ -143,8 +159,9 @@ class _Collapser:
         for _ in range(MAX_PASSES):
             # Replaced nodes invalidate the recorded values and aliases, so each pass runs the graph again.
             execution = self._observe()
-            regions = RegionFinder(self._graph, execution, self._probed, self._macs).regions()
-            if not self._replace_regions(execution, regions):
+            finder = RegionFinder(self._graph, execution, self._probed, self._macs)
+            regions = finder.regions(lambda: self._options.is_late)
+            if not self._replace_regions(execution, regions) or self._options.is_late:
                 break
         self._drop_unused_constants(execution)
         self._report_inexact(execution, [region for region in regions if not region.value.exact])
@@ -166,7 +183,7 @@ class _Collapser:
             return
         value = self._single_image_input(node, execution)
         # Probing is expensive; results are kept over the passes because leaves of the trace do not change.
-        measured = None if value is None else probe(module, value.shape[1])
+        measured = None if value is None or self._options.is_late else probe(module, value.shape[1])
         if measured is None or value is None:
             self._opaque.add(path)
         else:
@@ -187,6 +204,8 @@ class _Collapser:
         bases: set[fx.Node] = set()
         new: dict[fx.Node, fx.Node] = {}
         for found in regions:
+            if self._options.is_late:
+                break
             # A region may neither contain an erased node nor erase the base of an already replaced region.
             overlaps = found.freed & erased or (found.freed - {found.sink}) & bases
             if overlaps or (found.base in erased and found.base not in new):
@@ -259,6 +278,8 @@ class _Collapser:
         """Report regions that would differ at the border, with the error that collapsing them would cause."""
         reported: set[fx.Node] = set()
         for region in regions:
+            if self._options.is_late:
+                return
             if len(self._outcome.refused) == MAX_REPORTED or region.freed & reported:
                 continue
             reported |= region.freed
@@ -321,6 +342,8 @@ def _collapse_children(network: nn.Module, image: Tensor, options: CollapseOptio
     total = Collapse()
     work = copy.deepcopy(network)
     for path, value in _inputs_of_children(work, image).items():
+        if options.is_late:
+            break
         module = work.get_submodule(path)
         part = Collapse() if _is_of_torch(module) else _collapse_double(nn.Sequential(module), value, options)
         total.folded += [f"{path}: {text}" for text in part.folded]

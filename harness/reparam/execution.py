@@ -45,9 +45,8 @@ class Execution(fx.Interpreter):
         self.changed_by: dict[fx.Node, fx.Node] = {}
         self._live: dict[fx.Node, Tensor] = {}
         self.order: dict[fx.Node, int] = {}
-        with torch.no_grad():
-            with float64_arithmetic() if image.dtype == torch.float64 else nullcontext():
-                self.run(image.clone(), enable_io_processing=False)
+        with torch.no_grad(), float64_arithmetic() if image.dtype == torch.float64 else nullcontext():
+            self.run(image.clone(), enable_io_processing=False)
         self.frozen = frozenset(self._frozen())
 
     def run_node(self, n: fx.Node) -> Any:

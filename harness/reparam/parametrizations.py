@@ -54,8 +54,14 @@ def _is_parametrized(module: nn.Module) -> bool:
 
 def _fold(module: nn.Module) -> Iterator[str]:
     if parametrize.is_parametrized(module):
+        _give_own_class(module)
         for name in list(module.parametrizations):  # type: ignore[arg-type]
+            trained = next(module.parametrizations[name].parameters(recurse=False), None) is not None  # type: ignore[index,union-attr]
             parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            if trained and name not in module._parameters:  # torch leaves a buffer where two tensors made the weight
+                value = module._buffers.pop(name, None)
+                value = module.__dict__.pop(name) if value is None else value
+                module.register_parameter(name, nn.Parameter(value.detach(), requires_grad=False))
             yield name
     for key, hook in list(module._forward_pre_hooks.items()):
         if not isinstance(hook, WeightNorm | SpectralNorm | prune.BasePruningMethod):
@@ -67,6 +73,13 @@ def _fold(module: nn.Module) -> Iterator[str]:
                 if type(other).__module__ == SpectralNorm.__module__:
                     del state_hooks[index]
         yield _tensor_of(hook)
+
+
+def _give_own_class(module: nn.Module) -> None:
+    """Replace the class that a copied module shares with its original: removal deletes properties of the class."""
+    shared = type(module)
+    attributes = {key: value for key, value in vars(shared).items() if key not in ("__dict__", "__weakref__")}
+    module.__class__ = type(shared.__name__, shared.__bases__, attributes)
 
 
 def _hooks(module: nn.Module) -> list[WeightNorm | SpectralNorm | prune.BasePruningMethod]:

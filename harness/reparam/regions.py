@@ -9,7 +9,7 @@ lowers the number of calls at equal multiply-accumulates.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,9 +119,13 @@ class RegionFinder:
         self._nodes = list(graph.graph.nodes)
         self._merged = merged_weights(graph)
 
-    def regions(self) -> list[Region]:
-        """Return all regions whose collapse lowers the cost, exact or not, largest savings first."""
-        found = [region for base in self._nodes if self._is_base(base) for region in self._from(base)]
+    def regions(self, is_late: Callable[[], bool] = lambda: False) -> list[Region]:
+        """Return all regions whose collapse lowers the cost, exact or not, largest savings first.
+
+        Nodes are no longer examined once `is_late` is true.
+        """
+        bases = (base for base in self._nodes if not is_late() and self._is_base(base))
+        found = [region for base in bases for region in self._from(base)]
         return sorted(found, key=lambda region: region.rank, reverse=True)
 
     def _is_base(self, node: fx.Node) -> bool:

@@ -159,7 +159,7 @@ def _copy_constants(graph: fx.Graph, traced: nn.Module, root: nn.Module) -> froz
     merged = set()
     for node in graph.nodes:
         name = str(node.target)
-        if node.op == "get_attr" and not hasattr(root, name.split(".")[0]):
+        if node.op == "get_attr" and not hasattr(root, name.split(".", maxsplit=1)[0]):
             value = operator.attrgetter(name)(traced)
             if value.requires_grad:
                 root.register_parameter(name, nn.Parameter(value.detach(), requires_grad=False))

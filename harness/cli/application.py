@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 
 from harness import __version__
+from harness.cli.streams import is_output_failure, replace_what_cannot_be_encoded
 from harness.errors import HarnessError, UsageError
 
 P = ParamSpec("P")
@@ -30,7 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-_WIDTH = None if sys.stdout.isatty() else 120  # for pipes rich assumes 80 columns, too few for the leaderboard
+_WIDTH = (
+    None if sys.stdout is not None and sys.stdout.isatty() else 120
+)  # for pipes rich assumes 80 columns, too few for the leaderboard
 # Names come from submissions: `:100:` in a name must not become an emoji.
 out = Console(width=_WIDTH, emoji=False)
 err = Console(stderr=True, emoji=False)
@@ -41,7 +43,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        _escape_what_cannot_be_encoded()
+        replace_what_cannot_be_encoded()
         try:
             return function(*args, **kwargs)
         except UsageError as error:
@@ -54,6 +56,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and is_output_failure(error):
+                raise  # reported by `harness.cli.main`
             err.print_exception()
             err.print("this is a bug in the harness: please report it with the lines above", highlight=False)
             raise typer.Exit(EXIT_BROKEN) from error
@@ -81,12 +85,6 @@ def _end(error: HarnessError, status: int) -> NoReturn:
     err.print("[bold red]error:[/]", end=" ")
     err.print(str(error), markup=False, highlight=False)  # names in messages may contain brackets
     raise typer.Exit(status) from error
-
-
-def _escape_what_cannot_be_encoded() -> None:
-    """Let standard output print escapes for characters that its encoding lacks, as standard error does by default."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in {"strict", "surrogateescape"}:
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _show_version(wanted: bool) -> None:

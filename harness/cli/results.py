@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,8 @@ def score(
     """Compute the score of a network from its runtime and PSNR."""
     from harness.tracks import ESR_TRACKS
 
+    _require_finite({"--runtime": runtime, "--flops": flops, "--params": params})
+    _require_psnr({"--psnr": psnr, "--bicubic": bicubic, "--psnr-test": psnr_test})
     if track in ESR_TRACKS:
         if flops is None or params is None:
             raise UsageError(f"track {track} scores runtime, FLOPs and parameters", hint="add --flops and --params")
@@ -48,6 +51,19 @@ def score(
         raise UsageError(f"track {track} scores PSNR", hint="add --psnr")
     else:
         _score_real_time(track, psnr, runtime, bicubic)
+
+
+def _require_finite(figures: dict[str, float | None]) -> None:
+    for option, value in figures.items():
+        if value is not None and not math.isfinite(value):
+            raise UsageError(f"{option} {value:g} is no measurement", hint="give a finite number")
+
+
+def _require_psnr(figures: dict[str, float | None]) -> None:
+    # 0 dB is the error of black for white. Identical images count as 100 dB.
+    for option, value in figures.items():
+        if value is not None and not 0 <= value <= 100:  # also true for NaN
+            raise UsageError(f"{option} {value:g} is no PSNR of images", hint="give dB between 0 and 100, such as 33.9")
 
 
 def _score_real_time(track: str, psnr: float, runtime: float, bicubic: float | None) -> None:
@@ -63,6 +79,19 @@ def _score_real_time(track: str, psnr: float, runtime: float, bicubic: float | N
     err.print(f"{chosen.score_formula}, bicubic = {reference} dB", highlight=False)
 
 
+SUSPICIOUS_RATIO = 100
+"""Multiple of the baseline from which a figure is suspected to have another unit."""
+_EFFICIENCY_UNITS = (
+    ("--runtime", "milliseconds", "microseconds"),
+    ("--flops", "G", "M"),
+    ("--params", "millions", "thousands"),
+)
+
+
+def _spelled_exponential(exponent: float) -> str:
+    return f"{math.exp(exponent):.4f}" if exponent < 700 else f"10^{exponent / math.log(10):.3f}"
+
+
 def _score_efficiency(
     track: str, runtime: float, flops: float, params: float, psnrs: tuple[float | None, float | None]
 ) -> None:
@@ -70,9 +99,20 @@ def _score_efficiency(
     from harness.tracks import PSNR_GATES, EsrFigures, get_esr_track, passes_gate
 
     chosen = get_esr_track(track)
-    result = chosen.score(EsrFigures(runtime, flops, params))
-    out.print(f"{result.final:.4f}", highlight=False)
-    parts = f"runtime {result.runtime:.4f}, FLOPs {result.flops:.4f}, parameters {result.params:.4f}"
+    figures = EsrFigures(runtime, flops, params)
+    result = chosen.score(figures)
+    out.print(f"{result.final:.4f}" if math.isfinite(result.final) else f"10^{result.log10:.3f}", highlight=False)
+    exponents = [2 * ratio for ratio in chosen.ratios(figures)]
+    runtimes, operations, sizes = map(_spelled_exponential, exponents)
+    parts = f"runtime {runtimes}, FLOPs {operations}, parameters {sizes}"
+    given = zip(_EFFICIENCY_UNITS, (runtime, flops, params), chosen.ratios(figures), strict=True)
+    for (option, unit, other), value, ratio in given:
+        if ratio >= SUSPICIOUS_RATIO:
+            err.print(
+                f"warning: {option} {value:g} is {ratio:.0f} times {chosen.baseline_name}'s: is it in {other} "
+                f"and not in {unit}?",
+                highlight=False,
+            )
     err.print(f"{parts}; log10 of the score {result.log10:.3f}", highlight=False)
     err.print(f"{chosen.score_formula}; baseline {chosen.baseline_name}, weights {chosen.weights}", highlight=False)
     gate = f"{PSNR_GATES[0]:.2f} dB on the validation set and {PSNR_GATES[1]:.2f} dB on the test set"

@@ -25,17 +25,14 @@ class EsrScore:
     """Three partial scores, their weighted sum, and its decimal logarithm.
 
     The score grows exponentially and may have twenty digits for a slow network; tables should show `log10` as well.
+    Scores above the largest float64, 1.8e308, are infinite; `log10` never is.
     """
 
     runtime: float
     flops: float
     params: float
     final: float
-
-    @property
-    def log10(self) -> float:
-        """Decimal logarithm of the final score."""
-        return math.log10(self.final)
+    log10: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +66,30 @@ class EsrTrack:
 
     def score(self, figures: EsrFigures) -> EsrScore:
         """Return the score of a network that passes the PSNR gate, as defined in the README of the challenge."""
-        parts = (
-            math.exp(2 * figures.runtime_ms / self.baseline.runtime_ms),
-            math.exp(2 * figures.flops_g / self.baseline.flops_g),
-            math.exp(2 * figures.params_m / self.baseline.params_m),
+        exponents = [2 * ratio for ratio in self.ratios(figures)]
+        # The sum of exponentials is computed relative to the largest term, which cannot overflow.
+        largest = max(exponents)
+        total = sum(w * math.exp(one - largest) for w, one in zip(self.weights, exponents, strict=True))
+        log10 = (largest + math.log(total)) / math.log(10)
+        parts = [_exp(one) for one in exponents]
+        final = sum(w * part for w, part in zip(self.weights, parts, strict=True))
+        return EsrScore(*parts, final=final, log10=log10)
+
+    def ratios(self, figures: EsrFigures) -> tuple[float, float, float]:
+        """Return runtime, FLOPs and parameters as multiples of the baseline's."""
+        return (
+            figures.runtime_ms / self.baseline.runtime_ms,
+            figures.flops_g / self.baseline.flops_g,
+            figures.params_m / self.baseline.params_m,
         )
-        return EsrScore(*parts, final=sum(w * part for w, part in zip(self.weights, parts, strict=True)))
+
+
+def _exp(exponent: float) -> float:
+    """Return the exponential, infinite where it exceeds the largest float64."""
+    try:
+        return math.exp(exponent)
+    except OverflowError:
+        return math.inf
 
 
 def passes_gate(psnr_validation: float, psnr_test: float) -> bool:

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 _PLAIN = {
     "\N{GREATER-THAN OR EQUAL TO}": ">=",
@@ -49,7 +50,7 @@ def open_missing() -> bool:
     closed = sys.stdout is None
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for the life of the process
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # for the whole process
     return closed
 
 

@@ -71,9 +71,9 @@ class EsrTrack:
         largest = max(exponents)
         total = sum(w * math.exp(one - largest) for w, one in zip(self.weights, exponents, strict=True))
         log10 = (largest + math.log(total)) / math.log(10)
-        parts = [_exp(one) for one in exponents]
+        runtime, flops, params = parts = [_exp(one) for one in exponents]
         final = sum(w * part for w, part in zip(self.weights, parts, strict=True))
-        return EsrScore(*parts, final=final, log10=log10)
+        return EsrScore(runtime, flops, params, final, log10)
 
     def ratios(self, figures: EsrFigures) -> tuple[float, float, float]:
         """Return runtime, FLOPs and parameters as multiples of the baseline's."""

@@ -1,5 +1,8 @@
 """The command-line interface. Each command parses its options, calls one function and prints the result."""
 
+import sys
+from contextlib import suppress
+
 from harness.cli import (  # registers the commands, in the order that --help shows
     extensions,
     images,
@@ -10,7 +13,8 @@ from harness.cli import (  # registers the commands, in the order that --help sh
     results,
     tracks,
 )
-from harness.cli.application import app
+from harness.cli.application import EXIT_BROKEN, app, err
+from harness.cli.streams import give_up_output, is_output_failure, open_missing, replace_what_cannot_be_encoded
 
 __all__ = [
     "app",
@@ -27,5 +31,23 @@ __all__ = [
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line.
+
+    Standard output that is closed is noted and otherwise ignored. Where it cannot be written, the command ends with a
+    message and status 3.
+    """
+    if open_missing():
+        err.print("warning: standard output is closed, nothing is printed there", highlight=False)
+    replace_what_cannot_be_encoded()
+    try:
+        app()
+    except OSError as error:
+        if not is_output_failure(error):
+            raise
+        with suppress(OSError):
+            err.print(f"error: the output cannot be written: {error.strerror}", markup=False, highlight=False)
+        give_up_output()
+        sys.exit(EXIT_BROKEN)
+    except SystemExit:
+        give_up_output()
+        raise

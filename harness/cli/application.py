@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from harness import __version__
 from harness.cli.output import Output
+from harness.cli.streams import is_output_failure, replace_what_cannot_be_encoded
 from harness.cli.text_console import TextConsole
 from harness.errors import HarnessError, UsageError
 
@@ -31,7 +31,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-_WIDTH = None if sys.stdout.isatty() else 120  # for pipes rich assumes 80 columns, too few for the leaderboard
+# For pipes rich assumes 80 columns, too few for the leaderboard.
+_WIDTH = None if sys.stdout is not None and sys.stdout.isatty() else 120
 standard_output, standard_error = Output("stdout"), Output("stderr")
 out = TextConsole(file=standard_output, width=_WIDTH)
 err = TextConsole(file=standard_error)
@@ -42,7 +43,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        _escape_what_cannot_be_encoded()
+        replace_what_cannot_be_encoded()
         try:
             return function(*args, **kwargs)
         except UsageError as error:
@@ -58,6 +59,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             standard_output.discard()
             raise typer.Exit from None
         except Exception as error:
+            if isinstance(error, OSError) and is_output_failure(error):
+                raise  # reported by `harness.cli.main`
             err.print_exception()
             err.print("this is a bug in the harness: please report it with the lines above", highlight=False)
             raise typer.Exit(EXIT_BROKEN) from error
@@ -85,12 +88,6 @@ def _end(error: HarnessError, status: int) -> NoReturn:
     err.print("error:", style="bold red", end=" ")
     err.print(str(error), markup=False, highlight=False)
     raise typer.Exit(status) from error
-
-
-def _escape_what_cannot_be_encoded() -> None:
-    """Let standard output print escapes for characters that its encoding lacks, as standard error does by default."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in {"strict", "surrogateescape"}:
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _show_version(wanted: bool) -> None:

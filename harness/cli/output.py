@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from harness.cli.streams import is_output_failure
+
 if TYPE_CHECKING:  # it imports what most commands do not need
     from harness.run.progress import ProgressEvent
 
@@ -42,8 +44,8 @@ class Output:
         if stream is not None and not self.is_closed:
             try:
                 stream.write(text)
-            except OSError:
-                self.discard()
+            except OSError as error:
+                self._end(error)
         return len(text)
 
     def flush(self) -> None:
@@ -52,8 +54,8 @@ class Output:
         if stream is not None and not self.is_closed:
             try:
                 stream.flush()
-            except OSError:
-                self.discard()
+            except OSError as error:
+                self._end(error)
 
     def isatty(self) -> bool:
         """Return whether the stream is a terminal."""
@@ -69,6 +71,12 @@ class Output:
         """Return the stream, which is None if the process was started without one."""
         stream: TextIO | None = getattr(sys, self._name)
         return getattr(stream, "rich_proxied_file", stream)  # while a live display is drawn, it wraps the stream
+
+    def _end(self, error: OSError) -> None:
+        """Discard the rest if nobody reads it; raise the error of a full disk."""
+        if is_output_failure(error):
+            raise error
+        self.discard()
 
     def discard(self) -> None:
         """Discard what comes from now on, including what the interpreter flushes when it exits."""

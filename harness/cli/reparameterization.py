@@ -9,6 +9,7 @@ import typer
 
 from harness.cli.application import command, out
 from harness.errors import UsageError
+from harness.results.columns import LOWER_BOUND
 
 
 @command
@@ -43,9 +44,8 @@ def reparam(
     record = done.reparam
     _line(f"{done.name} x{scale}: {record.method}")
     _line(f"  parameters {record.params_before:,} -> {record.params_after:,}")
-    _line(
-        f"  MACs at the track's size {(record.macs_before or 0) / 1e9:.4g} G -> {(record.macs_after or 0) / 1e9:.4g} G"
-    )
+    before, after = map(_macs, (record.macs_before, record.macs_after), done.macs_are_lower_bounds)
+    _line(f"  MACs at the track's size {before} -> {after}")
     if record.max_abs_error is not None:
         _line(f"  largest difference on [0, 1], float32: {record.max_abs_error:.2g}")
     if done.speed is not None:
@@ -55,6 +55,12 @@ def reparam(
     if output is not None:
         write_files(done.files, output)
         _line(f"wrote {output}")
+
+
+def _macs(macs: int | None, lower_bound: bool) -> str:
+    if macs is None:
+        return "not counted"
+    return f"{LOWER_BOUND if lower_bound else ''}{macs / 1e9:.4g} G"
 
 
 def _line(text: str) -> None:

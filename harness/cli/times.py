@@ -10,6 +10,7 @@ from rich.table import Table
 from harness.cli.application import out
 from harness.cli.findings import without_archive_folder
 from harness.cli.terminal import spelled_p_value
+from harness.results.columns import LOWER_BOUND
 from harness.run.time_only import SubmissionTime, Times
 from harness.statistics.compare_times import compare_times
 from harness.statistics.process_spread import ProcessSpread
@@ -76,11 +77,12 @@ def _print_rooflines(rows: Sequence[SubmissionTime]) -> None:
         return
     table = Table("model", "GMAC", "MB moved", "operators", "GMAC/s", "GB/s", "bound by")
     for row, roof in known:
+        mark = LOWER_BOUND if row.macs_are_lower_bound else ""
         rates = (
-            f"{roof.macs_per_s / 1e9:.3g} ({roof.compute_fraction:.0%})",
+            f"{mark}{roof.macs_per_s / 1e9:.3g} ({roof.compute_fraction:.0%})",
             f"{roof.bytes_per_s / 1e9:.3g} ({roof.memory_fraction:.0%})",
         )
-        counts = (f"{(row.macs or 0) / 1e9:.3g}", f"{roof.bytes_moved / 1e6:.0f}", str(roof.operators))
+        counts = (f"{mark}{(row.macs or 0) / 1e9:.3g}", f"{roof.bytes_moved / 1e6:.0f}", str(roof.operators))
         table.add_row(row.name, *counts, *rates, roof.bound)
     out.print(table)
     best = known[0][1].ceilings

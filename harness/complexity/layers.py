@@ -1,18 +1,17 @@
 """Describe the layers of a network, with their shares of parameters and multiply-accumulates.
 
-A layer is a module without children, or one with parameters or operations of its own. Shapes and counts are observed at
-three small input sizes and extrapolated to the full size, as in `harness.complexity.count`.
+A layer is a module without children, or one with parameters or operations of its own. Shapes and counts are those of
+the full size, or are observed at three small input sizes and extrapolated, as in `harness.complexity.count`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from harness.complexity.observation import Seen
 from harness.results.measurement import Layer
 
 Size = tuple[int, int]
@@ -25,61 +24,10 @@ _POOLS = (nn.AvgPool2d, nn.MaxPool2d)
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
-@dataclass(slots=True)
-class Seen:
-    """Calls, input and output shape, and convolution MACs of one module in one forward pass."""
-
-    calls: int = 0
-    given: Shape = ()
-    made: Shape = ()
-    macs: int = 0
-
-
-Observation = Mapping[str, Seen]
-
-
-def convolution_macs(module: nn.Module, given: Tensor, made: Tensor) -> int:
-    """Return the multiply-accumulates of one call of a convolution, without bias, for batch size 1; else 0.
-
-    A convolution applies each kernel tap once per output position, a transposed convolution once per input position.
-    """
-    if not isinstance(module, _CONVOLUTIONS):
-        return 0
-    per_position = math.prod(module.kernel_size) * module.in_channels * module.out_channels // module.groups
-    positions = given if module.transposed else made
-    return int(per_position * positions[0, 0].numel())
-
-
-def observe(model: nn.Module, probe: Tensor) -> dict[str, Seen]:
-    """Run a network once and return what was observed of each module, by name, in the order in which calls ended."""
-    seen: dict[str, Seen] = {}
-
-    def hook(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        one = seen.setdefault(name, Seen())
-        one.calls += 1
-        given = inputs[0] if inputs else None
-        if isinstance(given, Tensor) and isinstance(output, Tensor):
-            one.given, one.made = tuple(given.shape), tuple(output.shape)
-            one.macs += convolution_macs(module, given, output)  # summed, as a module may be called repeatedly
-
-    handles = [
-        module.register_forward_hook(lambda *call, name=name: hook(name, *call))
-        for name, module in model.named_modules()
-    ]
-    try:
-        with torch.no_grad():
-            model(probe)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
-
-
 def describe_layers(
     model: nn.Module,
     sizes: Sequence[Size],
-    traced: Sequence[Mapping[str, int]],
-    observed: Sequence[Observation],
+    observed: Sequence[Mapping[str, Seen]],
     full: Size,
 ) -> tuple[Layer, ...]:
     """Return the layers of a network in order of execution, followed by layers that are never called.
@@ -89,24 +37,21 @@ def describe_layers(
     model
         The network.
     sizes
-        Three input sizes (height, width). The first two differ in height only, the last two in width only.
-    traced
-        For each size, multiply-accumulates by module name, including those of child modules.
+        Input sizes (height, width): the full one alone, or three small ones, of which the first two differ in height
+        only, and the last two in width only.
     observed
-        For each size, the result of `observe`.
+        For each size, what was seen of each module, by name.
     full
         Height and width to which shapes and counts are extrapolated.
     """
     modules = dict(model.named_modules())
     params = dict(_own_parameters(modules))
-    own = [_own_macs(counts, modules) for counts in traced]
     order = [name for name in observed[0] if name in modules]
     order += [name for name in modules if name not in observed[0]]
     layers = []
     for name in order:
         seen = [run.get(name, Seen()) for run in observed]
-        # The trace attributes operations to modules but may end at a custom operator; hooks see convolutions only.
-        macs = [max(counts.get(name, 0), one.macs) for counts, one in zip(own, seen, strict=True)]
+        macs = [one.macs for one in seen]
         if _is_a_row(modules[name], called=seen[0].calls > 0, has_own=params[name] > 0 or macs[0] > 0):
             shape = _extended_shape([one.made for one in seen], sizes, full)
             layers.append(_layer(name, modules[name], seen[0], shape, params[name], _extended(macs, sizes, full)))
@@ -127,15 +72,6 @@ def _own_parameters(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, int
         own = [one for one in module.parameters(recurse=False) if id(one) not in counted]
         counted.update(map(id, own))
         yield name, sum(one.numel() for one in own)
-
-
-def _own_macs(counts: Mapping[str, int], modules: Mapping[str, nn.Module]) -> dict[str, int]:
-    """Return the multiply-accumulates of each module minus those of its children."""
-    own = {name: int(counts.get(name, 0)) for name in modules}
-    for name in modules:
-        if name:
-            own[name.rpartition(".")[0]] -= int(counts.get(name, 0))
-    return own
 
 
 def _layer(name: str, module: nn.Module, seen: Seen, shape: Shape, params: int, macs: int) -> Layer:
@@ -191,6 +127,8 @@ def _channels(module: nn.Module, seen: Seen) -> tuple[int | None, int | None]:
 
 def _extended(values: Sequence[int], sizes: Sequence[Size], full: Size) -> int:
     """Extrapolate a count linearly in the number of pixels, through the smallest and the largest size."""
+    if len(values) == 1:
+        return values[0]
     pixels = [height * width for height, width in sizes]
     slope = (values[-1] - values[0]) / (pixels[-1] - pixels[0])
     return max(0, round(values[0] + slope * (full[0] * full[1] - pixels[0])))
@@ -201,6 +139,8 @@ def _extended_shape(shapes: Sequence[Shape], sizes: Sequence[Size], full: Size) 
 
     Dimensions that would become negative are rejected. They occur in networks that return outputs of earlier calls.
     """
+    if len(shapes) == 1:
+        return shapes[0] if all(shapes[0]) else ()
     if len({len(shape) for shape in shapes}) != 1:
         return ()
     sides = [_extended_side(values, sizes, full) for values in zip(*shapes, strict=True)]

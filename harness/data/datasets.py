@@ -117,7 +117,7 @@ class Dataset:
     @property
     def is_degraded_here(self) -> bool:
         """Whether LR images are generated from HR, so that those of other images can be generated too."""
-        return self._lr_paths is None
+        return self._given is None
 
     def __len__(self) -> int:
         return len(self.names)

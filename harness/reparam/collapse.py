@@ -7,6 +7,8 @@ separately.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -17,15 +19,19 @@ from torch.nn import functional
 from harness.complexity.copying import copied
 from harness.reparam.affine import AffineMap
 from harness.reparam.audit import audit
+from harness.reparam.double import float64_arithmetic, run_in_float64
 from harness.reparam.execution import Execution, rename_in_place
 from harness.reparam.probe import probe
 from harness.reparam.regionproof import region_error
 from harness.reparam.regions import Region, RegionFinder
 from harness.reparam.time_limit import OutOfTimeError, check_time
-from harness.reparam.trace import Untraceable, is_compute, module_of, trace
+from harness.reparam.trace import Untraceable, delete_unused, is_compute, module_of, trace
 
 MAX_PASSES = 6
 """Maximum number of passes over the graph; several are needed because a collapsed region may be part of another."""
+
+LIMIT_S = 30.0
+"""Time after which the search for regions ends, seconds. What was found by then is collapsed."""
 
 MAX_REPORTED = 8
 """Maximum number of regions that are reported as not collapsed."""
@@ -63,6 +69,7 @@ def collapse(
     *,
     allow_border_error: bool = False,
     choice: Choice = lambda _: True,
+    deadline: float = math.inf,
 ) -> Collapse:
     """Collapse every region of a network for which this is exact and lowers the cost.
 
@@ -76,6 +83,8 @@ def collapse(
         Also collapse regions that are equal only in the interior of the image.
     choice
         Predicate on the name of a region's last node: whether the region may be collapsed.
+    deadline
+        Time of `time.monotonic` after which no more regions are sought.
 
     Returns
     -------
@@ -86,7 +95,7 @@ def collapse(
     dtypes = {p.dtype for p in network.parameters() if p.is_floating_point()} or {torch.float32}
     if len(dtypes) > 1:
         return Collapse(refused=["everything, because the parameters have several dtypes"])
-    options = CollapseOptions(dtypes.pop(), allow_border_error, choice)
+    options = CollapseOptions(dtypes.pop(), allow_border_error, choice, deadline)
     try:
         done = _collapse_double(_float64_copy(network, image), image.double(), options)
     except OutOfTimeError as error:
@@ -95,6 +104,8 @@ def collapse(
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return Collapse(refused=[f"everything, because the network does not run in float64 ({reason})"])
     # All kernels are composed in float64 and rounded once here, so that errors do not accumulate over regions.
+    if options.is_late:
+        done.refused.append(f"what was not found within {LIMIT_S:g} s, the limit of the search")
     if done.exact is not None:
         done.network = copied(done.exact).to(options.dtype)
     return done
@@ -102,25 +113,32 @@ def collapse(
 
 @dataclass(frozen=True, slots=True)
 class CollapseOptions:
-    """Timed precision, whether results may differ at the border, and which regions may be collapsed."""
+    """Timed precision, whether results may differ at the border, which regions may be collapsed, and the time limit."""
 
     dtype: torch.dtype
     allow_border_error: bool
     choice: Choice
+    deadline: float
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time limit has passed."""
+        return time.monotonic() > self.deadline
 
 
 @torch.no_grad()
 def _float64_copy(network: nn.Module, image: Tensor) -> nn.Module:
     """Return a float64 copy after one forward pass, in which some training forms update their merged weights."""
     work = copied(network).double()
-    work(image.double())
+    run_in_float64(work, image.double())
     return work
 
 
 def _collapse_double(network: nn.Module, image: Tensor, options: CollapseOptions) -> Collapse:
     """Collapse a network in float64 and set :attr:`Collapse.exact`, but not :attr:`Collapse.network`."""
     try:
-        graph = trace(network)
+        with float64_arithmetic():
+            graph = trace(network)
     except Untraceable:
         return _collapse_children(network, image, options)
     return _Collapser(graph, image, options).run()
@@ -144,8 +162,9 @@ class _Collapser:
         for _ in range(MAX_PASSES):
             # Replaced nodes invalidate the recorded values and aliases, so each pass runs the graph again.
             execution = self._observe()
-            regions = RegionFinder(self._graph, execution, self._probed, self._macs).regions()
-            if not self._replace_regions(execution, regions):
+            finder = RegionFinder(self._graph, execution, self._probed, self._macs)
+            regions = finder.regions(lambda: self._options.is_late)
+            if not self._replace_regions(execution, regions) or self._options.is_late:
                 break
         self._drop_unused_constants(execution)
         self._report_inexact(execution, [region for region in regions if not region.value.exact])
@@ -168,12 +187,13 @@ class _Collapser:
             return
         value = self._single_image_input(node, execution)
         # Probing is expensive; results are kept over the passes because leaves of the trace do not change.
-        measured = None if value is None else probe(module, value.shape[1])
+        measured = None if value is None or self._options.is_late else probe(module, value.shape[1])
         if measured is None or value is None:
             self._opaque.add(path)
         else:
             self._probed[path] = measured
-            self._macs[path] = audit(copied(module), value).macs
+            with float64_arithmetic():
+                self._macs[path] = audit(copied(module), value).macs
 
     def _single_image_input(self, node: fx.Node, execution: Execution) -> Tensor | None:
         single = len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], fx.Node)
@@ -189,6 +209,8 @@ class _Collapser:
         new: dict[fx.Node, fx.Node] = {}
         for found in regions:
             check_time()
+            if self._options.is_late:
+                break
             # A region may neither contain an erased node nor erase the base of an already replaced region.
             overlaps = found.freed & erased or (found.freed - {found.sink}) & bases
             if overlaps or (found.base in erased and found.base not in new):
@@ -203,7 +225,7 @@ class _Collapser:
         # Erase users before the nodes that they use, as fx requires.
         for node in sorted(erased, key=lambda node: execution.order[node], reverse=True):
             self._graph.graph.erase_node(node)
-        self._graph.delete_all_unused_submodules()
+        delete_unused(self._graph)
         self._graph.recompile()
         return bool(erased)
 
@@ -252,7 +274,7 @@ class _Collapser:
                 dropped += is_compute(node)
                 self._graph.graph.erase_node(node)
         if dropped:
-            self._graph.delete_all_unused_submodules()
+            delete_unused(self._graph)
             self._graph.recompile()
             self._outcome.folded.append(f"{dropped} calls that recompute merged weights in each forward pass")
             self._outcome.exact = self._graph
@@ -261,6 +283,8 @@ class _Collapser:
         """Report regions that would differ at the border, with the error that collapsing them would cause."""
         reported: set[fx.Node] = set()
         for region in regions:
+            if self._options.is_late:
+                return
             if len(self._outcome.refused) == MAX_REPORTED or region.freed & reported:
                 continue
             check_time()
@@ -324,6 +348,8 @@ def _collapse_children(network: nn.Module, image: Tensor, options: CollapseOptio
     total = Collapse()
     work = copied(network)
     for path, value in _inputs_of_children(work, image).items():
+        if options.is_late:
+            break
         module = work.get_submodule(path)
         part = Collapse() if _is_of_torch(module) else _collapse_double(nn.Sequential(module), value, options)
         total.folded += [f"{path}: {text}" for text in part.folded]
@@ -359,7 +385,7 @@ def _inputs_of_children(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
         handles.append(module.register_forward_pre_hook(enter(path), with_kwargs=True))
         handles.append(module.register_forward_hook(leave))
     try:
-        network(image.clone())
+        run_in_float64(network, image.clone())
     finally:
         for handle in handles:
             handle.remove()

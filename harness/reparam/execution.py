@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, fx
+
+from harness.reparam.double import float64_arithmetic
 
 
 class Execution(fx.Interpreter):
@@ -42,7 +45,7 @@ class Execution(fx.Interpreter):
         self.changed_by: dict[fx.Node, fx.Node] = {}
         self._live: dict[fx.Node, Tensor] = {}
         self.order: dict[fx.Node, int] = {}
-        with torch.no_grad():
+        with torch.no_grad(), float64_arithmetic() if image.dtype == torch.float64 else nullcontext():
             self.run(image.clone(), enable_io_processing=False)
         self.frozen = frozenset(self._frozen())
 

@@ -6,6 +6,7 @@ The author's inference form is used if it is correct. Automatic collapse is then
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,10 +17,11 @@ from harness.complexity.copying import copied
 from harness.complexity.parameters import count_parameters
 from harness.reparam import author
 from harness.reparam.author import AuthorForm
-from harness.reparam.collapse import Collapse, collapse
+from harness.reparam.collapse import LIMIT_S, Collapse, collapse
 from harness.reparam.outcome import Outcome
+from harness.reparam.parametrizations import fold_parametrizations, make_copyable
 from harness.reparam.proof import Difference, accepted_multiple
-from harness.reparam.reference import Reference
+from harness.reparam.reference import SINGLE_TOLERANCE, Reference
 from harness.results.schema import Reparam
 
 AUTHOR_TOLERANCE = 1e-3
@@ -100,6 +102,7 @@ def _reparameterized(
     allow_border_error: bool,
     automatic: bool,
 ) -> Outcome:
+    make_copyable(network)
     try:
         executed = copied(network)
     except Exception as error:  # noqa: BLE001  # __deepcopy__ of submitted classes may raise anything
@@ -109,12 +112,23 @@ def _reparameterized(
         return _unchanged(network, ["not reparameterized: the network accepts none of the tested input sizes"])
     reference = Reference(network, frames, multiple=multiple, value_range=value_range)
     form, notes = _author_form(reference, hook, executed)
-    base = form.network or network
+    base, folded = _folded(reference, form.network or network) if automatic else (form.network or network, [])
     work = _collapsed(reference.with_network(base), allow_border_error) if automatic else Collapse()
+    notes += _listed("folded the parametrization of", folded)
     notes += _listed("collapsed", work.folded) + _listed("not collapsed:", work.refused)
     methods = [f"author: {form.hook}"] if form.network else []
-    methods += ["automatic"] if work.network else []
+    methods += ["automatic"] if work.network or folded else []
     return _outcome(reference, work.network or base, " + ".join(methods), notes)
+
+
+def _folded(reference: Reference, network: nn.Module) -> tuple[nn.Module, list[str]]:
+    """Fold torch's parametrizations, and return the names of their weights; nothing if the output would change."""
+    try:
+        folded, names = fold_parametrizations(network)
+        equal = not names or reference.with_network(network).difference(folded).largest <= SINGLE_TOLERANCE
+    except Exception:  # noqa: BLE001  # a parametrization is submitted code, too
+        return network, []
+    return (folded, names) if equal else (network, [])
 
 
 def _listed(verb: str, texts: list[str]) -> list[str]:
@@ -171,7 +185,8 @@ def _difference(reference: Reference, converted: nn.Module) -> Difference | str:
 
 def _collapsed(reference: Reference, allow_border_error: bool) -> Collapse:
     """Collapse all regions if the result is equal, else only those that are equal when collapsed separately."""
-    work = collapse(reference.network, reference.small_image, allow_border_error=allow_border_error)
+    deadline = time.monotonic() + LIMIT_S
+    work = collapse(reference.network, reference.small_image, allow_border_error=allow_border_error, deadline=deadline)
     if work.network is None or allow_border_error:
         return work
     mismatch = _mismatch(reference, work)
@@ -179,7 +194,7 @@ def _collapsed(reference: Reference, allow_border_error: bool) -> Collapse:
         return work
     # Each region was verified on its own, but the network may depend on something that tracing does not record. Find
     # the regions that can be collapsed without a difference of the whole network.
-    good = _equal_alone(reference, work.sinks) if len(work.sinks) > 1 else set()
+    good = _equal_alone(reference, work.sinks, deadline) if len(work.sinks) > 1 else set()
     again = collapse(reference.network, reference.small_image, choice=good.__contains__) if good else Collapse()
     if again.network is not None and _mismatch(reference, again):
         again = Collapse()
@@ -187,10 +202,12 @@ def _collapsed(reference: Reference, allow_border_error: bool) -> Collapse:
     return again
 
 
-def _equal_alone(reference: Reference, sinks: list[str]) -> set[str]:
+def _equal_alone(reference: Reference, sinks: list[str], deadline: float) -> set[str]:
     """Return the last nodes of the regions for which the network stays equal when only they are collapsed."""
     good: set[str] = set()
     for sink in sinks[:MAX_SINGLE_TRIALS]:
+        if time.monotonic() > deadline:
+            break
         alone = collapse(reference.network, reference.small_image, choice={sink}.__contains__)
         if alone.network is not None and not _mismatch(reference, alone):
             good.add(sink)

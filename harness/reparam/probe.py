@@ -17,6 +17,7 @@ from torch.nn import functional
 from harness.complexity.copying import copied
 from harness.reparam.affine import AffineMap, apply, trimmed
 from harness.reparam.audit import audit
+from harness.reparam.double import float64_arithmetic
 
 CANVASES = (15, 31)
 """Side lengths of the images that contain the impulse, tried in order; the response must not reach the edges."""
@@ -55,7 +56,8 @@ def probe(module: nn.Module, channels: int) -> AffineMap | None:
         the image.
     """
     try:
-        return _probe(copied(module).double(), channels)
+        with float64_arithmetic():
+            return _probe(copied(module).double(), channels)
     except Exception:  # noqa: BLE001  # submitted code may raise anything; it is then not a convolution
         return None
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.complexity.input_size import odd_multiple, smallest_multiple
+from harness.reparam.double import run_in_float64
 
 BORDER = 8
 """Width of the image border in input pixels."""
@@ -143,7 +144,8 @@ def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 
 @torch.no_grad()
 def outputs(network: nn.Module, images: Sequence[ProofImage], dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """Run the network on each image; outputs are copied because a network may reuse its output buffer."""
-    return [network(image.pixels.to(dtype)).clone() for image in images]
+    run = run_in_float64 if dtype == torch.float64 else nn.Module.__call__
+    return [run(network, image.pixels.to(dtype)).clone() for image in images]
 
 
 def difference(

@@ -9,7 +9,7 @@ lowers the number of calls at equal multiply-accumulates.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from harness.reparam.affine import AffineMap
 from harness.reparam.execution import Execution
 from harness.reparam.realize import ConvolutionForm, convolution_form
 from harness.reparam.time_limit import check_time
-from harness.reparam.trace import is_compute, module_of
+from harness.reparam.trace import is_compute, merged_weights, module_of
 from harness.reparam.vocabulary import ZERO_COST, ZERO_COST_MODULES, Result, apply_module, rule_of
 
 MAX_COST_RATIO = 16
@@ -118,10 +118,15 @@ class RegionFinder:
         self._probed = probed
         self._probed_macs = probed_macs
         self._nodes = list(graph.graph.nodes)
+        self._merged = merged_weights(graph)
 
-    def regions(self) -> list[Region]:
-        """Return all regions whose collapse lowers the cost, exact or not, largest savings first."""
-        found = [region for base in self._nodes if self._is_base(base) for region in self._from(base)]
+    def regions(self, is_late: Callable[[], bool] = lambda: False) -> list[Region]:
+        """Return all regions whose collapse lowers the cost, exact or not, largest savings first.
+
+        Nodes are no longer examined once `is_late` is true.
+        """
+        bases = (base for base in self._nodes if not is_late() and self._is_base(base))
+        found = [region for base in bases for region in self._from(base)]
         return sorted(found, key=lambda region: region.rank, reverse=True)
 
     def _is_base(self, node: fx.Node) -> bool:
@@ -274,9 +279,14 @@ class RegionFinder:
         return 0
 
     def calls(self, node: fx.Node) -> int:
-        """Return 1 if a node executes an operation with a cost, else 0."""
+        """Return 1 if a node executes an operation with a cost, else 0.
+
+        A convolution whose weight is merged in each forward pass counts twice: merging is at least one more operation.
+        """
         if not is_compute(node):
             return 0
+        if _convolves(node) and any(str(n.target) in self._merged for n in node.all_input_nodes if n.op == "get_attr"):
+            return 2
         module = module_of(self._graph, node)
         if module is not None:
             return 0 if isinstance(module, ZERO_COST_MODULES) else 1

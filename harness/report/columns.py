@@ -13,9 +13,6 @@ from harness.results.record import Statistic
 from harness.results.run_info import ProtocolInfo
 from harness.results.schema import Entry, Run
 
-LOWER_BOUND = "\N{GREATER-THAN OR EQUAL TO}"
-"""Mark of a figure that is only a lower bound."""
-
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -74,6 +71,8 @@ class Column:
         theirs, ours = self._published_value(entry), self.value(entry)
         if theirs is None or ours is None:
             return ""
+        if self.lower_bound(entry):
+            return ""  # the difference is unknown
         if self.unit == "dB":
             return f"{fixed(ours - theirs, 2, signed=True)} dB"
         return f"{fixed(100 * (ours / theirs - 1), 1, signed=True)} %" if theirs else ""

@@ -52,13 +52,17 @@ STYLE: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One mark of a scatter plot; ``radius`` is in points, ``low`` says that the value lies below the axis."""
+    """One mark of a scatter plot; ``radius`` is in points.
+
+    ``low``: the value lies below the axis; ``at_least``: the value on the horizontal axis is a lower bound.
+    """
 
     row: Row
     x: float
     y: float
     radius: float = 3.6
     low: bool = False
+    at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def _mark_style(point: Point) -> dict[str, Any]:
     hue = PAPER["base"] if point.row.baseline else PAPER["mark"]
     hollow = point.row.baseline or point.row.entry.reconstructed
     return {
-        "marker": "v" if point.low else "s" if point.row.baseline else "o",
+        "marker": "v" if point.low else ">" if point.at_least else "s" if point.row.baseline else "o",
         "markersize": 2 * point.radius,
         "markerfacecolor": PAPER["ground"] if hollow else hue,
         "markeredgecolor": hue if hollow else PAPER["ground"],

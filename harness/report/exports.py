@@ -9,8 +9,9 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.report import latex
-from harness.report.columns import LOWER_BOUND, Column, columns_of, convention_columns
+from harness.report.columns import Column, columns_of, convention_columns
 from harness.report.rows import Row, scored_rows, unscored_rows
+from harness.results.columns import LOWER_BOUND
 from harness.results.run_folder import RunFolder
 from harness.text import spreadsheet_text
 

@@ -114,7 +114,14 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     """Draw PSNR against multiply-accumulates; a mark's area increases with the parameters."""
     floor = run.track.bicubic_psnr - DEEPEST_DB
     points = [
-        Point(row, row.entry.macs / 1e9, max(psnr, floor), _radius(row.entry.params), psnr < floor)
+        Point(
+            row,
+            row.entry.macs / 1e9,
+            max(psnr, floor),
+            _radius(row.entry.params),
+            low=psnr < floor,
+            at_least=bool(row.entry.incomplete_ops),
+        )
         for row in rows
         if not row.baseline and row.entry.macs and (psnr := quality(row.entry, metric)) is not None
     ]
@@ -129,6 +136,8 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     draw_labels(axes, points, [_size_key(axes), _level_line(axes, run.track.bicubic_psnr)])
     text = f"{NAMES[metric]} against multiply-accumulates for {len(points)} models; larger marks have more parameters."
     caption = "The larger a mark, the more parameters; hollow: reconstructed; dashed: bicubic."
+    if any(point.at_least for point in points):
+        caption += " Triangles that point right: at least so many operations."
     return Drawn("psnr-macs", "Quality against operations", caption, text, figure, targets)
 
 

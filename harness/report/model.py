@@ -12,6 +12,7 @@ from harness.report.roofline_plot import BOUNDS, RooflinePlot, roofline_plot, ro
 from harness.report.rows import Row
 from harness.report.site import page
 from harness.report.timing_plot import TimingPlot, timing_plot
+from harness.results.columns import LOWER_BOUND
 from harness.results.measurement import TimingRecord
 from harness.results.run_folder import RunFolder, is_file_name
 from harness.results.schema import Entry, Reparam
@@ -59,7 +60,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int, columns: S
         widest=max((abs(image.gain) for image in images if image.gain is not None), default=0.0),
         extremes=_extremes(images),
         roof=_roofline(row.entry),
-        reparam=reparam_rows(row.entry.reparam),
+        reparam=reparam_rows(row.entry.reparam, lower_bound=bool(row.entry.incomplete_ops)),
         layers=layer_table(folder.layers(row.entry.slug)),
         claims=claims(columns, row.entry),
         voucher=VOUCHERS.get(row.entry.counted_by),
@@ -76,7 +77,7 @@ def _plot(folder: RunFolder, entry: Entry, timing: TimingRecord | None) -> Timin
 def _roofline(entry: Entry) -> Roof | None:
     if entry.roofline is None:
         return None
-    rows = roofline_rows(entry.roofline, entry.macs)
+    rows = roofline_rows(entry.roofline, entry.macs, lower_bound=bool(entry.incomplete_ops))
     return Roof(BOUNDS[entry.roofline.bound], rows, roofline_plot(entry.roofline))
 
 
@@ -89,17 +90,24 @@ def _extremes(images: Sequence[ImageRow]) -> tuple[ImageRow, ImageRow] | None:
     return known[0][1], known[-1][1]
 
 
-def reparam_rows(reparam: Reparam | None) -> list[tuple[str, str, str, str]]:
-    """Return (quantity, before, after, ratio) of a reparameterized network; empty if nothing was reparameterized."""
+def reparam_rows(reparam: Reparam | None, *, lower_bound: bool = False) -> list[tuple[str, str, str, str]]:
+    """Return (quantity, before, after, ratio) of a reparameterized network; empty if nothing was reparameterized.
+
+    The ratio of two lower bounds is unknown.
+    """
     if reparam is None or reparam.method == "none":
         return []
     pairs = [("Parameters, K", reparam.params_before, reparam.params_after, 1e3)]
     if reparam.macs_before and reparam.macs_after:
         pairs.append(("MACs, G", reparam.macs_before, reparam.macs_after, 1e9))
-    return [
+    rows = [
         (name, fixed(before / unit, 2), fixed(after / unit, 2), f"{fixed(100 * after / before, 1)} %" if before else "")
         for name, before, after, unit in pairs
     ]
+    if lower_bound and len(rows) == 2:
+        name, before, after, _ = rows[1]
+        rows[1] = (name, f"{LOWER_BOUND} {before}", f"{LOWER_BOUND} {after}", "")
+    return rows
 
 
 def claims(columns: Sequence[Column], entry: Entry) -> list[tuple[str, str, str, str]]:
@@ -109,5 +117,6 @@ def claims(columns: Sequence[Column], entry: Entry) -> list[tuple[str, str, str,
         theirs = column.published_text(entry)
         if theirs:
             name = f"{column.title}, {column.unit}" if column.unit else column.title
-            found.append((name, theirs, column.text(entry), column.difference_text(entry)))
+            bound = f"{LOWER_BOUND} " if column.lower_bound(entry) else ""
+            found.append((name, theirs, f"{bound}{column.text(entry)}", column.difference_text(entry)))
     return found

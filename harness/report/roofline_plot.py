@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from harness.report.numbers import fixed
+from harness.results.columns import LOWER_BOUND
 from harness.results.schema import Roofline
 
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 740.0, 14.0, 214.0
@@ -58,15 +59,16 @@ def _axis(values: list[float], begin: float, end: float) -> _Axis:
     return _Axis(low, max(high, low + 1), begin, end)
 
 
-def roofline_rows(roof: Roofline, macs: int | None) -> list[tuple[str, str, str, str]]:
+def roofline_rows(roof: Roofline, macs: int | None, *, lower_bound: bool = False) -> list[tuple[str, str, str, str]]:
     """Return (resource, needed by one pass, rate or time, share of the device's ceiling)."""
+    mark = f"{LOWER_BOUND} " if lower_bound else ""
     ceilings = roof.ceilings
     rows = [
         (
             "Arithmetic",
-            f"{fixed((macs or 0) / 1e9, 3)} GMAC",
-            f"{fixed(roof.macs_per_s / 1e9, 1)} of {fixed(ceilings.macs_per_s / 1e9, 1)} GMAC/s",
-            f"{fixed(100 * roof.compute_fraction, 1)} %",
+            f"{mark}{fixed((macs or 0) / 1e9, 3)} GMAC",
+            f"{mark}{fixed(roof.macs_per_s / 1e9, 1)} of {fixed(ceilings.macs_per_s / 1e9, 1)} GMAC/s",
+            f"{mark}{fixed(100 * roof.compute_fraction, 1)} %",
         ),
         (
             "Memory",

@@ -19,6 +19,8 @@ EVERYWHERE: frozenset[Output] = frozenset({"page", "terminal", "csv", "export", 
 NOT_IN_PRINT: frozenset[Output] = EVERYWHERE - {"paper"}
 MEASURES = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
 """The figures of quality that a run stores for every image."""
+LOWER_BOUND = "\N{GREATER-THAN OR EQUAL TO}"
+"""Mark of a figure that is only a lower bound."""
 
 Value = Callable[[Entry, Statistic], float | None]
 
@@ -117,9 +119,7 @@ class Column:
         if value is None:
             return ""
         digits = self.digits.most if self.terminal_digits is None else self.terminal_digits
-        mark = ("\N{GREATER-THAN OR EQUAL TO}" if self.lower_bound(entry) else "") + (
-            "~" if self.doubtful(entry) else ""
-        )
+        mark = (LOWER_BOUND if self.lower_bound(entry) else "") + ("~" if self.doubtful(entry) else "")
         return f"{mark}{value:{'+' if self.signed else ''}.{digits}f}"
 
 

@@ -44,12 +44,15 @@ class Collapsed:
         Median time of the training form over that of the inference form; None if both are the same network.
     files
         The inference form as a submission, by relative path; empty unless asked for.
+    macs_are_lower_bounds
+        Whether the MACs of the training form, and those of the inference form, are only lower bounds.
     """
 
     name: str
     reparam: Reparam
     speed: float | None
     files: dict[str, bytes]
+    macs_are_lower_bounds: tuple[bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,12 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
     with _loaded(job) as session:
         frames = _proof_frames(scale, track.degradation)
         reparam = session.reparameterize(frames, allow_border_error=request.allow_border_error)
-        before, after = (session.count(track.input_shape, original=original).macs for original in (True, False))
+        before, after = (session.count(track.input_shape, original=original) for original in (True, False))
         files = session.export(f"{submission.name} (inference form)", onnx=request.onnx) if request.export else {}
         speed = None if reparam.method == "none" else _speed(job, session)
-    reparam = reparam.model_copy(update={"macs_before": before, "macs_after": after})
-    return Collapsed(submission.name, reparam, speed, files)
+    reparam = reparam.model_copy(update={"macs_before": before.macs, "macs_after": after.macs})
+    bounds = bool(before.incomplete_ops), bool(after.incomplete_ops)
+    return Collapsed(submission.name, reparam, speed, files, bounds)
 
 
 def write_files(files: dict[str, bytes], folder: Path) -> None:

@@ -37,6 +37,8 @@ class SubmissionTime:
         Every timed call; None if it failed before the timing.
     params, macs, peak_memory_bytes
         Of the form that was timed.
+    macs_are_lower_bound
+        Whether operators that can hold multiply-accumulates were not counted.
     build_s
         Seconds that the backend took to compile, export or record it; None for backends that build nothing.
     roofline
@@ -50,6 +52,7 @@ class SubmissionTime:
     timing: TimingRecord | None
     params: int | None
     macs: int | None
+    macs_are_lower_bound: bool
     peak_memory_bytes: int | None
     build_s: float | None
     roofline: Roofline | None
@@ -127,6 +130,7 @@ def _row(
         timing=measured.timing,
         params=measured.params,
         macs=measured.macs,
+        macs_are_lower_bound=bool(measured.incomplete_ops),
         peak_memory_bytes=measured.peak_memory_bytes,
         build_s=measured.build_s,
         roofline=roofline(measured, getattr(runtime, plan.protocol.statistic)) if runtime else None,

@@ -1,0 +1,61 @@
+"""Compare counts with fvcore, the counter of the challenges."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import Tensor, nn
+
+from harness.complexity.observation import Observation
+from harness.complexity.operators import can_hold_macs
+
+TOLERANCE = 1e-3
+"""Largest relative difference of counts that agree."""
+
+
+def compare_with_fvcore(model: nn.Module, image: Tensor, counted: Observation) -> str:
+    """Return in a few words how fvcore's count differs from the operators' at a small size.
+
+    Parameters
+    ----------
+    model
+        Network in eval mode. fvcore traces it.
+    image
+        Input for which `counted` holds.
+    counted
+        The harness's own count.
+    """
+    size = "x".join(map(str, image.shape[2:]))
+    try:
+        with _quiet(), torch.no_grad():
+            # In fvcore, "flops" are multiply-accumulates.
+            analysis = FlopCountAnalysis(model, (image,))
+            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+            theirs = float(analysis.total())
+            ignored = sorted(op.removeprefix("aten::") for op in analysis.unsupported_ops() if can_hold_macs(op))
+    except Exception as error:  # noqa: BLE001 - fvcore cannot trace scripted networks, and submitted code raises anything
+        return f"fvcore could not check it ({type(error).__name__})"
+    if math.isclose(theirs, counted.macs, rel_tol=TOLERANCE, abs_tol=1):
+        return f"fvcore agrees at {size}"
+    said = f"fvcore counts {theirs / 1e9:.4g} of {counted.macs / 1e9:.4g} G at {size}"
+    return f"{said}, without {', '.join(ignored)[:150]}" if ignored and theirs < counted.macs else said
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Suppress the tracer's log messages and warnings about the submitted code."""
+    logger = logging.getLogger("fvcore")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

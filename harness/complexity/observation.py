@@ -1,0 +1,340 @@
+"""Run a network once and count what its operators and modules do.
+
+Counts are taken where torch dispatches operators, below Python: functional forms, checkpointed, scripted and exported
+networks, and functions with their own backward are seen as what they execute. On the meta device nothing is computed,
+so that a network can be counted at its full size.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from harness.complexity.meta_shapes import call_on_meta
+from harness.complexity.operators import can_hold_macs, cost_of
+
+Shape = tuple[int, ...]
+
+_RELU_FAMILY = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
+_RELU_OPERATORS = frozenset(f"aten::{name}" for name in ("relu", "_prelu_kernel", "elu", "leaky_relu", "hardtanh"))
+
+
+class OutOfTimeError(Exception):
+    """Raised out of a network's forward pass when the time for counting has passed."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """Calls, input and output shape, and multiply-accumulates of one module, without those of its children."""
+
+    calls: int = 0
+    given: Shape = ()
+    made: Shape = ()
+    macs: int = 0
+
+
+@dataclass(slots=True)
+class Observation:
+    """Counts of one forward pass.
+
+    Attributes
+    ----------
+    convolutions, products, others
+        Multiply-accumulates by kind of operator, see :class:`harness.complexity.operators.Cost`.
+    activations
+        Elements in the outputs of convolutions and matrix products.
+    challenge
+        "FLOPs" as defined by the report of the NTIRE 2023 real-time challenge: MACs of 2-D convolutions without bias,
+        transposed ones counted at output resolution, plus one per output element of a ReLU-like module.
+    unseen
+        Operators that can hold multiply-accumulates and are not counted.
+    modules
+        What was seen of each module, by name, in the order in which calls ended; the network itself is ``""``.
+    outside
+        Shapes of tensors that no operator made and that belong to no module.
+    connected
+        Whether the output was computed from the input by operators that were seen.
+    seconds
+        Duration of the forward pass.
+    """
+
+    convolutions: int = 0
+    products: int = 0
+    others: int = 0
+    activations: int = 0
+    challenge: int = 0
+    unseen: set[str] = field(default_factory=set)
+    modules: dict[str, Seen] = field(default_factory=dict)
+    outside: list[Shape] = field(default_factory=list)
+    connected: bool = True
+    seconds: float = 0.0
+
+    @property
+    def macs(self) -> int:
+        """All multiply-accumulates."""
+        return self.convolutions + self.products + self.others
+
+    def figures(self) -> tuple[int, int, int]:
+        """Return MACs, activations and the challenge's count."""
+        return self.macs, self.activations, self.challenge
+
+
+class Origins:
+    """Memory of tensors that were made by operators, or belong to the network, in several passes of one network."""
+
+    def __init__(self, model: nn.Module) -> None:
+        # Tensors stay alive because the allocator may reuse the address of a freed one.
+        self._alive: list[Tensor] = [*model.parameters(), *model.buffers()]
+        self._known = {_storage(tensor) for tensor in self._alive}
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        return _storage(tensor) in self._known
+
+    def add(self, tensor: Tensor) -> None:
+        """Remember a tensor."""
+        if tensor not in self:
+            self._known.add(_storage(tensor))
+            self._alive.append(tensor)
+
+
+def observe(model: nn.Module, image: Tensor, deadline: float = math.inf, origins: Origins | None = None) -> Observation:
+    """Run a network once and count.
+
+    Parameters
+    ----------
+    model
+        Network in eval mode, on the device of `image`. Hooks are attached for the call.
+    image
+        Input, N x C x H x W. On the meta device nothing is computed.
+    deadline
+        Time of `time.monotonic` after which the pass is given up.
+    origins
+        If given, the data are followed from input to output, which keeps all intermediate results in memory.
+
+    Raises
+    ------
+    OutOfTimeError
+        If the deadline passes.
+    Exception
+        Whatever the network raises.
+    """
+    seen = Observation()
+    begin = time.monotonic()
+    with ExitStack() as stack:
+        running = stack.enter_context(_hooked(model, seen))
+        stack.enter_context(_slow_path_of_attention())
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # a warning of the submitted code is not about counting
+        stack.enter_context(_Pools(seen, running))
+        scripted = any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
+        counter = stack.enter_context(
+            _Operators(seen, running, image, deadline=deadline, origins=origins, scripted=scripted)
+        )
+        output = model(image)
+    seen.connected = counter.derives(output)
+    seen.seconds = time.monotonic() - begin
+    return seen
+
+
+@contextmanager
+def _slow_path_of_attention() -> Iterator[None]:
+    """Execute `nn.MultiheadAttention` by operators whose cost is known, not by one fused kernel."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def _hooked(model: nn.Module, seen: Observation) -> Iterator[list[str]]:
+    """Record calls and shapes of modules; yield the names of the modules that are running, innermost last."""
+    running = [""]
+    handles = []
+
+    def enter(name: str) -> Callable[..., None]:
+        return lambda *_: running.append(name)
+
+    def leave(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            if len(running) > 1:
+                running.pop()
+            _record_call(seen, name, module, inputs, output)
+
+        return hook
+
+    try:
+        for name, module in model.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # takes no hooks; its operators count for the module that calls it
+            handles.append(module.register_forward_pre_hook(enter(name)))
+            # Also called if the module raises, so that the names remain in step.
+            handles.append(module.register_forward_hook(leave(name), always_call=True))
+        yield running
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _record_call(seen: Observation, name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+    one = seen.modules.pop(name, None) or Seen()
+    seen.modules[name] = one  # moved to the end: modules are listed in the order in which their first calls end
+    one.calls += 1
+    given = inputs[0] if inputs else None
+    if isinstance(given, Tensor) and isinstance(output, Tensor):
+        one.given, one.made = tuple(given.shape), tuple(output.shape)
+    if isinstance(module, _RELU_FAMILY) and isinstance(output, Tensor):
+        seen.challenge += output.numel()
+
+
+class _Pools(TorchFunctionMode):
+    """Count adaptive average pooling, which fvcore counts as one per input element.
+
+    Pooling to one pixel is dispatched as a mean, which counts nothing.
+    """
+
+    def __init__(self, seen: Observation, running: list[str]) -> None:
+        super().__init__()
+        self._seen = seen
+        self._running = running
+
+    def __torch_function__(
+        self, function: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is torch._C._nn.adaptive_avg_pool2d and args and isinstance(args[0], Tensor):
+            self._seen.others += args[0].numel()
+            self._seen.modules.setdefault(self._running[-1], Seen()).macs += args[0].numel()
+        return function(*args, **(kwargs or {}))
+
+
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Add up the cost of every operator, and follow the data from the input to the output."""
+
+    def __init__(
+        self,
+        seen: Observation,
+        running: list[str],
+        image: Tensor,
+        *,
+        deadline: float,
+        origins: Origins | None,
+        scripted: bool,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._seen = seen
+        self._running = running
+        self._deadline = deadline
+        self._on_meta = image.device.type == "meta"
+        self._origins = origins
+        self._scripted = scripted
+        self._derived = {_storage(image)}
+        if origins is not None:
+            origins.add(image)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # otherwise torch imports its compiler, which takes seconds, to exclude this class from it
+
+    def __torch_dispatch__(
+        self, operator: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if time.monotonic() > self._deadline:
+            raise OutOfTimeError
+        kwargs = kwargs or {}
+        name = operator._schema.name
+        if not _is_final(operator):
+            with self:
+                made = operator.decompose(*args, **kwargs)
+            if made is not NotImplemented:
+                return made
+        made = call_on_meta(operator, args, kwargs) if self._on_meta else operator(*args, **kwargs)
+        self._count(name, args, kwargs, made)
+        if self._origins is not None:
+            self._follow(name, self._origins, [args, kwargs], made)
+        return made
+
+    def _count(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
+        cost, seen = cost_of(name, args, kwargs, made), self._seen
+        if self._scripted and name.removesuffix("_") in _RELU_OPERATORS and isinstance(made, Tensor):
+            seen.challenge += made.numel()  # scripted modules take no hooks
+        if cost is None:
+            if can_hold_macs(name):
+                seen.unseen.add(name)
+            return
+        if cost.kind == "convolution":
+            seen.convolutions += cost.macs
+            if isinstance(made, Tensor) and made.dim() == 4:
+                # At output resolution for transposed convolutions, too, by the definition of the challenge.
+                seen.challenge += made.shape[0] * made.shape[2] * made.shape[3] * args[1].numel()
+        elif cost.kind == "product":
+            seen.products += cost.macs
+        else:
+            seen.others += cost.macs
+        seen.activations += cost.activations
+        seen.modules.setdefault(self._running[-1], Seen()).macs += cost.macs
+
+    def _follow(self, name: str, origins: Origins, arguments: list[Any], made: Any) -> None:
+        """Remember which tensors derive from the input, and which come from outside of torch."""
+        given, produced = list(_tensors(arguments)), list(_tensors(made))
+        self._seen.outside += [tuple(tensor.shape) for tensor in given if tensor not in origins]
+        if name.endswith("_"):  # in place: the first argument holds the result
+            produced += given[:1]
+        if any(_storage(tensor) in self._derived for tensor in given):
+            self._derived.update(map(_storage, produced))
+        for tensor in (*produced, *given):
+            origins.add(tensor)
+
+    def derives(self, output: object) -> bool:
+        """Return whether a result was computed from the input by operators that were seen."""
+        return self._origins is None or any(_storage(tensor) in self._derived for tensor in _tensors(output))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
+
+
+def _storage(tensor: Tensor) -> int:
+    """Return the address of a tensor's memory; tensors without memory of their own are identified by themselves."""
+    try:
+        return int(tensor.untyped_storage().data_ptr()) or id(tensor)
+    except (NotImplementedError, RuntimeError):  # sparse tensors and tensor subclasses
+        return id(tensor)
+
+
+def _is_final(operator: Any) -> bool:
+    """Return whether an operator is counted itself; composite ones are counted by their parts.
+
+    Composite operators are dispatched in inference mode only, in which torch does not decompose them earlier.
+    """
+    return not torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd")
+
+
+def outside_work(observations: Sequence[Observation]) -> str:
+    """Return why results were computed outside of torch, where no operator is seen; empty if none were.
+
+    Parameters
+    ----------
+    observations
+        At least three passes of one network at different sizes, with common :class:`Origins`.
+    """
+    if not all(one.connected for one in observations):
+        return "the output is computed outside of torch"
+    # The first pass meets tensors that the network keeps as plain attributes. Later, tensors that no operator made are
+    # constants, which have the same shape at every size, or results of another library.
+    if Counter(observations[1].outside) != Counter(observations[2].outside):
+        return "intermediate results are computed outside of torch"
+    return ""

@@ -1,0 +1,79 @@
+"""Standard output that lacks characters, is closed or is full; figures that are no measurements."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+from harness.tracks import EsrFigures, get_esr_track
+
+
+def harness(*arguments: str, shell: str = "", encoding: str = "utf-8") -> subprocess.CompletedProcess[bytes]:
+    command = f'"{sys.executable}" -m harness {" ".join(arguments)} {shell}'
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "iso8859-5", "cp437", "koi8-r"])
+def test_what_an_encoding_lacks_is_replaced(root: Path, encoding: str) -> None:
+    done = harness("export", str(root / "reports" / "sample"), "--format", "markdown", encoding=encoding)
+    assert done.returncode == 0
+    assert done.stderr == b""
+    text = done.stdout.decode(encoding)
+    assert ">= 1.7" in text or "\N{GREATER-THAN OR EQUAL TO} 1.7" in text  # CRC
+
+
+@pytest.mark.parametrize("arguments", [("score", "--runtime", "10", "--psnr", "34"), ("--version",)])
+def test_full_output_is_a_message(arguments: tuple[str, ...]) -> None:
+    done = harness(*arguments, shell=">/dev/full")
+    assert done.returncode == 3
+    assert done.stderr.endswith(b"error: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("shell", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_do_not_end_a_command(shell: str) -> None:
+    done = harness("score", "--runtime", "10", "--psnr", "34", shell=shell)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_score_beyond_floating_point_is_a_power_of_ten() -> None:
+    arguments = "--track ntire-esr-2025 --runtime 16.69 --flops 16.7 --params 276"
+    done = CliRunner().invoke(app, ["score", *arguments.split()])
+    assert done.exit_code == 0
+    assert done.stdout.startswith("10^867.765\n")  # log10(0.15) + 2000 log10(e)
+    assert "--params 276 is 1000 times EFDN's: is it in thousands" in " ".join(done.stderr.split())
+
+
+def test_logarithms_agree_with_the_sum_where_it_is_finite() -> None:
+    track = get_esr_track("ntire-esr-2024")
+    assert track.score(EsrFigures(13.54, 19.67, 0.317)).final == pytest.approx(7.38905609893065)
+    assert track.score(EsrFigures(13.54, 19.67, 0.317)).log10 == pytest.approx(0.8685889638)
+    # 0.7 exp(2000): log10(0.7) + 2000 log10(e)
+    assert track.score(EsrFigures(13540.0, 19.67, 0.317)).log10 == pytest.approx(868.434061)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--runtime nan --psnr 34",
+        "--runtime inf --psnr 34",
+        "--runtime 10 --psnr nan",
+        "--runtime 10 --psnr inf",
+        "--runtime 10 --psnr=-inf",
+        "--runtime 10 --psnr 3400",
+        "--runtime 10 --psnr=-5",
+        "--runtime 10 --psnr 34 --bicubic nan",
+        "--runtime 10 --track ntire-esr-2025 --flops nan --params 0.2",
+        "--runtime 10 --track ntire-esr-2025 --flops 16 --params inf",
+        "--runtime 10 --track ntire-esr-2025 --flops 16 --params 0.2 --psnr 26.9 --psnr-test nan",
+    ],
+)
+def test_what_is_no_measurement_is_a_usage_error(arguments: str) -> None:
+    done = CliRunner().invoke(app, ["score", *arguments.split()])
+    assert done.exit_code == 2
+    assert done.stdout == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -10,11 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from harness.cli.streams import is_output_failure
-
 if TYPE_CHECKING:  # it imports what most commands do not need
     from harness.run.progress import ProgressEvent
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
 
 
@@ -74,7 +74,7 @@ class Output:
 
     def _end(self, error: OSError) -> None:
         """Discard the rest if nobody reads it; raise the error of a full disk."""
-        if is_output_failure(error):
+        if error.errno in _FULL:
             raise error
         self.discard()
 

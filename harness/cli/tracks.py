@@ -106,7 +106,7 @@ def _print_score(track: Track, figures: dict[str, float]) -> None:
     final = track.score(**figures)
     logarithm = float(track.log_scores(figures)) / math.log(10) if track.logarithmic else None
     decimals = 4 if track.logarithmic or track.parts else 2
-    out.print(f"{final:.{decimals}f}" if final < 1e15 else f"1e{logarithm or math.log10(final):.3f}", highlight=False)
+    out.print(f"{final:.{decimals}f}" if final < 1e15 else f"10^{logarithm or math.log10(final):.3f}", highlight=False)
     notes = [f"{track.score_formula}" + (f"; bicubic = {figures['bicubic']} dB" if "bicubic" in track.needs else "")]
     if track.parts:
         parts = ", ".join(f"{name} {float(part(figures)):.6g}" for name, part in track.parts.items())
@@ -117,15 +117,22 @@ def _print_score(track: Track, figures: dict[str, float]) -> None:
         err.print(note)
 
 
+_UNITS = {
+    "runtime_ms": ("--runtime", "milliseconds", 1.0, "microseconds"),
+    "macs": ("--flops", "G", 1e9, "M"),
+    "params": ("--params", "millions", 1e6, "thousands"),
+}
+
+
 def _unit_question(track: Track, name: str, value: float) -> str | None:
-    """Return a question about the unit of a figure that is far from the baseline's."""
+    """Return a question about the unit of a figure that is a hundred times the baseline's."""
     reference = track.baseline.get(name)
-    if reference is None or 1 / _UNLIKELY < value / reference < _UNLIKELY:
+    if reference is None or name not in _UNITS or value < _UNLIKELY * reference:
         return None
-    unit = {"params": ("millions", 1e6), "macs": ("G", 1e9)}.get(name, ("milliseconds", 1.0))
+    option, unit, size, other = _UNITS[name]
     return (
-        f"{name} is {value / reference:.4g} times the baseline's {reference / unit[1]:g} {unit[0]}: "
-        f"is it given in {unit[0]}?"
+        f"warning: {option} {value / size:g} is {value / reference:.0f} times the baseline's {reference / size:g}: "
+        f"is it in {other} and not in {unit}?"
     )
 
 

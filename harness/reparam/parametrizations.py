@@ -5,7 +5,6 @@ They compute a weight from other tensors before each forward pass. In inference 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 import torch
@@ -13,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
+
+from harness.complexity.copying import copied
 
 
 def make_copyable(network: nn.Module) -> None:
@@ -40,7 +41,7 @@ def fold_parametrizations(network: nn.Module) -> tuple[nn.Module, list[str]]:
     """
     if not any(_is_parametrized(module) for module in network.modules()):
         return network, []
-    work = copy.deepcopy(network)
+    work = copied(network)
     folded = []
     with torch.no_grad():
         for path, module in list(work.named_modules()):

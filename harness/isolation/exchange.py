@@ -194,15 +194,23 @@ class CheckedExchange:
         """Send a request and return the reply, which must have no arrays. `extra_s` seconds extend the time limit."""
         return self.validate(name, self.send(name, request, arrays, extra_s, max_payload=0), reply)
 
-    def send(self, name: str, request: Body, arrays: Sequence[Array], extra_s: float, max_payload: int) -> Message:
-        """Send a request and return the reply with at most `max_payload` array bytes. Its fields are not validated."""
+    def send(
+        self, name: str, request: Body, arrays: Sequence[Array], extra_s: float, max_payload: int, stage: str = ""
+    ) -> Message:
+        """Send a request and return the reply with at most `max_payload` array bytes. Its fields are not validated.
+
+        Errors carry `stage`, by default the name of the request.
+        """
         message = Message(name, request.model_dump(mode="json"), tuple(arrays))
-        reply = self.exchange.request(message, self.timeout_s + extra_s, max_payload)
+        try:
+            reply = self.exchange.request(message, self.timeout_s + extra_s, max_payload)
+        except WorkerError as error:
+            error.stage = stage or error.stage
+            raise
         if reply.name == "error":
-            stage = "time" if name == "output" else name  # outputs are requested in order to check the timing
-            self._raise(stage, self.validate(name, reply, ErrorReply))
+            self._raise(stage or name, self.validate(stage or name, reply, ErrorReply))
         if reply.name != name:
-            self.refuse(name, f"a reply to {reply.name!r}")
+            self.refuse(stage or name, f"a reply to {reply.name!r}")
         return reply
 
     def validate(self, stage: str, message: Message, kind: type[ReplyT]) -> ReplyT:

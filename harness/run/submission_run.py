@@ -26,7 +26,7 @@ from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
 from harness.run.submission_worker import SubmissionWorker
 from harness.run.timed_size_check import check_quality_at_timed_size
-from harness.timing.output_check import OutputCheck, OutputTile
+from harness.timing.output_check import OutputCheck, OutputSample
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class SubmissionRun:
     worker: SubmissionWorker
     measurement: Measurement
     size_multiple: int = 1
-    timed_output: OutputTile | None = None
+    timed_output: OutputSample | None = None
 
     @property
     def slug(self) -> str:
@@ -210,14 +210,12 @@ class SubmissionRun:
     def _check_timed_output_again(self) -> None:
         """Disqualify a network that computes another output for a timed frame now than it did in its timing."""
         if self.timed_output is not None and not self._is_slow():
-            precision = self.plan.protocol.precision
-            check = OutputCheck(self.worker.running, self.plan.track.scale, precision, np.random.default_rng())
-            check.check_later(self.timed_output)
+            OutputCheck(self.worker.running, self.plan.protocol.precision).check_later(self.timed_output)
 
     def _check_timed_size(self) -> None:
         """Disqualify a network whose quality at the timed size is lower than at the scored size."""
         # Protocols that time the data set's own images time what they score.
-        if self.plan.protocol.inputs != "dataset" and not self._is_slow():
+        if self.plan.protocol.inputs != "dataset":
             self._report("upscale", "at the timed size", done=1.0)
             check_quality_at_timed_size(self.plan, self.worker.running.upscale, self.size_multiple)
 

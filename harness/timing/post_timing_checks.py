@@ -126,7 +126,8 @@ class PostTimingChecks:
             requests.append(Request(len(every), sum(every), reply.wall_s * 1e3))
             times += reply.samples_ms
             if worker is self.worker:
-                self.outputs.check(frame_of_call([frame], len(every) - 1))
+                call = int(self.frames.rng.integers(len(every)))
+                self.outputs.check(frame_of_call([frame], call), reply.strips[call])
         return times, requests
 
     def _time_seen(self) -> CallTime:
@@ -134,7 +135,8 @@ class PostTimingChecks:
         frame = self.frames.fresh()
         untimed = self.worker.upscale(frame)
         time = self._time(frame)
-        self.outputs.check(frame, untimed)
+        assert time.strips is not None
+        self.outputs.check(frame, time.strips, untimed)
         return time
 
     def _time(self, frame: Image) -> CallTime:

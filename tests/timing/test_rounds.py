@@ -16,12 +16,19 @@ from harness.timing.bursts import AnchorLostError
 from harness.timing.network_state import NetworkState, ProcessTiming
 from harness.timing.round_settings import RoundSettings
 from harness.timing.rounds import Rounds
+from harness.timing.strips import STRIPS, Strips
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), dtype=np.uint8) for i in range(3)]
 
 
 def repeat(frame: np.ndarray) -> np.ndarray:
     return frame.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def strips_of(image: np.ndarray, rng: np.random.Generator) -> Strips:
+    """Return whole rows of an image, drawn at random."""
+    rows = rng.integers(0, len(image), STRIPS)
+    return Strips(np.stack([rows, 0 * rows], axis=1), image[rows].astype(np.float32))
 
 
 @dataclass
@@ -60,7 +67,7 @@ class ScriptedWorker:
     ) -> SimpleNamespace:
         self.machine.turns.append(self.name)
         begin = self.machine.now
-        samples, at_s = [], []
+        samples, at_s, strips = [], [], []
         for call in range(repeats):
             if budget_s is not None and call >= min_repeats and self.machine.now - begin >= budget_s:
                 break
@@ -72,6 +79,7 @@ class ScriptedWorker:
             self.machine.now += ms / 1e3 + 0.001
             samples.append(ms * self.reported)
             self.last = (self.timed if self.calls <= self.honest_calls else darker)(frame_of_call(lr, call))
+            strips.append(strips_of(self.last, self.rng))
         wall = self.machine.now - begin
         return SimpleNamespace(
             samples_ms=samples,
@@ -80,11 +88,13 @@ class ScriptedWorker:
             clock="scripted",
             alarms=self.alarms,
             wall_s=wall,
+            strips=strips,
+            marked_ms=[],
         )
 
-    def output(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+    def last_image(self, lr: np.ndarray) -> np.ndarray:
         assert self.last is not None
-        return self.last[top : top + height, left : left + width].astype(np.float32)
+        return self.last
 
     def upscale(self, lr: np.ndarray) -> np.ndarray:
         self.machine.now += self.ms / 1e3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
@@ -97,9 +97,12 @@ class WorkerExchange:
         self._used = True
         self._resume()
         deadline = time.monotonic() + timeout_s
+        channel = self._worker.channel
         try:
-            self._worker.channel.send(message, self._sequence, deadline)
-            reply = self._worker.channel.receive(self._sequence, deadline, max_payload)
+            channel.take_marks()  # discards what submitted code may have sent meanwhile
+            channel.send(message, self._sequence, deadline)
+            reply = channel.receive(self._sequence, deadline, max_payload)
+            marks = channel.take_marks()
         except DeadlinePassed:
             self._fail(stage, "Timeout", f"no answer within {timeout_s:g} s")
         except ChannelClosed:
@@ -108,7 +111,7 @@ class WorkerExchange:
         except ProtocolError as error:
             self._fail(stage, error.kind, error.what)
         self._sequence += 1
-        return reply
+        return replace(reply, marks=marks)
 
     def log_tail(self) -> str:
         """Return the end of the submission's output."""

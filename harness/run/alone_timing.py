@@ -17,7 +17,7 @@ from harness.results import TimingRecord
 from harness.results.measurement import TimingPart
 from harness.run.plan import Plan
 from harness.timing import FrameSource, frame_of_call
-from harness.timing.checks import Request, alarms_note, check_alarms
+from harness.timing.checks import Request, alarms_note, check_alarms, unreported_ms
 from harness.timing.output_check import OutputCheck, OutputSample
 from harness.timing.post_timing_checks import PostTimingChecks
 from harness.timing.protocol import Inputs
@@ -145,4 +145,6 @@ def _requests(reply: TimeReply, inputs: Inputs) -> list[Request]:
     if inputs == "dataset":
         # Each call had a frame of its own to transfer, as a request of one call has.
         return [Request(1, reported_ms / calls, reply.wall_s * 1e3 / calls)] * calls
-    return [Request(calls + len(reply.warmup_ms), reported_ms + sum(reply.warmup_ms), reply.wall_s * 1e3)]
+    every = [*reply.warmup_ms, *reply.samples_ms]
+    unreported = unreported_ms(every, reply.marked_ms)
+    return [Request(len(every), sum(every), reply.wall_s * 1e3, unreported_ms=unreported)]

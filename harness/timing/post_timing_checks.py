@@ -14,11 +14,13 @@ import numpy as np
 from harness.timing.checks import (
     Request,
     check_idle,
+    check_marks,
     check_noise,
     check_processor_time,
     check_seen_frame,
     disqualify,
     find_unreported_time,
+    unreported_ms,
 )
 from harness.timing.confirmation import CallTime, time_call
 from harness.timing.frames import FrameSource, Image, frame_of_call
@@ -88,6 +90,8 @@ class PostTimingChecks:
         noise = self.frames.noise
         noise_ms = min(self._time(noise()).ms for _ in range(_SPEEDUP_ATTEMPTS))
         check_noise(noise_ms, fresh_ms, lambda: (self._time(noise()), self._time(self.frames.fresh())))
+        check_marks(timed)
+        check_marks(requests)
         self._check_clock(requests, timed)
         check_idle(self.worker)
 
@@ -123,7 +127,8 @@ class PostTimingChecks:
             frame = self.frames.fresh()
             reply = worker.time([frame], 1, _BURST_CALLS, 1, _BURST_S)
             every = [*reply.warmup_ms, *reply.samples_ms]
-            requests.append(Request(len(every), sum(every), reply.wall_s * 1e3))
+            unreported = unreported_ms(every, reply.marked_ms)
+            requests.append(Request(len(every), sum(every), reply.wall_s * 1e3, unreported_ms=unreported))
             times += reply.samples_ms
             if worker is self.worker:
                 call = int(self.frames.rng.integers(len(every)))

@@ -12,6 +12,7 @@ from harness.timing.checks import (
     check_alarms,
     check_clocks,
     check_idle,
+    check_marks,
     check_noise,
     check_processor_time,
     check_seen_frame,
@@ -116,6 +117,7 @@ class RoundChecks:
         notes = [alarms_note(checks.alarms, calls), *self._outputs(network).notes]
         process.note = "; ".join(note for note in notes if note) or process.note
         check_alarms(checks.alarms, calls)
+        check_marks(checks.requests)
         check_clocks(checks.requests, self._timer.anchor.current.checks.requests)
         self._check_probes(network)
         wall_s = sum(request.wall_ms for request in checks.requests) / 1e3

@@ -83,7 +83,7 @@ class HostClock:
 
     name = "monotonic clock"
 
-    def __init__(self, mark: Callable[[], None] = _no_mark) -> None:
+    def __init__(self, mark: Callable[[], object] = _no_mark) -> None:
         self._mark = mark
 
     def time(self, call: Callable[[], Tensor]) -> Reading:
@@ -120,7 +120,7 @@ class EventClock:
         device: torch.device,
         before: Callable[[], None] | None = None,
         keep: Callable[[Tensor], None] | None = None,
-        mark: Callable[[], None] = _no_mark,
+        mark: Callable[[], object] = _no_mark,
     ) -> None:
         self.device = device
         self._before = before
@@ -155,7 +155,7 @@ def clock_for(
     device: torch.device,
     before: Callable[[], None] | None = None,
     keep: Callable[[Tensor], None] | None = None,
-    mark: Callable[[], None] = _no_mark,
+    mark: Callable[[], object] = _no_mark,
 ) -> Clock:
     """Return the clock for `device`. `before` and `keep` apply to accelerators only, see :class:`EventClock`."""
     return HostClock(mark) if device.type == "cpu" else EventClock(device, before, keep, mark)

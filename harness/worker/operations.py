@@ -63,7 +63,7 @@ class Operations:
     def __init__(
         self,
         frame_of: Callable[[int, int], Image | None] = lambda _height, _width: None,
-        mark: Callable[[], None] | None = None,
+        mark: Callable[[], object] | None = None,
     ) -> None:
         self._frame_of = frame_of
         self._request: LoadRequest | None = None

@@ -54,7 +54,7 @@ class TimedCalls:
         Height and width of the last timed input; None if nothing has been timed.
     """
 
-    def __init__(self, mark: Callable[[], None] | None = None) -> None:
+    def __init__(self, mark: Callable[[], object] | None = None) -> None:
         self.size: tuple[int, int] | None = None
         self._mark = mark or (lambda: None)
         self._held: Tensor | None = None  # copy of the last timed output, on an accelerator

@@ -11,15 +11,17 @@ from typing import NoReturn, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import WorkerError
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.launcher import Worker, describe_end
 from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
-from harness.isolation.processes import continue_tree, cpu_seconds, process_tree, stop_tree
+from harness.isolation.processes import continue_tree, cpu_seconds, process_tree
 from harness.isolation.requests import Body, ErrorReply
+from harness.isolation.stopping import stop_and_wait
 from harness.text import printable
 
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
+_MAX_OVERTIME_S = 0.1  # processor time after signals to stop, in sum
 _EXIT_TIMEOUT_S = 2.0  # wait for the exit status of a worker that closed its channel
 
 
@@ -82,6 +84,7 @@ class WorkerExchange:
         self._dead: str | None = None
         self._used = False
         self._paused: list[int] = []
+        self._overtime_s = 0.0
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
         """Send a request and return the reply.
@@ -95,6 +98,8 @@ class WorkerExchange:
         if self._dead:
             raise WorkerError(self._dead, stage=stage, kind="Crash", log=self.log_tail())
         self._used = True
+        if self._overtime_s > _MAX_OVERTIME_S:
+            self._fail(stage, DISQUALIFIED, f"it kept a processor busy for {self._overtime_s:.2g} s after it was stopped")
         self._resume()
         deadline = time.monotonic() + timeout_s
         channel = self._worker.channel
@@ -122,9 +127,11 @@ class WorkerExchange:
         return self._dead is None and self._worker.alive()
 
     def pause(self) -> None:
-        """Stop the worker and all its descendants until the next request."""
+        """Stop the worker and all its descendants until the next request, and wait until all of them have stopped."""
         if self._dead is None:
-            self._paused = stop_tree(self._worker.process.pid)
+            stopped = stop_and_wait(self._worker.process.pid)
+            self._paused = stopped.pids
+            self._overtime_s += stopped.overtime_s
 
     def cpu_s(self) -> float | None:
         """Return the CPU time of the worker and all its descendants, seconds; None if unknown."""

@@ -66,8 +66,10 @@ class BurstTimer:
             Another network failed.
         """
         process = network.current
+        clock = self._settings.clock
+        turn_begin_s = clock()
         cpu_before_s = self._cpu_s(network)
-        begin_s = self._settings.clock() - self._settings.begin_s
+        begin_s = clock() - self._settings.begin_s
         try:
             reply = process.worker.time([frame], 0, _MAX_CALLS if length_s else 1, 1, length_s)
         except WorkerError as error:
@@ -77,6 +79,7 @@ class BurstTimer:
         process.worker.pause()
         times = list(reply.samples_ms)
         process.checks.cpu_s += self._cpu_s(network) - cpu_before_s
+        process.checks.cpu_wall_s += clock() - turn_begin_s
         process.checks.alarms += reply.alarms
         process.checks.strips = reply.strips
         process.clock = reply.clock

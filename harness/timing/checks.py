@@ -20,8 +20,9 @@ from harness.timing.timed_worker import TimedWorker
 
 _MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network that looks at the whole frame can differ at all
 _BORDER = 16  # pixels
-_CPU_SHARE = 1.25  # allowed processor time, as a multiple of threads x wall time
-_CPU_SLACK_S = 0.3
+# Allowed processor time, as a multiple of threads x wall time. Workers are bound to as many processors as threads.
+_CPU_SHARE = 1.03
+_CPU_SLACK_S = 0.1
 # Seconds to wait and to measure; the second measurement is made only where the first one finds a busy worker.
 _IDLE_MEASUREMENTS_S = ((0.03, 0.15), (0.5, 0.5))
 # On a crowded machine a worker that spins may get no more than this; one that waits for a request uses none.
@@ -116,7 +117,7 @@ def check_processor_time(cpu_s: float, wall_s: float, threads: int | None) -> No
     cpu_s
         Processor time of the worker's process and its children, seconds; 0 if unknown.
     wall_s
-        Length of the same requests by the controller's clock, seconds.
+        Time in which it was used, by the controller's clock, seconds.
     threads
         Number of threads that the worker may use; None for no limit.
     """

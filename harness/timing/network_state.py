@@ -29,6 +29,8 @@ class ProcessChecks:
         Number of calls in which two clocks of the worker disagree.
     cpu_s
         Processor time of the worker during its requests, seconds; 0 if unknown.
+    cpu_wall_s
+        Time in which it was used, by the controller's clock, seconds.
     outputs
         Compares timed outputs with untimed ones; None until the first comparison.
     output_checks
@@ -46,6 +48,7 @@ class ProcessChecks:
     requests: list[Request] = field(default_factory=list)
     alarms: int = 0
     cpu_s: float = 0.0
+    cpu_wall_s: float = 0.0
     outputs: OutputCheck | None = None
     output_checks: int = 0
     strips: Sequence[Strips] = ()

@@ -120,8 +120,7 @@ class RoundChecks:
         check_marks(checks.requests)
         check_clocks(checks.requests, self._timer.anchor.current.checks.requests)
         self._check_probes(network)
-        wall_s = sum(request.wall_ms for request in checks.requests) / 1e3
-        check_processor_time(checks.cpu_s, wall_s, threads)
+        check_processor_time(checks.cpu_s, checks.cpu_wall_s, threads)
         check_idle(process.worker)
 
     def _outputs_to_check(self, network: NetworkState) -> int:

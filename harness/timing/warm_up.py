@@ -129,6 +129,6 @@ class WarmUp:
 def _forget_start(network: NetworkState) -> None:
     """Remove a process's first call from its account: it may load libraries and touches all its memory first."""
     process = network.current
-    process.spent_s = process.checks.cpu_s = 0.0
+    process.spent_s = process.checks.cpu_s = process.checks.cpu_wall_s = 0.0
     process.checks.requests.clear()
     process.checks.alarms = 0

@@ -99,7 +99,9 @@ class WorkerExchange:
             raise WorkerError(self._dead, stage=stage, kind="Crash", log=self.log_tail())
         self._used = True
         if self._overtime_s > _MAX_OVERTIME_S:
-            self._fail(stage, DISQUALIFIED, f"it kept a processor busy for {self._overtime_s:.2g} s after it was stopped")
+            self._fail(
+                stage, DISQUALIFIED, f"it kept a processor busy for {self._overtime_s:.2g} s after it was stopped"
+            )
         self._resume()
         deadline = time.monotonic() + timeout_s
         channel = self._worker.channel

@@ -199,7 +199,7 @@ def _send_secret(ours: socket.socket, secret: bytes) -> MarkReader | None:
         if made is None:
             ours.sendall(secret)
             return None
-        reader, theirs = made
+        _, theirs = made
         with theirs:
             socket.send_fds(ours, [secret], [theirs.fileno()])
     return None if made is None else made[0]

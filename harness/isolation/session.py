@@ -40,8 +40,8 @@ from harness.isolation.requests import (
     UpscaleRequest,
 )
 from harness.results.schema import Ceilings, Reparam
-from harness.timing.strips import STRIPS, read_strips, strip_width
 from harness.text import printable
+from harness.timing.strips import STRIPS, read_strips, strip_width
 
 Image = NDArray[np.uint8]
 

@@ -1,7 +1,7 @@
 """Stop a worker and wait until every thread of it has stopped.
 
-A signal stops a thread when it returns from the kernel. A long system call (``mmap`` with ``MAP_POPULATE``, for example)
-goes on until then, which would disturb whatever is timed next.
+A signal stops a thread when it returns from the kernel. A long system call (``mmap`` with ``MAP_POPULATE``, for
+example) goes on until then, which would disturb whatever is timed next.
 """
 
 from __future__ import annotations

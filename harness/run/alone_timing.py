@@ -22,7 +22,6 @@ from harness.timing.output_check import OutputCheck, OutputSample
 from harness.timing.post_timing_checks import PostTimingChecks
 from harness.timing.protocol import Inputs
 
-
 _OUTPUT_CHECKS = 3  # of calls drawn after they were made
 
 

@@ -1,7 +1,7 @@
 """Comparison of timed outputs with other outputs of the same frames.
 
-A network could do less work while it is timed. Strips of the outputs of its timed calls are therefore compared with what
-it returns for the same frames in a call of its own. Which calls are compared is drawn after they were made.
+A network could do less work while it is timed. Strips of the outputs of its timed calls are therefore compared with
+what it returns for the same frames in a call of its own. Which calls are compared is drawn after they were made.
 """
 
 from __future__ import annotations
@@ -188,4 +188,3 @@ def _differ(one: Image, other: Image) -> bool:
     if one.shape != other.shape:
         return False
     return float(np.abs(one.astype(np.int16) - other).mean()) > _DIFFERENT_INPUTS
-

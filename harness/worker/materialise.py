@@ -24,7 +24,7 @@ _sum = np.add.reduce
 
 
 def touch_pages(output: object) -> None:
-    """Read one byte of each page of a plain tensor on the CPU; do nothing for other objects, which are refused later."""
+    """Read one byte of each page of a plain tensor on the CPU; leave other objects to later checks."""
     if type(output) is not Tensor or output.layout is not torch.strided or output.device.type != "cpu":
         return
     if not _count(output):

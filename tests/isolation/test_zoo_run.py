@@ -153,6 +153,8 @@ def outcomes(place: Path) -> dict[str, Outcome]:
 def as_expected(row: Entry, expected: dict) -> list[str]:
     """Return what is wrong with a row."""
     message = row.error.message if row.error else ""
+    if expected.get("second_core") and row.status == "ok":
+        return []
     wrong = [] if row.status == expected["status"] else [f"is {row.status}, not {expected['status']}"]
     for key in ("stage", "type"):
         found = getattr(row.error, key, None)

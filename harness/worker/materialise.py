@@ -33,6 +33,6 @@ def touch_pages(output: object) -> None:
     if first:
         steps = zip(output.shape, _strides(output), strict=True)
         length = _item_bytes(output) * (1 + sum((size - 1) * stride for size, stride in steps))
-        memory = _from_buffer((_bytes * length).from_address(first), np.uint8)
+        memory = _from_buffer(memoryview((_bytes * length).from_address(first)).cast("B"), np.uint8)
         _sum(memory[:: mmap.PAGESIZE])
         _sum(memory[-1:])

@@ -43,10 +43,11 @@ def _present() -> dict[str, object]:
 def _watchers() -> dict[str, object]:
     """Return what is called whenever Python code or a torch operation runs, by a description."""
     found: dict[str, object] = {"sys.settrace": sys.gettrace(), "sys.setprofile": sys.getprofile()}
-    monitoring = getattr(sys, "monitoring", None)  # Python 3.12
+    monitoring: Any = getattr(sys, "monitoring", None)  # Python 3.12
     for tool in range(6) if monitoring is not None else ():
         found[f"sys.monitoring (tool {tool})"] = monitoring.get_tool(tool)
-    for mode in (*_get_current_function_mode_stack(), *_get_current_dispatch_mode_stack()):
+    functions = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    for mode in (*functions, *_get_current_dispatch_mode_stack()):
         if not isinstance(mode, DeviceContext):  # of torch.set_default_device
             found[f"the mode {type(mode).__name__}"] = mode
     return {name: watcher for name, watcher in found.items() if watcher is not None}

@@ -13,7 +13,7 @@ from harness.isolation.session import Session
 
 
 @pytest.fixture
-def marks():  # noqa: ANN201
+def marks():
     made = make_marks()
     assert made is not None  # Linux
     yield made
@@ -54,7 +54,7 @@ def test_more_marks_than_a_socket_holds_are_collected_meanwhile(marks: tuple[Mar
     os.wait()
 
 
-def test_reported_times_lie_between_the_marks_of_their_calls(open_small, frame: np.ndarray) -> None:  # noqa: ANN001
+def test_reported_times_lie_between_the_marks_of_their_calls(open_small, frame: np.ndarray) -> None:
     with open_small() as session:
         session.load()
         timed = session.time([frame], 2, 6, 2, None)
@@ -64,7 +64,7 @@ def test_reported_times_lie_between_the_marks_of_their_calls(open_small, frame: 
         assert len(timed.strips) == 8
 
 
-def test_a_worker_that_marks_other_moments_is_disqualified(open_small, frame: np.ndarray) -> None:  # noqa: ANN001
+def test_a_worker_that_marks_other_moments_is_disqualified(open_small, frame: np.ndarray) -> None:
     twice = """
 import harness.worker.clock as own
 

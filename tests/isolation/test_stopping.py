@@ -45,7 +45,7 @@ def start() -> Iterator[object]:
         process.stdout.close()
 
 
-def test_a_process_that_waits_stops_at_once(start) -> None:  # noqa: ANN001
+def test_a_process_that_waits_stops_at_once(start) -> None:
     pid = start(SLEEPS)
     assert soon(lambda: psutil.Process(pid).status() == psutil.STATUS_SLEEPING)
     stopped = stop_and_wait(pid)
@@ -54,7 +54,7 @@ def test_a_process_that_waits_stops_at_once(start) -> None:  # noqa: ANN001
     assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
-def test_a_long_system_call_is_waited_for_and_counted(start) -> None:  # noqa: ANN001
+def test_a_long_system_call_is_waited_for_and_counted(start) -> None:
     pid = start(POPULATES)
     overtimes = []
     for _ in range(5):

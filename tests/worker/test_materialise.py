@@ -37,7 +37,7 @@ def pages_of(fd: int) -> int:
         (lambda flat: flat[:0], 0),
     ],
 )
-def test_every_page_of_an_output_is_read_inside_of_the_window(view, pages: int) -> None:  # noqa: ANN001
+def test_every_page_of_an_output_is_read_inside_of_the_window(view, pages: int) -> None:
     fd, flat = sparse(PAGES)
     assert pages_of(fd) == 0
     seen = []

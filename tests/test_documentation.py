@@ -137,7 +137,7 @@ def test_the_example_of_a_track_runs(root: Path) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "extending.md").read_text(), re.DOTALL)
     names: dict[str, object] = {}
     exec(block, names)
-    assert names["fast"].score(35.0, 10.0, 34.0) == 34.0  # type: ignore[attr-defined]
+    assert names["fast"].score(psnr=35.0, runtime_ms=10.0, bicubic=34.0) == 34.0  # type: ignore[attr-defined]
 
 
 def test_the_layers_of_the_page_are_those_of_the_contract(root: Path) -> None:

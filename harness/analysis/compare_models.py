@@ -228,7 +228,8 @@ def _score_of_two(models: tuple[StoredModel, StoredModel], track: Track) -> Figu
         score_data(model.entry, figure, images, rule)
         for model, figure, rule in zip(models, figures, rules, strict=True)
     ]
-    resamples = resample_scores(data, rules[0].scores, _reference(images, rules))
+    function = rules[0].score_function([model.entry for model in models])
+    resamples = resample_scores(data, function, _reference(images, rules), logarithms=track.logarithmic)
     (pair,) = score_differences(resamples)
     first, second = (float(model.entry.score or 0.0) for model in models)
     difference = replace(pair.difference, value=first - second)

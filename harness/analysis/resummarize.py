@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from harness.analysis.derived_runs import write_derived
 from harness.analysis.stored_rows import stored_figures, stored_rules
-from harness.errors import ResultsError, UsageError
-from harness.files import write_atomically
+from harness.errors import UsageError
 from harness.results import Run
 from harness.results.measurement import TimingRecord
 from harness.results.run_folder import RunFolder, load_run
 from harness.results.samples import read_timing, timing_text
-from harness.results.store import save_table
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import anchor_level, summarise_record
 from harness.timing import ROBUST, TimingProtocol
@@ -23,7 +21,6 @@ from harness.tracks.scoring import RowFigures, rank_rows, score_row
 
 Summary = Literal["mean", "median", "robust"]
 
-_SHARED = ("samples", "layers", "per_image.csv", "logs", "crops")
 _WORDS = {
     "mean": "the mean of all timed calls",
     "median": "the median of all timed calls",
@@ -114,18 +111,7 @@ def write_resummarized(run_folder: Path, summary: Summary) -> tuple[Run, Path]:
         See :func:`resummarize`; or the folder cannot be written.
     """
     run = resummarize(run_folder, summary)
-    target = run_folder / f"resummarized-{summary}"
-    try:
-        shutil.rmtree(target, ignore_errors=True)
-        for part in _SHARED:
-            if (run_folder / part).is_dir():
-                shutil.copytree(run_folder / part, target / part)
-            elif (run_folder / part).is_file():
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(run_folder / part, target / part)
-        for slug, record in _records(load_run(run_folder), _protocol(summary)).items():
-            write_atomically(target / "samples" / f"{slug}.json", timing_text(slug, record))
-    except OSError as error:
-        raise ResultsError(f"cannot be written ({error})", where=str(target), hint="free some space") from error
-    save_table(target, run.model_copy(update={"run": run.run.model_copy(update={"id": f"{run.run.id}-{summary}"})}))
-    return run, target
+    folder = load_run(run_folder)
+    records = _records(folder, _protocol(summary))
+    samples = {f"samples/{slug}.json": timing_text(slug, record) for slug, record in records.items()}
+    return run, write_derived(folder, run, f"resummarized-{summary}", samples)

@@ -81,6 +81,12 @@ def stored_timing(folder: RunFolder, entry: Entry) -> TimingRecord | None:
         raise
 
 
+def bicubic_figures(folder: RunFolder) -> Entry | None:
+    """Return the row of bicubic interpolation, or None if the run has none."""
+    slug = bicubic_slug(folder)
+    return next((entry for entry in folder.run.entries if entry.slug == slug), None)
+
+
 def _psnr(folder: RunFolder, slug: str, track: Track) -> dict[str, float]:
     images = folder.per_image.get(slug, {})
     return {name: measures[track.metric] for name, measures in images.items() if track.metric in measures}

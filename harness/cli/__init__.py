@@ -8,10 +8,22 @@ from harness.cli import (  # registers the commands, in the order that --help sh
     models,
     reparameterization,
     results,
+    tracks,
 )
 from harness.cli.application import app
 
-__all__ = ["app", "extensions", "images", "machine", "main", "main_job", "models", "reparameterization", "results"]
+__all__ = [
+    "app",
+    "extensions",
+    "images",
+    "machine",
+    "main",
+    "main_job",
+    "models",
+    "reparameterization",
+    "results",
+    "tracks",
+]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands for stored runs: report, exports, schema, comparison and history; and single scores."""
+"""Commands for stored runs: report, exports, schema, comparison and history."""
 
 from __future__ import annotations
 
@@ -18,70 +18,6 @@ class SummaryOption(enum.StrEnum):
     mean = "mean"
     median = "median"
     robust = "robust"
-
-
-@command
-def score(
-    runtime: Annotated[float, typer.Option(min=1e-4, help="Runtime, milliseconds.")],
-    psnr: Annotated[
-        float | None, typer.Option(help="PSNR, dB: RGB unless the track scores Y. ntire-esr: on the validation set.")
-    ] = None,
-    track: Annotated[
-        str, typer.Option(help="Challenge whose formula is used, such as ntire23-x2 or ntire-esr-2025.")
-    ] = "ntire23-x2",
-    bicubic: Annotated[
-        float | None,
-        typer.Option(help="PSNR of bicubic on the same images, dB. [default: the challenge's test set]"),
-    ] = None,
-    flops: Annotated[float | None, typer.Option(min=0, help="ntire-esr: FLOPs in G by fvcore at 1x3x256x256.")] = None,
-    params: Annotated[float | None, typer.Option(min=0, help="ntire-esr: parameters, millions.")] = None,
-    psnr_test: Annotated[float | None, typer.Option(help="ntire-esr: RGB PSNR on the test set, dB.")] = None,
-) -> None:
-    """Compute the score of a network from its runtime and PSNR."""
-    from harness.tracks import ESR_TRACKS
-
-    if track in ESR_TRACKS:
-        if flops is None or params is None:
-            raise UsageError(f"track {track} scores runtime, FLOPs and parameters", hint="add --flops and --params")
-        _score_efficiency(track, runtime, flops, params, (psnr, psnr_test))
-    elif psnr is None:
-        raise UsageError(f"track {track} scores PSNR", hint="add --psnr")
-    else:
-        _score_real_time(track, psnr, runtime, bicubic)
-
-
-def _score_real_time(track: str, psnr: float, runtime: float, bicubic: float | None) -> None:
-    from harness.tracks import get_track
-
-    chosen = get_track(track)
-    reference = next(iter(chosen.official_bicubic.values()), None) if bicubic is None else bicubic
-    if reference is None:
-        raise UsageError(
-            f"track {track} has no published bicubic PSNR", hint="add --bicubic with the PSNR on your images"
-        )
-    out.print(f"{chosen.score(psnr, runtime, reference):.2f}", highlight=False)
-    err.print(f"{chosen.score_formula}, bicubic = {reference} dB", highlight=False)
-
-
-def _score_efficiency(
-    track: str, runtime: float, flops: float, params: float, psnrs: tuple[float | None, float | None]
-) -> None:
-    """Print the weighted sum, its parts, and whether the PSNRs reach the thresholds of the ranking."""
-    from harness.tracks import PSNR_GATES, EsrFigures, get_esr_track, passes_gate
-
-    chosen = get_esr_track(track)
-    result = chosen.score(EsrFigures(runtime, flops, params))
-    out.print(f"{result.final:.4f}", highlight=False)
-    parts = f"runtime {result.runtime:.4f}, FLOPs {result.flops:.4f}, parameters {result.params:.4f}"
-    err.print(f"{parts}; log10 of the score {result.log10:.3f}", highlight=False)
-    err.print(f"{chosen.score_formula}; baseline {chosen.baseline_name}, weights {chosen.weights}", highlight=False)
-    gate = f"{PSNR_GATES[0]:.2f} dB on the validation set and {PSNR_GATES[1]:.2f} dB on the test set"
-    validation, test = psnrs
-    if validation is None or test is None:
-        err.print(f"ranked only with {gate}: add --psnr and --psnr-test to check", highlight=False)
-    else:
-        verdict = "ranked: it has" if passes_gate(validation, test) else "not ranked: it needs"
-        err.print(f"{verdict} {gate}", highlight=False)
 
 
 @command

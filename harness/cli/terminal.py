@@ -21,7 +21,7 @@ def leaderboard_table(run: Run) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    columns = shown_in("terminal")
+    columns = shown_in("terminal", run)
     for heading in ("#", "ranks", "model"):
         table.add_column(heading, no_wrap=True)
     for column in columns:

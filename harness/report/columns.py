@@ -90,7 +90,7 @@ def runtime_of(entry: Entry, protocol: ProtocolInfo) -> float | None:
 
 def columns_of(run: Run, output: Output = "page") -> list[Column]:
     """Return the columns of an output, with decimals that suit the run's figures."""
-    return [_of_run(column, run) for column in declared.shown_in(output)]
+    return [_of_run(column, run) for column in declared.shown_in(output, run)]
 
 
 def measures() -> list[tuple[str, str, str, int]]:

@@ -1,5 +1,6 @@
 """The figures of a run: quality and score against runtime, quality against operations."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -24,7 +25,7 @@ from harness.report.numbers import TIMES, spell
 from harness.report.palette import PAPER
 from harness.report.rows import Row
 from harness.report.rules import Metric, Score, quality
-from harness.results.schema import Run
+from harness.results.schema import Entry, Run
 
 # The quality axis ends this far below bicubic; lower values are drawn at its lower end.
 DEEPEST_DB = 2.0
@@ -58,7 +59,8 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
         return None
     figure, axes = new_axes()
     strip = _runtime_axis(axes, points, run)
-    _quality_axis(axes, points, run.track.bicubic_psnr, metric)
+    gates = sorted({gate.least for gate in run.track.gates if gate.figure.startswith("psnr")})
+    _quality_axis(axes, points, (run.track.bicubic_psnr, *gates), metric)
     if score is not None:
         _equal_scores(axes, score, [row.entry.score for row in rows if row.entry.score])
     line = _front(axes, points)
@@ -66,18 +68,22 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
         if point.row.entry.runtime_ms:
             axes.plot(point.row.entry.runtime_ms.ci, [point.y, point.y], color=PAPER["muted"], lw=0.8, zorder=3)
     targets = draw_points(axes, points)
-    draw_labels(axes, points, [*strip, *line, _bicubic_line(axes, run.track.bicubic_psnr)])
+    lines = [_level_line(axes, level) for level in (run.track.bicubic_psnr, *gates)]
+    draw_labels(axes, points, [*strip, *line, *lines])
     title = "Quality against runtime"
     text = (
         f"{NAMES[metric]} against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
     )
-    caption = "Grey curves join equal scores, the brown line the models that none beats in both; dashed: bicubic."
+    curves = "Grey curves join equal scores, the brown line" if score is not None else "The brown line joins"
+    caption = f"{curves} the models that none beats in both; dashed: bicubic{' and the gates' if gates else ''}."
     return Drawn("psnr-runtime", title, caption, text, figure, targets)
 
 
 def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
     """Draw the score, with its interval, against runtime."""
-    points = [Point(row, row.runtime, row.entry.score) for row in rows if row.runtime and row.entry.score is not None]
+    scored = [row for row in rows if row.runtime and row.entry.score is not None]
+    logarithmic = any(row.entry.score_log10 is not None for row in scored)
+    points = [Point(row, row.runtime, _plotted_score(row.entry)) for row in scored if row.runtime]
     if not points:
         return None
     figure, axes = new_axes()
@@ -85,16 +91,23 @@ def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
     high = max([point.y for point in points] + [0.0])
     low = min([point.y for point in points] + [0.0])
     axes.set_ylim(low - 0.04 * (high - low or 1), high + 0.12 * (high - low or 1))
-    axes.set_ylabel("score")
+    axes.set_ylabel("log10 of the score" if logarithmic else "score")
     plain_numbers(axes)
     for point in points:
-        if point.row.entry.score_ci:
-            axes.plot([point.x, point.x], point.row.entry.score_ci, color=PAPER["muted"], lw=0.8, zorder=3)
+        interval = point.row.entry.score_ci
+        if interval:
+            ends = [math.log10(end) for end in interval] if logarithmic else interval
+            axes.plot([point.x, point.x], ends, color=PAPER["muted"], lw=0.8, zorder=3)
     targets = draw_points(axes, points)
     draw_labels(axes, points, strip)
     text = f"Score against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
     caption = "Upright lines are 95 % intervals; the strip at the foot shows the bands of frames per second."
     return Drawn("score-runtime", "Score against runtime", caption, text, figure, targets)
+
+
+def _plotted_score(entry: Entry) -> float:
+    """Return the score, or its logarithm where the run stores it."""
+    return float((entry.score or 0.0) if entry.score_log10 is None else entry.score_log10)
 
 
 def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
@@ -111,9 +124,9 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     low, high = min(point.x for point in points), max(point.x for point in points)
     log_axis(axes, "x", low / 1.8, high * 2.2)
     axes.set_xlabel("multiply-accumulates of one forward pass, G")
-    _quality_axis(axes, points, run.track.bicubic_psnr, metric)
+    _quality_axis(axes, points, [run.track.bicubic_psnr], metric)
     targets = draw_points(axes, sorted(points, key=lambda point: -point.radius))
-    draw_labels(axes, points, [_size_key(axes), _bicubic_line(axes, run.track.bicubic_psnr)])
+    draw_labels(axes, points, [_size_key(axes), _level_line(axes, run.track.bicubic_psnr)])
     text = f"{NAMES[metric]} against multiply-accumulates for {len(points)} models; larger marks have more parameters."
     caption = "The larger a mark, the more parameters; hollow: reconstructed; dashed: bicubic."
     return Drawn("psnr-macs", "Quality against operations", caption, text, figure, targets)
@@ -150,20 +163,22 @@ def _size_key(axes: Axes) -> Box:
     return Box(frame.x0, y - 14, x, frame.y1)
 
 
-def _quality_axis(axes: Axes, points: Sequence[Point], bicubic: float, metric: Metric) -> None:
-    values = [bicubic, *(point.y for point in points)]
+def _quality_axis(axes: Axes, points: Sequence[Point], levels: Sequence[float], metric: Metric) -> None:
+    """Set up the axis of quality with a dashed line at each level."""
+    values = [*levels, *(point.y for point in points)]
     low, high = min(values), max(values)
     room = (high - low) or 1.0
     axes.set_ylim(low - 0.07 * room, high + 0.12 * room)
     axes.set_ylabel(f"{NAMES[metric]}, dB")
-    axes.axhline(bicubic, color=PAPER["base"], lw=0.8, ls=(0, (4, 3)), zorder=2)
+    for level in levels:
+        axes.axhline(level, color=PAPER["base"], lw=0.8, ls=(0, (4, 3)), zorder=2)
     plain_numbers(axes)
 
 
-def _bicubic_line(axes: Axes, bicubic: float) -> Box:
-    """Return the bounding box of the dashed line, which labels must not cover."""
+def _level_line(axes: Axes, level: float) -> Box:
+    """Return the bounding box of a dashed line, which labels must not cover."""
     frame = axes.get_window_extent()
-    y = float(axes.transData.transform((axes.get_xlim()[0], bicubic))[1])
+    y = float(axes.transData.transform((axes.get_xlim()[0], level))[1])
     return Box(frame.x0, y - 1, frame.x1, y + 1)
 
 

@@ -137,7 +137,8 @@ def _name_place(places: dict[int, dict[str, str]], entries: Sequence[Entry], key
 def _order(entry: Entry, sign: float) -> tuple[float, float, float, str]:
     """Sort key: score, then rank, then PSNR; baselines are sorted among the submissions."""
     rank = float("inf") if entry.rank is None else float(entry.rank)
-    score = float("inf") if entry.score is None else sign * entry.score
+    value = entry.score if entry.score_log10 is None else entry.score_log10
+    score = float("inf") if value is None else sign * value
     return score, rank, -(entry.psnr_rgb or 0.0), entry.name
 
 

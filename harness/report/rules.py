@@ -20,7 +20,7 @@ def score_of(run: Run) -> Score | None:
     """Return the track's score as a function of PSNR in dB and runtime in ms, two arrays of one shape.
 
     The function comes from the stored expression or table. None if the run stores neither, as a run of schema
-    version 1 with a track of another package.
+    version 1 with a track of another package, or if the score depends on other figures too.
 
     Raises
     ------
@@ -29,7 +29,12 @@ def score_of(run: Run) -> Score | None:
     """
     expression = expression_of(run)
     if expression is not None:
-        return lambda psnr, ms: np.asarray(expression(psnr, ms, run.track.bicubic_psnr))
+        if not set(expression.names) <= {"psnr", "runtime_ms", "bicubic", run.track.metric}:
+            return None
+        constant, metric = run.track.bicubic_psnr, run.track.metric
+        return lambda psnr, ms: np.asarray(
+            expression({"psnr": psnr, metric: psnr, "runtime_ms": ms, "bicubic": constant})
+        )
     table = run.track.score_table
     return None if table is None else lambda psnr, ms: interpolated(table, psnr, ms)
 

@@ -74,6 +74,8 @@ class Column:
         Whether a row's figure rests on too little data: it is marked on the page and in the terminal.
     outputs
         Where the column is shown.
+    optional
+        Whether the column is left out of runs in which no row has a value.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Column:
     lower_bound: Callable[[Entry], bool] = _never
     doubtful: Callable[[Entry], bool] = _never
     outputs: frozenset[Output] = EVERYWHERE
+    optional: bool = False
 
     def scaled(self, entry: Entry, statistic: Statistic) -> float | None:
         """Return the figure in `unit`, or None."""
@@ -120,9 +123,50 @@ class Column:
         return f"{mark}{value:{'+' if self.signed else ''}.{digits}f}"
 
 
-def shown_in(output: Output) -> list[Column]:
-    """Return the columns of an output, in their order."""
-    return [column for column in COLUMNS if output in column.outputs]
+def shown_in(output: Output, run: Run) -> list[Column]:
+    """Return the columns of an output for a run, in their order.
+
+    Optional columns are left out if no row has a value. The parts of the score and the sums of ranks of the run's track
+    follow the score.
+    """
+    columns: list[Column] = []
+    for column in COLUMNS:
+        columns.append(column)
+        if column.name == "score_log10":
+            columns += _of_track(run)
+    return [column for column in columns if output in column.outputs and _is_shown(column, run)]
+
+
+def _is_shown(column: Column, run: Run) -> bool:
+    statistic = run.protocol.statistic
+    return not column.optional or any(column.value(entry, statistic) is not None for entry in run.entries)
+
+
+def _of_track(run: Run) -> list[Column]:
+    """Return the columns of partial scores and of sums of ranks that rows of the run have."""
+    parts = dict.fromkeys(name for entry in run.entries for name in entry.partial_scores)
+    sums = dict.fromkeys(name for entry in run.entries for name in entry.rank_sums)
+    better: Literal["high", "low"] = "high" if run.track.higher_is_better else "low"
+    return [
+        *(
+            Column(f"score_{name}", f"Score: {name}", _item("partial_scores", name), digits=Digits(2, 3, 4),
+                   terminal_digits=2, better=better, hint="Part of the score", outputs=NOT_IN_PRINT)
+            for name in parts
+        ),
+        *(
+            Column(f"ranks_{name}", f"Ranks: {name}", _item("rank_sums", name), terminal_digits=0, better="low",
+                   hint="Sum of ranks over several figures", outputs=NOT_IN_PRINT)
+            for name in sums
+        ),
+    ]  # fmt: skip
+
+
+def _item(field: str, name: str) -> Value:
+    def value(entry: Entry, _statistic: Statistic) -> float | None:
+        found = getattr(entry, field).get(name)
+        return None if found is None else float(found)
+
+    return value
 
 
 def lower_bounds(entry: Entry) -> str:
@@ -163,6 +207,10 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "score", "Score", _field("score"), digits=Digits(2, 3, 4), terminal_heading="score", terminal_digits=2,
         better="score", hint="score = {formula}", published=lambda paper: paper.score,
+    ),
+    Column(
+        "score_log10", "log10 score", _field("score_log10"), digits=Digits(3, 3), terminal_digits=3, better="score",
+        hint="Decimal logarithm of the score", optional=True,
     ),
     Column(
         "psnr_rgb", "PSNR RGB", _field("psnr_rgb"), "dB", digits=Digits(2, 2), terminal_heading="PSNR",

@@ -57,6 +57,17 @@ class ScoreTable(Record):
         return self
 
 
+class GateInfo(Record):
+    """A condition for a rank."""
+
+    figure: str
+    """Name of the figure, such as ``psnr_test``."""
+    least: float
+    """Smallest value that passes, in the unit of the figure."""
+    text: str
+    """The condition in one line."""
+
+
 class TrackInfo(Record):
     """The challenge whose rules were applied, with all that a report needs of them."""
 
@@ -76,9 +87,17 @@ class TrackInfo(Record):
     """The direction of the score."""
     fps_bands: tuple[Annotated[float, Field(gt=0)], ...] = (24.0, 30.0, 60.0, 120.0)
     """Limits of the classes of speed that a report colours, frames per second, increasing."""
+    title: str = ""
+    """Of the challenge, for display."""
+    source: str = ""
+    """Where the formula was read, or what it was fitted to."""
+    gates: list[GateInfo] = []
+    """Conditions for a rank."""
+    remarks: list[str] = []
+    """Known misprints, and what of the rules the run does not follow."""
     score_expression: str | None = None
-    """The score as an arithmetic expression of ``psnr`` (dB), ``runtime_ms`` and ``bicubic`` (dB), evaluated by
-    `harness.tracks.expression`; None where the track's formula is an arbitrary function."""
+    """The score as an arithmetic expression of named figures, evaluated by `harness.tracks.expression`; None where the
+    track's formula is an arbitrary function."""
     score_table: ScoreTable | None = None
     """The score around this run's figures where there is no expression; None where there is one."""
 

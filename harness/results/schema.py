@@ -154,6 +154,14 @@ class Entry(Record):
     """Slugs of ranked rows whose score does not differ significantly: a corrected p-value of 0.05 or more."""
     score: float | None = None
     score_ci: Interval | None = None
+    score_log10: float | None = None
+    """Decimal logarithm of the score, where scores may exceed the range of numbers; ``score`` ends at 1e300 there."""
+    partial_scores: dict[str, float | None] = {}
+    """Parts of the score by name, None where a part exceeds the range of numbers."""
+    rank_sums: dict[str, int] = {}
+    """Sums of ranks over several figures, by name of the sub-track."""
+    failed_gates: list[str] = []
+    """Conditions of the track that the row misses, with its figures; such a row has no rank."""
 
     params: int | None = None
     """Parameters of the form that was timed."""

@@ -223,7 +223,7 @@ def _per_image(measurements: Mapping[str, Measurement]) -> bytes:
 
 def _leaderboard(run: Run) -> bytes:
     """Return the rows with unscaled figures; the runtime is the one that the score uses."""
-    columns = shown_in("csv")
+    columns = shown_in("csv", run)
     header = [*_IDENTITY, *(column.name for column in columns), "backend", "error", "lower_bounds"]
 
     def cells(entry: Entry) -> list[object]:

@@ -211,7 +211,7 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
     device = describe_device(request.device, request.threads)
     protocol = protocol_for(
         device.kind,
-        name=request.protocol,
+        name=request.protocol or track.protocol,
         budget_s=request.time_budget_s,
         precision=request.precision,
         processes=request.processes,

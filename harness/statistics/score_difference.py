@@ -27,8 +27,11 @@ from harness.statistics.joint_times import joint_log_times, time_degrees
 from harness.statistics.process_spread import RESAMPLES, Floats, RelativeTimes
 
 ScoreFunction = Callable[[Floats, Floats], Floats]
-"""Maps arrays of PSNR (dB) and of runtime (ms) of one shape to an array of scores of that shape."""
+"""Maps arrays of PSNR (dB) and of runtime (ms), networks x resamples, to an array of scores of that shape.
 
+It may return the natural logarithms of the scores instead, if they exceed the range of float64."""
+
+_LARGEST_LOG = math.log(1e300)
 _SHORTEST_SHARE = 1e-3  # lower limit of the end of a runtime's interval, as a fraction of the runtime
 
 
@@ -70,6 +73,8 @@ class ScoreResamples:
         Number of images.
     time_degrees
         Degrees of freedom of the difference in time of each pair, networks x networks.
+    logarithms
+        Whether all scores are given as natural logarithms.
     """
 
     observed: Floats
@@ -78,6 +83,7 @@ class ScoreResamples:
     joint: Floats
     images: int
     time_degrees: NDArray[np.int64]
+    logarithms: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,11 @@ class _PairTests:
 
 
 def resample_scores(
-    networks: Sequence[ScoreData], score: ScoreFunction, reference: Sequence[float] | None = None
+    networks: Sequence[ScoreData],
+    score: ScoreFunction,
+    reference: Sequence[float] | None = None,
+    *,
+    logarithms: bool = False,
 ) -> ScoreResamples:
     """Resample the images and the times of several networks jointly.
 
@@ -141,6 +151,8 @@ def resample_scores(
         Score of (PSNR, runtime).
     reference
         PSNR of the reference interpolation on each image, dB. The mean over the networks by default.
+    logarithms
+        Whether `score` returns natural logarithms of scores.
     """
     rng = np.random.default_rng(0)
     times = [network.times for network in networks]
@@ -160,6 +172,7 @@ def resample_scores(
         joint=score(means + wide_images, runtimes * np.exp(wide_times)),
         images=psnr.shape[1],
         time_degrees=degrees,
+        logarithms=logarithms,
     )
 
 
@@ -172,7 +185,10 @@ def score_differences(resamples: ScoreResamples) -> list[ScoreDifference]:
     tests = _test_pairs(resamples)
     pairs = list(combinations(range(len(resamples.observed)), 2))
     corrected = holm({pair: float(tests.p_value[pair]) for pair in pairs})
-    return [ScoreDifference(pair, _difference(resamples.observed, tests, pair), corrected[pair]) for pair in pairs]
+    observed = resamples.observed
+    if resamples.logarithms:
+        observed = np.exp(np.minimum(observed, _LARGEST_LOG))
+    return [ScoreDifference(pair, _difference(observed, tests, pair), corrected[pair]) for pair in pairs]
 
 
 def resampled_means(values: Floats, rng: np.random.Generator) -> Floats:
@@ -197,12 +213,21 @@ def _test_pairs(resamples: ScoreResamples) -> _PairTests:
     (Biometrics Bulletin 2, 1946).
     """
     scores = resamples.observed, resamples.by_images, resamples.by_times
+    if resamples.logarithms:
+        value, by_images, by_times = _pair_moments(*scores)
+        return _tests(resamples, np.ones(value.shape, dtype=np.bool_), value, by_images, by_times)
     positive = np.array([min(map(np.min, rows)) > 0 for rows in zip(*scores, strict=True)])
     logs = (np.log(np.where(positive.reshape(-1, *[1] * (s.ndim - 1)), s, 1.0)) for s in scores)
     logarithmic = positive[:, None] & positive[None, :]
     value, by_images, by_times = (
         np.where(logarithmic, *both) for both in zip(_pair_moments(*logs), _pair_moments(*scores), strict=True)
     )
+    return _tests(resamples, logarithmic, value, by_images, by_times)
+
+
+def _tests(
+    resamples: ScoreResamples, logarithmic: NDArray[np.bool_], value: Floats, by_images: Floats, by_times: Floats
+) -> _PairTests:
     variance = by_images + by_times
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = by_images**2 / max(1, resamples.images - 1) + by_times**2 / resamples.time_degrees
@@ -245,8 +270,9 @@ def _difference(observed: Floats, tests: _PairTests, pair: tuple[int, int]) -> D
     value, reach = float(tests.value[pair]), float(tests.reach[pair])
     low, high = value - reach, value + reach
     if tests.logarithmic[pair] and math.isfinite(reach):
-        scale = 2 * math.sqrt(observed[pair[0]] * observed[pair[1]])
-        low, high = scale * math.sinh(low / 2), scale * math.sinh(high / 2)
+        scale = 2 * math.sqrt(observed[pair[0]]) * math.sqrt(observed[pair[1]])
+        with np.errstate(over="ignore"):
+            low, high = (float(scale * np.sinh(end / 2)) for end in (low, high))
     difference = float(observed[pair[0]] - observed[pair[1]])
     return Difference(difference, (low, high), float(tests.p_value[pair]), float(tests.degrees[pair]))
 
@@ -276,6 +302,7 @@ def score_interval(
         deviations = resampled_means(np.array([gains], dtype=np.float64), rng)[0] * _widening(len(gains) - 1)
     low, high = (max(end, runtime_ms * _SHORTEST_SHARE) for end in runtime_ci)
     times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * NORMAL_REACH), RESAMPLES))
-    ends = np.percentile(score(psnr + deviations, times), [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
-    observed = float(score(np.array([psnr]), np.array([runtime_ms]))[0])
+    drawn = score((psnr + deviations)[None, :], times[None, :])
+    ends = np.percentile(drawn, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
+    observed = float(score(np.array([[psnr]]), np.array([[runtime_ms]]))[0, 0])
     return min(observed, float(ends[0])), max(observed, float(ends[1]))

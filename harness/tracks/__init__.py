@@ -1,31 +1,32 @@
 """The challenges: what each demands, how each scores, and how rows are ranked."""
 
 from harness.tracks.catalogue import TRACKS, get_track, list_tracks, track_for_scale, track_of
-from harness.tracks.esr import ESR_TRACKS, PSNR_GATES, EsrFigures, EsrScore, EsrTrack, get_esr_track, passes_gate
+from harness.tracks.custom import read_track
 from harness.tracks.expression import Expression
+from harness.tracks.figures import FIGURES, Figures
 from harness.tracks.info import track_info
 from harness.tracks.leaderboard import Candidate, make_leaderboard
+from harness.tracks.published import PublishedTable
 from harness.tracks.ranking import rank, rank_sum
-from harness.tracks.track import FPS_BANDS, Track
+from harness.tracks.track import FPS_BANDS, Gate, Track, TrackDataset
 
 __all__ = [
-    "ESR_TRACKS",
+    "FIGURES",
     "FPS_BANDS",
-    "PSNR_GATES",
     "TRACKS",
     "Candidate",
-    "EsrFigures",
-    "EsrScore",
-    "EsrTrack",
     "Expression",
+    "Figures",
+    "Gate",
+    "PublishedTable",
     "Track",
-    "get_esr_track",
+    "TrackDataset",
     "get_track",
     "list_tracks",
     "make_leaderboard",
-    "passes_gate",
     "rank",
     "rank_sum",
+    "read_track",
     "track_for_scale",
     "track_info",
     "track_of",

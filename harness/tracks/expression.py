@@ -17,11 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-
-Number = float | NDArray[np.float64]
-
-VARIABLES = ("psnr", "runtime_ms", "bicubic")
-"""Names that an expression may use."""
+from harness.tracks.figures import Figures, advice, figure_of
+from harness.tracks.logarithm import logarithm
 
 _MAX_CHARACTERS = 1000
 _MAX_DEPTH = 40
@@ -53,11 +50,11 @@ _FOLDS: Mapping[str, Callable[[Any, Any], Any]] = {"min": np.minimum, "max": np.
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A score as an expression of ``psnr`` (dB), ``runtime_ms`` and ``bicubic`` (dB).
+    """A score as an expression of named figures.
 
-    The grammar is a subset of Python's: numbers, the three variables, ``+ - * / **``, parentheses,
-    ``A if B else C`` with one comparison ``< <= > >=`` as ``B``, and the functions ``exp``, ``exp2``, ``log``,
-    ``log2``, ``log10``, ``sqrt``, ``min`` and ``max``.
+    The grammar is a subset of Python's: numbers, names of `harness.tracks.figures.FIGURES`, ``+ - * / **``,
+    parentheses, ``A if B else C`` with one comparison ``< <= > >=`` as ``B``, and the functions ``exp``, ``exp2``,
+    ``log``, ``log2``, ``log10``, ``sqrt``, ``min`` and ``max``.
 
     Parameters
     ----------
@@ -67,11 +64,12 @@ class Expression:
     Raises
     ------
     UsageError
-        The text does not follow the grammar.
+        The text does not follow the grammar, or uses a name that is no figure.
 
     Examples
     --------
-    >>> Expression("exp2(psnr - bicubic) / runtime_ms if psnr > bicubic else 0")(31.0, 4.0, 30.0)
+    >>> score = Expression("exp2(psnr - bicubic) / runtime_ms if psnr > bicubic else 0")
+    >>> score({"psnr": 31.0, "runtime_ms": 4.0, "bicubic": 30.0})
     0.5
     """
 
@@ -81,27 +79,42 @@ class Expression:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_tree", _parse(self.text))
 
-    def __call__(self, psnr: Number, runtime_ms: Number, bicubic_psnr: Number) -> Number:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The figures that the expression uses, in the order of their first use."""
+        found = [node for node in ast.walk(self._tree) if isinstance(node, ast.Name)]
+        named = sorted(found, key=lambda node: (node.lineno, node.col_offset))
+        return tuple(dict.fromkeys(node.id for node in named if node.id not in _FUNCTIONS and node.id not in _FOLDS))
+
+    def __call__(self, figures: Figures) -> float | NDArray[np.float64]:
         """Evaluate the expression element by element.
 
         Parameters
         ----------
-        psnr, runtime_ms, bicubic_psnr
-            Numbers or float64 arrays whose shapes broadcast.
+        figures
+            At least those of `names`: numbers, or float64 arrays whose shapes broadcast.
 
         Returns
         -------
         float or ndarray of float64
             Of the broadcast shape. An undefined result, such as the root of a negative number, is NaN or infinity.
         """
-        arguments = np.broadcast_arrays(
-            *(np.asarray(one, dtype=np.float64) for one in (psnr, runtime_ms, bicubic_psnr))
+        return self._apply(figures, lambda variables: _evaluate(self._tree, variables))
+
+    def log(self, figures: Figures) -> float | NDArray[np.float64]:
+        """Return the natural logarithm of the value, also where the value exceeds the range of float64."""
+        return self._apply(
+            figures, lambda variables: logarithm(self._tree, lambda node: np.asarray(_evaluate(node, variables)))
         )
+
+    def _apply(
+        self, figures: Figures, evaluate: Callable[[Mapping[str, NDArray[np.float64]]], Any]
+    ) -> float | NDArray[np.float64]:
+        arrays = [np.asarray(figures[name], dtype=np.float64) for name in self.names]
+        shape = np.broadcast_shapes(*(array.shape for array in arrays))
         with np.errstate(all="ignore"):
-            value = np.asarray(_evaluate(self._tree, dict(zip(VARIABLES, arguments, strict=True))), dtype=np.float64)
-        if value.shape != arguments[0].shape:
-            value = np.broadcast_to(value, arguments[0].shape).copy()  # an expression without variables
-        return value if value.ndim else float(value)
+            value = np.asarray(evaluate(dict(zip(self.names, arrays, strict=True))), dtype=np.float64)
+        return np.broadcast_to(value, shape).copy() if shape else float(value)
 
 
 def _parse(text: str) -> ast.expr:
@@ -128,7 +141,9 @@ def _operands(node: ast.expr, text: str) -> list[ast.expr]:
     match node:
         case ast.Constant(value=float() | int() as value) if not isinstance(value, bool) and value <= _LARGEST:
             return []
-        case ast.Name(id=name) if name in VARIABLES:
+        case ast.Name(id=name):
+            if figure_of(name) is None:
+                raise UsageError(f"the score expression {text[:80]!r} uses {name!r}", hint=advice(name))
             return []
         case ast.UnaryOp(op=operator, operand=operand) if type(operator) in _OPERATORS:
             return [operand]
@@ -156,9 +171,11 @@ def _evaluate(node: ast.expr, variables: Mapping[str, NDArray[np.float64]]) -> A
             return _OPERATORS[type(operator)](_evaluate(operand, variables))
         case ast.BinOp(left=left, op=operator, right=right):
             return _OPERATORS[type(operator)](_evaluate(left, variables), _evaluate(right, variables))
-        case ast.IfExp(test=ast.Compare(left=left, ops=[operator], comparators=[right]), body=body, orelse=orelse):
-            condition = _OPERATORS[type(operator)](_evaluate(left, variables), _evaluate(right, variables))
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            condition = _evaluate(test, variables)
             return np.where(condition, _evaluate(body, variables), _evaluate(orelse, variables))
+        case ast.Compare(left=left, ops=[operator], comparators=[right]):
+            return _OPERATORS[type(operator)](_evaluate(left, variables), _evaluate(right, variables))
         case ast.Call(func=ast.Name(id=name), args=arguments):
             values = [_evaluate(argument, variables) for argument in arguments]
             return _FUNCTIONS[name](values[0]) if name in _FUNCTIONS else reduce(_FOLDS[name], values)
@@ -166,5 +183,5 @@ def _evaluate(node: ast.expr, variables: Mapping[str, NDArray[np.float64]]) -> A
 
 
 def _malformed(text: str, reason: str) -> UsageError:
-    hint = f"use numbers, {', '.join(VARIABLES)}, + - * / **, A if B else C, {', '.join((*_FUNCTIONS, *_FOLDS))}"
+    hint = f"use numbers, names of figures, + - * / **, A if B else C, {', '.join((*_FUNCTIONS, *_FOLDS))}"
     return UsageError(f"the score expression {text[:80]!r} {reason}", hint=hint)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.results.run_info import ScoreTable, TrackInfo
+from harness.results.run_info import GateInfo, ScoreTable, TrackInfo
 from harness.results.schema import Entry
 from harness.tracks.expression import Expression
 from harness.tracks.track import Track
@@ -50,6 +50,10 @@ def track_info(
         bicubic_source=bicubic_source,
         metric=track.metric,
         higher_is_better=track.higher_is_better,
+        title=track.title,
+        source=track.source,
+        gates=[GateInfo(figure=gate.figure, least=gate.least, text=gate.text) for gate in track.gates],
+        remarks=list(track.remarks),
         fps_bands=track.fps_bands,
         score_expression=expression,
         score_table=_tabulate(track, bicubic_psnr, entries) if expression is None else None,
@@ -58,6 +62,8 @@ def track_info(
 
 def _tabulate(track: Track, bicubic_psnr: float, entries: Sequence[Entry]) -> ScoreTable | None:
     """Evaluate the score on a grid around the rows; None where no row was scored."""
+    if not set(track.needs) <= {"psnr", "runtime_ms", "bicubic", track.metric}:
+        return None  # a curve of equal score in the plane of quality and time needs no other figure
     scored = [entry for entry in entries if entry.score is not None and entry.runtime_ms is not None]
     if not scored:
         return None
@@ -75,7 +81,7 @@ def _tabulate(track: Track, bicubic_psnr: float, entries: Sequence[Entry]) -> Sc
 def _score(track: Track, psnr: float, runtime_ms: float, bicubic_psnr: float) -> float | None:
     """Return a score to six digits, or None where the formula has none; it was not written for every figure."""
     try:
-        score = track.score(psnr, runtime_ms, bicubic_psnr)
+        score = track.score(**{"psnr": psnr, track.metric: psnr, "runtime_ms": runtime_ms, "bicubic": bicubic_psnr})
     except (ArithmeticError, ValueError):
         return None
     return _rounded(score) if math.isfinite(score) else None

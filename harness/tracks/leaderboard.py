@@ -32,7 +32,7 @@ class Candidate:
     reconstructed
         Whether its layers were solved from published counts.
     is_reference
-        Whether it is the interpolation that the score subtracts; its score is 0 by definition.
+        Whether it is the interpolation that the score subtracts.
     times
         The times behind `runtime`, with which rows are compared.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,13 +16,14 @@ from harness.statistics.rank_ranges import rank_ranges
 from harness.statistics.score_difference import (
     ScoreData,
     ScoreDifference,
+    ScoreFunction,
     resample_scores,
     score_differences,
     score_interval,
 )
-from harness.tracks.ranking import rank
+from harness.tracks.ranking import rank, rank_sum
 from harness.tracks.roofline import roofline_at
-from harness.tracks.track import Track
+from harness.tracks.track import LARGEST_LOG, Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class ScoringRules:
     track
         Its formula computes the score.
     bicubic_psnr
-        PSNR of bicubic on the same images, dB: the figure that the track's ``metric`` names.
+        PSNR of bicubic on the same images, dB: the figure that the track's ``metric`` names. NaN if it is unknown.
     statistic
         The statistic of the runtime that the score uses.
     backend
@@ -48,11 +50,20 @@ class ScoringRules:
     backend: Backend = "eager"
     reference: Mapping[str, float] = field(default_factory=dict)
 
-    def scores(self, psnr: Floats, runtime_ms: Floats) -> Floats:
-        """Return the score of each PSNR with its runtime; the arguments are broadcast."""
-        both = np.broadcast_arrays(psnr, runtime_ms)
-        scores = self.track.scores(both[0].ravel(), both[1].ravel(), self.bicubic_psnr)
-        return scores.reshape(both[0].shape)
+    def score_function(self, entries: Sequence[Entry]) -> ScoreFunction:
+        """Return the score of several rows as a function of PSNR and runtime, with the rows along the first axis.
+
+        The other figures of the rows are constants of the function. It returns natural logarithms if the track is
+        `logarithmic`.
+        """
+        rows = [known_figures(entry, self) for entry in entries]
+        constants = {name: np.array([[row[name]] for row in rows]) for name in rows[0] if name in self.track.needs}
+
+        def scores(psnr: Floats, runtime_ms: Floats) -> Floats:
+            figures = {**constants, "psnr": psnr, self.track.metric: psnr, "runtime_ms": runtime_ms}
+            return self.track.log_scores(figures) if self.track.logarithmic else self.track.scores(figures)
+
+        return scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +79,8 @@ class RowFigures:
     times
         The times behind `runtime`; None if they were not stored.
     is_reference
-        Whether the row is the interpolation that the score subtracts. Its score is 0 by definition, regardless of the
-        rounding errors of its PSNR.
+        Whether the row is the interpolation that the score subtracts. It is scored at exactly that PSNR, regardless of
+        the rounding errors of its own.
     """
 
     psnr: Mapping[str, float]
@@ -84,6 +95,25 @@ class Leaderboard:
 
     entries: list[Entry]
     comparisons: list[PairComparison]
+
+
+def known_figures(entry: Entry, rules: ScoringRules) -> dict[str, float]:
+    """Return the figures of a row that are known, by the names that formulas use."""
+    runtime = None if entry.runtime_ms is None else getattr(entry.runtime_ms, rules.statistic)
+    figures = {
+        "psnr": getattr(entry, rules.track.metric),
+        "bicubic": rules.bicubic_psnr,
+        "psnr_rgb": entry.psnr_rgb,
+        "psnr_y": entry.psnr_y,
+        "ssim_rgb": entry.ssim_rgb,
+        "ssim_y": entry.ssim_y,
+        "runtime_ms": runtime,
+        "params": entry.params,
+        "macs": entry.macs,
+        "activations": entry.activations,
+        "memory_bytes": entry.peak_memory_bytes,
+    }
+    return {name: float(value) for name, value in figures.items() if value is not None and not math.isnan(value)}
 
 
 def score_row(entry: Entry, figures: RowFigures, rules: ScoringRules) -> Entry:
@@ -105,20 +135,29 @@ def score_row(entry: Entry, figures: RowFigures, rules: ScoringRules) -> Entry:
     update: dict[str, object] = {"runtime_ms": runtime, "fps": 1e3 / milliseconds}
     if entry.roofline is not None and entry.macs is not None:
         update["roofline"] = roofline_at(entry.roofline, entry.macs, milliseconds)
-    psnr = getattr(entry, rules.track.metric)
-    if entry.status == "ok" and psnr is not None:
-        update |= _score(psnr, milliseconds, runtime, figures, rules)
-    return entry.model_copy(update=update)
+    timed = entry.model_copy(update=update)
+    return timed.model_copy(update=_score(timed, runtime, figures, rules)) if entry.status == "ok" else timed
 
 
-def _score(
-    psnr: float, milliseconds: float, runtime: Runtime, figures: RowFigures, rules: ScoringRules
-) -> dict[str, object]:
-    if figures.is_reference:
-        return {"score": 0.0, "score_ci": (0.0, 0.0)}
+def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRules) -> dict[str, object]:
+    """Return what a row gains by its score: nothing if a figure that the score needs is missing."""
+    known, track = known_figures(entry, rules), rules.track
+    if (
+        figures.is_reference and "bicubic" in known
+    ):  # equal to the interpolation that the score subtracts, but for rounding errors
+        known |= {"psnr": rules.bicubic_psnr, track.metric: rules.bicubic_psnr}
+    if track.missing(known):
+        return {}
     gains = [value - rules.reference[name] for name, value in figures.psnr.items() if name in rules.reference]
-    interval = score_interval((psnr, milliseconds), runtime.ci, gains, rules.scores)
-    return {"score": rules.track.score(psnr, milliseconds, rules.bicubic_psnr), "score_ci": interval}
+    function = rules.score_function([entry])
+    low, high = score_interval((known.get("psnr", 0.0), known["runtime_ms"]), runtime.ci, gains, function)
+    score = track.score(**known)
+    update: dict[str, object] = {"score": score, "score_ci": (low, high)}
+    if track.logarithmic:
+        update["score_log10"] = float(track.log_scores(known)) / math.log(10)
+        update["score_ci"] = math.exp(min(low, LARGEST_LOG)), math.exp(min(high, LARGEST_LOG))
+    update["partial_scores"] = {name: _finite(part(known)) for name, part in track.parts.items()}
+    return update
 
 
 def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules: ScoringRules) -> Leaderboard:
@@ -136,27 +175,65 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     Returns
     -------
     Leaderboard
-        Scored rows first, best first, then the others in the order of discovery. Baselines and rows of other backends
-        are scored but not ranked, so that they do not take a rank from a submission.
+        Scored rows first, best first, then the others in the order of discovery. Baselines, rows of other backends and
+        rows that fail a gate of the track are scored but not ranked, so that they do not take a rank from a submission.
     """
-    ranked = [e for e in entries if e.score is not None and e.kind == "submission" and e.backend == rules.backend]
-    ranks = rank(
-        {e.slug: e.score for e in ranked if e.score is not None}, higher_is_better=rules.track.higher_is_better
-    )
+    gated = [entry.model_copy(update={"failed_gates": _failed_gates(entry, rules)}) for entry in entries]
+    ranked = [e for e in gated if _is_ranked(e, rules)]
+    values = {e.slug: value for e in ranked if (value := _score_value(e)) is not None}
+    ranks = rank(values, higher_is_better=rules.track.higher_is_better)
+    sums = _rank_sums(ranked, rules)
     known = [e for e in ranked if e.slug in figures and figures[e.slug].times is not None]
     comparisons, ranges = _compare([(e, figures[e.slug]) for e in known], rules)
     unknown = [ranks[e.slug] for e in ranked if e not in known]
     ties = ties_of(comparisons)
     placed = []
-    for entry in entries:
+    for entry in gated:
         place = ranks.get(entry.slug)
         span = ranges.get(entry.slug)
         if span is not None and place is not None:
             ahead = sum(other < place for other in unknown)  # rows that cannot be compared keep their place
             span = span[0] + ahead, span[1] + ahead
-        update = {"rank": place, "rank_range": span, "tied_with": ties.get(entry.slug, [])}
+        update = {
+            "rank": place,
+            "rank_range": span,
+            "tied_with": ties.get(entry.slug, []),
+            "rank_sums": sums.get(entry.slug, {}),
+        }
         placed.append(entry.model_copy(update=update))
     return Leaderboard(sorted(placed, key=lambda entry: _order(entry, rules.track)), comparisons)
+
+
+def _is_ranked(entry: Entry, rules: ScoringRules) -> bool:
+    own = entry.kind == "submission" and entry.backend == rules.backend
+    return own and entry.score is not None and not entry.failed_gates
+
+
+def _failed_gates(entry: Entry, rules: ScoringRules) -> list[str]:
+    """Return the conditions that a scored row fails, with its figures."""
+    if entry.score is None:
+        return []
+    known = known_figures(entry, rules)
+    failed = rules.track.failed_gates(known)
+    return [f"{gate.text}: {f'{known[gate.figure]:.4g}' if gate.figure in known else 'unknown'}" for gate in failed]
+
+
+def _score_value(entry: Entry) -> float | None:
+    """Return what rows are ordered by: the score, or its logarithm where scores exceed the range of float64."""
+    return entry.score if entry.score_log10 is None else entry.score_log10
+
+
+def _rank_sums(ranked: Sequence[Entry], rules: ScoringRules) -> dict[str, dict[str, int]]:
+    """Return the sums of ranks by slug and by name of the sub-track, of rows that have all figures."""
+    found: dict[str, dict[str, int]] = {}
+    figures = {entry.slug: known_figures(entry, rules) for entry in ranked}
+    for title, names in rules.track.rank_sums.items():
+        rows = {slug: known for slug, known in figures.items() if all(name in known for name in names)}
+        if rows:
+            sums = rank_sum([{slug: known[name] for slug, known in rows.items()} for name in names])
+            for slug, value in sums.items():
+                found.setdefault(slug, {})[title] = value
+    return found
 
 
 def ties_of(comparisons: Sequence[PairComparison]) -> dict[str, list[str]]:
@@ -180,7 +257,12 @@ def _compare(
     if not images:
         return [], {}
     data = [score_data(entry, figures, images, rules) for entry, figures in rows]
-    resamples = resample_scores(data, rules.scores, reference_psnr(images, rules))
+    resamples = resample_scores(
+        data,
+        rules.score_function([entry for entry, _ in rows]),
+        reference_psnr(images, rules),
+        logarithms=rules.track.logarithmic,
+    )
     differences = score_differences(resamples)
     ranges = rank_ranges(resamples, differences, higher_is_better=rules.track.higher_is_better)
     pairs = [_stored(slugs, one) for one in differences]
@@ -217,4 +299,9 @@ def _stored(slugs: Sequence[str], one: ScoreDifference) -> PairComparison:
 
 def _order(entry: Entry, track: Track) -> tuple[bool, float]:
     sign = -1.0 if track.higher_is_better else 1.0
-    return entry.score is None, sign * (entry.score or 0.0)
+    value = _score_value(entry)
+    return value is None, sign * (value or 0.0)
+
+
+def _finite(value: float | Floats) -> float | None:
+    return float(value) if math.isfinite(float(value)) else None

@@ -97,7 +97,7 @@ def test_a_stored_run_is_summarised_again_and_stays_as_it_was(folder: Path) -> N
     assert one.runtime_ms.mean == pytest.approx(fmean(times))
     assert one.fps == pytest.approx(1e3 / fmean(times))
     track, reference = get_track("ntire23-x2"), table.track.bicubic_psnr
-    assert one.score == pytest.approx(track.score(one.psnr_rgb, fmean(times), reference))
+    assert one.score == pytest.approx(track.score(psnr=one.psnr_rgb, runtime_ms=fmean(times), bicubic=reference))
     (again,) = [entry for entry in resummarize(folder, "median").entries if entry.slug == "one"]
     assert again.runtime_ms.median == pytest.approx(median(times))
     assert load_run(target).run.protocol.statistic == "mean"

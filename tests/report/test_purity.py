@@ -61,7 +61,7 @@ def run_by(track, folder):
     run = load_run(folder).run
     bicubic = run.track.bicubic_psnr + 2.71
     scores = {
-        e.slug: track.score(getattr(e, track.metric), e.runtime_ms.mean, bicubic)
+        e.slug: track.score(psnr=getattr(e, track.metric), runtime_ms=e.runtime_ms.mean, bicubic=bicubic)
         for e in run.entries
         if e.status == "ok" and e.slug != "row-16"
     }

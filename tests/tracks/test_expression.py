@@ -29,13 +29,17 @@ PRINTED = {
 }
 
 
+POINT = {"psnr": 31.0, "runtime_ms": 4.0, "bicubic": 30.0}
+
+
 @pytest.mark.parametrize("name", PRINTED)
 @given(psnr=st.floats(10, 60), ms=st.floats(1e-3, 1e6), bicubic=st.floats(20, 40))
 def test_the_expression_of_a_track_is_its_printed_formula(name: str, psnr: float, ms: float, bicubic: float) -> None:
     track = get_track(name)
     expected = PRINTED[name](psnr, ms, bicubic)
-    assert track.score(psnr, ms, bicubic) == pytest.approx(expected, rel=1e-12)
-    assert track.scores(np.full(3, psnr), np.full(3, ms), bicubic) == pytest.approx([expected] * 3, rel=1e-12)
+    assert track.score(psnr=psnr, runtime_ms=ms, bicubic=bicubic) == pytest.approx(expected, rel=1e-12)
+    figures = {"psnr": np.full(3, psnr), "runtime_ms": np.full(3, ms), "bicubic": bicubic}
+    assert track.scores(figures) == pytest.approx([expected] * 3, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", PRINTED)
@@ -64,19 +68,20 @@ def test_what_version_1_did_not_store_is_what_the_track_says(name: str) -> None:
     ],
 )
 def test_arithmetic(text: str, expected: float) -> None:
-    assert Expression(text)(31.0, 4.0, 30.0) == expected
+    assert Expression(text)(POINT) == expected
 
 
 def test_an_undefined_score_is_not_a_number() -> None:
-    assert math.isnan(Expression("sqrt(bicubic - psnr)")(31.0, 4.0, 30.0))
-    assert math.isnan(Expression("(bicubic - psnr) ** 0.5")(31.0, 4.0, 30.0))
+    assert math.isnan(Expression("sqrt(bicubic - psnr)")(POINT))
+    assert math.isnan(Expression("(bicubic - psnr) ** 0.5")(POINT))
 
 
 def test_arrays_are_scored_element_by_element() -> None:
     psnr, times = np.array([[29.0, 31.0]]), np.array([[1.0], [4.0]])
-    scores = Expression("runtime_ms if psnr > bicubic else 0")(psnr, times, 30.0)
+    figures = {"psnr": psnr, "runtime_ms": times, "bicubic": 30.0}
+    scores = Expression("runtime_ms if psnr > bicubic else 0")(figures)
     assert np.array_equal(scores, [[0.0, 1.0], [0.0, 4.0]])
-    assert np.array_equal(Expression("2")(psnr, times, 30.0), np.full((2, 2), 2.0))
+    assert Expression("2")(figures) == 2.0
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,7 @@ def test_any_text_is_evaluated_or_refused(text: str) -> None:
         expression = Expression(text)
     except UsageError:
         return
-    assert isinstance(expression(31.0, 4.0, 30.0), float)
+    assert isinstance(expression(POINT), float)
 
 
 def test_the_example_in_the_documentation() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.tracks import EsrFigures, get_esr_track, get_track, passes_gate, rank, rank_sum
+from harness.tracks import get_track, rank, rank_sum
 
 Row = dict[str, str]
 
@@ -54,14 +54,14 @@ def test_all_rows_of_track_1(table) -> None:
     track = get_track("ntire23-x2")
     bicubic = track.official_bicubic["ntire23-test"]
     assert len(rows) == 24
-    assert misses(rows, lambda psnr, ms: track.score(psnr, ms, bicubic)) == []
+    assert misses(rows, lambda psnr, ms: track.score(psnr=psnr, runtime_ms=ms, bicubic=bicubic)) == []
 
 
 def test_the_rounded_bicubic_of_track_1_misses_six_rows(table) -> None:
     """The report prints 33.92; only the unrounded 33.916 reproduces its scores."""
     rows = [row for row in table("ntire2023_rtsr_track1_x2") if row["score"]]
     track = get_track("ntire23-x2")
-    assert len(misses(rows, lambda psnr, ms: track.score(psnr, ms, 33.92))) == 6
+    assert len(misses(rows, lambda psnr, ms: track.score(psnr=psnr, runtime_ms=ms, bicubic=33.92))) == 6
 
 
 def test_track_1_ranks_follow_from_its_scores(table) -> None:
@@ -75,7 +75,7 @@ def test_track_2_computed_scores(table) -> None:
     rows = [row for row in table("ntire2023_rtsr_track2_x3_partial") if row["score_computed_b31.302"]]
     assert len(rows) == 5
     for row in rows:
-        ours = track.score(float(row["psnr_rgb_dB"]), float(row["runtime_ms"]), bicubic)
+        ours = track.score(psnr=float(row["psnr_rgb_dB"]), runtime_ms=float(row["runtime_ms"]), bicubic=bicubic)
         assert ours == pytest.approx(float(row["score_computed_b31.302"]), abs=0.005)
 
 
@@ -84,7 +84,9 @@ def test_lrsrn_ablation(table) -> None:
     track = get_track("ntire23-x2")
     for row in table("lrsrn_poster_ablation_x2"):
         inputs = [row["val_psnr_dB"], row["runtime_ms"]]
-        assert within_rounding(lambda psnr, ms: track.score(psnr, ms, 31.69), inputs, row["score"]), row
+        assert within_rounding(
+            lambda psnr, ms: track.score(psnr=psnr, runtime_ms=ms, bicubic=31.69), inputs, row["score"]
+        ), row
 
 
 def test_lrsrn_complexity_table(table) -> None:
@@ -96,7 +98,7 @@ def test_lrsrn_complexity_table(table) -> None:
         track = get_track(f"ntire23-{row['scale']}")
 
         def score(psnr: float, ms: float, track=track, b=bicubic[row["scale"]]) -> float:
-            return track.score(psnr, ms, b)
+            return track.score(psnr=psnr, runtime_ms=ms, bicubic=b)
 
         implied = within_rounding(score, [row["val_psnr_dB_implied"], row["runtime_ms"]], row["score"])
         printed = within_rounding(score, [row["val_psnr_dB_printed"], row["runtime_ms"]], row["score"])
@@ -111,7 +113,11 @@ def test_lrsrn_test_table_misprints_along(table) -> None:
     track = get_track("ntire23-x2")
 
     def fits(psnr: str) -> bool:
-        return within_rounding(lambda p, ms: track.score(p, ms, 33.916), [psnr, along["runtime_ms"]], report["score"])
+        return within_rounding(
+            lambda p, ms: track.score(psnr=p, runtime_ms=ms, bicubic=33.916),
+            [psnr, along["runtime_ms"]],
+            report["score"],
+        )
 
     assert (along["psnr_rgb_dB"], report["psnr_rgb_dB"]) == ("34.68", "34.63")
     assert fits("34.63")
@@ -125,7 +131,11 @@ def test_rt4ksr_needs_the_reports_psnr(table) -> None:
     (readme,) = (r for r in table("rt4ksr_readme") if (r["method"], r["scale"]) == ("RT4KSR", "x2"))
 
     def fits(psnr: str) -> bool:
-        return within_rounding(lambda p, ms: track.score(p, ms, 33.916), [psnr, report["runtime_ms"]], report["score"])
+        return within_rounding(
+            lambda p, ms: track.score(psnr=p, runtime_ms=ms, bicubic=33.916),
+            [psnr, report["runtime_ms"]],
+            report["score"],
+        )
 
     assert fits(report["psnr_rgb_dB"])
     assert not fits(readme["psnr_rgb_dB"])
@@ -147,9 +157,62 @@ def test_ais_2024(table) -> None:
     assert len(rows[1:]) == 7
     for row in rows[1:]:
         inputs = [row[columns[0]], row[columns[1]], row["runtime_ms"]]
-        assert within_rounding(lambda a, b, ms: track.score((a + b) / 2, ms, lanczos), inputs, row["score"]), row
-        exact = track.score(sum(float(row[c]) for c in columns) / 2, float(row["runtime_ms"]), lanczos)
+        assert within_rounding(
+            lambda a, b, ms: track.score(psnr=(a + b) / 2, runtime_ms=ms, bicubic=lanczos), inputs, row["score"]
+        ), row
+        exact = track.score(
+            psnr=sum(float(row[c]) for c in columns) / 2, runtime_ms=float(row["runtime_ms"]), bicubic=lanczos
+        )
         assert exact == pytest.approx(float(row["score"]), abs=0.0051)
+
+
+def test_mobile_2026() -> None:
+    """Sixteen rows; the perceptual score of NTR does not follow from its printed metrics."""
+    track = get_track("ntire-mobile-2026")
+    assert track.published is not None
+    rows = track.published.rows()
+    names = ["lpips", "dists", "niqe", "maniqa", "musiq", "clipiqa", "speedup"]
+    increasing = {"maniqa", "musiq", "clipiqa", "speedup"}
+
+    def ends(row: Row, name: str) -> tuple[float, float]:
+        low, high = (float(row[name]) + sign * half_step(row[name]) for sign in (-1, 1))
+        return (low, high) if name in increasing else (high, low)
+
+    def off(column: str, score: Callable[[dict[str, float]], float]) -> list[str]:
+        found = []
+        for row in rows:
+            least, most = ({name: ends(row, name)[index] for name in names} for index in (0, 1))
+            margin = half_step(row[column])
+            if not score(least) - margin <= float(row[column]) <= score(most) + margin:
+                found.append(row["team"])
+        return found
+
+    assert len(rows) == 16
+    assert off("score", lambda figures: track.score(**figures)) == []
+    assert off("perceptual", lambda figures: float(track.parts["perceptual"](figures))) == ["NTR"]
+    ranks = rank({row["team"]: float(row["score"]) for row in rows})
+    assert ranks == {row["team"]: int(row["rank"]) for row in rows}
+
+
+def test_stored_tables_are_the_published_ones(table) -> None:
+    """The tables that the harness shows have the figures of the published ones, row by row."""
+    pairs = {
+        "ntire23-x2": ("ntire2023_rtsr_track1_x2", {"psnr_rgb": "psnr_rgb_dB", "score": "score", "rank": "rank"}),
+        "ntire23-x3": ("ntire2023_rtsr_track2_x3_partial", {"psnr_rgb": "psnr_rgb_dB", "runtime_ms": "runtime_ms"}),
+        "ais2024-x4": ("ais2024_rtsr_efficiency_partial", {"psnr_y_qp31": "psnr_y_qp31_dB", "score": "score"}),
+        "ntire-esr-2022": ("ntire2022_esr_table", {"runtime_ms": "ave_time_ms", "params_M": "params_M"}),
+        "ntire-esr-2026": (
+            "ntire2026_esr_results_txt",
+            {"macs_G": "flops_G_fvcore_256", "runtime_ms": "ave_time_ms"},
+        ),
+    }
+    for name, (file, columns) in pairs.items():
+        published = get_track(name).published
+        assert published is not None
+        ours, theirs = published.rows(), table(file)
+        assert len(ours) == len(theirs) > 5
+        for own, other in zip(ours, theirs, strict=True):
+            assert {key: own[key] for key in columns} == {key: other[column] for key, column in columns.items()}
 
 
 @pytest.mark.parametrize(("year", "count"), [(2021, 10), (2022, 25)])
@@ -159,7 +222,9 @@ def test_mobile_ai(table, year: int, count: int) -> None:
     assert len(rows) == count
     for row in rows:
         inputs = [row["psnr_dB"], row["runtime_ms"]]
-        assert within_rounding(lambda psnr, ms: track.score(psnr, ms, 0.0), inputs, row["official_score"]), row
+        assert within_rounding(lambda psnr, ms: track.score(psnr=psnr, runtime_ms=ms), inputs, row["official_score"]), (
+            row
+        )
 
 
 def test_esr_2022_main_track_is_the_rank_of_runtime(table) -> None:
@@ -188,17 +253,22 @@ def test_esr_2022_sub_tracks_are_sums_of_ranks(table) -> None:
 
 
 def test_esr_2026(table) -> None:
-    track = get_esr_track("ntire-esr-2026")
+    track = get_track("ntire-esr-2026")
     rows = table("ntire2026_esr_results_txt")
     assert len(rows) == 16
     for row in rows:
-        figures = EsrFigures(float(row["ave_time_ms"]), float(row["flops_G_fvcore_256"]), float(row["params_M"]))
-        score = track.score(figures)
-        printed = {"runtime": score.runtime, "flops": score.flops, "params": score.params, "final": score.final}
-        for name, ours in printed.items():
-            assert ours == pytest.approx(float(row[f"score_{name}_calc"]), rel=1e-6, abs=5e-5), (row["model"], name)
-        gate = passes_gate(float(row["val_psnr_dB"]), float(row["test_psnr_dB"]))
-        assert gate == (row["psnr_gate_ok"] == "1"), row["model"]
+        figures = {
+            "runtime_ms": float(row["ave_time_ms"]),
+            "macs": 1e9 * float(row["flops_G_fvcore_256"]),
+            "params": 1e6 * float(row["params_M"]),
+            "psnr_validation": float(row["val_psnr_dB"]),
+            "psnr_test": float(row["test_psnr_dB"]),
+        }
+        computed = {"final": track.score(**figures), **{name: part(figures) for name, part in track.parts.items()}}
+        for ours, theirs in {"final": "final", "runtime": "runtime", "macs": "flops", "params": "params"}.items():
+            expected = float(row[f"score_{theirs}_calc"])
+            assert computed[ours] == pytest.approx(expected, rel=1e-6, abs=5e-5), (row["model"], ours)
+        assert (track.failed_gates(figures) == []) == (row["psnr_gate_ok"] == "1"), row["model"]
 
 
 def test_esr_baselines(table) -> None:
@@ -206,8 +276,16 @@ def test_esr_baselines(table) -> None:
     rows = [r for r in table("ntire_esr_reference_baselines") if r["weights_runtime_flops_params"]]
     assert [r["year"] for r in rows] == ["2024", "2025", "2026"]
     for row in rows:
-        track = get_esr_track(f"ntire-esr-{row['year']}")
-        figures = EsrFigures(float(row["runtime_ms_ave"]), float(row["flops_G_256"]), float(row["params_M"]))
-        assert (track.baseline_name, track.gpu, track.baseline) == (row["baseline"], row["gpu"], figures)
-        assert track.weights == tuple(map(float, row["weights_runtime_flops_params"].split("/")))
-        assert track.score(figures).final == pytest.approx(math.e**2)
+        track = get_track(f"ntire-esr-{row['year']}")
+        figures = {
+            "runtime_ms": float(row["runtime_ms_ave"]),
+            "macs": 1e9 * float(row["flops_G_256"]),
+            "params": 1e6 * float(row["params_M"]),
+        }
+        assert row["baseline"] in track.score_formula
+        assert row["gpu"] in track.source
+        assert track.score(**figures) == pytest.approx(math.e**2)
+        # A hundredth more of a figure changes the score by its weight.
+        for (name, value), weight in zip(figures.items(), row["weights_runtime_flops_params"].split("/"), strict=True):
+            changed = track.score(**{**figures, name: 1.01 * value}) / track.score(**figures) - 1
+            assert changed == pytest.approx(float(weight) * (math.exp(0.02) - 1)), name

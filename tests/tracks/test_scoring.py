@@ -120,7 +120,7 @@ def test_a_row_without_times_keeps_its_rank_and_is_compared_with_none() -> None:
 
 
 def test_a_lower_score_wins_where_the_track_says_so() -> None:
-    track = replace(RULES.track, formula=lambda psnr, ms, _: ms / psnr, higher_is_better=False)
+    track = replace(RULES.track, formula=lambda psnr, runtime_ms: runtime_ms / psnr, higher_is_better=False)
     found = board(row("slow", 1.0, 300.0), row("fast", 1.0, 100.0), rules=replace(RULES, track=track))
     assert [(e.slug, e.rank, e.rank_range) for e in found.entries] == [("fast", 1, (1, 1)), ("slow", 2, (2, 2))]
 

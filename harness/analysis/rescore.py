@@ -1,0 +1,176 @@
+"""Apply another track's rules to the figures of a stored run. Nothing is measured and the run is not changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.analysis.derived_runs import write_derived
+from harness.analysis.stored_rows import bicubic_figures, stored_timing
+from harness.errors import UsageError
+from harness.quality import get_convention
+from harness.results.run_folder import RunFolder, load_run
+from harness.results.schema import Entry, QualityFigures, Run, Runtime
+from harness.statistics.process_spread import RelativeTimes, spread_of
+from harness.statistics.runtime_summary import relative_times
+from harness.tracks import Track, track_info
+from harness.tracks.scoring import RowFigures, ScoringRules, known_figures, rank_rows, score_row
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """A run by the rules of another track.
+
+    Attributes
+    ----------
+    run
+        Its table.
+    folder
+        Where the table was written.
+    missing
+        One line for each figure that the track needs and that rows do not have.
+    """
+
+    run: Run
+    folder: Path
+    missing: list[str]
+
+
+def write_rescored(run_folder: Path, track: Track, *, published: bool = False) -> Rescored:
+    """Score and rank the rows of a run by another track, into the folder ``rescored-TRACK`` inside the run's.
+
+    Parameters
+    ----------
+    run_folder
+        Folder of a finished run.
+    track
+        Its formula, gates and ranking are applied. Quality is taken by its convention if the run has it; runtimes and
+        counts are taken if the run measured at the track's size.
+    published
+        Take the runtimes that the models' authors state instead of the measured ones. They have no interval.
+
+    Raises
+    ------
+    UsageError
+        The run has another scale.
+    ResultsError
+        The run cannot be read, or the table cannot be written.
+    """
+    folder = load_run(run_folder)
+    if folder.run.track.scale != track.scale:
+        scales = f"the run is of scale {folder.run.track.scale}, track {track.name} of scale {track.scale}"
+        raise UsageError(scales, where=str(run_folder), hint="choose a track of the run's scale")
+    sources = _Sources(folder, track, published=published)
+    rows = [sources.row(entry) for entry in folder.run.entries]
+    rules = sources.rules()
+    figures = {entry.slug: sources.figures(entry) for entry in rows}
+    board = rank_rows([score_row(entry, figures[entry.slug], rules) for entry in rows], figures, rules)
+    missing = [*sources.remarks(), *_missing(rows, rules)]
+    info = track_info(track, sources.bicubic or 0.0, "measured", board.entries)
+    warnings = [f"scored by {track.name}; measured for {folder.run.track.name}", *missing, *folder.run.warnings]
+    update = {"track": info, "entries": board.entries, "comparisons": board.comparisons, "warnings": warnings}
+    target = write_derived(folder, folder.run.model_copy(update=update), f"rescored-{track.name}")
+    return Rescored(load_run(target).run, target, missing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Which of a run's figures another track may use."""
+
+    folder: RunFolder
+    track: Track
+    published: bool
+
+    @property
+    def same_size(self) -> bool:
+        """Whether the run timed and counted at the track's size."""
+        return tuple(self.folder.run.protocol.input_shape) == self.track.input_shape
+
+    @property
+    def own_convention(self) -> bool:
+        """Whether the run's own figures of quality are those of the track's convention."""
+        # The stored sentence begins with the convention's name; its wording may be that of an earlier version.
+        return self.folder.run.run.convention.split(" (")[0] == get_convention(self.track.convention).name
+
+    @property
+    def bicubic(self) -> float | None:
+        """PSNR of bicubic on the run's images by the track's metric and convention, if known, dB."""
+        row = bicubic_figures(self.folder)
+        quality = None if row is None else self._quality(row)
+        return None if quality is None else float(getattr(quality, self.track.metric))
+
+    def row(self, entry: Entry) -> Entry:
+        """Return a row with the figures that the track may use, without score and rank."""
+        quality = self._quality(entry)
+        names = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
+        update: dict[str, object] = {name: getattr(quality, name, None) for name in names}
+        update |= {"score": None, "score_ci": None, "rank": None, "rank_range": None, "tied_with": []}
+        update |= {"runtime_ms": self._runtime(entry), "fps": None, "delta_psnr_bicubic": None}
+        if self.bicubic is not None and quality is not None:
+            update["delta_psnr_bicubic"] = getattr(quality, self.track.metric) - self.bicubic
+        if not self.same_size:
+            update |= {"macs": None, "flops": None, "activations": None, "peak_memory_bytes": None, "roofline": None}
+        return entry.model_copy(update=update)
+
+    def figures(self, entry: Entry) -> RowFigures:
+        """Return the measurements behind a row: images if the run has the convention, times if they were measured."""
+        images = self.folder.per_image.get(entry.slug, {}) if self.own_convention else {}
+        psnr = {name: one[self.track.metric] for name, one in images.items() if self.track.metric in one}
+        reference = bicubic_figures(self.folder)
+        is_reference = reference is not None and reference.slug == entry.slug
+        return RowFigures(psnr, entry.runtime_ms, None if self.published else self._times(entry), is_reference)
+
+    def rules(self) -> ScoringRules:
+        """Return the track's rules for this run."""
+        run, reference = self.folder.run, bicubic_figures(self.folder)
+        psnr = self.figures(reference).psnr if reference is not None else {}
+        bicubic = float("nan") if self.bicubic is None else self.bicubic
+        return ScoringRules(self.track, bicubic, run.protocol.statistic, run.protocol.backend, psnr)
+
+    def remarks(self) -> list[str]:
+        """Return why figures of the run are not those of the track."""
+        run, remarks = self.folder.run, []
+        if not self.same_size:
+            sizes = ["x".join(map(str, shape[2:])) for shape in (run.protocol.input_shape, self.track.input_shape)]
+            remarks.append(f"the run timed and counted at {sizes[0]} (height x width), the track asks for {sizes[1]}")
+        if not self.own_convention and not any(self.track.convention in e.conventions for e in run.entries):
+            hint = f"harness run --convention {self.track.convention}"
+            remarks.append(f"quality by the convention {self.track.convention} was not measured: {hint}")
+        return remarks
+
+    def _quality(self, entry: Entry) -> QualityFigures | None:
+        if not self.own_convention:
+            return entry.conventions.get(self.track.convention)
+        values = {name: getattr(entry, name) for name in ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")}
+        return None if None in values.values() else QualityFigures(**values)
+
+    def _runtime(self, entry: Entry) -> Runtime | None:
+        if not self.published:
+            return entry.runtime_ms if self.same_size else None
+        stated = entry.published.runtime_ms if entry.published else None
+        if stated is None:
+            return None
+        source = f"published: {entry.published.source}" if entry.published and entry.published.source else "published"
+        return Runtime(
+            median=stated, mean=stated, ci=(stated, stated), p95=stated, samples=0, stable=False, note=source
+        )
+
+    def _times(self, entry: Entry) -> RelativeTimes | None:
+        record = stored_timing(self.folder, entry) if entry.runtime_ms is not None else None
+        return None if record is None else relative_times(record, spread_of(self.folder.run.process_spread))
+
+
+def _missing(rows: list[Entry], rules: ScoringRules) -> list[str]:
+    """Return one line for each figure that some rows lack."""
+    lacking: dict[str, list[str]] = {}
+    measured = [entry for entry in rows if entry.status == "ok"]
+    for entry in measured:
+        known = known_figures(entry, rules)
+        needed = [*rules.track.needs, *(gate.figure for gate in rules.track.gates)]
+        for name in dict.fromkeys(needed):
+            if name not in known:
+                lacking.setdefault(name, []).append(entry.name)
+    return [
+        f"{name} is not known for {'any row' if len(names) == len(measured) else ', '.join(names)}"
+        for name, names in lacking.items()
+    ]

@@ -1,0 +1,227 @@
+"""Commands for the rules of challenges: list and show tracks, score single figures, and rescore a stored run."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from harness.cli.application import command, err, existing, existing_run, out
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.tracks import Track
+
+_UNLIKELY = 100.0
+"""Factor between a figure and the baseline's from which its unit is questioned."""
+_HIGHEST_PSNR = 100.0
+
+
+@command
+def score(
+    runtime: Annotated[float | None, typer.Option(help="Runtime, milliseconds.")] = None,
+    psnr: Annotated[
+        float | None, typer.Option(help="PSNR, dB: RGB unless the track scores Y. ntire-esr: on the validation set.")
+    ] = None,
+    track: Annotated[
+        str, typer.Option(help="Challenge whose formula is used, or the TOML file of a custom track.")
+    ] = "ntire23-x2",
+    bicubic: Annotated[
+        float | None,
+        typer.Option(help="PSNR of bicubic on the same images, dB. [default: the challenge's test set]"),
+    ] = None,
+    flops: Annotated[float | None, typer.Option(help="FLOPs in G, as fvcore counts: multiply-accumulates.")] = None,
+    params: Annotated[float | None, typer.Option(help="Parameters, millions.")] = None,
+    psnr_test: Annotated[float | None, typer.Option(help="ntire-esr: RGB PSNR on the test set, dB.")] = None,
+    figure: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE: any other figure of the formula, in base units. Repeatable.")
+    ] = None,
+) -> None:
+    """Compute the score of a network from its figures."""
+    from harness.tracks import get_track
+
+    chosen = get_track(track)
+    first_role = f"psnr_{chosen.datasets[0].role}" if chosen.gates else "psnr"
+    given = {
+        "runtime_ms": runtime,
+        "psnr": psnr,
+        first_role: psnr,
+        chosen.metric: psnr,
+        "psnr_test": psnr_test,
+        "bicubic": next(iter(chosen.official_bicubic.values()), None) if bicubic is None else bicubic,
+        "macs": None if flops is None else 1e9 * flops,
+        "params": None if params is None else 1e6 * params,
+        **_named(figure or []),
+    }
+    figures = {name: value for name, value in given.items() if value is not None}
+    _check(figures, chosen)
+    _print_score(chosen, figures)
+
+
+def _named(texts: list[str]) -> dict[str, float]:
+    """Parse NAME=VALUE."""
+    figures = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            figures[name.strip()] = float(value)
+        except ValueError:
+            raise UsageError(f"--figure {text!r} is not NAME=VALUE", hint="such as --figure lpips=0.21") from None
+    return figures
+
+
+def _check(figures: dict[str, float], track: Track) -> None:
+    """Raise UsageError for a figure that the track does not know, that is missing, or that no network can have."""
+    from harness.tracks.figures import advice, figure_of
+
+    for name, value in figures.items():
+        if figure_of(name) is None:
+            raise UsageError(f"{name!r} is no figure", hint=advice(name))
+        _check_value(name, value)
+    missing = track.missing(figures)
+    if missing:
+        options = {"psnr": "--psnr", "bicubic": "--bicubic", "runtime_ms": "--runtime", "macs": "--flops"}
+        wanted = [options.get(name, "--params" if name == "params" else f"--figure {name}=VALUE") for name in missing]
+        raise UsageError(f"track {track.name} scores {', '.join(missing)} too", hint=f"add {' and '.join(wanted)}")
+
+
+def _check_value(name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise UsageError(f"{name} is {value}, not a finite number", hint="give the measured figure")
+    if name.startswith(("psnr", "bicubic")) and not 0 < value <= _HIGHEST_PSNR:
+        raise UsageError(f"{name} is {value:g} dB", hint=f"a PSNR is between 0 and {_HIGHEST_PSNR:g} dB")
+    if name.startswith("ssim") and not -1 <= value <= 1:
+        raise UsageError(f"{name} is {value:g}", hint="an SSIM is between -1 and 1")
+    if name.startswith(("runtime_ms", "speedup")) and value <= 0:
+        raise UsageError(f"{name} is {value:g}", hint="it is greater than 0")
+    if name in {"params", "macs", "activations", "memory_bytes", "size_bytes"} and value < 0:
+        raise UsageError(f"{name} is {value:g}", hint="it is not negative")
+
+
+def _print_score(track: Track, figures: dict[str, float]) -> None:
+    """Print the score, its parts, doubts about units, and whether the gates of the ranking are passed."""
+    final = track.score(**figures)
+    logarithm = float(track.log_scores(figures)) / math.log(10) if track.logarithmic else None
+    decimals = 4 if track.logarithmic or track.parts else 2
+    out.print(f"{final:.{decimals}f}" if final < 1e15 else f"1e{logarithm or math.log10(final):.3f}", highlight=False)
+    notes = [f"{track.score_formula}" + (f"; bicubic = {figures['bicubic']} dB" if "bicubic" in track.needs else "")]
+    if track.parts:
+        parts = ", ".join(f"{name} {float(part(figures)):.6g}" for name, part in track.parts.items())
+        notes.append(parts if logarithm is None else f"{parts}; log10 of the score {logarithm:.3f}")
+    notes += [question for name, value in figures.items() if (question := _unit_question(track, name, value))]
+    notes += _gate_notes(track, figures)
+    for note in notes:
+        err.print(note, markup=False, highlight=False)
+
+
+def _unit_question(track: Track, name: str, value: float) -> str | None:
+    """Return a question about the unit of a figure that is far from the baseline's."""
+    reference = track.baseline.get(name)
+    if reference is None or 1 / _UNLIKELY < value / reference < _UNLIKELY:
+        return None
+    unit = {"params": ("millions", 1e6), "macs": ("G", 1e9)}.get(name, ("milliseconds", 1.0))
+    return (
+        f"{name} is {value / reference:.4g} times the baseline's {reference / unit[1]:g} {unit[0]}: "
+        f"is it given in {unit[0]}?"
+    )
+
+
+def _gate_notes(track: Track, figures: dict[str, float]) -> list[str]:
+    if not track.gates:
+        return []
+    rule = " and ".join(gate.text for gate in track.gates)
+    unknown = [gate.figure for gate in track.gates if gate.figure not in figures]
+    if unknown:
+        return [f"ranked only with {rule}: add {', '.join(unknown)} to check (--psnr, --psnr-test)"]
+    return [f"not ranked: it needs {rule}" if track.failed_gates(figures) else f"ranked: it has {rule}"]
+
+
+@command
+def tracks(
+    action: Annotated[str, typer.Argument(help="list; show NAME; check FILE.")] = "list",
+    name: Annotated[str | None, typer.Argument(help="Name of a track, or a TOML file.", show_default=False)] = None,
+) -> None:
+    """List the tracks, show the rules, sources and published table of one, or validate a custom track's TOML file."""
+    from harness.timing import get_protocol
+    from harness.tracks import get_track, read_track
+
+    if action == "list":
+        return _list_tracks()
+    if action not in {"show", "check"}:
+        raise UsageError(f"there is no action {action!r}", hint="choose one of: list, show, check")
+    if name is None:
+        raise UsageError(f"tracks {action} needs a name", hint="see harness tracks --help")
+    if action == "check":
+        track = read_track(existing(Path(name)))
+        if track.protocol is not None:
+            get_protocol(track.protocol)
+        needs = ", ".join(track.needs)
+        return out.print(f"{track.name}: valid; its score needs {needs}", markup=False, highlight=False)
+    return _show_track(get_track(name))
+
+
+def _list_tracks() -> None:
+    from harness.tracks import get_track, list_tracks
+
+    table = Table("name", "scale", "title", "score needs", "higher is better")
+    for name in list_tracks():
+        track = get_track(name)
+        better = "yes" if track.higher_is_better else "no"
+        table.add_row(*map(escape, (name, f"x{track.scale}", track.title, ", ".join(track.needs), better)))
+    out.print(table)
+
+
+def _show_track(track: Track) -> None:
+    height, width = track.input_shape[2:]
+    facts = {
+        "title": track.title,
+        "scale": f"x{track.scale}, timed at {width}x{height} -> {width * track.scale}x{height * track.scale}",
+        "degradation": track.degradation,
+        "quality": f"{track.metric} by the convention {track.convention}",
+        "protocol": track.protocol or "the harness's default",
+        "data sets": "; ".join(f"{one.role}: {one.title}" for one in track.datasets),
+        "gates": "; ".join(gate.text for gate in track.gates),
+        "score": track.score_formula,
+        "needs": ", ".join(track.needs),
+        "parts": ", ".join(track.parts),
+        "further ranks": "; ".join(f"{name}: ranks of {', '.join(of)}" for name, of in track.rank_sums.items()),
+        "source": track.source,
+    }
+    for heading, text in facts.items():
+        if text:
+            out.print(f"{heading + ':':<15}{text}", markup=False, highlight=False, soft_wrap=True)
+    for remark in track.remarks:
+        out.print(f"{'note:':<15}{remark}", markup=False, highlight=False, soft_wrap=True)
+    if track.published is not None:
+        rows = track.published.rows()
+        table = Table(*rows[0], title=f"published: {track.published.source}", title_justify="left")
+        for row in rows:
+            table.add_row(*map(escape, row.values()))
+        out.print(table)
+
+
+@command
+def rescore(
+    run_folder: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
+    track: Annotated[str, typer.Option(help="Track whose rules are applied, or the TOML file of a custom one.")],
+    runtime: Annotated[
+        str, typer.Option(help="measured, or published: the runtimes that the models' authors state.")
+    ] = "measured",
+) -> None:
+    """Apply another track's rules to the stored figures of a run. Nothing is measured, and no figure is invented."""
+    from harness.analysis.rescore import write_rescored
+    from harness.cli.terminal import leaderboard_table
+    from harness.report import build_report
+    from harness.tracks import get_track
+
+    if runtime not in {"measured", "published"}:
+        raise UsageError(f"there is no runtime {runtime!r}", hint="choose measured or published")
+    result = write_rescored(existing_run(run_folder), get_track(track), published=runtime == "published")
+    out.print(leaderboard_table(result.run))
+    for line in result.missing:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    out.print(f"leaderboard: {build_report(result.folder)}", highlight=False, soft_wrap=True)

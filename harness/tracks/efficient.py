@@ -1,0 +1,102 @@
+"""The NTIRE efficient super-resolution challenges: ranks in 2022, weighted sums of exponentials from 2024 on."""
+
+from __future__ import annotations
+
+from harness.tracks.expression import Expression
+from harness.tracks.published import PublishedTable
+from harness.tracks.track import Gate, Track, TrackDataset
+
+_SHAPE = (1, 3, 256, 256)
+_DATASETS = (
+    TrackDataset("validation", "DIV2K_LSDIR_valid: 100 images of DIV2K and 100 of LSDIR"),
+    TrackDataset("test", "DIV2K_LSDIR_test, not public"),
+)
+_GATES = (Gate("psnr_validation", 26.90, 2), Gate("psnr_test", 26.99, 2))
+# The thresholds are compared with printed values: 26.896 dB passes 26.90.
+_OWN_SIZE = "Each image is timed once at its own size, cold, in float32; the challenge averages five such runs."
+
+
+def _weighted_sum(
+    year: int,
+    baseline: str,
+    figures: tuple[float, float, float],
+    weights: tuple[float, float, float],
+    gpu: str,
+    *,
+    published: PublishedTable | None = None,
+    remarks: tuple[str, ...] = (),
+) -> Track:
+    """Return the rules of a year from the baseline's runtime in ms, G of MACs and M of parameters, and the weights."""
+    names = ("runtime", "macs", "params")
+    terms = (f"runtime_ms / {figures[0]}", f"macs / {figures[1]}e9", f"params / {figures[2]}e6")
+    parts = {name: f"exp(2 * {term})" for name, term in zip(names, terms, strict=True)}
+    return Track(
+        name=f"ntire-esr-{year}",
+        title=f"NTIRE {year} Efficient Super-Resolution",
+        scale=4,
+        degradation="matlab",
+        input_shape=_SHAPE,
+        score_formula=(
+            "sum of weight * exp(2 * x / x_baseline) over runtime, FLOPs (fvcore's, 256 x 256) and parameters, with "
+            f"weights {', '.join(map(str, weights))} and baseline {baseline}; lower is better"
+        ),
+        formula=Expression(" + ".join(f"{w} * {part}" for w, part in zip(weights, parts.values(), strict=True))),
+        convention="ntire-esr",
+        higher_is_better=False,
+        source=f"README of Amazingren/NTIRE{year}_ESR; runtime of {baseline} on an {gpu}",
+        protocol="esr",
+        datasets=_DATASETS,
+        gates=_GATES,
+        parts={name: Expression(part) for name, part in parts.items()},
+        logarithmic=True,
+        baseline={"runtime_ms": figures[0], "macs": 1e9 * figures[1], "params": 1e6 * figures[2]},
+        published=published,
+        remarks=(_OWN_SIZE, f"The baseline's runtime was measured on an {gpu}.", *remarks),
+    )
+
+
+NTIRE_ESR_2022 = Track(
+    name="ntire-esr-2022",
+    title="NTIRE 2022 Efficient Super-Resolution",
+    scale=4,
+    degradation="matlab",
+    input_shape=_SHAPE,
+    score_formula="the runtime, in ms; lower is better. Sub-tracks: sums of ranks",
+    formula=Expression("runtime_ms"),
+    convention="ntire-esr",
+    higher_is_better=False,
+    source="table of ofsoundof/NTIRE2022_ESR; the rules were derived from it",
+    protocol="esr",
+    datasets=(TrackDataset("validation", "DIV2K validation"), TrackDataset("test", "DIV2K test, not public")),
+    rank_sums={
+        "complexity": ("params", "macs"),
+        "overall": ("runtime_ms", "params", "macs", "activations", "memory_bytes"),
+    },
+    published=PublishedTable("ntire-esr-2022.csv", "table of ofsoundof/NTIRE2022_ESR"),
+    remarks=(
+        _OWN_SIZE,
+        "The challenge asked for about 29.00 dB on the validation set; teams from 28.95 dB are ranked in its table.",
+        (
+            "The published points of five teams differ by one from the sums of ranks: those teams tie at the printed "
+            "precision."
+        ),
+    ),
+)
+NTIRE_ESR_2024 = _weighted_sum(
+    2024,
+    "RLFN",
+    (13.54, 19.67, 0.317),
+    (0.7, 0.15, 0.15),
+    "RTX 3090",
+    remarks=("README and results.txt of the challenge disagree on the baseline's runtime: 13.54 and 12.21 ms.",),
+)
+NTIRE_ESR_2025 = _weighted_sum(2025, "EFDN", (16.69, 16.7, 0.276), (0.7, 0.15, 0.15), "RTX A6000")
+NTIRE_ESR_2026 = _weighted_sum(
+    2026,
+    "SPAN",
+    (7.74, 9.83, 0.151),
+    (0.8, 0.1, 0.1),
+    "RTX A6000",
+    published=PublishedTable("ntire-esr-2026.csv", "results.txt of Amazingren/NTIRE2026_ESR"),
+    remarks=("The fastest entry counts 1.59 G, because its custom operator cut the trace; about 9.11 G are computed.",),
+)

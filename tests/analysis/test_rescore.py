@@ -1,0 +1,113 @@
+"""A stored run by another track's rules: scores are those of the stored figures, and nothing is invented."""
+
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.rescore import write_rescored
+from harness.errors import UsageError
+from harness.report import build_report, load_run
+from harness.tracks import Track, get_track, read_track
+
+SAMPLE = Path(__file__).parents[2] / "reports" / "sample"
+RULES = """
+[track]
+name = "office-x2"
+scale = 2
+input_size = [{height}, 1920]
+metric = "psnr_y"
+convention = "{convention}"
+
+[score]
+formula = "psnr - 0.1 * runtime_ms - params / 1e6"
+
+[[gates]]
+figure = "params"
+least = 10000
+"""
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SAMPLE, tmp_path / "sample"))
+
+
+@pytest.fixture
+def office(tmp_path: Path):
+    def make(height: int = 1080, convention: str = "harness") -> Track:
+        path = tmp_path / "office.toml"
+        path.write_text(RULES.format(height=height, convention=convention))
+        return read_track(path)
+
+    return make
+
+
+def test_scores_follow_from_the_stored_figures(sample: Path, office) -> None:
+    before = {entry.slug: entry for entry in load_run(sample).run.entries}
+    result = write_rescored(sample, office())
+    statistic = result.run.protocol.statistic
+    scored = [entry for entry in result.run.entries if entry.score is not None]
+    assert result.missing == []
+    assert len(scored) > 10
+    for entry in scored:
+        old = before[entry.slug]
+        expected = old.psnr_y - 0.1 * getattr(old.runtime_ms, statistic) - old.params / 1e6
+        if old.name != "Bicubic":  # which is scored at the run's reference, equal but for rounding
+            assert entry.score == pytest.approx(expected)
+        assert (entry.rank is not None) == (old.kind == "submission" and old.params >= 10000)
+        assert bool(entry.failed_gates) == (old.params < 10000)
+    ranked = sorted((e for e in scored if e.rank), key=lambda e: e.rank)
+    assert [e.score for e in ranked] == sorted((e.score for e in ranked), reverse=True)
+    assert load_run(sample).run.entries == list(before.values())
+    page = build_report(result.folder).read_text()
+    assert "params &gt;= 10000" in page
+    assert "misses a gate" in page
+
+
+def test_published_runtimes_have_no_interval_and_no_ties(sample: Path, office) -> None:
+    result = write_rescored(sample, office(), published=True)
+    stated = {e.slug: e.published.runtime_ms for e in load_run(sample).run.entries if e.published}
+    for entry in result.run.entries:
+        if entry.score is not None:
+            assert entry.runtime_ms.median == stated[entry.slug]
+            assert entry.tied_with == []
+    assert any("runtime_ms is not known for" in line for line in result.missing)
+
+
+def test_what_the_run_did_not_measure_is_missing(sample: Path, office) -> None:
+    other_size = write_rescored(sample, office(height=540))
+    assert all(entry.score is None for entry in other_size.run.entries)
+    assert "540" in other_size.missing[0]
+    assert any(line == "runtime_ms is not known for any row" for line in other_size.missing)
+    other_convention = write_rescored(sample, office(convention="lrsrn"))
+    assert all(entry.score is None for entry in other_convention.run.entries)
+    assert any("--convention lrsrn" in line for line in other_convention.missing)
+
+
+def test_another_scale_is_refused(sample: Path) -> None:
+    with pytest.raises(UsageError, match="of scale 2, track ntire-esr-2025 of scale 4"):
+        write_rescored(sample, get_track("ntire-esr-2025"))
+
+
+def test_exploding_scores_are_ranked_by_their_logarithms(sample: Path, tmp_path: Path) -> None:
+    path = tmp_path / "explode.toml"
+    text = RULES.format(height=1080, convention="harness").replace(
+        'formula = "psnr - 0.1 * runtime_ms - params / 1e6"',
+        'formula = "0.7 * exp(5 * runtime_ms) + 0.3 * exp(params / 1e5)"\nlower_is_better = true\nlogarithmic = true',
+    )
+    path.write_text(text)
+    run = write_rescored(sample, read_track(path)).run
+    ranked = sorted((entry for entry in run.entries if entry.rank), key=lambda entry: entry.rank)
+    times = [entry.runtime_ms.median for entry in ranked]
+    assert times == sorted(times)
+    for entry in ranked:
+        # The second term is at most 1e4: it adds nothing to the digits of the first.
+        expected = (5 * getattr(entry.runtime_ms, run.protocol.statistic) + math.log(0.7)) / math.log(10)
+        assert entry.score_log10 == pytest.approx(expected)
+        assert entry.score == pytest.approx(min(1e300, 10 ** min(expected, 300)))
+    slowest, fastest = ranked[-1], ranked[0]
+    assert slowest.score == fastest.score == pytest.approx(1e300) or slowest.score > fastest.score
+    pair = next(p for p in run.comparisons if set(p.slugs) == {slowest.slug, fastest.slug})
+    assert pair.corrected_p_value < 0.05

@@ -1,0 +1,100 @@
+"""Custom tracks in TOML files: what is valid is scored as written, and every mistake is named with its place."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.tracks import Track, get_track, read_track
+
+WHOLE = """
+[track]
+name = "mine-x4"
+scale = 4
+input_size = [256, 320]
+metric = "psnr_y"
+convention = "matlab"
+degradation = "matlab"
+protocol = "esr"
+
+[score]
+formula = "0.5 * exp(runtime_ms / 10) + 0.5 * exp(params / 1e6)"
+lower_is_better = true
+logarithmic = true
+parts = { time = "exp(runtime_ms / 10)" }
+rank_sums = { small = ["params", "macs"] }
+
+[[gates]]
+figure = "psnr_test"
+least = 26.99
+decimals = 2
+
+[[datasets]]
+role = "validation"
+
+[[datasets]]
+role = "test"
+"""
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    def read_text(text: str) -> Track:
+        path = tmp_path / "track.toml"
+        path.write_text(text)
+        return get_track(str(path))
+
+    return read_text
+
+
+def test_a_whole_file(read) -> None:
+    track = read(WHOLE)
+    assert (track.name, track.output_shape, track.needs) == ("mine-x4", (1, 3, 1024, 1280), ("runtime_ms", "params"))
+    assert track.score(runtime_ms=10.0, params=2e6) == pytest.approx(0.5 * math.e + 0.5 * math.e**2)
+    assert not track.higher_is_better
+    # 26.985 is printed as 26.98 or 26.99 depending on its binary value; these are clear of it.
+    assert track.failed_gates({"psnr_test": 26.9851}) == []
+    assert [gate.figure for gate in track.failed_gates({"psnr_test": 26.9849})] == ["psnr_test"]
+    assert [gate.figure for gate in track.failed_gates({})] == ["psnr_test"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("runtime_ms / 10)", "runtim_ms / 10)", "Did you mean 'runtime_ms'"),
+        ("params / 1e6", "param / 1e6", "Did you mean 'params'"),
+        ('"psnr_test"', '"psnr_tset"', "Did you mean 'psnr_test'"),
+        ('"psnr_test"', '"psnr_holdout"', "unknown figure 'psnr_holdout'"),
+        ('["params", "macs"]', '["params", "mac"]', "Did you mean 'macs'"),
+        ("formula =", "formla =", "score.formla is not a key: did you mean 'formula'"),
+        ("input_size", "input_sze", "did you mean 'input_size'"),
+        ("[score]", "[scores]", "scores is not a key: did you mean 'score'"),
+        ("input_size = [256, 320]", "", "track.input_size is missing"),
+        ("scale = 4", "scale = 0", "track.scale: .*greater than or equal to 1, not 0"),
+        ("scale = 4", 'scale = "four"', "track.scale: .*integer"),
+        ('"mine-x4"', '"../x"', "track.name"),
+        ("exp(params / 1e6)", "__import__('os')", "not permitted"),
+        ("exp(params / 1e6)", "9 // 2", "not permitted"),
+        ("[track]", "[track", "is not TOML"),
+        ("least = 26.99", 'least = "high"', "gates.0.least"),
+        ('role = "test"', 'role = "Test set"', "datasets.1.role"),
+        ('"psnr_y"', '"psnr"', "track.metric"),
+        ('time = "exp(', 'time = "ex(', "not permitted"),
+        ('convention = "matlab"', 'convention = "matlib"', "Did you mean 'matlab'|matlab"),
+        ('degradation = "matlab"', 'degradation = "matlib"', "matlab"),
+    ],
+)
+def test_a_mistake_is_named(read, old: str, new: str, message: str) -> None:
+    assert old in WHOLE
+    with pytest.raises(UsageError, match=message):
+        read(WHOLE.replace(old, new))
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.toml", tmp_path):
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_track(path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="is not TOML"):
+        read_track(tmp_path / "binary.toml")

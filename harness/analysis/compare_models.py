@@ -123,7 +123,7 @@ def find_entry(folder: RunFolder, name: str) -> Entry:
         There is none.
     """
     entries = folder.run.entries
-    matches = [entry for entry in entries if name in (entry.slug, entry.name)]
+    matches = [entry for entry in entries if name == entry.slug] or [entry for entry in entries if name == entry.name]
     matches = matches or [entry for entry in entries if name.lower() in (entry.slug.lower(), entry.name.lower())]
     if not matches:
         known = ", ".join(entry.slug or entry.name for entry in entries)

@@ -45,7 +45,8 @@ def _runs(root: Path) -> list[RunFolder]:
 
 def _point(folder: RunFolder, model: str) -> HistoryPoint | None:
     run = folder.run
-    for entry in run.entries:
+    # By slug first: it belongs to one row, while a name may be another row's slug.
+    for entry in sorted(run.entries, key=lambda entry: entry.slug != model):
         if model in {entry.name, entry.slug}:
             return HistoryPoint(
                 run=folder.path.name,

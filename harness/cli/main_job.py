@@ -30,6 +30,7 @@ from harness.cli.options import (
     PrecisionChoice,
     Processes,
     ProtocolName,
+    Recount,
     RetryFailed,
     SandboxChoice,
     SandboxOption,
@@ -73,6 +74,7 @@ def run(
     install: Install = False,
     wheels: Wheels = None,
     trust_pickle: TrustPickle = False,
+    recount: Recount = False,
     engine: EngineName = "local",
     images: ImagesChoice = ImagesOption.auto,
     crop: Crops = None,
@@ -94,8 +96,6 @@ def run(
         only=tuple(only or ()),
         exclude=tuple(exclude or ()),
         with_baselines=baselines,
-        device=device,
-        threads=threads,
         precision=precision.value if precision else None,
         backend=backend.value,
         protocol=protocol,
@@ -103,15 +103,15 @@ def run(
         processes=processes,
         timeout_s=timeout,
         sandbox=sandbox.value,
-        install=install,
-        wheels=wheels,
-        trust_pickle=trust_pickle,
         images=images.value,
         crops=_parsed(crop),
-        save_images=save_images,
         conventions=tuple(dict.fromkeys(convention or ())),
     )
-    _carry_out(replace(wanted, fresh=fresh, retry_failed=retry_failed), engine, strict=strict)
+    wanted = replace(
+        wanted, device=device, threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
+        save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount,
+    )  # fmt: skip
+    _carry_out(wanted, engine, strict=strict)
 
 
 def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:

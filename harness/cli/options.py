@@ -85,6 +85,10 @@ Wheels = Annotated[
 TrustPickle = Annotated[
     bool, typer.Option("--trust-pickle", help="Execute code in checkpoints; only in the bubblewrap sandbox.")
 ]
+Recount = Annotated[
+    bool,
+    typer.Option("--recount", help="Count parameters and operations again, in a process without submitted code."),
+]
 EngineName = Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")]
 ImagesChoice = Annotated[
     ImagesOption,

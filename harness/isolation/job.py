@@ -22,6 +22,8 @@ class JobManifest(Protocol):
     @property
     def size_multiple(self) -> int: ...  # noqa: D102
     @property
+    def requires(self) -> list[str]: ...  # noqa: D102
+    @property
     def reparameterize(self) -> str | None: ...  # noqa: D102
     def weights_for(self, scale: int) -> Path | None: ...  # noqa: D102
     def lacks_weights(self, scale: int) -> bool: ...  # noqa: D102

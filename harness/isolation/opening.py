@@ -13,14 +13,16 @@ from harness.isolation.limits import UNLIMITED, default_limits
 from harness.isolation.requests import LoadRequest, path_of_text, path_to_text
 from harness.isolation.sandbox import Choice, choose, place_of
 from harness.isolation.session import Session
+from harness.submissions.manifest import FILE_NAME
 
 
 def load_request(job: Job) -> LoadRequest:
     """Return the request that loads a submission. Its paths are those in the controller's file system."""
     manifest = job.submission.manifest
     weights = manifest.weights_for(job.scale)
+    root = job.submission.root.resolve()
     return LoadRequest(
-        root=path_to_text(job.submission.root.resolve()),
+        root=path_to_text(root),
         factory=manifest.factory,
         scale=job.scale,
         weights=None if weights is None else weights.as_posix(),
@@ -33,6 +35,8 @@ def load_request(job: Job) -> LoadRequest:
         threads=job.threads,
         backend=job.backend,
         strict=job.strict,
+        has_manifest=(root / FILE_NAME).is_file(),
+        requires=manifest.requires,
     )
 
 

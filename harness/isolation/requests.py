@@ -18,6 +18,10 @@ from harness.results.record import Backend
 Precision = Literal["fp32", "fp16", "bf16"]
 Inputs = Literal["reused", "fresh", "dataset"]
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
+Params = Annotated[int, Field(ge=0, le=1 << 40)]
+"""Parameters: at most what fills four terabytes."""
+Macs = Annotated[int, Field(ge=0, le=10**18)]
+"""Multiply-accumulates of one forward pass: at most what the fastest accelerators take a quarter of an hour for."""
 Sides = Annotated[list[Count], Field(max_length=8)]
 ShortText = Annotated[str, Field(max_length=500)]
 Text = Annotated[str, Field(max_length=20_000)]
@@ -63,6 +67,10 @@ class LoadRequest(Body):
     """Flush the accelerator's cache before each timed call, and include a copy of the output in the timed window."""
     trust_pickle: bool = False
     """Execute code in a pickled checkpoint."""
+    has_manifest: bool = True
+    """Whether a manifest describes the submission; otherwise what it does not state is found out."""
+    requires: list[str] = []
+    """Requirement strings of the manifest."""
     seed: Count = 0
 
 
@@ -87,6 +95,10 @@ class ExportReply(Body):
     """Relative paths of the files. Arrays: their contents, uint8, 1-D."""
 
     paths: Annotated[list[ShortText], Field(max_length=8)]
+
+
+class GraphRequest(Body):
+    """Export the timed form as a graph, ``torch.export``. The reply has one array: the file's bytes, uint8, 1-D."""
 
 
 class CountRequest(Body):
@@ -149,7 +161,7 @@ class MemoryRequest(Body):
 class LoadReply(Body):
     """Properties of the loaded network."""
 
-    params_before: Count
+    params_before: Params
     """Parameters of the network as built, before any reparameterization."""
     size_multiple: Annotated[int, Field(ge=1, le=1024)]
     """Input sides are padded to a multiple of this, and the output is cropped accordingly."""
@@ -164,10 +176,10 @@ class ReparamReply(Body):
     """Result of the reparameterization; see ``harness.results.schema.Reparam``."""
 
     method: ShortText
-    params_before: Count
-    params_after: Count
-    macs_before: Count | None = None
-    macs_after: Count | None = None
+    params_before: Params
+    params_after: Params
+    macs_before: Macs | None = None
+    macs_after: Macs | None = None
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
     notes: Annotated[list[Text], Field(max_length=1000)] = []
 
@@ -182,18 +194,18 @@ class LayerReply(Body):
     in_channels: Count | None
     out_channels: Count | None
     output_shape: Sides
-    params: Count
-    macs: Count
+    params: Params
+    macs: Macs
     calls: Count
 
 
 class CountReply(Body):
     """Operations of one forward pass; see ``harness.complexity.count.Complexity``."""
 
-    params: Count
-    macs: Count | None = None
-    activations: Count | None = None
-    macs_ntire23: Count | None = None
+    params: Params
+    macs: Macs | None = None
+    activations: Macs | None = None
+    macs_ntire23: Macs | None = None
     incomplete_ops: Annotated[list[ShortText], Field(max_length=1000)] = []
     source: ShortText = ""
     bytes_moved: Count | None = None
@@ -261,6 +273,7 @@ REQUESTS: dict[str, type[Body]] = {
     "load": LoadRequest,
     "reparameterize": ReparameterizeRequest,
     "export": ExportRequest,
+    "graph": GraphRequest,
     "count": CountRequest,
     "ceilings": CeilingsRequest,
     "prepare": PrepareRequest,

@@ -17,6 +17,8 @@ from typing import Literal
 
 from harness.errors import UsageError
 from harness.isolation.environment import PACKAGE
+from harness.isolation.ground_truth import visible_images
+from harness.results.fingerprint import unhashed
 from harness.submissions.packages import package_folders
 
 Sandbox = Literal["auto", "bwrap", "process", "none"]
@@ -31,8 +33,6 @@ _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime")
 _DEVICE_NODES = ("nvidia*", "nvidia-caps", "dri", "kfd")
 _DEVICE_FOLDERS = ("/sys", "/opt/rocm", "/etc/OpenCL", "/etc/vulkan")  # drivers enumerate devices through /sys
-# Ground truth that ships with the package. A submission that can read it could return it as its output.
-_HIDDEN = ("data/embedded",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,7 @@ def bwrap_command(
         *("--size", str(tmp_bytes), "--tmpfs", str(PRIVATE)),
         *_read_only(binds),
         *_hidden(binds),
+        *_without_unhashed(root, inside),
         *("--remount-ro", "/"),
         *("--chdir", str(PRIVATE)),
         "--clearenv",
@@ -210,13 +211,16 @@ def _read_only(binds: Mapping[Path, Path]) -> list[str]:
 
 def _hidden(binds: Mapping[Path, Path]) -> list[str]:
     """Return options that cover the ground truth with an empty tmpfs at every path where a bind mount exposes it."""
+    places = map(str, visible_images({Path("/usr"): Path("/usr"), **binds}))
+    return [part for place in places for part in ("--tmpfs", place, "--remount-ro", place)]
+
+
+def _without_unhashed(root: Path, inside: Path) -> list[str]:
+    """Return options that hide what a submission's fingerprint does not cover; see `harness.results.fingerprint`."""
     options: list[str] = []
-    for name in _HIDDEN:
-        folder = PACKAGE / name
-        for source, target in binds.items():
-            if folder.is_dir() and folder.is_relative_to(source):
-                covered = str(target / folder.relative_to(source))
-                options += ["--tmpfs", covered, "--remount-ro", covered]
+    for path in unhashed(root):
+        target = str(inside / path.name)
+        options += ["--tmpfs", target, "--remount-ro", target] if path.is_dir() else ["--ro-bind", "/dev/null", target]
     return options
 
 

@@ -26,6 +26,7 @@ from harness.isolation.requests import (
     EmptyReply,
     ExportReply,
     ExportRequest,
+    GraphRequest,
     Inputs,
     LoadReply,
     LoadRequest,
@@ -96,6 +97,14 @@ class Session:
         if any(array.dtype != np.uint8 or array.ndim != 1 for array in message.arrays):
             self._checked.refuse("export", "files that are not bytes")
         return {path: array.tobytes() for path, array in zip(reply.paths, message.arrays, strict=True)}
+
+    def graph(self) -> bytes:
+        """Return the timed form as a file of ``torch.export``. Its content is untrusted."""
+        message = self._checked.send("graph", GraphRequest(), [], 0.0, max_payload=_MAX_EXPORT_BYTES)
+        self._checked.validate("graph", message, EmptyReply)
+        if [(array.dtype, array.ndim) for array in message.arrays] != [(np.dtype(np.uint8), 1)]:
+            self._checked.refuse("graph", "something other than one file")
+        return message.arrays[0].tobytes()
 
     def count(self, input_shape: tuple[int, int, int, int], *, original: bool = False) -> CountReply:
         """Count parameters and operations of the timed form, or of the `original`, for one input shape N, C, H, W."""

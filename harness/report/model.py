@@ -18,6 +18,13 @@ from harness.results.schema import Entry, Reparam
 
 SCRIPTS = ("theme.js",)
 
+VOUCHERS = {
+    "process": "the submission's own process",
+    "graph": "a process without its code, from the graph that it exported",
+    "harness": "the harness: no submitted code was executed",
+}
+"""Who found out parameters and operations, by ``Entry.counted_by``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Roof:
@@ -55,6 +62,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int, columns: S
         reparam=reparam_rows(row.entry.reparam),
         layers=layer_table(folder.layers(row.entry.slug)),
         claims=claims(columns, row.entry),
+        voucher=VOUCHERS.get(row.entry.counted_by),
     )
 
 

@@ -214,7 +214,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "psnr_rgb", "PSNR RGB", _field("psnr_rgb"), "dB", digits=Digits(2, 2), terminal_heading="PSNR",
-        terminal_digits=3, better="high", hint="Mean over images", published=_published_psnr,
+        terminal_digits=3, better="high", hint="Mean over images, by the controller", published=_published_psnr,
     ),
     Column(
         "psnr_y", "PSNR Y", _field("psnr_y"), "dB", digits=Digits(2, 2), terminal_heading="PSNR-Y", terminal_digits=3,
@@ -235,8 +235,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "runtime_ms", "Runtime", runtime_of, "ms", terminal_heading="ms", terminal_digits=1, better="low",
-        hint="One forward pass at {output} output, {statistic}", published=lambda paper: paper.runtime_ms,
-        doubtful=_unstable,
+        hint="One forward pass at {output} output, {statistic}; measured in the submission's process",
+        published=lambda paper: paper.runtime_ms, doubtful=_unstable,
     ),
     Column(
         "fps", "Frames", _field("fps"), "fps", digits=Digits(0, 2, 4), terminal_heading="fps", terminal_digits=1,
@@ -244,11 +244,13 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "params", "Params", _field("params"), "K", 1e3, "params_k", Digits(2, 2), "params K", 1, "low",
-        hint="Parameters of the form that was timed", published=lambda paper: paper.params_k,
+        hint="Parameters of the form that was timed; who counted them is on the model's page",
+        published=lambda paper: paper.params_k,
     ),
     Column(
         "macs", "MACs", _field("macs"), "G", 1e9, "macs_g", Digits(1, 2), "MACs G", 2, "low",
-        hint="Multiply-accumulates at input {input}", published=lambda paper: paper.macs_g, lower_bound=_partly_counted,
+        hint="Multiply-accumulates at input {input}; who counted them is on the model's page",
+        published=lambda paper: paper.macs_g, lower_bound=_partly_counted,
     ),
     Column("flops", "FLOPs", _field("flops"), lower_bound=_partly_counted, outputs=_CSV_ALONE),
     Column("activations", "Activations", _field("activations"), lower_bound=_partly_counted, outputs=_CSV_ALONE),

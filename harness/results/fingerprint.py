@@ -7,16 +7,23 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-# Written by Python, editors and the challenge's scripts; they do not affect measurements.
-_IGNORED_FOLDERS = frozenset({"__pycache__", ".git", ".ruff_cache", ".mypy_cache", "results"})
-_IGNORED_FILES = frozenset({"submission.toml", "README.md", ".DS_Store"})
+UNHASHED = frozenset(
+    {".git", ".hg", ".svn", ".ruff_cache", ".mypy_cache", ".pytest_cache", ".DS_Store", "results"}
+    | {"submission.toml", "README.md"}
+)
+"""Names in a submission's folder that no fingerprint covers: tools write them, or people read them.
+
+A worker must not see them either, or it could behave by what is in them: see :func:`unhashed` and
+``harness.isolation.sandbox``.
+"""
 
 
 def fingerprint_folder(root: Path) -> str:
-    """Return the SHA-256 over names and contents of the files below `root`.
+    """Return the SHA-256 over names and contents of all files below `root` that code in it can read.
 
-    The manifest and the README are excluded. The relevant keys of the manifest enter the fingerprint by value, so that
-    a change of the displayed name does not cause a new measurement.
+    The manifest and the README are excluded. The relevant keys of the manifest enter the fingerprint of a measurement
+    by value, so that a change of the description does not cause a new one. Byte code is included: it is not executed,
+    but code can read it.
     """
     digest = hashlib.sha256()
     for path in sorted(_files(root)):
@@ -29,11 +36,15 @@ def fingerprint_folder(root: Path) -> str:
     return digest.hexdigest()
 
 
+def unhashed(root: Path) -> list[Path]:
+    """Return what lies directly in `root` and is not part of its fingerprint. Links are always part of it."""
+    return sorted(root / name for name in UNHASHED if (root / name).exists() and not (root / name).is_symlink())
+
+
 def _files(root: Path) -> Iterable[Path]:
+    excluded = {path.name for path in unhashed(root)}
     for path in root.rglob("*"):
-        relative = path.relative_to(root)
-        ignored = _IGNORED_FOLDERS.intersection(relative.parts) or relative.as_posix() in _IGNORED_FILES
-        if path.is_file() and not ignored:
+        if path.is_file() and path.relative_to(root).parts[0] not in excluded:
             yield path
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.results.record import Backend, Record, Status
+from harness.results.record import Backend, CountedBy, Record, Status
 from harness.results.schema import Ceilings, ErrorInfo, QualityFigures, Reparam
 
 
@@ -131,6 +131,8 @@ class CountPart(Record):
     macs_ntire23: int | None = None
     incomplete_ops: list[str] = []
     macs_source: str | None = None
+    counted_by: CountedBy = ""
+    """Who vouches for ``params``, ``macs`` and ``activations``."""
     layers: list[Layer] = []
     """Layer by layer; empty if the network could not be traced."""
     bytes_moved: int | None = None

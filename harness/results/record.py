@@ -12,6 +12,9 @@ Backend = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Statistic = Literal["mean", "median"]
 Interval = tuple[float, float]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+CountedBy = Literal["", "process", "graph", "harness"]
+"""``process``: the submission's own process reports it. ``graph``: a process without its code counted the exported
+graph, which gives the submission's images. ``harness``: no submitted code was executed. Empty in older runs."""
 
 
 class Record(BaseModel):

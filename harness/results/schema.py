@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from harness.results.record import Backend, Interval, Record, Status
+from harness.results.record import Backend, CountedBy, Interval, Record, Status
 from harness.results.run_info import DatasetInfo, DeviceInfo, ProcessSpreadInfo, ProtocolInfo, RunInfo, TrackInfo
 
 SCHEMA_VERSION = 2
@@ -175,6 +175,9 @@ class Entry(Record):
     """Elements of all convolution outputs."""
     macs_source: str | None = None
     """How ``macs`` was obtained, and whether the cross-check agreed."""
+    counted_by: CountedBy = ""
+    """Who vouches for parameters and operations: ``process`` (the submission's own), ``graph`` (a process without its
+    code, from the exported graph) or ``harness`` (no submitted code was executed); empty in older runs."""
     peak_memory_bytes: int | None = None
     roofline: Roofline | None = None
     """Rates, shares of the device's ceilings, and what bounds the network."""

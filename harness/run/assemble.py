@@ -15,6 +15,7 @@ from harness.run.plan import Plan, PlannedSubmission
 from harness.statistics.process_spread import ProcessSpread, spread_info
 from harness.statistics.runtime_summary import anchor_level, process_spread, relative_times, summarise_record
 from harness.submissions.discovery import BrokenSubmission
+from harness.submissions.names import namesakes
 from harness.text import printable
 from harness.timing import caution
 from harness.tracks import Candidate, make_leaderboard, track_info
@@ -45,7 +46,8 @@ class RunFacts:
 def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
     """Return the rows of the table, scored, ranked and in order, and the comparison of every pair of ranked rows."""
     anchor_ms, spread = _timing_context(measured)
-    candidates = [_candidate(plan, planned, m, anchor_ms, spread) for planned, m in measured]
+    noted = _with_namesakes(measured)
+    candidates = [_candidate(plan, planned, m, anchor_ms, spread) for planned, m in noted]
     return make_leaderboard(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend)
 
 
@@ -85,6 +87,20 @@ def assemble(
         comparisons=board.comparisons,
         warnings=_warnings(plan, measured, reference, facts),
     )
+
+
+def _with_namesakes(measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubmission]:
+    """Return the measurements with a note on those whose name a reader could take for another row's."""
+    by_kind: dict[str, dict[str, str]] = {"baseline": {}, "submission": {}}
+    for planned, _ in measured:
+        by_kind[planned.submission.kind][planned.submission.slug] = planned.submission.name
+    notes = namesakes(by_kind["submission"], by_kind["baseline"])
+    return [
+        MeasuredSubmission(planned, m.model_copy(update={"notes": [*m.notes, notes[planned.submission.slug]]}))
+        if planned.submission.slug in notes
+        else MeasuredSubmission(planned, m)
+        for planned, m in measured
+    ]
 
 
 def _timing_context(measured: Sequence[MeasuredSubmission]) -> tuple[float | None, ProcessSpread]:
@@ -134,6 +150,7 @@ def _candidate(
         measurement,
         summarise_record(timing, plan.protocol.summary_rule, anchor_ms, spread) if timing else None,
         times=relative_times(timing, spread) if timing else None,
+        content=planned.content,
     )
     if isinstance(submission, BrokenSubmission):
         return candidate

@@ -27,6 +27,7 @@ from harness.results.record import Backend
 from harness.results.run_info import DeviceInfo, ProtocolInfo
 from harness.submissions.discovery import BrokenSubmission, Found, baselines, discover
 from harness.submissions.environments import check_options, needed
+from harness.submissions.slugs import unique_slugs
 from harness.timing import Precision, TimingProtocol, protocol_for
 from harness.tracks import Track, get_track, track_for_scale
 
@@ -70,6 +71,7 @@ class RunRequest:
     save_images: bool = False
     conventions: tuple[str, ...] = ()
     memory_bytes: int | None = None
+    recount: bool = False
     command: str = ""
 
 
@@ -82,11 +84,14 @@ class PlannedSubmission:
     submission
         What is measured.
     fingerprint
-        Hash of everything that its figures depend on.
+        Hash of everything that its figures depend on, and of whose they are. No two submissions of a run share it.
+    content
+        Hash of its code, its weights and the conditions of the run; equal for copies.
     """
 
     submission: Found
     fingerprint: str
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +187,11 @@ def discover_submissions(request: RunRequest) -> list[Found]:
     UsageError
         Nothing to run.
     """
-    found = discover(request.submissions, only=request.only, exclude=request.exclude)
-    return [*(_with_unique_slugs(baselines(), found) if request.with_baselines else []), *found]
+    own = baselines()
+    # A submission never has the slug of a baseline, also in runs without baselines: rows of runs are compared by slug.
+    taken = [row.slug for row in own]
+    found = discover(request.submissions, only=request.only, exclude=request.exclude, taken=taken)
+    return [*(own if request.with_baselines else []), *found]
 
 
 def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -> Plan:
@@ -218,7 +226,7 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
     )
     _require_backend(request.backend, device.kind)
     conditions = _conditions(track, dataset, device, protocol, request)
-    planned = tuple(_planned(submission, request, track.scale, conditions) for submission in found)
+    planned = _distinct([_planned(submission, request, track.scale, conditions) for submission in found])
     folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
     return Plan(request, track, dataset, device, protocol, folder, planned)
 
@@ -243,12 +251,6 @@ def _check_crops(request: RunRequest, dataset: Dataset) -> None:
         if crop.x + crop.size > width or crop.y + crop.size > height:
             reach = f"the crop {crop.x},{crop.y},{crop.size} reaches beyond {crop.image}"
             raise UsageError(reach, hint=f"the image is {width} pixels wide and {height} high")
-
-
-def _with_unique_slugs(baseline_rows: list[Found], submitted: list[Found]) -> list[Found]:
-    """Return the baselines with slugs that no submission has: files and rows are named by slug."""
-    taken = {submission.slug for submission in submitted}
-    return [replace(row, slug=f"baseline-{row.slug}") if row.slug in taken else row for row in baseline_rows]
 
 
 def _track(request: RunRequest) -> Track:
@@ -283,20 +285,45 @@ def _conditions(
             "conventions": [track.convention, *sorted(request.conventions)],
             "backend": request.backend,
             "backend_versions": _backend_versions(request.backend),
+            **({"recount": True} if request.recount else {}),
         }
     )
 
 
+def _distinct(planned: Sequence[PlannedSubmission]) -> tuple[PlannedSubmission, ...]:
+    """Return the submissions with slugs and fingerprints of which none occurs twice: rows and files are named by them.
+
+    The first keeps its slug. Copies of a submission that have its name are numbered.
+    """
+    distinct: list[PlannedSubmission] = []
+    copies: dict[str, int] = {}
+    slugs: set[str] = set()
+    for one in planned:
+        copy = copies[one.fingerprint] = copies.get(one.fingerprint, 0) + 1
+        slug = one.submission.slug
+        if slug.casefold() in slugs:
+            (slug,) = unique_slugs([slug], slugs)
+        slugs.add(slug.casefold())
+        fingerprint = one.fingerprint if copy == 1 else combine({"first": one.fingerprint, "copy": copy})
+        distinct.append(replace(one, submission=replace(one.submission, slug=slug), fingerprint=fingerprint))
+    return tuple(distinct)
+
+
 def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
     try:
-        return PlannedSubmission(
-            submission, _fingerprint(submission, scale, request.backend, conditions, install=request.install)
-        )
+        content = _fingerprint(submission, scale, request.backend, conditions, install=request.install)
+        return PlannedSubmission(submission, _owned(submission, content), content)
     except OSError as error:
         place = submission.path if isinstance(submission, BrokenSubmission) else submission.root
         reason = SubmissionError(f"a file cannot be read ({error})", where=str(place), hint="change its permissions")
         broken = BrokenSubmission(submission.name, place, reason, submission.slug, submission.kind)
-        return PlannedSubmission(broken, _fingerprint(broken, scale, request.backend, conditions))
+        content = _fingerprint(broken, scale, request.backend, conditions)
+        return PlannedSubmission(broken, _owned(broken, content), content)
+
+
+def _owned(submission: Found, content: str) -> str:
+    """Return the key under which a submission's measurement is stored: no other submission's is stored there."""
+    return combine({"content": content, "kind": submission.kind, "name": submission.name})
 
 
 def _fingerprint(submission: Found, scale: int, backend: Backend, conditions: str, *, install: bool = False) -> str:

@@ -22,8 +22,10 @@ from harness.results.schema import Ceilings
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
 from harness.run.plan import Plan, PlannedSubmission
+from harness.run.plausibility import without_the_impossible
 from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
+from harness.run.recount import asks_for_recount, recounted
 from harness.run.submission_worker import SubmissionWorker
 from harness.run.timed_size_check import check_quality_at_timed_size
 from harness.timing.output_check import OutputCheck, OutputSample
@@ -55,6 +57,8 @@ class SubmissionRun:
     timed_output
         A part of a timed output, set by the timing. After the images, the network must still reproduce it. None after a
         run was resumed: nothing is compared then.
+    scored_image
+        An LR image, chosen at random, with the network's output.
     """
 
     plan: Plan
@@ -65,6 +69,7 @@ class SubmissionRun:
     measurement: Measurement
     size_multiple: int = 1
     timed_output: OutputSample | None = None
+    scored_image: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
 
     @property
     def slug(self) -> str:
@@ -97,7 +102,7 @@ class SubmissionRun:
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})  # kept if counting fails
         self._report("count")
         shape = self.plan.track.input_shape
-        counted = stages.count(session, shape)
+        counted = stages.count(session, shape, stages.vouched_for(self.worker.submission))
         self.measurement = self.measurement.updated(counted)
         reparam = stages.with_macs(session, shape, reparam, counted.macs)
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})
@@ -135,11 +140,15 @@ class SubmissionRun:
     def upscale(self, engine: Engine) -> None:
         """Upscale the data set, measure quality, and end the worker, which never receives HR images."""
         if self.measurement.has_weights:
-            images = self.quality_pass.measure(self._upscale_image)
+            kept = int(np.random.default_rng().integers(len(self.plan.dataset)))
+            images = self.quality_pass.measure(lambda index, lr: self._upscale_image(index, lr, keep=index == kept))
             self.measurement = self.measurement.updated(QualityPart(images=images))
             self._check_timed_output_again()
             self._check_timed_size()
             self.quality_pass.complete()
+            if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
+                self._report("upscale", "counted again, from its graph", done=1.0)
+                self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
         self.worker.close()
         job = self.float32_job()
         if job is not None:
@@ -175,6 +184,7 @@ class SubmissionRun:
         if self.measurement.error is None and not self.measurement.has_weights:
             reason = ErrorInfo(stage="load", type="NoWeights", message=f"no weights for x{self.plan.track.scale}")
             self.measurement = self.measurement.model_copy(update={"status": "unsupported", "error": reason})
+        self.measurement = without_the_impossible(self.measurement, self.plan.track.output_shape)
         if self.measurement.timing is not None:
             # A network that failed may have been going to be timed in further processes.
             self.keep_timing(self.measurement.timing.model_copy(update={"remaining_work": None}))
@@ -201,11 +211,14 @@ class SubmissionRun:
             self.measurement = self.measurement.updated(QualityPart(float32_psnr_rgb=psnr))
         self.worker.close()
 
-    def _upscale_image(self, index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Upscale one LR image, H x W x 3, uint8."""
+    def _upscale_image(self, index: int, lr: NDArray[np.uint8], *, keep: bool = False) -> NDArray[np.uint8]:
+        """Upscale one LR image, H x W x 3, uint8; keep it and the output for a recount."""
         names = self.plan.dataset.names
         self._report("upscale", names[index], done=index / len(names))
-        return self.worker.running.upscale(lr)
+        output = self.worker.running.upscale(lr)
+        if keep:
+            self.scored_image = lr, output
+        return output
 
     def _check_timed_output_again(self) -> None:
         """Disqualify a network that computes another output for a timed frame now than it did in its timing."""

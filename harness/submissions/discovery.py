@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import ManifestError, SubmissionError, UsageError
 from harness.submissions import archives
 from harness.submissions.bare import adopt, is_bare
+from harness.submissions.boundaries import check_child, check_links, others_in
 from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
@@ -28,6 +29,7 @@ def discover(
     entry_points: bool = True,
     kind: Kind = "submission",
     cache_dir: Path | None = None,
+    taken: Iterable[str] = (),
 ) -> list[Found]:
     """List the submissions under ``paths`` and in installed packages, in natural order of their names.
 
@@ -43,6 +45,8 @@ def discover(
         Kind of the returned submissions.
     cache_dir
         Folder to extract zip files to; the user's cache folder by default.
+    taken
+        Slugs that other rows of the same run have.
 
     Returns
     -------
@@ -57,12 +61,13 @@ def discover(
     places = [Path(path) for path in paths]
     # A folder that is given twice is one submission. Two zip files with equal content are two submissions.
     sources = {source.resolve(): source for place in places for source in _sources(place)}
-    found = [_read(source, kind, cache_dir) for source in sources.values()]
+    given = {place.absolute() for place in places}
+    found = [_read(source, kind, cache_dir, given) for source in sources.values()]
     if entry_points:
         found += installed_submissions()
     if not found:
         raise _nothing(places)
-    chosen = [one for one in _named(found) if _wanted(one, only, exclude)]
+    chosen = [one for one in _named(found, taken) if _wanted(one, only, exclude)]
     if not chosen:
         raise UsageError(
             f"no submission is left of {len(found)} after --only and --exclude",
@@ -96,9 +101,29 @@ def _sources(path: Path) -> list[Path]:
         raise UsageError("does not exist", where=str(path), hint="give a submission, a zip file or a folder of them")
     if path.is_file() and not _is_source(path):
         raise UsageError("is not a submission", where=str(path), hint="give its folder, a zip of it, or an ONNX file")
-    if path.is_file() or _is_submission(path):
+    if path.is_file():
+        return [path]
+    if _is_submission(path):
+        _refuse_mixture(path)
         return [path]
     return [child for child in sorted(path.iterdir()) if _is_source(child)]
+
+
+def _refuse_mixture(folder: Path) -> None:
+    others = others_in(folder, _manifest_of(folder))
+    if others:
+        raise UsageError(
+            f"is a submission (it has {FILE_NAME} or arch.py) and holds others: {', '.join(map(ascii, others[:5]))}",
+            where=str(folder),
+            hint="move the loose files into a folder of their own: their code could read the other submissions",
+        )
+
+
+def _manifest_of(folder: Path) -> Manifest | None:
+    try:
+        return read_manifest(folder)
+    except SubmissionError:
+        return None
 
 
 def _is_source(path: Path) -> bool:
@@ -119,8 +144,10 @@ def _is_submission(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() or (folder / "arch.py").is_file()
 
 
-def _read(source: Path, kind: Kind, cache_dir: Path | None) -> Found:
+def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> Found:
     try:
+        if source.absolute() not in given:  # what a user names may be a link, what lies in a folder may not lead out
+            check_child(source, source.parent)
         if source.is_dir():
             return _from_folder(archives.submission_folder(source), kind, source.resolve().name)
         if source.suffix.lower() == ".zip":
@@ -141,10 +168,22 @@ def _from_zip(path: Path, kind: Kind, cache_dir: Path | None) -> Found:
 
 def _from_folder(folder: Path, kind: Kind, name: str) -> Found:
     try:
+        check_links(folder)
         manifest = read_manifest(folder) if (folder / FILE_NAME).is_file() else protocol_manifest(folder, name)
+        _refuse_others(folder, manifest)
     except SubmissionError as error:
         return BrokenSubmission(name, folder, error, kind=kind)
     return Submission(manifest.name, "", kind, folder.resolve(), manifest, "folder")
+
+
+def _refuse_others(folder: Path, manifest: Manifest) -> None:
+    others = others_in(folder, manifest)
+    if others:
+        raise ManifestError(
+            f"holds other submissions: {', '.join(map(ascii, others[:5]))}",
+            where=str(folder),
+            hint="move the loose files into a folder of their own, or submit each of them",
+        )
 
 
 def protocol_manifest(folder: Path, name: str) -> Manifest:
@@ -169,11 +208,11 @@ def protocol_manifest(folder: Path, name: str) -> Manifest:
     return Manifest(name=visible or "submission", scales=list(PROTOCOL_SCALES), weights=weights)
 
 
-def _named(found: Iterable[Found]) -> list[Found]:
+def _named(found: Iterable[Found], taken: Iterable[str]) -> list[Found]:
     """Return the submissions in natural order of their names, with unique slugs."""
     ordered = sorted(found, key=lambda one: (natural_key(one.name), str(_place(one))))
     # Sorted before numbering, so that suffixes such as -2 do not depend on the order of the arguments.
-    slugs = unique_slugs(one.name for one in ordered)
+    slugs = unique_slugs((one.name for one in ordered), taken)
     return [replace(one, slug=slug) for one, slug in zip(ordered, slugs, strict=True)]
 
 

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 
 _LENGTH = 60
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+"""Names that Windows reserves, with any suffix."""
 
 
 def slugify(name: str) -> str:
@@ -21,17 +23,28 @@ def slugify(name: str) -> str:
 
 
 def unique_slugs(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
-    """Return one slug per name, in order; slugs that are equal (ignoring case) get the suffixes ``-2``, ``-3``..."""
+    """Return one slug per name, in order, none of which is in `taken` or a file name that a system reserves.
+
+    Slugs that are equal (ignoring case) get the suffixes ``-2``, ``-3``...
+    """
     used = {slug.casefold() for slug in taken}
+    last: dict[str, int] = {}
     slugs = []
     for name in names:
         slug = stem = slugify(name)
-        number = 2
-        while slug.casefold() in used:  # slugs are file names, and some file systems ignore case
+        if _is_reserved(slug):
+            slug = stem = f"submission-{slug}"
+        number = last.get(stem.casefold(), 2)  # without it, thousands of equal names would take quadratic time
+        while slug.casefold() in used:  # slugs are file names; some file systems ignore case
             slug, number = f"{stem}-{number}", number + 1
+        last[stem.casefold()] = number
         used.add(slug.casefold())
         slugs.append(slug)
     return slugs
+
+
+def _is_reserved(slug: str) -> bool:
+    return slug.casefold().split(".", maxsplit=1)[0] in _DEVICES
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -35,6 +35,8 @@ class Candidate:
         Whether it is the interpolation that the score subtracts.
     times
         The times behind `runtime`, with which rows are compared.
+    content
+        Hash of code, weights and conditions, equal for copies; the measurement's fingerprint by default.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Candidate:
     reconstructed: bool = False
     is_reference: bool = False
     times: RelativeTimes | None = None
+    content: str = ""
 
 
 def make_leaderboard(
@@ -98,7 +101,7 @@ def _twins(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
     """Return a note for every candidate that has the same code and weights as another."""
     by_fingerprint: dict[str, list[Candidate]] = {}
     for candidate in candidates:
-        by_fingerprint.setdefault(candidate.measurement.fingerprint, []).append(candidate)
+        by_fingerprint.setdefault(candidate.content or candidate.measurement.fingerprint, []).append(candidate)
     return {
         candidate.slug: [f"same code and weights as {', '.join(c.name for c in group if c is not candidate)}"]
         for group in by_fingerprint.values()
@@ -130,6 +133,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         macs_ntire23=measured.macs_ntire23,
         activations=measured.activations,
         macs_source=measured.macs_source,
+        counted_by=measured.counted_by,
         peak_memory_bytes=measured.peak_memory_bytes,
         roofline=roofline(measured, None if runtime is None else getattr(runtime, rules.statistic)),
         incomplete_ops=measured.incomplete_ops,

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import SubmissionError, UnsupportedError
+from harness.worker.source_only import forbid_byte_code
 
 
 def import_symbol(root: Path, factory: str) -> Any:
@@ -48,6 +49,7 @@ def import_symbol(root: Path, factory: str) -> Any:
 
 
 def _import(root: Path, name: str) -> ModuleType:
+    forbid_byte_code(root)
     qualified = _prepare(root, name)
     # No __pycache__: the folder may be read-only, and new files in it would change the submission's fingerprint.
     previous, sys.dont_write_bytecode = sys.dont_write_bytecode, True

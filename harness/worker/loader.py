@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +21,24 @@ from harness.worker.filling import fill
 from harness.worker.importing import describe, place_of
 from harness.worker.opened_files import recorded
 from harness.worker.process_state import preserved, without_cuda
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a submission declares of itself beside the arguments of :func:`load`.
+
+    The controller sends it, because the manifest is hidden from a sandboxed worker.
+    """
+
+    has_manifest: bool
+    requires: Sequence[str] = ()
+    """Requirement strings of the manifest."""
+
+    @classmethod
+    def read(cls, root: Path) -> Declared:
+        """Return what the manifest in the folder `root` declares."""
+        has_manifest = (root / FILE_NAME).is_file()
+        return cls(has_manifest, read_manifest(root).requires if has_manifest else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,42 +83,53 @@ def load(
     *,
     limit_bytes: int = 4 * GIB,
     trust_pickle: bool = False,
+    declared: Declared | None = None,
 ) -> Loaded:
-    """Load a network as :func:`load_network` does, and return it with remarks."""
+    """Load a network as :func:`load_network` does, and return it with remarks; `declared` is read from the folder."""
     root = root.resolve()
-    notes = _check_requirements(root)  # first: the message is clearer than that of a failing import
+    declared = declared or Declared.read(root)
+    notes = _check_requirements(root, declared)  # first: the message is clearer than that of a failing import
     with preserved(root, notes), without_cuda(notes):
         if factory.startswith(PREFIX):
-            network = _open_file(factory.removeprefix(PREFIX), root, scale, weights)
+            network = _open_file(factory.removeprefix(PREFIX), root, scale, weights, notes, trust_pickle=trust_pickle)
         else:
             with recorded() as opened:
                 network = build_network(root, factory, scale)
             if weights is not None:
                 path = root / weights
                 # In the challenges' layout, which has no manifest, the factory loads its checkpoint itself.
-                itself = path in opened and not (root / FILE_NAME).is_file()
+                itself = path in opened and not declared.has_manifest
                 notes += fill(network, path, limit_bytes=limit_bytes, trust_pickle=trust_pickle, loads_itself=itself)
         _settle(network, root, notes)
-        if not (root / FILE_NAME).is_file():
+        if not declared.has_manifest:
             _check_scale(network, scale, root)
     return Loaded(network, notes)
 
 
-def _open_file(name: str, root: Path, scale: int, weights: Path | None) -> nn.Module:
+def _open_file(
+    name: str, root: Path, scale: int, weights: Path | None, notes: list[str], *, trust_pickle: bool
+) -> nn.Module:
     if weights is None:
         raise SubmissionError(
             f"{PREFIX}{name} needs a file for x{scale}", where=str(root), hint=f"name it under [weights] as x{scale}"
         )
-    return LOADERS.get(name)(root / weights, scale)
+    loader = LOADERS.get(name)
+    try:
+        return loader(root / weights, scale)
+    except SubmissionError:
+        if not trust_pickle or "trust_pickle" not in inspect.signature(loader).parameters:
+            raise
+    network = loader(root / weights, scale, trust_pickle=True)  # type: ignore[call-arg]
+    notes.append(f"reading {weights.name} executed code in it (--trust-pickle)")
+    return network
 
 
-def _check_requirements(root: Path) -> list[str]:
+def _check_requirements(root: Path, declared: Declared) -> list[str]:
     """Raise if a package that the manifest requires is missing; return a remark for missing ``requirements.txt`` ones.
 
     The latter are not errors, because the file is often a dump of a whole environment.
     """
-    if (root / FILE_NAME).is_file():
-        requirements.check(read_manifest(root).requires, str(root / FILE_NAME))
+    requirements.check(list(declared.requires), str(root / FILE_NAME))
     lacking = requirements.unmet(requirements.read_requirements(root))
     shown = f"{', '.join(lacking[:5])}{' ...' if len(lacking) > 5 else ''}"
     return [f"{requirements.FILE_NAME} asks for {shown}; measured without"] if lacking else []

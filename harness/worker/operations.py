@@ -28,6 +28,7 @@ from harness.isolation.requests import (
     EmptyReply,
     ExportReply,
     ExportRequest,
+    GraphRequest,
     LayerReply,
     LoadReply,
     LoadRequest,
@@ -73,6 +74,7 @@ class Operations:
             LoadRequest: self._load,
             ReparameterizeRequest: self._reparameterize,
             ExportRequest: self._export,
+            GraphRequest: self._graph,
             CountRequest: self._count,
             CeilingsRequest: self._ceilings,
             PrepareRequest: self._prepare,
@@ -89,7 +91,7 @@ class Operations:
         return self._handlers[type(request)](request, arrays)
 
     def _load(self, request: LoadRequest, _arrays: Sequence[Array]) -> Reply:
-        from harness.worker.loader import load
+        from harness.worker.loader import Declared, load
 
         self._request = request
         require_device(request.device)
@@ -97,7 +99,9 @@ class Operations:
         torch.manual_seed(request.seed)
         root = path_of_text(request.root)
         weights = root / request.weights if request.weights else None
-        loaded = load(root, request.factory, request.scale, weights, trust_pickle=request.trust_pickle)
+        declared = Declared(request.has_manifest, request.requires)
+        trusted = request.trust_pickle
+        loaded = load(root, request.factory, request.scale, weights, trust_pickle=trusted, declared=declared)
         multiple = _find_multiple(loaded.network, request)
         self._loaded = MeasuredNetwork(request, loaded.network, multiple)
         reply = LoadReply(
@@ -135,6 +139,12 @@ class Operations:
         if request.onnx:
             files[f"x{scale}.onnx"] = onnx_export.export(form, size_multiple=multiple).content
         return ExportReply(paths=list(files)), [np.frombuffer(content, np.uint8) for content in files.values()]
+
+    def _graph(self, _request: GraphRequest, _arrays: Sequence[Array]) -> Reply:
+        from harness.worker.graph import exported
+
+        network = self._network()
+        return EmptyReply(), [np.frombuffer(exported(network.form, network.size_multiple), np.uint8)]
 
     def _count(self, request: CountRequest, _arrays: Sequence[Array]) -> Reply:
         from harness.complexity.count import count

@@ -14,6 +14,7 @@ import harness
 from harness.errors import UsageError, WorkerError
 from harness.isolation import sandbox
 from harness.isolation import sandbox_diagnostics as doctor
+from harness.isolation.ground_truth import visible_images
 from harness.isolation.job import Job
 from harness.isolation.limits import Limits
 from harness.isolation.opening import open_session
@@ -50,6 +51,21 @@ def test_the_submission_is_all_that_is_there_and_cannot_be_changed(tmp_path: Pat
 
 
 @needs_bwrap
+def test_what_no_fingerprint_covers_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / "arch.py").write_text("")
+    (tmp_path / "utils").mkdir()
+    (tmp_path / "utils" / "README.md").write_text("hashed")
+    for name in ("README.md", "submission.toml"):
+        (tmp_path / name).write_text("secret")
+    for name in (".git", "results"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.py").write_text("secret")
+    seen = inside("cat /submission/*.* /submission/*/* /submission/.git/*", tmp_path)
+    assert "secret" not in seen
+    assert "hashed" in seen
+
+
+@needs_bwrap
 @pytest.mark.parametrize("place", ["/", "/usr", "/etc", "/dev", "/home", str(LIBRARY / "harness")])
 def test_nothing_but_tmp_can_be_written(tmp_path: Path, place: str) -> None:
     assert inside(f"touch {place}/new && echo written", tmp_path).strip() != "written"
@@ -67,6 +83,45 @@ def test_ground_truth_that_ships_with_the_package_is_covered(tmp_path: Path) -> 
     assert (Path(harness.__file__).parent / "data" / "embedded" / "catalogue.toml").exists()
     assert inside(f"ls {LIBRARY}/harness/data/embedded", tmp_path) == ""
     assert inside("find / -name catalogue.toml -not -path '/proc/*' 2>/dev/null", tmp_path) == ""
+
+
+@needs_bwrap
+def test_ground_truth_is_covered_wherever_an_environment_is(tmp_path: Path) -> None:
+    images = tmp_path / "real" / "lib" / "python3.11" / "site-packages" / "harness" / "data" / "embedded"
+    images.mkdir(parents=True)
+    (images / "ground_truth.png").touch()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "submission").mkdir()
+    look = "find / -name ground_truth.png 2>/dev/null; ls -d $0"
+    for environment in ("real", "link"):
+        command = bwrap_command(
+            ["/bin/sh", "-c", look, str(tmp_path / environment / "lib")],
+            environment={"PATH": "/usr/bin:/bin"},
+            root=tmp_path / "submission",
+            inside=Path("/submission"),
+            python=tmp_path / environment / "bin" / "python",
+            tmp_bytes=1 << 20,
+            accelerator=False,
+        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout == f"{tmp_path / environment / 'lib'}\n", done.stderr
+
+
+def test_places_of_ground_truth_are_compared_after_links_are_resolved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "store" / "lib" / "python3.11" / "site-packages" / "harness"
+    (package / "data" / "embedded").mkdir(parents=True)
+    (tmp_path / "first").symlink_to("store")
+    (tmp_path / "second").symlink_to("first")
+    monkeypatch.setattr("harness.isolation.ground_truth.PACKAGE", package)
+    inner = Path("lib/python3.11/site-packages/harness/data/embedded")
+    binds = {tmp_path / name: tmp_path / name for name in ("store", "first", "second")} | {package: Path("/library")}
+    assert visible_images(binds) == sorted(
+        [Path("/library/data/embedded"), *(tmp_path / name / inner for name in ("store", "first", "second"))]
+    )
+    # The system's own Python, whose packages are below /usr.
+    assert visible_images({tmp_path / "store": Path("/usr")}) == [Path("/usr") / inner]
 
 
 @needs_bwrap

@@ -102,14 +102,35 @@ def test_a_fingerprint_follows_what_is_measured(tmp_path: Path) -> None:
     (tmp_path / "submission.toml").write_text("name = 'a'\n")
     before = fingerprint_folder(tmp_path)
     (tmp_path / "submission.toml").write_text("name = 'b'\n")
-    (tmp_path / "__pycache__").mkdir()
-    (tmp_path / "__pycache__" / "arch.pyc").write_bytes(b"1")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "index").write_bytes(b"1")
     assert fingerprint_folder(tmp_path) == before
     (tmp_path / "arch.py").write_text("x = 2\n")
     edited = fingerprint_folder(tmp_path)
     assert edited != before
     (tmp_path / "arch.py").rename(tmp_path / "arch2.py")
     assert fingerprint_folder(tmp_path) not in {before, edited}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["__pycache__/arch.cpython-311.pyc", "utils/README.md", "utils/results/net.py", "weights/submission.toml", "a.so"],
+)
+def test_a_fingerprint_covers_all_that_code_can_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "arch.py").write_text("x = 1\n")
+    before = fingerprint_folder(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"1")
+    first = fingerprint_folder(tmp_path)
+    (tmp_path / name).write_bytes(b"2")
+    assert len({before, first, fingerprint_folder(tmp_path)}) == 3
+
+
+def test_a_link_is_not_left_out_of_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("x = 1\n")
+    before = fingerprint_folder(tmp_path)
+    (tmp_path / "README.md").symlink_to("code.py")
+    assert fingerprint_folder(tmp_path) != before
 
 
 def test_a_combined_fingerprint_does_not_depend_on_the_order() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -274,6 +275,36 @@ def test_a_submission_named_like_a_baseline_keeps_its_own_row(submit: Submit, re
     slugs = [entry.slug for entry in entries]
     assert len(set(slugs)) == len(slugs)
     assert {entry.kind for entry in entries if entry.name == "Bicubic"} == {"submission", "baseline"}
+
+
+def test_names_that_turn_into_a_baselines_slug_do_not_change_its_row(
+    submit: Submit, request_for: Request, tmp_path: Path
+) -> None:
+    honest = run(request_for(submissions=(submit("honest"),), with_baselines=True), engine=InlineEngine()).run.entries
+    for name in ("Bicubic", "baseline-Bicubic", "bicubic", "Bicubic 2", "Bicubic-2"):
+        submit(name, "x = x * 0.5")
+    entries = run(request_for(with_baselines=True), engine=InlineEngine()).run.entries
+    slugs = [entry.slug.casefold() for entry in entries]
+    assert len(set(slugs)) == len(slugs)
+    figures = {entry.slug: (entry.psnr_rgb, entry.params) for entry in entries if entry.kind == "baseline"}
+    assert figures == {entry.slug: (entry.psnr_rgb, entry.params) for entry in honest if entry.kind == "baseline"}
+    named = [entry for entry in entries if entry.name == "Bicubic" and entry.kind == "submission"]
+    assert named[0].notes[-2:][0].startswith("its name looks like that of the baseline Bicubic")
+
+
+def test_a_copy_does_not_get_the_row_of_another_submission(
+    submit: Submit, request_for: Request, tmp_path: Path
+) -> None:
+    submit("one")
+    engine = CountingEngine()
+    run(request_for(), engine=engine)
+    submit("a-copy")
+    shutil.copytree(tmp_path / "submissions" / "one", tmp_path / "submissions" / "one-again")
+    rows = run(request_for(), engine=engine).run.entries
+    assert engine.opened == ["one", "a-copy", "one"]
+    assert len({row.fingerprint for row in rows}) == 3
+    run(request_for(), engine=engine)
+    assert len(engine.opened) == 3
 
 
 def test_options_that_contradict_are_refused(submit: Submit, request_for: Request) -> None:

@@ -24,10 +24,14 @@ Each folder beside this file is one behaviour, with an ``expected.toml`` that na
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import json
+import marshal
 import os
 import shutil
 import stat
+import sys
 import tomllib
 import warnings
 import zipfile
@@ -76,7 +80,10 @@ def build_zoo(destination: Path) -> list[Case]:
         else:
             shutil.copytree(ZOO / name, path, ignore=shutil.ignore_patterns("expected.toml", "__pycache__"))
             for file, content in CONTENTS.get(name, dict)().items():
+                (path / file).parent.mkdir(exist_ok=True)
                 (path / file).write_bytes(content)
+            for file, target in LINKS.get(name, {}).items():
+                (path / file).symlink_to(target)
         cases.append(Case(name, path, **expected))
     return cases
 
@@ -116,6 +123,45 @@ def _sparse() -> torch.Tensor:
         )
 
 
+def _byte_code(source: str) -> bytes:
+    """Return byte code that Python takes without comparing it with a source file (PEP 552, unchecked hash)."""
+    return (
+        importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(compile(source, "-", "exec"))
+    )
+
+
+def _program(change: Callable[[dict, dict], None]) -> bytes:
+    """Return an archive with what the loader of exported programs reads of a graph of one operator, changed."""
+    node = {"target": "torch.ops.aten.relu.default", "inputs": [], "outputs": [], "metadata": {}}
+    graph = {"nodes": [node], "tensor_values": {"x": {"sizes": [{"as_int": 1}]}}}
+    model = {"graph_module": {"graph": graph, "module_call_graph": []}}
+    weights = {"config": {"w": {"path_name": "weight_0", "use_pickle": False}}}
+    change(model, weights)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x2/models/model.json", json.dumps(model))
+        archive.writestr("x2/data/weights/model_weights_config.json", json.dumps(weights))
+        archive.writestr("x2/data/weights/weight_0", _saved(_Command()))
+        archive.writestr("x2/data/constants/model_constants_config.json", '{"config": {}}')
+    return buffer.getvalue()
+
+
+def _pickled_weight(_model: dict, weights: dict) -> None:
+    weights["config"]["w"]["use_pickle"] = True
+
+
+def _call_of_os(model: dict, _weights: dict) -> None:
+    model["graph_module"]["graph"]["nodes"][0]["target"] = "torch.os.system"
+
+
+def _evaluated_size(model: dict, _weights: dict) -> None:
+    size = {"as_expr": {"expr_str": "__import__('os').system('touch /tmp/unpickled')"}}
+    model["graph_module"]["graph"]["tensor_values"]["x"]["sizes"] = [size]
+
+
+LINKS = {"links_out": {"requirements.txt": "/etc/passwd"}}
+"""Links that a folder gets, by name."""
+
 CONTENTS: dict[str, Callable[[], dict[str, bytes]]] = {
     # Not a file of its own, so that tools which read all Python files of the project can.
     "syntax_error": lambda: {"arch.py": b"def srmodel(:\n    pass\n"},
@@ -131,6 +177,13 @@ CONTENTS: dict[str, Callable[[], dict[str, bytes]]] = {
     "checkpoint_module": lambda: {"x2.pth": _saved(torch.nn.Conv2d(3, 12, 3))},
     "checkpoint_sparse": lambda: {"x2.pth": _saved({"conv.weight": _sparse()})},
     "checkpoint_huge": lambda: {"x2.pth": _saved({"conv.weight": torch.zeros(1).expand(2**20, 2**20)})},
+    "program_pickled_weight": lambda: {"x2.pt2": _program(_pickled_weight)},
+    "program_calls_os": lambda: {"x2.pt2": _program(_call_of_os)},
+    "program_computes_size": lambda: {"x2.pt2": _program(_evaluated_size)},
+    "byte_code_alone": lambda: {"hidden.pyc": _byte_code("raise SystemExit('hidden code ran')")},
+    "byte_code_cached": lambda: {
+        f"__pycache__/arch.{sys.implementation.cache_tag}.pyc": _byte_code("raise SystemExit('hidden code ran')")
+    },
     "checkpoint_safetensors_cut": lambda: {"x2.safetensors": save(_state())[:-20]},
 }
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import SubmissionError
+from harness.worker.loaders.program_archive import rewritten
 
 
 class ExportedNetwork(nn.Module):
@@ -31,18 +32,27 @@ class ExportedNetwork(nn.Module):
         return output
 
 
-def load(path: Path, scale: int) -> nn.Module:
+def load(path: Path, scale: int, *, trust_pickle: bool = False) -> nn.Module:
     """Return the exported program at ``path`` as a module.
+
+    Parameters
+    ----------
+    path
+        File that ``torch.export.save`` wrote.
+    scale
+        Not used: it is fixed in the exported graph.
+    trust_pickle
+        Whether to load the file as it is, which executes code in its pickles and its graph.
 
     Raises
     ------
     SubmissionError
-        The file is damaged or was saved by an incompatible version of torch.
+        The file is damaged, was saved by an incompatible version of torch, or would execute code and is not trusted.
     """
-    del scale  # fixed in the exported graph
+    del scale
+    source = path if trust_pickle else rewritten(path)
     try:
-        program = torch.export.load(path)
-        return ExportedNetwork(program.module())
+        return ExportedNetwork(torch.export.load(source).module())
     except Exception as error:  # damaged archives raise various exceptions
         line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SubmissionError(

@@ -12,8 +12,17 @@ from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions.checkpoint import read_state_dict
 
 
-def load(path: Path, scale: int) -> nn.Module:
+def load(path: Path, scale: int, *, trust_pickle: bool = False) -> nn.Module:
     """Return the network for the checkpoint at ``path``, with its weights.
+
+    Parameters
+    ----------
+    path
+        Checkpoint.
+    scale
+        Scale that the network must have.
+    trust_pickle
+        Whether to execute code in the checkpoint's pickle.
 
     Raises
     ------
@@ -31,7 +40,9 @@ def load(path: Path, scale: int) -> nn.Module:
             hint="pip install spandrel, or add arch.py and submission.toml",
         ) from error
     try:
-        found = spandrel.ModelLoader(device="cpu").load_from_state_dict(read_state_dict(path))
+        found = spandrel.ModelLoader(device="cpu").load_from_state_dict(
+            read_state_dict(path, trust_pickle=trust_pickle)
+        )
     except spandrel.UnsupportedModelError as error:
         raise UnsupportedError(
             "is a checkpoint of an architecture that spandrel does not recognize",

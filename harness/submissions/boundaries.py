@@ -1,0 +1,98 @@
+"""Where a submission ends: links that leave its folder, and folders that hold other submissions as well.
+
+A worker can read the whole folder of its submission, and the controller reads some of its files. A link would add files
+of this machine to them, and a folder with other submissions would show those to its code.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from harness.errors import ManifestError
+from harness.submissions import archives
+from harness.submissions.manifest import FILE_NAME, Manifest
+
+_MAX_ENTRIES = 100_000
+_MARKS = {FILE_NAME, "arch.py"}
+
+
+def check_links(folder: Path) -> None:
+    """Check that no link in a submission's folder leads out of it.
+
+    Raises
+    ------
+    ManifestError
+        One does, or there are more than 100,000 files.
+    """
+    root, entries = os.path.realpath(folder), 0
+    for path, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            entries += 1
+            if entries > _MAX_ENTRIES:
+                raise ManifestError(
+                    f"has more than {_MAX_ENTRIES} files",
+                    where=str(folder),
+                    hint="leave out what the network does not need",
+                )
+            place = Path(path, name)
+            if place.is_symlink() and not _is_within(os.path.realpath(place), root):
+                raise ManifestError(
+                    f"{os.path.relpath(place, root)!a} links out of the folder",
+                    where=str(folder),
+                    hint="copy the file into the folder",
+                )
+
+
+def check_child(child: Path, inbox: Path) -> None:
+    """Check that a file or folder of an inbox is not a link to something outside of the inbox.
+
+    Raises
+    ------
+    ManifestError
+        It is.
+    """
+    if child.is_symlink() and not _is_within(os.path.realpath(child), os.path.realpath(inbox)):
+        raise ManifestError(
+            "is a link that leads out of the folder of submissions",
+            where=str(child),
+            hint="copy it, or name its target on the command line",
+        )
+
+
+def others_in(folder: Path, manifest: Manifest | None) -> list[str]:
+    """Return the names of other submissions that lie directly in the folder of a submission.
+
+    These are zip files of submissions, and folders with a ``submission.toml`` or an ``arch.py``, apart from the folder
+    that holds the submission's own factory.
+    """
+    own = manifest.factory.partition(":")[0].split(".")[0] if manifest is not None else ""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _is_submission(Path(entry.path), own))
+
+
+def _is_submission(path: Path, own: str) -> bool:
+    if path.name.startswith((".", "__")) or path.name in {own, "results"} or path.is_symlink():
+        return False
+    try:
+        if path.is_dir():
+            inner = archives.submission_folder(path)
+            return any((inner / name).is_file() for name in _MARKS)
+        return path.suffix.lower() == ".zip" and _is_submitted_zip(path)
+    except (OSError, RecursionError):  # what cannot be read is no submission that could be read by others
+        return False
+
+
+def _is_submitted_zip(path: Path) -> bool:
+    """Return whether a zip names a file of a submission, by the end of its bytes: its index is there, uncompressed."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - archives.Limits().index_bytes))
+        index = file.read()
+    return any(name.encode() in index for name in _MARKS)
+
+
+def _is_within(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)

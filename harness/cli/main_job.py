@@ -43,6 +43,7 @@ from harness.cli.options import (
     Timeout,
     TrackName,
     TrustPickle,
+    VerifyGraph,
     Wheels,
     WithBaselines,
 )
@@ -75,6 +76,7 @@ def run(
     wheels: Wheels = None,
     trust_pickle: TrustPickle = False,
     recount: Recount = False,
+    verify_graph: VerifyGraph = False,
     engine: EngineName = "local",
     images: ImagesChoice = ImagesOption.auto,
     crop: Crops = None,
@@ -110,6 +112,7 @@ def run(
     wanted = replace(
         wanted, device=device, threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
         save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount,
+        verify_graph=verify_graph,
     )  # fmt: skip
     _carry_out(wanted, engine, strict=strict)
 

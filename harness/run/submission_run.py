@@ -59,6 +59,10 @@ class SubmissionRun:
         run was resumed: nothing is compared then.
     scored_image
         An LR image, chosen at random, with the network's output.
+    graph
+        The network as its worker exported it, to be timed without the submission's code; None if that is not wanted.
+    graph_error
+        Why it could not be exported.
     """
 
     plan: Plan
@@ -70,6 +74,8 @@ class SubmissionRun:
     size_multiple: int = 1
     timed_output: OutputSample | None = None
     scored_image: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
+    graph: bytes | None = None
+    graph_error: str = ""
 
     @property
     def slug(self) -> str:
@@ -149,6 +155,8 @@ class SubmissionRun:
             if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
                 self._report("upscale", "counted again, from its graph", done=1.0)
                 self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
+            if self.plan.request.verify_graph and self.measurement.counted_by != "harness":
+                self._export_graph()
         self.worker.close()
         job = self.float32_job()
         if job is not None:
@@ -219,6 +227,15 @@ class SubmissionRun:
         if keep:
             self.scored_image = lr, output
         return output
+
+    def _export_graph(self) -> None:
+        """Ask the worker for the network's graph; if there is none, keep the reason."""
+        try:
+            self.graph = self.worker.running.graph()
+        except WorkerError as error:
+            if not self.worker.running.alive():
+                raise
+            self.graph_error = error.what[:300]
 
     def _check_timed_output_again(self) -> None:
         """Disqualify a network that computes another output for a timed frame now than it did in its timing."""

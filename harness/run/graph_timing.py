@@ -54,10 +54,10 @@ def verify_graph(run: SubmissionRun, context: RunContext) -> None:
         context.engine.hold()  # no worker starts beside a timing
         found = GraphTime(reason=run.graph_error) if run.graph is None else _time(run, context, run.graph)
         context.engine.release()
-        run.measurement = with_graph_time(run.measurement, run.planned.submission.name, found)
+        run.measurement = with_graph_time(run.measurement, found)
 
 
-def with_graph_time(measurement: Measurement, name: str, found: GraphTime) -> Measurement:
+def with_graph_time(measurement: Measurement, found: GraphTime) -> Measurement:
     """Return the measurement with a note on the graph's time, and with a warning if it is suspicious."""
     if found.ratio is None or found.ms is None:
         note = f"its time is not verified by its graph: {found.reason}"
@@ -66,7 +66,7 @@ def with_graph_time(measurement: Measurement, name: str, found: GraphTime) -> Me
     if found.ratio <= SUSPICIOUS_RATIO:
         return measurement.model_copy(update={"notes": [*measurement.notes, note]})
     note = f"suspicious: {note}; what makes the network faster is not in its graph, so read its code"
-    warnings = [*measurement.warnings, f"{name} is {note}"]
+    warnings = [*measurement.warnings, note]
     return measurement.model_copy(update={"notes": [*measurement.notes, note], "warnings": warnings})
 
 

@@ -43,7 +43,7 @@ def time_nothing(self, call):
     output = call()
     self._mark()
     begin = time.perf_counter_ns()
-    milliseconds = (time.perf_counter_ns() - begin) / 1e6 + 0.02
+    milliseconds = (time.perf_counter_ns() - begin) / 1e6 + 0.1
     self._mark()
     return clock.Reading(milliseconds, milliseconds, output)
 
@@ -53,7 +53,11 @@ clock.HostClock.time = time_nothing
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_graph_tells_what_a_rewritten_worker_hides(submit: Submit, request_for: Request) -> None:
+def test_a_graph_tells_what_a_rewritten_worker_hides(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on an idle machine, where a call of this size hides below what clocks can prove.
+    monkeypatch.setattr("harness.timing.round_checks.check_clocks", lambda *_: None)
     for name, before, body in (
         ("honest", "", "pass"),
         ("rewrites-its-worker", REWRITES_ITS_WORKER, "pass"),
@@ -63,14 +67,13 @@ def test_a_graph_tells_what_a_rewritten_worker_hides(submit: Submit, request_for
     request = request_for(verify_graph=True, timeout_s=120.0, protocol="robust", time_budget_s=1.5, processes=1)
     finished = run(request, engine=LocalEngine()).run
     rows = {entry.name: entry for entry in finished.entries}
-    assert {name: row.status for name, row in rows.items()} == dict.fromkeys(rows, "ok")
+    assert {name: row.error for name, row in rows.items()} == dict.fromkeys(rows)
     notes = {name: "\n".join(row.notes) for name, row in rows.items()}
     assert "its exported graph alone takes" in notes["honest"]
     assert "suspicious" not in notes["honest"]
     assert "suspicious: its exported graph alone takes" in notes["rewrites-its-worker"]
-    assert [warning for warning in finished.warnings if "suspicious" in warning] == [
-        warning for warning in finished.warnings if warning.startswith("rewrites-its-worker is suspicious")
-    ]
+    (warning,) = [warning for warning in finished.warnings if "suspicious" in warning]
+    assert warning.startswith("rewrites-its-worker: ")
     assert "its time is not verified by its graph" in notes["depends-on-values"]
     assert "cannot be exported" in notes["depends-on-values"]
 
@@ -95,10 +98,10 @@ def test_times_are_compared_by_their_ratios_to_the_anchor() -> None:
 
 def test_a_network_much_faster_than_its_graph_is_a_warning() -> None:
     empty = Measurement.empty("abc")
-    quiet = with_graph_time(empty, "Net", GraphTime(1.4, 7.0))
+    quiet = with_graph_time(empty, GraphTime(1.4, 7.0))
     assert (quiet.notes, quiet.warnings) == (["its exported graph alone takes 1.40 times as long (7 ms)"], [])
-    loud = with_graph_time(empty, "Net", GraphTime(24.1, 58.0))
+    loud = with_graph_time(empty, GraphTime(24.1, 58.0))
     assert "24.10 times as long (58 ms)" in loud.notes[0]
-    assert "Net is suspicious" in loud.warnings[0]
-    unknown = with_graph_time(empty, "Net", GraphTime(reason="it cannot be exported"))
+    assert loud.warnings == loud.notes
+    unknown = with_graph_time(empty, GraphTime(reason="it cannot be exported"))
     assert unknown.notes == ["its time is not verified by its graph: it cannot be exported"]

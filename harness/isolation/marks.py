@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Sequence
 
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@ll")
@@ -49,6 +50,11 @@ class MarkReader:
     def close(self) -> None:
         """Close this end."""
         self._sock.close()
+
+
+def durations_ms(marks: Sequence[float]) -> list[float]:
+    """Return the time between the two marks of each call, milliseconds."""
+    return [1e3 * (end - begin) for begin, end in zip(marks[::2], marks[1::2], strict=True)]
 
 
 def make_marks() -> tuple[MarkReader, socket.socket] | None:

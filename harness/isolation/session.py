@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.exchange import CheckedExchange, Exchange
-from harness.isolation.messages import Message
+from harness.isolation.marks import durations_ms
 from harness.isolation.requests import (
     CeilingsReply,
     CeilingsRequest,
@@ -166,27 +166,18 @@ class Session:
         if total_ms > wall_s * 1e3:
             self._checked.refuse(stage, f"{total_ms / 1e3:.3g} s of samples in {wall_s:.3g} s")
         made = range(len(reply.warmup_ms) + len(reply.samples_ms))
-        marked_ms = self._marked_ms(message, len(made), stage)
+        if message.marks is not None and len(message.marks) != 2 * len(made):
+            what = f"the worker marked {len(message.marks)} moments for {len(made)} timed call(s), which have two each"
+            raise WorkerError(what, stage=stage, kind=DISQUALIFIED)
         shapes = [lr[call % len(lr)].shape for call in made]
         sizes = [(self.job.scale * height, self.job.scale * columns) for height, columns, _ in shapes]
         try:
             strips = read_strips(message.arrays, sizes, width, self.job.value_range)
         except ValueError as error:
             self._checked.refuse(stage, str(error))
-        return reply.model_copy(update={"wall_s": wall_s, "strips": strips, "marked_ms": marked_ms})
-
-    def _marked_ms(self, message: Message, calls: int, stage: str) -> list[float]:
-        """Return the durations of the calls between their marks, milliseconds; empty where there are no marks."""
-        marks = message.marks
-        if marks is None:
-            return []
-        if len(marks) != 2 * calls:
-            raise WorkerError(
-                f"the worker marked {len(marks)} moments for {calls} timed call(s), which have a begin and an end each",
-                stage=stage,
-                kind=DISQUALIFIED,
-            )
-        return [1e3 * (end - begin) for begin, end in zip(marks[::2], marks[1::2], strict=True)]
+        return reply.model_copy(
+            update={"wall_s": wall_s, "strips": strips, "marked_ms": durations_ms(message.marks or ())}
+        )
 
     def alive(self) -> bool:
         """Return whether the worker still runs. If not, the next request fails."""

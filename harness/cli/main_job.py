@@ -41,6 +41,7 @@ from harness.cli.options import (
     Timeout,
     TrackName,
     TrustPickle,
+    VerifyGraph,
     Wheels,
     WithBaselines,
 )
@@ -74,6 +75,7 @@ def run(
     wheels: Wheels = None,
     trust_pickle: TrustPickle = False,
     recount: Recount = False,
+    verify_graph: VerifyGraph = False,
     engine: EngineName = "local",
     images: ImagesChoice = ImagesOption.auto,
     crop: Crops = None,
@@ -97,10 +99,6 @@ def run(
         with_baselines=baselines,
         precision=precision.value if precision else None,
         backend=backend.value,
-        protocol=protocol,
-        time_budget_s=time_budget,
-        processes=processes,
-        timeout_s=timeout,
         sandbox=sandbox.value,
         images=images.value,
         crops=_parsed(crop),
@@ -108,7 +106,8 @@ def run(
     )
     wanted = replace(
         wanted, device=device, threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
-        save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount,
+        save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount, verify_graph=verify_graph,
+        protocol=protocol, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
     )  # fmt: skip
     _carry_out(wanted, engine, strict=strict)
 

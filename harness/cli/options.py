@@ -89,6 +89,10 @@ Recount = Annotated[
     bool,
     typer.Option("--recount", help="Count parameters and operations again, in a process without submitted code."),
 ]
+VerifyGraph = Annotated[
+    bool,
+    typer.Option("--verify-graph", help="Time each network's exported graph too, in a process without submitted code."),
+]
 EngineName = Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")]
 ImagesChoice = Annotated[
     ImagesOption,

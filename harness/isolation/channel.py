@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.isolation.marks import MarkReader
 from harness.isolation.messages import (
     MAX_PAYLOAD_BYTES,
     ChannelClosed,
@@ -41,6 +42,8 @@ class Channel:
     segment
         Shared memory for arrays, owned by the channel; None to send arrays through the socket. One segment serves both
         directions, because requests and replies alternate.
+    marks
+        The controller's end of the marks of timed calls, owned by the channel; None if there is none.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Channel:
         secret: bytes,
         alive: Callable[[], bool] = lambda: True,
         segment: Segment | None = None,
+        marks: MarkReader | None = None,
     ) -> None:
         self._sock = sock
         self._secret = secret
@@ -56,6 +60,7 @@ class Channel:
         self._segment = segment
         self._looked_at = time.monotonic()
         self._stopped_s = 0.0
+        self._marks = marks
 
     def send(self, message: Message, sequence: int, deadline: float | None = None) -> None:
         """Send one message.
@@ -99,9 +104,16 @@ class Channel:
         """
         return None if self._segment is None else self._segment.frame(height, width)
 
+    def take_marks(self) -> tuple[float, ...] | None:
+        """Return the times of the marks since the last call, seconds; None if there are no marks."""
+        return None if self._marks is None else self._marks.take()
+
     def close(self) -> None:
         """Close this end."""
         self._sock.close()
+        if self._marks is not None:
+            self._marks.close()
+            self._marks = None
         if self._segment is not None:
             self._segment.close()
             self._segment = None
@@ -146,6 +158,8 @@ class Channel:
         self._sock.settimeout(left)
 
     def _require_alive(self) -> None:
+        if self._marks is not None:
+            self._marks.collect()
         # End-of-file does not always mark a dead worker: its descendants may hold a copy of the socket.
         if not self._alive():
             raise ChannelClosed("the process ended")

@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import WorkerError
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.launcher import Worker, describe_end
 from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
-from harness.isolation.processes import continue_tree, cpu_seconds, process_tree, stop_tree
+from harness.isolation.processes import continue_tree, cpu_seconds, process_tree
 from harness.isolation.requests import Body, ErrorReply
+from harness.isolation.stopping import stop_and_wait
 from harness.text import printable, printable_json
 
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
+_MAX_OVERTIME_S = 0.1  # processor time after signals to stop, in sum
 _EXIT_TIMEOUT_S = 2.0  # wait for the exit status of a worker that closed its channel
 
 
@@ -82,6 +84,7 @@ class WorkerExchange:
         self._dead: str | None = None
         self._used = False
         self._paused: list[int] = []
+        self._overtime_s = 0.0
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
         """Send a request and return the reply.
@@ -95,11 +98,18 @@ class WorkerExchange:
         if self._dead:
             raise WorkerError(self._dead, stage=stage, kind="Crash", log=self.log_tail())
         self._used = True
+        if self._overtime_s > _MAX_OVERTIME_S:
+            self._fail(
+                stage, DISQUALIFIED, f"it kept a processor busy for {self._overtime_s:.2g} s after it was stopped"
+            )
         self._resume()
         deadline = time.monotonic() + timeout_s
+        channel = self._worker.channel
         try:
-            self._worker.channel.send(message, self._sequence, deadline)
-            reply = self._worker.channel.receive(self._sequence, deadline, max_payload)
+            channel.take_marks()  # discards what submitted code may have sent meanwhile
+            channel.send(message, self._sequence, deadline)
+            reply = channel.receive(self._sequence, deadline, max_payload)
+            marks = channel.take_marks()
         except DeadlinePassed:
             self._fail(stage, "Timeout", f"no answer within {timeout_s:g} s")
         except ChannelClosed:
@@ -108,7 +118,7 @@ class WorkerExchange:
         except ProtocolError as error:
             self._fail(stage, error.kind, error.what)
         self._sequence += 1
-        return reply
+        return replace(reply, marks=marks)
 
     def log_tail(self) -> str:
         """Return the end of the submission's output."""
@@ -119,9 +129,11 @@ class WorkerExchange:
         return self._dead is None and self._worker.alive()
 
     def pause(self) -> None:
-        """Stop the worker and all its descendants until the next request."""
+        """Stop the worker and all its descendants until the next request, and wait until all of them have stopped."""
         if self._dead is None:
-            self._paused = stop_tree(self._worker.process.pid)
+            stopped = stop_and_wait(self._worker.process.pid)
+            self._paused = stopped.pids
+            self._overtime_s += stopped.overtime_s
 
     def cpu_s(self) -> float | None:
         """Return the CPU time of the worker and all its descendants, seconds; None if unknown."""
@@ -194,15 +206,23 @@ class CheckedExchange:
         """Send a request and return the reply, which must have no arrays. `extra_s` seconds extend the time limit."""
         return self.validate(name, self.send(name, request, arrays, extra_s, max_payload=0), reply)
 
-    def send(self, name: str, request: Body, arrays: Sequence[Array], extra_s: float, max_payload: int) -> Message:
-        """Send a request and return the reply with at most `max_payload` array bytes. Its fields are not validated."""
+    def send(
+        self, name: str, request: Body, arrays: Sequence[Array], extra_s: float, max_payload: int, stage: str = ""
+    ) -> Message:
+        """Send a request and return the reply with at most `max_payload` array bytes. Its fields are not validated.
+
+        Errors carry `stage`, by default the name of the request.
+        """
         message = Message(name, request.model_dump(mode="json"), tuple(arrays))
-        reply = self.exchange.request(message, self.timeout_s + extra_s, max_payload)
+        try:
+            reply = self.exchange.request(message, self.timeout_s + extra_s, max_payload)
+        except WorkerError as error:
+            error.stage = stage or error.stage
+            raise
         if reply.name == "error":
-            stage = "time" if name == "output" else name  # outputs are requested in order to check the timing
-            self._raise(stage, self.validate(name, reply, ErrorReply))
+            self._raise(stage or name, self.validate(stage or name, reply, ErrorReply))
         if reply.name != name:
-            self.refuse(name, f"a reply to {reply.name!r}")
+            self.refuse(stage or name, f"a reply to {reply.name!r}")
         return reply
 
     def validate(self, stage: str, message: Message, kind: type[ReplyT]) -> ReplyT:

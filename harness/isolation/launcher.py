@@ -18,6 +18,7 @@ from harness.isolation.channel import Channel
 from harness.isolation.environment import PACKAGE, worker_command, worker_environment
 from harness.isolation.limits import Excess, Limits, Watcher, limits_to_json
 from harness.isolation.log import LogCapture
+from harness.isolation.marks import MarkReader, make_marks
 from harness.isolation.messages import SECRET_BYTES
 from harness.isolation.private_folders import make_private_folder, remove_private_folder
 from harness.isolation.processes import kill_tree
@@ -212,12 +213,24 @@ def start(
     log.start()
     # The secret goes through the socket, not the command line or the environment, which submitted code could read.
     secret = secrets.token_bytes(SECRET_BYTES)
-    with contextlib.suppress(OSError):  # the first request reports a worker that is already dead
-        ours.sendall(secret)
+    marks = _send_secret(ours, secret)
     watcher = Watcher(process.pid, limits)
     watcher.start()
-    channel = Channel(ours, secret, lambda: process.poll() is None, segment)
+    channel = Channel(ours, secret, lambda: process.poll() is None, segment, marks)
     return Worker(process, channel, log, watcher, private, group)
+
+
+def _send_secret(ours: socket.socket, secret: bytes) -> MarkReader | None:
+    """Send the secret, and with it the worker's end of the marks of timed calls; return the controller's end."""
+    made = make_marks()
+    with contextlib.suppress(OSError):  # the first request reports a worker that is already dead
+        if made is None:
+            ours.sendall(secret)
+            return None
+        _, theirs = made
+        with theirs:
+            socket.send_fds(ours, [secret], [theirs.fileno()])
+    return None if made is None else made[0]
 
 
 def describe_end(returncode: int | None) -> str:

@@ -61,11 +61,16 @@ class DeadlinePassed(ProtocolError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: name, JSON-serializable fields and arrays (uint8 or float32)."""
+    """One message: name, JSON-serializable fields and arrays (uint8 or float32).
+
+    A reply also has the times of the marks that came before it, seconds, see :mod:`harness.isolation.marks`; None where
+    there are no marks.
+    """
 
     name: str
     body: dict[str, Any] = field(default_factory=dict)
     arrays: tuple[Array, ...] = ()
+    marks: tuple[float, ...] | None = None
 
 
 class _ArraySpec(BaseModel):

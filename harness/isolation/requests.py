@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -163,21 +163,14 @@ class TimeRequest(Body):
     budget_s: Annotated[float, Field(gt=0)] | None
     inputs: Inputs = "fresh"
     """``fresh``: shift the frames so that no input repeats; ``reused``: first frame only; ``dataset``: each once."""
-    keep: bool = True
-    """Whether to keep a copy of the last output for `OutputRequest`. On an accelerator, `strict` implies it."""
-
-
-class OutputRequest(Body):
-    """Return a region of the last timed output, as it was when the clock stopped: 3 x H x W, float32."""
-
-    top: Count
-    left: Count
-    height: Annotated[int, Field(ge=1)]
-    width: Annotated[int, Field(ge=1)]
 
 
 class UpscaleRequest(Body):
-    """Upscale one frame. Array: H x W x 3, uint8."""
+    """Return the output of the last timed call as an image.
+
+    Frames are upscaled by a `TimeRequest` of one call. Which calls are asked for their image is not known to the worker
+    before they are made.
+    """
 
 
 class MemoryRequest(Body):
@@ -267,6 +260,10 @@ class TimeReply(Body):
     """Remark about the samples, shown in the report."""
     wall_s: Annotated[float, Field(ge=0)] = 0.0
     """Duration of the whole request on the controller's clock, seconds. Set by the controller."""
+    marked_ms: Annotated[list[float], Field(max_length=0)] = []
+    """Durations of the calls between the marks that the controller saw, milliseconds; empty if unknown. Set by it."""
+    strips: Annotated[list[Any], Field(max_length=0)] = []
+    """`harness.timing.strips.Strips` of each call, warm-up included. Set by the controller."""
 
     @model_validator(mode="after")
     def _one_time_for_each_sample(self) -> Self:
@@ -306,7 +303,6 @@ REQUESTS: dict[str, type[Body]] = {
     "ceilings": CeilingsRequest,
     "prepare": PrepareRequest,
     "time": TimeRequest,
-    "output": OutputRequest,
     "upscale": UpscaleRequest,
     "memory": MemoryRequest,
 }

@@ -15,7 +15,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.exchange import CheckedExchange, Exchange
+from harness.isolation.marks import durations_ms
 from harness.isolation.requests import (
     CeilingsReply,
     CeilingsRequest,
@@ -33,7 +35,6 @@ from harness.isolation.requests import (
     LoadRequest,
     MemoryReply,
     MemoryRequest,
-    OutputRequest,
     PrepareReply,
     PrepareRequest,
     ReparameterizeRequest,
@@ -44,6 +45,7 @@ from harness.isolation.requests import (
 )
 from harness.results.schema import Ceilings, Reparam
 from harness.text import printable
+from harness.timing.strips import STRIPS, read_strips, strip_width
 
 Image = NDArray[np.uint8]
 
@@ -159,11 +161,11 @@ class Session:
         budget_s: float | None,
         *,
         inputs: Inputs = "fresh",
-        keep: bool = True,
+        stage: str = "time",
     ) -> TimeReply:
         """Time forward passes on the frames `lr` (H x W x 3, uint8; all of one size unless each is used once).
 
-        With `keep`, the last output is kept for :meth:`output`. Trusted code does not need this check.
+        Errors carry `stage`.
         """
         request = TimeRequest(
             warmup=warmup,
@@ -171,32 +173,35 @@ class Session:
             min_repeats=min_repeats,
             budget_s=budget_s,
             inputs=inputs,
-            keep=keep,
         )
         begin = time.monotonic()
         calls = min(repeats, len(lr)) if inputs == "dataset" else warmup + max(repeats, min_repeats)
         # The budget is added to the time limit, which is then left for one call. Without a budget, each further group
         # of ten calls extends the limit by the usual timeout.
         extra_s = self.timeout_s * (calls - 1) / _CALLS_PER_TIMEOUT if budget_s is None else budget_s
-        reply = self._checked.ask("time", request, TimeReply, lr, extra_s=extra_s)
+        width = strip_width([frame.shape[1] for frame in lr], calls, self.job.scale)
+        strip_bytes = 4 * STRIPS * (3 * width + 2)
+        message = self._checked.send("time", request, lr, extra_s, calls * strip_bytes, stage=stage)
         wall_s = time.monotonic() - begin  # the controller's clock, which submitted code cannot change
+        reply = self._checked.validate(stage, message, TimeReply)
         if len(reply.samples_ms) > max(repeats, min_repeats, len(lr)):
-            self._checked.refuse("time", f"{len(reply.samples_ms)} samples instead of {repeats}")
+            self._checked.refuse(stage, f"{len(reply.samples_ms)} samples instead of {repeats}")
         total_ms = sum(reply.samples_ms) + sum(reply.warmup_ms)
         if total_ms > wall_s * 1e3:
-            self._checked.refuse("time", f"{total_ms / 1e3:.3g} s of samples in {wall_s:.3g} s")
-        return reply.model_copy(update={"wall_s": wall_s})
-
-    def output(self, top: int, left: int, height: int, width: int) -> NDArray[np.float32]:
-        """Return a region of the last timed output: H x W x 3, float32, levels from 0 to 255, not rounded."""
-        request = OutputRequest(top=top, left=left, height=height, width=width)
-        message = self._checked.send("output", request, [], 0.0, max_payload=3 * 4 * height * width)
-        self._checked.validate("output", message, EmptyReply)
-        shapes = [(array.dtype, array.shape) for array in message.arrays]
-        if shapes != [(np.dtype(np.float32), (3, height, width))]:
-            self._checked.refuse("time", f"{shapes} instead of a region of an image")
-        tile: NDArray[np.float32] = message.arrays[0].transpose(1, 2, 0) * np.float32(255 / self.job.value_range)
-        return tile
+            self._checked.refuse(stage, f"{total_ms / 1e3:.3g} s of samples in {wall_s:.3g} s")
+        made = range(len(reply.warmup_ms) + len(reply.samples_ms))
+        if message.marks is not None and len(message.marks) != 2 * len(made):
+            what = f"the worker marked {len(message.marks)} moments for {len(made)} timed call(s), which have two each"
+            raise WorkerError(what, stage=stage, kind=DISQUALIFIED)
+        shapes = [lr[call % len(lr)].shape for call in made]
+        sizes = [(self.job.scale * height, self.job.scale * columns) for height, columns, _ in shapes]
+        try:
+            strips = read_strips(message.arrays, sizes, width, self.job.value_range)
+        except ValueError as error:
+            self._checked.refuse(stage, str(error))
+        return reply.model_copy(
+            update={"wall_s": wall_s, "strips": strips, "marked_ms": durations_ms(message.marks or ())}
+        )
 
     def alive(self) -> bool:
         """Return whether the worker still runs. If not, the next request fails."""
@@ -223,10 +228,18 @@ class Session:
         return self.exchange.idle_cores(settling_s, length_s)
 
     def upscale(self, lr: Image) -> Image:
-        """Upscale one frame, H x W x 3, uint8, and return the image in the same format."""
+        """Upscale one frame, H x W x 3, uint8, and return the image in the same format.
+
+        This is a timed call whose image is asked for afterwards, so that the worker cannot tell it from others.
+        """
+        self.time([lr], 0, 1, 1, None, stage="upscale")
+        return self.last_image(lr)
+
+    def last_image(self, lr: Image) -> Image:
+        """Return the output of the last timed call, whose input was `lr`, as an image; once for each request."""
         height, width, _ = lr.shape
         shape = (height * self.job.scale, width * self.job.scale, 3)
-        message = self._checked.send("upscale", UpscaleRequest(), [lr], 0.0, max_payload=int(np.prod(shape)))
+        message = self._checked.send("upscale", UpscaleRequest(), [], 0.0, max_payload=int(np.prod(shape)))
         self._checked.validate("upscale", message, EmptyReply)
         if len(message.arrays) != 1:
             self._checked.refuse("upscale", f"{len(message.arrays)} arrays instead of one image")

@@ -18,10 +18,12 @@ from harness.results.measurement import TimingPart
 from harness.run import stages
 from harness.run.plan import Plan
 from harness.timing import FrameSource, frame_of_call
-from harness.timing.checks import Request, alarms_note, check_alarms
-from harness.timing.output_check import OutputCheck, OutputTile
+from harness.timing.checks import Request, alarms_note, check_alarms, unreported_ms
+from harness.timing.output_check import OutputCheck, OutputSample
 from harness.timing.post_timing_checks import PostTimingChecks
 from harness.timing.protocol import Inputs
+
+_OUTPUT_CHECKS = 3  # of calls drawn after they were made
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class AloneTiming:
     worker: Session
     anchor: Session | None
 
-    def measure(self, reason: str | None = None) -> tuple[TimingPart, OutputTile | None]:
+    def measure(self, reason: str | None = None) -> tuple[TimingPart, OutputSample | None]:
         """Time the forward pass.
 
         Parameters
@@ -105,21 +107,20 @@ class AloneTiming:
             inputs=protocol.inputs,
         )
 
-    def _check(self, frames: list[Any], reply: TimeReply) -> OutputTile | None:
-        """Compare the last timed output with an untimed one, and time a few more calls on other frames.
+    def _check(self, frames: list[Any], reply: TimeReply) -> OutputSample | None:
+        """Compare timed outputs with untimed ones, and time a few more calls on other frames.
 
         A network whose call takes a large part of the budget gets no further calls.
         """
-        protocol = self.plan.protocol
-        check_alarms(reply.alarms, reply.warmup_calls + len(reply.samples_ms))
-        last = reply.warmup_calls + len(reply.samples_ms) - 1
-        if reply.note is not None:  # the only call outlasts the budget
-            return None
-        outputs = OutputCheck(self.worker, self.plan.track.scale, protocol.precision, np.random.default_rng())
-        frame = {"reused": frames[0], "dataset": frames[-1]}.get(protocol.inputs)
-        outputs.check(frame_of_call(frames, last) if frame is None else frame)
-        if protocol.is_slow(float(np.median(reply.samples_ms))):
-            return None
+        protocol, rng = self.plan.protocol, np.random.default_rng()
+        calls = reply.warmup_calls + len(reply.samples_ms)
+        check_alarms(reply.alarms, calls)
+        outputs = OutputCheck(self.worker, protocol.precision)
+        for call in rng.choice(calls, min(calls, _OUTPUT_CHECKS), replace=False).tolist():
+            frame = frames[0] if protocol.inputs == "reused" else frame_of_call(frames, call)
+            outputs.check(frame, reply.strips[call])
+        if reply.note is not None or protocol.is_slow(float(np.median(reply.samples_ms))):
+            return outputs.last
         self._checks_after(frames, outputs).check(
             reply.samples_ms, self._timed_requests(reply), frames[0] if protocol.inputs == "reused" else None
         )
@@ -146,4 +147,6 @@ def _requests(reply: TimeReply, inputs: Inputs) -> list[Request]:
     if inputs == "dataset":
         # Each call had a frame of its own to transfer, as a request of one call has.
         return [Request(1, reported_ms / calls, reply.wall_s * 1e3 / calls)] * calls
-    return [Request(calls + len(reply.warmup_ms), reported_ms + sum(reply.warmup_ms), reply.wall_s * 1e3)]
+    every = [*reply.warmup_ms, *reply.samples_ms]
+    unreported = unreported_ms(every, reply.marked_ms)
+    return [Request(len(every), sum(every), reply.wall_s * 1e3, unreported_ms=unreported)]

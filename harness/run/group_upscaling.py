@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.run.context import RunContext
+from harness.run.graph_timing import verify_graph
 from harness.run.submission_run import SubmissionRun
 
 
@@ -16,6 +17,7 @@ def upscale_group(group: Sequence[SubmissionRun], context: RunContext) -> None:
     context.engine.expect(job for job in float32_jobs if job is not None)
     for run, job in zip(running, float32_jobs, strict=True):
         if context.attempt(run, lambda run=run: run.upscale(context.engine)):  # type: ignore[misc]
+            verify_graph(run, context)
             context.finish(run)
         if job is not None:
             context.engine.forget(job)  # if the submission failed before it was used

@@ -75,6 +75,7 @@ class RunRequest:
     conventions: tuple[str, ...] = ()
     memory_bytes: int | None = None
     recount: bool = False
+    verify_graph: bool = False
     command: str = ""
 
 
@@ -292,6 +293,7 @@ def _conditions(
             "backend": request.backend,
             "backend_versions": _backend_versions(request.backend),
             **({"recount": True} if request.recount else {}),
+            **({"verify_graph": True} if request.verify_graph else {}),
         }
     )
 

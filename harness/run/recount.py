@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 from harness.engines import Engine, Job
 from harness.errors import WorkerError
 from harness.isolation.requests import CountReply
+from harness.isolation.session import Session
 from harness.results import Measurement
 from harness.results.measurement import CountPart
+from harness.results.record import Backend
 from harness.run.plan import Plan
 from harness.run.stages import InputShape
 from harness.run.submission_worker import SubmissionWorker
@@ -30,7 +33,7 @@ from harness.submissions.submission import Submission
 
 Image = NDArray[np.uint8]
 
-_LEAST_PSNR = 45.0
+LEAST_PSNR = 45.0
 """Levels of both images differ by rounding only: dB. Half precision rounds each layer."""
 _TOLERANCE = 1e-3
 
@@ -91,24 +94,42 @@ def recount(engine: Engine, job: Job, graph: bytes, image: tuple[Image, Image], 
     shape
         N, C, H, W of the input for which operations are counted.
     """
+    try:
+        with graph_worker(engine, job, graph) as session:
+            psnr = image_psnr(session.upscale(image[0]), image[1])
+            counts = session.count(shape)
+    except WorkerError as error:
+        return Recount(None, f"its graph cannot be used ({error.what[:300]})")
+    if psnr < LEAST_PSNR:
+        return Recount(None, f"its graph computes another image (PSNR {psnr:.1f} dB between the two)")
+    return Recount(counts)
+
+
+@contextmanager
+def graph_worker(engine: Engine, job: Job, graph: bytes, backend: Backend = "eager") -> Iterator[Session]:
+    """Load a graph in a worker that executes none of the submission's code, and end the worker afterwards.
+
+    Parameters
+    ----------
+    engine
+        Starts the worker.
+    job
+        How the submission's own worker was started.
+    graph
+        What that worker exported. It is not opened in this process.
+    backend
+        How the graph is executed.
+    """
     with tempfile.TemporaryDirectory(prefix="sr-harness-graph-") as folder:
         Path(folder, "network.pt2").write_bytes(graph)
         Path(folder).chmod(0o755)  # the worker may be another user
         clean = replace(
-            job, submission=_submission(Path(folder), job), backend="eager", log_path=None, process=0, python=None,
+            job, submission=_submission(Path(folder), job), backend=backend, log_path=None, process=0, python=None,
             trust_pickle=False,
         )  # fmt: skip
-        try:
-            session = engine.open(clean)
-            with session:
-                session.load()
-                psnr = _psnr(session.upscale(image[0]), image[1])
-                counts = session.count(shape)
-        except WorkerError as error:
-            return Recount(None, f"its graph cannot be used ({error.what[:300]})")
-    if psnr < _LEAST_PSNR:
-        return Recount(None, f"its graph computes another image (PSNR {psnr:.1f} dB between the two)")
-    return Recount(counts)
+        with engine.open(clean) as session:
+            session.load()
+            yield session
 
 
 def updated(measurement: Measurement, found: Recount) -> Measurement:
@@ -147,7 +168,8 @@ def _differ(reported: int | None, counted: int) -> bool:
     return reported is None or not math.isclose(reported, counted, rel_tol=_TOLERANCE)
 
 
-def _psnr(one: Image, other: Image) -> float:
+def image_psnr(one: Image, other: Image) -> float:
+    """Return the PSNR of one image against another, dB."""
     difference: Sequence[float] = (one.astype(np.float64) - other).ravel()  # type: ignore[assignment]
     error = float(np.mean(np.square(difference)))
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)

@@ -31,7 +31,7 @@ from harness.run.recall_check import RecallCheck, doubts
 from harness.run.recount import asks_for_recount, recounted
 from harness.run.submission_worker import SubmissionWorker
 from harness.run.timed_size_check import check_quality_at_timed_size
-from harness.timing.output_check import OutputCheck, OutputTile
+from harness.timing.output_check import OutputCheck, OutputSample
 
 
 @dataclass(slots=True)
@@ -62,6 +62,10 @@ class SubmissionRun:
         run was resumed: nothing is compared then.
     scored_image
         An LR image, chosen at random, with the network's output.
+    graph
+        The network as its worker exported it, to be timed without the submission's code; None if that is not wanted.
+    graph_error
+        Why it could not be exported.
     """
 
     plan: Plan
@@ -71,8 +75,10 @@ class SubmissionRun:
     worker: SubmissionWorker
     measurement: Measurement
     size_multiple: int = 1
-    timed_output: OutputTile | None = None
+    timed_output: OutputSample | None = None
     scored_image: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
+    graph: bytes | None = None
+    graph_error: str = ""
 
     @property
     def slug(self) -> str:
@@ -161,6 +167,8 @@ class SubmissionRun:
             if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
                 self._report("upscale", "counted again, from its graph", done=1.0)
                 self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
+            if self.plan.request.verify_graph and self.measurement.counted_by != "harness":
+                self._export_graph()
             first = self.measurement.images[0].psnr_rgb
             self._note(*find_better_use(self.plan, self.worker, engine, first))
         self.worker.close()
@@ -236,17 +244,24 @@ class SubmissionRun:
             self.scored_image = lr, output
         return output
 
+    def _export_graph(self) -> None:
+        """Ask the worker for the network's graph; if there is none, keep the reason."""
+        try:
+            self.graph = self.worker.running.graph()
+        except WorkerError as error:
+            if not self.worker.running.alive():
+                raise
+            self.graph_error = error.what[:300]
+
     def _check_timed_output_again(self) -> None:
         """Disqualify a network that computes another output for a timed frame now than it did in its timing."""
         if self.timed_output is not None and not self._is_slow():
-            precision = self.plan.protocol.precision
-            check = OutputCheck(self.worker.running, self.plan.track.scale, precision, np.random.default_rng())
-            check.check_later(self.timed_output)
+            OutputCheck(self.worker.running, self.plan.protocol.precision).check_later(self.timed_output)
 
     def _check_timed_size(self) -> None:
         """Disqualify a network whose quality at the timed size is lower than at the scored size."""
         # Protocols that time the data set's own images time what they score.
-        if self.plan.protocol.inputs != "dataset" and not self._is_slow():
+        if self.plan.protocol.inputs != "dataset":
             self._report("upscale", "at the timed size", done=1.0)
             check_quality_at_timed_size(self.plan, self.worker.running.upscale, self.size_multiple)
 

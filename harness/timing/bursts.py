@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from harness.errors import WorkerError
 from harness.statistics.runtime_summary import turn_ms
-from harness.timing.checks import Request
+from harness.timing.checks import Request, unreported_ms
 from harness.timing.frames import Image
 from harness.timing.network_state import NetworkState
 from harness.timing.round_settings import RoundSettings
 
 _MAX_CALLS = 50  # in a burst
-_ANCHOR_KEEP_CHANCE = 0.25  # of an anchor's burst to keep its output
 
 
 class AnchorLostError(Exception):
@@ -36,15 +33,12 @@ class BurstTimer:
     ----------
     anchor
         The harness's own network, with which all others are compared.
-    rng
-        Source of randomness.
     settings
         Protocol, threads and clock.
     """
 
-    def __init__(self, anchor: NetworkState, rng: np.random.Generator, settings: RoundSettings) -> None:
+    def __init__(self, anchor: NetworkState, settings: RoundSettings) -> None:
         self.anchor = anchor
-        self._rng = rng
         self._settings = settings
 
     def burst(self, network: NetworkState, frame: Image, length_s: float | None = None) -> list[tuple[float, float]]:
@@ -72,13 +66,12 @@ class BurstTimer:
             Another network failed.
         """
         process = network.current
+        clock = self._settings.clock
+        turn_begin_s = clock()
         cpu_before_s = self._cpu_s(network)
-        begin_s = self._settings.clock() - self._settings.begin_s
-        # The anchor's output is never compared. Some of its outputs are kept all the same, because keeping one takes
-        # time, and the anchor's requests show how much time a request takes beside its calls.
-        keep = network is not self.anchor or length_s is None or self._rng.random() < _ANCHOR_KEEP_CHANCE
+        begin_s = clock() - self._settings.begin_s
         try:
-            reply = process.worker.time([frame], 0, _MAX_CALLS if length_s else 1, 1, length_s, keep=keep)
+            reply = process.worker.time([frame], 0, _MAX_CALLS if length_s else 1, 1, length_s)
         except WorkerError as error:
             if network is self.anchor:
                 raise AnchorLostError(error) from error
@@ -86,12 +79,14 @@ class BurstTimer:
         process.worker.pause()
         times = list(reply.samples_ms)
         process.checks.cpu_s += self._cpu_s(network) - cpu_before_s
+        process.checks.cpu_wall_s += clock() - turn_begin_s
         process.checks.alarms += reply.alarms
+        process.checks.strips = reply.strips
         process.clock = reply.clock
         process.spent_s += reply.wall_s
-        if keep:
-            request = Request(len(times), sum(times), reply.wall_s * 1e3, is_scored=length_s is not None)
-            process.checks.requests.append(request)
+        unreported = unreported_ms(times, reply.marked_ms)
+        request = Request(len(times), sum(times), reply.wall_s * 1e3, length_s is not None, unreported)
+        process.checks.requests.append(request)
         # The worker could report any time: no call is later than the end of its request.
         at_s = [begin_s + min(at, reply.wall_s) for at in reply.at_s]
         return list(zip(at_s, times, strict=True))

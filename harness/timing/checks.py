@@ -20,8 +20,9 @@ from harness.timing.timed_worker import TimedWorker
 
 _MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network that looks at the whole frame can differ at all
 _BORDER = 16  # pixels
-_CPU_SHARE = 1.25  # allowed processor time, as a multiple of threads x wall time
-_CPU_SLACK_S = 0.3
+# Allowed processor time, as a multiple of threads x wall time. Workers are bound to as many processors as threads.
+_CPU_SHARE = 1.03
+_CPU_SLACK_S = 0.1
 # Seconds to wait and to measure; the second measurement is made only where the first one finds a busy worker.
 _IDLE_MEASUREMENTS_S = ((0.03, 0.15), (0.5, 0.5))
 # On a crowded machine a worker that spins may get no more than this; one that waits for a request uses none.
@@ -32,6 +33,10 @@ _FEW_ALARMS = 0.05  # of all calls
 _OVERHEAD_FACTOR = 3.0
 _OVERHEAD_SHARE = 0.1
 _OVERHEAD_SLACK_MS = 20.0
+# Allowed difference between reported times and those between marks.
+_MARK_SHARE = 0.05
+_MARK_SLACK_MS = 2.0
+_FEW_REQUESTS = 2
 
 
 def disqualify(message: str) -> NoReturn:
@@ -112,7 +117,7 @@ def check_processor_time(cpu_s: float, wall_s: float, threads: int | None) -> No
     cpu_s
         Processor time of the worker's process and its children, seconds; 0 if unknown.
     wall_s
-        Length of the same requests by the controller's clock, seconds.
+        Time in which it was used, by the controller's clock, seconds.
     threads
         Number of threads that the worker may use; None for no limit.
     """
@@ -151,12 +156,16 @@ class Request:
         Length of the request by the controller's clock, milliseconds.
     is_scored
         Whether its times are among the samples. Those of the warm-up and of checks are not.
+    unreported_ms
+        By how much more the controller saw between the marks of the calls than is reported, milliseconds, see
+        :func:`unreported_ms`; None if unknown.
     """
 
     calls: int
     reported_ms: float
     wall_ms: float
     is_scored: bool = True
+    unreported_ms: float | None = None
 
     @property
     def overhead_ms(self) -> float:
@@ -180,6 +189,53 @@ def check_clocks(requests: Sequence[Request], trusted: Sequence[Request]) -> Non
         message = find_unreported_time(judged, trusted)
         if message:
             disqualify(message)
+
+
+def check_marks(requests: Sequence[Request]) -> None:
+    """Disqualify a worker whose reported times are too short for the moments at which its calls began and ended.
+
+    The kernel stamps these moments, so the harness's own work is not between them. A busy machine can interrupt the
+    worker between a mark and the reading of its clock, so a few requests are no evidence.
+
+    Parameters
+    ----------
+    requests
+        All requests to one process of the submission.
+    """
+    judged = [(request, request.unreported_ms) for request in requests if request.unreported_ms is not None]
+    hidden = [one for one in judged if one[1] > _MARK_SHARE * (one[0].reported_ms + one[1]) + _MARK_SLACK_MS]
+    few = max(_FEW_REQUESTS, len(judged) // 4) if len(judged) > _FEW_REQUESTS else len(judged) - 1
+    if hidden and len(hidden) > few:
+        request, unreported_ms = max(hidden, key=lambda one: one[1])
+        disqualify(
+            f"the worker reports {request.reported_ms:.3g} ms for {request.calls} call(s), the controller's clock saw "
+            f"{unreported_ms:.3g} ms more between their begin and end, and the like in {len(hidden)} of {len(judged)} "
+            "requests"
+        )
+
+
+def unreported_ms(reported_ms: Sequence[float], marked_ms: Sequence[float]) -> float | None:
+    """Return by how much more time the controller saw between the marks of calls than the worker reports.
+
+    The tenth of the calls with the largest differences does not count: a busy machine interrupts some workers between a
+    mark and the reading of their clock.
+
+    Parameters
+    ----------
+    reported_ms
+        Time of each call, milliseconds.
+    marked_ms
+        Time between the marks of each call, milliseconds; empty if unknown.
+
+    Returns
+    -------
+    float or None
+        Milliseconds; None if unknown.
+    """
+    if not marked_ms:
+        return None
+    differences = sorted(marked - ms for ms, marked in zip(reported_ms, marked_ms, strict=True))
+    return sum(differences[: len(differences) - len(differences) // 10])
 
 
 def find_unreported_time(requests: Sequence[Request], trusted: Sequence[Request], min_requests: int = 3) -> str | None:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from harness.timing.frames import Image
+from harness.timing.strips import Strips
 from harness.timing.timed_worker import TimedWorker
 
 _MUCH_FASTER = 0.5  # of the other time
@@ -32,10 +33,13 @@ class CallTime:
     cpu_ms
         Processor time of the worker for the whole request, milliseconds. None where it is unknown, or where the
         network does not run on the processor.
+    strips
+        Parts of the output of the first call; None if unknown.
     """
 
     ms: float
     cpu_ms: float | None = None
+    strips: Strips | None = None
 
 
 MeasurePair = Callable[[], tuple[CallTime, CallTime]]
@@ -66,12 +70,13 @@ def time_call(
         Median of the calls' times, and the processor time of all of them.
     """
     before = worker.cpu_s()
-    ms = float(np.median(worker.time([frame], 0, calls, calls, None, inputs=inputs).samples_ms))
+    reply = worker.time([frame], 0, calls, calls, None, inputs=inputs)
+    ms = float(np.median(reply.samples_ms))
     after = worker.cpu_s()
     worker.pause()
     if not on_cpu or before is None or after is None:
-        return CallTime(ms)
-    return CallTime(ms, 1e3 * (after - before))
+        return CallTime(ms, None, reply.strips[0])
+    return CallTime(ms, 1e3 * (after - before), reply.strips[0])
 
 
 def is_much_faster(one_ms: float, other_ms: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.errors import WorkerError
@@ -10,7 +11,9 @@ from harness.results.measurement import RoundTimes, TimingRecord
 from harness.results.record import Statistic
 from harness.statistics.runtime_summary import joined
 from harness.timing.checks import Request
-from harness.timing.output_check import OutputCheck, OutputTile
+from harness.timing.frames import Image
+from harness.timing.output_check import OutputCheck, OutputSample
+from harness.timing.strips import Strips
 from harness.timing.timed_worker import TimedWorker
 
 
@@ -26,12 +29,16 @@ class ProcessChecks:
         Number of calls in which two clocks of the worker disagree.
     cpu_s
         Processor time of the worker during its requests, seconds; 0 if unknown.
+    cpu_wall_s
+        Time in which it was used, by the controller's clock, seconds.
     outputs
         Compares timed outputs with untimed ones; None until the first comparison.
     output_checks
         Number of such comparisons so far, or that are not necessary.
-    last_output
-        The last timed output that was compared.
+    strips
+        Parts of the outputs of the last burst, call by call.
+    expected
+        Number of a call of the next turn, and its output, if the network was asked for that before.
     probe_round
         Round in which frames that the network has seen, and frames of noise, are timed; None for no such round.
     seen_ms, noise_ms
@@ -41,12 +48,19 @@ class ProcessChecks:
     requests: list[Request] = field(default_factory=list)
     alarms: int = 0
     cpu_s: float = 0.0
+    cpu_wall_s: float = 0.0
     outputs: OutputCheck | None = None
     output_checks: int = 0
-    last_output: OutputTile | None = None
+    strips: Sequence[Strips] = ()
+    expected: tuple[int, Image] | None = None
     probe_round: int | None = None
     seen_ms: float | None = None
     noise_ms: float | None = None
+
+    @property
+    def last_output(self) -> OutputSample | None:
+        """Parts of the last timed output that was compared; None if there is none."""
+        return None if self.outputs is None else self.outputs.last
 
     @property
     def is_probe_pending(self) -> bool:
@@ -138,7 +152,7 @@ class NetworkState:
         Number of processes in which the network is timed. It is decided when the first process is warm.
     probed_process
         The process in which seen frames and noise are timed. It is drawn when the first process is warm.
-    reference_tile
+    reference_output
         Output of the network's first process for some frame, which later processes must reproduce.
     records
         Timings of finished processes, in order, without those that have no samples.
@@ -153,7 +167,7 @@ class NetworkState:
     process: int = 0
     processes: int = 1
     probed_process: int = 0
-    reference_tile: OutputTile | None = None
+    reference_output: OutputSample | None = None
     records: list[TimingRecord] = field(default_factory=list)
     error: WorkerError | None = None
     anchor_error: WorkerError | None = None

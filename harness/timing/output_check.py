@@ -1,26 +1,27 @@
-"""Comparison of timed outputs with untimed outputs of the same frames.
+"""Comparison of timed outputs with other outputs of the same frames.
 
-A network could do less work while it is timed. Its timed outputs are therefore compared with what it returns for the
-same frames outside the timing. Only a randomly drawn tile is compared: a network cannot know which one, and copying a
-whole 4K output takes longer than many networks.
+A network could do less work while it is timed. Strips of the outputs of its timed calls are therefore compared with
+what it returns for the same frames in a call of its own. Which calls are compared is drawn after they were made.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.timing.checks import disqualify
 from harness.timing.frames import Image
+from harness.timing.strips import Strips
 from harness.timing.timed_worker import TimedWorker
 
-_TILE = 192  # pixels
 _TOLERANCE = {"fp32": 0.01, "fp16": 0.15, "bf16": 1.0}  # mean difference in levels; other kernels round differently
-_SPREAD_FACTOR = 3.0  # allowed difference, as a multiple of that between two untimed outputs of one frame
-# Levels. Torch's random numbers are seeded alike before each call, so that honest randomness changes very little.
-_MAX_ALLOWED_SPREAD = 0.5
+# A network with random numbers of its own. Those of torch, numpy and Python are seeded alike before each call.
+_MAX_SPREAD = 0.5  # levels
+_SPREAD_TOLERANCE = 0.1  # of the difference of two outputs of one kind
+_STANDARD_ERRORS = 5.0  # allowed beside it
+_ATTEMPTS = 3  # a difference of spreads must be found so often in a row
 _DIFFERENT_INPUTS = 8.0  # mean difference in levels
 
 _TIMED = "the output of a timed call differs from the untimed one of the same frame"
@@ -28,31 +29,26 @@ _FIRST = "the output of its first call differs from that of the same frame after
 _LATER = "the output of a timed call differs from that of the same frame after the images had been upscaled"
 _OTHER_PROCESS = "the image differs from that of the same frame in another process of the network"
 
-_Place = tuple[int, int, int, int]  # top, left, rows, columns
-
 
 @dataclass(frozen=True, slots=True)
-class OutputTile:
-    """A tile of a network's output for one frame.
+class OutputSample:
+    """A network's output for some frame, in part.
 
     Attributes
     ----------
     frame
         Input, H x W x 3, uint8.
-    place
-        Top, left, rows and columns of the tile in the output.
-    values
-        The tile, rows x columns x 3, in levels (0 to 255).
+    strips
+        Parts of the output.
     """
 
     frame: Image
-    place: _Place
-    values: NDArray[np.float32]
+    strips: Strips
 
 
 @dataclass(slots=True)
 class OutputCheck:
-    """Compare a network's timed outputs with untimed ones, in randomly drawn tiles.
+    """Compare a network's outputs.
 
     Every method that compares raises WorkerError of the kind `DISQUALIFIED` where outputs differ by more than
     rounding explains.
@@ -61,111 +57,134 @@ class OutputCheck:
     ----------
     worker
         Process that runs the network.
-    scale
-        Upscaling factor.
     precision
         ``fp32``, ``fp16`` or ``bf16``. It determines the allowed difference.
-    rng
-        Draws the tiles.
+
+    Attributes
+    ----------
+    last
+        Parts of the last timed output that was compared; None before the first comparison.
+    notes
+        What a reader must know about the outputs.
     """
 
     worker: TimedWorker
-    scale: int
     precision: str
-    rng: np.random.Generator
-    _last: OutputTile | None = None
-    _first: OutputTile | None = None
+    last: OutputSample | None = None
+    notes: list[str] = field(default_factory=list)
+    _first: OutputSample | None = None
+    _reference: tuple[Image, Image] | None = None  # the frame of the last comparison, and its output
 
-    def check(self, frame: Image, untimed: Image | None = None) -> None:
-        """Check the output of the last timed call.
+    def check(self, frame: Image, strips: Strips, reference: Image | None = None) -> None:
+        """Check the output of a timed call.
 
         Parameters
         ----------
         frame
             Input of that call, H x W x 3, uint8.
-        untimed
-            The same frame upscaled outside the timing. By default the worker is asked for it now.
+        strips
+            Parts of its output.
+        reference
+            The same frame upscaled in a call of its own. By default the worker is asked for it now.
 
         Raises
         ------
         WorkerError
             Of the kind `DISQUALIFIED`: the outputs differ, or the output does not depend on the input.
         """
-        earlier, place = self._last, self._draw(frame)
-        tile = self.worker.output(*place)
-        # Both tiles are of the same timed output, so ask for both before the worker upscales again.
-        repeated = None if earlier is None else self.worker.output(*earlier.place)
-        reference = self.worker.upscale(frame) if untimed is None else untimed
-        self._compare(tile, reference, frame, place, _TIMED)
-        if earlier is not None and repeated is not None:
-            same = np.array_equal(earlier.values, repeated)
-            if same and self._inputs_differ(frame, earlier.frame, earlier.place):
+        sample = OutputSample(frame, strips)
+        image = self.worker.upscale(frame) if reference is None else reference
+        self._compare(sample, image, _TIMED)
+        if self._reference is not None:
+            other_frame, other_image = self._reference
+            if _differ(frame, other_frame) and np.array_equal(image, other_image):
                 disqualify("the same image came back for different frames: an old result was returned")
-        self._last = OutputTile(frame, place, tile)
+        self._reference = frame, image
+        self.last = sample
 
-    @property
-    def last(self) -> OutputTile | None:
-        """Tile of the last timed output that was checked; None before the first check."""
-        return self._last
-
-    def remember_first(self, frame: Image) -> None:
-        """Keep a tile of the output of the first call, whose input was `frame`, for :meth:`check_first`."""
-        place = self._draw(frame)
-        self._first = OutputTile(frame, place, self.worker.output(*place))
+    def remember_first(self, frame: Image, strips: Strips) -> None:
+        """Keep parts of the output of the first call, whose input was `frame`, for :meth:`check_first`."""
+        self._first = OutputSample(frame, strips)
 
     def check_first(self) -> None:
-        """Compare the output of the first call with an untimed one of the same frame after many more calls."""
+        """Compare the output of the first call with one of the same frame after many more calls."""
         if self._first is not None:
-            self._compare_with_untimed(self._first, _FIRST)
+            self._compare(self._first, self.worker.upscale(self._first.frame), _FIRST)
 
-    def check_later(self, tile: OutputTile) -> None:
-        """Compare a timed output with an untimed one of the same frame after the scored images were upscaled."""
-        self._compare_with_untimed(tile, _LATER)
+    def check_later(self, sample: OutputSample) -> None:
+        """Compare a timed output with one of the same frame after the scored images were upscaled."""
+        self._compare(sample, self.worker.upscale(sample.frame), _LATER)
 
-    def upscale_tile(self, frame: Image) -> OutputTile:
-        """Upscale `frame` and return a tile of the output, for :meth:`check_same_output` in another process."""
-        place = self._draw(frame)
-        return OutputTile(frame, place, _part(self.worker.upscale(frame), place))
+    def sample(self, frame: Image) -> OutputSample:
+        """Call the network for `frame` and return parts of the output, for :meth:`check_same_output`."""
+        return OutputSample(frame, self.worker.time([frame], 0, 1, 1, None).strips[0])
 
-    def check_same_output(self, tile: OutputTile) -> None:
-        """Compare an output of another process of the network with an untimed one of the same frame.
+    def check_same_output(self, sample: OutputSample) -> None:
+        """Compare the output of another process of the network with one of the same frame in this one.
 
         Every process is timed, and the images of the last one are scored, so all must run the same network.
         """
-        self._compare_with_untimed(tile, _OTHER_PROCESS)
+        self._compare(sample, self.worker.upscale(sample.frame), _OTHER_PROCESS)
 
-    def _compare_with_untimed(self, tile: OutputTile, message: str) -> None:
-        self._compare(tile.values, self.worker.upscale(tile.frame), tile.frame, tile.place, message)
-
-    def _compare(self, tile: NDArray[np.float32], reference: Image, frame: Image, place: _Place, message: str) -> None:
-        if not np.isfinite(tile).all():
+    def _compare(self, sample: OutputSample, reference: Image, message: str) -> None:
+        if not np.isfinite(sample.strips.values).all():
             disqualify("the timed output holds values that are not finite")
-        timed = np.clip(np.rint(tile), 0, 255)
-        difference = float(np.abs(timed - _part(reference, place)).mean())
+        difference = _difference(sample.strips, reference)
         tolerance = _TOLERANCE[self.precision]
         if difference <= tolerance:
             return
         # A network with random elements differs from itself. Measure by how much before calling it a cheat.
-        second = self.worker.upscale(frame)
-        spread = float(np.abs(_part(second, place) - _part(reference, place)).mean())
-        if difference > max(tolerance, min(_SPREAD_FACTOR * spread, _MAX_ALLOWED_SPREAD)):
+        second = self.worker.upscale(sample.frame)
+        spread = _spread(sample.strips, reference, second)
+        if spread <= tolerance or spread > _MAX_SPREAD or difference > _MAX_SPREAD:
             disqualify(f"{message} by {difference:.3g} of 255 levels on average; two untimed ones by {spread:.2g}")
+        self._check_randomness(sample.frame, message)
+        note = f"two outputs of one frame differ by {spread:.2g} levels: it has random numbers of its own"
+        if not self.notes:
+            self.notes.append(note)
 
-    def _draw(self, frame: Image) -> _Place:
-        """Draw the place of a tile in the output of `frame`."""
-        height, width = (side * self.scale for side in frame.shape[:2])
-        rows, columns = min(_TILE, height), min(_TILE, width)
-        top, left = self.rng.integers(0, height - rows + 1), self.rng.integers(0, width - columns + 1)
-        return int(top), int(left), rows, columns
+    def _check_randomness(self, frame: Image, message: str) -> None:
+        """Compare what the network's own random numbers do to timed and to untimed outputs.
 
-    def _inputs_differ(self, one: Image, other: Image, place: _Place) -> bool:
-        """Return whether two frames differ clearly in the part that belongs to a tile of the output."""
-        top, left, rows, columns = (side // self.scale for side in place)
-        region = np.s_[top : top + max(1, rows), left : left + max(1, columns)]
-        difference = np.abs(one[region].astype(np.int16) - other[region])
-        return float(difference.mean()) > _DIFFERENT_INPUTS
+        Two outputs of one frame must differ as much within a burst of timed calls as in calls of their own, and as much
+        as one of each kind. Lower precision in timed calls adds to the last of the three, and less randomness in them
+        takes from the first.
+        """
+        for _ in range(_ATTEMPTS):
+            single, again = (self.worker.upscale(frame).astype(np.float32) for _ in range(2))
+            between = np.ascontiguousarray(frame[::-1])
+            strips = self.worker.time([frame, between, frame], 0, 3, 3, None, inputs="dataset").strips[0]
+            timed = self.worker.last_image(frame).astype(np.float32)
+            pairs = [single - again, strips.rounded() - strips.of(timed), timed - single]
+            spreads, errors = zip(*map(_mean_and_error, pairs), strict=True)
+            highest, lowest = np.argmax(spreads), np.argmin(spreads)
+            margin = _SPREAD_TOLERANCE * spreads[highest] + _STANDARD_ERRORS * (errors[highest] + errors[lowest])
+            if spreads[highest] - spreads[lowest] <= margin:
+                return
+        disqualify(
+            f"{message}: two untimed ones differ by {spreads[0]:.3g} levels on average, two timed ones by "
+            f"{spreads[1]:.3g}, one of each by {spreads[2]:.3g}, where equal networks differ equally"
+        )
 
 
-def _part(image: Image, place: _Place) -> NDArray[np.float32]:
-    top, left, rows, columns = place
-    return image[top : top + rows, left : left + columns].astype(np.float32)
+def _mean_and_error(difference: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the mean absolute value of a difference of two outputs, and its standard error."""
+    absolute = np.abs(difference)
+    return float(absolute.mean()), float(absolute.std() / np.sqrt(absolute.size))
+
+
+def _difference(strips: Strips, image: Image) -> float:
+    """Return the mean difference of strips and an image, in levels, after rounding."""
+    return float(np.abs(strips.rounded() - strips.of(image)).mean())
+
+
+def _spread(strips: Strips, one: Image, other: Image) -> float:
+    """Return the mean difference of two images in the places of strips, in levels."""
+    return float(np.abs(strips.of(one) - strips.of(other)).mean())
+
+
+def _differ(one: Image, other: Image) -> bool:
+    """Return whether two frames differ clearly."""
+    if one.shape != other.shape:
+        return False
+    return float(np.abs(one.astype(np.int16) - other).mean()) > _DIFFERENT_INPUTS

@@ -6,6 +6,7 @@ stores results or a worker forges its clock, so a few more calls are timed. They
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,11 +15,13 @@ import numpy as np
 from harness.timing.checks import (
     Request,
     check_idle,
+    check_marks,
     check_noise,
     check_processor_time,
     check_seen_frame,
     disqualify,
     find_unreported_time,
+    unreported_ms,
 )
 from harness.timing.confirmation import CallTime, time_call
 from harness.timing.frames import FrameSource, Image, frame_of_call
@@ -76,11 +79,11 @@ class PostTimingChecks:
         WorkerError
             Of the kind `DISQUALIFIED`.
         """
-        before = self.worker.cpu_s()
+        begin_s, before = time.monotonic(), self.worker.cpu_s()
         fresh_ms, requests = self._time_fresh(self.worker)
         after = self.worker.cpu_s()
         if before is not None and after is not None:
-            check_processor_time(after - before, sum(request.wall_ms for request in requests) / 1e3, self.threads)
+            check_processor_time(after - before, time.monotonic() - begin_s, self.threads)
         if reused is not None:
             check_seen_frame(float(np.median(samples_ms)), fresh_ms, lambda: self._time_reused_and_fresh(reused))
         seen_ms = min(self._time_seen().ms for _ in range(_SPEEDUP_ATTEMPTS))
@@ -88,6 +91,8 @@ class PostTimingChecks:
         noise = self.frames.noise
         noise_ms = min(self._time(noise()).ms for _ in range(_SPEEDUP_ATTEMPTS))
         check_noise(noise_ms, fresh_ms, lambda: (self._time(noise()), self._time(self.frames.fresh())))
+        check_marks(timed)
+        check_marks(requests)
         self._check_clock(requests, timed)
         check_idle(self.worker)
 
@@ -123,19 +128,22 @@ class PostTimingChecks:
             frame = self.frames.fresh()
             reply = worker.time([frame], 1, _BURST_CALLS, 1, _BURST_S)
             every = [*reply.warmup_ms, *reply.samples_ms]
-            requests.append(Request(len(every), sum(every), reply.wall_s * 1e3))
+            unreported = unreported_ms(every, reply.marked_ms)
+            requests.append(Request(len(every), sum(every), reply.wall_s * 1e3, unreported_ms=unreported))
             times += reply.samples_ms
             if worker is self.worker:
-                self.outputs.check(frame_of_call([frame], len(every) - 1))
+                call = int(self.frames.rng.integers(len(every)))
+                self.outputs.check(frame_of_call([frame], call), reply.strips[call])
         return times, requests
 
     def _time_seen(self) -> CallTime:
         """Time a frame that the network has upscaled just before, and compare the outputs."""
         frame = self.frames.fresh()
         untimed = self.worker.upscale(frame)
-        time = self._time(frame)
-        self.outputs.check(frame, untimed)
-        return time
+        timed = self._time(frame)
+        assert timed.strips is not None
+        self.outputs.check(frame, timed.strips, untimed)
+        return timed
 
     def _time(self, frame: Image) -> CallTime:
         return time_call(self.worker, frame, on_cpu=self.threads is not None)

@@ -12,19 +12,21 @@ from harness.timing.checks import (
     check_alarms,
     check_clocks,
     check_idle,
+    check_marks,
     check_noise,
     check_processor_time,
     check_seen_frame,
 )
 from harness.timing.confirmation import CallTime, time_call
-from harness.timing.frames import FrameSource, Image
+from harness.timing.frames import FrameSource, Image, frame_of_call
 from harness.timing.network_state import NetworkState
 from harness.timing.output_check import OutputCheck
 from harness.timing.round_settings import RoundSettings
 
-_OUTPUT_CHECK_CHANCE = 0.15  # of a turn to have its output compared
-_MAX_OUTPUT_CHECKS = 3  # of a network, shared among its processes
+_OUTPUT_CHECK_CHANCE = 0.3  # of a turn to have one of its outputs compared
+_MAX_OUTPUT_CHECKS = 9  # of a network, shared among its processes; those of slow networks are not counted
 _MIN_OUTPUT_CHECKS = 2  # of a process: one at the end, and one before it at a random moment
+_REFERENCE_FIRST_CHANCE = 0.5  # of a comparison to ask for the untimed output before the turn
 _FIRST_ROUNDS = 3  # in one of which seen frames and noise are timed
 # Calls for each of these; the fastest counts. A delay of the machine hides more of a quick call.
 _PROBE_CALLS, _QUICK_CALL_MS = 3, 30.0
@@ -51,56 +53,74 @@ class RoundChecks:
         self._settings = settings
 
     def plan(self, network: NetworkState, next_round: int) -> None:
-        """Decide which checks a warm process gets, and draw the round in which it is probed."""
+        """Draw the round in which a warm process is probed, unless its calls take too long for that."""
         process = network.current
-        if process.is_slow:  # one comparison at the end has to do: each takes another long call
-            process.checks.output_checks = self._outputs_to_check(network) - 1
-        elif network.process == network.probed_process:
+        if not process.is_slow and network.process == network.probed_process:
             early = min(_FIRST_ROUNDS, network.share_of(self._settings.protocol.min_repeats))
             process.checks.probe_round = next_round + int(self._frames.rng.integers(early))
 
     def remember_first(self, network: NetworkState, frame: Image) -> None:
         """Keep the output of a process's first call, whose input was `frame`."""
-        self._outputs(network).remember_first(frame)
+        self._outputs(network).remember_first(frame, network.current.checks.strips[0])
 
-    def before_turn(self, network: NetworkState, number: int) -> None:
-        """Time seen frames and noise if round `number` was drawn for that."""
-        if network.current.checks.probe_round == number:
+    def before_turn(self, network: NetworkState, number: int, frame: Image) -> None:
+        """Time seen frames and noise if round `number` was drawn for that; perhaps ask for an output of the turn.
+
+        A network that recognises the frames for which it did less work, and repeats that when they come again, does
+        not know them yet.
+        """
+        checks, rng = network.current.checks, self._frames.rng
+        if checks.probe_round == number:
             self._time_seen_frames(network)
             self._time_noise(network)
+        checks.expected = None
+        if self._wants_check(network) and rng.random() < _REFERENCE_FIRST_CHANCE:
+            call = int(rng.integers(_typical_calls(network)))
+            checks.expected = call, network.current.worker.upscale(frame_of_call([frame], call))
 
-    def after_turn(self, network: NetworkState, last_frame: Image) -> None:
-        """Compare the last output of the turn with an untimed one, if chance wants it and a check is left."""
+    def after_turn(self, network: NetworkState, frame: Image) -> None:
+        """Compare an output of the turn, whose first input was `frame`, if chance wants it and a check is left."""
         checks = network.current.checks
-        is_left = checks.output_checks < self._outputs_to_check(network) - 1
-        if is_left and self._frames.rng.random() < _OUTPUT_CHECK_CHANCE:
-            self._check_output(network, last_frame)
+        if checks.expected is not None and checks.expected[0] < len(checks.strips):
+            call, reference = checks.expected
+            self._check_output(network, frame, call, reference)
+        elif checks.expected is None and self._wants_check(network):
+            self._check_any_output(network, frame)
 
-    def finish(self, network: NetworkState, last_frame: Image) -> None:
+    def _wants_check(self, network: NetworkState) -> bool:
+        """Draw whether an output of the next turn is compared. Each call of a slow network is compared."""
+        process = network.current
+        if process.is_slow:
+            return True
+        is_left = process.checks.output_checks < self._outputs_to_check(network) - 1
+        return is_left and self._frames.rng.random() < _OUTPUT_CHECK_CHANCE
+
+    def finish(self, network: NetworkState, frame: Image) -> None:
         """Check a process after its last turn.
 
         Parameters
         ----------
         network
             Whose current process is done.
-        last_frame
-            Input of the last call, H x W x 3, uint8.
+        frame
+            Input of the first call of that turn, H x W x 3, uint8.
         """
         process, threads = network.current, self._settings.threads
         checks = process.checks
-        if checks.output_checks < self._outputs_to_check(network):
-            self._check_output(network, last_frame)
+        if not process.is_slow and checks.output_checks < self._outputs_to_check(network):
+            self._check_any_output(network, frame)
         if not process.is_slow:
             if network.process == network.probed_process:
                 self._outputs(network).check_first()
             self._compare_processes(network)
         calls = sum(request.calls for request in checks.requests)
-        process.note = alarms_note(checks.alarms, calls) or process.note
+        notes = [alarms_note(checks.alarms, calls), *self._outputs(network).notes]
+        process.note = "; ".join(note for note in notes if note) or process.note
         check_alarms(checks.alarms, calls)
+        check_marks(checks.requests)
         check_clocks(checks.requests, self._timer.anchor.current.checks.requests)
         self._check_probes(network)
-        wall_s = sum(request.wall_ms for request in checks.requests) / 1e3
-        check_processor_time(checks.cpu_s, wall_s, threads)
+        check_processor_time(checks.cpu_s, checks.cpu_wall_s, threads)
         check_idle(process.worker)
 
     def _outputs_to_check(self, network: NetworkState) -> int:
@@ -111,25 +131,30 @@ class RoundChecks:
         """Return what compares the outputs of a network's current process."""
         process, settings = network.current, self._settings
         if process.checks.outputs is None:
-            process.checks.outputs = OutputCheck(
-                process.worker, settings.scale, settings.protocol.precision, self._frames.rng
-            )
+            process.checks.outputs = OutputCheck(process.worker, settings.protocol.precision)
         return process.checks.outputs
 
-    def _check_output(self, network: NetworkState, frame: Image) -> None:
-        checks, outputs = network.current.checks, self._outputs(network)
+    def check_only_call(self, network: NetworkState, frame: Image) -> None:
+        """Compare the output of the only call of a network that is too slow for rounds, whose input was `frame`."""
+        self._check_output(network, frame, 0)
+
+    def _check_any_output(self, network: NetworkState, frame: Image) -> None:
+        """Compare the output of a call of the last turn, drawn at random."""
+        self._check_output(network, frame, int(self._frames.rng.integers(len(network.current.checks.strips))))
+
+    def _check_output(self, network: NetworkState, frame: Image, call: int, reference: Image | None = None) -> None:
+        checks = network.current.checks
         checks.output_checks += 1
-        outputs.check(frame)
-        checks.last_output = outputs.last
+        self._outputs(network).check(frame_of_call([frame], call), checks.strips[call], reference)
         network.current.worker.pause()
 
     def _compare_processes(self, network: NetworkState) -> None:
         """Compare an output with that of the network's first process for the same frame."""
         outputs = self._outputs(network)
-        if network.reference_tile is not None:
-            outputs.check_same_output(network.reference_tile)
+        if network.reference_output is not None:
+            outputs.check_same_output(network.reference_output)
         elif network.processes > 1:
-            network.reference_tile = outputs.upscale_tile(self._frames.fresh())
+            network.reference_output = outputs.sample(self._frames.fresh())
 
     def _time_seen_frames(self, network: NetworkState) -> None:
         """Time frames that the network has upscaled just before, and compare the outputs."""
@@ -138,7 +163,7 @@ class RoundChecks:
             frame = self._frames.fresh()
             untimed = network.current.worker.upscale(frame)
             times.append(self._timer.call_ms(network, frame))
-            self._outputs(network).check(frame, untimed)
+            self._outputs(network).check(frame, network.current.checks.strips[0], untimed)
         network.current.checks.seen_ms = min(times)
 
     def _time_noise(self, network: NetworkState) -> None:
@@ -170,3 +195,9 @@ class RoundChecks:
 def _probe_calls(network: NetworkState) -> int:
     """Return the number of calls in which seen frames, or noise, are timed."""
     return 1 if min(ms for _, ms in network.current.warmup) > _QUICK_CALL_MS else _PROBE_CALLS
+
+
+def _typical_calls(network: NetworkState) -> int:
+    """Return about how many calls a turn has, 1 before the first one."""
+    rounds = network.current.rounds
+    return rounds[-1].calls if rounds else 1

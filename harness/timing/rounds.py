@@ -14,7 +14,7 @@ from harness.faults import concerns_the_run, worker_error
 from harness.results.measurement import RoundTimes
 from harness.statistics.runtime_summary import interval_is_narrow, round_ratios
 from harness.timing.bursts import AnchorLostError, BurstTimer
-from harness.timing.frames import FrameSource, Image, frame_of_call
+from harness.timing.frames import FrameSource, Image
 from harness.timing.network_state import NetworkState
 from harness.timing.round_checks import RoundChecks
 from harness.timing.round_settings import RoundSettings
@@ -61,7 +61,7 @@ class Rounds:
         self._settings = settings
         self._on_progress = on_progress
         self._on_failure = on_failure
-        self._timer = BurstTimer(anchor, frames.rng, settings)
+        self._timer = BurstTimer(anchor, settings)
         self._checks = RoundChecks(self._timer, frames, settings)
         self._warm_up = WarmUp(self._timer, frames, settings, self._checks, self._report)
 
@@ -126,13 +126,13 @@ class Rounds:
     def _turn(self, network: NetworkState, frame: Image, before_ms: float) -> float:
         """Time one turn of a network and the anchor's turn after it; return the latter, milliseconds a call."""
         process, settings = network.current, self._settings
-        self._checks.before_turn(network, self.next_round)
-        # The length is random, so that a submission cannot know which call is the last, whose output may be compared.
+        self._checks.before_turn(network, self.next_round, frame)
+        # The length is random, so that a submission cannot foresee which calls a turn has.
         length_s = settings.protocol.turn_s * self._frames.rng.uniform(0.5, 1.5)
         calls = self._timer.burst(network, frame, length_s)
         card = settings.gpu.read()
-        last_frame = frame_of_call([frame], len(calls) - 1)
-        self._checks.after_turn(network, last_frame)
+        self._checks.after_turn(network, frame)
+        self._notice_speed(network, min(ms for _, ms in calls))
         spent_before_s = self._anchor.current.spent_s
         after_ms = self._timer.anchor_turn_ms(frame)
         process.spent_s += self._anchor.current.spent_s - spent_before_s
@@ -147,7 +147,7 @@ class Rounds:
             )
         )
         if self._is_known_well_enough(network):
-            self._guarded(network, partial(self._finish, network, last_frame))
+            self._guarded(network, partial(self._finish, network, frame))
         return after_ms
 
     def _is_known_well_enough(self, network: NetworkState) -> bool:
@@ -156,8 +156,10 @@ class Rounds:
         rounds, budget_s = len(process.rounds), self._settings.process_budget_s(network)
         if rounds >= network.share_of(protocol.repeats):
             return True
+        if process.checks.is_probe_pending:  # in one of the next rounds
+            return False
         if rounds < network.share_of(protocol.min_repeats):
-            return not process.checks.is_probe_pending and process.spent_s >= _MAX_OVERRUN * budget_s
+            return process.spent_s >= _MAX_OVERRUN * budget_s
         if process.spent_s >= budget_s:
             return True
         if rounds % _ROUNDS_BETWEEN_INTERVALS:
@@ -165,7 +167,14 @@ class Rounds:
         ratios = round_ratios(process.record(protocol.turn_statistic))
         return interval_is_narrow(ratios.values, protocol.half_width)
 
-    def _finish(self, network: NetworkState, last_frame: Image) -> None:
+    def _notice_speed(self, network: NetworkState, call_ms: float) -> None:
+        """Plan the checks of a network that seemed too slow for them, once a call shows that it is not."""
+        process = network.current
+        if process.is_slow and not self._settings.protocol.is_slow(call_ms):
+            process.is_slow = False
+            self._checks.plan(network, self.next_round + 1)
+
+    def _finish(self, network: NetworkState, frame: Image) -> None:
         network.current.is_done = True
-        self._checks.finish(network, last_frame)
+        self._checks.finish(network, frame)
         self._report(network)

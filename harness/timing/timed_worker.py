@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from harness.timing.frames import Image
+from harness.timing.strips import Strips
 
 
 class TimeReport(Protocol):
@@ -25,6 +23,10 @@ class TimeReport(Protocol):
     @property
     def alarms(self) -> int: ...  # noqa: D102
     @property
+    def marked_ms(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def strips(self) -> Sequence[Strips]: ...  # noqa: D102
+    @property
     def wall_s(self) -> float: ...  # noqa: D102
 
 
@@ -40,7 +42,6 @@ class TimedWorker(Protocol):
         budget_s: float | None,
         *,
         inputs: Literal["reused", "fresh", "dataset"] = "fresh",
-        keep: bool = True,
     ) -> TimeReport:
         """Time forward passes.
 
@@ -56,17 +57,15 @@ class TimedWorker(Protocol):
             Seconds after which no further call begins; None for no limit.
         inputs
             How the frames are used, see :class:`harness.timing.protocol.TimingProtocol`.
-        keep
-            Keep the last output, so that :meth:`output` can return a part of it.
         """
         ...
 
-    def output(self, top: int, left: int, height: int, width: int) -> NDArray[np.float32]:
-        """Return a part of the last timed output, H x W x 3, in levels (0 to 255)."""
+    def upscale(self, lr: Image) -> Image:
+        """Upscale a frame in a call of its own."""
         ...
 
-    def upscale(self, lr: Image) -> Image:
-        """Upscale a frame without timing it."""
+    def last_image(self, lr: Image) -> Image:
+        """Return the output of the last call, whose input was `lr`, as an image."""
         ...
 
     def pause(self) -> None:

@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from harness.worker.materialise import touch_pages
+
 _OVERHEAD_MS = 1.0  # upper bound for synchronization and event recording
 _MAX_RATIO = 1.5  # of the two clocks
 
@@ -64,16 +66,34 @@ class Clock(Protocol):
         ...
 
 
+def _no_mark() -> None:
+    """Mark nothing: there is no controller in another process."""
+
+
 class HostClock:
-    """The monotonic clock of the host, for calls that are synchronous."""
+    """The monotonic clock of the host, for calls that are synchronous.
+
+    The window includes a look at every page of the output, see :mod:`harness.worker.materialise`.
+
+    Parameters
+    ----------
+    mark
+        Called just before and just after each timed window, outside of it, so that the controller sees its length.
+    """
 
     name = "monotonic clock"
 
+    def __init__(self, mark: Callable[[], object] = _no_mark) -> None:
+        self._mark = mark
+
     def time(self, call: Callable[[], Tensor]) -> Reading:
         """Run `call` and return its time and its output."""
+        self._mark()
         begin = perf_counter_ns()
         output = call()
+        touch_pages(output)
         milliseconds = (perf_counter_ns() - begin) / 1e6
+        self._mark()
         return Reading(milliseconds, milliseconds, output)
 
 
@@ -89,6 +109,8 @@ class EventClock:
     keep
         Called on the output inside the timed window, to copy it into memory of the harness. The end event can then
         only be reached when the complete output has been computed.
+    mark
+        As for :class:`HostClock`.
     """
 
     name = "device events"
@@ -98,10 +120,12 @@ class EventClock:
         device: torch.device,
         before: Callable[[], None] | None = None,
         keep: Callable[[Tensor], None] | None = None,
+        mark: Callable[[], object] = _no_mark,
     ) -> None:
         self.device = device
         self._before = before
         self._keep = keep
+        self._mark = mark
         self._event = torch.Event
         self._synchronize = torch.accelerator.synchronize
 
@@ -113,6 +137,7 @@ class EventClock:
         if self._before is not None:
             self._before()
         self._synchronize(self.device)
+        self._mark()
         wall = perf_counter_ns()
         begin.record()
         output = call()
@@ -121,11 +146,16 @@ class EventClock:
         end.record()
         # Device-wide, so that work on other streams ends here too. It counts in the host's time, which exposes it.
         self._synchronize(self.device)
-        return Reading(begin.elapsed_time(end), (perf_counter_ns() - wall) / 1e6, output)
+        wall_ms = (perf_counter_ns() - wall) / 1e6
+        self._mark()
+        return Reading(begin.elapsed_time(end), wall_ms, output)
 
 
 def clock_for(
-    device: torch.device, before: Callable[[], None] | None = None, keep: Callable[[Tensor], None] | None = None
+    device: torch.device,
+    before: Callable[[], None] | None = None,
+    keep: Callable[[Tensor], None] | None = None,
+    mark: Callable[[], object] = _no_mark,
 ) -> Clock:
     """Return the clock for `device`. `before` and `keep` apply to accelerators only, see :class:`EventClock`."""
-    return HostClock() if device.type == "cpu" else EventClock(device, before, keep)
+    return HostClock(mark) if device.type == "cpu" else EventClock(device, before, keep, mark)

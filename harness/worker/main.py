@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.isolation.channel import Channel
@@ -48,15 +49,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         os.sched_setaffinity(0, map(int, options.cores.split(",")))
     apply_in_worker(limits_from_json(options.limits), own_user=options.own_user)
     with contextlib.suppress(ChannelClosed):
-        serve(_open_channel(options.fd, options.segment))
+        serve(*_open_channel(options.fd, options.segment))
     os._exit(0)  # skips exit handlers and non-daemon threads of submitted code, which could block the exit
 
 
-def serve(channel: Channel) -> NoReturn:
-    """Answer requests until the controller closes the channel, which raises :class:`ChannelClosed`."""
+def serve(channel: Channel, mark: Callable[[], object] | None = None) -> NoReturn:
+    """Answer requests until the controller closes the channel, which raises :class:`ChannelClosed`.
+
+    `mark` is called just before and just after each timed window.
+    """
     from harness.worker.operations import Operations  # imports torch
 
-    operations = Operations(channel.frame)
+    operations = Operations(channel.frame, mark)
     for sequence in itertools.count():
         request = channel.receive(sequence)
         channel.send(_answer(operations.run, request), sequence)
@@ -76,16 +80,20 @@ def _answer(run: Callable[[str, dict[str, Any], tuple[Array, ...]], Reply], requ
                 stream.flush()
 
 
-def _open_channel(fd: int, segment: int | None) -> Channel:
+def _open_channel(fd: int, segment: int | None) -> tuple[Channel, Callable[[], object] | None]:
+    """Return the channel, and what tells the controller that a timed window begins or ends; None if nothing does."""
     sock = socket.socket(fileno=_moved_high(fd))
     sock.settimeout(None)
-    secret = b""
+    secret, descriptors = b"", []
     while len(secret) < SECRET_BYTES:
-        part = sock.recv(SECRET_BYTES - len(secret))
+        part, received, _, _ = socket.recv_fds(sock, SECRET_BYTES - len(secret), 1)
+        descriptors += received
         if not part:
             raise SystemExit("the controller closed the channel before the first request")
         secret += part
-    return Channel(sock, secret, segment=None if segment is None else Segment(_moved_high(segment)))
+    channel = Channel(sock, secret, segment=None if segment is None else Segment(_moved_high(segment)))
+    marks = [socket.socket(fileno=_moved_high(descriptor)) for descriptor in descriptors]
+    return channel, partial(marks[0].send, b"") if marks else None
 
 
 def _moved_high(fd: int) -> int:

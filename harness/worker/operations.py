@@ -37,7 +37,6 @@ from harness.isolation.requests import (
     LoadRequest,
     MemoryReply,
     MemoryRequest,
-    OutputRequest,
     PrepareReply,
     PrepareRequest,
     ReparameterizeRequest,
@@ -46,14 +45,12 @@ from harness.isolation.requests import (
     path_of_text,
 )
 from harness.results.schema import Reparam
-from harness.worker.frames import Image, check_output, to_image
+from harness.worker.frames import Image
 from harness.worker.memory import forward_memory, give_back_free_pages
 from harness.worker.network import DTYPES, MeasuredNetwork, is_onnx_file
 from harness.worker.timed_calls import TimedCalls
 
 Reply = tuple[Body | Reparam, list[Array]]
-
-_seed = torch.manual_seed  # bound before submitted code could replace it
 
 
 class Operations:
@@ -63,13 +60,19 @@ class Operations:
     ----------
     frame_of
         Returns memory for an output of the given height and width, H x W x 3, uint8, or None to allocate it.
+    mark
+        Called before and after each timed window; None if nobody is told.
     """
 
-    def __init__(self, frame_of: Callable[[int, int], Image | None] = lambda _height, _width: None) -> None:
+    def __init__(
+        self,
+        frame_of: Callable[[int, int], Image | None] = lambda _height, _width: None,
+        mark: Callable[[], object] | None = None,
+    ) -> None:
         self._frame_of = frame_of
         self._request: LoadRequest | None = None
         self._loaded: MeasuredNetwork | None = None
-        self._timed = TimedCalls()
+        self._timed = TimedCalls(mark)
         self._handlers: dict[type[Body], Callable[[Any, Sequence[Array]], Reply]] = {
             LoadRequest: self._load,
             CheckRequest: self._check,
@@ -80,7 +83,6 @@ class Operations:
             CeilingsRequest: self._ceilings,
             PrepareRequest: self._prepare,
             TimeRequest: self._time,
-            OutputRequest: self._output,
             UpscaleRequest: self._upscale,
             MemoryRequest: self._memory,
         }
@@ -218,22 +220,10 @@ class Operations:
         return PrepareReply(seconds=(perf_counter_ns() - begin) / 1e9), []
 
     def _time(self, request: TimeRequest, arrays: Sequence[Array]) -> Reply:
-        return self._timed.time(self._network(), request, arrays), []
+        return self._timed.time(self._network(), request, arrays)
 
-    def _output(self, request: OutputRequest, _arrays: Sequence[Array]) -> Reply:
-        return EmptyReply(), [self._timed.output(request)]
-
-    def _upscale(self, _request: UpscaleRequest, arrays: Sequence[Array]) -> Reply:
-        (frame,) = arrays
-        network = self._network()
-        settings, runner, inputs = network.settings, network.runner(), network.given_frames()
-        with torch.inference_mode():
-            given = inputs.untimed(network.place(network.to_input(frame)))
-            _seed(settings.seed)
-            output = check_output(runner(given), given, settings.scale)
-            height, width = (side * settings.scale for side in frame.shape[:2])
-            place = self._frame_of(height, width)
-            return EmptyReply(), [to_image(output, settings.value_range, height, width, place)]
+    def _upscale(self, _request: UpscaleRequest, _arrays: Sequence[Array]) -> Reply:
+        return EmptyReply(), [self._timed.image(self._network(), self._frame_of)]
 
     def _memory(self, request: MemoryRequest, _arrays: Sequence[Array]) -> Reply:
         network = self._network()

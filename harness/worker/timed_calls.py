@@ -1,7 +1,13 @@
-"""Time the forward passes of a network, and keep a copy of the last output that the controller can request."""
+"""Call a network, timed, and take strips of every output.
+
+There is one path for all calls, whether their times count, their images are scored, or both are compared: a request for
+times. The controller may ask for the image of the last call afterwards, so no call knows whether it is scored.
+"""
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
@@ -12,11 +18,12 @@ from torch import Tensor, nn
 
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.messages import Array
-from harness.isolation.requests import OutputRequest, TimeReply, TimeRequest
+from harness.isolation.requests import TimeReply, TimeRequest
+from harness.timing.strips import STRIPS, strip_width
 
 # Imported before any submitted code, so that patching the modules of timers has no effect on these functions.
 from harness.worker.clock import clock_for
-from harness.worker.frames import check_form, check_output, scale_levels, to_levels
+from harness.worker.frames import Image, check_form, check_output, scale_levels, to_image, to_levels
 from harness.worker.hygiene import cache_flusher
 from harness.worker.measure import Sampling, Timing, fresh_frames, repeated_frame, time_forward
 from harness.worker.network import MeasuredNetwork
@@ -24,11 +31,22 @@ from harness.worker.tampering import TamperDetector
 
 _SAMPLE_STEP = 16
 _MAX_NAMES = 8
-_seed = torch.manual_seed  # bound before submitted code could replace it
+# Bound before submitted code could replace them.
+_seed_processor = torch.default_generator.manual_seed
+_seed_devices = torch.manual_seed
+_seed_python = random.seed
+_seed_numpy = np.random.seed
+_random_bytes = os.urandom
+_MAX_NUMPY_SEED = (1 << 32) - 1
 
 
 class TimedCalls:
     """Times forward passes. Must be created before submitted code is imported.
+
+    Parameters
+    ----------
+    mark
+        Called before and after each timed window, see :class:`harness.worker.clock.HostClock`.
 
     Attributes
     ----------
@@ -36,57 +54,67 @@ class TimedCalls:
         Height and width of the last timed input; None if nothing has been timed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mark: Callable[[], object] | None = None) -> None:
         self.size: tuple[int, int] | None = None
-        self._held: Tensor | None = None  # copy of the last timed output
-        self._is_kept = False
-        self._held_traces = torch.empty(0)  # a sample of its values, to detect changes
+        self._mark = mark or (lambda: None)
+        self._held: Tensor | None = None  # copy of the last timed output, on an accelerator
+        self._last: Tensor | None = None
+        self._last_frame = (0, 0)
         self._tamper_detector = TamperDetector()
 
-    def time(self, network: MeasuredNetwork, request: TimeRequest, arrays: Sequence[Array]) -> TimeReply:
-        """Time forward passes on frames (H x W x 3, uint8) and check the output of each."""
+    def time(
+        self, network: MeasuredNetwork, request: TimeRequest, arrays: Sequence[Array]
+    ) -> tuple[TimeReply, list[Array]]:
+        """Time forward passes on frames (H x W x 3, uint8) and check the output of each.
+
+        Returns
+        -------
+        tuple
+            The times, and two arrays with the strips of each output: places, calls x STRIPS x 2, and values, calls x
+            STRIPS x 3 x width, in the network's value range; both float32.
+        """
         settings = network.settings
         device = torch.device(settings.device)
         inside = settings.strict and device.type != "cpu"
-        clock = clock_for(device, cache_flusher(device), self._hold) if inside else clock_for(device)
-        checks = _CallChecks(network)
+        before, keep = (cache_flusher(device), self._hold) if inside else (None, None)
+        clock = clock_for(device, before, keep, self._mark)
+        self._last = None  # its memory is needed
         self._check_functions()
         repeats = min(request.repeats, len(arrays)) if request.inputs == "dataset" else request.repeats
+        calls = repeats if request.inputs == "dataset" else request.warmup + max(repeats, request.min_repeats)
+        width = strip_width([frame.shape[1] for frame in arrays], calls, settings.scale)
+        checks = _CallChecks(network, width, [frame.shape[:2] for frame in arrays])
         with torch.inference_mode():
             timing = time_forward(
                 network.runner(),
-                _seeded(_timed_inputs(network, request, arrays, checks.give), settings.seed),
+                map(checks.give, _timed_inputs(network, request, arrays)),
                 clock,
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
-                checks.check,
+                lambda output: checks.check(output, self._held if inside else None),
             )
-            self._is_kept = request.keep or inside
-            if self._is_kept:
-                self._held_traces = _traces(checks.last)  # before the copy, to detect writes during it
-                # Copying every output, 100 MB at 4K, would disturb the timing, so that only the last one is kept. The
-                # network cannot know which call is the last.
-                if not inside:
-                    self._hold(checks.last)
-                check_output(checks.last, checks.given, settings.scale)
+            check_output(checks.last, checks.given, settings.scale)
+        self._last, self._last_frame = self._held if inside else checks.last, checks.frame
         self.size = checks.given.shape[-2], checks.given.shape[-1]
-        return _reply(timing)
+        return _reply(timing), [np.stack(checks.places), np.stack(checks.values)]
 
-    def output(self, request: OutputRequest) -> NDArray[np.float32]:
-        """Return a region of the last timed output, 3 x H x W, float32."""
-        if self._held is None or not self._is_kept:
-            raise WorkerError("no timed output was kept", stage="time", kind="NotTimed")
-        if not torch.equal(self._held_traces, _traces(self._held)):
-            _disqualify("the harness's copy of a timed output was changed after the clock had stopped")
-        rows = slice(request.top, request.top + request.height)
-        columns = slice(request.left, request.left + request.width)
-        part: NDArray[np.float32] = self._held[0, :, rows, columns].to("cpu", torch.float32).contiguous().numpy()
-        return part
+    def image(self, network: MeasuredNetwork, frame_of: Callable[[int, int], Image | None]) -> Image:
+        """Return the last timed output as an image, H x W x 3, uint8, in the memory that `frame_of` returns, if any."""
+        if self._last is None:
+            raise WorkerError("nothing was upscaled", stage="upscale", kind="NotTimed")
+        settings = network.settings
+        height, width = (side * settings.scale for side in self._last_frame)
+        output, self._last = self._last, None
+        with torch.inference_mode():
+            return to_image(output, settings.value_range, height, width, frame_of(height, width))
 
     def _check_functions(self) -> None:
         replaced = self._tamper_detector.replaced()
         if replaced:
             names = ", ".join(replaced[:_MAX_NAMES])
             _disqualify(f"it replaced {names}, which measure or check it", "do not patch other modules")
+        watching = self._tamper_detector.watching()
+        if watching:
+            _disqualify(f"it watches the harness's calls by {', '.join(watching)}", "remove hooks after loading")
 
     def _hold(self, output: object) -> None:
         """Copy a timed output immediately, so that work that continues after the call cannot complete it."""
@@ -101,37 +129,71 @@ class TimedCalls:
 
 
 class _CallChecks:
-    """Checks before and after each timed call, outside of the timed window."""
+    """What happens before and after each timed call, outside of the timed window.
 
-    def __init__(self, network: MeasuredNetwork) -> None:
+    Parameters
+    ----------
+    network
+        The network.
+    width
+        Width of strips, pixels.
+    sizes
+        Height and width of each frame of the request.
+    """
+
+    def __init__(self, network: MeasuredNetwork, width: int, sizes: Sequence[tuple[int, int]]) -> None:
         self.given = self.last = self._traces = torch.empty(0)
+        self.places: list[NDArray[np.float32]] = []
+        self.values: list[NDArray[np.float32]] = []
         self._frames = network.given_frames()
-        self._scale = network.settings.scale
+        self._settings = network.settings
+        self._width = width
+        self._sizes = sizes
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Height and width of the last frame, without padding."""
+        return self._sizes[(len(self.places) - 1) % len(self._sizes)]
 
     def give(self, frame: Tensor) -> Tensor:
-        """Place a frame into the tensor of timed calls and return that tensor."""
-        self.given = self._frames.timed(frame)
+        """Seed the random numbers, place a frame into the tensor of timed calls, and return that tensor.
+
+        The seeds come first: code that is called by them then has no frame to work on. With equal random numbers in
+        every call, outputs of networks with random elements are reproducible.
+        """
+        _seed(self._settings.seed, self._settings.device)
+        self.given = self._frames.place(frame)
         self._traces = _traces(self.given)
         return self.given
 
-    def check(self, output: Tensor) -> None:
-        """Raise if an output has the wrong form or if the call modified its input."""
+    def check(self, output: Tensor, held: Tensor | None) -> None:
+        """Take strips of an output, or of its copy, and raise if it has the wrong form or its input was modified."""
         _require_plain(output)
-        self.last = check_form(output, self.given, self._scale)
+        self.last = check_form(output, self.given, self._settings.scale)
+        self._take_strips(self.last if held is None else held)
         if not torch.equal(self._traces, _traces(self.given)):
             _disqualify("its forward pass changes its input", "compute on a copy")
 
+    def _take_strips(self, output: Tensor) -> None:
+        self.places.append(np.zeros((STRIPS, 2), np.float32))
+        height, width = (side * self._settings.scale for side in self.frame)
+        drawn = np.frombuffer(_random_bytes(16 * STRIPS), np.uint64).reshape(STRIPS, 2)
+        places = (drawn % np.array([height, width - self._width + 1], np.uint64)).astype(np.int64)
+        self.places[-1] = places.astype(np.float32)
+        parts = [output[0, :, row, left : left + self._width] for row, left in places.tolist()]
+        self.values.append(torch.stack(parts).detach().to("cpu", torch.float32).numpy())
 
-def _timed_inputs(
-    network: MeasuredNetwork, request: TimeRequest, arrays: Sequence[Array], give: Callable[[Tensor], Tensor]
-) -> Iterator[Tensor]:
+
+def _timed_inputs(network: MeasuredNetwork, request: TimeRequest, arrays: Sequence[Array]) -> Iterator[Tensor]:
+    """Yield the frames of the calls, on the device, before they are placed into the tensor that the network gets."""
+    settings = network.settings
+    levels = [to_levels(frame) for frame in arrays]
     if request.inputs == "fresh":  # generated on the device: only the uint8 frames are transferred
-        settings = network.settings
-        levels = fresh_frames([to_levels(frame).to(settings.device) for frame in arrays])
-        scaled = (scale_levels(level, settings.value_range, network.size_multiple) for level in levels)
-        return (give(network.place(frame)) for frame in scaled)
-    frames = (network.place(network.to_input(frame)) for frame in arrays)
-    return repeated_frame(give(next(frames))) if request.inputs == "reused" else map(give, frames)
+        given = fresh_frames([level.to(settings.device) for level in levels])
+    else:
+        given = repeated_frame(levels[0]) if request.inputs == "reused" else iter(levels)
+    scaled = (scale_levels(level.to(settings.device), settings.value_range, network.size_multiple) for level in given)
+    return (network.place(frame) for frame in scaled)
 
 
 def _reply(timing: Timing) -> TimeReply:
@@ -147,11 +209,14 @@ def _reply(timing: Timing) -> TimeReply:
     )
 
 
-def _seeded(frames: Iterator[Tensor], seed: int) -> Iterator[Tensor]:
-    """Seed torch's generator before every call, so that outputs of networks with random numbers are reproducible."""
-    for frame in frames:
-        _seed(seed)
-        yield frame
+def _seed(seed: int, device: str) -> None:
+    """Seed the global random numbers of torch, Python and numpy."""
+    if device == "cpu":
+        _seed_processor(seed)
+    else:
+        _seed_devices(seed)
+    _seed_python(seed)
+    _seed_numpy(seed & _MAX_NUMPY_SEED)
 
 
 def _traces(image: Tensor) -> Tensor:

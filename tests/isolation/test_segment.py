@@ -225,7 +225,7 @@ def srmodel(scale=2):
     ],
 )
 def test_an_output_of_a_forged_shape_is_an_error(open_small: Open, frame: np.ndarray, reply: str, message: str) -> None:
-    forges = f"import harness.worker.operations as own\nown.to_image = lambda *_: {reply}\n"
+    forges = f"import harness.worker.timed_calls as own\nown.to_image = lambda *_: {reply}\n"
     with open_small(NEAREST + forges) as session:
         session.load()
         with pytest.raises(WorkerError, match=message) as caught:

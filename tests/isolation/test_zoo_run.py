@@ -180,6 +180,8 @@ def outcomes(place: Path) -> dict[str, Outcome]:
 def as_expected(row: Entry, wanted: dict) -> list[str]:
     """Return what is wrong with a row."""
     message = row.error.message if row.error else ""
+    if wanted.get("second_core") and row.status == "ok":
+        return []
     wrong = [] if row.status == wanted["status"] else [f"is {row.status}, not {wanted['status']}"]
     for key in ("stage", "type"):
         found = getattr(row.error, key, None)

@@ -16,12 +16,19 @@ from harness.timing.bursts import AnchorLostError
 from harness.timing.network_state import NetworkState, ProcessTiming
 from harness.timing.round_settings import RoundSettings
 from harness.timing.rounds import Rounds
+from harness.timing.strips import STRIPS, Strips
 
 IMAGES = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), dtype=np.uint8) for i in range(3)]
 
 
 def repeat(frame: np.ndarray) -> np.ndarray:
     return frame.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def strips_of(image: np.ndarray, rng: np.random.Generator) -> Strips:
+    """Return whole rows of an image, drawn at random."""
+    rows = rng.integers(0, len(image), STRIPS)
+    return Strips(np.stack([rows, 0 * rows], axis=1), image[rows].astype(np.float32))
 
 
 @dataclass
@@ -60,7 +67,7 @@ class ScriptedWorker:
     ) -> SimpleNamespace:
         self.machine.turns.append(self.name)
         begin = self.machine.now
-        samples, at_s = [], []
+        samples, at_s, strips = [], [], []
         for call in range(repeats):
             if budget_s is not None and call >= min_repeats and self.machine.now - begin >= budget_s:
                 break
@@ -72,6 +79,7 @@ class ScriptedWorker:
             self.machine.now += ms / 1e3 + 0.001
             samples.append(ms * self.reported)
             self.last = (self.timed if self.calls <= self.honest_calls else darker)(frame_of_call(lr, call))
+            strips.append(strips_of(self.last, self.rng))
         wall = self.machine.now - begin
         return SimpleNamespace(
             samples_ms=samples,
@@ -80,11 +88,13 @@ class ScriptedWorker:
             clock="scripted",
             alarms=self.alarms,
             wall_s=wall,
+            strips=strips,
+            marked_ms=[],
         )
 
-    def output(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+    def last_image(self, lr: np.ndarray) -> np.ndarray:
         assert self.last is not None
-        return self.last[top : top + height, left : left + width].astype(np.float32)
+        return self.last
 
     def upscale(self, lr: np.ndarray) -> np.ndarray:
         self.machine.now += self.ms / 1e3
@@ -233,6 +243,7 @@ def always_the_same(_: np.ndarray) -> np.ndarray:
         ({"reported": 0.5}, "controller's clock"),
         ({"alarms": 20}, "went on working"),
         ({"cores": 2.0}, "works or spins on other cores"),
+        ({"cores": 1.2}, "works or spins on other cores"),
         ({"idle": 0.9}, "busy while it has nothing to do"),
         ({"honest_calls": 3}, "output of its first call differs"),
     ],
@@ -289,6 +300,65 @@ def test_the_card_is_read_after_each_turn(machine: Machine) -> None:
     Rounds([one], anchor_on(machine), frame_source(), settings).run()
     rounds = one.current.rounds
     assert [turn.card.clock_mhz for turn in rounds] == [1000 + n for n in range(len(rounds))]
+
+
+@dataclass
+class SlowAtFirst(ScriptedWorker):
+    """Takes 3 s for each of its first calls, and does less work in some of the others."""
+
+    slow_calls: int = 3
+
+    def __post_init__(self) -> None:
+        self.timed = lambda frame: darker(frame) if self.calls % 3 and self.calls > self.slow_calls else repeat(frame)
+
+    def time(self, *given: object, **options: object) -> SimpleNamespace:
+        self.ms = 3000.0 if self.calls < self.slow_calls else 50.0
+        return super().time(*given, **options)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_network_that_is_slow_at_first_has_each_call_compared(machine: Machine, seed: int) -> None:
+    (done,) = compete(machine, SlowAtFirst(machine, "A", 3000.0), budget_s=8.0, seed=seed).values()
+    assert done.error is not None
+    assert "differs from" in done.error.what
+
+
+def test_each_call_of_a_slow_network_is_compared(machine: Machine) -> None:
+    (done,) = compete(machine, ScriptedWorker(machine, "A", 3000.0), budget_s=8.0).values()
+    assert done.error is None
+    assert done.current.checks.output_checks == len(done.current.samples) >= 3
+
+
+def test_the_only_call_of_a_network_is_compared(machine: Machine) -> None:
+    (done,) = compete(machine, ScriptedWorker(machine, "A", 60_000.0, timed=darker), budget_s=8.0).values()
+    assert done.error is not None
+    assert "differs from" in done.error.what
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_less_work_in_a_third_of_the_calls_of_a_turn_is_found(machine: Machine, seed: int) -> None:
+    worker = ScriptedWorker(machine, "A", 5.0)
+    calls = 0
+
+    def sometimes(frame: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        return darker(frame) if calls % 3 == 1 else repeat(frame)
+
+    worker.timed = sometimes
+    (done,) = compete(machine, worker, budget_s=20.0, seed=seed).values()
+    assert done.error is not None  # nine comparisons: of 1,000 seeds, 26 would miss it
+
+
+def test_random_numbers_of_its_own_are_a_note(machine: Machine) -> None:
+    noise = np.random.default_rng(0)
+
+    def noisy(frame: np.ndarray) -> np.ndarray:
+        return np.uint8(np.clip(repeat(frame) + (noise.random((64, 96, 3)) < 0.05), 0, 255))
+
+    (done,) = compete(machine, ScriptedWorker(machine, "A", 40.0, timed=noisy, untimed=noisy), budget_s=4.0).values()
+    assert done.error is None
+    assert "it has random numbers of its own" in done.current.note
 
 
 def test_few_alarms_are_only_a_note(machine: Machine) -> None:

@@ -18,6 +18,8 @@ Each folder beside this file is one behaviour, with an ``expected.toml`` that na
     The status on an accelerator, where it is another one.
 ``process``
     True where it would harm the process that loads it, so that it must have one of its own.
+``second_core``
+    True where it takes a second processor. On a machine that has none free it gains nothing, and its row may be ``ok``.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ class Case:
     sandbox: bool = False
     process: bool = False
     accelerator: str | None = None
+    second_core: bool = False
 
 
 def expectations() -> dict[str, dict]:

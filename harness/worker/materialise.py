@@ -1,0 +1,38 @@
+"""Make an output exist in memory before the clock stops.
+
+Memory can be mapped such that its content is only produced when somebody reads it (``userfaultfd``, protected pages).
+Reading one byte of every page forces that work into the timed window. Its cost depends on the size of the output alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Bound before submitted code could replace them. Numpy is used because torch's operations can be intercepted by modes.
+_address = Tensor.data_ptr
+_count = Tensor.numel
+_strides = Tensor.stride
+_item_bytes = Tensor.element_size
+_bytes = ctypes.c_uint8
+_from_buffer = np.frombuffer
+_sum = np.add.reduce
+
+
+def touch_pages(output: object) -> None:
+    """Read one byte of each page of a plain tensor on the CPU; leave other objects to later checks."""
+    if type(output) is not Tensor or output.layout is not torch.strided or output.device.type != "cpu":
+        return
+    if not _count(output):
+        return
+    first = _address(output)
+    if first:
+        steps = zip(output.shape, _strides(output), strict=True)
+        length = _item_bytes(output) * (1 + sum((size - 1) * stride for size, stride in steps))
+        memory = _from_buffer(memoryview((_bytes * length).from_address(first)).cast("B"), np.uint8)
+        _sum(memory[:: mmap.PAGESIZE])
+        _sum(memory[-1:])

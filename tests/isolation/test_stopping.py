@@ -1,0 +1,69 @@
+"""A process counts as stopped when all its threads have stopped; what they did until then is known."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from patience import soon
+
+from harness.isolation.processes import continue_tree, kill_tree
+from harness.isolation.stopping import stop_and_wait
+
+POPULATES = """
+import ctypes, mmap
+system = ctypes.CDLL(None)
+system.mmap.restype = ctypes.c_void_p
+system.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+system.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+print("ready", flush=True)
+while True:  # MAP_POPULATE: no signal but SIGKILL ends the call
+    memory = system.mmap(None, 1 << 30, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x8000, -1, 0)
+    system.munmap(memory, 1 << 30)
+"""
+SLEEPS = "print('ready', flush=True); import threading; threading.Event().wait()"
+
+
+@pytest.fixture
+def start() -> Iterator[object]:
+    started: list[subprocess.Popen[str]] = []
+
+    def run(code: str) -> int:
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process.pid
+
+    yield run
+    for process in started:
+        kill_tree(process.pid)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_a_process_that_waits_stops_at_once(start) -> None:
+    pid = start(SLEEPS)
+    assert soon(lambda: psutil.Process(pid).status() == psutil.STATUS_SLEEPING)
+    stopped = stop_and_wait(pid)
+    assert stopped.pids == [pid]
+    assert stopped.overtime_s < 0.05
+    assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+
+
+def test_a_long_system_call_is_waited_for_and_counted(start) -> None:
+    pid = start(POPULATES)
+    overtimes = []
+    for _ in range(5):
+        time.sleep(0.05)
+        stopped = stop_and_wait(pid)
+        assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+        used = sum(psutil.Process(pid).cpu_times()[:2])
+        time.sleep(0.02)
+        assert sum(psutil.Process(pid).cpu_times()[:2]) == used  # nothing goes on
+        overtimes.append(stopped.overtime_s)
+        continue_tree(stopped.pids)
+    assert max(overtimes) > 0.02

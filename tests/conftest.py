@@ -8,6 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST_FILES = (
+    "tests/isolation/test_zoo_run.py",
+    "tests/run/test_killed.py",
+    "tests/timing/test_cheats.py",
+    "tests/worker/test_zoo_loading.py",
+    "tests/models/test_public_checkpoints.py",
+    "tests/isolation/test_session.py",
+    "tests/run/test_workers.py",
+    "tests/run/test_pipeline.py",
+    "tests/report/test_report_in_browser.py",
+    "tests/backends/test_backends_in_runs.py",
+)
+"""Test files that take a minute or more, the longest first."""
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +65,12 @@ def make_wheel(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes, so that no process waits for another one at the end."""
+    order = {name: number for number, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(ROOT).as_posix(), len(order)))
 
 
 @pytest.hookimpl(wrapper=True)

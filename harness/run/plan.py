@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness import __version__
 from harness.backends import BACKENDS, backend_problem
-from harness.data import Dataset, get_degradation, open_dataset
+from harness.data import Dataset
 from harness.data.outputs import OutputFolder
 from harness.errors import SubmissionError, UsageError
 from harness.faults import concerns_the_run, submission_error
@@ -28,6 +28,7 @@ from harness.results.crops import Choice, CropStore
 from harness.results.fingerprint import fingerprint_files, surveyed
 from harness.results.record import Backend
 from harness.results.run_info import DeviceInfo, ProtocolInfo
+from harness.run.datasets import LabelledDataset, open_datasets
 from harness.submissions.discovery import BrokenSubmission, Found, Submission, baselines, discover
 from harness.submissions.environments import check_options, needed
 from harness.submissions.slugs import unique_slugs
@@ -51,6 +52,7 @@ class RunRequest:
     scale: int | None = None
     track: str | None = None
     dataset: str = "embedded"
+    further_datasets: tuple[str, ...] = ()
     out: Path | None = None
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -112,7 +114,7 @@ class Plan:
     track
         The challenge whose rules apply.
     dataset
-        Pairs of LR and HR images.
+        Pairs of LR and HR images. Timed frames, and crops for the report, come from this data set.
     device
         Where networks run.
     protocol
@@ -121,6 +123,10 @@ class Plan:
         Where results go.
     submissions
         Baselines first, then submissions in natural order.
+    label
+        Label of `dataset`, see `harness.run.datasets`.
+    further
+        More data sets, on which quality is measured too.
     """
 
     request: RunRequest
@@ -130,6 +136,28 @@ class Plan:
     protocol: TimingProtocol
     folder: Path
     submissions: tuple[PlannedSubmission, ...]
+    label: str = ""
+    further: tuple[LabelledDataset, ...] = ()
+
+    @property
+    def datasets(self) -> tuple[LabelledDataset, ...]:
+        """All data sets, the first one first."""
+        return (LabelledDataset(self.label, self.dataset), *self.further)
+
+    @property
+    def image_count(self) -> int:
+        """Number of images of all data sets."""
+        return sum(len(one.dataset) for one in self.datasets)
+
+    def image_at(self, label: str, index: int) -> tuple[str, float]:
+        """Return the name of an image, with its data set's label, and which share of all images precedes it."""
+        before = 0
+        for one in self.datasets:
+            if one.label == label:
+                name = one.dataset.names[index]
+                return (f"{label}/{name}" if self.further else name), (before + index) / self.image_count
+            before += len(one.dataset)
+        raise KeyError(label)
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -152,11 +180,14 @@ class Plan:
             whole=images == "full",
         )
 
-    def outputs_of(self, planned: PlannedSubmission) -> OutputFolder | None:
-        """Return where a submission's upscaled images are kept; None if the run keeps none."""
+    def outputs_of(self, planned: PlannedSubmission, label: str = "") -> OutputFolder | None:
+        """Return where a submission's upscaled images are kept; None if the run keeps none.
+
+        Images of further data sets are in a folder of their `label`.
+        """
         if not self.request.save_images:
             return None
-        return OutputFolder(self.folder / "images" / planned.submission.slug, planned.fingerprint)
+        return OutputFolder(self.folder / "images" / planned.submission.slug / label, planned.fingerprint)
 
     def timing_frames(self) -> list[NDArray[np.uint8]]:
         """Return several LR frames of the track's timed size, made from the data set's own images."""
@@ -221,7 +252,8 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
     track = _track(request)
     _check_options(request)
     found = discover_submissions(request) if submissions is None else submissions
-    dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
+    first, *further = open_datasets([request.dataset, *request.further_datasets], track)
+    dataset = first.dataset
     _check_crops(request, dataset)
     device = describe_device(request.device, request.threads)
     protocol = protocol_for(
@@ -234,8 +266,9 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
     _require_backend(request.backend, device.kind)
     conditions = _conditions(track, dataset, device, protocol, request)
     planned = _distinct([_planned(submission, request, track.scale, conditions) for submission in found])
-    folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
-    return Plan(request, track, dataset, device, protocol, folder, planned)
+    named = "-".join([dataset.name, *(one.dataset.name for one in further)])
+    folder = request.out or Path("reports") / f"{track.name}-{named[:100]}"
+    return Plan(request, track, dataset, device, protocol, folder, planned, first.label, tuple(further))
 
 
 def _check_options(request: RunRequest) -> None:

@@ -21,7 +21,7 @@ from harness.faults import concerns_the_run, submission_error
 from harness.isolation.opening import require_sandbox_for_pickles
 from harness.isolation.sandbox import Sandbox, choose
 from harness.machine.device import describe_device
-from harness.plain_files import Deadline, Survey
+from harness.plain_files import Deadline
 from harness.quality import get_convention
 from harness.results import combine
 from harness.results.crops import Choice, CropStore
@@ -331,7 +331,8 @@ def _planned(submission: Found, request: RunRequest, scale: int, conditions: str
         files = surveyed(submission.root, deadline, links_may_leave=submission.module is not None)
         code = fingerprint_files(files, deadline)
         content = _fingerprint(submission, code, scale, request.backend, conditions, install=request.install)
-        return PlannedSubmission(submission, _owned(submission, content), content, _notes_on(files))
+        note = files.note()
+        return PlannedSubmission(submission, _owned(submission, content), content, () if note is None else (note,))
     except Exception as error:
         if concerns_the_run(error):
             raise
@@ -339,11 +340,6 @@ def _planned(submission: Found, request: RunRequest, scale: int, conditions: str
             submission.name, submission.root, _unreadable(error, submission), submission.slug, submission.kind
         )
         return _planned_broken(broken, conditions)
-
-
-def _notes_on(files: Survey) -> tuple[str, ...]:
-    note = files.note()
-    return () if note is None else (note,)
 
 
 def _unreadable(error: Exception, submission: Submission) -> SubmissionError:

@@ -168,7 +168,7 @@ class SubmissionRun:
                 self._report("upscale", "counted again, from its graph", done=1.0)
                 self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
             if self.plan.request.verify_graph and self.measurement.counted_by != "harness":
-                self._export_graph()
+                self.graph, self.graph_error = stages.graph(self.worker.running)
             first = self.measurement.images[0].psnr_rgb
             self._note(*find_better_use(self.plan, self.worker, engine, first))
         self.worker.close()
@@ -243,15 +243,6 @@ class SubmissionRun:
         if keep:
             self.scored_image = lr, output
         return output
-
-    def _export_graph(self) -> None:
-        """Ask the worker for the network's graph; if there is none, keep the reason."""
-        try:
-            self.graph = self.worker.running.graph()
-        except WorkerError as error:
-            if not self.worker.running.alive():
-                raise
-            self.graph_error = error.what[:300]
 
     def _check_timed_output_again(self) -> None:
         """Disqualify a network that computes another output for a timed frame now than it did in its timing."""

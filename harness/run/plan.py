@@ -3,104 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import __version__
-from harness.backends import BACKENDS, backend_problem
+from harness.backends import backend_problem
 from harness.data import Dataset
 from harness.data.outputs import OutputFolder
-from harness.errors import SubmissionError, UsageError
-from harness.faults import concerns_the_run, submission_error
+from harness.errors import UsageError
 from harness.isolation.opening import require_sandbox_for_pickles
-from harness.isolation.sandbox import Sandbox, choose
+from harness.isolation.sandbox import choose
 from harness.machine.device import describe_device
-from harness.plain_files import Deadline, Survey
 from harness.quality import get_convention
-from harness.results import combine
-from harness.results.crops import Choice, CropStore
-from harness.results.fingerprint import fingerprint_files, surveyed
-from harness.results.record import Backend
+from harness.results.crops import CropStore
 from harness.results.run_info import DeviceInfo, ProtocolInfo
 from harness.run.datasets import LabelledDataset, open_datasets
-from harness.submissions.discovery import BrokenSubmission, Found, Submission, baselines, discover
-from harness.submissions.environments import check_options, needed
-from harness.submissions.slugs import unique_slugs
-from harness.timing import Precision, TimingProtocol, protocol_for
+from harness.run.planned import PlannedSubmission, plan_submissions, run_conditions
+from harness.run.request import RunRequest
+from harness.submissions.discovery import Found, baselines, discover
+from harness.submissions.environments import check_options
+from harness.timing import TimingProtocol, protocol_for
 from harness.tracks import Track, get_track, track_for_scale
+
+__all__ = ["Plan", "PlannedSubmission", "RunRequest", "discover_submissions", "make_plan"]
 
 _TIMING_FRAMES = 4
 _PROOF_FRAMES = 2
 # Odd, because two forms of a network with strides may differ at the border of odd sizes only.
 _PROOF_SIZE = (97, 131)
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What the user asked for; see the options of ``harness run``.
-
-    ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
-    """
-
-    submissions: tuple[Path, ...]
-    scale: int | None = None
-    track: str | None = None
-    dataset: str = "embedded"
-    further_datasets: tuple[str, ...] = ()
-    out: Path | None = None
-    only: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    with_baselines: bool = True
-    device: str = "auto"
-    threads: int | None = None
-    precision: Precision | None = None
-    backend: Backend = "eager"
-    protocol: str | None = None
-    time_budget_s: float | None = None
-    processes: int | None = None
-    timeout_s: float = 600.0
-    sandbox: Sandbox = "auto"
-    install: bool = False
-    wheels: Path | None = None
-    trust_pickle: bool = False
-    fresh: bool = False
-    retry_failed: bool = False
-    images: Literal["auto", "none", "crops", "full"] = "auto"
-    crops: tuple[Choice, ...] = ()
-    save_images: bool = False
-    conventions: tuple[str, ...] = ()
-    memory_bytes: int | None = None
-    recount: bool = False
-    verify_graph: bool = False
-    command: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedSubmission:
-    """A submission with the key of its stored measurement.
-
-    Attributes
-    ----------
-    submission
-        What is measured.
-    fingerprint
-        Hash of everything that its figures depend on, and of whose they are. No two submissions of a run share it.
-    content
-        Hash of its code, its weights and the conditions of the run; equal for copies.
-    notes
-        Remarks on its files for its row.
-    """
-
-    submission: Found
-    fingerprint: str
-    content: str = ""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +197,8 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
         processes=request.processes,
     )
     _require_backend(request.backend, device.kind)
-    conditions = _conditions(track, dataset, device, protocol, request)
-    planned = _distinct([_planned(submission, request, track.scale, conditions) for submission in found])
+    conditions = run_conditions(track, dataset, device, protocol, request)
+    planned = plan_submissions(found, request, track.scale, conditions)
     named = "-".join([dataset.name, *(one.dataset.name for one in further)])
     folder = request.out or Path("reports") / f"{track.name}-{named[:100]}"
     return Plan(request, track, dataset, device, protocol, folder, planned, first.label, tuple(further))
@@ -309,118 +242,6 @@ def _require_backend(backend: str, device: str) -> None:
     problem = backend_problem(backend, device)
     if problem is not None:
         raise UsageError(f"--backend {backend} {problem[0]}", hint=problem[1])
-
-
-def _conditions(
-    track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol, request: RunRequest
-) -> str:
-    """Return the hash of what all submissions of a run share."""
-    return combine(
-        {
-            "harness": __version__,
-            "input_shape": track.input_shape,
-            "dataset": dataset.fingerprint,
-            "device": device.model_dump(mode="json"),
-            "protocol": asdict(protocol),
-            "conventions": [track.convention, *sorted(request.conventions)],
-            "backend": request.backend,
-            "backend_versions": _backend_versions(request.backend),
-            **({"recount": True} if request.recount else {}),
-            **({"verify_graph": True} if request.verify_graph else {}),
-        }
-    )
-
-
-def _distinct(planned: Sequence[PlannedSubmission]) -> tuple[PlannedSubmission, ...]:
-    """Return the submissions with slugs and fingerprints of which none occurs twice: rows and files are named by them.
-
-    The first keeps its slug. Copies of a submission that have its name are numbered.
-    """
-    distinct: list[PlannedSubmission] = []
-    copies: dict[str, int] = {}
-    slugs: set[str] = set()
-    for one in planned:
-        copy = copies[one.fingerprint] = copies.get(one.fingerprint, 0) + 1
-        slug = one.submission.slug
-        if slug.casefold() in slugs:
-            (slug,) = unique_slugs([slug], slugs)
-        slugs.add(slug.casefold())
-        fingerprint = one.fingerprint if copy == 1 else combine({"first": one.fingerprint, "copy": copy})
-        distinct.append(replace(one, submission=replace(one.submission, slug=slug), fingerprint=fingerprint))
-    return tuple(distinct)
-
-
-def _owned(submission: Found, content: str) -> str:
-    """Return the key under which a submission's measurement is stored: no other submission's is stored there."""
-    return combine({"content": content, "kind": submission.kind, "name": submission.name})
-
-
-def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
-    """Plan one submission. Whatever its files are, the exception that they cause becomes its row."""
-    if isinstance(submission, BrokenSubmission):
-        return _planned_broken(submission, conditions)
-    try:
-        deadline = Deadline()
-        files = surveyed(submission.root, deadline, links_may_leave=submission.module is not None)
-        code = fingerprint_files(files, deadline)
-        content = _fingerprint(submission, code, scale, request.backend, conditions, install=request.install)
-        return PlannedSubmission(submission, _owned(submission, content), content, _notes_on(files))
-    except Exception as error:
-        if concerns_the_run(error):
-            raise
-        broken = BrokenSubmission(
-            submission.name, submission.root, _unreadable(error, submission), submission.slug, submission.kind
-        )
-        return _planned_broken(broken, conditions)
-
-
-def _notes_on(files: Survey) -> tuple[str, ...]:
-    note = files.note()
-    return () if note is None else (note,)
-
-
-def _unreadable(error: Exception, submission: Submission) -> SubmissionError:
-    place = str(submission.root)
-    if isinstance(error, OSError):
-        return SubmissionError(f"a file cannot be read ({error})", where=place, hint="change its permissions")
-    return submission_error(error, place)
-
-
-def _planned_broken(submission: BrokenSubmission, conditions: str) -> PlannedSubmission:
-    content = combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
-    return PlannedSubmission(submission, _owned(submission, content), content)
-
-
-def _fingerprint(
-    submission: Submission, code: str, scale: int, backend: Backend, conditions: str, *, install: bool = False
-) -> str:
-    manifest = submission.manifest
-    weights = manifest.weights_for(scale)
-    installed = needed(submission.root, manifest) if install else []
-    return combine(
-        {
-            "conditions": conditions,
-            "code": code,
-            "module": submission.module,
-            "factory": manifest.factory,
-            "scale": scale,
-            "supported": scale in manifest.scales,
-            "in_backend": manifest.backends is None or backend in manifest.backends,
-            "weights": None if weights is None else str(weights),
-            "weights_key": manifest.weights_key,
-            "value_range": manifest.value_range,
-            "size_multiple": manifest.size_multiple,
-            "reparameterize": manifest.reparameterize,
-            "random_weights": manifest.lacks_weights(scale),
-            "requires": manifest.requires,
-            **({"installed": installed} if installed else {}),
-        }
-    )
-
-
-def _backend_versions(backend: Backend) -> dict[str, str]:
-    """Return the versions of what executes the networks beside torch."""
-    return {package: version(package) for package in BACKENDS.get(backend).packages}
 
 
 def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ passes the error to :meth:`SubmissionRun.fail`, stores the measurement, and goes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -31,8 +32,8 @@ from harness.run.quality_pass import QualityPass
 from harness.run.recall_check import RecallCheck, doubts
 from harness.run.recount import asks_for_recount, recounted
 from harness.run.submission_worker import SubmissionWorker
-from harness.run.timed_size_check import check_quality_at_timed_size
-from harness.timing.output_check import OutputCheck, OutputSample
+from harness.run.timed_size_check import check_what_was_timed
+from harness.timing.output_check import OutputSample
 
 
 @dataclass(slots=True)
@@ -173,25 +174,23 @@ class SubmissionRun:
         figures = recall.judge(images, self._upscale_image)
         self.measurement = self.measurement.updated(QualityPart(recall=figures))
         self._note(*doubts(figures))
-        self._check_timed_output_again()
-        self._check_timed_size()
+        self._report("upscale", "at the timed size", done=1.0)
+        check_what_was_timed(
+            self.plan, self.worker.running, self.measurement.timing, self.timed_output, self.size_multiple
+        )
         self.quality_pass.complete()
         if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
             self._report("upscale", "counted again, from its graph", done=1.0)
             self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
         if self.plan.request.verify_graph and self.measurement.counted_by != "harness":
-            self._export_graph()
+            self.graph, self.graph_error = stages.graph(self.worker.running)
         first = self.measurement.images[0].psnr_rgb
         self._note(*find_better_use(self.plan, self.worker, engine, first))
 
     def _upscale_further(self) -> None:
         """Upscale the data sets that the measurement lacks."""
         for label, quality in further_passes(self.plan, self.planned, self.measurement):
-
-            def upscale(index: int, lr: NDArray[np.uint8], label: str = label) -> NDArray[np.uint8]:
-                return self._upscale_image(index, lr, label=label)
-
-            images = {quality.dataset.fingerprint: quality.measure(upscale)}
+            images = {quality.dataset.fingerprint: quality.measure(partial(self._upscale_image, label=label))}
             kept = {**self.measurement.further_images, **images}
             self.measurement = self.measurement.updated(QualityPart(further_images=kept))
             quality.complete()
@@ -268,34 +267,6 @@ class SubmissionRun:
         if keep:
             self.scored_image = lr, output
         return output
-
-    def _export_graph(self) -> None:
-        """Ask the worker for the network's graph; if there is none, keep the reason."""
-        try:
-            self.graph = self.worker.running.graph()
-        except WorkerError as error:
-            if not self.worker.running.alive():
-                raise
-            self.graph_error = error.what[:300]
-
-    def _check_timed_output_again(self) -> None:
-        """Disqualify a network that computes another output for a timed frame now than it did in its timing."""
-        if self.timed_output is not None and not self._is_slow():
-            OutputCheck(self.worker.running, self.plan.protocol.precision).check_later(self.timed_output)
-
-    def _check_timed_size(self) -> None:
-        """Disqualify a network whose quality at the timed size is lower than at the scored size."""
-        # Protocols that time the data set's own images time what they score.
-        if self.plan.protocol.inputs != "dataset":
-            self._report("upscale", "at the timed size", done=1.0)
-            check_quality_at_timed_size(self.plan, self.worker.running.upscale, self.size_multiple)
-
-    def _is_slow(self) -> bool:
-        """Return whether a call takes so much of the time budget that further calls for checks would take too long."""
-        timing = self.measurement.timing
-        if timing is None:
-            return False
-        return self.plan.protocol.is_slow(float(np.median([ms for _, ms in timing.samples])))
 
     def _report(self, stage: str, detail: str = "", *, done: float = 0.0) -> None:
         self.progress.stage(self.slug, stage, detail, done=done)

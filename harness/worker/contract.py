@@ -145,7 +145,7 @@ def _shape_fault(shape: tuple[int, ...], wanted: tuple[int, ...], frame: Tensor,
     said = f"returns {seen} for an input of {'x'.join(map(str, frame.shape))}, expected {'x'.join(map(str, wanted))}"
     if len(shape) == 4 and shape[1] != 3:
         return _Fault("error", said, f"return 3 channels (RGB), not {shape[1]}", True)
-    ratio = shape[2] / frame.shape[2] if len(shape) == 4 else 0
+    ratio = shape[2] / frame.shape[2] if len(shape) == 4 else 0.0
     if len(shape) == 4 and ratio != scale and ratio == shape[3] / frame.shape[3]:
         hint = f"it upscales by {ratio:g}, not by {scale}: declare that scale in the manifest"
         return _Fault("error", said, hint, ratio.is_integer())

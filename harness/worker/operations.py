@@ -101,8 +101,14 @@ class Operations:
         torch.manual_seed(request.seed)
         root = path_of_text(request.root)
         weights = root / request.weights if request.weights else None
-        options = {"trust_pickle": request.trust_pickle, "weights_key": request.weights_key}
-        loaded = load(root, request.factory, request.scale, weights, **options)
+        loaded = load(
+            root,
+            request.factory,
+            request.scale,
+            weights,
+            trust_pickle=request.trust_pickle,
+            weights_key=request.weights_key,
+        )
         multiple = find_size_multiple(loaded.network, request.scale, request.value_range, request.size_multiple)
         value_range, range_note = _value_range(loaded.network, request, multiple)
         settings = request.model_copy(update={"value_range": value_range})

@@ -26,10 +26,7 @@ from harness.isolation.requests import (
     CountReply,
     CountRequest,
     EmptyReply,
-    ExportReply,
-    ExportRequest,
     FindingReply,
-    GraphRequest,
     Inputs,
     LoadReply,
     LoadRequest,
@@ -52,8 +49,6 @@ Image = NDArray[np.uint8]
 VALUE_RANGES = (1.0, 255.0)
 """Values of white that a network may have."""
 
-_MAX_EXPORT_BYTES = 1 << 30
-
 _CALLS_PER_TIMEOUT = 10  # where a protocol has no budget
 
 
@@ -70,7 +65,8 @@ class Session(AbstractContextManager["Session"]):
     closed: bool = field(default=False, init=False)
 
     @property
-    def _checked(self) -> CheckedExchange:
+    def checked(self) -> CheckedExchange:
+        """The exchange, with the time limit of now."""
         return CheckedExchange(self.exchange, self.timeout_s)
 
     @property
@@ -80,15 +76,15 @@ class Session(AbstractContextManager["Session"]):
 
     def load(self) -> LoadReply:
         """Load the network."""
-        reply = self._checked.ask("load", self.job, LoadReply)
+        reply = self.checked.ask("load", self.job, LoadReply)
         if reply.value_range not in VALUE_RANGES:
-            self._checked.refuse("load", f"a value range of {reply.value_range:g}")
+            self.checked.refuse("load", f"a value range of {reply.value_range:g}")
         self.job = self.job.model_copy(update={"value_range": reply.value_range})
         return reply
 
     def check(self) -> list[FindingReply]:
         """Check the network as loaded against the submission contract."""
-        findings = self._checked.ask("check", CheckRequest(), CheckReply).findings
+        findings = self.checked.ask("check", CheckRequest(), CheckReply).findings
         return [
             found.model_copy(update={"what": printable(found.what, 2000), "hint": printable(found.hint, 500)})
             for found in findings
@@ -103,40 +99,17 @@ class Session(AbstractContextManager["Session"]):
         """
         budget_s = self.timeout_s / 3 if may_give_up else None
         request = ReparameterizeRequest(allow_border_error=allow_border_error, budget_s=budget_s)
-        reply = self._checked.ask("reparameterize", request, ReparamReply, frames)
+        reply = self.checked.ask("reparameterize", request, ReparamReply, frames)
         notes = [printable(note, 2000) for note in reply.notes]
         return Reparam(**{**dict(reply), "method": printable(reply.method, 500), "notes": notes})
 
-    def export(self, name: str, *, onnx: bool = False) -> dict[str, bytes]:
-        """Return the files of a new submission with the timed form in plain torch, by relative path."""
-        # The worker chooses neither names nor number of the files that the controller writes.
-        paths = {"submission.toml", "arch.py", f"weights/x{self.job.scale}.safetensors"}
-        if onnx:
-            paths.add(f"x{self.job.scale}.onnx")
-        request = ExportRequest(name=name, onnx=onnx)
-        message = self._checked.send("export", request, [], 0.0, max_payload=_MAX_EXPORT_BYTES)
-        reply = self._checked.validate("export", message, ExportReply)
-        if set(reply.paths) != paths or len(message.arrays) != len(paths):
-            self._checked.refuse("export", "unexpected files")
-        if any(array.dtype != np.uint8 or array.ndim != 1 for array in message.arrays):
-            self._checked.refuse("export", "files that are not bytes")
-        return {path: array.tobytes() for path, array in zip(reply.paths, message.arrays, strict=True)}
-
-    def graph(self) -> bytes:
-        """Return the timed form as a file of ``torch.export``. Its content is untrusted."""
-        message = self._checked.send("graph", GraphRequest(), [], 0.0, max_payload=_MAX_EXPORT_BYTES)
-        self._checked.validate("graph", message, EmptyReply)
-        if [(array.dtype, array.ndim) for array in message.arrays] != [(np.dtype(np.uint8), 1)]:
-            self._checked.refuse("graph", "something other than one file")
-        return message.arrays[0].tobytes()
-
     def count(self, input_shape: tuple[int, int, int, int], *, original: bool = False) -> CountReply:
         """Count parameters and operations of the timed form, or of the `original`, for one input shape N, C, H, W."""
-        return self._checked.ask("count", CountRequest(input_shape=list(input_shape), original=original), CountReply)
+        return self.checked.ask("count", CountRequest(input_shape=list(input_shape), original=original), CountReply)
 
     def ceilings(self) -> Ceilings:
         """Measure the peak rates of the device with this session's threads and precision; for trusted code only."""
-        return Ceilings(**dict(self._checked.ask("ceilings", CeilingsRequest(), CeilingsReply)))
+        return Ceilings(**dict(self.checked.ask("ceilings", CeilingsRequest(), CeilingsReply)))
 
     def prepare(self, size: tuple[int, int], *, main: bool = True, call: bool = True) -> float:
         """Move the network to its device and build it for its backend; return the duration in seconds.
@@ -150,7 +123,7 @@ class Session(AbstractContextManager["Session"]):
         call
             Whether to run a forward pass, in which some backends compile or record.
         """
-        return self._checked.ask("prepare", PrepareRequest(size=list(size), main=main, call=call), PrepareReply).seconds
+        return self.checked.ask("prepare", PrepareRequest(size=list(size), main=main, call=call), PrepareReply).seconds
 
     def time(
         self,
@@ -181,14 +154,14 @@ class Session(AbstractContextManager["Session"]):
         extra_s = self.timeout_s * (calls - 1) / _CALLS_PER_TIMEOUT if budget_s is None else budget_s
         width = strip_width([frame.shape[1] for frame in lr], calls, self.job.scale)
         strip_bytes = 4 * STRIPS * (3 * width + 2)
-        message = self._checked.send("time", request, lr, extra_s, calls * strip_bytes, stage=stage)
+        message = self.checked.send("time", request, lr, extra_s, calls * strip_bytes, stage=stage)
         wall_s = time.monotonic() - begin  # the controller's clock, which submitted code cannot change
-        reply = self._checked.validate(stage, message, TimeReply)
+        reply = self.checked.validate(stage, message, TimeReply)
         if len(reply.samples_ms) > max(repeats, min_repeats, len(lr)):
-            self._checked.refuse(stage, f"{len(reply.samples_ms)} samples instead of {repeats}")
+            self.checked.refuse(stage, f"{len(reply.samples_ms)} samples instead of {repeats}")
         total_ms = sum(reply.samples_ms) + sum(reply.warmup_ms)
         if total_ms > wall_s * 1e3:
-            self._checked.refuse(stage, f"{total_ms / 1e3:.3g} s of samples in {wall_s:.3g} s")
+            self.checked.refuse(stage, f"{total_ms / 1e3:.3g} s of samples in {wall_s:.3g} s")
         made = range(len(reply.warmup_ms) + len(reply.samples_ms))
         if message.marks is not None and len(message.marks) != 2 * len(made):
             what = f"the worker marked {len(message.marks)} moments for {len(made)} timed call(s), which have two each"
@@ -198,7 +171,7 @@ class Session(AbstractContextManager["Session"]):
         try:
             strips = read_strips(message.arrays, sizes, width, self.job.value_range)
         except ValueError as error:
-            self._checked.refuse(stage, str(error))
+            self.checked.refuse(stage, str(error))
         return reply.model_copy(
             update={"wall_s": wall_s, "strips": strips, "marked_ms": durations_ms(message.marks or ())}
         )
@@ -239,13 +212,13 @@ class Session(AbstractContextManager["Session"]):
         """Return the output of the last timed call, whose input was `lr`, as an image; once for each request."""
         height, width, _ = lr.shape
         shape = (height * self.job.scale, width * self.job.scale, 3)
-        message = self._checked.send("upscale", UpscaleRequest(), [], 0.0, max_payload=int(np.prod(shape)))
-        self._checked.validate("upscale", message, EmptyReply)
+        message = self.checked.send("upscale", UpscaleRequest(), [], 0.0, max_payload=int(np.prod(shape)))
+        self.checked.validate("upscale", message, EmptyReply)
         if len(message.arrays) != 1:
-            self._checked.refuse("upscale", f"{len(message.arrays)} arrays instead of one image")
+            self.checked.refuse("upscale", f"{len(message.arrays)} arrays instead of one image")
         (image,) = message.arrays
         if image.dtype != np.uint8 or image.shape != shape:
-            self._checked.refuse("upscale", f"an image of {image.shape}, {image.dtype}, instead of {shape}, uint8")
+            self.checked.refuse("upscale", f"an image of {image.shape}, {image.dtype}, instead of {shape}, uint8")
         return image
 
     def memory(self, size: tuple[int, int] | None = None) -> int | None:
@@ -259,7 +232,7 @@ class Session(AbstractContextManager["Session"]):
             Height and width of the frame; None for the last timed size. Before :meth:`time`, the result is then None.
         """
         request = MemoryRequest(size=None if size is None else list(size))
-        return self._checked.ask("memory", request, MemoryReply).peak_bytes
+        return self.checked.ask("memory", request, MemoryReply).peak_bytes
 
     def close(self) -> None:
         """End the worker and save its log. Never raises because of the submission."""

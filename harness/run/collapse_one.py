@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness.data import get_degradation, open_dataset
 from harness.engines import Job, LocalEngine
 from harness.errors import UsageError
+from harness.isolation.exported_files import export_submission
 from harness.isolation.session import Session
 from harness.results.schema import Reparam
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
@@ -101,7 +102,8 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
         frames = _proof_frames(scale, track.degradation)
         reparam = session.reparameterize(frames, allow_border_error=request.allow_border_error)
         before, after = (session.count(track.input_shape, original=original) for original in (True, False))
-        files = session.export(f"{submission.name} (inference form)", onnx=request.onnx) if request.export else {}
+        name = f"{submission.name} (inference form)"
+        files = export_submission(session, name, onnx=request.onnx) if request.export else {}
         speed = None if reparam.method == "none" else _speed(job, session)
     reparam = reparam.model_copy(update={"macs_before": before.macs, "macs_after": after.macs})
     bounds = bool(before.incomplete_ops), bool(after.incomplete_ops)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from harness.engines import Engine, Job
 from harness.errors import WorkerError
+from harness.isolation.exported_files import export_graph
 from harness.isolation.requests import CountReply
 from harness.isolation.session import Session
 from harness.results import Measurement
@@ -70,7 +71,7 @@ def recounted(
         The submission's worker ends.
     """
     try:
-        graph = worker.running.graph()
+        graph = export_graph(worker.running)
     except WorkerError as error:
         if not worker.running.alive():
             raise

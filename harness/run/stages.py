@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import DISQUALIFIED, WorkerError
+from harness.isolation.exported_files import export_graph
 from harness.isolation.requests import LayerReply
 from harness.isolation.session import Session
 from harness.results.measurement import CountPart, Layer, LoadPart
@@ -116,7 +117,7 @@ def graph(session: Session) -> tuple[bytes | None, str]:
         The worker has ended.
     """
     try:
-        return session.graph(), ""
+        return export_graph(session), ""
     except WorkerError as error:
         if not session.alive():
             raise

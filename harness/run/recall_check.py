@@ -30,7 +30,6 @@ _SHARE = 0.05  # of the pixels that are upscaled anyway
 _MOST = 8  # variants
 _SIDE = (64, 128)  # least and largest side of a variant's LR image, pixels
 _BORDER = 8  # LR pixels at a variant's edge, where the network does not see what it sees within the whole image
-_LEAST_SIDE = 32  # of an LR image that is compared, pixels: of a smaller one, too little is left within the borders
 _CANDIDATES = 8  # places of which the one with most detail is taken
 _LEAST_ERROR = 1.0  # squared levels; below it, rounding decides how much a network gains over bicubic
 _CAP_DB = 60.0
@@ -130,10 +129,10 @@ class RecallCheck:
 
     def _compare(self, upscale: Upscale, index: int, lr: Image) -> tuple[Image, Gain | None]:
         """Upscale an image and a variant of a part of it; the gain is None where the image is tiny or has no detail."""
-        if min(lr.shape[:2]) < _LEAST_SIDE:
-            return upscale(index, lr), None
         hr = self.dataset.pair(index)[1]
         part = self._draw_part(lr, hr)
+        if min(one.stop - one.start for one in part) <= 3 * _BORDER * self.dataset.scale:
+            return upscale(index, lr), None  # hardly anything is left inside of the border
         turn = self._draw_turn(part)
         truth = np.ascontiguousarray(turn(hr[part]))
         variant_lr = self._degraded(truth, turn, lr, part)

@@ -154,7 +154,7 @@ def test_small_images_and_other_scales(dataset, scale: int, shape: tuple[int, in
     assert len(check._gains) <= 1
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (16, 96), (32, 48), (62, 200)])
+@pytest.mark.parametrize("shape", [(2, 2), (16, 96), (32, 48), (48, 200)])
 def test_tiny_images_are_not_judged(dataset, shape: tuple[int, int]) -> None:
     images = dataset(shape=shape)
     figures = RecallCheck(images).judge(qualities([30.0] * 6), nearest)

@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.engines import Engine, LocalEngine
 from harness.report import build_report
 from harness.results import Run, RunStore
-from harness.run.assemble import RunFacts, assemble, score_and_rank
+from harness.run.assemble import RunFacts, assemble, score_and_rank, with_all_images
 from harness.run.bicubic_reference import find_reference
 from harness.run.context import MeasuredSubmission, RunContext
 from harness.run.group_timing import time_group
@@ -79,6 +79,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     with store.locked(fresh=request.fresh), Rescue(store).watching(), ProgressFile(plan.folder) as progress_file:
         measured, complete = _measure(plan, store, engine or LocalEngine(), Progress([*listeners, progress_file]))
         warnings = _choose_crops(plan, measured) if complete else []
+        measured = with_all_images(plan, measured)
         reference = find_reference(plan, store)
         board = score_and_rank(plan, measured, reference)
         table = assemble(plan, measured, board, reference, RunFacts(began, complete, warnings))
@@ -89,7 +90,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
 
 def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[MeasuredSubmission], bool]:
     """Measure every submission, or reuse its stored measurement; return what there is, and whether it is all."""
-    progress.start(plan.names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
+    progress.start(plan.names, plan.image_count, plan.protocol.budget_s, plan.protocol.processes)
     complete = True
     with RunContext(plan, store, engine, progress) as context:
         scheduler = Scheduler(context)

@@ -8,9 +8,9 @@ from typing import Any
 
 _BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
-# Where a spreadsheet may begin a cell: at the start, where it drops white space, and after separators that it may use
-# in place of the comma. Characters that begin a formula, with their full-width forms, which some programs convert.
-_CELL_START = r"(^\s*|[;\t\r\n])"
+# Where a spreadsheet may begin a cell: at the start, and after separators that it may use in place of the comma. White
+# space is dropped there. Characters that begin a formula, with their full-width forms, which some programs convert.
+_CELL_START = r"((?:^|[;\t\r\n])\s*)"
 _FORMULA_START = r"('*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 _FORMULA = re.compile(_CELL_START + _FORMULA_START)
 _QUOTED_FORMULA = re.compile(f"{_CELL_START}'{_FORMULA_START}")

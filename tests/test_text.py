@@ -26,7 +26,9 @@ CHARACTERS = st.sampled_from("=+-@'; \t\r\na1,\"|\uff1d\uff20")
         ("first line\n=1", "first line\n'=1"),
         ("'=1", "''=1"),
         ("Bicubic++", "Bicubic++"),
-        ("a - b = c; -d", "a - b = c; -d"),
+        ("a - b = c; d", "a - b = c; d"),
+        ("a; -d", "a; '-d"),
+        ("1\r =2", "1\r '=2"),
         ("", ""),
     ],
 )

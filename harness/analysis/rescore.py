@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.analysis.derived_runs import write_derived
-from harness.analysis.stored_rows import bicubic_figures, stored_timing
+from harness.analysis.stored_rows import bicubic_by_dataset, bicubic_figures, psnr_by_image, stored_timing
 from harness.errors import UsageError
 from harness.quality import get_convention
 from harness.results.run_folder import RunFolder, load_run
@@ -104,6 +104,8 @@ class _Sources:
         quality = self._quality(entry)
         names = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
         update: dict[str, object] = {name: getattr(quality, name, None) for name in names}
+        if not self.own_convention:
+            update["datasets"] = {}
         update |= {"score": None, "score_ci": None, "rank": None, "rank_range": None, "tied_with": []}
         update |= {"runtime_ms": self._runtime(entry), "fps": None, "delta_psnr_bicubic": None}
         if self.bicubic is not None and quality is not None:
@@ -114,8 +116,7 @@ class _Sources:
 
     def figures(self, entry: Entry) -> RowFigures:
         """Return the measurements behind a row: images if the run has the convention, times if they were measured."""
-        images = self.folder.per_image.get(entry.slug, {}) if self.own_convention else {}
-        psnr = {name: one[self.track.metric] for name, one in images.items() if self.track.metric in one}
+        psnr = psnr_by_image(self.folder, entry.slug, self.track) if self.own_convention else {}
         reference = bicubic_figures(self.folder)
         is_reference = reference is not None and reference.slug == entry.slug
         return RowFigures(psnr, entry.runtime_ms, None if self.published else self._times(entry), is_reference)
@@ -124,8 +125,9 @@ class _Sources:
         """Return the track's rules for this run."""
         run, reference = self.folder.run, bicubic_figures(self.folder)
         psnr = self.figures(reference).psnr if reference is not None else {}
+        known = bicubic_by_dataset(self.folder) if self.track.metric == run.track.metric and self.own_convention else {}
         bicubic = float("nan") if self.bicubic is None else self.bicubic
-        return ScoringRules(self.track, bicubic, run.protocol.statistic, run.protocol.backend, psnr)
+        return ScoringRules(self.track, bicubic, run.protocol.statistic, run.protocol.backend, psnr, known)
 
     def remarks(self) -> list[str]:
         """Return why figures of the run are not those of the track."""

@@ -13,6 +13,7 @@ from harness.results.schema import Entry
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.tracks import Track
+from harness.tracks.dataset_means import balanced
 from harness.tracks.scoring import RowFigures, ScoringRules
 
 
@@ -34,7 +35,8 @@ def stored_rules(folder: RunFolder, track: Track, statistic: Statistic | None = 
         bicubic_psnr=run.track.bicubic_psnr,
         statistic=statistic or run.protocol.statistic,
         backend=run.protocol.backend,
-        reference=_psnr(folder, bicubic_slug(folder) or "", track),
+        reference=psnr_by_image(folder, bicubic_slug(folder) or "", track),
+        bicubic_by_dataset=bicubic_by_dataset(folder),
     )
 
 
@@ -53,7 +55,7 @@ def stored_figures(folder: RunFolder, track: Track, records: Mapping[str, Timing
     spread, reference = spread_of(folder.run.process_spread), bicubic_slug(folder)
     return {
         entry.slug: RowFigures(
-            psnr=_psnr(folder, entry.slug, track),
+            psnr=psnr_by_image(folder, entry.slug, track),
             runtime=entry.runtime_ms,
             times=relative_times(records[entry.slug], spread) if entry.slug in records else None,
             is_reference=entry.slug == reference,
@@ -81,6 +83,15 @@ def bicubic_figures(folder: RunFolder) -> Entry | None:
     return next((entry for entry in folder.run.entries if entry.slug == slug), None)
 
 
-def _psnr(folder: RunFolder, slug: str, track: Track) -> dict[str, float]:
+def psnr_by_image(folder: RunFolder, slug: str, track: Track) -> dict[str, float]:
+    """Return the scored PSNR of a row by image, dB, with equal weights of all data sets."""
     images = folder.per_image.get(slug, {})
-    return {name: measures[track.metric] for name, measures in images.items() if track.metric in measures}
+    psnr = {name: measures[track.metric] for name, measures in images.items() if track.metric in measures}
+    # Labels contain no slash. Runs of one data set have none.
+    labels = {name: name.partition("/")[0] for name in psnr} if folder.run.datasets else {}
+    return balanced(psnr, labels)
+
+
+def bicubic_by_dataset(folder: RunFolder) -> dict[str, float]:
+    """Return the PSNR of bicubic on each data set of a run with several, by its label, dB."""
+    return {one.label: one.bicubic_psnr for one in folder.run.datasets if one.bicubic_psnr is not None}

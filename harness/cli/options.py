@@ -52,7 +52,14 @@ Submissions = Annotated[
 ]
 Scale = Annotated[int | None, typer.Option(help="Upscaling factor; selects the track. [default: 2]")]
 TrackName = Annotated[str | None, typer.Option(help="Challenge whose rules apply, such as ntire23-x2.")]
-DatasetName = Annotated[str, typer.Option(help="Name of a data set, or a folder of HR images or HR/ + LR/ pairs.")]
+DatasetNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset",
+        help="Name of a data set, or a folder of HR images or HR/ + LR/ pairs, also as ROLE=NAME; repeatable. "
+        "[default: embedded]",
+    ),
+]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the run. [default: reports/TRACK-DATASET]")]
 Only = Annotated[list[str] | None, typer.Option(help="Run only submissions whose name matches this glob; repeatable.")]
 Exclude = Annotated[list[str] | None, typer.Option(help="Exclude submissions that match this glob; repeatable.")]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ _CALLS_PER_TIMEOUT = 10  # where a protocol has no budget
 
 
 @dataclass(slots=True)
-class Session:
+class Session(AbstractContextManager["Session"]):
     """One submission, loaded and measured step by step; use it as a context manager.
 
     Every method raises WorkerError, with the stage and the end of the submission's log.
@@ -267,9 +267,6 @@ class Session:
             return
         self.closed = True
         self.exchange.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -7,7 +7,7 @@ alone, such as the score's bar on the page, stays there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from harness.results.record import Statistic
@@ -134,6 +134,8 @@ def shown_in(output: Output, run: Run) -> list[Column]:
         columns.append(column)
         if column.name == "score_log10":
             columns += _of_track(run)
+        if column.name == "ssim_y":
+            columns += _of_datasets(run)
     return [column for column in columns if output in column.outputs and _is_shown(column, run)]
 
 
@@ -159,6 +161,33 @@ def _of_track(run: Run) -> list[Column]:
             for name in sums
         ),
     ]  # fmt: skip
+
+
+def _of_datasets(run: Run) -> list[Column]:
+    """Return the columns of quality on each data set, in a run with several."""
+    columns = {column.name: column for column in COLUMNS if column.name in MEASURES}
+    shown: frozenset[Output] = frozenset({"page", "csv", "export"})
+    return [
+        replace(
+            columns[name],
+            name=f"{name}_{one.label}",
+            heading=f"{columns[name].heading}, {one.label}",
+            value=_on_dataset(one.label, name),
+            hint=f"On the data set {one.name}".replace("{", "{{").replace("}", "}}"),
+            published=None,
+            outputs=shown if name in (run.track.metric, "ssim_rgb") else shown - {"page"},
+        )
+        for one in run.datasets
+        for name in MEASURES
+    ]
+
+
+def _on_dataset(label: str, measure: str) -> Value:
+    def value(entry: Entry, _statistic: Statistic) -> float | None:
+        quality = entry.datasets.get(label)
+        return None if quality is None else float(getattr(quality, measure))
+
+    return value
 
 
 def _item(field: str, name: str) -> Value:

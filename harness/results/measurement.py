@@ -15,7 +15,9 @@ class ImageQuality(QualityFigures):
     """Quality of one upscaled image, in the run's convention and in additional ones."""
 
     image: str
-    """Name without extension."""
+    """Name without extension. In a run with several data sets, their label and a slash precede it in tables."""
+    dataset: str = ""
+    """Label of the data set in a run with several; empty in stored measurements."""
     conventions: dict[str, QualityFigures] = {}
     """Quality in additional conventions, by the convention's name."""
 
@@ -170,6 +172,8 @@ class QualityPart(Record):
     images: list[ImageQuality] = Field(default_factory=list)
     float32_psnr_rgb: float | None = None
     """Mean RGB PSNR of the same network in float32, if another precision was timed."""
+    further_images: dict[str, list[ImageQuality]] = {}
+    """Quality on further data sets, by the data set's fingerprint."""
     recall: RecallFigures | None = None
     """What the check for recalled images found; None in measurements of earlier releases."""
 

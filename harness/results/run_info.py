@@ -125,6 +125,10 @@ class DatasetInfo(Record):
     """How HR images were cut to the size of given LR images, in one line; empty if none was."""
     image_names: list[str] = []
     """Names in order, without extension."""
+    label: str = ""
+    """Role of the data set in the track, or a word made from its name; empty for a run's only data set."""
+    bicubic_psnr: float | None = None
+    """PSNR of bicubic on it, dB: the figure that the track's ``metric`` names; None in runs of one data set."""
 
 
 class DeviceInfo(Record):

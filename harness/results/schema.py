@@ -214,6 +214,8 @@ class Entry(Record):
     psnr_y: float | None = None
     ssim_rgb: float | None = None
     ssim_y: float | None = None
+    datasets: dict[str, QualityFigures] = {}
+    """Mean quality by the label of the data set, in a run with several; the figures above are means over them."""
     conventions: dict[str, QualityFigures] = {}
     """Mean quality by further conventions, see ``run.further_conventions``."""
     delta_psnr_bicubic: float | None = None
@@ -265,6 +267,9 @@ class Run(Record):
     run: RunInfo
     track: TrackInfo
     dataset: DatasetInfo
+    """What quality was measured on; a summary if there were several data sets."""
+    datasets: list[DatasetInfo] = []
+    """The data sets, if there were several."""
     device: DeviceInfo
     protocol: ProtocolInfo
     process_spread: ProcessSpreadInfo | None = None

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from harness import __version__
 from harness.faults import concerns_the_run, worker_error
 from harness.quality import get_convention
-from harness.results import ErrorInfo, Measurement, Run
+from harness.results import ErrorInfo, Measurement, Run, combine
 from harness.results.run_info import DatasetInfo, RunInfo
 from harness.run.bicubic_reference import Reference
 from harness.run.context import MeasuredSubmission
+from harness.run.datasets import LabelledDataset
+from harness.run.further_quality import labelled
 from harness.run.plan import Plan, PlannedSubmission
 from harness.statistics.process_spread import ProcessSpread, spread_info
 from harness.statistics.runtime_summary import anchor_level, process_spread, relative_times, summarise_record
@@ -20,7 +22,7 @@ from harness.submissions.names import namesakes
 from harness.text import printable, single_line
 from harness.timing import caution
 from harness.tracks import Candidate, make_leaderboard, track_info
-from harness.tracks.scoring import Leaderboard
+from harness.tracks.scoring import Leaderboard, ScoringRules
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
@@ -61,7 +63,14 @@ def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Refere
     anchor_ms, spread = _timing_context(measured)
     noted = _with_namesakes(measured)
     candidates = [_candidate(plan, planned, m, anchor_ms, spread) for planned, m in noted]
-    return make_leaderboard(candidates, plan.track, reference.psnr, plan.protocol.statistic, plan.request.backend)
+    rules = ScoringRules(
+        track=plan.track,
+        bicubic_psnr=reference.psnr,
+        statistic=plan.protocol.statistic,
+        backend=plan.request.backend,
+        bicubic_by_dataset=reference.by_dataset,
+    )
+    return make_leaderboard(candidates, rules)
 
 
 def _scorable(plan: Plan, one: MeasuredSubmission, reference: Reference) -> MeasuredSubmission:
@@ -100,21 +109,55 @@ def assemble(
     return Run(
         run=_run_info(plan, facts),
         track=track_info(plan.track, reference.psnr, reference.source, board.entries),
-        dataset=DatasetInfo(
-            name=plan.dataset.name,
-            images=len(plan.dataset),
-            fingerprint=plan.dataset.fingerprint,
-            degradation=plan.dataset.degradation.description,
-            lr=plan.dataset.lr_source,
-            hr_cut=plan.dataset.hr_cut(),
-            image_names=list(plan.dataset.names),
-        ),
+        dataset=_dataset_info(plan, reference),
+        datasets=_dataset_infos(plan, reference),
         device=plan.device,
         protocol=plan.protocol_info(),
         process_spread=spread_info(spread),
         entries=board.entries,
         comparisons=board.comparisons,
         warnings=_warnings(plan, measured, reference, facts),
+    )
+
+
+def with_all_images(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubmission]:
+    """Return the measurements with the images of all data sets of the run."""
+    return [one._replace(measurement=labelled(plan, one.measurement)) for one in measured]
+
+
+def _dataset_info(plan: Plan, reference: Reference) -> DatasetInfo:
+    """Return the description of the run's data set, or a summary of several."""
+    if not plan.further:
+        return _info_of(LabelledDataset("", plan.dataset), None)
+    parts = _dataset_infos(plan, reference)
+    return DatasetInfo(
+        name=" + ".join(part.name for part in parts),
+        images=plan.image_count,
+        fingerprint=combine({part.label: part.fingerprint for part in parts}),
+        degradation="; ".join(dict.fromkeys(part.degradation for part in parts)),
+        lr="; ".join(f"{part.label}: {part.lr}" for part in parts),
+        hr_cut="; ".join(f"{part.label}: {part.hr_cut}" for part in parts if part.hr_cut),
+        image_names=[f"{part.label}/{name}" for part in parts for name in part.image_names],
+    )
+
+
+def _dataset_infos(plan: Plan, reference: Reference) -> list[DatasetInfo]:
+    if not plan.further:
+        return []
+    return [_info_of(one, reference.by_dataset[one.label]) for one in plan.datasets]
+
+
+def _info_of(one: LabelledDataset, bicubic_psnr: float | None) -> DatasetInfo:
+    return DatasetInfo(
+        name=one.dataset.name,
+        images=len(one.dataset),
+        fingerprint=one.dataset.fingerprint,
+        degradation=one.dataset.degradation.description,
+        lr=one.dataset.lr_source,
+        hr_cut=one.dataset.hr_cut(),
+        image_names=list(one.dataset.names),
+        label=one.label,
+        bicubic_psnr=bicubic_psnr,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
 from harness import __version__
+from harness.data import Dataset
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.results import RunStore, combine
 from harness.run.plan import Plan
@@ -28,11 +30,14 @@ class Reference:
         Whether it was measured here or is the challenge's constant.
     warnings
         What a reader of the table must know about it.
+    by_dataset
+        The same figure on each data set, by label; `psnr` is their mean.
     """
 
     psnr: float
     source: Literal["measured", "published"]
     warnings: tuple[str, ...] = ()
+    by_dataset: Mapping[str, float] = field(default_factory=dict)
 
 
 def find_reference(plan: Plan, store: RunStore) -> Reference:
@@ -40,24 +45,26 @@ def find_reference(plan: Plan, store: RunStore) -> Reference:
 
     A data set counts as the challenge's if it is registered under that name and bicubic reaches the constant on it.
     """
-    measured = _measured(plan, store)
-    name = plan.dataset.registered_as or ""
+    by_dataset = {one.label: _measured(plan, store, one.dataset) for one in plan.datasets}
+    measured = fmean(by_dataset.values())
+    names = {one.dataset.registered_as or "" for one in plan.datasets}
+    name = names.pop() if len(names) == 1 else ""
     official = plan.track.official_bicubic.get(name)
     if official is None:
-        return Reference(measured, "measured")
+        return Reference(measured, "measured", by_dataset=by_dataset)
     if abs(measured - official) <= _TOLERANCE_DB:
-        return Reference(official, "published")
+        return Reference(official, "published", by_dataset=by_dataset)
     found = f"bicubic reaches {measured:.3f} dB on them, {official:g} dB on the challenge's"
     warning = f"the images registered as {name} are not the challenge's ({found}): the score subtracts the former"
-    return Reference(measured, "measured", (warning,))
+    return Reference(measured, "measured", (warning,), by_dataset)
 
 
-def _measured(plan: Plan, store: RunStore) -> float:
+def _measured(plan: Plan, store: RunStore, dataset: Dataset) -> float:
     """Return bicubic's mean PSNR on the data set, kept with the run so that an unchanged run does not repeat it."""
     fingerprint = combine(
         {
             "harness": __version__,
-            "dataset": plan.dataset.fingerprint,
+            "dataset": dataset.fingerprint,
             "scale": plan.track.scale,
             "convention": plan.track.convention,
             "metric": plan.track.metric,
@@ -67,12 +74,12 @@ def _measured(plan: Plan, store: RunStore) -> float:
     )
     known = store.reference_psnr(fingerprint)
     if known is None:
-        known = fmean(_bicubic_on(plan, index) for index in range(len(plan.dataset)))
+        known = fmean(_bicubic_on(plan, dataset, index) for index in range(len(dataset)))
         store.save_reference_psnr(fingerprint, known)
     return known
 
 
-def _bicubic_on(plan: Plan, index: int) -> float:
-    lr, hr = plan.dataset.pair(index)
+def _bicubic_on(plan: Plan, dataset: Dataset, index: int) -> float:
+    lr, hr = dataset.pair(index)
     quality = evaluate_pair(upscale_bicubic(lr, plan.track.scale), hr, plan.track.convention, scale=plan.track.scale)
     return min(float(getattr(quality, plan.track.metric)), PSNR_CAP)

@@ -3,102 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import __version__
-from harness.backends import BACKENDS, backend_problem
-from harness.data import Dataset, get_degradation, open_dataset
+from harness.backends import backend_problem
+from harness.data import Dataset
 from harness.data.outputs import OutputFolder
-from harness.errors import SubmissionError, UsageError
-from harness.faults import concerns_the_run, submission_error
+from harness.errors import UsageError
 from harness.isolation.opening import require_sandbox_for_pickles
-from harness.isolation.sandbox import Sandbox, choose
+from harness.isolation.sandbox import choose
 from harness.machine.device import describe_device
-from harness.plain_files import Deadline, Survey
 from harness.quality import get_convention
-from harness.results import combine
-from harness.results.crops import Choice, CropStore
-from harness.results.fingerprint import fingerprint_files, surveyed
-from harness.results.record import Backend
+from harness.results.crops import CropStore
 from harness.results.run_info import DeviceInfo, ProtocolInfo
-from harness.submissions.discovery import BrokenSubmission, Found, Submission, baselines, discover
-from harness.submissions.environments import check_options, needed
-from harness.submissions.slugs import unique_slugs
-from harness.timing import Precision, TimingProtocol, protocol_for
+from harness.run.datasets import LabelledDataset, open_datasets
+from harness.run.planned import PlannedSubmission, plan_submissions, run_conditions
+from harness.run.request import RunRequest
+from harness.submissions.discovery import Found, baselines, discover
+from harness.submissions.environments import check_options
+from harness.timing import TimingProtocol, protocol_for
 from harness.tracks import Track, get_track, track_for_scale
+
+__all__ = ["Plan", "PlannedSubmission", "RunRequest", "discover_submissions", "make_plan"]
 
 _TIMING_FRAMES = 4
 _PROOF_FRAMES = 2
 # Odd, because two forms of a network with strides may differ at the border of odd sizes only.
 _PROOF_SIZE = (97, 131)
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What the user asked for; see the options of ``harness run``.
-
-    ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
-    """
-
-    submissions: tuple[Path, ...]
-    scale: int | None = None
-    track: str | None = None
-    dataset: str = "embedded"
-    out: Path | None = None
-    only: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    with_baselines: bool = True
-    device: str = "auto"
-    threads: int | None = None
-    precision: Precision | None = None
-    backend: Backend = "eager"
-    protocol: str | None = None
-    time_budget_s: float | None = None
-    processes: int | None = None
-    timeout_s: float = 600.0
-    sandbox: Sandbox = "auto"
-    install: bool = False
-    wheels: Path | None = None
-    trust_pickle: bool = False
-    fresh: bool = False
-    retry_failed: bool = False
-    images: Literal["auto", "none", "crops", "full"] = "auto"
-    crops: tuple[Choice, ...] = ()
-    save_images: bool = False
-    conventions: tuple[str, ...] = ()
-    memory_bytes: int | None = None
-    recount: bool = False
-    verify_graph: bool = False
-    command: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedSubmission:
-    """A submission with the key of its stored measurement.
-
-    Attributes
-    ----------
-    submission
-        What is measured.
-    fingerprint
-        Hash of everything that its figures depend on, and of whose they are. No two submissions of a run share it.
-    content
-        Hash of its code, its weights and the conditions of the run; equal for copies.
-    notes
-        Remarks on its files for its row.
-    """
-
-    submission: Found
-    fingerprint: str
-    content: str = ""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +47,7 @@ class Plan:
     track
         The challenge whose rules apply.
     dataset
-        Pairs of LR and HR images.
+        Pairs of LR and HR images. Timed frames, and crops for the report, come from this data set.
     device
         Where networks run.
     protocol
@@ -121,6 +56,10 @@ class Plan:
         Where results go.
     submissions
         Baselines first, then submissions in natural order.
+    label
+        Label of `dataset`, see `harness.run.datasets`.
+    further
+        More data sets, on which quality is measured too.
     """
 
     request: RunRequest
@@ -130,6 +69,28 @@ class Plan:
     protocol: TimingProtocol
     folder: Path
     submissions: tuple[PlannedSubmission, ...]
+    label: str = ""
+    further: tuple[LabelledDataset, ...] = ()
+
+    @property
+    def datasets(self) -> tuple[LabelledDataset, ...]:
+        """All data sets, the first one first."""
+        return (LabelledDataset(self.label, self.dataset), *self.further)
+
+    @property
+    def image_count(self) -> int:
+        """Number of images of all data sets."""
+        return sum(len(one.dataset) for one in self.datasets)
+
+    def image_at(self, label: str, index: int) -> tuple[str, float]:
+        """Return the name of an image, with its data set's label, and which share of all images precedes it."""
+        before = 0
+        for one in self.datasets:
+            if one.label == label:
+                name = one.dataset.names[index]
+                return (f"{label}/{name}" if self.further else name), (before + index) / self.image_count
+            before += len(one.dataset)
+        raise KeyError(label)
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -152,11 +113,14 @@ class Plan:
             whole=images == "full",
         )
 
-    def outputs_of(self, planned: PlannedSubmission) -> OutputFolder | None:
-        """Return where a submission's upscaled images are kept; None if the run keeps none."""
+    def outputs_of(self, planned: PlannedSubmission, label: str = "") -> OutputFolder | None:
+        """Return where a submission's upscaled images are kept; None if the run keeps none.
+
+        Images of further data sets are in a folder of their `label`.
+        """
         if not self.request.save_images:
             return None
-        return OutputFolder(self.folder / "images" / planned.submission.slug, planned.fingerprint)
+        return OutputFolder(self.folder / "images" / planned.submission.slug / label, planned.fingerprint)
 
     def timing_frames(self) -> list[NDArray[np.uint8]]:
         """Return several LR frames of the track's timed size, made from the data set's own images."""
@@ -221,7 +185,8 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
     track = _track(request)
     _check_options(request)
     found = discover_submissions(request) if submissions is None else submissions
-    dataset = open_dataset(request.dataset, track.scale, get_degradation(track.degradation))
+    first, *further = open_datasets([request.dataset, *request.further_datasets], track)
+    dataset = first.dataset
     _check_crops(request, dataset)
     device = describe_device(request.device, request.threads)
     protocol = protocol_for(
@@ -232,10 +197,11 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
         processes=request.processes,
     )
     _require_backend(request.backend, device.kind)
-    conditions = _conditions(track, dataset, device, protocol, request)
-    planned = _distinct([_planned(submission, request, track.scale, conditions) for submission in found])
-    folder = request.out or Path("reports") / f"{track.name}-{dataset.name}"
-    return Plan(request, track, dataset, device, protocol, folder, planned)
+    conditions = run_conditions(track, dataset, device, protocol, request)
+    planned = plan_submissions(found, request, track.scale, conditions)
+    named = "-".join([dataset.name, *(one.dataset.name for one in further)])
+    folder = request.out or Path("reports") / f"{track.name}-{named[:100]}"
+    return Plan(request, track, dataset, device, protocol, folder, planned, first.label, tuple(further))
 
 
 def _check_options(request: RunRequest) -> None:
@@ -276,118 +242,6 @@ def _require_backend(backend: str, device: str) -> None:
     problem = backend_problem(backend, device)
     if problem is not None:
         raise UsageError(f"--backend {backend} {problem[0]}", hint=problem[1])
-
-
-def _conditions(
-    track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol, request: RunRequest
-) -> str:
-    """Return the hash of what all submissions of a run share."""
-    return combine(
-        {
-            "harness": __version__,
-            "input_shape": track.input_shape,
-            "dataset": dataset.fingerprint,
-            "device": device.model_dump(mode="json"),
-            "protocol": asdict(protocol),
-            "conventions": [track.convention, *sorted(request.conventions)],
-            "backend": request.backend,
-            "backend_versions": _backend_versions(request.backend),
-            **({"recount": True} if request.recount else {}),
-            **({"verify_graph": True} if request.verify_graph else {}),
-        }
-    )
-
-
-def _distinct(planned: Sequence[PlannedSubmission]) -> tuple[PlannedSubmission, ...]:
-    """Return the submissions with slugs and fingerprints of which none occurs twice: rows and files are named by them.
-
-    The first keeps its slug. Copies of a submission that have its name are numbered.
-    """
-    distinct: list[PlannedSubmission] = []
-    copies: dict[str, int] = {}
-    slugs: set[str] = set()
-    for one in planned:
-        copy = copies[one.fingerprint] = copies.get(one.fingerprint, 0) + 1
-        slug = one.submission.slug
-        if slug.casefold() in slugs:
-            (slug,) = unique_slugs([slug], slugs)
-        slugs.add(slug.casefold())
-        fingerprint = one.fingerprint if copy == 1 else combine({"first": one.fingerprint, "copy": copy})
-        distinct.append(replace(one, submission=replace(one.submission, slug=slug), fingerprint=fingerprint))
-    return tuple(distinct)
-
-
-def _owned(submission: Found, content: str) -> str:
-    """Return the key under which a submission's measurement is stored: no other submission's is stored there."""
-    return combine({"content": content, "kind": submission.kind, "name": submission.name})
-
-
-def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
-    """Plan one submission. Whatever its files are, the exception that they cause becomes its row."""
-    if isinstance(submission, BrokenSubmission):
-        return _planned_broken(submission, conditions)
-    try:
-        deadline = Deadline()
-        files = surveyed(submission.root, deadline, links_may_leave=submission.module is not None)
-        code = fingerprint_files(files, deadline)
-        content = _fingerprint(submission, code, scale, request.backend, conditions, install=request.install)
-        return PlannedSubmission(submission, _owned(submission, content), content, _notes_on(files))
-    except Exception as error:
-        if concerns_the_run(error):
-            raise
-        broken = BrokenSubmission(
-            submission.name, submission.root, _unreadable(error, submission), submission.slug, submission.kind
-        )
-        return _planned_broken(broken, conditions)
-
-
-def _notes_on(files: Survey) -> tuple[str, ...]:
-    note = files.note()
-    return () if note is None else (note,)
-
-
-def _unreadable(error: Exception, submission: Submission) -> SubmissionError:
-    place = str(submission.root)
-    if isinstance(error, OSError):
-        return SubmissionError(f"a file cannot be read ({error})", where=place, hint="change its permissions")
-    return submission_error(error, place)
-
-
-def _planned_broken(submission: BrokenSubmission, conditions: str) -> PlannedSubmission:
-    content = combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
-    return PlannedSubmission(submission, _owned(submission, content), content)
-
-
-def _fingerprint(
-    submission: Submission, code: str, scale: int, backend: Backend, conditions: str, *, install: bool = False
-) -> str:
-    manifest = submission.manifest
-    weights = manifest.weights_for(scale)
-    installed = needed(submission.root, manifest) if install else []
-    return combine(
-        {
-            "conditions": conditions,
-            "code": code,
-            "module": submission.module,
-            "factory": manifest.factory,
-            "scale": scale,
-            "supported": scale in manifest.scales,
-            "in_backend": manifest.backends is None or backend in manifest.backends,
-            "weights": None if weights is None else str(weights),
-            "weights_key": manifest.weights_key,
-            "value_range": manifest.value_range,
-            "size_multiple": manifest.size_multiple,
-            "reparameterize": manifest.reparameterize,
-            "random_weights": manifest.lacks_weights(scale),
-            "requires": manifest.requires,
-            **({"installed": installed} if installed else {}),
-        }
-    )
-
-
-def _backend_versions(backend: Backend) -> dict[str, str]:
-    """Return the versions of what executes the networks beside torch."""
-    return {package: version(package) for package in BACKENDS.get(backend).packages}
 
 
 def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

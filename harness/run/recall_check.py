@@ -128,9 +128,11 @@ class RecallCheck:
         return self._chosen
 
     def _compare(self, upscale: Upscale, index: int, lr: Image) -> tuple[Image, Gain | None]:
-        """Upscale an image and a variant of a part of it; the gain is None where the image has no detail."""
+        """Upscale an image and a variant of a part of it; the gain is None where the image is tiny or has no detail."""
         hr = self.dataset.pair(index)[1]
         part = self._draw_part(lr, hr)
+        if min(one.stop - one.start for one in part) <= 3 * _BORDER * self.dataset.scale:
+            return upscale(index, lr), None  # hardly anything is left inside of the border
         turn = self._draw_turn(part)
         truth = np.ascontiguousarray(turn(hr[part]))
         variant_lr = self._degraded(truth, turn, lr, part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.results import Measurement, RunStore
+from harness.run.further_quality import missing_datasets
 from harness.run.plan import Plan, PlannedSubmission
 
 
@@ -26,10 +27,16 @@ class ResumePolicy:
         stored = self._store.measurement(planned.fingerprint)
         if stored is None or self._may_end_differently(stored) or self._lacks_images(planned, stored):
             return None
-        return stored
+        return None if self._lacks_datasets(stored) else stored
 
     def unfinished(self, planned: PlannedSubmission) -> Measurement | None:
-        """Return what a run had timed of a submission before it was stopped; None if it had timed nothing."""
+        """Return what a run had timed of a submission before it was stopped; None if it had timed nothing.
+
+        A finished measurement that lacks some of the run's data sets is unfinished, too.
+        """
+        finished = self._store.measurement(planned.fingerprint)
+        if finished is not None and finished.images and self._lacks_datasets(finished):
+            return None if self._lacks_images(planned, finished) else finished
         stored = self._store.unfinished(planned.fingerprint)
         return stored if stored is not None and stored.timing is not None else None
 
@@ -42,8 +49,16 @@ class ResumePolicy:
 
     def _lacks_images(self, planned: PlannedSubmission, stored: Measurement) -> bool:
         """Return whether the run keeps upscaled images that are not all in its folder."""
-        outputs = self._plan.outputs_of(planned)
-        return outputs is not None and stored.status == "ok" and not outputs.is_complete(self._plan.dataset.names)
+        if stored.status != "ok" or not self._plan.request.save_images:
+            return False
+        lacking = {one.label for one in missing_datasets(self._plan, stored)}
+        first, *further = self._plan.datasets
+        expected = [("", first), *((one.label, one) for one in further if one.label not in lacking)]
+        kept = [(self._plan.outputs_of(planned, label), one.dataset.names) for label, one in expected]
+        return not all(outputs is not None and outputs.is_complete(names) for outputs, names in kept)
+
+    def _lacks_datasets(self, stored: Measurement) -> bool:
+        return stored.status == "ok" and bool(missing_datasets(self._plan, stored))
 
     def _may_end_differently(self, stored: Measurement) -> bool:
         """Return whether a failed submission is worth another attempt, for example because a package was installed."""

@@ -107,6 +107,22 @@ def peak_memory(session: Session, size: tuple[int, int] | None = None) -> tuple[
         return None, [f"peak memory not measured: {error.what}"]
 
 
+def graph(session: Session) -> tuple[bytes | None, str]:
+    """Return the network as its worker exports it, and why there is none if it cannot be exported.
+
+    Raises
+    ------
+    WorkerError
+        The worker has ended.
+    """
+    try:
+        return session.graph(), ""
+    except WorkerError as error:
+        if not session.alive():
+            raise
+        return None, error.what[:300]
+
+
 def _layer(reply: LayerReply) -> Layer:
     # Names of modules are the submission's text.
     words = {field: printable(getattr(reply, field), 300) for field in ("name", "type", "settings")}

@@ -7,6 +7,7 @@ passes the error to :meth:`SubmissionRun.fail`, stores the measurement, and goes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -22,6 +23,7 @@ from harness.results.schema import Ceilings
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
 from harness.run.auxiliary_figures import AuxiliaryFigures
+from harness.run.further_quality import further_passes
 from harness.run.low_quality import find_better_use
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.plausibility import without_the_impossible
@@ -30,8 +32,8 @@ from harness.run.quality_pass import QualityPass
 from harness.run.recall_check import RecallCheck, doubts
 from harness.run.recount import asks_for_recount, recounted
 from harness.run.submission_worker import SubmissionWorker
-from harness.run.timed_size_check import check_quality_at_timed_size
-from harness.timing.output_check import OutputCheck, OutputSample
+from harness.run.timed_size_check import check_what_was_timed
+from harness.timing.output_check import OutputSample
 
 
 @dataclass(slots=True)
@@ -148,38 +150,58 @@ class SubmissionRun:
         self.measurement = self.measurement.updated(part.model_copy(update={"warnings": warnings}))
 
     def upscale(self, engine: Engine) -> None:
-        """Upscale the data set, measure quality, and end the worker, which never receives HR images."""
+        """Upscale the data sets, measure quality, and end the worker, which never receives HR images."""
+        job = None
         if self.measurement.has_weights:
-            kept = int(np.random.default_rng().integers(len(self.plan.dataset)))
-            recall = RecallCheck(self.plan.dataset, self.size_multiple)
-
-            def upscale(index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-                return self._upscale_image(index, lr, keep=index == kept)
-
-            images = self.quality_pass.measure(recall.watched(upscale))
-            self.measurement = self.measurement.updated(QualityPart(images=images))
-            figures = recall.judge(images, self._upscale_image)
-            self.measurement = self.measurement.updated(QualityPart(recall=figures))
-            self._note(*doubts(figures))
-            self._check_timed_output_again()
-            self._check_timed_size()
-            self.quality_pass.complete()
-            if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
-                self._report("upscale", "counted again, from its graph", done=1.0)
-                self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
-            if self.plan.request.verify_graph and self.measurement.counted_by != "harness":
-                self._export_graph()
-            first = self.measurement.images[0].psnr_rgb
-            self._note(*find_better_use(self.plan, self.worker, engine, first))
+            if not self.measurement.images:  # else only data sets were added to a finished run
+                self._upscale_scored(engine)
+                job = self.float32_job()
+            self._upscale_further()
         self.worker.close()
-        job = self.float32_job()
         if job is not None:
             self._compare_with_float32(engine, job)
+
+    def _upscale_scored(self, engine: Engine) -> None:
+        """Upscale the first data set, and check that its outputs come from what was timed."""
+        kept = int(np.random.default_rng().integers(len(self.plan.dataset)))
+        recall = RecallCheck(self.plan.dataset, self.size_multiple)
+
+        def upscale(index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            return self._upscale_image(index, lr, keep=index == kept)
+
+        images = self.quality_pass.measure(recall.watched(upscale))
+        self.measurement = self.measurement.updated(QualityPart(images=images))
+        figures = recall.judge(images, self._upscale_image)
+        self.measurement = self.measurement.updated(QualityPart(recall=figures))
+        self._note(*doubts(figures))
+        self._report("upscale", "at the timed size", done=1.0)
+        check_what_was_timed(
+            self.plan, self.worker.running, self.measurement.timing, self.timed_output, self.size_multiple
+        )
+        self.quality_pass.complete()
+        if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
+            self._report("upscale", "counted again, from its graph", done=1.0)
+            self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
+        if self.plan.request.verify_graph and self.measurement.counted_by != "harness":
+            self.graph, self.graph_error = stages.graph(self.worker.running)
+        first = self.measurement.images[0].psnr_rgb
+        self._note(*find_better_use(self.plan, self.worker, engine, first))
+
+    def _upscale_further(self) -> None:
+        """Upscale the data sets that the measurement lacks."""
+        for label, quality in further_passes(self.plan, self.planned, self.measurement):
+            images = {quality.dataset.fingerprint: quality.measure(partial(self._upscale_image, label=label))}
+            kept = {**self.measurement.further_images, **images}
+            self.measurement = self.measurement.updated(QualityPart(further_images=kept))
+            quality.complete()
 
     # Results that are set from outside.
 
     def resume(self, earlier: Measurement) -> None:
-        """Take over what an earlier run had timed when it was stopped."""
+        """Take over what an earlier run had timed when it was stopped, or all of one that lacks data sets."""
+        if earlier.images:
+            self.measurement = earlier
+            return
         part = TimingPart(**{name: getattr(earlier, name) for name in TimingPart.model_fields})
         self.measurement = self.measurement.updated(part)
 
@@ -235,42 +257,16 @@ class SubmissionRun:
             self.measurement = self.measurement.updated(QualityPart(float32_psnr_rgb=psnr))
         self.worker.close()
 
-    def _upscale_image(self, index: int, lr: NDArray[np.uint8], *, keep: bool = False) -> NDArray[np.uint8]:
-        """Upscale one LR image, H x W x 3, uint8; keep it and the output for a recount."""
-        names = self.plan.dataset.names
-        self._report("upscale", names[index], done=index / len(names))
+    def _upscale_image(
+        self, index: int, lr: NDArray[np.uint8], *, keep: bool = False, label: str | None = None
+    ) -> NDArray[np.uint8]:
+        """Upscale one LR image of a data set, H x W x 3, uint8; keep it and the output for a recount."""
+        name, done = self.plan.image_at(self.plan.label if label is None else label, index)
+        self._report("upscale", name, done=done)
         output = self.worker.running.upscale(lr)
         if keep:
             self.scored_image = lr, output
         return output
-
-    def _export_graph(self) -> None:
-        """Ask the worker for the network's graph; if there is none, keep the reason."""
-        try:
-            self.graph = self.worker.running.graph()
-        except WorkerError as error:
-            if not self.worker.running.alive():
-                raise
-            self.graph_error = error.what[:300]
-
-    def _check_timed_output_again(self) -> None:
-        """Disqualify a network that computes another output for a timed frame now than it did in its timing."""
-        if self.timed_output is not None and not self._is_slow():
-            OutputCheck(self.worker.running, self.plan.protocol.precision).check_later(self.timed_output)
-
-    def _check_timed_size(self) -> None:
-        """Disqualify a network whose quality at the timed size is lower than at the scored size."""
-        # Protocols that time the data set's own images time what they score.
-        if self.plan.protocol.inputs != "dataset":
-            self._report("upscale", "at the timed size", done=1.0)
-            check_quality_at_timed_size(self.plan, self.worker.running.upscale, self.size_multiple)
-
-    def _is_slow(self) -> bool:
-        """Return whether a call takes so much of the time budget that further calls for checks would take too long."""
-        timing = self.measurement.timing
-        if timing is None:
-            return False
-        return self.plan.protocol.is_slow(float(np.median([ms for _, ms in timing.samples])))
 
     def _report(self, stage: str, detail: str = "", *, done: float = 0.0) -> None:
         self.progress.stage(self.slug, stage, detail, done=done)

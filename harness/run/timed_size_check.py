@@ -8,12 +8,50 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.isolation.session import Session
+from harness.results import TimingRecord
 from harness.run.plan import Plan
 from harness.timing.checks import check_timed_size
+from harness.timing.output_check import OutputCheck, OutputSample
 
 Image = NDArray[np.uint8]
 
 _GRID = 16  # pixels: a multiple of the strides of networks that take any size
+
+
+def check_what_was_timed(
+    plan: Plan, worker: Session, timing: TimingRecord | None, timed_output: OutputSample | None, size_multiple: int
+) -> None:
+    """Disqualify a network that computes something else for timed frames now than it did in its timing.
+
+    Parameters
+    ----------
+    plan
+        The run.
+    worker
+        The network's session.
+    timing
+        Its timing. Of a slow network, the output of the timed frame is not computed again.
+    timed_output
+        A part of a timed output; None if none was kept.
+    size_multiple
+        The network pads its input to a multiple of this.
+
+    Raises
+    ------
+    WorkerError
+        Of the kind `DISQUALIFIED`.
+    """
+    if timed_output is not None and not _is_slow(plan, timing):
+        OutputCheck(worker, plan.protocol.precision).check_later(timed_output)
+    # Protocols that time the data set's own images time what they score.
+    if plan.protocol.inputs != "dataset":
+        check_quality_at_timed_size(plan, worker.upscale, size_multiple)
+
+
+def _is_slow(plan: Plan, timing: TimingRecord | None) -> bool:
+    """Return whether a call takes so much of the time budget that further calls for checks would take too long."""
+    return timing is not None and plan.protocol.is_slow(float(np.median([ms for _, ms in timing.samples])))
 
 
 def check_quality_at_timed_size(plan: Plan, upscale: Callable[[Image], Image], size_multiple: int) -> None:

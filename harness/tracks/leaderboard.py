@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.results.measurement import ImageQuality, Measurement
-from harness.results.record import Backend
 from harness.results.schema import Entry, Published, QualityFigures, Runtime
 from harness.statistics.process_spread import RelativeTimes
+from harness.tracks.dataset_means import balanced, by_dataset, mean_over_datasets, mean_quality
 from harness.tracks.roofline import roofline
 from harness.tracks.scoring import Leaderboard, RowFigures, ScoringRules, rank_rows, score_row
 from harness.tracks.track import Track
@@ -54,36 +54,23 @@ class Candidate:
     content: str = ""
 
 
-def make_leaderboard(
-    candidates: Sequence[Candidate],
-    track: Track,
-    bicubic_psnr: float,
-    statistic: Literal["mean", "median"],
-    backend: Backend = "eager",
-) -> Leaderboard:
+def make_leaderboard(candidates: Sequence[Candidate], rules: ScoringRules) -> Leaderboard:
     """Score and rank candidates.
 
     Parameters
     ----------
     candidates
         In the order of discovery.
-    track
-        Its formula computes the score.
-    bicubic_psnr
-        PSNR of bicubic on the same images, dB: the figure that the track's ``metric`` names.
-    statistic
-        The statistic of the runtime that the score uses.
-    backend
-        The run's backend; rows of other backends are not ranked.
+    rules
+        How rows are scored and ranked. The reference's PSNR of each image is taken from its row.
 
     Returns
     -------
     Leaderboard
         The rows in the order of the table, and the comparison of every pair of ranked rows.
     """
-    figures = {candidate.slug: _figures(candidate, track) for candidate in candidates}
+    figures = {candidate.slug: _figures(candidate, rules.track) for candidate in candidates}
     references = [one.psnr for one in figures.values() if one.is_reference]
-    rules = ScoringRules(track, bicubic_psnr, statistic, backend)
     if references:
         rules = replace(rules, reference=references[0])
     twins = _twins(candidates)
@@ -95,8 +82,10 @@ def make_leaderboard(
 
 
 def _figures(candidate: Candidate, track: Track) -> RowFigures:
-    psnr = {image.image: float(getattr(image, track.metric)) for image in candidate.measurement.images}
-    return RowFigures(psnr, candidate.runtime, candidate.times, candidate.is_reference)
+    images = candidate.measurement.images
+    psnr = {image.image: float(getattr(image, track.metric)) for image in images}
+    labels = {image.image: image.dataset for image in images}
+    return RowFigures(balanced(psnr, labels), candidate.runtime, candidate.times, candidate.is_reference)
 
 
 def _twins(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
@@ -122,7 +111,8 @@ def _others(group: Sequence[Candidate], candidate: Candidate) -> str:
 def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
     """Return a row without score and rank."""
     measured, runtime = candidate.measurement, candidate.runtime
-    quality = _mean_quality(measured.images, rules.track.convention) if measured.status == "ok" else None
+    groups = by_dataset(measured.images) if measured.status == "ok" else {}
+    quality = mean_over_datasets(groups, rules.track.convention)
     return Entry(
         name=candidate.name,
         team=candidate.team,
@@ -150,30 +140,31 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         psnr_y=quality.psnr_y if quality else None,
         ssim_rgb=quality.ssim_rgb if quality else None,
         ssim_y=quality.ssim_y if quality else None,
+        datasets={label: mean_quality(group, rules.track.convention) for label, group in groups.items() if label},
         conventions={} if quality is None else _further_conventions(measured.images),
         delta_psnr_bicubic=getattr(quality, rules.track.metric) - rules.bicubic_psnr if quality else None,
-        precision_drop_db=None if quality is None else _precision_drop(measured, quality),
+        precision_drop_db=None if quality is None else _precision_drop(measured, rules.track.convention),
         reparam=measured.reparam,
         published=candidate.published,
     )
 
 
-def _precision_drop(measured: Measurement, quality: QualityFigures) -> float | None:
-    return None if measured.float32_psnr_rgb is None else measured.float32_psnr_rgb - quality.psnr_rgb
-
-
-def _mean_quality(images: Sequence[QualityFigures], convention: str) -> QualityFigures | None:
-    """Return the mean over images by the convention's rule: the mean of the PSNRs, unless it says otherwise."""
-    from harness.quality import Quality, average
-
-    if not images:
+def _precision_drop(measured: Measurement, convention: str) -> float | None:
+    if measured.float32_psnr_rgb is None:
         return None
-    mean = average([Quality(i.psnr_rgb, i.psnr_y, i.ssim_rgb, i.ssim_y) for i in images], convention)
-    return QualityFigures(psnr_rgb=mean.psnr_rgb, psnr_y=mean.psnr_y, ssim_rgb=mean.ssim_rgb, ssim_y=mean.ssim_y)
+    # Float32 is measured on the first data set.
+    first = next(iter(by_dataset(measured.images).values()))
+    return measured.float32_psnr_rgb - mean_quality(first, convention).psnr_rgb
 
 
 def _further_conventions(images: Sequence[ImageQuality]) -> dict[str, QualityFigures]:
     """Return the means by further conventions, of those by which every image was measured."""
     names = [name for name in images[0].conventions if all(name in image.conventions for image in images)]
-    means = {name: _mean_quality([image.conventions[name] for image in images], name) for name in names}
+    groups = by_dataset(images)
+    means = {
+        name: mean_over_datasets(
+            {label: [image.conventions[name] for image in group] for label, group in groups.items()}, name
+        )
+        for name in names
+    }
     return {name: mean for name, mean in means.items() if mean is not None}

@@ -42,6 +42,8 @@ class ScoringRules:
         The run's backend. Rows of other backends are scored but not ranked.
     reference
         PSNR of each image by the interpolation that the score subtracts, dB. Empty if no row has it.
+    bicubic_by_dataset
+        PSNR of bicubic on each data set, by its label, dB.
     """
 
     track: Track
@@ -49,6 +51,7 @@ class ScoringRules:
     statistic: Statistic
     backend: Backend = "eager"
     reference: Mapping[str, float] = field(default_factory=dict)
+    bicubic_by_dataset: Mapping[str, float] = field(default_factory=dict)
 
     def score_function(self, entries: Sequence[Entry]) -> ScoreFunction:
         """Return the score of several rows as a function of PSNR and runtime, with the rows along the first axis.
@@ -113,6 +116,10 @@ def known_figures(entry: Entry, rules: ScoringRules) -> dict[str, float]:
         "activations": entry.activations,
         "memory_bytes": entry.peak_memory_bytes,
     }
+    for label, quality in entry.datasets.items():
+        figures |= {f"{name}_{label}": value for name, value in dict(quality).items()}
+        figures |= {f"psnr_{label}": getattr(quality, rules.track.metric), f"runtime_ms_{label}": runtime}
+        figures[f"bicubic_{label}"] = rules.bicubic_by_dataset.get(label)
     return {name: float(value) for name, value in figures.items() if value is not None and not math.isnan(value)}
 
 

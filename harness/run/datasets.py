@@ -1,0 +1,80 @@
+"""The data sets of a run: one or several, each with a label for its figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.data import Dataset, get_degradation, open_dataset
+from harness.errors import UsageError
+from harness.tracks import Track, TrackDataset
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledDataset:
+    """A data set with its place in a run.
+
+    Attributes
+    ----------
+    label
+        Role of the data set in the track, such as ``test``, or a word made from its name. Empty for a run's only data
+        set if the track knows no roles.
+    dataset
+        Pairs of LR and HR images.
+    """
+
+    label: str
+    dataset: Dataset
+
+
+def open_datasets(names: Sequence[str], track: Track) -> tuple[LabelledDataset, ...]:
+    """Open the data sets of a run.
+
+    Parameters
+    ----------
+    names
+        Names or folders, see :func:`harness.data.open_dataset`, optionally as ``ROLE=NAME`` with a role of the track.
+        Without roles, they take the roles of the track in order. If the roles differ in their degradation only, as the
+        quality levels of a codec, one name serves them all.
+    track
+        Knows roles and degradations.
+
+    Raises
+    ------
+    UsageError
+        A data set does not exist, or a role is given twice.
+    DataError
+        A data set cannot be read.
+    """
+    roles = {role.role: role for role in track.datasets}
+    given = [_split(name, roles) for name in names]
+    if len(given) == 1 and given[0][0] is None and roles and all(role.degradation for role in roles.values()):
+        given = [(role, given[0][1]) for role in roles]
+    free = [role for role in roles if role not in {role for role, _ in given}]
+    opened: list[LabelledDataset] = []
+    for role, name in given:
+        label = role if role is not None else (free.pop(0) if free else None)
+        dataset = open_dataset(name, track.scale, get_degradation(_degradation(track, roles.get(label or ""))))
+        several = len(given) > 1
+        label = label if label is not None else (_word(dataset.name) if several else "")
+        if label in {one.label for one in opened}:
+            raise UsageError(
+                f"--dataset: two data sets are called {label!r}", hint="rename one of the folders, or write ROLE=NAME"
+            )
+        opened.append(LabelledDataset(label, dataset))
+    return tuple(opened)
+
+
+def _split(text: str, roles: dict[str, TrackDataset]) -> tuple[str | None, str]:
+    role, separator, name = text.partition("=")
+    return (role, name) if separator and role in roles else (None, text)
+
+
+def _degradation(track: Track, role: TrackDataset | None) -> str:
+    return track.degradation if role is None or role.degradation is None else role.degradation
+
+
+def _word(name: str) -> str:
+    """Return a data set's name as a word that can be part of a column's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "data"

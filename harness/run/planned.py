@@ -1,0 +1,173 @@
+"""The submissions of a run with the keys of their stored measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+
+from harness import __version__
+from harness.backends import BACKENDS
+from harness.data import Dataset
+from harness.errors import SubmissionError
+from harness.faults import concerns_the_run, submission_error
+from harness.plain_files import Deadline
+from harness.results import combine
+from harness.results.fingerprint import fingerprint_files, surveyed
+from harness.results.record import Backend
+from harness.results.run_info import DeviceInfo
+from harness.run.request import RunRequest
+from harness.submissions.discovery import BrokenSubmission, Found, Submission
+from harness.submissions.environments import needed
+from harness.submissions.slugs import unique_slugs
+from harness.timing import TimingProtocol
+from harness.tracks import Track
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSubmission:
+    """A submission with the key of its stored measurement.
+
+    Attributes
+    ----------
+    submission
+        What is measured.
+    fingerprint
+        Hash of everything that its figures depend on, and of whose they are. No two submissions of a run share it.
+    content
+        Hash of its code, its weights and the conditions of the run; equal for copies.
+    notes
+        Remarks on its files for its row.
+    """
+
+    submission: Found
+    fingerprint: str
+    content: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def plan_submissions(
+    found: Sequence[Found], request: RunRequest, scale: int, conditions: str
+) -> tuple[PlannedSubmission, ...]:
+    """Return the submissions with slugs and fingerprints of which none occurs twice.
+
+    Parameters
+    ----------
+    found
+        Discovered submissions.
+    request
+        What the user asked for.
+    scale
+        Upscaling factor.
+    conditions
+        Hash of what all submissions share, from :func:`run_conditions`.
+    """
+    return _distinct([_planned(submission, request, scale, conditions) for submission in found])
+
+
+def run_conditions(
+    track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol, request: RunRequest
+) -> str:
+    """Return the hash of what all submissions of a run share."""
+    return combine(
+        {
+            "harness": __version__,
+            "input_shape": track.input_shape,
+            "dataset": dataset.fingerprint,
+            "device": device.model_dump(mode="json"),
+            "protocol": asdict(protocol),
+            "conventions": [track.convention, *sorted(request.conventions)],
+            "backend": request.backend,
+            "backend_versions": _backend_versions(request.backend),
+            **({"recount": True} if request.recount else {}),
+            **({"verify_graph": True} if request.verify_graph else {}),
+        }
+    )
+
+
+def _distinct(planned: Sequence[PlannedSubmission]) -> tuple[PlannedSubmission, ...]:
+    """Return the submissions with slugs and fingerprints of which none occurs twice: rows and files are named by them.
+
+    The first keeps its slug. Copies of a submission that have its name are numbered.
+    """
+    distinct: list[PlannedSubmission] = []
+    copies: dict[str, int] = {}
+    slugs: set[str] = set()
+    for one in planned:
+        copy = copies[one.fingerprint] = copies.get(one.fingerprint, 0) + 1
+        slug = one.submission.slug
+        if slug.casefold() in slugs:
+            (slug,) = unique_slugs([slug], slugs)
+        slugs.add(slug.casefold())
+        fingerprint = one.fingerprint if copy == 1 else combine({"first": one.fingerprint, "copy": copy})
+        distinct.append(replace(one, submission=replace(one.submission, slug=slug), fingerprint=fingerprint))
+    return tuple(distinct)
+
+
+def _owned(submission: Found, content: str) -> str:
+    """Return the key under which a submission's measurement is stored: no other submission's is stored there."""
+    return combine({"content": content, "kind": submission.kind, "name": submission.name})
+
+
+def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
+    """Plan one submission. Whatever its files are, the exception that they cause becomes its row."""
+    if isinstance(submission, BrokenSubmission):
+        return _planned_broken(submission, conditions)
+    try:
+        deadline = Deadline()
+        files = surveyed(submission.root, deadline, links_may_leave=submission.module is not None)
+        code = fingerprint_files(files, deadline)
+        content = _fingerprint(submission, code, scale, request.backend, conditions, install=request.install)
+        note = files.note()
+        return PlannedSubmission(submission, _owned(submission, content), content, () if note is None else (note,))
+    except Exception as error:
+        if concerns_the_run(error):
+            raise
+        broken = BrokenSubmission(
+            submission.name, submission.root, _unreadable(error, submission), submission.slug, submission.kind
+        )
+        return _planned_broken(broken, conditions)
+
+
+def _unreadable(error: Exception, submission: Submission) -> SubmissionError:
+    place = str(submission.root)
+    if isinstance(error, OSError):
+        return SubmissionError(f"a file cannot be read ({error})", where=place, hint="change its permissions")
+    return submission_error(error, place)
+
+
+def _planned_broken(submission: BrokenSubmission, conditions: str) -> PlannedSubmission:
+    content = combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
+    return PlannedSubmission(submission, _owned(submission, content), content)
+
+
+def _fingerprint(
+    submission: Submission, code: str, scale: int, backend: Backend, conditions: str, *, install: bool = False
+) -> str:
+    manifest = submission.manifest
+    weights = manifest.weights_for(scale)
+    installed = needed(submission.root, manifest) if install else []
+    return combine(
+        {
+            "conditions": conditions,
+            "code": code,
+            "module": submission.module,
+            "factory": manifest.factory,
+            "scale": scale,
+            "supported": scale in manifest.scales,
+            "in_backend": manifest.backends is None or backend in manifest.backends,
+            "weights": None if weights is None else str(weights),
+            "weights_key": manifest.weights_key,
+            "value_range": manifest.value_range,
+            "size_multiple": manifest.size_multiple,
+            "reparameterize": manifest.reparameterize,
+            "random_weights": manifest.lacks_weights(scale),
+            "requires": manifest.requires,
+            **({"installed": installed} if installed else {}),
+        }
+    )
+
+
+def _backend_versions(backend: Backend) -> dict[str, str]:
+    """Return the versions of what executes the networks beside torch."""
+    return {package: version(package) for package in BACKENDS.get(backend).packages}

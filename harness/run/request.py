@@ -1,0 +1,52 @@
+"""What the user asks of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.isolation.sandbox import Sandbox
+from harness.results.crops import Choice
+from harness.results.record import Backend
+from harness.timing import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the user asked for; see the options of ``harness run``.
+
+    ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
+    """
+
+    submissions: tuple[Path, ...]
+    scale: int | None = None
+    track: str | None = None
+    dataset: str = "embedded"
+    further_datasets: tuple[str, ...] = ()
+    out: Path | None = None
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    with_baselines: bool = True
+    device: str = "auto"
+    threads: int | None = None
+    precision: Precision | None = None
+    backend: Backend = "eager"
+    protocol: str | None = None
+    time_budget_s: float | None = None
+    processes: int | None = None
+    timeout_s: float = 600.0
+    sandbox: Sandbox = "auto"
+    install: bool = False
+    wheels: Path | None = None
+    trust_pickle: bool = False
+    fresh: bool = False
+    retry_failed: bool = False
+    images: Literal["auto", "none", "crops", "full"] = "auto"
+    crops: tuple[Choice, ...] = ()
+    save_images: bool = False
+    conventions: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    recount: bool = False
+    verify_graph: bool = False
+    command: str = ""

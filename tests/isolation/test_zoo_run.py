@@ -1,7 +1,8 @@
 """The whole zoo in one run, with honest networks between: every row as expected, and no honest one disturbed.
 
-Once in the sandbox and once without, at the same time. What only a sandbox holds is left out of the second. The first
-is a ``harness check``, the second a ``harness run``, so that both can be compared.
+Each folder is run once, in the sandbox if there is one. Two runs share the folders, each with the honest networks, so
+that two processors have work. Some folders are also checked as by ``harness check``. The marker ``nightly`` selects a
+run of all folders in plain processes, from which is left out what only a sandbox holds, and a check of every folder.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,9 +54,26 @@ ONLY_A_SANDBOX_HOLDS = {
     "sees_network",
     "writes_beside_itself",
 }
+CHECKED = [
+    "checkpoint_truncated",
+    "declares_wrong_range",
+    "exit_in_forward",
+    "honest_trained",
+    "keys_extra",
+    "loops_in_forward",
+    "manifest_many_mistakes",
+    "memory_bomb",
+    "nan_output",
+    "no_weights",
+    "wrong_scale",
+    "zip_slip",
+]
+"""Folders whose check is compared with their row: each stage, each status that a check can tell, and sound ones."""
 ISOLATION = {"bwrap": "bubblewrap", "process": "process with limits"}
 
-pytestmark = pytest.mark.timeout(1200)
+SANDBOX = "process" if bwrap_problem() else "bwrap"
+
+pytestmark = pytest.mark.timeout(3000)
 
 
 EXPECTED = expectations()
@@ -121,6 +139,7 @@ def measure(place: Path, names: list[str], sandbox: str, out: str, *, by_check: 
         protocol="robust",
         time_budget_s=1.5,
         with_baselines=False,
+        images="none",
         sandbox=sandbox,  # type: ignore[arg-type]
     )
     plan = make_plan(request)
@@ -166,15 +185,40 @@ def beside(work: Callable[[], Outcome]) -> Future[Outcome]:
     return future
 
 
+def at_once(*work: Callable[[], Outcome]) -> list[Outcome]:
+    """Do several things at the same time."""
+    return [future.result(2800) for future in [beside(one) for one in work]]
+
+
+def held_by(sandbox: str, names: Iterable[str]) -> list[str]:
+    """Return those that do no harm in this confinement."""
+    return [name for name in names if sandbox == "bwrap" or name not in ONLY_A_SANDBOX_HOLDS]
+
+
 @pytest.fixture(scope="module")
-def outcomes(place: Path) -> dict[str, Outcome]:
-    """Return the outcome in each confinement that there is here, and of the honest networks by themselves."""
-    held = [name for name in EXPECTED if name not in ONLY_A_SANDBOX_HOLDS]
-    work = {"process": beside(lambda: measure(place, [*held, *SUBMITTED], "process", "in-process"))}
-    if bwrap_problem() is None:
-        work["bwrap"] = beside(lambda: measure(place, [*EXPECTED, *SUBMITTED], "bwrap", "in-sandbox", by_check=True))
-    done = {name: future.result(1000) for name, future in work.items()}
-    return {**done, "alone": measure(place, HONEST, "process", "alone")}
+def outcomes(place: Path) -> list[Outcome]:
+    """Return the outcomes of two runs, between which all folders are divided; the honest ones are in both."""
+    names = held_by(SANDBOX, EXPECTED)
+    first, second = ([*dict.fromkeys([*names[start::2], *HONEST])] for start in (0, 1))
+    return at_once(
+        lambda: measure(place, first, SANDBOX, "first"),
+        lambda: measure(place, second, SANDBOX, "second"),
+    )
+
+
+@pytest.fixture(scope="module")
+def beside_it(place: Path, outcomes: list[Outcome]) -> list[Outcome]:
+    """Return the outcome of the honest networks by themselves, and of the checks of some folders."""
+    return at_once(
+        lambda: measure(place, HONEST, SANDBOX, "alone"),
+        lambda: measure(place, CHECKED, SANDBOX, "checked", by_check=True),
+    )
+
+
+@pytest.fixture(scope="module")
+def in_processes(place: Path) -> Outcome:
+    """Return the outcome of all folders and of the shipped networks without a sandbox."""
+    return measure(place, [*held_by("process", EXPECTED), *SUBMITTED], "process", "in-processes")
 
 
 def as_expected(row: Entry, wanted: dict) -> list[str]:
@@ -193,15 +237,11 @@ def as_expected(row: Entry, wanted: dict) -> list[str]:
     return [f"{'; '.join(wrong)}: {message[:300]}"] if wrong else []
 
 
-def check_rows(outcome: Outcome, sandbox: str) -> None:
-    rows = outcome.rows
+def check_rows(rows: dict[str, Entry], sandbox: str) -> None:
     wrong = {name: found for name in rows.keys() & EXPECTED if (found := as_expected(rows[name], EXPECTED[name]))}
     assert wrong == {}
-    assert {rows[name].status for name in SUBMITTED} == {"ok", "unsupported"}  # not all have weights for x2
-    isolated = {row.isolation for row in outcome.rows.values() if row.isolation}
-    assert isolated == {ISOLATION[sandbox]}
-    without = [name for name, row in outcome.rows.items() if row.status == "ok" and not row.isolation]
-    assert without == []
+    assert {row.isolation for row in rows.values() if row.isolation} == {ISOLATION[sandbox]}
+    assert [name for name, row in rows.items() if row.status == "ok" and not row.isolation] == []
 
 
 def test_what_only_a_sandbox_holds_is_listed() -> None:
@@ -209,33 +249,51 @@ def test_what_only_a_sandbox_holds_is_listed() -> None:
     assert len(EXPECTED) - len(ONLY_A_SANDBOX_HOLDS) > 40
 
 
-def test_every_row_of_the_zoo_in_plain_processes(outcomes: dict[str, Outcome]) -> None:
-    check_rows(outcomes["process"], "process")
+def test_every_row_of_the_zoo(outcomes: list[Outcome]) -> None:
+    assert {name for one in outcomes for name in one.rows} == set(held_by(SANDBOX, EXPECTED))
+    for outcome in outcomes:
+        check_rows(outcome.rows, SANDBOX)
 
 
-@pytest.mark.skipif(bwrap_problem() is not None, reason=f"no sandbox: {bwrap_problem()}")
-def test_every_row_of_the_zoo_in_the_sandbox(outcomes: dict[str, Outcome]) -> None:
-    check_rows(outcomes["bwrap"], "bwrap")
-
-
-def test_the_zoo_does_not_change_a_bit_of_an_honest_networks_quality(outcomes: dict[str, Outcome]) -> None:
-    alone = outcomes["alone"]
+def test_the_zoo_does_not_change_a_bit_of_an_honest_networks_quality(
+    outcomes: list[Outcome], beside_it: list[Outcome]
+) -> None:
+    alone = beside_it[0]
     assert len(alone.quality) == 2 * len(HONEST)
-    assert outcomes["process"].quality == alone.quality
-    for outcome in outcomes.values():
-        for name in HONEST:
-            assert outcome.rows[name].psnr_rgb == alone.rows[name].psnr_rgb
-            assert outcome.rows[name].ssim_y == alone.rows[name].ssim_y
+    for outcome in outcomes:
+        check_quality(outcome, alone)
 
 
-@pytest.mark.skipif(bwrap_problem() is not None, reason=f"no sandbox: {bwrap_problem()}")
-def test_check_and_run_agree(outcomes: dict[str, Outcome]) -> None:
-    checks, rows = outcomes["bwrap"].checks, outcomes["process"].rows
-    assert set(rows) < set(checks)
-    sound = {name: is_sound(row) for name, row in rows.items()}
-    sound |= {name: EXPECTED[name]["status"] == "ok" for name in ONLY_A_SANDBOX_HOLDS}
-    assert {name: one.passed for name, one in checks.items()} == sound
+def check_quality(outcome: Outcome, alone: Outcome) -> None:
+    assert outcome.quality == alone.quality
+    for name in HONEST:
+        assert outcome.rows[name].psnr_rgb == alone.rows[name].psnr_rgb
+        assert outcome.rows[name].ssim_y == alone.rows[name].ssim_y
+
+
+def test_check_and_run_agree(outcomes: list[Outcome], beside_it: list[Outcome]) -> None:
+    rows = {name: row for one in outcomes for name, row in one.rows.items()}
+    check_agreement(beside_it[1].checks, {name: rows[name] for name in CHECKED})
+
+
+def check_agreement(checks: dict[str, Check], rows: dict[str, Entry]) -> None:
+    assert {name: one.passed for name, one in checks.items()} == {name: is_sound(row) for name, row in rows.items()}
     assert {name: one.name for name, one in checks.items() if not one.findings} == {}
+
+
+@pytest.mark.slow  # -m "not slow" replaces the selection that leaves out the nightly ones
+@pytest.mark.nightly
+def test_every_row_of_the_zoo_in_plain_processes(in_processes: Outcome, beside_it: list[Outcome]) -> None:
+    check_rows(in_processes.rows, "process")
+    assert {in_processes.rows[name].status for name in SUBMITTED} == {"ok", "unsupported"}  # not all have x2
+    check_quality(in_processes, beside_it[0])
+
+
+@pytest.mark.slow  # -m "not slow" replaces the selection that leaves out the nightly ones
+@pytest.mark.nightly
+def test_check_and_run_agree_on_every_folder(place: Path, in_processes: Outcome) -> None:
+    checked = measure(place, list(in_processes.rows), "process", "all-checked", by_check=True)
+    check_agreement(checked.checks, in_processes.rows)
 
 
 def is_sound(row: Entry) -> bool:
@@ -255,7 +313,7 @@ def left_behind() -> list[str]:
     return left
 
 
-def test_nothing_is_left_running_and_no_temporary_folder_behind(outcomes: dict[str, Outcome]) -> None:
+def test_nothing_is_left_running_and_no_temporary_folder_behind(beside_it: list[Outcome]) -> None:
     soon(lambda: not left_behind())  # on a busy machine the kernel takes a while to bury the killed
     assert left_behind() == []
     assert not Path("/tmp/unpickled").exists()

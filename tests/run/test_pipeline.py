@@ -55,6 +55,12 @@ class CountingEngine(InlineEngine):
 MEASURED_ANEW = {"runtime_ms", "score", "score_ci", "fps", "peak_memory_bytes", "roofline"}
 
 
+@pytest.fixture
+def submit(submit_sharp: Submit) -> Submit:
+    """Submit networks better than bicubic: another use is tried of worse ones, in a process of its own."""
+    return submit_sharp
+
+
 def by_name(finished: FinishedRun) -> dict[str, Entry]:
     return {entry.name: entry for entry in finished.run.entries}
 
@@ -65,7 +71,7 @@ def test_a_run_writes_all_its_files(submit: Submit, request_for: Request) -> Non
     rows = by_name(finished)
     assert {"one", "Bicubic", "Nearest", "Bilinear", "Lanczos"} <= set(rows)
     assert rows["one"].status == "ok", rows["one"].error
-    assert rows["one"].psnr_rgb == pytest.approx(rows["Nearest"].psnr_rgb, abs=1e-9)  # it repeats pixels
+    assert rows["one"].psnr_rgb > rows["Bicubic"].psnr_rgb > rows["Nearest"].psnr_rgb
     assert rows["one"].params == 1
     assert rows["one"].rank == 1
     assert rows["Bicubic"].rank is None
@@ -169,14 +175,14 @@ def test_an_unknown_convention_ends_the_run_before_it_begins(submit: Submit, req
 
 def test_only_what_changed_is_measured_again(submit: Submit, request_for: Request, tmp_path: Path) -> None:
     submit("one")
-    submit("two", "x = x * 0.9")
+    submit("two", "x = x * 0.999")
     engine = CountingEngine()
     first = run(request_for(), engine=engine)
     assert engine.opened == ["one", "two"]
     second = run(request_for(), engine=engine)
     assert engine.opened == ["one", "two"]
     assert [e.model_dump() for e in second.run.entries] == [e.model_dump() for e in first.run.entries]
-    submit("two", "x = x * 0.8")
+    submit("two", "x = x * 0.998")
     (tmp_path / "submissions" / "one").rename(tmp_path / "submissions" / "renamed")
     third = run(request_for(), engine=engine)
     assert engine.opened == ["one", "two", "two"]
@@ -198,7 +204,7 @@ def test_another_time_budget_is_another_measurement(submit: Submit, request_for:
     [
         ("pass", "raise OSError('no such library')\n", "load", "no such library"),
         ("raise RuntimeError('inside')", "", "load", "inside"),
-        ("return x", "", "load", "size"),
+        ("return x", "", "load", "expected 1x3x"),
         ("x = x * float('nan')", "", "load|reparameterize|time", "NaN|finite|not a number"),
     ],
 )
@@ -243,7 +249,7 @@ def test_failures_are_kept_until_they_are_to_be_tried_again(submit: Submit, requ
 
 def test_an_interrupt_keeps_what_was_measured(submit: Submit, request_for: Request) -> None:
     submit("a-first")
-    submit("b-second", "x = x * 0.9")
+    submit("b-second", "x = x * 0.999")
 
     class Interrupted(CountingEngine):
         def open(self, job: Job) -> Session:
@@ -319,7 +325,7 @@ def test_options_that_contradict_are_refused(submit: Submit, request_for: Reques
 
 def test_networks_that_take_turns_end_in_the_same_table(submit: Submit, request_for: Request) -> None:
     submit("one")
-    submit("two", "x = x * 0.9")
+    submit("two", "x = x * 0.999")
     submit("bad", "raise RuntimeError('inside')")
     engine = CountingEngine()
     request = request_for(protocol="robust", time_budget_s=0.3, with_baselines=True, only=("one", "two", "bad"))
@@ -358,7 +364,7 @@ def test_what_is_padded_takes_several_calls_a_turn_too(submit: Submit, request_f
 def test_an_interrupt_between_turns_keeps_what_was_finished(submit: Submit, request_for: Request) -> None:
     submit("a-broken", scales="[3]")
     submit("b-first")
-    submit("c-second", "x = x * 0.9")
+    submit("c-second", "x = x * 0.999")
 
     class Interrupted(CountingEngine):
         def open(self, job: Job) -> Session:
@@ -375,7 +381,7 @@ def test_an_interrupt_between_turns_keeps_what_was_finished(submit: Submit, requ
 
 def test_groups_that_fill_the_memory_are_timed_one_after_the_other(submit: Submit, request_for: Request) -> None:
     submit("one")
-    submit("two", "x = x * 0.9")
+    submit("two", "x = x * 0.999")
     engine = CountingEngine()
     request = request_for(protocol="robust", time_budget_s=0.2, memory_bytes=1 << 20)
     rows = by_name(run(request, engine=engine))
@@ -418,7 +424,7 @@ def test_a_submission_is_timed_alone_without_images(submit: Submit, request_for:
 @pytest.mark.parametrize("calls", [0, 7])
 def test_without_the_anchor_networks_are_timed_alone(submit: Submit, request_for: Request, calls: int) -> None:
     submit("one")
-    submit("two", "x = x * 0.9")
+    submit("two", "x = x * 0.999")
     finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=FailingAnchor(calls))
     rows = by_name(finished)
     assert {row.status for row in rows.values()} == {"ok"}
@@ -483,7 +489,7 @@ def test_a_clock_that_jumps_back_changes_nothing(
     jumps = itertools.count()
     monkeypatch.setattr("time.time", lambda: 1e9 - 86_400.0 * next(jumps))
     os.utime(stored, (4e9, 4e9))  # written in the future
-    submit("two", "x = x * 0.9")
+    submit("two", "x = x * 0.999")
     second = run(request_for(), engine=engine)
     assert engine.opened == ["one", "two"]
     rows = by_name(second)
@@ -495,7 +501,7 @@ def test_a_clock_that_jumps_back_changes_nothing(
 @pytest.mark.parametrize("damage", [b"", b'{"schema_version": 1', b"\0" * 4096])
 def test_damaged_result_files_are_made_again(submit: Submit, request_for: Request, damage: bytes) -> None:
     submit("one")
-    submit("two", "x = x * 0.9")
+    submit("two", "x = x * 0.999")
     engine = CountingEngine()
     first = run(request_for(), engine=engine)
     (first.folder / "results.json").write_bytes(damage)

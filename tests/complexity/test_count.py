@@ -45,6 +45,30 @@ def test_a_transposed_convolution_is_counted_at_its_input() -> None:
     assert complexity.macs_ntire23 == PIXELS * (25 * 24 + 4 * 81 * 24)
 
 
+class Blurred(nn.Module):
+    """A convolution module 3-12 and a 5x5 blur of three channels as a function, as in RT4KSR."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 12, 3, padding=1)
+        self.register_buffer("kernel", torch.full((3, 1, 5, 5), 0.04))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.conv(F.conv2d(x, self.kernel, padding=2, groups=3)), 2)
+
+
+def test_the_challenge_counts_convolution_modules_and_not_functions() -> None:
+    complexity = count(Blurred(), FULL_HD)
+    assert complexity.macs == PIXELS * (27 * 12 + 25 * 3)
+    assert complexity.macs_ntire23 == PIXELS * 27 * 12
+
+
+def test_the_challenge_counts_all_convolutions_of_a_network_without_modules() -> None:
+    exported = torch.export.export(Blurred().eval(), (torch.rand(1, 3, 48, 48),)).module()
+    shape = (1, 3, 48, 48)
+    assert count(exported, shape).macs_ntire23 == 48 * 48 * (27 * 12 + 25 * 3)
+
+
 def test_attention_over_pooled_channels_does_not_grow_with_the_image() -> None:
     class Attention(nn.Module):
         def __init__(self) -> None:

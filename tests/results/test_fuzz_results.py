@@ -34,7 +34,7 @@ MEASUREMENT = {
 
 oddities = st.sampled_from(
     [None, True, -1, 0, 2**70, 1e308, float("nan"), float("inf"), "", "ok", "failed", "\ud800", "\0", [], {}, [[]], "1"]
-)
+).map(copy.deepcopy)  # what is drawn is changed in turn
 values = st.recursive(
     oddities | st.text(max_size=6) | st.integers(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),

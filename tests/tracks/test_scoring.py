@@ -98,6 +98,15 @@ def test_ties_ranges_and_p_values_of_a_table_agree(gap: float) -> None:
         assert entry.tied_with or low == high
 
 
+@pytest.mark.parametrize("turn", [1, 4, -1])
+def test_the_order_in_which_rows_are_given_changes_no_figure(turn: int) -> None:
+    """A stored run, whose rows are in the order of ranks, is ranked as it was in the order of discovery."""
+    rows = [row(f"n{i}", 0.5 + 0.1 * (i % 3), 100.0 + i, seed=i) for i in range(6)]
+    first, second = board(*rows), board(*rows[turn:], *rows[:turn])
+    assert second.comparisons == first.comparisons
+    assert second.entries == first.entries
+
+
 def test_a_baseline_between_tied_rows_does_not_break_the_line() -> None:
     found = board(row("a", 1.0, 100.0), row("b", 0.9, 100.0, kind="baseline"), row("c", 0.8, 100.0, scatter=2, seed=3))
     assert [entry.slug for entry in found.entries] == ["a", "b", "c"]

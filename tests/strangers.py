@@ -35,7 +35,11 @@ from harness.run.plan import Plan, RunRequest, make_plan
 from harness.run.progress import Listener, Progress
 from harness.run.scheduler import Scheduler
 from harness.submissions.discovery import discover
+from harness.timing.strips import STRIPS, strip_width
 
+SCALE = 2
+LEVEL = 100
+"""Gray of every output that a scripted worker returns."""
 ARCH = b"def srmodel():\n    pass\n"
 ODD_NAMES = [
     b"a",
@@ -246,6 +250,7 @@ EXCEPTIONS: list[Callable[[], Exception]] = [
     lambda: WorkerError("no answer", stage="reparameterize", kind="Timeout"),
 ]
 OPERATIONS = ["load", "reparameterize", "count", "memory", "prepare", "time", "output", "upscale"]
+"""Requests, where ``output`` asks for the image of a timed frame and ``upscale`` for that of a scored image."""
 
 
 @dataclass(frozen=True)
@@ -276,14 +281,15 @@ class ScriptedExchange:
 
     def __init__(self, fault: Fault | None) -> None:
         self._fault = fault
-        self._scale = 2
-        self._height, self._width = 24, 32
+        self._white = 1.0
+        self._size = 0, 0
+        self._timed_size: tuple[int, int] | None = None
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
         """Return the reply."""
         body, arrays = self._honest(message)
         fault = self._fault
-        if fault is None or fault.operation != message.name:
+        if fault is None or fault.operation != self._operation(message):
             return Message(message.name, body, arrays)
         if fault.kind == "exception":
             error = EXCEPTIONS[fault.exception]()
@@ -296,24 +302,44 @@ class ScriptedExchange:
         key = sorted(body)[fault.field % len(body)] if body else "surprise"
         return Message(message.name, {**body, key: fault.value}, arrays)
 
+    def _operation(self, message: Message) -> str:
+        return "output" if message.name == "upscale" and self._size == self._timed_size else message.name
+
     def _honest(self, message: Message) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
-        if message.name == "upscale":
-            height, width, _ = message.arrays[0].shape
-            return {}, (np.full((height * self._scale, width * self._scale, 3), 100, np.uint8),)
-        if message.name == "output":
-            shape = 3, message.body["height"], message.body["width"]
-            return {}, (np.full(shape, 100 / 255, np.float32),)
-        if message.name == "time":
-            return {"samples_ms": [1e-4], "at_s": [0.0], "clock": "scripted", "note": "one call"}, ()
+        if message.name == "load":
+            self._white = message.body["value_range"]
+        elif message.name == "time":
+            return self._one_call(message)
+        elif message.name == "upscale":
+            return {}, (np.full((*self._size, 3), LEVEL, np.uint8),)
         bodies = {
-            "load": {"params_before": 100, "size_multiple": 1, "weights": True, "notes": []},
+            "load": {
+                "value_range": self._white, "params_before": 100, "size_multiple": 1, "weights": True,
+                "backend": "eager", "notes": [],
+            },
             "reparameterize": {"method": "none", "params_before": 100, "params_after": 100, "notes": []},
             "count": {"params": 100, "macs": 1000, "activations": 10, "incomplete_ops": [], "layers": []},
             "memory": {"peak_bytes": 1 << 20},
             "prepare": {"seconds": 0.1},
             "ceilings": {"macs_per_s": 1e9, "bytes_per_s": 1e9, "launch_s": 1e-6},
-        }
+        }  # fmt: skip
         return bodies[message.name], ()
+
+    def _one_call(self, message: Message) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
+        """Return the time of one call on the first frame, and strips of its output, which is gray."""
+        asked, widths = message.body, [frame.shape[1] for frame in message.arrays]
+        most = asked["warmup"] + max(asked["repeats"], asked["min_repeats"])
+        if asked["inputs"] == "dataset":
+            most = min(asked["repeats"], len(widths))
+        height, width, _ = message.arrays[0].shape
+        self._size = height * SCALE, width * SCALE
+        self._timed_size = self._timed_size or self._size
+        values = np.full((1, STRIPS, 3, strip_width(widths, most, SCALE)), LEVEL / 255 * self._white, np.float32)
+        body = {
+            "samples_ms": [0.002], "at_s": [0.0], "clock": "scripted", "note": "one call", "alarms": 0,
+            "warmup_ms": [], "warmup_at_s": [], "warmup_calls": 0,
+        }  # fmt: skip
+        return body, (np.zeros((1, STRIPS, 2), np.float32), values)
 
     def log_tail(self) -> str:
         """Return nothing."""

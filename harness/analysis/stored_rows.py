@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.errors import ResultsError
 from harness.report.images import bicubic_slug
 from harness.results.measurement import TimingRecord
 from harness.results.record import Statistic
 from harness.results.run_folder import RunFolder
-from harness.results.samples import read_timing
+from harness.results.samples import has_timing, read_timing
 from harness.results.schema import Entry
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import relative_times
@@ -73,14 +72,9 @@ def stored_timing(folder: RunFolder, entry: Entry) -> TimingRecord | None:
     ResultsError
         The file of samples is damaged.
     """
-    if entry.runtime_ms is None:
+    if entry.runtime_ms is None or not has_timing(folder.path, entry.slug):
         return None
-    try:
-        return read_timing(folder.path, entry.slug)
-    except ResultsError as error:
-        if isinstance(error.__cause__, OSError):
-            return None
-        raise
+    return read_timing(folder.path, entry.slug)
 
 
 def bicubic_figures(folder: RunFolder) -> Entry | None:

@@ -28,6 +28,7 @@ from harness.complexity.operators import can_hold_macs, cost_of
 Shape = tuple[int, ...]
 
 _RELU_FAMILY = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 _RELU_OPERATORS = frozenset(f"aten::{name}" for name in ("relu", "_prelu_kernel", "elu", "leaky_relu", "hardtanh"))
 
 
@@ -57,7 +58,8 @@ class Observation:
         Elements in the outputs of convolutions and matrix products.
     challenge
         "FLOPs" as defined by the report of the NTIRE 2023 real-time challenge: MACs of 2-D convolutions without bias,
-        transposed ones counted at output resolution, plus one per output element of a ReLU-like module.
+        transposed ones counted at output resolution, plus one per output element of a ReLU-like module. Only modules
+        count, as in the challenge, unless the network has no convolution among its modules (scripted, exported).
     unseen
         Operators that can hold multiply-accumulates and are not counted.
     modules
@@ -139,10 +141,7 @@ def observe(model: nn.Module, image: Tensor, deadline: float = math.inf, origins
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # a warning of the submitted code is not about counting
         stack.enter_context(_Pools(seen, running))
-        scripted = any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
-        counter = stack.enter_context(
-            _Operators(seen, running, image, deadline=deadline, origins=origins, scripted=scripted)
-        )
+        counter = stack.enter_context(_Operators(seen, running, image, model, deadline=deadline, origins=origins))
         output = model(image)
     seen.connected = counter.derives(output)
     seen.seconds = time.monotonic() - begin
@@ -229,10 +228,10 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         seen: Observation,
         running: list[str],
         image: Tensor,
+        model: nn.Module,
         *,
         deadline: float,
         origins: Origins | None,
-        scripted: bool,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._seen = seen
@@ -240,7 +239,8 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._deadline = deadline
         self._on_meta = image.device.type == "meta"
         self._origins = origins
-        self._scripted = scripted
+        self._scripted = any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
+        self._convolutions = {name for name, one in model.named_modules() if isinstance(one, _CONVOLUTIONS)}
         self._derived = {_storage(image)}
         if origins is not None:
             origins.add(image)
@@ -277,7 +277,8 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if cost.kind == "convolution":
             seen.convolutions += cost.macs
-            if isinstance(made, Tensor) and made.dim() == 4:
+            is_module = not self._convolutions or self._running[-1] in self._convolutions
+            if is_module and isinstance(made, Tensor) and made.dim() == 4:
                 # At output resolution for transposed convolutions, too, by the definition of the challenge.
                 seen.challenge += made.shape[0] * made.shape[2] * made.shape[3] * args[1].numel()
         elif cost.kind == "product":

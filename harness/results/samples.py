@@ -17,6 +17,11 @@ def timing_text(slug: str, timing: TimingRecord) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
+def has_timing(run_folder: Path, slug: str) -> bool:
+    """Return whether a run's folder holds the timing samples of a row."""
+    return _file(run_folder, slug).is_file()
+
+
 def read_timing(run_folder: Path, slug: str) -> TimingRecord:
     """Read every call of one network's timing, to summarise or to draw it.
 
@@ -32,11 +37,15 @@ def read_timing(run_folder: Path, slug: str) -> TimingRecord:
     ResultsError
         The network was not timed, or its file is damaged.
     """
-    file = run_folder / "samples" / f"{slug}.json"
-    if not file.is_file():
+    file = _file(run_folder, slug)
+    if not has_timing(run_folder, slug):
         raise ResultsError("there are no timing samples here", where=str(file), hint="name a row that was timed")
     with reading(file):
         content = json.loads(file.read_bytes())
         record = TimingRecord.model_validate({k: v for k, v in upgrade(content).items() if k not in ("slug", "unit")})
         check_timing(record)
     return record
+
+
+def _file(run_folder: Path, slug: str) -> Path:
+    return run_folder / "samples" / f"{slug}.json"

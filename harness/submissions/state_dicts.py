@@ -209,7 +209,8 @@ def _fits_inside(candidate: StateDict, expected: Collection[str]) -> list[StateD
     inner: Collection[str] = [key.removeprefix(prefix) for key in expected]
     if isinstance(expected, Mapping):
         inner = {key.removeprefix(prefix): tensor for key, tensor in expected.items()}
-    found = _fits(candidate, inner) or _fits_inside(candidate, inner)
+    # Without a further prefix: any two layers of one kind would fit with their own names removed.
+    found = [one for one in _fits(candidate, inner) if not one.prefix] or _fits_inside(candidate, inner)
     return [replace(one, tensors={prefix + key: tensor for key, tensor in one.tensors.items()}) for one in found]
 
 

@@ -192,6 +192,7 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     ranks = rank(values, higher_is_better=rules.track.higher_is_better)
     sums = _rank_sums(ranked, rules)
     known = [e for e in ranked if e.slug in figures and figures[e.slug].times is not None]
+    known.sort(key=lambda entry: entry.slug)  # resampling must not depend on the order in which rows are given
     comparisons, ranges = _compare([(e, figures[e.slug]) for e in known], rules)
     unknown = [ranks[e.slug] for e in ranked if e not in known]
     ties = ties_of(comparisons)

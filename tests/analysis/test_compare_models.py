@@ -28,6 +28,15 @@ from harness.tracks import get_track
 Submit = Callable[..., Path]
 Request = Callable[..., RunRequest]
 
+SHARPENED = """
+from torch.nn import functional as F
+
+def sharpened(x):
+    blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return F.interpolate(x + 0.3 * (x - blurred), scale_factor=2, mode="bicubic")
+"""
+"""About 1 dB better than bicubic interpolation on the images of these tests, so that the rows are ranked."""
+
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -38,9 +47,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(kept: Path, submit: Submit, request_for: Request, tmp_path: Path) -> Path:
     """Return a copy of one run's folder, which is measured once."""
     if not kept.exists():
-        submit("one")
-        submit("darker", "x = x * 0.9")
-        submit("slow", "sum(range(200_000))")
+        submit("one", "return sharpened(x)", before=SHARPENED)
+        submit("darker", "return 0.99 * sharpened(x)", before=SHARPENED)
+        submit("slow", "sum(range(200_000)); return sharpened(x)", before=SHARPENED)
         run(request_for(out=kept, protocol="robust", time_budget_s=1.5, with_baselines=True), engine=InlineEngine())
     return shutil.copytree(kept, tmp_path / "run")
 

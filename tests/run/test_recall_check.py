@@ -1,30 +1,25 @@
-"""Networks that hold the scored images are disqualified; networks that have learned to upscale are not."""
+"""Networks that hold the scored images are disqualified; networks that have learned to upscale are not.
+
+The folders ``recalls_*`` of the zoo are run with all others, in ``tests/isolation/test_zoo_run.py``.
+"""
 
 import math
-import re
-import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from zoo.build import ZOO, expectations
 
 from harness.data import Dataset, get_degradation, write_png
 from harness.data.datasets import Storage
 from harness.data.degradation import degrade
-from harness.engines.inline import InlineEngine
 from harness.errors import DISQUALIFIED, WorkerError
-from harness.pipeline import run
 from harness.results.measurement import ImageQuality
-from harness.run.plan import RunRequest
 from harness.run.recall_check import RecallCheck, doubts, highest_psnr
 
 Pixels = np.ndarray
 Upscale = Callable[[int, Pixels], Pixels]
-RECALLING = sorted(name for name in expectations() if name.startswith("recalls_"))
 
 
 def natural(seed: int, height: int = 192, width: int = 256) -> Pixels:
@@ -159,6 +154,14 @@ def test_small_images_and_other_scales(dataset, scale: int, shape: tuple[int, in
     assert len(check._gains) <= 1
 
 
+@pytest.mark.parametrize("shape", [(2, 2), (16, 96), (32, 48), (48, 200)])
+def test_tiny_images_are_not_judged(dataset, shape: tuple[int, int]) -> None:
+    images = dataset(shape=shape)
+    figures = RecallCheck(images).judge(qualities([30.0] * 6), nearest)
+    assert judged(images, recalling(images, 1.0))._gains == []
+    assert (figures.variants, figures.gain_db) == (0, None)
+
+
 def test_images_without_detail_are_not_judged(tmp_path: Path) -> None:
     write_png(tmp_path / "hr" / "flat.png", np.full((128, 128, 3), 90, np.uint8))
     images = Dataset("flat", [tmp_path / "hr" / "flat.png"], 2, get_degradation("bicubic"), storage=Storage(tmp_path))
@@ -191,37 +194,3 @@ def test_published_test_sets_allow_what_networks_reach(shared: Path) -> None:
         lr = degrade(hr, 2, get_degradation("bicubic"))
         error = np.square(lanczos(0, lr).astype(float) - hr).mean()
         assert highest_psnr(hr, 2) > 10 * math.log10(255**2 / error) + 12
-
-
-def test_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.tracks import get_track
-
-    names = ["honest_bicubic", "honest_nearest", *RECALLING]
-    for name in names:
-        shutil.copytree(ZOO / name, tmp_path / "zoo" / name, ignore=shutil.ignore_patterns("expected.toml"))
-    (tmp_path / "images").mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(2):
-        coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).resize((64, 48))
-        coarse.resize((128, 96), Image.Resampling.BICUBIC).save(tmp_path / "images" / f"{index}.png")
-    small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 24, 32))
-    monkeypatch.setattr("harness.run.plan.track_for_scale", lambda scale: small)
-    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
-    request = RunRequest(
-        submissions=tuple(tmp_path / "zoo" / name for name in names),
-        dataset=str(tmp_path / "images"),
-        out=tmp_path / "run",
-        threads=1,
-        device="cpu",
-        protocol="ntire23-cpu",
-        time_budget_s=0.1,
-        with_baselines=False,
-    )
-    rows = {entry.name: entry for entry in run(request, engine=InlineEngine()).run.entries}
-    assert len(RECALLING) == 3
-    for name in RECALLING:
-        assert rows[name].status == "disqualified", rows[name]
-        assert rows[name].error.stage == "upscale"
-        assert re.search("knows the image", rows[name].error.message)
-        assert rows[name].score is None
-    assert {rows[name].status for name in names[:2]} == {"ok"}

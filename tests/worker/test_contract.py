@@ -39,9 +39,23 @@ def unshuffled(factor):
     return lambda x: functional.pixel_shuffle(functional.pixel_unshuffle(x, factor), factor)
 
 
-@pytest.mark.parametrize("multiple", [1, 2, 3, 4, 6, 8, 16, 32, 64])
+@pytest.mark.parametrize("multiple", [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 28, 32, 45, 48, 56, 64, 80, 112])
 def test_the_size_multiple_is_found(multiple):
     assert find_size_multiple(Upscaler(before=unshuffled(multiple)), 2) == multiple
+
+
+@pytest.mark.parametrize(("multiple", "declared", "found"), [(7, 7, 7), (7, 14, 14), (4, 6, 12), (100, 100, 100)])
+def test_the_declared_multiple_comes_first(multiple, declared, found):
+    assert find_size_multiple(Upscaler(before=unshuffled(multiple)), 2, declared=declared) == found
+
+
+@pytest.mark.parametrize("side", [2, 3])
+def test_a_restriction_of_one_side_is_found(side):
+    def restricted(x):
+        assert x.shape[side] % 9 == 0
+        return x
+
+    assert find_size_multiple(Upscaler(before=restricted), 2) == 9
 
 
 def test_a_stride_that_gives_a_larger_image_counts_as_failure():

@@ -287,3 +287,11 @@ def srmodel():
     torch.save({**old, **norm, **counted}, root / "x2.pth")
     network = load_network(root, "arch:srmodel", 2, Path("x2.pth"))
     assert float(network.conv.weight[0].norm()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("how", ["script(net)", "trace(net, torch.rand(1, 3, 8, 8))", "freeze(torch.jit.script(net))"])
+def test_scripted_networks_are_loaded_as_traced_ones(tmp_path, how):
+    root = folder(tmp_path, f"def srmodel():\n    net = Net(2).eval()\n    return torch.jit.{how}\n")
+    network = load_network(root, "arch:srmodel", 2, None)
+    assert network(torch.rand(1, 3, 9, 11)).shape == (1, 3, 18, 22)
+    assert not any(parameter.requires_grad for parameter in network.parameters())

@@ -57,8 +57,7 @@ def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0,
                 f"{last.what}; no other input size that was tried in {_SEARCH_S:g} s works either",
                 hint="declare the size_multiple that the network needs",
             )
-        frame = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * value_range
-        fault = _fault_at(network, frame.to(_device(network)), scale)
+        fault = _fault_at(network, _noise(network, height, width) * value_range, scale)
         if fault is not None and fault.of_any_size:
             raise ContractError(fault.what, hint=fault.hint)
         last = fault or last
@@ -106,13 +105,23 @@ def scale_of(network: nn.Module) -> int | None:
 def _factor_at(network: nn.Module, height: int, width: int) -> int | None:
     try:
         with torch.no_grad():
-            output = network(torch.zeros(1, 3, height, width, device=_device(network)))
+            output = network(_noise(network, height, width))
     except (Exception, SystemExit):  # noqa: BLE001 -- the contract's own checks report why
         return None
     if not isinstance(output, Tensor) or output.ndim != 4:
         return None
     (factor, rest), across = (divmod(out, side) for out, side in zip(output.shape[2:], (height, width), strict=True))
     return factor if factor and not rest and across == (factor, 0) else None
+
+
+def _noise(network: nn.Module, height: int, width: int) -> Tensor:
+    """Return reproducible values in [0, 1], 1x3xHxW, on the device of the network.
+
+    The seed depends on the size. With one seed, images of all sizes would begin alike, and a network that recognises
+    frames by their content would answer with the output of another size.
+    """
+    generator = torch.Generator().manual_seed(height << 32 | width)
+    return torch.rand(1, 3, height, width, generator=generator).to(_device(network))
 
 
 def _device(network: nn.Module) -> torch.device:

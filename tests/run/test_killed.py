@@ -112,7 +112,8 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_table(runs: Runs, tmp_path:
         for fingerprint in timed.keys() - before.keys():
             assert after[fingerprint].timing == timed[fingerprint].timing
             timing_reused += 1
-        assert sum(asked[f"load {name}"] for name in "abc") == 3 - len(before)
+        # A network that is far below bicubic is loaded once more, with another value range.
+        assert sum(asked[f"load {name}"] > 0 for name in "abc") == 3 - len(before)
         reused += len(before)
         assert not list(folder.rglob("*.part"))
         assert not list((folder / "unfinished").glob("*.json"))

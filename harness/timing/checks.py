@@ -195,7 +195,8 @@ def check_marks(requests: Sequence[Request]) -> None:
     """Disqualify a worker whose reported times are too short for the moments at which its calls began and ended.
 
     The kernel stamps these moments, so the harness's own work is not between them. A busy machine can interrupt the
-    worker between a mark and the reading of its clock, so a few requests are no evidence.
+    worker between a mark and the reading of its clock, so up to half of the requests are no evidence. Scored is the
+    median of the requests, which a worker cannot lower by forging fewer than half of them.
 
     Parameters
     ----------
@@ -204,7 +205,7 @@ def check_marks(requests: Sequence[Request]) -> None:
     """
     judged = [(request, request.unreported_ms) for request in requests if request.unreported_ms is not None]
     hidden = [one for one in judged if one[1] > _MARK_SHARE * (one[0].reported_ms + one[1]) + _MARK_SLACK_MS]
-    few = max(_FEW_REQUESTS, len(judged) // 4) if len(judged) > _FEW_REQUESTS else len(judged) - 1
+    few = max(_FEW_REQUESTS, len(judged) // 2) if len(judged) > _FEW_REQUESTS else len(judged) - 1
     if hidden and len(hidden) > few:
         request, unreported_ms = max(hidden, key=lambda one: one[1])
         disqualify(

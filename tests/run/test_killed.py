@@ -66,6 +66,7 @@ def table(folder: Path) -> dict:
     content = read_run(folder).model_dump(mode="json")
     for key in ("id", "created"):
         del content["run"][key]
+    content["comparisons"] = [pair["slugs"] for pair in content["comparisons"]]  # of scores, which times decide
     rows = [{key: value for key, value in row.items() if key not in TIMED} for row in content["entries"]]
     return {**content, "entries": sorted(rows, key=lambda row: row["slug"])}
 

@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from harness.errors import ManifestError
+from harness.errors import ManifestError, SubmissionError
 from harness.submissions import archives
 from harness.submissions.manifest import FILE_NAME, Manifest
 
@@ -52,7 +52,7 @@ def _is_submission(path: Path, own: str) -> bool:
             inner = archives.submission_folder(path)
             return any((inner / name).is_file() for name in _MARKS)
         return path.suffix.lower() == ".zip" and _is_submitted_zip(path)
-    except (OSError, RecursionError):  # what cannot be read is no submission that could be read by others
+    except (OSError, RecursionError, SubmissionError):  # what cannot be read is no submission that others could read
         return False
 
 

@@ -126,3 +126,12 @@ def test_folders_and_archives_of_a_submissions_own_are_no_others(tmp_path: Path)
         archive.writestr("1.png", b"")
     os.mkfifo(folder / "pipe.zip")
     assert isinstance(find(folder)["net"], Submission)
+
+
+@pytest.mark.parametrize("named", ["inbox", "inbox/net"])
+@pytest.mark.parametrize("beside", ["weights", "net"])
+def test_a_deep_folder_beside_the_code_is_one_failed_row(tmp_path: Path, named: str, beside: str) -> None:
+    folder = submission(tmp_path / "inbox" / "net")
+    submission(folder.joinpath(beside, *["d"] * 60))
+    found = find(tmp_path / named)
+    assert "nested more than" in str(found["net"].error)

@@ -25,7 +25,7 @@ from harness.run.plan import RunRequest
 
 Submit = Callable[..., Path]
 
-KILLS = int(os.environ.get("HARNESS_KILLS", "8"))
+KILLS = int(os.environ.get("HARNESS_KILLS", "5"))
 PROTOCOLS = ("ntire23-cpu", "robust")
 TIMED = {"roofline", "runtime_ms", "score", "score_ci", "fps", "peak_memory_bytes", "rank", "rank_range", "tied_with"}
 

@@ -144,6 +144,7 @@ def test_odd_but_honest_networks_are_not(folder: Path, protocol: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_cheats_are_disqualified_in_their_workers(folder: Path, few_calls: None) -> None:
     """Timed alone; the whole zoo is timed in rounds elsewhere."""
     names = ["honest_bicubic", *sorted(NEED_A_PROCESS - IN_ROUNDS)]

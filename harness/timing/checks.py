@@ -218,8 +218,8 @@ def check_marks(requests: Sequence[Request]) -> None:
 def unreported_ms(reported_ms: Sequence[float], marked_ms: Sequence[float]) -> float | None:
     """Return by how much more time the controller saw between the marks of calls than the worker reports.
 
-    The tenth of the calls with the largest differences does not count: a busy machine interrupts some workers between a
-    mark and the reading of their clock.
+    The difference of a call is the mean without the two fifths of the calls in which it is largest: a busy machine
+    interrupts workers between a mark and the reading of their clock.
 
     Parameters
     ----------
@@ -236,7 +236,8 @@ def unreported_ms(reported_ms: Sequence[float], marked_ms: Sequence[float]) -> f
     if not marked_ms:
         return None
     differences = sorted(marked - ms for ms, marked in zip(reported_ms, marked_ms, strict=True))
-    return sum(differences[: len(differences) - len(differences) // 10])
+    kept = differences[: len(differences) - 2 * len(differences) // 5]
+    return len(differences) * sum(kept) / len(kept)
 
 
 def find_unreported_time(requests: Sequence[Request], trusted: Sequence[Request], min_requests: int = 3) -> str | None:

@@ -1,8 +1,9 @@
-"""The whole zoo in one run, with honest networks between: every row as expected, and no honest one disturbed.
+"""The zoo in one run, with honest networks between: every row as expected, and no honest one disturbed.
 
-Each folder is run once, in the sandbox if there is one. Two runs share the folders, each with the honest networks, so
-that two processors have work. Some folders are also checked as by ``harness check``. The marker ``nightly`` selects a
-run of all folders in plain processes, from which is left out what only a sandbox holds, and a check of every folder.
+A third of the folders is run in the sandbox if there is one. Two runs share them, each with the honest networks, so that
+two processors have work. Some folders are also checked as by ``harness check``. The marker ``nightly`` selects runs of
+all folders, in the sandbox and in plain processes, from which is left out what only a sandbox holds, and a check of
+every folder.
 """
 
 import contextlib

@@ -234,7 +234,7 @@ def test_a_broken_manifest_is_a_row(submit: Submit, request_for: Request) -> Non
     rows = {entry.slug: entry for entry in run(request_for(), engine=InlineEngine()).run.entries}
     assert rows["broken"].status == "failed"
     assert "nane" in rows["broken"].error.message
-    assert rows["good"].status == "ok"
+    assert rows["good"].status == "ok", rows["good"].error
 
 
 def test_failures_are_kept_until_they_are_to_be_tried_again(submit: Submit, request_for: Request) -> None:

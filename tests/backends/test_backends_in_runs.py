@@ -92,6 +92,9 @@ def test_an_onnx_file_among_networks_of_torch_is_measured_and_not_ranked(
     small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 24, 32))
     monkeypatch.setattr("harness.run.plan.track_for_scale", lambda _: small)
     write_doubling(tmp_path / "file.onnx")
+    blocks = np.random.default_rng(0).integers(0, 256, (24, 36, 3), dtype=np.uint8).repeat(2, 0).repeat(2, 1)
+    for file in (tmp_path / "images").iterdir():
+        Image.fromarray(blocks).save(file)  # which repeated pixels restore better than bicubic
 
     def rows(backend: str) -> dict[str, Entry]:
         request = replace(
@@ -103,8 +106,8 @@ def test_an_onnx_file_among_networks_of_torch_is_measured_and_not_ranked(
     assert (apart["file"].status, apart["file"].backend, apart["file"].rank) == ("ok", "onnxruntime", None)
     assert apart["file"].score is not None
     assert any("--backend onnxruntime" in note for note in apart["file"].notes)
-    assert (apart["one"].backend, apart["one"].rank) == ("eager", 1)
-    assert all(row.rank in (1, 2) for row in together.values())
+    assert apart["one"].backend == "eager"
+    assert (together["file"].backend, together["file"].rank) == ("onnxruntime", 1)
 
 
 def write_doubling(path: Path) -> None:

@@ -10,17 +10,20 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FILES = (
     "tests/isolation/test_zoo_run.py",
-    "tests/run/test_killed.py",
-    "tests/timing/test_cheats.py",
+    # What follows runs beside the zoo, which keeps both processors busy: no times are compared.
     "tests/worker/test_zoo_loading.py",
     "tests/models/test_public_checkpoints.py",
+    "tests/report/test_report_in_browser.py",
     "tests/isolation/test_session.py",
+    "tests/backends/test_backends_in_runs.py",
+    "tests/run/test_strangers.py",
+    "tests/timing/test_cheats.py",
+    "tests/run/test_killed.py",
+    "tests/run/test_checking.py",
     "tests/run/test_workers.py",
     "tests/run/test_pipeline.py",
-    "tests/report/test_report_in_browser.py",
-    "tests/backends/test_backends_in_runs.py",
 )
-"""Test files that take a minute or more, the longest first."""
+"""Test files that take a minute or more, in the order in which they begin."""
 
 
 @pytest.fixture(scope="session")

@@ -403,7 +403,7 @@ def check(plan: Plan, made: list[Tree], fault: Fault | None, listener: Listener 
 
 def run_inbox(plan: Plan, inbox: Path, fault: Fault | None = None, listener: Listener | None = None) -> Run:
     """Discover, plan, measure, score and describe an inbox, and check that each submission found is one row."""
-    from harness.run import plan as planning
+    from harness.run import planned as planning
 
     with tempfile.TemporaryDirectory() as cache:
         try:
@@ -411,7 +411,7 @@ def run_inbox(plan: Plan, inbox: Path, fault: Fault | None = None, listener: Lis
         except UsageError:  # nothing that is a submission
             return Run.model_validate(assembled(plan, [], []).model_dump())
         conditions = "c"
-        planned = tuple(planning._planned(one, plan.request, 2, conditions) for one in found)
+        planned = planning.plan_submissions(found, plan.request, 2, conditions)
         filled = replace(plan, submissions=planned, folder=Path(cache) / "run")
         store = RunStore(filled.folder)
         progress = Progress([listener] if listener else [])

@@ -46,10 +46,10 @@ def by_name(finished: FinishedRun) -> dict[str, Entry]:
 
 
 def test_every_network_is_started_anew_for_each_process_and_the_anchor_once(
-    submit: Submit, request_for: Request
+    submit_sharp: Submit, request_for: Request
 ) -> None:
-    submit("one")
-    submit("two", "x = x * 0.9")
+    submit_sharp("one")
+    submit_sharp("two", "x = x * 0.999")
     engine = FailingAnchor()
     finished = run(request_for(protocol="robust", time_budget_s=1.5, processes=3), engine=engine)
     assert {row.status for row in by_name(finished).values()} == {"ok"}
@@ -96,16 +96,18 @@ class Numbered(FailingAnchor):
         return super().open(job)
 
 
-def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(submit: Submit, request_for: Request) -> None:
-    submit("one")
-    submit("two", "x = x * 0.9")
+def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(
+    submit_sharp: Submit, request_for: Request
+) -> None:
+    submit_sharp("one")
+    submit_sharp("two", "x = x * 0.999")
     request = request_for(protocol="robust", time_budget_s=1.2, processes=3)
     stopped = run(request, engine=StoppedBeforeProcess("two", 2))
     assert stopped.run.entries == []
     before = [m.timing for m in unfinished(stopped.folder)]
     assert [{turn.process for turn in timing.rounds} for timing in before] == [{0, 1}, {0, 1}]
     assert {timing.remaining_work.processes for timing in before} == {1}
-    submit("three", "x = x * 0.8")
+    submit_sharp("three", "x = x * 0.998")
     engine = Numbered()
     finished = run(request, engine=engine)
     assert engine.processes == {"one": [2], "two": [2], "three": [0, 1, 2], "anchor": [0]}  # one log for all
@@ -133,9 +135,9 @@ def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(submit: 
     assert unfinished(finished.folder) == []
 
 
-def test_a_stop_takes_no_disqualification_back(submit: Submit, request_for: Request) -> None:
-    submit("a-fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)  # found in its second process
-    submit("b-honest", "x = x * 0.9")
+def test_a_stop_takes_no_disqualification_back(submit_sharp: Submit, request_for: Request) -> None:
+    submit_sharp("a-fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)  # found in its second process
+    submit_sharp("b-honest", "x = x * 0.999")
     request = request_for(protocol="robust", time_budget_s=1.2, processes=3)
     run(request, engine=StoppedBeforeProcess("b-honest", 2))
     (kept,) = unfinished(request.out)
@@ -145,9 +147,9 @@ def test_a_stop_takes_no_disqualification_back(submit: Submit, request_for: Requ
     assert {name: row.status for name, row in rows.items()} == {"a-fickle": "disqualified", "b-honest": "ok"}
 
 
-def test_what_goes_on_apart_is_not_taken_for_the_same_rounds(submit: Submit, request_for: Request) -> None:
-    submit("one")
-    submit("two", "x = x * 0.9")
+def test_what_goes_on_apart_is_not_taken_for_the_same_rounds(submit_sharp: Submit, request_for: Request) -> None:
+    submit_sharp("one")
+    submit_sharp("two", "x = x * 0.999")
     request = request_for(protocol="robust", time_budget_s=1.2, processes=2)
     run(request, engine=StoppedBeforeProcess("two", 1))
     before = {m.fingerprint: m.timing.rounds for m in unfinished(request.out)}
@@ -162,10 +164,12 @@ def test_what_goes_on_apart_is_not_taken_for_the_same_rounds(submit: Submit, req
     assert one.anchor != two.anchor
 
 
-def test_what_fails_is_not_kept_although_others_go_on(submit: Submit, request_for: Request) -> None:
+def test_what_fails_is_not_kept_although_others_go_on(submit_sharp: Submit, request_for: Request) -> None:
     # The first takes few long turns, so that the other one goes on when it is done.
-    submit("a-fickle", "time.sleep(0.05); x = x * (0.8 if PROCESS == 1 else 1.0)", before=f"import time\n{COUNTED}")
-    submit("b-honest", "x = x * 0.9")
+    submit_sharp(
+        "a-fickle", "time.sleep(0.05); x = x * (0.8 if PROCESS == 1 else 1.0)", before=f"import time\n{COUNTED}"
+    )
+    submit_sharp("b-honest", "x = x * 0.999")
     seen: list[set[str]] = []
 
     def listener(event: ProgressEvent) -> None:
@@ -182,8 +186,8 @@ def unfinished(folder: Path) -> list[Measurement]:
     return [Measurement.model_validate_json(file.read_bytes()) for file in (folder / "unfinished").glob("*.json")]
 
 
-def test_one_process_leaves_its_spread_unknown(submit: Submit, request_for: Request) -> None:
-    submit("one")
+def test_one_process_leaves_its_spread_unknown(submit_sharp: Submit, request_for: Request) -> None:
+    submit_sharp("one")
     finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=InlineEngine())
     assert finished.run.process_spread is None
     assert finished.run.protocol.processes == 1
@@ -200,19 +204,23 @@ def test_a_number_of_processes_that_cannot_be_is_refused(options: dict[str, str]
         protocol_for("cpu", processes=2 if options else 0, **options)
 
 
-def test_a_network_that_differs_from_process_to_process_is_disqualified(submit: Submit, request_for: Request) -> None:
-    submit("honest", "x = x * 0.9")
-    submit("fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)
+def test_a_network_that_differs_from_process_to_process_is_disqualified(
+    submit_sharp: Submit, request_for: Request
+) -> None:
+    submit_sharp("honest", "x = x * 0.999")
+    submit_sharp("fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)
     rows = by_name(run(request_for(protocol="robust", time_budget_s=0.4, processes=2), engine=InlineEngine()))
     assert rows["fickle"].status == "disqualified"
     assert "in another process" in rows["fickle"].error.message
     assert rows["honest"].status == "ok"
 
 
-def test_what_fails_in_a_later_process_keeps_the_times_of_the_earlier(submit: Submit, request_for: Request) -> None:
-    submit("honest")
+def test_what_fails_in_a_later_process_keeps_the_times_of_the_earlier(
+    submit_sharp: Submit, request_for: Request
+) -> None:
+    submit_sharp("honest")
     broken = COUNTED + "if PROCESS == 1:\n    raise RuntimeError('not twice')\n"
-    submit("once", "x = x * 0.9", before=broken)
+    submit_sharp("once", "x = x * 0.999", before=broken)
     finished = run(request_for(protocol="robust", time_budget_s=0.4, processes=2), engine=InlineEngine())
     rows = by_name(finished)
     assert rows["once"].status == "failed"
@@ -230,8 +238,8 @@ class AnchorFailsInSecondProcess(FailingAnchor):
         return super().open(job)
 
 
-def test_where_the_anchor_fails_later_the_times_so_far_stay(submit: Submit, request_for: Request) -> None:
-    submit("one")
+def test_where_the_anchor_fails_later_the_times_so_far_stay(submit_sharp: Submit, request_for: Request) -> None:
+    submit_sharp("one")
     request = request_for(protocol="robust", time_budget_s=0.4 * 40, processes=40)
     finished = run(request, engine=AnchorFailsInSecondProcess())
     row = by_name(finished)["one"]
@@ -241,9 +249,9 @@ def test_where_the_anchor_fails_later_the_times_so_far_stay(submit: Submit, requ
     assert leaderboard_table(finished.run)
 
 
-def test_a_network_whose_calls_take_long_stays_in_one_process(submit: Submit, request_for: Request) -> None:
-    submit("quick")
-    submit("slow", "time.sleep(0.25)", before="import time\n\n")
+def test_a_network_whose_calls_take_long_stays_in_one_process(submit_sharp: Submit, request_for: Request) -> None:
+    submit_sharp("quick")
+    submit_sharp("slow", "time.sleep(0.25)", before="import time\n\n")
     engine = FailingAnchor()
     rows = by_name(run(request_for(protocol="robust", time_budget_s=0.6, processes=3), engine=engine))
     assert {row.status for row in rows.values()} == {"ok"}
@@ -251,9 +259,9 @@ def test_a_network_whose_calls_take_long_stays_in_one_process(submit: Submit, re
     assert engine.opened.count("quick") == 3
 
 
-def test_an_anchor_that_failed_is_not_asked_again(submit: Submit, request_for: Request) -> None:
-    submit("one")
-    submit("two", "x = x * 0.9")
+def test_an_anchor_that_failed_is_not_asked_again(submit_sharp: Submit, request_for: Request) -> None:
+    submit_sharp("one")
+    submit_sharp("two", "x = x * 0.999")
     engine = FailingAnchor(anchor_turns=3, anchor_turns_later=10**9)
     request = request_for(protocol="robust", time_budget_s=0.3, memory_bytes=1 << 20)  # a group for each
     finished = run(request, engine=engine)
@@ -265,9 +273,9 @@ def test_an_anchor_that_failed_is_not_asked_again(submit: Submit, request_for: R
     assert read_timing(finished.folder, "one").anchor == ""
 
 
-def test_a_network_of_one_call_is_compared_in_milliseconds(submit: Submit, request_for: Request) -> None:
-    submit("quick")
-    submit("slow", "time.sleep(0.5)", before="import time\n\n")
+def test_a_network_of_one_call_is_compared_in_milliseconds(submit_sharp: Submit, request_for: Request) -> None:
+    submit_sharp("quick")
+    submit_sharp("slow", "time.sleep(0.5)", before="import time\n\n")
     finished = run(request_for(protocol="robust", time_budget_s=0.1), engine=InlineEngine())
     assert read_timing(finished.folder, "slow").rounds == []
     folder = load_run(finished.folder)
@@ -277,12 +285,12 @@ def test_a_network_of_one_call_is_compared_in_milliseconds(submit: Submit, reque
 
 
 def test_a_network_of_one_call_needs_no_anchor_any_more(
-    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+    submit_sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The anchor makes two calls to warm up and one turn; it fails in the turn after that of `quick`.
     monkeypatch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], warmup=2))
-    submit("quick")
-    submit("slow", "time.sleep(0.5)", before="import time\n\n")
+    submit_sharp("quick")
+    submit_sharp("slow", "time.sleep(0.5)", before="import time\n\n")
     finished = run(request_for(protocol="robust", time_budget_s=0.1), engine=FailingAnchor(anchor_turns=3))
     rows = by_name(finished)
     assert "timed alone" in rows["quick"].runtime_ms.note

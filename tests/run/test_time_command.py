@@ -42,7 +42,7 @@ def scripted(name: str, ms: float, session: str = "s") -> SubmissionTime:
     samples = [(float(at), ms * factor) for at, factor in enumerate(noise)]
     timing = TimingRecord(clock="scripted", samples=samples, session=session, rounds=rounds)
     runtime = Runtime(median=ms, mean=ms, p95=ms, ci=(ms, ms), samples=30, stable=True)
-    return SubmissionTime(name, runtime, timing, None, None, None, None, None, None)
+    return SubmissionTime(name, runtime, timing, None, None, False, None, None, None, None)
 
 
 def test_others_are_compared_with_the_fastest_of_their_rounds(capsys: pytest.CaptureFixture[str]) -> None:

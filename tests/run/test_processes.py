@@ -36,6 +36,12 @@ PROCESS = sys.processes_of_it
 """
 
 
+@pytest.fixture
+def sharp(submit_sharp: Submit) -> Submit:
+    """Return a function that writes networks better than bicubic: no other worker is opened to look for a reason."""
+    return submit_sharp
+
+
 @pytest.fixture(autouse=True)
 def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "processes_of_it", -1, raising=False)
@@ -46,10 +52,10 @@ def by_name(finished: FinishedRun) -> dict[str, Entry]:
 
 
 def test_every_network_is_started_anew_for_each_process_and_the_anchor_once(
-    submit_sharp: Submit, request_for: Request
+    sharp: Submit, request_for: Request
 ) -> None:
-    submit_sharp("one")
-    submit_sharp("two", "x = x * 0.999")
+    sharp("one")
+    sharp("two", "x = x * 0.999")
     engine = FailingAnchor()
     finished = run(request_for(protocol="robust", time_budget_s=1.5, processes=3), engine=engine)
     assert {row.status for row in by_name(finished).values()} == {"ok"}
@@ -96,18 +102,16 @@ class Numbered(FailingAnchor):
         return super().open(job)
 
 
-def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(
-    submit_sharp: Submit, request_for: Request
-) -> None:
-    submit_sharp("one")
-    submit_sharp("two", "x = x * 0.999")
+def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(sharp: Submit, request_for: Request) -> None:
+    sharp("one")
+    sharp("two", "x = x * 0.999")
     request = request_for(protocol="robust", time_budget_s=1.2, processes=3)
     stopped = run(request, engine=StoppedBeforeProcess("two", 2))
     assert stopped.run.entries == []
     before = [m.timing for m in unfinished(stopped.folder)]
     assert [{turn.process for turn in timing.rounds} for timing in before] == [{0, 1}, {0, 1}]
     assert {timing.remaining_work.processes for timing in before} == {1}
-    submit_sharp("three", "x = x * 0.998")
+    sharp("three", "x = x * 0.998")
     engine = Numbered()
     finished = run(request, engine=engine)
     assert engine.processes == {"one": [2], "two": [2], "three": [0, 1, 2], "anchor": [0]}  # one log for all
@@ -135,9 +139,9 @@ def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(
     assert unfinished(finished.folder) == []
 
 
-def test_a_stop_takes_no_disqualification_back(submit_sharp: Submit, request_for: Request) -> None:
-    submit_sharp("a-fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)  # found in its second process
-    submit_sharp("b-honest", "x = x * 0.999")
+def test_a_stop_takes_no_disqualification_back(sharp: Submit, request_for: Request) -> None:
+    sharp("a-fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)  # found in its second process
+    sharp("b-honest", "x = x * 0.999")
     request = request_for(protocol="robust", time_budget_s=1.2, processes=3)
     run(request, engine=StoppedBeforeProcess("b-honest", 2))
     (kept,) = unfinished(request.out)
@@ -147,9 +151,9 @@ def test_a_stop_takes_no_disqualification_back(submit_sharp: Submit, request_for
     assert {name: row.status for name, row in rows.items()} == {"a-fickle": "disqualified", "b-honest": "ok"}
 
 
-def test_what_goes_on_apart_is_not_taken_for_the_same_rounds(submit_sharp: Submit, request_for: Request) -> None:
-    submit_sharp("one")
-    submit_sharp("two", "x = x * 0.999")
+def test_what_goes_on_apart_is_not_taken_for_the_same_rounds(sharp: Submit, request_for: Request) -> None:
+    sharp("one")
+    sharp("two", "x = x * 0.999")
     request = request_for(protocol="robust", time_budget_s=1.2, processes=2)
     run(request, engine=StoppedBeforeProcess("two", 1))
     before = {m.fingerprint: m.timing.rounds for m in unfinished(request.out)}
@@ -164,12 +168,10 @@ def test_what_goes_on_apart_is_not_taken_for_the_same_rounds(submit_sharp: Submi
     assert one.anchor != two.anchor
 
 
-def test_what_fails_is_not_kept_although_others_go_on(submit_sharp: Submit, request_for: Request) -> None:
+def test_what_fails_is_not_kept_although_others_go_on(sharp: Submit, request_for: Request) -> None:
     # The first takes few long turns, so that the other one goes on when it is done.
-    submit_sharp(
-        "a-fickle", "time.sleep(0.05); x = x * (0.8 if PROCESS == 1 else 1.0)", before=f"import time\n{COUNTED}"
-    )
-    submit_sharp("b-honest", "x = x * 0.999")
+    sharp("a-fickle", "time.sleep(0.05); x = x * (0.8 if PROCESS == 1 else 1.0)", before=f"import time\n{COUNTED}")
+    sharp("b-honest", "x = x * 0.999")
     seen: list[set[str]] = []
 
     def listener(event: ProgressEvent) -> None:
@@ -186,8 +188,8 @@ def unfinished(folder: Path) -> list[Measurement]:
     return [Measurement.model_validate_json(file.read_bytes()) for file in (folder / "unfinished").glob("*.json")]
 
 
-def test_one_process_leaves_its_spread_unknown(submit_sharp: Submit, request_for: Request) -> None:
-    submit_sharp("one")
+def test_one_process_leaves_its_spread_unknown(sharp: Submit, request_for: Request) -> None:
+    sharp("one")
     finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=InlineEngine())
     assert finished.run.process_spread is None
     assert finished.run.protocol.processes == 1
@@ -204,23 +206,19 @@ def test_a_number_of_processes_that_cannot_be_is_refused(options: dict[str, str]
         protocol_for("cpu", processes=2 if options else 0, **options)
 
 
-def test_a_network_that_differs_from_process_to_process_is_disqualified(
-    submit_sharp: Submit, request_for: Request
-) -> None:
-    submit_sharp("honest", "x = x * 0.999")
-    submit_sharp("fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)
+def test_a_network_that_differs_from_process_to_process_is_disqualified(sharp: Submit, request_for: Request) -> None:
+    sharp("honest", "x = x * 0.999")
+    sharp("fickle", "x = x * (0.8 if PROCESS == 1 else 1.0)", before=COUNTED)
     rows = by_name(run(request_for(protocol="robust", time_budget_s=0.4, processes=2), engine=InlineEngine()))
     assert rows["fickle"].status == "disqualified"
     assert "in another process" in rows["fickle"].error.message
     assert rows["honest"].status == "ok"
 
 
-def test_what_fails_in_a_later_process_keeps_the_times_of_the_earlier(
-    submit_sharp: Submit, request_for: Request
-) -> None:
-    submit_sharp("honest")
+def test_what_fails_in_a_later_process_keeps_the_times_of_the_earlier(sharp: Submit, request_for: Request) -> None:
+    sharp("honest")
     broken = COUNTED + "if PROCESS == 1:\n    raise RuntimeError('not twice')\n"
-    submit_sharp("once", "x = x * 0.999", before=broken)
+    sharp("once", "x = x * 0.999", before=broken)
     finished = run(request_for(protocol="robust", time_budget_s=0.4, processes=2), engine=InlineEngine())
     rows = by_name(finished)
     assert rows["once"].status == "failed"
@@ -238,8 +236,8 @@ class AnchorFailsInSecondProcess(FailingAnchor):
         return super().open(job)
 
 
-def test_where_the_anchor_fails_later_the_times_so_far_stay(submit_sharp: Submit, request_for: Request) -> None:
-    submit_sharp("one")
+def test_where_the_anchor_fails_later_the_times_so_far_stay(sharp: Submit, request_for: Request) -> None:
+    sharp("one")
     request = request_for(protocol="robust", time_budget_s=0.4 * 40, processes=40)
     finished = run(request, engine=AnchorFailsInSecondProcess())
     row = by_name(finished)["one"]
@@ -249,9 +247,9 @@ def test_where_the_anchor_fails_later_the_times_so_far_stay(submit_sharp: Submit
     assert leaderboard_table(finished.run)
 
 
-def test_a_network_whose_calls_take_long_stays_in_one_process(submit_sharp: Submit, request_for: Request) -> None:
-    submit_sharp("quick")
-    submit_sharp("slow", "time.sleep(0.25)", before="import time\n\n")
+def test_a_network_whose_calls_take_long_stays_in_one_process(sharp: Submit, request_for: Request) -> None:
+    sharp("quick")
+    sharp("slow", "time.sleep(0.25)", before="import time\n\n")
     engine = FailingAnchor()
     rows = by_name(run(request_for(protocol="robust", time_budget_s=0.6, processes=3), engine=engine))
     assert {row.status for row in rows.values()} == {"ok"}
@@ -259,9 +257,9 @@ def test_a_network_whose_calls_take_long_stays_in_one_process(submit_sharp: Subm
     assert engine.opened.count("quick") == 3
 
 
-def test_an_anchor_that_failed_is_not_asked_again(submit_sharp: Submit, request_for: Request) -> None:
-    submit_sharp("one")
-    submit_sharp("two", "x = x * 0.999")
+def test_an_anchor_that_failed_is_not_asked_again(sharp: Submit, request_for: Request) -> None:
+    sharp("one")
+    sharp("two", "x = x * 0.999")
     engine = FailingAnchor(anchor_turns=3, anchor_turns_later=10**9)
     request = request_for(protocol="robust", time_budget_s=0.3, memory_bytes=1 << 20)  # a group for each
     finished = run(request, engine=engine)
@@ -273,9 +271,9 @@ def test_an_anchor_that_failed_is_not_asked_again(submit_sharp: Submit, request_
     assert read_timing(finished.folder, "one").anchor == ""
 
 
-def test_a_network_of_one_call_is_compared_in_milliseconds(submit_sharp: Submit, request_for: Request) -> None:
-    submit_sharp("quick")
-    submit_sharp("slow", "time.sleep(0.5)", before="import time\n\n")
+def test_a_network_of_one_call_is_compared_in_milliseconds(sharp: Submit, request_for: Request) -> None:
+    sharp("quick")
+    sharp("slow", "time.sleep(0.5)", before="import time\n\n")
     finished = run(request_for(protocol="robust", time_budget_s=0.1), engine=InlineEngine())
     assert read_timing(finished.folder, "slow").rounds == []
     folder = load_run(finished.folder)
@@ -285,12 +283,12 @@ def test_a_network_of_one_call_is_compared_in_milliseconds(submit_sharp: Submit,
 
 
 def test_a_network_of_one_call_needs_no_anchor_any_more(
-    submit_sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+    sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The anchor makes two calls to warm up and one turn; it fails in the turn after that of `quick`.
     monkeypatch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], warmup=2))
-    submit_sharp("quick")
-    submit_sharp("slow", "time.sleep(0.5)", before="import time\n\n")
+    sharp("quick")
+    sharp("slow", "time.sleep(0.5)", before="import time\n\n")
     finished = run(request_for(protocol="robust", time_budget_s=0.1), engine=FailingAnchor(anchor_turns=3))
     rows = by_name(finished)
     assert "timed alone" in rows["quick"].runtime_ms.note

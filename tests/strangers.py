@@ -157,9 +157,11 @@ trees = st.builds(
 
 
 def write(tree: Tree, inbox: Path) -> None:
-    """Create the entry; what this file system does not allow is left out."""
+    """Create the entry; what this file system does not allow is left out, and so is a second one of the same name."""
     place = inbox / os.fsdecode(tree.name)
     try:
+        if os.path.lexists(place):  # what is in it may be a pipe, on which writing waits for a reader
+            return
         if tree.form == "folder":
             _fill(place.joinpath(*["w"] * tree.depth), tree)
         elif tree.form == "file":

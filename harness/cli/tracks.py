@@ -44,7 +44,7 @@ def score(
     from harness.tracks import get_track
 
     chosen = get_track(track)
-    first_role = f"psnr_{chosen.datasets[0].role}" if chosen.gates else "psnr"
+    first_role = f"psnr_{chosen.datasets[0].role}" if chosen.datasets else "psnr"
     given = {
         "runtime_ms": runtime,
         "psnr": psnr,

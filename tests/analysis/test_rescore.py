@@ -107,6 +107,11 @@ def test_exploding_scores_are_ranked_by_their_logarithms(sample: Path, tmp_path:
         expected = (5 * getattr(entry.runtime_ms, run.protocol.statistic) + math.log(0.7)) / math.log(10)
         assert entry.score_log10 == pytest.approx(expected)
         assert entry.score == pytest.approx(min(1e300, 10 ** min(expected, 300)))
+    # What the first track left in the rows does not order them by another one.
+    again = write_rescored(sample / "rescored-office-x2", get_track("ntire23-x2")).run
+    assert all(entry.score_log10 is None for entry in again.entries)
+    order = [entry.score for entry in sorted((e for e in again.entries if e.rank), key=lambda entry: entry.rank)]
+    assert order == sorted(order, reverse=True)
     slowest, fastest = ranked[-1], ranked[0]
     assert slowest.score == fastest.score == pytest.approx(1e300) or slowest.score > fastest.score
     pair = next(p for p in run.comparisons if set(p.slugs) == {slowest.slug, fastest.slug})

@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli import app
 from harness.errors import UsageError
 from harness.tracks import Track, get_track, read_track
 
@@ -89,6 +91,17 @@ def test_a_mistake_is_named(read, old: str, new: str, message: str) -> None:
     assert old in WHOLE
     with pytest.raises(UsageError, match=message):
         read(WHOLE.replace(old, new))
+
+
+def test_a_track_with_a_gate_and_no_data_sets_scores_single_figures(tmp_path: Path) -> None:
+    path = tmp_path / "gated.toml"
+    path.write_text(
+        '[track]\nname = "gated"\nscale = 2\ninput_size = [24, 32]\n[score]\nformula = "psnr / runtime_ms"\n'
+        '[[gates]]\nfigure = "psnr"\nleast = 30.0\n'
+    )
+    done = CliRunner().invoke(app, ["score", "--track", str(path), "--psnr", "32", "--runtime", "4"])
+    assert (done.exit_code, done.stdout.strip()) == (0, "8.00")
+    assert "ranked: it has psnr >= 30" in done.stderr
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from harness.analysis.derived_runs import write_derived
 from harness.analysis.stored_rows import bicubic_by_dataset, bicubic_figures, psnr_by_image, stored_timing
 from harness.errors import UsageError
 from harness.quality import get_convention
+from harness.results.columns import MEASURES
 from harness.results.run_folder import RunFolder, load_run
 from harness.results.schema import Entry, QualityFigures, Run, Runtime
 from harness.statistics.process_spread import RelativeTimes, spread_of
@@ -102,8 +103,7 @@ class _Sources:
     def row(self, entry: Entry) -> Entry:
         """Return a row with the figures that the track may use, without score and rank."""
         quality = self._quality(entry)
-        names = ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")
-        update: dict[str, object] = {name: getattr(quality, name, None) for name in names}
+        update: dict[str, object] = {name: getattr(quality, name, None) for name in MEASURES}
         if not self.own_convention:
             update["datasets"] = {}
         update |= {"score": None, "score_ci": None, "rank": None, "rank_range": None, "tied_with": []}
@@ -144,7 +144,7 @@ class _Sources:
     def _quality(self, entry: Entry) -> QualityFigures | None:
         if not self.own_convention:
             return entry.conventions.get(self.track.convention)
-        values = {name: getattr(entry, name) for name in ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y")}
+        values = {name: getattr(entry, name) for name in MEASURES}
         return None if None in values.values() else QualityFigures(**values)
 
     def _runtime(self, entry: Entry) -> Runtime | None:

@@ -31,7 +31,8 @@ ScoreFunction = Callable[[Floats, Floats], Floats]
 
 It may return the natural logarithms of the scores instead, if they exceed the range of float64."""
 
-_LARGEST_LOG = math.log(1e300)
+LARGEST_LOG = math.log(1e300)
+"""Natural logarithm of the largest score that is stored as a number; larger ones are known by their logarithm."""
 _SHORTEST_SHARE = 1e-3  # lower limit of the end of a runtime's interval, as a fraction of the runtime
 
 
@@ -187,7 +188,7 @@ def score_differences(resamples: ScoreResamples) -> list[ScoreDifference]:
     corrected = holm({pair: float(tests.p_value[pair]) for pair in pairs})
     observed = resamples.observed
     if resamples.logarithms:
-        observed = np.exp(np.minimum(observed, _LARGEST_LOG))
+        observed = np.exp(np.minimum(observed, LARGEST_LOG))
     return [ScoreDifference(pair, _difference(observed, tests, pair), corrected[pair]) for pair in pairs]
 
 

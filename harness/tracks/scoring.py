@@ -14,6 +14,7 @@ from harness.statistics.inference import is_significant
 from harness.statistics.process_spread import Floats, RelativeTimes
 from harness.statistics.rank_ranges import rank_ranges
 from harness.statistics.score_difference import (
+    LARGEST_LOG,
     ScoreData,
     ScoreDifference,
     ScoreFunction,
@@ -23,7 +24,7 @@ from harness.statistics.score_difference import (
 )
 from harness.tracks.ranking import rank, rank_sum
 from harness.tracks.roofline import roofline_at
-from harness.tracks.track import LARGEST_LOG, Track
+from harness.tracks.track import Track
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.errors import UsageError
+from harness.statistics.score_difference import LARGEST_LOG
 from harness.tracks.expression import Expression
 from harness.tracks.figures import Figures, Floats, advice, figure_of
 from harness.tracks.published import PublishedTable
@@ -19,9 +20,6 @@ Formula = Expression | Callable[..., float]
 
 FPS_BANDS = (24.0, 30.0, 60.0, 120.0)
 """Limits of the colour bands in the tables of the NTIRE 2023 report, in frames per second."""
-
-LARGEST_LOG = math.log(1e300)
-"""Natural logarithm of the largest score that is stored as a number; larger ones are known by their logarithm."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,9 @@ from harness.isolation.requests import (
     TimeReply,
     TimeRequest,
     UpscaleRequest,
+    UseFormRequest,
 )
-from harness.results.schema import Ceilings, Reparam
+from harness.results.schema import Ceilings, FormName, NetworkForm, Reparam
 from harness.text import printable
 from harness.timing.strips import STRIPS, read_strips, strip_width
 
@@ -50,6 +51,22 @@ VALUE_RANGES = (1.0, 255.0)
 """Values of white that a network may have."""
 
 _CALLS_PER_TIMEOUT = 10  # where a protocol has no budget
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a worker made of its network.
+
+    Attributes
+    ----------
+    reparam
+        The forms that it has now; the last of them is in use.
+    regions
+        What was collapsed, for :meth:`Session.reparameterize` of a later process.
+    """
+
+    reparam: Reparam
+    regions: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -91,21 +108,49 @@ class Session(AbstractContextManager["Session"]):
         ]
 
     def reparameterize(
-        self, frames: Sequence[Image], *, allow_border_error: bool = False, may_give_up: bool = False
-    ) -> Reparam:
-        """Convert the training form to the inference form; compare both on `frames` (H x W x 3, uint8).
+        self,
+        frames: Sequence[Image],
+        *,
+        automatic: bool = True,
+        allow_border_error: bool = False,
+        may_give_up: bool = False,
+        regions: Sequence[str] | None = None,
+    ) -> Conversion:
+        """Make the inference forms of the network and use the last of them.
 
-        With `may_give_up`, an automatic collapse that takes a third of the time limit leaves the network as it is.
+        Parameters
+        ----------
+        frames
+            H x W x 3, uint8: all forms are compared on them.
+        automatic
+            Whether to collapse automatically after the author's method.
+        allow_border_error
+            Also collapse regions that are equal only in the interior of the image.
+        may_give_up
+            An automatic collapse that takes a third of the time limit leaves the network as it is.
+        regions
+            What an earlier process collapsed: nothing else is collapsed then, and the search has no time limit.
         """
-        budget_s = self.timeout_s / 3 if may_give_up else None
-        request = ReparameterizeRequest(allow_border_error=allow_border_error, budget_s=budget_s)
+        request = ReparameterizeRequest(
+            automatic=automatic,
+            allow_border_error=allow_border_error,
+            budget_s=self.timeout_s / 3 if may_give_up else None,
+            regions=None if regions is None else list(regions),
+        )
         reply = self.checked.ask("reparameterize", request, ReparamReply, frames)
-        notes = [printable(note, 2000) for note in reply.notes]
-        return Reparam(**{**dict(reply), "method": printable(reply.method, 500), "notes": notes})
+        forms = [NetworkForm(**{**dict(form), "method": printable(form.method, 500)}) for form in reply.forms]
+        known = {**dict(reply), "method": printable(reply.method, 500), "forms": forms}
+        known["notes"] = [printable(note, 2000) for note in reply.notes]
+        del known["regions"]
+        return Conversion(Reparam(**known), tuple(reply.regions))
 
-    def count(self, input_shape: tuple[int, int, int, int], *, original: bool = False) -> CountReply:
-        """Count parameters and operations of the timed form, or of the `original`, for one input shape N, C, H, W."""
-        return self.checked.ask("count", CountRequest(input_shape=list(input_shape), original=original), CountReply)
+    def use_form(self, form: FormName) -> None:
+        """Measure one of the forms that :meth:`reparameterize` made."""
+        self.checked.ask("use_form", UseFormRequest(form=form), EmptyReply)
+
+    def count(self, input_shape: tuple[int, int, int, int], *, form: FormName | None = None) -> CountReply:
+        """Count parameters and operations of the timed form, or of another one, for one input shape N, C, H, W."""
+        return self.checked.ask("count", CountRequest(input_shape=list(input_shape), form=form), CountReply)
 
     def ceilings(self) -> Ceilings:
         """Measure the peak rates of the device with this session's threads and precision; for trusted code only."""

@@ -11,6 +11,7 @@ import typer
 
 from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out, standard_error
 from harness.cli.options import (
+    AnalysisLimit,
     BackendChoice,
     BackendOption,
     Conventions,
@@ -29,6 +30,7 @@ from harness.cli.options import (
     Processes,
     ProtocolName,
     Recount,
+    ReparamChoice,
     RetryFailed,
     SandboxChoice,
     SandboxOption,
@@ -76,6 +78,8 @@ def run(
     trust_pickle: TrustPickle = False,
     recount: Recount = False,
     verify_graph: VerifyGraph = False,
+    reparam: ReparamChoice = None,
+    analysis_limit: AnalysisLimit = 30.0,
     engine: EngineName = "local",
     images: ImagesChoice = ImagesOption.auto,
     crop: Crops = None,
@@ -104,6 +108,8 @@ def run(
         images=images.value,
         crops=_parsed(crop),
         conventions=tuple(dict.fromkeys(convention or ())),
+        reparam=reparam.value if reparam else None,
+        analysis_limit_s=analysis_limit,
     )
     wanted = replace(
         wanted, device=device, threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
 from harness.cli.findings import titled, without_archive_folder
-from harness.cli.options import Device, Install, SandboxChoice, SandboxOption, Timeout, TrustPickle, Wheels
+from harness.cli.options import AnalysisLimit, Device, Install, ReparamChoice, SandboxChoice, SandboxOption, Timeout, TrustPickle, Wheels
 from harness.cli.text_console import styled
 
 _LOG_LINES = 12  # of a submission that failed

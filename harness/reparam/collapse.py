@@ -25,6 +25,7 @@ from harness.reparam.regions import Region, RegionFinder
 from harness.reparam.search import Choice, Clock
 from harness.reparam.time_limit import OutOfTimeError, check_time
 from harness.reparam.trace import Untraceable, delete_unused, is_compute, module_of, trace
+from harness.results.schema import CUT_SHORT
 
 MAX_PASSES = 6
 """Maximum number of passes over the graph; several are needed because a collapsed region may be part of another."""
@@ -98,7 +99,7 @@ def collapse(
         return Collapse(refused=[f"everything, because the network does not run in float64 ({reason})"])
     # All kernels are composed in float64 and rounded once here, so that errors do not accumulate over regions.
     if options.is_late:
-        done.refused.append(f"what was not found within {options.clock.limit_s:g} s, the limit of the search")
+        done.refused.append(f"what was not found within {options.clock.limit_s:g} s, {CUT_SHORT}")
     if done.exact is not None:
         done.network = copied(done.exact).to(options.dtype)
     return done

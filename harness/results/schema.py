@@ -15,6 +15,8 @@ from harness.results.run_info import DatasetInfo, DeviceInfo, ProcessSpreadInfo,
 from harness.text import first_line, printable, single_line
 
 SCHEMA_VERSION = 2
+CUT_SHORT = "the limit of the search"
+"""Part of the note on regions that a collapse left out for lack of time."""
 FormName = Literal["loaded", "author", "automatic"]
 ReparamPolicy = Literal["author", "auto", "none"]
 _MAX_MESSAGE = 10_000
@@ -87,8 +89,8 @@ class NetworkForm(Record):
     """One form of a network and what it costs, whether it was measured or not."""
 
     name: FormName
-    """``loaded``: as the submission builds it; ``author``: converted by the author's method; ``automatic``: collapsed by
-    the harness."""
+    """``loaded``: as the submission builds it; ``author``: converted by the author's method; ``automatic``: collapsed
+    by the harness."""
     method: str
     """How it was made, as in ``Reparam.method``."""
     params: int
@@ -99,7 +101,7 @@ class NetworkForm(Record):
     max_abs_error: float | None = None
     """Largest difference of its output from that of the form as loaded, on [0, 1]; None for that form itself."""
     runtime_ms: float | None = None
-    """Median of its calls where two forms were timed in turn to choose one of them, milliseconds; not a score's time."""
+    """Median of its calls where two forms were timed in turn to choose one of them, ms; not the time of a score."""
 
 
 class Reparam(Record):

@@ -19,7 +19,8 @@ from harness.errors import UsageError
 from harness.isolation.requests import ANALYSIS_LIMIT_S
 from harness.isolation.sandbox import Sandbox
 from harness.results import Measurement, RunStore
-from harness.results.schema import Reparam, ReparamPolicy
+from harness.results.measurement import TOO_LONG
+from harness.results.schema import CUT_SHORT, Reparam, ReparamPolicy
 from harness.run.context import RunContext
 from harness.run.group_timing import time_group
 from harness.run.group_upscaling import upscale_group

@@ -18,8 +18,8 @@ from harness.timing import Precision
 class RunRequest:
     """What the user asked for; see the options of ``harness run``.
 
-    ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free. ``reparam``
-    says which form of a network is measured; None for the track's default.
+    ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
+    ``reparam`` says which form of a network is measured; None for the track's default.
     """
 
     submissions: tuple[Path, ...]

@@ -6,7 +6,8 @@ What depends on the size of the frames, such as time and memory, is found by a r
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +45,11 @@ _HINT_END = "look for exit(), an endless loop or native code there"
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """What the user asked for; see the options of ``harness check``."""
+    """What the user asked for; see the options of ``harness check``.
+
+    ``size`` is the height and width of the frames that are timed, at which operations are counted. ``folder`` keeps
+    what is measured, so that the same request continues where it was stopped; None keeps nothing.
+    """
 
     path: Path
     scale: int | None = None
@@ -56,6 +61,8 @@ class CheckRequest:
     trust_pickle: bool = False
     reparam: ReparamPolicy | None = None
     analysis_limit_s: float = ANALYSIS_LIMIT_S
+    size: tuple[int, int] = _TIMED_SIZE
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +79,15 @@ class Check:
         In the order of the stages.
     log
         What the submission printed, if it failed.
+    measurement
+        What was measured; None if the submission could not be read.
     """
 
     name: str
     scale: int | None
     findings: tuple[Finding, ...]
     log: str = ""
+    measurement: Measurement | None = None
 
     @property
     def passed(self) -> bool:
@@ -121,8 +131,8 @@ def check_path(
     inbox = _Inbox(found, request.scale, on_checked)
     for scale in _scales(found, request.scale):
         supporting = [one for one in found if _supports(one, scale)]
-        with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
-            plan = _plan(request, scale, supporting, Path(folder))
+        with _folder_of(request, scale) as folder:
+            plan = _plan(request, scale, supporting, folder)
             check_planned(plan, listeners, engine, inbox.add)
     if not inbox.checks:
         what = f"no submission supports x{request.scale}"
@@ -198,7 +208,7 @@ def check_planned(
     def conclude(event: ProgressEvent) -> None:
         if isinstance(event, SubmissionFinished):
             found, slug = contract.get(event.slug, []), event.slug
-            checks[slug] = _check(submissions[slug], plan.track.scale, event.measurement, found)
+            checks[slug] = _check(submissions[slug], plan.track, event.measurement, found)
             on_check(slug, checks[slug])
 
     def check_contract(run: SubmissionRun) -> None:
@@ -245,24 +255,35 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
         reparam=request.reparam,
         analysis_limit_s=request.analysis_limit_s,
     )
-    track = _track(scale)
+    track = _track(scale, request.size)
     _write_images(folder / "images", scale)
     dataset = open_dataset(folder / "images", scale, get_degradation(track.degradation), folder / "cache")
-    return replace(make_plan(wanted, submissions), track=track, dataset=dataset)
+    plan = make_plan(wanted, submissions)
+    return replace(plan, track=track, dataset=dataset)
 
 
-def _track(scale: int) -> Track:
+@contextmanager
+def _folder_of(request: CheckRequest, scale: int) -> Iterator[Path]:
+    """Yield the folder of what is measured at a scale."""
+    if request.folder is not None:
+        yield request.folder / f"x{scale}-{request.size[0]}x{request.size[1]}"
+        return
+    with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
+        yield Path(folder)
+
+
+def _track(scale: int, size: tuple[int, int]) -> Track:
     """Return the rules of the scale, or those of another scale where no track has it, for small frames."""
     try:
         rules = track_for_scale(scale)
     except UsageError:
         rules = track_for_scale(2)
-    return replace(rules, scale=scale, input_shape=(1, 3, *_TIMED_SIZE), official_bicubic={})
+    return replace(rules, scale=scale, input_shape=(1, 3, *size), official_bicubic={})
 
 
 def _write_images(folder: Path, scale: int) -> None:
     """Write crops of two embedded images, enlarged where they are too small for the scale."""
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
     source = open_dataset("embedded", 2, get_degradation("bicubic"))
     side = _IMAGE_SIZE * scale
     for index in range(2):
@@ -275,16 +296,17 @@ def _write_images(folder: Path, scale: int) -> None:
         image.save(folder / f"{index}.png")
 
 
-def _check(submission: Found, scale: int, measured: Measurement, contract: Sequence[Finding]) -> Check:
+def _check(submission: Found, track: Track, measured: Measurement, contract: Sequence[Finding]) -> Check:
     """Return the findings of a submission: what its stages found, and why the last of them failed."""
-    findings = [*_loading(submission, scale, measured), *contract, *_figures(measured)]
+    scale, size = track.scale, "x".join(map(str, track.input_shape[2:]))
+    findings = [*_loading(submission, scale, measured), *contract, *_figures(measured, size)]
     if measured.error is not None and measured.error.type != "NoWeights":
         error = measured.error
         kind = "disqualified" if measured.status == "disqualified" else f"at {error.stage}"
         hint = _HINT_END if error.type in ("Crash", "Timeout") else ""
         findings.append(Finding("error", f"{kind}: {error.message}", hint))
     log = "" if measured.error is None else measured.error.log
-    return Check(submission.name, scale, tuple(findings), log)
+    return Check(submission.name, scale, tuple(findings), log, measured)
 
 
 def _loading(submission: Found, scale: int, measured: Measurement) -> list[Finding]:
@@ -299,9 +321,9 @@ def _loading(submission: Found, scale: int, measured: Measurement) -> list[Findi
     return [loaded, *notes, Finding("warn", untrained, "add them under [weights]")]
 
 
-def _figures(measured: Measurement) -> list[Finding]:
-    """Return what is known of the stages after loading."""
-    findings = [*_form(measured.reparam), *_counts(measured)]
+def _figures(measured: Measurement, size: str) -> list[Finding]:
+    """Return what is known of the stages after loading; operations are counted at `size`."""
+    findings = [*_form(measured.reparam), *_counts(measured, size)]
     if measured.timing is not None and measured.timing.remaining_work is None and measured.error is None:
         findings.append(Finding("ok", "its timed outputs equal its untimed ones"))
     return findings
@@ -317,10 +339,9 @@ def _form(reparam: Reparam | None) -> list[Finding]:
     return [Finding("ok", f"inference form: {form}{reason}"), *late]
 
 
-def _counts(measured: Measurement) -> list[Finding]:
+def _counts(measured: Measurement, size: str) -> list[Finding]:
     if measured.params is None or measured.macs_source is None:
         return []
-    size = "x".join(map(str, _TIMED_SIZE))
     late = measured.macs_source if TOO_LONG in measured.macs_source else ""
     if measured.macs is None:
         return [Finding("warn", f"{measured.params} parameters, {measured.macs_source}", _HINT_LIMIT if late else "")]

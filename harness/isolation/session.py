@@ -53,33 +53,31 @@ VALUE_RANGES = (1.0, 255.0)
 _CALLS_PER_TIMEOUT = 10  # where a protocol has no budget
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """What a worker made of its network.
-
-    Attributes
-    ----------
-    reparam
-        The forms that it has now; the last of them is in use.
-    regions
-        What was collapsed, for :meth:`Session.reparameterize` of a later process.
-    """
-
-    reparam: Reparam
-    regions: tuple[str, ...]
-
-
 @dataclass(slots=True)
 class Session(AbstractContextManager["Session"]):
     """One submission, loaded and measured step by step; use it as a context manager.
 
     Every method raises WorkerError, with the stage and the end of the submission's log.
+
+    Attributes
+    ----------
+    exchange
+        The connection to the worker.
+    job
+        The request that loads the network.
+    timeout_s
+        Longest wait for a reply, seconds.
+    closed
+        Whether the worker was ended.
+    regions
+        What was collapsed in the network, for :meth:`reparameterize` in a later process.
     """
 
     exchange: Exchange
     job: LoadRequest
     timeout_s: float
     closed: bool = field(default=False, init=False)
+    regions: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def checked(self) -> CheckedExchange:
@@ -115,7 +113,7 @@ class Session(AbstractContextManager["Session"]):
         allow_border_error: bool = False,
         may_give_up: bool = False,
         regions: Sequence[str] | None = None,
-    ) -> Conversion:
+    ) -> Reparam:
         """Make the inference forms of the network and use the last of them.
 
         Parameters
@@ -141,8 +139,8 @@ class Session(AbstractContextManager["Session"]):
         forms = [NetworkForm(**{**dict(form), "method": printable(form.method, 500)}) for form in reply.forms]
         known = {**dict(reply), "method": printable(reply.method, 500), "forms": forms}
         known["notes"] = [printable(note, 2000) for note in reply.notes]
-        del known["regions"]
-        return Conversion(Reparam(**known), tuple(reply.regions))
+        self.regions = tuple(known.pop("regions"))
+        return Reparam(**known)
 
     def use_form(self, form: FormName) -> None:
         """Measure one of the forms that :meth:`reparameterize` made."""

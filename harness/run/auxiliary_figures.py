@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.engines import Engine
 from harness.errors import WorkerError
-from harness.isolation.session import Conversion, Session
+from harness.isolation.session import Session
 from harness.results.measurement import CountPart
 from harness.results.schema import NetworkForm, Reparam, ReparamPolicy
 from harness.run import stages
@@ -49,7 +49,7 @@ class AuxiliaryFigures:
         The last form is in use afterwards. With ``author``, the collapsed form is made too, to be named.
         """
 
-        def convert(session: Session, *, automatic: bool) -> Conversion:
+        def convert(session: Session, *, automatic: bool) -> Reparam:
             return session.reparameterize(frames, automatic=automatic, may_give_up=True)
 
         made = self._ask(_AS_IT_IS, lambda session: convert(session, automatic=True))
@@ -57,9 +57,9 @@ class AuxiliaryFigures:
             made = self._ask(_AS_IT_IS, lambda session: convert(session, automatic=False))
         if made is None:
             return None
-        self.worker.regions = made.regions
-        self.worker.form = made.reparam.forms[-1] if made.reparam.forms else None
-        return made.reparam
+        self.worker.regions = self.worker.running.regions
+        self.worker.form = made.forms[-1] if made.forms else None
+        return made
 
     def count(self, shape: stages.InputShape, reparam: Reparam | None) -> tuple[CountPart, Reparam | None]:
         """Count the form in use, and the others.

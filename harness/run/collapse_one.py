@@ -100,7 +100,7 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
     track = track_for_scale(scale)
     with _loaded(job) as session:
         frames = _proof_frames(scale, track.degradation)
-        reparam = session.reparameterize(frames, allow_border_error=request.allow_border_error).reparam
+        reparam = session.reparameterize(frames, allow_border_error=request.allow_border_error)
         before, after = (session.count(track.input_shape, form=form) for form in ("loaded", None))
         name = f"{submission.name} (inference form)"
         files = export_submission(session, name, onnx=request.onnx) if request.export else {}

@@ -129,9 +129,9 @@ class SubmissionWorker:
         automatic = form.name == "automatic"
         frames = self.plan.proof_frames()
         made = session.reparameterize(frames, automatic=automatic, regions=self.regions if automatic else None)
-        if (made.reparam.method, made.reparam.params_after) != (form.method, form.params):
+        if (made.method, made.params_after) != (form.method, form.params):
             what = (
-                f"in a new process its inference form has {made.reparam.params_after:,} parameters, not {form.params:,}"
+                f"in a new process its inference form has {made.params_after:,} parameters, not {form.params:,}"
             )
             raise WorkerError(what, stage="reparameterize", kind="OtherForm", hint="measure it with --reparam author")
 

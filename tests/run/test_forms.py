@@ -151,7 +151,7 @@ def test_the_faster_form_is_measured(share: float, form: str, tmp_path: Path, su
     session = Session(Scripted(share), load_request(Job(found, 2)), 60.0)  # type: ignore[arg-type]
     session.load()
     frame = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
-    forms = session.reparameterize([frame]).reparam.forms
+    forms = session.reparameterize([frame]).forms
     times = form_timing.time_forms(session, ("loaded", "automatic"), frame)
     assert times.ratio == pytest.approx(share, rel=0.05)
     assert choose_by_time(forms, times).form == form

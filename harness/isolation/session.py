@@ -125,14 +125,14 @@ class Session(AbstractContextManager["Session"]):
         allow_border_error
             Also collapse regions that are equal only in the interior of the image.
         may_give_up
-            An automatic collapse that takes a third of the time limit leaves the network as it is.
+            An automatic collapse that takes most of the time limit leaves the network as it is.
         regions
             What an earlier process collapsed: nothing else is collapsed then, and the search has no time limit.
         """
         request = ReparameterizeRequest(
             automatic=automatic,
             allow_border_error=allow_border_error,
-            budget_s=self.timeout_s / 3 if may_give_up else None,
+            budget_s=self._collapse_budget_s() if may_give_up else None,
             regions=None if regions is None else list(regions),
         )
         reply = self.checked.ask("reparameterize", request, ReparamReply, frames)
@@ -141,6 +141,10 @@ class Session(AbstractContextManager["Session"]):
         known["notes"] = [printable(note, 2000) for note in reply.notes]
         self.regions = tuple(known.pop("regions"))
         return Reparam(**known)
+
+    def _collapse_budget_s(self) -> float:
+        """Return a third of the time limit, or the limit of the search if that is longer and leaves time to reply."""
+        return max(self.timeout_s / 3, min(self.job.analysis_limit_s, 0.8 * self.timeout_s))
 
     def use_form(self, form: FormName) -> None:
         """Measure one of the forms that :meth:`reparameterize` made."""

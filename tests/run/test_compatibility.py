@@ -1,5 +1,6 @@
 """The page of public repositories: as they are, beside their published figures, and a run that was stopped goes on."""
 
+import argparse
 import csv
 import importlib.util
 import json
@@ -69,17 +70,14 @@ class NoEngine:
         raise AssertionError(f"{job.submission.root} is measured again")
 
 
-def options(compatibility: ModuleType, clones: Path, *more: str) -> list[str]:
+def options(compatibility: ModuleType, clones: Path) -> argparse.Namespace:
     figures = clones.parent / "published.csv"
     with figures.open("w", newline="") as stream:
         csv.writer(stream).writerows(
             [["repository", "model", "params_M", "macs_G"], ["networks", "Good", "0.000", "0.03"]]
         )
-    parsed: list[str] = compatibility.parsed(
-        [str(clones), "--out", str(clones.parent / "page.md"), "--work", str(clones.parent / "work")]
-        + ["--published", str(figures), *more]
-    )
-    return parsed
+    places = ["--out", str(clones.parent / "page.md"), "--work", str(clones.parent / "work")]
+    return compatibility.parsed([str(clones), *places, "--published", str(figures)])
 
 
 def cells(page: str, model: str) -> Sequence[str]:

@@ -291,6 +291,8 @@ class _Collapser:
     def _collapse_inside_opaque(self, execution: Execution) -> None:
         """Collapse regions inside modules that are neither traceable nor affine."""
         for node in self._graph.graph.nodes:
+            if self._options.is_late:
+                return
             value = self._single_image_input(node, execution) if str(node.target) in self._opaque else None
             module = module_of(self._graph, node)
             if value is None or module is None:

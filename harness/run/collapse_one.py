@@ -16,6 +16,7 @@ from harness.data import get_degradation, open_dataset
 from harness.engines import Job, LocalEngine
 from harness.errors import UsageError
 from harness.isolation.exported_files import export_submission
+from harness.isolation.requests import ANALYSIS_LIMIT_S
 from harness.isolation.session import Session
 from harness.results.schema import Reparam
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
@@ -74,6 +75,8 @@ class CollapseRequest:
         Also collapse what is equal in the interior of the image only.
     timeout_s
         Seconds that one step may take.
+    analysis_limit_s
+        Seconds after which the search for regions ends, and likewise a count of operations.
     """
 
     path: Path
@@ -82,6 +85,7 @@ class CollapseRequest:
     onnx: bool = False
     allow_border_error: bool = False
     timeout_s: float = 300.0
+    analysis_limit_s: float = ANALYSIS_LIMIT_S
 
 
 def collapse_submission(request: CollapseRequest) -> Collapsed:
@@ -96,7 +100,8 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
     """
     scale = request.scale
     submission = _only(request.path, scale)
-    job = Job(submission, scale, threads=os.cpu_count() or 1, timeout_s=request.timeout_s)
+    limits = {"timeout_s": request.timeout_s, "analysis_limit_s": request.analysis_limit_s}
+    job = Job(submission, scale, threads=os.cpu_count() or 1, **limits)
     track = track_for_scale(scale)
     with _loaded(job) as session:
         frames = _proof_frames(scale, track.degradation)

@@ -130,9 +130,7 @@ class SubmissionWorker:
         frames = self.plan.proof_frames()
         made = session.reparameterize(frames, automatic=automatic, regions=self.regions if automatic else None)
         if (made.method, made.params_after) != (form.method, form.params):
-            what = (
-                f"in a new process its inference form has {made.params_after:,} parameters, not {form.params:,}"
-            )
+            what = f"in a new process its inference form has {made.params_after:,} parameters, not {form.params:,}"
             raise WorkerError(what, stage="reparameterize", kind="OtherForm", hint="measure it with --reparam author")
 
     def build(self) -> float | None:

@@ -4,6 +4,7 @@ import argparse
 import csv
 import importlib.util
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -34,12 +35,13 @@ def make():
 PARAMS, MACS = 12 * 28, 256 * 256 * 12 * 27
 
 
-@pytest.fixture(scope="module")
-def compatibility(root: Path) -> ModuleType:
+@pytest.fixture
+def compatibility(root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec = importlib.util.spec_from_file_location("compatibility", root / "benchmarks" / "compatibility.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "compatibility", module)  # where its dataclasses look for their types
     spec.loader.exec_module(module)
     return module
 

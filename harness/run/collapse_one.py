@@ -6,7 +6,7 @@ import os
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +100,8 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
     """
     scale = request.scale
     submission = _only(request.path, scale)
-    limits = {"timeout_s": request.timeout_s, "analysis_limit_s": request.analysis_limit_s}
-    job = Job(submission, scale, threads=os.cpu_count() or 1, **limits)
+    job = Job(submission, scale, threads=os.cpu_count() or 1, timeout_s=request.timeout_s)
+    job = replace(job, analysis_limit_s=request.analysis_limit_s)
     track = track_for_scale(scale)
     with _loaded(job) as session:
         frames = _proof_frames(scale, track.degradation)

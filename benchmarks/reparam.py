@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.isolation.environment import MEMORY_SETTINGS
-from harness.reparam import reparameterize
+from harness.reparam import Search, reparameterize
 from harness.worker.loader import load_network
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +50,7 @@ def compare(name: str, scale: int, size: tuple[int, int], rounds: int) -> None:
     """Print the medians of both forms and their ratio."""
     network = training_form(name, scale)
     frames = [torch.rand(1, 3, 96, 120)]
-    author = reparameterize(network, frames=frames, automatic=False)
+    author = reparameterize(network, frames=frames, search=Search(automatic=False))
     automatic = reparameterize(network, hook="no hook", frames=frames)
     forms = {"author": author.network, "copy": author.network, "automatic": automatic.network}
     medians = {key: statistics.median(samples) for key, samples in interleaved(forms, size, rounds).items()}

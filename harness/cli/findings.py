@@ -26,6 +26,10 @@ class Checked(Protocol):
         """The findings, which can be compared."""
 
     @property
+    def log(self) -> str:
+        """What the submission printed, if it failed."""
+
+    @property
     def passed(self) -> bool:
         """Whether none of them is an error."""
 

@@ -11,6 +11,7 @@ import typer
 
 from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out, standard_error
 from harness.cli.options import (
+    AnalysisLimit,
     BackendChoice,
     BackendOption,
     Conventions,
@@ -30,6 +31,7 @@ from harness.cli.options import (
     Profile,
     ProtocolName,
     Recount,
+    ReparamChoice,
     RetryFailed,
     SandboxChoice,
     SandboxOption,
@@ -77,6 +79,8 @@ def run(
     trust_pickle: TrustPickle = False,
     recount: Recount = False,
     verify_graph: VerifyGraph = False,
+    reparam: ReparamChoice = None,
+    analysis_limit: AnalysisLimit = 30.0,
     engine: EngineName = "local",
     images: ImagesChoice = ImagesOption.auto,
     crop: Crops = None,
@@ -90,23 +94,14 @@ def run(
     """Measure, score and rank submissions, and write the leaderboard."""
     from harness.run.plan import RunRequest
 
+    names = dataset or ["embedded"]
     wanted = RunRequest(
-        submissions=tuple(submissions),
-        scale=scale,
-        track=track,
-        dataset=(dataset or ["embedded"])[0],
-        further_datasets=tuple(dataset or ())[1:],
-        out=out_folder,
-        only=tuple(only or ()),
-        exclude=tuple(exclude or ()),
-        with_baselines=baselines,
-        precision=precision.value if precision else None,
-        backend=backend.value,
-        sandbox=sandbox.value,
-        images=images.value,
-        crops=_parsed(crop),
-        conventions=tuple(dict.fromkeys(convention or ())),
-    )
+        submissions=tuple(submissions), scale=scale, track=track, dataset=names[0], further_datasets=tuple(names[1:]),
+        out=out_folder, only=tuple(only or ()), exclude=tuple(exclude or ()), with_baselines=baselines,
+        precision=precision.value if precision else None, backend=backend.value, sandbox=sandbox.value,
+        images=images.value, crops=_parsed(crop), conventions=tuple(dict.fromkeys(convention or ())),
+        reparam=reparam.value if reparam else None, analysis_limit_s=analysis_limit,
+    )  # fmt: skip
     wanted = replace(
         wanted, device=device, threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
         save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount, verify_graph=verify_graph,

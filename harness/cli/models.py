@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +12,21 @@ import typer
 from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
-from harness.cli.findings import titled, without_archive_folder
-from harness.cli.options import Device, Install, SandboxChoice, SandboxOption, Timeout, TrustPickle, Wheels
+from harness.cli.findings import Checked, titled, without_archive_folder
+from harness.cli.options import (
+    AnalysisLimit,
+    Device,
+    Install,
+    ReparamChoice,
+    SandboxChoice,
+    SandboxOption,
+    Timeout,
+    TrustPickle,
+    Wheels,
+)
 from harness.cli.text_console import styled
 
+_SILENCE_S = 4.5  # after which a stage is shown again; with a tick of the display it stays within 5 s
 _LOG_LINES = 12  # of a submission that failed
 _STYLES = {"ok": "green", "warn": "yellow", "error": "red"}
 
@@ -44,28 +57,41 @@ def check(
     install: Install = False,
     wheels: Wheels = None,
     trust_pickle: TrustPickle = False,
+    reparam: ReparamChoice = None,
+    analysis_limit: AnalysisLimit = 30.0,
 ) -> None:
     """Check submissions on small images as a run measures them, and report what is wrong and how to fix it."""
     from harness.cli.progress_display import make_progress
-    from harness.run.checking import CheckRequest, check_path
+    from harness.run.checking import Check, CheckRequest, check_path
 
     request = CheckRequest(path, scale, device, timeout, sandbox.value, install, wheels, trust_pickle)
-    with make_progress(err) as progress:
-        checks = check_path(request, [progress])
-    shown = titled(checks)
-    for title, one in shown:
-        out.print(title, style="bold")
-        for finding in one.findings:
-            mark = Text(f"{finding.level:<5}", _STYLES[finding.level])
-            hint = styled(f" -> {finding.hint}" if finding.hint else "", "dim")
-            what = styled(without_archive_folder(finding.what))
-            out.print(Text.assemble("  ", mark, " ", what, hint), soft_wrap=True)
-        for line in one.log.splitlines()[-_LOG_LINES:]:
-            out.print(f"        {line}", style="dim", soft_wrap=True)
-    failed = [one for _, one in shown if not one.passed]
-    err.print(f"{len(shown) - len(failed)} of {len(shown)} passed", highlight=False)
-    if failed:
+    request = replace(request, reparam=reparam.value if reparam else None, analysis_limit_s=analysis_limit)
+    shown: list[Check] = []
+
+    def show(checks: Sequence[Check]) -> None:
+        with progress.suspended():
+            for title, one in titled(checks):
+                shown.append(one)
+                _print_check(title, one)
+
+    with make_progress(err, _SILENCE_S) as progress:
+        check_path(request, [progress], on_checked=show)
+    passed = sum(one.passed for one in shown)
+    err.print(f"{passed} of {len(shown)} passed", highlight=False)
+    if passed < len(shown):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _print_check(title: str, check: Checked) -> None:
+    """Print the findings of one submission, and the end of its log if it failed."""
+    out.print(title, style="bold")
+    for finding in check.findings:
+        mark = Text(f"{finding.level:<5}", _STYLES[finding.level])
+        hint = styled(f" -> {finding.hint}" if finding.hint else "", "dim")
+        what = styled(without_archive_folder(finding.what))
+        out.print(Text.assemble("  ", mark, " ", what, hint), soft_wrap=True)
+    for line in check.log.splitlines()[-_LOG_LINES:]:
+        out.print(f"        {line}", style="dim", soft_wrap=True)
 
 
 @command

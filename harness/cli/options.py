@@ -37,6 +37,14 @@ class ImagesOption(enum.StrEnum):
     full = "full"
 
 
+class ReparamOption(enum.StrEnum):
+    """Which form of a network is measured."""
+
+    author = "author"
+    auto = "auto"
+    none = "none"
+
+
 class SandboxOption(enum.StrEnum):
     """How a worker process is isolated."""
 
@@ -100,6 +108,18 @@ Profile = Annotated[bool, typer.Option("--profile", help="Print the seconds that
 VerifyGraph = Annotated[
     bool,
     typer.Option("--verify-graph", help="Time each network's exported graph too, in a process without submitted code."),
+]
+ReparamChoice = Annotated[
+    ReparamOption | None,
+    typer.Option(
+        "--reparam",
+        help="Form of the networks: the author's, collapsed by the harness where that is a gain, or as submitted. "
+        "[default: the track's]",
+    ),
+]
+AnalysisLimit = Annotated[
+    float,
+    typer.Option(min=0.001, help="Time limit of the search for an inference form, and of a count, seconds."),
 ]
 EngineName = Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")]
 ImagesChoice = Annotated[

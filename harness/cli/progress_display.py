@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -153,6 +154,10 @@ class PlainProgress:
             if (self._is_news(event) and not is_too_many) or self._is_silent():
                 self._print(self._describe())
 
+    def suspended(self) -> AbstractContextManager[None]:
+        """Return a context in which others print: there is nothing to remove."""
+        return nullcontext()
+
     def repeat(self) -> None:
         """Print what is going on if nothing has been printed for long."""
         with self._lock:
@@ -287,6 +292,15 @@ class LiveProgress:
                 self._progress.console.print(rest)
             self._show("", _AFTER_MEASUREMENT, 1.0, None)
 
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Remove the bar while others print, to whichever stream."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
     def _print_outcome(self, event: SubmissionFinished) -> None:
         """Print how a submission ended above the bar, which stays at the bottom."""
         style = _STATUS_STYLE[event.measurement.status]
@@ -326,6 +340,6 @@ class WarnBeforeMeasuring:
             self._warn()
 
 
-def make_progress(console: Console) -> PlainProgress | LiveProgress:
-    """Return what suits the console: a live bar on a terminal, plain lines elsewhere."""
-    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+def make_progress(console: Console, silence_s: float = SILENCE_S) -> PlainProgress | LiveProgress:
+    """Return what suits the console: a live bar on a terminal, plain lines elsewhere, at least every `silence_s`."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console, silence_s=silence_s)

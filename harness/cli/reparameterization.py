@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.application import command, out
+from harness.cli.options import AnalysisLimit
 from harness.errors import UsageError
 from harness.results.columns import LOWER_BOUND
 
@@ -24,6 +25,7 @@ def reparam(
         bool, typer.Option("--allow-border-error", help="Also accept a collapse that differs at the image border.")
     ] = False,
     timeout: Annotated[float, typer.Option(help="Time limit per step, seconds.")] = 300.0,
+    analysis_limit: AnalysisLimit = 30.0,
 ) -> None:
     """Convert a training form to its inference form, verify that both agree, and write it as a submission."""
     from harness.run.collapse_one import CollapseRequest, check_new, collapse_submission, write_files
@@ -39,6 +41,7 @@ def reparam(
         onnx=onnx,
         allow_border_error=allow_border_error,
         timeout_s=timeout,
+        analysis_limit_s=analysis_limit,
     )
     done = collapse_submission(request)
     record = done.reparam

@@ -24,7 +24,7 @@ from harness.complexity.input_size import rounded_up
 from harness.complexity.layers import describe_layers
 from harness.complexity.observation import Observation, Origins, OutOfTimeError, observe, outside_work
 from harness.complexity.parameters import count_parameters
-from harness.results.measurement import Layer
+from harness.results.measurement import TOO_LONG, Layer
 
 Shape = tuple[int, int, int, int]
 Size = tuple[int, int]
@@ -127,7 +127,7 @@ class _Counting:
             whole = self._in_a_real_pass(sizes, small)
             counted = self._scaled(sizes, small) if whole is None else self._at_full_size(whole, "in one forward pass")
             if whole is None:
-                counted = replace(counted, incomplete_ops=("count depends on more than the number of pixels",))
+                counted = replace(counted, incomplete_ops=(self._doubt(),))
         elif whole is None:
             counted = self._scaled(sizes, small)
         else:
@@ -135,11 +135,18 @@ class _Counting:
         remarks = [counted.source]
         if not _is_proportional(sizes, small, self._full, counted.macs):
             remarks.append("not proportional to the number of pixels")
-        remarks.append(compare_with_fvcore(self._model, _probe(self._model, (1, self._full[1], *sizes[0])), small[0]))
+        probe = _probe(self._model, (1, self._full[1], *sizes[0]))
+        remarks.append(compare_with_fvcore(self._model, probe, small[0], self._deadline))
         doubts = [*sorted(set().union(*(one.unseen for one in small))), *([outside] if outside else [])]
         doubts = list(dict.fromkeys([*doubts, *counted.incomplete_ops]))
         layers = self._layers(sizes, small, whole)
         return replace(counted, incomplete_ops=tuple(doubts), source="; ".join(remarks), layers=layers)
+
+    def _doubt(self) -> str:
+        """Return why counts that are extrapolated may be wrong."""
+        if time.monotonic() > self._deadline:
+            return f"counted at small sizes only, because the full size {TOO_LONG}"
+        return "count depends on more than the number of pixels"
 
     def _missing(self, reason: str) -> Complexity:
         return Complexity(self._params, None, None, None, (reason,), f"not counted: {reason}")
@@ -176,7 +183,7 @@ class _Counting:
                 probes = [_probe(self._model, (1, self._full[1], *size)) for size in sizes]
                 return sizes, [observe(self._model, probe, self._deadline, origins) for probe in probes], ""
             except OutOfTimeError:
-                return (), [], "counting at small sizes takes too long"
+                return (), [], f"counting at small sizes {TOO_LONG}"
             except Exception as error:  # noqa: BLE001 - submitted code may raise anything; a larger size may do
                 reason = reason or f"forward fails on small inputs ({_line_of(error)})"
         return (), [], reason

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -29,6 +30,7 @@ Shape = tuple[int, ...]
 
 _RELU_FAMILY = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+_ADAPTIVE_POOLING = (functional.adaptive_avg_pool2d, torch._C._nn.adaptive_avg_pool2d)
 _RELU_OPERATORS = frozenset(f"aten::{name}" for name in ("relu", "_prelu_kernel", "elu", "leaky_relu", "hardtanh"))
 
 
@@ -214,10 +216,13 @@ class _Pools(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if function is torch._C._nn.adaptive_avg_pool2d and args and isinstance(args[0], Tensor):
-            self._seen.others += args[0].numel()
-            self._seen.modules.setdefault(self._running[-1], Seen()).macs += args[0].numel()
-        return function(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        given = args[0] if args else kwargs.get("input")
+        # The mode is off within the Python function, so that one call is seen once.
+        if any(function is one for one in _ADAPTIVE_POOLING) and isinstance(given, Tensor):
+            self._seen.others += given.numel()
+            self._seen.modules.setdefault(self._running[-1], Seen()).macs += given.numel()
+        return function(*args, **kwargs)
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import monotonic  # bound before submitted code is imported
 from typing import Any
 
 import torch
@@ -41,7 +42,12 @@ class Traffic:
 
 
 def count_traffic(
-    network: nn.Module, input_shape: Shape, *, itemsize: int = 4, size_multiple: int = 1
+    network: nn.Module,
+    input_shape: Shape,
+    *,
+    itemsize: int = 4,
+    size_multiple: int = 1,
+    limit_s: float = math.inf,
 ) -> Traffic | None:
     """Count the bytes and operators of one forward pass, on torch's meta device, at the full size.
 
@@ -55,17 +61,19 @@ def count_traffic(
         Bytes per floating-point element in the timed precision.
     size_multiple
         Height and width must be multiples of this.
+    limit_s
+        Seconds after which counting ends.
 
     Returns
     -------
     Traffic or None
-        None if the network does not run on the meta device.
+        None if the network does not run on the meta device, or not within the limit.
     """
     n, c, h, w = input_shape
     shape = n, c, rounded_up(h, size_multiple), rounded_up(w, size_multiple)
     try:
         on_meta = settled(copied(network).to("meta"))
-        with torch.no_grad(), _Counter(itemsize) as counter:
+        with torch.no_grad(), _Counter(itemsize, monotonic() + limit_s) as counter:
             on_meta(torch.empty(shape, device="meta"))
     except Exception:  # noqa: BLE001 - submitted code may need data, or operators without a meta kernel
         return None
@@ -73,13 +81,16 @@ def count_traffic(
 
 
 class _Counter(MetaMode):  # type: ignore[no-untyped-call]
-    def __init__(self, itemsize: int) -> None:
+    def __init__(self, itemsize: int, deadline: float) -> None:
         super().__init__()
         self._itemsize = itemsize
+        self._deadline = deadline
         self.bytes = 0
         self.operators = 0
 
     def see(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
+        if monotonic() > self._deadline:
+            raise TimeoutError
         name = operator._schema.name.removeprefix("aten::")
         if not operator.is_view and name not in _MOVE_NOTHING:
             given = list(_tensors([args, kwargs]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.isolation.limits import Limits
-from harness.isolation.requests import Precision
+from harness.isolation.requests import ANALYSIS_LIMIT_S, Precision
 from harness.isolation.sandbox import Sandbox
 from harness.results.record import Backend
 
@@ -76,6 +76,8 @@ class Job:
         Interpreter of the environment that the submission requires; that of the harness by default.
     trust_pickle
         Whether to execute code in a pickled checkpoint; requires bubblewrap.
+    analysis_limit_s
+        Seconds after which the search for an inference form ends, and likewise a count of operations.
     """
 
     submission: JobSubmission
@@ -92,3 +94,4 @@ class Job:
     limits: Limits | None = None
     python: Path | None = None
     trust_pickle: bool = False
+    analysis_limit_s: float = ANALYSIS_LIMIT_S

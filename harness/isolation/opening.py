@@ -38,6 +38,7 @@ def load_request(job: Job) -> LoadRequest:
         strict=job.strict,
         has_manifest=(root / FILE_NAME).is_file(),
         requires=manifest.requires,
+        analysis_limit_s=job.analysis_limit_s,
     )
 
 

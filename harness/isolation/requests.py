@@ -14,6 +14,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.results.record import Backend
+from harness.results.schema import FormName
 
 Precision = Literal["fp32", "fp16", "bf16"]
 Inputs = Literal["reused", "fresh", "dataset"]
@@ -25,6 +26,9 @@ Macs = Annotated[int, Field(ge=0, le=10**18)]
 Sides = Annotated[list[Count], Field(max_length=8)]
 ShortText = Annotated[str, Field(max_length=500)]
 Text = Annotated[str, Field(max_length=20_000)]
+Seconds = Annotated[float, Field(gt=0)]
+ANALYSIS_LIMIT_S = 30.0
+"""Time after which the search for an inference form ends by default, and likewise a count of operations, seconds."""
 
 
 class Body(BaseModel):
@@ -73,6 +77,8 @@ class LoadRequest(Body):
     """Whether a manifest describes the submission; otherwise what it does not state is found out."""
     requires: list[str] = []
     """Requirement strings of the manifest."""
+    analysis_limit_s: Seconds = ANALYSIS_LIMIT_S
+    """Seconds after which the search for an inference form ends, and likewise a count of operations."""
     seed: Count = 0
 
 
@@ -97,10 +103,20 @@ class CheckReply(Body):
 class ReparameterizeRequest(Body):
     """Convert the training form into the inference form. Arrays: uint8 frames on which both forms are compared."""
 
+    automatic: bool = True
+    """Whether to collapse automatically after the author's method."""
     allow_border_error: bool = False
     """Also accept a collapse whose output differs at the image border."""
-    budget_s: Annotated[float, Field(gt=0)] | None = None
+    regions: list[str] | None = None
+    """The only regions that are collapsed, from the reply of an earlier process; None for all."""
+    budget_s: Seconds | None = None
     """Seconds after which the automatic collapse gives up and leaves the network as it is; None for no limit."""
+
+
+class UseFormRequest(Body):
+    """Measure one of the forms that the reparameterization made."""
+
+    form: FormName
 
 
 class ExportRequest(Body):
@@ -127,8 +143,8 @@ class CountRequest(Body):
     """Count operations for one input shape (N, C, H, W)."""
 
     input_shape: Annotated[list[int], Field(min_length=4, max_length=4)]
-    original: bool = False
-    """Whether to count the network as loaded instead of the timed form."""
+    form: FormName | None = None
+    """Form to count, without its layers and its traffic; None for the timed form."""
 
 
 class CeilingsRequest(Body):
@@ -196,6 +212,15 @@ class LoadReply(Body):
     notes: Annotated[list[ShortText], Field(max_length=100)] = []
 
 
+class FormReply(Body):
+    """A ``harness.results.schema.NetworkForm`` that is not counted yet."""
+
+    name: FormName
+    method: ShortText
+    params: Params
+    max_abs_error: Annotated[float, Field(ge=0)] | None = None
+
+
 class ReparamReply(Body):
     """Result of the reparameterization; see ``harness.results.schema.Reparam``."""
 
@@ -206,6 +231,9 @@ class ReparamReply(Body):
     macs_after: Macs | None = None
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
     notes: Annotated[list[Text], Field(max_length=1000)] = []
+    forms: Annotated[list[FormReply], Field(max_length=3)] = []
+    regions: Annotated[list[ShortText], Field(max_length=10_000)] = []
+    """Names of the last nodes of the collapsed regions."""
 
 
 class LayerReply(Body):
@@ -297,6 +325,7 @@ REQUESTS: dict[str, type[Body]] = {
     "load": LoadRequest,
     "check": CheckRequest,
     "reparameterize": ReparameterizeRequest,
+    "use_form": UseFormRequest,
     "export": ExportRequest,
     "graph": GraphRequest,
     "count": CountRequest,

@@ -39,8 +39,9 @@ from harness.isolation.requests import (
     TimeReply,
     TimeRequest,
     UpscaleRequest,
+    UseFormRequest,
 )
-from harness.results.schema import Ceilings, Reparam
+from harness.results.schema import Ceilings, FormName, NetworkForm, Reparam
 from harness.text import printable
 from harness.timing.strips import STRIPS, read_strips, strip_width
 
@@ -57,12 +58,26 @@ class Session(AbstractContextManager["Session"]):
     """One submission, loaded and measured step by step; use it as a context manager.
 
     Every method raises WorkerError, with the stage and the end of the submission's log.
+
+    Attributes
+    ----------
+    exchange
+        The connection to the worker.
+    job
+        The request that loads the network.
+    timeout_s
+        Longest wait for a reply, seconds.
+    closed
+        Whether the worker was ended.
+    regions
+        What was collapsed in the network, for :meth:`reparameterize` in a later process.
     """
 
     exchange: Exchange
     job: LoadRequest
     timeout_s: float
     closed: bool = field(default=False, init=False)
+    regions: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def checked(self) -> CheckedExchange:
@@ -91,21 +106,53 @@ class Session(AbstractContextManager["Session"]):
         ]
 
     def reparameterize(
-        self, frames: Sequence[Image], *, allow_border_error: bool = False, may_give_up: bool = False
+        self,
+        frames: Sequence[Image],
+        *,
+        automatic: bool = True,
+        allow_border_error: bool = False,
+        may_give_up: bool = False,
+        regions: Sequence[str] | None = None,
     ) -> Reparam:
-        """Convert the training form to the inference form; compare both on `frames` (H x W x 3, uint8).
+        """Make the inference forms of the network and use the last of them.
 
-        With `may_give_up`, an automatic collapse that takes a third of the time limit leaves the network as it is.
+        Parameters
+        ----------
+        frames
+            H x W x 3, uint8: all forms are compared on them.
+        automatic
+            Whether to collapse automatically after the author's method.
+        allow_border_error
+            Also collapse regions that are equal only in the interior of the image.
+        may_give_up
+            An automatic collapse that takes most of the time limit leaves the network as it is.
+        regions
+            What an earlier process collapsed: nothing else is collapsed then, and the search has no time limit.
         """
-        budget_s = self.timeout_s / 3 if may_give_up else None
-        request = ReparameterizeRequest(allow_border_error=allow_border_error, budget_s=budget_s)
+        request = ReparameterizeRequest(
+            automatic=automatic,
+            allow_border_error=allow_border_error,
+            budget_s=self._collapse_budget_s() if may_give_up else None,
+            regions=None if regions is None else list(regions),
+        )
         reply = self.checked.ask("reparameterize", request, ReparamReply, frames)
-        notes = [printable(note, 2000) for note in reply.notes]
-        return Reparam(**{**dict(reply), "method": printable(reply.method, 500), "notes": notes})
+        forms = [NetworkForm(**{**dict(form), "method": printable(form.method, 500)}) for form in reply.forms]
+        known = {**dict(reply), "method": printable(reply.method, 500), "forms": forms}
+        known["notes"] = [printable(note, 2000) for note in reply.notes]
+        self.regions = tuple(known.pop("regions"))
+        return Reparam(**known)
 
-    def count(self, input_shape: tuple[int, int, int, int], *, original: bool = False) -> CountReply:
-        """Count parameters and operations of the timed form, or of the `original`, for one input shape N, C, H, W."""
-        return self.checked.ask("count", CountRequest(input_shape=list(input_shape), original=original), CountReply)
+    def _collapse_budget_s(self) -> float:
+        """Return a third of the time limit, or the limit of the search if that is longer and leaves time to reply."""
+        return max(self.timeout_s / 3, min(self.job.analysis_limit_s, 0.8 * self.timeout_s))
+
+    def use_form(self, form: FormName) -> None:
+        """Measure one of the forms that :meth:`reparameterize` made."""
+        self.checked.ask("use_form", UseFormRequest(form=form), EmptyReply)
+
+    def count(self, input_shape: tuple[int, int, int, int], *, form: FormName | None = None) -> CountReply:
+        """Count parameters and operations of the timed form, or of another one, for one input shape N, C, H, W."""
+        return self.checked.ask("count", CountRequest(input_shape=list(input_shape), form=form), CountReply)
 
     def ceilings(self) -> Ceilings:
         """Measure the peak rates of the device with this session's threads and precision; for trusted code only."""

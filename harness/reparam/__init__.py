@@ -7,6 +7,7 @@ checked numerically against the original network.
 from harness.reparam.export import submission_files, write_submission
 from harness.reparam.outcome import Outcome
 from harness.reparam.policy import reparameterize
+from harness.reparam.search import Search
 from harness.reparam.time_limit import time_limit
 
-__all__ = ["Outcome", "reparameterize", "submission_files", "time_limit", "write_submission"]
+__all__ = ["Outcome", "Search", "reparameterize", "submission_files", "time_limit", "write_submission"]

@@ -7,8 +7,6 @@ separately.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -24,20 +22,16 @@ from harness.reparam.execution import Execution, rename_in_place
 from harness.reparam.probe import probe
 from harness.reparam.regionproof import region_error
 from harness.reparam.regions import Region, RegionFinder
+from harness.reparam.search import Choice, Clock
 from harness.reparam.time_limit import OutOfTimeError, check_time
 from harness.reparam.trace import Untraceable, delete_unused, is_compute, module_of, trace
+from harness.results.schema import CUT_SHORT
 
 MAX_PASSES = 6
 """Maximum number of passes over the graph; several are needed because a collapsed region may be part of another."""
 
-LIMIT_S = 30.0
-"""Time after which the search for regions ends, seconds. What was found by then is collapsed."""
-
 MAX_REPORTED = 8
 """Maximum number of regions that are reported as not collapsed."""
-
-Choice = Callable[[str], bool]
-"""Predicate on the name of a region's last node: whether the region may be collapsed."""
 
 
 @dataclass(slots=True)
@@ -69,7 +63,7 @@ def collapse(
     *,
     allow_border_error: bool = False,
     choice: Choice = lambda _: True,
-    deadline: float = math.inf,
+    clock: Clock | None = None,
 ) -> Collapse:
     """Collapse every region of a network for which this is exact and lowers the cost.
 
@@ -83,8 +77,8 @@ def collapse(
         Also collapse regions that are equal only in the interior of the image.
     choice
         Predicate on the name of a region's last node: whether the region may be collapsed.
-    deadline
-        Time of `time.monotonic` after which no more regions are sought.
+    clock
+        Ends the search for regions; None for no limit.
 
     Returns
     -------
@@ -95,7 +89,7 @@ def collapse(
     dtypes = {p.dtype for p in network.parameters() if p.is_floating_point()} or {torch.float32}
     if len(dtypes) > 1:
         return Collapse(refused=["everything, because the parameters have several dtypes"])
-    options = CollapseOptions(dtypes.pop(), allow_border_error, choice, deadline)
+    options = CollapseOptions(dtypes.pop(), allow_border_error, choice, clock or Clock())
     try:
         done = _collapse_double(_float64_copy(network, image), image.double(), options)
     except OutOfTimeError as error:
@@ -105,7 +99,7 @@ def collapse(
         return Collapse(refused=[f"everything, because the network does not run in float64 ({reason})"])
     # All kernels are composed in float64 and rounded once here, so that errors do not accumulate over regions.
     if options.is_late:
-        done.refused.append(f"what was not found within {LIMIT_S:g} s, the limit of the search")
+        done.refused.append(f"what was not found within {options.clock.limit_s:g} s, {CUT_SHORT}")
     if done.exact is not None:
         done.network = copied(done.exact).to(options.dtype)
     return done
@@ -118,12 +112,12 @@ class CollapseOptions:
     dtype: torch.dtype
     allow_border_error: bool
     choice: Choice
-    deadline: float
+    clock: Clock
 
     @property
     def is_late(self) -> bool:
         """Whether the time limit has passed."""
-        return time.monotonic() > self.deadline
+        return self.clock.is_late
 
 
 @torch.no_grad()
@@ -297,6 +291,8 @@ class _Collapser:
     def _collapse_inside_opaque(self, execution: Execution) -> None:
         """Collapse regions inside modules that are neither traceable nor affine."""
         for node in self._graph.graph.nodes:
+            if self._options.is_late:
+                return
             value = self._single_image_input(node, execution) if str(node.target) in self._opaque else None
             module = module_of(self._graph, node)
             if value is None or module is None:

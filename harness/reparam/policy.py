@@ -6,7 +6,6 @@ The author's inference form is used if it is correct. Automatic collapse is then
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,12 +16,13 @@ from harness.complexity.copying import copied
 from harness.complexity.parameters import count_parameters
 from harness.reparam import author
 from harness.reparam.author import AuthorForm
-from harness.reparam.collapse import LIMIT_S, Collapse, collapse
+from harness.reparam.collapse import Collapse, collapse
 from harness.reparam.outcome import Outcome
 from harness.reparam.parametrizations import fold_parametrizations, make_copyable
 from harness.reparam.proof import Difference, accepted_multiple
 from harness.reparam.reference import SINGLE_TOLERANCE, Reference
-from harness.results.schema import Reparam
+from harness.reparam.search import Clock, Search
+from harness.results.schema import FormName, NetworkForm, Reparam
 
 AUTHOR_TOLERANCE = 1e-3
 """Largest error of an author's inference form on [0, 1]: a quarter of an 8-bit quantization step."""
@@ -44,8 +44,7 @@ def reparameterize(
     frames: Sequence[Tensor] = (),
     value_range: float = 1.0,
     size_multiple: int = 1,
-    allow_border_error: bool = False,
-    automatic: bool = True,
+    search: Search | None = None,
 ) -> Outcome:
     """Convert a training form to its inference form and verify that both produce the same image.
 
@@ -65,21 +64,19 @@ def reparameterize(
         Largest pixel value of the network's input and output, 1 or 255.
     size_multiple
         Height and width of an input must be multiples of this.
-    allow_border_error
-        Also collapse regions that are equal only in the interior of the image.
-    automatic
-        Whether to collapse automatically after the author's method.
+    search
+        Whether and how to collapse automatically after the author's method; by default all that is exact.
 
     Returns
     -------
     Outcome
-        The network to measure (the given object if nothing changed) and the record.
+        The last of the forms that were made (the given object if nothing changed), the record, and all forms.
     """
     if hook == "none":
         return _unchanged(network, ["switched off by the manifest"])
     # Version counters, by which in-place changes are detected, do not exist in inference mode.
     with _one_thread(), torch.inference_mode(False):
-        return _reparameterized(network, hook, frames, value_range, size_multiple, allow_border_error, automatic)
+        return _reparameterized(network, hook, frames, value_range, size_multiple, search or Search())
 
 
 @contextmanager
@@ -99,8 +96,7 @@ def _reparameterized(
     frames: Sequence[Tensor],
     value_range: float,
     size_multiple: int,
-    allow_border_error: bool,
-    automatic: bool,
+    search: Search,
 ) -> Outcome:
     make_copyable(network)
     try:
@@ -112,13 +108,18 @@ def _reparameterized(
         return _unchanged(network, ["not reparameterized: the network accepts none of the tested input sizes"])
     reference = Reference(network, frames, multiple=multiple, value_range=value_range)
     form, notes = _author_form(reference, hook, executed)
-    base, folded = _folded(reference, form.network or network) if automatic else (form.network or network, [])
-    work = _collapsed(reference.with_network(base), allow_border_error) if automatic else Collapse()
+    own = form.network or network
+    base, folded = _folded(reference, own) if search.automatic else (own, [])
+    work = _collapsed(reference.with_network(base), search) if search.automatic else Collapse()
     notes += _listed("folded the parametrization of", folded)
     notes += _listed("collapsed", work.folded) + _listed("not collapsed:", work.refused)
-    methods = [f"author: {form.hook}"] if form.network else []
-    methods += ["automatic"] if work.network or folded else []
-    return _outcome(reference, work.network or base, " + ".join(methods), notes)
+    forms: dict[FormName, tuple[nn.Module, str]] = {}
+    if form.network is not None:
+        forms["author"] = form.network, f"author: {form.hook}"
+    if work.network or folded:
+        both = " + ".join([*([f"author: {form.hook}"] if form.network else []), "automatic"])
+        forms["automatic"] = work.network or base, both
+    return _outcome(reference, forms, notes, tuple(work.sinks))
 
 
 def _folded(reference: Reference, network: nn.Module) -> tuple[nn.Module, list[str]]:
@@ -137,24 +138,45 @@ def _listed(verb: str, texts: list[str]) -> list[str]:
     return [f"{verb} {text}" for text in texts[:MAX_NOTES]] + more
 
 
-def _outcome(reference: Reference, network: nn.Module, method: str, notes: list[str]) -> Outcome:
-    # Compare with the given network, not with the author's form, so that the error of both steps is included.
-    if not method:
+def _outcome(
+    reference: Reference,
+    forms: dict[FormName, tuple[nn.Module, str]],
+    notes: list[str],
+    regions: tuple[str, ...],
+) -> Outcome:
+    """Return the last form, with a record of all of them."""
+    if not forms:
         return _unchanged(reference.network, notes)
-    error = reference.difference(network).largest
+    records = [_loaded(reference.network)]
+    for name, (network, method) in forms.items():
+        # Compare with the given network, not with the author's form, so that the error of both steps is included.
+        error = reference.difference(network).largest
+        known = error if math.isfinite(error) else None
+        params = count_parameters(network)
+        records.append(NetworkForm(name=name, method=method, params=params, max_abs_error=known))
     record = Reparam(
-        method=method,
-        params_before=count_parameters(reference.network),
-        params_after=count_parameters(network),
-        max_abs_error=error if math.isfinite(error) else None,
+        method=records[-1].method,
+        params_before=records[0].params,
+        params_after=records[-1].params,
+        max_abs_error=records[-1].max_abs_error,
         notes=notes,
+        forms=records,
     )
-    return Outcome(network, record)
+    networks: dict[FormName, nn.Module] = {"loaded": reference.network}
+    networks.update({name: network for name, (network, _) in forms.items()})
+    return Outcome(networks[records[-1].name], record, networks, regions)
+
+
+def _loaded(network: nn.Module) -> NetworkForm:
+    return NetworkForm(name="loaded", method="none", params=count_parameters(network))
 
 
 def _unchanged(network: nn.Module, notes: list[str]) -> Outcome:
-    params = count_parameters(network)
-    return Outcome(network, Reparam(method="none", params_before=params, params_after=params, notes=notes))
+    form = _loaded(network)
+    record = Reparam(
+        method="none", params_before=form.params, params_after=form.params, notes=notes, forms=[form], form="loaded"
+    )
+    return Outcome(network, record, {"loaded": network})
 
 
 def _author_form(reference: Reference, hook: str | None, executed: nn.Module) -> tuple[AuthorForm, list[str]]:
@@ -183,18 +205,24 @@ def _difference(reference: Reference, converted: nn.Module) -> Difference | str:
         return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _collapsed(reference: Reference, allow_border_error: bool) -> Collapse:
+def _collapsed(reference: Reference, search: Search) -> Collapse:
     """Collapse all regions if the result is equal, else only those that are equal when collapsed separately."""
-    deadline = time.monotonic() + LIMIT_S
-    work = collapse(reference.network, reference.small_image, allow_border_error=allow_border_error, deadline=deadline)
-    if work.network is None or allow_border_error:
+    clock, inexact = search.started(), search.allow_border_error
+    work = collapse(
+        reference.network,
+        reference.small_image,
+        allow_border_error=inexact,
+        choice=search.choice(),
+        clock=clock,
+    )
+    if work.network is None or inexact:
         return work
     mismatch = _mismatch(reference, work)
     if not mismatch:
         return work
     # Each region was verified on its own, but the network may depend on something that tracing does not record. Find
     # the regions that can be collapsed without a difference of the whole network.
-    good = _equal_alone(reference, work.sinks, deadline) if len(work.sinks) > 1 else set()
+    good = _equal_alone(reference, work.sinks, clock) if len(work.sinks) > 1 else set()
     again = collapse(reference.network, reference.small_image, choice=good.__contains__) if good else Collapse()
     if again.network is not None and _mismatch(reference, again):
         again = Collapse()
@@ -202,11 +230,11 @@ def _collapsed(reference: Reference, allow_border_error: bool) -> Collapse:
     return again
 
 
-def _equal_alone(reference: Reference, sinks: list[str], deadline: float) -> set[str]:
+def _equal_alone(reference: Reference, sinks: list[str], clock: Clock) -> set[str]:
     """Return the last nodes of the regions for which the network stays equal when only they are collapsed."""
     good: set[str] = set()
     for sink in sinks[:MAX_SINGLE_TRIALS]:
-        if time.monotonic() > deadline:
+        if clock.is_late:
             break
         alone = collapse(reference.network, reference.small_image, choice={sink}.__contains__)
         if alone.network is not None and not _mismatch(reference, alone):

@@ -119,12 +119,14 @@ class RegionFinder:
         self._probed_macs = probed_macs
         self._nodes = list(graph.graph.nodes)
         self._merged = merged_weights(graph)
+        self._is_late: Callable[[], bool] = lambda: False
 
     def regions(self, is_late: Callable[[], bool] = lambda: False) -> list[Region]:
         """Return all regions whose collapse lowers the cost, exact or not, largest savings first.
 
         Nodes are no longer examined once `is_late` is true.
         """
+        self._is_late = is_late
         bases = (base for base in self._nodes if not is_late() and self._is_base(base))
         found = [region for base in bases for region in self._from(base)]
         return sorted(found, key=lambda region: region.rank, reverse=True)
@@ -140,6 +142,8 @@ class RegionFinder:
         macs_so_far = 0
         for node in self._downstream(base, values):
             check_time()
+            if self._is_late():
+                return
             value = self._propagated(node, values)
             if value is None:
                 continue

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from time import monotonic  # bound before submitted code is imported
 
+from harness.results.schema import CUT_SHORT
+
 _LIMIT: ContextVar[tuple[float, float]] = ContextVar("limit", default=(math.inf, math.inf))
 
 
@@ -29,4 +31,4 @@ def check_time() -> None:
     """Raise OutOfTimeError if the time has passed."""
     seconds, end = _LIMIT.get()
     if monotonic() >= end:
-        raise OutOfTimeError(f"no inference form was found within {seconds:.3g} s")
+        raise OutOfTimeError(f"no inference form was found within {seconds:.3g} s, {CUT_SHORT}")

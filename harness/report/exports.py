@@ -65,6 +65,7 @@ def _records(folder: RunFolder, columns: Sequence[Column]) -> list[dict[str, Any
             "slug": row.entry.slug,
             **{column.key: column.value(row.entry) for column in columns},
             "error": f"{row.entry.error.stage}: {row.entry.error.message}" if row.entry.error else None,
+            "form": row.entry.reparam.method if row.entry.reparam else None,
             "lower_bounds": " ".join(column.key for column in columns if column.lower_bound(row.entry)),
         }
         for row in [*scored_rows(folder), *unscored_rows(folder)]

@@ -61,6 +61,7 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int, columns: S
         extremes=_extremes(images),
         roof=_roofline(row.entry),
         reparam=reparam_rows(row.entry.reparam, lower_bound=bool(row.entry.incomplete_ops)),
+        forms=form_rows(row.entry.reparam),
         layers=layer_table(folder.layers(row.entry.slug)),
         claims=claims(columns, row.entry),
         voucher=VOUCHERS.get(row.entry.counted_by),
@@ -108,6 +109,25 @@ def reparam_rows(reparam: Reparam | None, *, lower_bound: bool = False) -> list[
         name, before, after, _ = rows[1]
         rows[1] = (name, f"{LOWER_BOUND} {before}", f"{LOWER_BOUND} {after}", "")
     return rows
+
+
+def form_rows(reparam: Reparam | None) -> list[tuple[str, bool, tuple[str, str, str]]]:
+    """Return each form of a network that has several: its name, whether it was measured, and its figures as shown."""
+    if reparam is None or len(reparam.forms) < 2:
+        return []
+    names = {"loaded": "as loaded", "author": "author's", "automatic": "collapsed"}
+    return [
+        (
+            names[form.name] if form.method in ("none", "automatic") else f"{names[form.name]} ({form.method})",
+            form.name == reparam.form,
+            (
+                fixed(form.params / 1e3, 2),
+                "" if form.macs is None else fixed(form.macs / 1e9, 2),
+                "" if form.runtime_ms is None else fixed(form.runtime_ms, 2),
+            ),
+        )
+        for form in reparam.forms
+    ]
 
 
 def claims(columns: Sequence[Column], entry: Entry) -> list[tuple[str, str, str, str]]:

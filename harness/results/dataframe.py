@@ -21,7 +21,13 @@ def flat(entry: Entry) -> dict[str, Any]:
             record[key] = value
     for key in [name for name, value in record.items() if isinstance(value, tuple)]:
         record[f"{key}_low"], record[f"{key}_high"] = record.pop(key)
-    return {key: "; ".join(value) if isinstance(value, list) else value for key, value in record.items()}
+    return {key: "; ".join(map(_text, value)) if isinstance(value, list) else value for key, value in record.items()}
+
+
+def _text(item: Any) -> str:
+    """Return one item of a list; of a nested record its figures."""
+    known = item.items() if isinstance(item, dict) else ()
+    return ", ".join(f"{name} {figure}" for name, figure in known if figure is not None) or str(item)
 
 
 def entries_frame(run: Run) -> "pd.DataFrame":

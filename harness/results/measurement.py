@@ -10,6 +10,9 @@ from pydantic import Field
 from harness.results.record import Backend, CountedBy, Record, Status
 from harness.results.schema import Ceilings, ErrorInfo, QualityFigures, Reparam
 
+TOO_LONG = "takes too long"
+"""Part of the source of counts of which something was left out for lack of time."""
+
 
 class ImageQuality(QualityFigures):
     """Quality of one upscaled image, in the run's convention and in additional ones."""

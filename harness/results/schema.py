@@ -15,6 +15,10 @@ from harness.results.run_info import DatasetInfo, DeviceInfo, ProcessSpreadInfo,
 from harness.text import first_line, printable, single_line
 
 SCHEMA_VERSION = 2
+CUT_SHORT = "the limit of the search"
+"""Part of the note on regions that a collapse left out for lack of time."""
+FormName = Literal["loaded", "author", "automatic"]
+ReparamPolicy = Literal["author", "auto", "none"]
 _MAX_MESSAGE = 10_000
 _MAX_LOG = 20_000
 
@@ -81,6 +85,25 @@ class Runtime(Record):
     """What a reader must know, such as ``one call: it outlasts the time budget``."""
 
 
+class NetworkForm(Record):
+    """One form of a network and what it costs, whether it was measured or not."""
+
+    name: FormName
+    """``loaded``: as the submission builds it; ``author``: converted by the author's method; ``automatic``: collapsed
+    by the harness."""
+    method: str
+    """How it was made, as in ``Reparam.method``."""
+    params: int
+    macs: int | None = None
+    """Multiply-accumulates of one forward pass at the track's size."""
+    activations: int | None = None
+    """Elements of all convolution outputs."""
+    max_abs_error: float | None = None
+    """Largest difference of its output from that of the form as loaded, on [0, 1]; None for that form itself."""
+    runtime_ms: float | None = None
+    """Median of its calls where two forms were timed in turn to choose one of them, ms; not the time of a score."""
+
+
 class Reparam(Record):
     """What became of the training form."""
 
@@ -94,6 +117,15 @@ class Reparam(Record):
     """Largest difference of the two forms' outputs on [0, 1], random and natural input, borders included."""
     notes: list[str] = []
     """Regions folded, and what was refused and why."""
+    policy: ReparamPolicy | None = None
+    """What the run asked for: ``author`` (the author's form), ``auto`` (collapsed by the harness where that is a gain)
+    or ``none``; None in runs of earlier releases."""
+    form: FormName | None = None
+    """The form that was measured: its name in ``forms``."""
+    reason: str = ""
+    """Why this form was measured and not another one that is known."""
+    forms: list[NetworkForm] = []
+    """All forms that are known."""
 
 
 class Ceilings(Record):

@@ -13,11 +13,14 @@ from harness.engines import Engine
 from harness.errors import WorkerError
 from harness.isolation.session import Session
 from harness.results.measurement import CountPart
-from harness.results.schema import Reparam
+from harness.results.schema import NetworkForm, Reparam, ReparamPolicy
 from harness.run import stages
+from harness.run.form_choice import FormTimes, own_form
+from harness.run.form_timing import time_forms
 from harness.run.submission_worker import SubmissionWorker
 
 Answer = TypeVar("Answer")
+_AS_IT_IS = "not reparameterized, measured as it is"
 
 
 @dataclass(slots=True)
@@ -40,42 +43,69 @@ class AuxiliaryFigures:
     engine: Engine
     notes: list[str] = field(default_factory=list)
 
-    def reparameterize(self, frames: Sequence[NDArray[np.uint8]]) -> Reparam | None:
-        """Convert the network into its inference form; None if the network stays as it is because that failed."""
-        reparam = self._ask(
-            "not reparameterized, measured as it is",
-            lambda session: session.reparameterize(frames, may_give_up=True),
-        )
-        if reparam is not None:
-            self.worker.reparameterizes = reparam.method != "none"
-        return reparam
+    def reparameterize(self, frames: Sequence[NDArray[np.uint8]], policy: ReparamPolicy) -> Reparam | None:
+        """Make the inference forms of the network; None if it stays as it is because that failed.
+
+        The last form is in use afterwards. With ``author``, the collapsed form is made too, to be named.
+        """
+
+        def convert(session: Session, *, automatic: bool) -> Reparam:
+            return session.reparameterize(frames, automatic=automatic, may_give_up=True)
+
+        made = self._ask(_AS_IT_IS, lambda session: convert(session, automatic=True))
+        if made is None and policy == "author":
+            made = self._ask(_AS_IT_IS, lambda session: convert(session, automatic=False))
+        if made is None:
+            return None
+        self.worker.regions = self.worker.running.regions
+        self.worker.form = made.forms[-1] if made.forms else None
+        return made
 
     def count(self, shape: stages.InputShape, reparam: Reparam | None) -> tuple[CountPart, Reparam | None]:
-        """Count the form that is timed.
+        """Count the form in use, and the others.
 
         Parameters
         ----------
         shape
             N, C, H, W of the input.
         reparam
-            What became of the training form, if known.
+            The forms, if they are known.
 
         Returns
         -------
         tuple
-            The counts that are known, and `reparam` with the operations of both forms.
+            The counts that are known, and `reparam` with the operations of all forms.
         """
         counted_by = stages.vouched_for(self.worker.submission)
         counted = self._ask("operations not counted", lambda session: stages.count(session, shape, counted_by))
         if counted is None:
             return (CountPart() if reparam is None else CountPart(params=reparam.params_after)), reparam
-        if reparam is None:
-            return counted, None
-        both = self._ask(
-            "operations of the training form not counted",
-            lambda session: stages.with_macs(session, shape, reparam, counted.macs),
+        if reparam is None or not reparam.forms:
+            return counted, reparam
+        *others, used = reparam.forms
+        forms = [self._counted(form, shape) for form in others]
+        forms.append(used.model_copy(update={"macs": counted.macs, "activations": counted.activations}))
+        return counted, reparam.model_copy(update={"forms": forms})
+
+    def use(self, form: NetworkForm, shape: stages.InputShape) -> CountPart:
+        """Measure another form than the last one, and count it for an input of N, C, H, W."""
+        self.worker.form = form
+        self._ask("its form cannot be changed", lambda session: session.use_form(form.name))
+        counted, _ = self.count(shape, None)
+        return CountPart(params=form.params) if counted.params is None else counted
+
+    def time_forms(self, reparam: Reparam, frame: NDArray[np.uint8]) -> FormTimes | None:
+        """Time the authors' form and the collapsed one in turn; None if they cannot be timed."""
+        names = own_form(reparam.forms).name, reparam.forms[-1].name
+        return self._ask("its forms not timed", lambda session: time_forms(session, names, frame))
+
+    def _counted(self, form: NetworkForm, shape: stages.InputShape) -> NetworkForm:
+        reply = self._ask(
+            f"operations of the form {form.name!r} not counted", lambda session: session.count(shape, form=form.name)
         )
-        return counted, both or reparam
+        if reply is None:
+            return form
+        return form.model_copy(update={"macs": reply.macs, "activations": reply.activations})
 
     def _ask(self, failure: str, question: Callable[[Session], Answer]) -> Answer | None:
         try:
@@ -84,8 +114,6 @@ class AuxiliaryFigures:
             if error.kind in stages.BREACHES:
                 raise
             self.notes.append(f"{failure}: {error.what}")
-            # Later processes of the network must have the same form.
-            self.worker.reparameterizes &= error.stage != "reparameterize"
             if not self.worker.running.alive():
                 self.worker.reopen(self.engine, self.worker.job())
             return None

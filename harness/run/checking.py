@@ -6,7 +6,8 @@ What depends on the size of the frames, such as time and memory, is found by a r
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,13 +17,16 @@ from PIL import Image
 from harness.data import get_degradation, open_dataset
 from harness.engines import Engine, LocalEngine
 from harness.errors import UsageError
+from harness.isolation.requests import ANALYSIS_LIMIT_S
 from harness.isolation.sandbox import Sandbox
 from harness.results import Measurement, RunStore
+from harness.results.measurement import TOO_LONG
+from harness.results.schema import CUT_SHORT, Reparam, ReparamPolicy
 from harness.run.context import RunContext
 from harness.run.group_timing import time_group
 from harness.run.group_upscaling import upscale_group
 from harness.run.plan import Plan, RunRequest, make_plan
-from harness.run.progress import Listener, Progress
+from harness.run.progress import Listener, Progress, ProgressEvent, SubmissionFinished
 from harness.run.scheduler import Scheduler
 from harness.run.submission_run import SubmissionRun
 from harness.submissions.discovery import discover
@@ -35,12 +39,17 @@ _TIMED_SIZE = (96, 128)
 _IMAGE_SIZE = 64  # side of the LR images: smaller than the timed frames, so that both sizes are compared
 _BUDGET_S = 1.5
 
+_HINT_LIMIT = "--analysis-limit raises the limit"
 _HINT_END = "look for exit(), an endless loop or native code there"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """What the user asked for; see the options of ``harness check``."""
+    """What the user asked for; see the options of ``harness check``.
+
+    ``size`` is the height and width of the frames that are timed, at which operations are counted. ``folder`` keeps
+    what is measured, so that the same request continues where it was stopped; None keeps nothing.
+    """
 
     path: Path
     scale: int | None = None
@@ -50,6 +59,10 @@ class CheckRequest:
     install: bool = False
     wheels: Path | None = None
     trust_pickle: bool = False
+    reparam: ReparamPolicy | None = None
+    analysis_limit_s: float = ANALYSIS_LIMIT_S
+    size: tuple[int, int] = _TIMED_SIZE
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +79,15 @@ class Check:
         In the order of the stages.
     log
         What the submission printed, if it failed.
+    measurement
+        What was measured; None if the submission could not be read.
     """
 
     name: str
     scale: int | None
     findings: tuple[Finding, ...]
     log: str = ""
+    measurement: Measurement | None = None
 
     @property
     def passed(self) -> bool:
@@ -79,8 +95,16 @@ class Check:
         return all(finding.level != "error" for finding in self.findings)
 
 
-def check_path(request: CheckRequest, listeners: Sequence[Listener] = (), engine: Engine | None = None) -> list[Check]:
-    """Check every submission at a path.
+OnChecked = Callable[[Sequence[Check]], None]
+
+
+def check_path(
+    request: CheckRequest,
+    listeners: Sequence[Listener] = (),
+    engine: Engine | None = None,
+    on_checked: OnChecked = lambda _: None,
+) -> list[Check]:
+    """Check every submission at a path, one after another.
 
     Parameters
     ----------
@@ -90,6 +114,8 @@ def check_path(request: CheckRequest, listeners: Sequence[Listener] = (), engine
         Called with every progress event.
     engine
         Starts workers; on this machine by default.
+    on_checked
+        Called with the checks of a submission as soon as the last of them is done.
 
     Returns
     -------
@@ -102,29 +128,69 @@ def check_path(request: CheckRequest, listeners: Sequence[Listener] = (), engine
         There is no submission, or none that supports the scale, or the options cannot be followed here.
     """
     found = discover([request.path], entry_points=False)
-    checks: dict[int, list[Check]] = {number: [] for number in range(len(found))}
+    inbox = _Inbox(found, request.scale, on_checked)
     for scale in _scales(found, request.scale):
-        numbers = [number for number, one in enumerate(found) if _supports(one, scale)]
-        for number, check in zip(
-            numbers, _check_scale(request, scale, [found[n] for n in numbers], listeners, engine), strict=True
-        ):
-            checks[number].append(check)
-    for number, one in enumerate(found):
-        if isinstance(one, BrokenSubmission):
-            checks[number].append(Check(one.name, None, (finding_of_error(one.error),)))
-        elif not _declares_scale(one):
-            checks[number] = _one_scale(checks[number])
-    listed = [check for of_one in checks.values() for check in of_one]
-    if not listed:
+        supporting = [one for one in found if _supports(one, scale)]
+        with _folder_of(request, scale) as folder:
+            plan = _plan(request, scale, supporting, folder)
+            check_planned(plan, listeners, engine, inbox.add)
+    if not inbox.checks:
         what = f"no submission supports x{request.scale}"
         raise UsageError(what, where=str(request.path), hint="omit --scale to check all scales")
-    return listed
+    return inbox.checks
+
+
+class _Inbox:
+    """Collects the checks of all submissions, and passes on those of each when they are complete.
+
+    Parameters
+    ----------
+    found
+        The submissions.
+    wanted
+        The only scale that is checked; None for all.
+    on_checked
+        Called with the checks of each submission.
+    """
+
+    def __init__(self, found: Sequence[Found], wanted: int | None, on_checked: OnChecked) -> None:
+        self._found = {one.slug: one for one in found}
+        self._on_checked = on_checked
+        scales = _scales(found, wanted)
+        self._to_come = {one.slug: sum(_supports(one, scale) for scale in scales) for one in found}
+        self._checks: dict[str, list[Check]] = {one.slug: [] for one in found}
+        for one in found:
+            if isinstance(one, BrokenSubmission):
+                self._keep(one.slug, [Check(one.name, None, (finding_of_error(one.error),))])
+
+    @property
+    def checks(self) -> list[Check]:
+        """All that is known, in the order of the submissions."""
+        return [check for of_one in self._checks.values() for check in of_one]
+
+    def add(self, slug: str, check: Check) -> None:
+        """Take over the check of one submission at one scale."""
+        self._to_come[slug] -= 1
+        checks = [*self._checks[slug], check]
+        if self._to_come[slug]:
+            self._checks[slug] = checks
+        else:
+            found = self._found[slug]
+            is_open = isinstance(found, Submission) and not _declares_scale(found)
+            self._keep(slug, _one_scale(checks) if is_open else checks)
+
+    def _keep(self, slug: str, checks: list[Check]) -> None:
+        self._checks[slug] = checks
+        self._on_checked(checks)
 
 
 def check_planned(
-    plan: Plan, listeners: Sequence[Listener] = (), engine: Engine | None = None
+    plan: Plan,
+    listeners: Sequence[Listener] = (),
+    engine: Engine | None = None,
+    on_check: Callable[[str, Check], None] = lambda _slug, _check: None,
 ) -> list[tuple[Check, Measurement]]:
-    """Check what is planned, and return the findings with the measurements that they come from.
+    """Check what is planned, one submission after another, and return the findings with their measurements.
 
     Parameters
     ----------
@@ -132,28 +198,36 @@ def check_planned(
         As of a run.
     listeners, engine
         As for :func:`check_path`.
+    on_check
+        Called with the slug of a submission and its check when its last stage has ended.
     """
-    progress = Progress(listeners)
-    progress.start(plan.names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
     contract: dict[str, list[Finding]] = {}
+    checks: dict[str, Check] = {}
+    submissions = {planned.submission.slug: planned.submission for planned in plan.submissions}
+
+    def conclude(event: ProgressEvent) -> None:
+        if isinstance(event, SubmissionFinished):
+            found, slug = contract.get(event.slug, []), event.slug
+            checks[slug] = _check(submissions[slug], plan.track, event.measurement, found)
+            on_check(slug, checks[slug])
 
     def check_contract(run: SubmissionRun) -> None:
         session = run.worker.running
         contract[run.slug] = [Finding(one.level, one.what, one.hint) for one in session.check()]
         session.pause()
 
+    progress = Progress([*listeners, conclude])
+    progress.start(plan.names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
-        scheduler = Scheduler(context)
+        scheduler = Scheduler(context, one_by_one=True)
         for group in scheduler.groups():
+            for run in group:
+                progress.stage(run.slug, "prepare", "checking its outputs")
             sound = [run for run in group if context.attempt(run, lambda run=run: check_contract(run))]  # type: ignore[misc]
-            out_of_memory = time_group(sound, context)
+            time_group(sound, context)
             upscale_group(sound, context)
-            scheduler.retry_alone(out_of_memory)
     progress.end()
-    return [
-        (_check(planned.submission, plan.track.scale, measured, contract.get(planned.submission.slug, [])), measured)
-        for planned, measured in context.measurements()
-    ]
+    return [(checks[planned.submission.slug], measured) for planned, measured in context.measurements()]
 
 
 def _scales(found: Sequence[Found], wanted: int | None) -> list[int]:
@@ -163,18 +237,6 @@ def _scales(found: Sequence[Found], wanted: int | None) -> list[int]:
 
 def _supports(one: Found, scale: int) -> bool:
     return isinstance(one, Submission) and scale in one.manifest.scales
-
-
-def _check_scale(
-    request: CheckRequest,
-    scale: int,
-    submissions: Sequence[Found],
-    listeners: Sequence[Listener],
-    engine: Engine | None,
-) -> list[Check]:
-    with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
-        plan = _plan(request, scale, submissions, Path(folder))
-        return [check for check, _ in check_planned(plan, listeners, engine)]
 
 
 def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folder: Path) -> Plan:
@@ -190,25 +252,38 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
         wheels=request.wheels,
         trust_pickle=request.trust_pickle,
         images="none",
+        reparam=request.reparam,
+        analysis_limit_s=request.analysis_limit_s,
     )
-    track = _track(scale)
+    track = _track(scale, request.size)
     _write_images(folder / "images", scale)
     dataset = open_dataset(folder / "images", scale, get_degradation(track.degradation), folder / "cache")
-    return replace(make_plan(wanted, submissions), track=track, dataset=dataset)
+    plan = make_plan(wanted, submissions)
+    return replace(plan, track=track, dataset=dataset)
 
 
-def _track(scale: int) -> Track:
+@contextmanager
+def _folder_of(request: CheckRequest, scale: int) -> Iterator[Path]:
+    """Yield the folder of what is measured at a scale."""
+    if request.folder is not None:
+        yield request.folder / f"x{scale}-{request.size[0]}x{request.size[1]}"
+        return
+    with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
+        yield Path(folder)
+
+
+def _track(scale: int, size: tuple[int, int]) -> Track:
     """Return the rules of the scale, or those of another scale where no track has it, for small frames."""
     try:
         rules = track_for_scale(scale)
     except UsageError:
         rules = track_for_scale(2)
-    return replace(rules, scale=scale, input_shape=(1, 3, *_TIMED_SIZE), official_bicubic={})
+    return replace(rules, scale=scale, input_shape=(1, 3, *size), official_bicubic={})
 
 
 def _write_images(folder: Path, scale: int) -> None:
     """Write crops of two embedded images, enlarged where they are too small for the scale."""
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
     source = open_dataset("embedded", 2, get_degradation("bicubic"))
     side = _IMAGE_SIZE * scale
     for index in range(2):
@@ -221,16 +296,17 @@ def _write_images(folder: Path, scale: int) -> None:
         image.save(folder / f"{index}.png")
 
 
-def _check(submission: Found, scale: int, measured: Measurement, contract: Sequence[Finding]) -> Check:
+def _check(submission: Found, track: Track, measured: Measurement, contract: Sequence[Finding]) -> Check:
     """Return the findings of a submission: what its stages found, and why the last of them failed."""
-    findings = [*_loading(submission, scale, measured), *contract, *_figures(measured)]
+    scale, size = track.scale, "x".join(map(str, track.input_shape[2:]))
+    findings = [*_loading(submission, scale, measured), *contract, *_figures(measured, size)]
     if measured.error is not None and measured.error.type != "NoWeights":
         error = measured.error
         kind = "disqualified" if measured.status == "disqualified" else f"at {error.stage}"
         hint = _HINT_END if error.type in ("Crash", "Timeout") else ""
         findings.append(Finding("error", f"{kind}: {error.message}", hint))
     log = "" if measured.error is None else measured.error.log
-    return Check(submission.name, scale, tuple(findings), log)
+    return Check(submission.name, scale, tuple(findings), log, measured)
 
 
 def _loading(submission: Found, scale: int, measured: Measurement) -> list[Finding]:
@@ -245,18 +321,33 @@ def _loading(submission: Found, scale: int, measured: Measurement) -> list[Findi
     return [loaded, *notes, Finding("warn", untrained, "add them under [weights]")]
 
 
-def _figures(measured: Measurement) -> list[Finding]:
-    """Return what is known of the stages after loading."""
-    findings = []
-    if measured.reparam is not None:
-        form = measured.reparam.method
-        findings.append(Finding("ok", f"inference form: {'the network as it is' if form == 'none' else form}"))
-    if measured.params is not None and measured.macs is not None:
-        size = "x".join(map(str, _TIMED_SIZE))
-        findings.append(Finding("ok", f"{measured.params} parameters, {measured.macs / 1e9:.4g} G MACs at {size}"))
+def _figures(measured: Measurement, size: str) -> list[Finding]:
+    """Return what is known of the stages after loading; operations are counted at `size`."""
+    findings = [*_form(measured.reparam), *_counts(measured, size)]
     if measured.timing is not None and measured.timing.remaining_work is None and measured.error is None:
         findings.append(Finding("ok", "its timed outputs equal its untimed ones"))
     return findings
+
+
+def _form(reparam: Reparam | None) -> list[Finding]:
+    """Return which form is measured, and what the search left out for lack of time."""
+    if reparam is None:
+        return []
+    form = "the network as it is" if reparam.method == "none" else reparam.method
+    reason = f": {reparam.reason}" if reparam.reason else ""
+    late = [Finding("warn", note, _HINT_LIMIT) for note in reparam.notes if CUT_SHORT in note]
+    return [Finding("ok", f"inference form: {form}{reason}"), *late]
+
+
+def _counts(measured: Measurement, size: str) -> list[Finding]:
+    if measured.params is None or measured.macs_source is None:
+        return []
+    late = measured.macs_source if TOO_LONG in measured.macs_source else ""
+    if measured.macs is None:
+        return [Finding("warn", f"{measured.params} parameters, {measured.macs_source}", _HINT_LIMIT if late else "")]
+    bound = ", at least" if measured.incomplete_ops else ","
+    counted = Finding("ok", f"{measured.params} parameters{bound} {measured.macs / 1e9:.4g} G MACs at {size}")
+    return [counted, *([Finding("warn", late, _HINT_LIMIT)] if late else [])]
 
 
 def _declares_scale(submission: Submission) -> bool:

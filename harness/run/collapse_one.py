@@ -6,7 +6,7 @@ import os
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from harness.data import get_degradation, open_dataset
 from harness.engines import Job, LocalEngine
 from harness.errors import UsageError
 from harness.isolation.exported_files import export_submission
+from harness.isolation.requests import ANALYSIS_LIMIT_S
 from harness.isolation.session import Session
 from harness.results.schema import Reparam
 from harness.submissions.discovery import BrokenSubmission, Submission, discover
@@ -74,6 +75,8 @@ class CollapseRequest:
         Also collapse what is equal in the interior of the image only.
     timeout_s
         Seconds that one step may take.
+    analysis_limit_s
+        Seconds after which the search for regions ends, and likewise a count of operations.
     """
 
     path: Path
@@ -82,6 +85,7 @@ class CollapseRequest:
     onnx: bool = False
     allow_border_error: bool = False
     timeout_s: float = 300.0
+    analysis_limit_s: float = ANALYSIS_LIMIT_S
 
 
 def collapse_submission(request: CollapseRequest) -> Collapsed:
@@ -97,11 +101,12 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
     scale = request.scale
     submission = _only(request.path, scale)
     job = Job(submission, scale, threads=os.cpu_count() or 1, timeout_s=request.timeout_s)
+    job = replace(job, analysis_limit_s=request.analysis_limit_s)
     track = track_for_scale(scale)
     with _loaded(job) as session:
         frames = _proof_frames(scale, track.degradation)
         reparam = session.reparameterize(frames, allow_border_error=request.allow_border_error)
-        before, after = (session.count(track.input_shape, original=original) for original in (True, False))
+        before, after = (session.count(track.input_shape, form=form) for form in ("loaded", None))
         name = f"{submission.name} (inference form)"
         files = export_submission(session, name, onnx=request.onnx) if request.export else {}
         speed = None if reparam.method == "none" else _speed(job, session)

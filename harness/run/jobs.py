@@ -54,4 +54,5 @@ def job_for(
         python=python,
         trust_pickle=plan.request.trust_pickle,
         process=process,
+        analysis_limit_s=plan.request.analysis_limit_s,
     )

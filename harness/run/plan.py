@@ -20,6 +20,7 @@ from harness.machine.device import describe_device
 from harness.quality import get_convention
 from harness.results.crops import CropStore
 from harness.results.run_info import DeviceInfo, ProtocolInfo
+from harness.results.schema import ReparamPolicy
 from harness.run.datasets import LabelledDataset, open_datasets
 from harness.run.planned import PlannedSubmission, plan_submissions, run_conditions
 from harness.run.request import RunRequest
@@ -91,6 +92,11 @@ class Plan:
                 return (f"{label}/{name}" if self.further else name), (before + index) / self.image_count
             before += len(one.dataset)
         raise KeyError(label)
+
+    @property
+    def reparam_policy(self) -> ReparamPolicy:
+        """Which form of a network is measured: what the user asked for, else the track's default."""
+        return self.request.reparam or self.track.reparam_policy
 
     @property
     def names(self) -> list[tuple[str, str]]:

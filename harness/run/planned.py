@@ -16,6 +16,7 @@ from harness.results import combine
 from harness.results.fingerprint import fingerprint_files, surveyed
 from harness.results.record import Backend
 from harness.results.run_info import DeviceInfo
+from harness.run.form_choice import scored_figures
 from harness.run.request import RunRequest
 from harness.submissions.discovery import BrokenSubmission, Found, Submission
 from harness.submissions.environments import needed
@@ -79,6 +80,8 @@ def run_conditions(
             "conventions": [track.convention, *sorted(request.conventions)],
             "backend": request.backend,
             "backend_versions": _backend_versions(request.backend),
+            "reparam": [request.reparam or track.reparam_policy, *scored_figures(track)],
+            "analysis_limit_s": request.analysis_limit_s,
             **({"recount": True} if request.recount else {}),
             **({"verify_graph": True} if request.verify_graph else {}),
         }

@@ -60,10 +60,10 @@ class Preparation:
             return None
         context.reserve_device()
         self._expect_workers()
-        run = self._new_run(planned)
-        if not context.attempt(run, lambda: run.prepare(context.engine)):
+        run, earlier = self._new_run(planned), context.resume.unfinished(planned)
+        form = None if earlier is None or earlier.reparam is None else earlier.reparam.form
+        if not context.attempt(run, lambda: run.prepare(context.engine, form)):
             return None
-        earlier = context.resume.unfinished(planned)
         if earlier is not None:
             run.resume(earlier)
         return run

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.isolation.requests import ANALYSIS_LIMIT_S
 from harness.isolation.sandbox import Sandbox
 from harness.results.crops import Choice
 from harness.results.record import Backend
+from harness.results.schema import ReparamPolicy
 from harness.timing import Precision
 
 
@@ -17,6 +19,7 @@ class RunRequest:
     """What the user asked for; see the options of ``harness run``.
 
     ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
+    ``reparam`` says which form of a network is measured; None for the track's default.
     """
 
     submissions: tuple[Path, ...]
@@ -49,4 +52,6 @@ class RunRequest:
     memory_bytes: int | None = None
     recount: bool = False
     verify_graph: bool = False
+    reparam: ReparamPolicy | None = None
+    analysis_limit_s: float = ANALYSIS_LIMIT_S
     command: str = ""

@@ -23,11 +23,14 @@ class Scheduler:
     ----------
     context
         The plan with what all stages share: workers, device, store, progress.
+    one_by_one
+        Whether every network is a group under all protocols, so that each is finished before the next is loaded.
     """
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, *, one_by_one: bool = False) -> None:
         self._context = context
         self._preparation = Preparation(context)
+        self._one_by_one = one_by_one
         self._loads_together = order_of(context.plan.protocol).loads_together
         limit = context.plan.request.memory_bytes
         available_bytes = partial(free_bytes, context.plan.device) if limit is None else lambda: limit
@@ -55,6 +58,9 @@ class Scheduler:
                 continue
             # Records the failure and returns False if memory cannot be estimated.
             if not self._context.attempt(submission_run, submission_run.measure_memory):
+                continue
+            if self._one_by_one:
+                yield [submission_run]
                 continue
             if group and not self._memory.fits(submission_run.measurement.peak_memory_bytes):
                 # The new network is loaded already. It is paused while the group before it is measured.

@@ -10,7 +10,6 @@ from harness.isolation.requests import LayerReply
 from harness.isolation.session import Session
 from harness.results.measurement import CountPart, Layer, LoadPart
 from harness.results.record import Backend, CountedBy
-from harness.results.schema import Reparam
 from harness.submissions.loaders import PREFIX
 from harness.submissions.submission import Submission
 from harness.text import printable
@@ -75,14 +74,6 @@ def count(session: Session, input_shape: InputShape, counted_by: CountedBy = "pr
         operators=reply.operators,
         layers=[_layer(layer) for layer in reply.layers],
     )
-
-
-def with_macs(session: Session, input_shape: InputShape, reparam: Reparam, macs_after: int | None) -> Reparam:
-    """Return `reparam` with the MACs of both forms; unchanged if there is one form only."""
-    if reparam.method == "none":
-        return reparam
-    before = session.count(input_shape, original=True)
-    return reparam.model_copy(update={"macs_before": before.macs, "macs_after": macs_after})
 
 
 def peak_memory(session: Session, size: tuple[int, int] | None = None) -> tuple[int | None, list[str]]:

@@ -13,16 +13,17 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.engines import Engine, Job
+from harness.engines import Engine, Job, PrefetchingEngine
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.results import ErrorInfo, Measurement, TimingRecord
 from harness.results.measurement import QualityPart, TimingPart
 from harness.results.record import Status
-from harness.results.schema import Ceilings
+from harness.results.schema import Ceilings, FormName, Reparam
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
 from harness.run.auxiliary_figures import AuxiliaryFigures
+from harness.run.form_selection import FormSelection, as_loaded
 from harness.run.further_quality import further_passes
 from harness.run.low_quality import find_better_use
 from harness.run.plan import Plan, PlannedSubmission
@@ -100,8 +101,11 @@ class SubmissionRun:
 
     # The stages, in the order of a run.
 
-    def prepare(self, engine: Engine) -> None:
-        """Load the network, reparameterize it, count its operations, and build what its backend calls, if anything."""
+    def prepare(self, engine: PrefetchingEngine, form: FormName | None = None) -> None:
+        """Load the network, choose its form, count its operations, and build what its backend calls, if anything.
+
+        `form` is the form that an earlier run chose, whose times are to be continued; None to choose one.
+        """
         installed = self.worker.install(lambda what: self._report("install", what))
         self._report("start")
         session = self.worker.open(engine)
@@ -110,11 +114,13 @@ class SubmissionRun:
         part = part.model_copy(update={"notes": [*self.measurement.notes, *part.notes]})
         self.measurement = self.measurement.updated(part)
         figures = AuxiliaryFigures(self.worker, engine)
-        self._report("reparameterize")
-        reparam = figures.reparameterize(self.plan.proof_frames())
+        reparam = self._reparameterize(figures)
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})  # kept if counting fails
         self._report("count")
         counted, reparam = figures.count(self.plan.track.input_shape, reparam)
+        if reparam is not None and reparam.forms and reparam.policy is None:
+            selection = FormSelection(self.plan, figures, reparam, engine, self._report)
+            reparam, counted = selection.settle(counted, form)
         self.measurement = self.measurement.updated(counted).model_copy(update={"reparam": reparam})
         self._note(*figures.notes)
         if self.worker.needs_build:
@@ -202,9 +208,12 @@ class SubmissionRun:
         if earlier.images:
             self.measurement = earlier
             return
+        ours, theirs = self.measurement.reparam, earlier.reparam
+        if ours is not None and theirs is not None and ours.params_after != theirs.params_after:
+            return  # its times are those of another form
         part = TimingPart(**{name: getattr(earlier, name) for name in TimingPart.model_fields})
-        seconds = {"stage_seconds": earlier.stage_seconds}
-        self.measurement = self.measurement.updated(part).model_copy(update=seconds)
+        kept = {"stage_seconds": earlier.stage_seconds, "reparam": theirs or ours}
+        self.measurement = self.measurement.updated(part).model_copy(update=kept)
 
     def keep_timing(self, timing: TimingRecord | None) -> None:
         """Set or clear the record of the interleaved timing."""
@@ -236,6 +245,13 @@ class SubmissionRun:
         return self.measurement
 
     # Details.
+
+    def _reparameterize(self, figures: AuxiliaryFigures) -> Reparam | None:
+        policy = self.plan.reparam_policy
+        if policy == "none":
+            return as_loaded(self.measurement.params or 0)
+        self._report("reparameterize")
+        return figures.reparameterize(self.plan.proof_frames(), policy)
 
     def _note(self, *notes: str) -> None:
         self.measurement = self.measurement.model_copy(update={"notes": [*self.measurement.notes, *notes]})

@@ -10,6 +10,7 @@ from harness.backends import BACKENDS
 from harness.engines import Engine, Job
 from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.session import Session
+from harness.results.schema import NetworkForm
 from harness.run.jobs import job_for
 from harness.run.plan import Plan
 from harness.submissions.discovery import Submission
@@ -34,9 +35,10 @@ class SubmissionWorker:
         Interpreter of an environment that was made for the submission; None for the harness's own.
     session
         The running worker; None if there is none.
-    reparameterizes
-        Whether later workers convert the network into its inference form. False once nothing was converted, or once a
-        worker has ended while it was converted.
+    form
+        The form that is measured, which later workers make again: the network as it is loaded until one was chosen.
+    regions
+        What was collapsed in it.
     """
 
     plan: Plan
@@ -45,7 +47,8 @@ class SubmissionWorker:
     process: int = 0
     python: Path | None = None
     session: Session | None = None
-    reparameterizes: bool = True
+    form: NetworkForm | None = None
+    regions: tuple[str, ...] = ()
 
     @property
     def running(self) -> Session:
@@ -111,9 +114,24 @@ class SubmissionWorker:
         self.close()
         self.session = engine.open(job)
         self.session.load()
-        if self.reparameterizes:
-            self.session.reparameterize(self.plan.proof_frames())
+        if self.form is not None and self.form.name != "loaded":
+            self._make(self.form, self.session)
         return self.session
+
+    def _make(self, form: NetworkForm, session: Session) -> None:
+        """Let a new process make the form that is measured.
+
+        Raises
+        ------
+        WorkerError
+            It makes another one, whose times and images would be mixed with those of the first.
+        """
+        automatic = form.name == "automatic"
+        frames = self.plan.proof_frames()
+        made = session.reparameterize(frames, automatic=automatic, regions=self.regions if automatic else None)
+        if (made.method, made.params_after) != (form.method, form.params):
+            what = f"in a new process its inference form has {made.params_after:,} parameters, not {form.params:,}"
+            raise WorkerError(what, stage="reparameterize", kind="OtherForm", hint="measure it with --reparam author")
 
     def build(self) -> float | None:
         """Compile, export or record the network for its backend; return the seconds it took, None if nothing is built.

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.data.degradation import get_degradation
 from harness.errors import UsageError
 from harness.quality.convention import get_convention
+from harness.results.schema import ReparamPolicy
 from harness.text import printable
 from harness.tracks.expression import Expression
 from harness.tracks.track import FPS_BANDS, Gate, Track, TrackDataset
@@ -57,6 +58,7 @@ class _Rules(_Table):
     convention: str = "harness"
     protocol: str | None = None
     fps_bands: tuple[Annotated[float, Field(gt=0)], ...] = FPS_BANDS
+    reparam: ReparamPolicy | None = None
 
 
 class _File(_Table):
@@ -147,4 +149,5 @@ def _track(file: _File) -> Track:
         parts={name: Expression(text) for name, text in score.parts.items()},
         rank_sums=score.rank_sums,
         logarithmic=score.logarithmic,
+        reparam=rules.reparam,
     )

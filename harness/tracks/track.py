@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.errors import UsageError
+from harness.results.schema import ReparamPolicy
 from harness.statistics.score_difference import LARGEST_LOG
 from harness.tracks.expression import Expression
 from harness.tracks.figures import Figures, Floats, advice, figure_of
@@ -121,6 +122,8 @@ class Track:
         The challenge's own table, if it is known.
     remarks
         Known misprints, and what of the rules the harness cannot follow.
+    reparam
+        Which form of a network is measured by default, see :attr:`reparam_policy`.
     """
 
     name: str
@@ -145,6 +148,7 @@ class Track:
     baseline: Mapping[str, float] = field(default_factory=dict)
     published: PublishedTable | None = None
     remarks: tuple[str, ...] = ()
+    reparam: ReparamPolicy | None = None
 
     def __post_init__(self) -> None:
         roles = [dataset.role for dataset in self.datasets]
@@ -171,6 +175,18 @@ class Track:
         if isinstance(self.formula, Expression):
             return self.formula.names
         return tuple(inspect.signature(self.formula).parameters)
+
+    @property
+    def reparam_policy(self) -> ReparamPolicy:
+        """Which form of a network is measured unless the user asks for another.
+
+        By default ``author``, the form that the authors left, where parameters or operations enter the score or a
+        ranking: those are figures of what was submitted. Elsewhere ``auto``: a collapse changes the time only.
+        """
+        if self.reparam is not None:
+            return self.reparam
+        ranked = [name for names in self.rank_sums.values() for name in names]
+        return "author" if {"params", "macs", "activations"} & {*self.needs, *ranked} else "auto"
 
     def missing(self, figures: Mapping[str, float | None]) -> list[str]:
         """Return the figures that the score needs and that are not known, in the order of the formula."""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from harness.backends.runner import Runner, RunnerSettings, make_runner
 from harness.complexity.copying import copied, settled
 from harness.complexity.input_size import rounded_up
-from harness.errors import UnsupportedError
+from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.requests import LoadRequest
+from harness.results.schema import FormName
 from harness.worker.frames import Image, to_input
 from harness.worker.inputs import GivenFrames
 
@@ -36,12 +37,15 @@ class MeasuredNetwork:
         The network as loaded.
     form
         The measured form, float32, on the CPU: `original` until an inference form replaces it.
+    forms
+        What the reparameterization made, by name; empty before it.
     """
 
     def __init__(self, settings: LoadRequest, network: nn.Module, size_multiple: int) -> None:
         self.settings = settings
         self.original = self.form = network
         self.size_multiple = size_multiple
+        self.forms: dict[FormName, nn.Module] = {}
         self._runner: Runner | None = None
         self._given: GivenFrames | None = None
 
@@ -49,6 +53,19 @@ class MeasuredNetwork:
         """Replace the measured form and discard the runner."""
         self.form = network
         self._runner = self._given = None
+
+    def form_called(self, name: FormName) -> nn.Module:
+        """Return one of the forms.
+
+        Raises
+        ------
+        WorkerError
+            The reparameterization made none of that name.
+        """
+        forms = {"loaded": self.original, **self.forms}
+        if name not in forms:
+            raise WorkerError(f"there is no form {name!r}", stage="reparameterize", kind="NoForm")
+        return forms[name]
 
     def runner(self) -> Runner:
         """Return the runner of the network on its device, in its precision and backend; created at the first call."""

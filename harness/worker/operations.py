@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from harness.isolation.requests import (
     ExportReply,
     ExportRequest,
     FindingReply,
+    FormReply,
     GraphRequest,
     LayerReply,
     LoadReply,
@@ -40,17 +41,21 @@ from harness.isolation.requests import (
     PrepareReply,
     PrepareRequest,
     ReparameterizeRequest,
+    ReparamReply,
     TimeRequest,
     UpscaleRequest,
+    UseFormRequest,
     path_of_text,
 )
-from harness.results.schema import Reparam
 from harness.worker.frames import Image
 from harness.worker.memory import forward_memory, give_back_free_pages
 from harness.worker.network import DTYPES, MeasuredNetwork, is_onnx_file
 from harness.worker.timed_calls import TimedCalls
 
-Reply = tuple[Body | Reparam, list[Array]]
+if TYPE_CHECKING:
+    from harness.reparam import Outcome
+
+Reply = tuple[Body, list[Array]]
 
 
 class Operations:
@@ -77,6 +82,7 @@ class Operations:
             LoadRequest: self._load,
             CheckRequest: self._check,
             ReparameterizeRequest: self._reparameterize,
+            UseFormRequest: self._use_form,
             ExportRequest: self._export,
             GraphRequest: self._graph,
             CountRequest: self._count,
@@ -139,9 +145,15 @@ class Operations:
         return CheckReply(findings=sent), []
 
     def _reparameterize(self, request: ReparameterizeRequest, arrays: Sequence[Array]) -> Reply:
-        from harness.reparam import reparameterize, time_limit
+        from harness.reparam import Search, reparameterize, time_limit
 
         network = self._network()
+        search = Search(
+            automatic=request.automatic,
+            allow_border_error=request.allow_border_error,
+            limit_s=network.settings.analysis_limit_s,
+            regions=None if request.regions is None else frozenset(request.regions),
+        )
         with time_limit(request.budget_s):
             outcome = reparameterize(
                 network.original,
@@ -149,10 +161,16 @@ class Operations:
                 frames=[network.to_input(frame) for frame in arrays],
                 value_range=network.settings.value_range,
                 size_multiple=network.size_multiple,
-                allow_border_error=request.allow_border_error,
+                search=search,
             )
+        network.forms = {name: settled(form) for name, form in outcome.forms.items()}
         network.replace_form(settled(outcome.network))
-        return outcome.record, []
+        return _reparam_reply(outcome), []
+
+    def _use_form(self, request: UseFormRequest, _arrays: Sequence[Array]) -> Reply:
+        network = self._network()
+        network.replace_form(network.form_called(request.form))
+        return EmptyReply(), []
 
     def _export(self, request: ExportRequest, _arrays: Sequence[Array]) -> Reply:
         from harness.backends import onnx_export
@@ -178,10 +196,12 @@ class Operations:
 
         n, c, h, w = request.input_shape
         network = self._network()
-        form = network.original if request.original else network.form
-        counted = count(form, (n, c, h, w), size_multiple=network.size_multiple)
+        limit_s, is_timed = network.settings.analysis_limit_s, request.form is None
+        form = network.form if request.form is None else network.form_called(request.form)
+        counted = count(form, (n, c, h, w), size_multiple=network.size_multiple, limit_s=limit_s)
         itemsize = DTYPES[network.settings.precision].itemsize
-        moved = count_traffic(form, (n, c, h, w), itemsize=itemsize, size_multiple=network.size_multiple)
+        sizes = {"itemsize": itemsize, "size_multiple": network.size_multiple}
+        moved = count_traffic(form, (n, c, h, w), **sizes, limit_s=limit_s) if is_timed else None
         reply = CountReply(
             params=counted.params,
             macs=counted.macs,
@@ -191,7 +211,7 @@ class Operations:
             source=counted.source[:500],
             bytes_moved=moved.bytes if moved else None,
             operators=moved.operators if moved else None,
-            layers=[] if request.original else [LayerReply(**dict(layer)) for layer in counted.layers],
+            layers=[LayerReply(**dict(layer)) for layer in counted.layers] if is_timed else [],
         )
         return reply, []
 
@@ -238,6 +258,22 @@ class Operations:
         if self._loaded is None:
             raise WorkerError("nothing is loaded yet", stage="load", kind="NotLoaded")
         return self._loaded
+
+
+def _reparam_reply(outcome: Outcome) -> ReparamReply:
+    record = outcome.record
+    return ReparamReply(
+        method=record.method[:500],
+        params_before=record.params_before,
+        params_after=record.params_after,
+        max_abs_error=record.max_abs_error,
+        notes=record.notes,
+        forms=[
+            FormReply(name=one.name, method=one.method[:500], params=one.params, max_abs_error=one.max_abs_error)
+            for one in record.forms
+        ],
+        regions=[name[:500] for name in outcome.regions],
+    )
 
 
 def _multiple_note(found: int, declared: int) -> list[str]:

@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import orthogonal, spectral_norm, weight_no
 from harness.reparam import reparameterize
 from harness.reparam.collapse import collapse
 from harness.reparam.export import submission_files
+from harness.reparam.search import Clock
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 
@@ -250,6 +251,6 @@ def test_networks_that_need_larger_images_are_proved_on_larger_images(pools: int
 
 def test_the_search_ends_at_its_limit() -> None:
     network = seeded(lambda: EdgeOriented(1))
-    done = collapse(network, FRAME, deadline=0)
+    done = collapse(network, FRAME, clock=Clock(-1.0))
     assert done.network is None
     assert any("limit of the search" in text for text in done.refused)

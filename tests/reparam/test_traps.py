@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.reparam import reparameterize
+from harness.reparam import Search, reparameterize
 from harness.reparam.collapse import collapse
 
 C = 6
@@ -249,7 +249,7 @@ def test_what_differs_at_the_border_is_named_and_may_be_forced() -> None:
     refused = reparameterize(network, frames=[torch.rand(1, 3, 40, 50)])
     assert refused.record.params_after == refused.record.params_before
     assert any("differs at the border by 0." in note for note in refused.record.notes)
-    forced = reparameterize(network, frames=[torch.rand(1, 3, 40, 50)], allow_border_error=True)
+    forced = reparameterize(network, frames=[torch.rand(1, 3, 40, 50)], search=Search(allow_border_error=True))
     assert forced.record.params_after < forced.record.params_before
     assert forced.record.max_abs_error is not None
     assert forced.record.max_abs_error > 1e-4
@@ -363,7 +363,7 @@ def test_nothing_to_collapse_gives_the_same_object_quickly() -> None:
 
 def test_automatic_collapse_can_be_left_out() -> None:
     network = nn.Sequential(conv(3, 1, 3, 8), conv(1, c_in=8, c_out=3)).eval()
-    assert reparameterize(network, automatic=False).network is network
+    assert reparameterize(network, search=Search(automatic=False)).network is network
 
 
 def test_training_form_is_never_changed() -> None:

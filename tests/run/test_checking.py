@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from harness.engines import Job
+from harness.engines.inline import InlineEngine
 from harness.errors import UsageError, WorkerError
 from harness.isolation.messages import Message
 from harness.isolation.opening import load_request
 from harness.isolation.session import Session
 from harness.run.checking import CheckRequest, check_path
+from harness.run.progress import StageProgress
 from harness.submissions.discovery import discover
 from harness.submissions.skeleton import create
 
@@ -41,7 +43,13 @@ WINDOWS = "x.view(1, 3, x.shape[2] // {0}, {0}, x.shape[3] // {0}, {0})\n" + BIC
 
 
 @pytest.fixture(scope="module")
-def checks(tmp_path_factory):
+def told():
+    """Return what is told during the check of the folder: slugs of stages, and the names whose checks are complete."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def checks(tmp_path_factory, told):
     """Return the checks of a folder of submissions, by name and scale."""
     folder = tmp_path_factory.mktemp("inbox")
     create("Mine", folder)
@@ -53,7 +61,14 @@ def checks(tmp_path_factory):
     submit(folder / "untrained", BICUBIC, manifest="scales = [2]\nneeds_weights = true")
     (folder / "broken").mkdir()
     (folder / "broken" / "submission.toml").write_text('[submission]\nname = "broken"\nscale = [2]\n')
-    found = check_path(CheckRequest(folder, timeout_s=40.0))
+
+    def listen(event):
+        if isinstance(event, StageProgress) and event.slug:
+            told.append(("stage", event.slug))
+
+    found = check_path(
+        CheckRequest(folder, timeout_s=40.0), [listen], on_checked=lambda done: told.append(("checked", done[0].name))
+    )
     return {(check.name, check.scale): check for check in found}
 
 
@@ -63,6 +78,20 @@ def test_every_submission_is_checked_at_every_scale_that_it_has(checks):
     failing = {("broken", None), ("exits_on_images", 2), ("sleeps_when_timed", 2)}
     assert set(checks) == fine | failing
     assert {key for key, check in checks.items() if check.passed} == fine
+
+
+def test_each_submission_is_told_before_the_next_one_begins(checks, told):
+    assert {name for kind, name in told if kind == "checked"} == {name for name, _ in checks}
+    names = [name for kind, name in told if kind == "checked"]
+    assert names[0] == "broken"  # before anything is measured
+    for name in ("exits_on_images", "sleeps_when_timed", "untrained", "windows_of_12"):
+        end = told.index(("checked", name))
+        slug = name.replace("_", "-")
+        own = [place for place, one in enumerate(told) if one == ("stage", slug)]
+        assert own, told
+        assert max(own) < end
+        between = {one for one in told[min(own) : end] if one[0] == "stage"}
+        assert between == {("stage", slug)}
 
 
 def test_a_new_submission_has_nothing_to_mend(checks):
@@ -148,3 +177,18 @@ def test_a_forged_value_range_is_refused(value_range):
     with pytest.raises(WorkerError, match="the worker sent a value range"):
         session.load()
     assert np.isclose(session.job.value_range, 1.0)
+
+
+def test_what_a_limit_leaves_out_is_said(tmp_path):
+    folder = submit(tmp_path / "limited", BICUBIC)
+    arch = (folder / "arch.py").read_text()
+    init = "def __init__(self):\n        super().__init__()\n        self.conv = nn.Conv2d(3, 3, 1)\n\n    def forward"
+    (folder / "arch.py").write_text(
+        arch.replace("def forward", init).replace("        return", "        x = self.conv(x)\n        return")
+    )
+    (check,) = check_path(CheckRequest(folder, analysis_limit_s=1e-6), engine=InlineEngine())
+    assert check.passed
+    cut = [finding for finding in check.findings if finding.hint == "--analysis-limit raises the limit"]
+    assert [finding.level for finding in cut] == ["warn", "warn"]
+    assert "the limit of the search" in cut[0].what
+    assert "takes too long" in cut[1].what

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from harness.results.record import Backend
 
 Precision = Literal["fp32", "fp16", "bf16"]
+Colour = Literal["rgb", "bgr", "ycbcr", "y"]
 Inputs = Literal["reused", "fresh", "dataset"]
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
 Params = Annotated[int, Field(ge=0, le=1 << 40)]
@@ -73,6 +74,14 @@ class LoadRequest(Body):
     """Whether a manifest describes the submission; otherwise what it does not state is found out."""
     requires: list[str] = []
     """Requirement strings of the manifest."""
+    kwargs: dict[str, Any] = {}
+    """Arguments of the factory; the text ``"scale"`` stands for the scale."""
+    folder: str = ""
+    """Folder below ``root`` from which modules are imported."""
+    output: int | str | None = None
+    """Which element of the network's output is the image; None to find out."""
+    colour: Colour | None = None
+    """Colour space of the network; None for RGB, unless the network takes one channel."""
     seed: Count = 0
 
 

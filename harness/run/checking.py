@@ -27,6 +27,7 @@ from harness.run.scheduler import Scheduler
 from harness.run.submission_run import SubmissionRun
 from harness.submissions.discovery import discover
 from harness.submissions.finding import Finding, finding_of_error
+from harness.submissions.manifest import manifest_file
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Submission
 from harness.tracks import Track, track_for_scale
 
@@ -260,7 +261,7 @@ def _figures(measured: Measurement) -> list[Finding]:
 
 
 def _declares_scale(submission: Submission) -> bool:
-    return tuple(submission.manifest.scales) != PROTOCOL_SCALES or (submission.root / "submission.toml").is_file()
+    return tuple(submission.manifest.scales) != PROTOCOL_SCALES or manifest_file(submission.root) is not None
 
 
 def _one_scale(checks: list[Check]) -> list[Check]:

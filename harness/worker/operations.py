@@ -106,7 +106,10 @@ class Operations:
         root = path_of_text(request.root)
         weights = root / request.weights if request.weights else None
         reading = Reading(trust_pickle=request.trust_pickle, key=request.weights_key)
-        declared = Declared(request.has_manifest, request.requires)
+        declared = Declared(
+            request.has_manifest, request.requires, request.kwargs, request.folder, request.output, request.colour,
+            request.value_range, request.hook,
+        )  # fmt: skip
         loaded = load(root, request.factory, request.scale, weights, reading, declared)
         multiple = find_size_multiple(loaded.network, request.scale, request.value_range, request.size_multiple)
         value_range, range_note = _value_range(loaded.network, request, multiple)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.isolation.limits import Limits
-from harness.isolation.requests import Colour, Precision
+from harness.isolation.requests import Precision
 from harness.isolation.sandbox import Sandbox
-from harness.results.record import Backend
+from harness.results.record import Backend, Colour
 
 
 class JobManifest(Protocol):

@@ -13,10 +13,9 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.results.record import Backend
+from harness.results.record import Backend, Colour
 
 Precision = Literal["fp32", "fp16", "bf16"]
-Colour = Literal["rgb", "bgr", "ycbcr", "y"]
 Inputs = Literal["reused", "fresh", "dataset"]
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
 Params = Annotated[int, Field(ge=0, le=1 << 40)]

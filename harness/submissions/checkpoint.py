@@ -89,7 +89,7 @@ def read_weights(
         The file is missing, empty, damaged, too large or not a checkpoint, or contains code, or the state dict to read
         is in doubt.
     """
-    head = _head(path)
+    head = refuse_lookalikes(path)
     if _is_safetensors(path, head):
         content: Any = _read_safetensors(path, limit_bytes)
     else:
@@ -136,7 +136,14 @@ def _nothing_named(content: Any, found: list[StateDict], key: str | None, path: 
     )
 
 
-def _head(path: Path) -> bytes:
+def refuse_lookalikes(path: Path) -> bytes:
+    """Return the first bytes of a file of weights.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be opened, is empty, or is a Git LFS pointer or a web page.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(512)

@@ -1,6 +1,6 @@
 """Which distribution provides a package that super-resolution code imports, for messages and for ``--install``.
 
-Only packages that are listed here are named in a command of pip: a package of another name on the index may be anybody's.
+Only packages that are listed here are named in a command of pip: another name on the index may be anybody's.
 """
 
 from __future__ import annotations
@@ -64,6 +64,6 @@ def install_hint(package: str) -> str:
     if distribution is not None:
         return f"pip install {distribution}, or list it under requires and run with --install"
     return (
-        f"add {package} to the folder if it is the authors' own code; if it is a package, install it beside the harness, "
-        "or list it under requires and run with --install"
+        f"add {package} to the folder if it is the authors' own code; if it is a package, install it beside the "
+        "harness, or list it under requires and run with --install"
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.backends import BACKENDS
 from harness.errors import ManifestError, SubmissionError
 from harness.plain_files import read_inside
-from harness.results.record import Backend
+from harness.results.record import Backend, Colour
 from harness.results.schema import Published
 from harness.submissions import mistakes
 from harness.submissions.requirements import MAX_REQUIREMENTS, problem_of
@@ -28,7 +28,6 @@ _SCALE_KEY = re.compile(r"x([1-9]\d?)", re.ASCII)
 
 Scale = Annotated[int, Field(ge=1, le=16, strict=True)]
 Text = Annotated[str, Field(max_length=4000)]
-Colour = Literal["rgb", "bgr", "ycbcr", "y"]
 _MAX_ARGUMENT_DEPTH = 6
 _MAX_ARGUMENTS = 500
 
@@ -183,9 +182,8 @@ class Manifest(BaseModel):
 
 def _argument_problem(value: Any) -> str | None:
     """Return why a value cannot be an argument of a factory; None if it can."""
-    waiting, seen = [(value, 0)], 0
-    for one, depth in waiting:
-        seen += 1
+    waiting = [(value, 0)]
+    for seen, (one, depth) in enumerate(waiting, start=1):
         inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
         if depth > _MAX_ARGUMENT_DEPTH or seen + len(inner) > _MAX_ARGUMENTS:
             return "is too large or too deep for an argument"
@@ -309,8 +307,8 @@ def check_files(manifest: Manifest, text: str, path: Path) -> None:
         places.append((("submission", "folder"), manifest.folder, Path.is_dir, "name a folder beside the manifest"))
     root = path.parent.resolve()
     found = []
-    for (table, key), value, exists, hint in places:
-        line, place = mistakes.line_of(text, (table, key)), root / value
+    for (table, key), value, exists, mend in places:
+        line, hint, place = mistakes.line_of(text, (table, key)), mend, root / value
         # A symbolic link could point to any file of this machine, which would then be read as a checkpoint.
         if not _resolved(place).is_relative_to(root):
             reason, hint = f"{value} links out of the folder", "copy the file into the folder"

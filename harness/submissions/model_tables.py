@@ -1,7 +1,7 @@
 """Manifests that describe several models: shared keys in ``[submission]``, each model in a ``[[model]]`` table.
 
-The keys of a model are those of ``[submission]``, and replace the shared ones. Its ``weights`` may be one path instead of
-a path for each scale. A mistake in one model leaves the others as they are.
+The keys of a model are those of ``[submission]``, and replace the shared ones. Its ``weights`` may be one path instead
+of a path for each scale. A mistake in one model leaves the others as they are.
 """
 
 from __future__ import annotations

@@ -103,9 +103,9 @@ def call_for(
 ) -> Call:
     """Return how to call ``factory``, derived from the manifest and from its signature.
 
-    The scale is passed to a parameter whose name is in :data:`SCALE_NAMES`, else to the only required parameter that has
-    no other meaning. Required numbers of channels of an image are 3. The fields of a settings object are those that the
-    factory's source reads.
+    The scale is passed to a parameter whose name is in :data:`SCALE_NAMES`, else to the only required parameter that
+    has no other meaning. Required numbers of channels of an image are 3. The fields of a settings object are those that
+    the factory's source reads.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Import a submission's factory and call it with the arguments that the manifest, its signature and its weights give."""
+"""Import a submission's factory and call it with the arguments that the manifest, its signature and the weights give."""
 
 from __future__ import annotations
 

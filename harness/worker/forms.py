@@ -39,9 +39,7 @@ class Form:
     optional: frozenset[str] = frozenset()
 
 
-def build_filled(
-    factory: Factory, path: Path | None, reading: Reading
-) -> tuple[nn.Module, list[str]]:
+def build_filled(factory: Factory, path: Path | None, reading: Reading) -> tuple[nn.Module, list[str]]:
     """Build a network, with the arguments that its checkpoint calls for if some are unknown.
 
     Returns
@@ -90,9 +88,7 @@ def fill_other_form(
     return None
 
 
-def _forms(
-    network: nn.Module, factory: Factory, path: Path, reading: Reading, hook: str | None
-) -> Iterator[Form]:
+def _forms(network: nn.Module, factory: Factory, path: Path, reading: Reading, hook: str | None) -> Iterator[Form]:
     yield from _flagged(factory)
     yield from _converted(network, path, reading, hook)
     try:
@@ -126,7 +122,10 @@ def _converted(network: nn.Module, path: Path, reading: Reading, hook: str | Non
         converted = None
     if converted is None or converted.network is None:
         return
-    inference, said = converted.network, f"the checkpoint is of the inference form; called {converted.hook} before loading"
+    inference, said = (
+        converted.network,
+        f"the checkpoint is of the inference form; called {converted.hook} before loading",
+    )
     yield Form(inference, said)
     forms = ((inference, network, f"{said}, and left out the training form"), (network, inference, _TRAINING))
     for used, other, note in forms:

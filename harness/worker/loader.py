@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from harness.errors import CheckpointError, SubmissionError, UnsupportedError
+from harness.results.record import Colour
 from harness.submissions import requirements
 from harness.submissions.loaders import LOADERS, PREFIX
-from harness.submissions.manifest import FILE_NAME, Colour, manifest_file, read_manifest
+from harness.submissions.manifest import FILE_NAME, manifest_file, read_manifest
 from harness.worker.contract import scale_of
 from harness.worker.factory import find_factory
 from harness.worker.filling import Reading, fill

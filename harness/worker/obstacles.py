@@ -14,10 +14,13 @@ from pathlib import Path
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions.distributions import install_hint
 
+PRIVATE_PREFIX = "_submission_"
+"""Beginning of the names under which modules of submissions are imported that have no other."""
+
 _MOST_ENTRIES = 20_000  # of a folder in which a package is searched
 _CUDA = re.compile(
-    r"not compiled with CUDA|no NVIDIA driver|No CUDA (GPUs|device)|CUDA_HOME|CUDA driver|CUDA is (required|not available)"
-    r"|(must|should) be (on |a )?CUDA|is_cuda|expected.{0,40}cuda|not implemented (on|for) (the )?CPU"
+    r"not compiled with CUDA|no NVIDIA driver|No CUDA (GPUs|device)|CUDA_HOME|CUDA driver"
+    r"|CUDA is (required|not available)|(must|should) be (on |a )?CUDA|is_cuda|expected.{0,40}cuda|not implemented (on|for) (the )?CPU"
     r"|active drivers|cannot be accessed from Triton|requires? (a )?(CUDA|GPU)",
     re.IGNORECASE,
 )
@@ -64,7 +67,7 @@ def cuda_operator(error: BaseException) -> str | None:
     return f"{frames[-1].name} raised {type(error).__name__}: {said}"
 
 
-def mixes_precisions(error: BaseException) -> bool:
+def mixes_precisions(error: BaseException | None) -> bool:
     """Return whether an exception says that a half-precision tensor met one in single precision."""
     try:
         text = str(error)
@@ -98,11 +101,16 @@ def _entries(root: Path) -> Iterator[str]:
 
 
 def _missing(name: str, root: Path | None, where: str | None) -> SubmissionError:
-    top = name.split(".")[0]
+    top, *inner = name.split(".")
+    if top.startswith(PRIVATE_PREFIX):  # a relative import from the folder
+        return SubmissionError(
+            f"imports {'.'.join(inner)}, which is not in its folder", where=where, hint="add the file"
+        )
     own = None if root is None else own_place(root, top)
-    if own is not None:
-        parent = str(Path(own).parent)
-        hint = f'set folder = "{parent}" in the manifest' if parent != "." else "add the missing file"
+    if root is not None and own is not None:
+        parent = Path(own).parent
+        exists = (root / parent / Path(top, *inner)).with_suffix(".py").is_file() or (root / parent / top).is_file()
+        hint = f'set folder = "{parent}" in the manifest' if exists and str(parent) != "." else "add the missing file"
         return SubmissionError(f"imports {name}, which its own {own} should have", where=where, hint=hint)
     if top == "imp":
         return UnsupportedError(

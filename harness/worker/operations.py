@@ -136,6 +136,7 @@ class Operations:
             settings.scale,
             settings.value_range,
             network.size_multiple,
+            settings.colour,
             trained=not settings.random_weights,
         )
         sent = [FindingReply(level=one.level, what=one.what[:2000], hint=one.hint[:500]) for one in findings]

@@ -1,4 +1,4 @@
-"""Read the width and the depth of a network off the shapes of its checkpoint, by building the networks that could fit."""
+"""Read the width and the depth of a network off the shapes of its checkpoint, by building networks that could fit."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness.errors import CheckpointError
 from harness.submissions import state_dicts
+from harness.submissions.stand_ins import stand_ins
 from harness.submissions.state_dicts import StateDict
 
 GIB = 2**30
@@ -201,7 +202,10 @@ def _read_torch(path: Path, head: bytes, limit_bytes: int, trust_pickle: bool) -
             hint="save it with safetensors.torch.save_file(network.state_dict(), ...)",
         )
     try:
-        with warnings.catch_warnings(action="ignore"):  # about pickle protocols; irrelevant to the submitter
+        with (
+            stand_ins(path),
+            warnings.catch_warnings(action="ignore"),
+        ):  # about pickle protocols; irrelevant to the submitter
             # mmap only works for the zip format. It avoids a copy of the file in memory.
             return torch.load(path, map_location="cpu", weights_only=not trust_pickle, mmap=zipped or None)
     except pickle.UnpicklingError as error:

@@ -1,4 +1,4 @@
-"""Import a submission's factory and call it with the arguments that the manifest, its signature and the weights give."""
+"""Import a submission's factory and call it with arguments of the manifest, the signature and the weights."""
 
 from __future__ import annotations
 

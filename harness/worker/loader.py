@@ -15,7 +15,7 @@ from harness.errors import CheckpointError, SubmissionError, UnsupportedError
 from harness.results.record import Colour
 from harness.submissions import requirements
 from harness.submissions.loaders import LOADERS, PREFIX
-from harness.submissions.manifest import FILE_NAME, manifest_file, read_manifest
+from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file, read_manifest
 from harness.worker.contract import scale_of
 from harness.worker.factory import find_factory
 from harness.worker.filling import Reading, fill
@@ -52,9 +52,11 @@ class Declared:
     @classmethod
     def read(cls, root: Path) -> Declared:
         """Return what the manifest in the folder `root` declares."""
-        if manifest_file(root) is None:
-            return cls(has_manifest=False)
-        manifest = read_manifest(root)
+        return cls(has_manifest=False) if manifest_file(root) is None else cls.of(read_manifest(root))
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Declared:
+        """Return what a manifest declares."""
         return cls(
             True, manifest.requires, manifest.kwargs, manifest.folder, manifest.output, manifest.colour,
             manifest.value_range, manifest.reparameterize,

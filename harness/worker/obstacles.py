@@ -19,9 +19,9 @@ PRIVATE_PREFIX = "_submission_"
 
 _MOST_ENTRIES = 20_000  # of a folder in which a package is searched
 _CUDA = re.compile(
-    r"not compiled with CUDA|no NVIDIA driver|No CUDA (GPUs|device)|CUDA_HOME|CUDA driver"
-    r"|CUDA is (required|not available)|(must|should) be (on |a )?CUDA|is_cuda|expected.{0,40}cuda|not implemented (on|for) (the )?CPU"
-    r"|active drivers|cannot be accessed from Triton|requires? (a )?(CUDA|GPU)",
+    r"not compiled with CUDA|no NVIDIA driver|No CUDA (GPUs|device)|CUDA_HOME|CUDA driver|is_cuda|active drivers"
+    r"|CUDA is (required|not available)|(must|should) be (on |a )?CUDA|expected.{0,40}cuda|requires? (a )?(CUDA|GPU)"
+    r"|not implemented (on|for) (the )?CPU|cannot be accessed from Triton",
     re.IGNORECASE,
 )
 _DISPATCH = re.compile(r"Could not run '([\w:.]+)' with arguments from the '(?:CPU|Meta)' backend")

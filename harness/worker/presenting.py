@@ -1,6 +1,6 @@
 """Present a network as one that maps an RGB image to an RGB image: choose its output, convert colours, keep precision.
 
-Conversions are part of the forward pass, because the network alone does not upscale an RGB image, and are timed with it.
+Conversions are part of the forward pass and timed with it, because the network alone does not upscale an RGB image.
 The class of the network is replaced by a subclass with another ``forward``, so that its methods, its type and its
 parameters' names stay what they are.
 """

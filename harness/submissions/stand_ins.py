@@ -1,8 +1,8 @@
 """Stand-ins for classes of training frameworks in a checkpoint, so that its tensors are read without executing them.
 
 A checkpoint of Lightning holds callbacks and hyperparameters beside the state dict. torch reads a pickle with
-``weights_only=True`` if each class in it is allowed. A stand-in takes the place of such a class: nothing is imported, no
-method of the class runs, and what the object held is dropped, except for the items of a mapping.
+``weights_only=True`` if each class in it is allowed. A stand-in takes the place of such a class: nothing is imported,
+no method of the class runs, and what the object held is dropped, except for the items of a mapping.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Self
 import torch
 
 FRAMEWORKS = frozenset(
-    "addict argparse collections easydict enum hydra lightning lightning_fabric lightning_utilities ml_collections mmcv "
-    "mmengine numpy omegaconf pathlib pytorch_lightning torchmetrics typing yacs".split()
+    "addict argparse collections easydict enum hydra lightning lightning_fabric lightning_utilities ml_collections "
+    "mmcv mmengine numpy omegaconf pathlib pytorch_lightning torchmetrics typing yacs".split()
 )
 """Packages whose classes get a stand-in. Those of other packages are refused with their names."""
 _PLAIN = frozenset(

@@ -33,6 +33,24 @@ def new(
 
 
 @command
+def init(
+    repository: Annotated[Path, typer.Argument(help="Folder of a repository with checkpoints.", show_default=False)],
+) -> None:
+    """Write a manifest for a repository: which class belongs to which checkpoint. None of its code is executed."""
+    from harness.submissions.proposal import FILE_NAME, write
+
+    proposal = write(repository)
+    undecided = f", {proposal.undecided} lines to decide" if proposal.undecided else ""
+    place = shlex.quote(str(repository))
+    out.print(
+        f"{repository / FILE_NAME}: {proposal.models} models{undecided}. Try them with: harness check {place}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@command
 def check(
     path: Annotated[
         Path, typer.Argument(help="A submission's folder, a zip, or a folder of them.", show_default=False)

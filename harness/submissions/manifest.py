@@ -302,7 +302,8 @@ def check_files(manifest: Manifest, text: str, path: Path) -> None:
         One does not exist, or is a link that leaves the folder.
     """
     hint = "add the file, or remove the key and set needs_weights = true"
-    places = [(("weights", key), value, _is_plain, hint) for key, value in (manifest.weights or {}).items()]
+    first = {value: key for key, value in reversed((manifest.weights or {}).items())}  # one path may serve all scales
+    places = [(("weights", key), value, _is_plain, hint) for value, key in reversed(first.items())]
     if manifest.folder:
         places.append((("submission", "folder"), manifest.folder, Path.is_dir, "name a folder beside the manifest"))
     root = path.parent.resolve()

@@ -11,26 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import SubmissionError
-
-SCALE_NAMES = ("scale", "upscale", "upscale_factor", "upscaling_factor", "scale_factor", "sr_rate", "sf", "factor", "r")
-"""Parameter names that denote the upscaling factor, in order of preference."""
-CHANNEL_NAMES = (
-    "in_nc out_nc num_in_ch num_out_ch in_channels out_channels in_chans out_chans in_ch out_ch inp_channels "
-    "input_channels output_channels colors n_colors color_channels img_channel img_channels image_channels"
-).split()
-"""Parameter names that denote the number of channels of an image, which is 3."""
-WIDTH_NAMES = (
-    "nf num_feat num_feats n_feat n_feats num_fea num_features n_features feature_channels mid_channels mid_ch "
-    "hidden_channels base_channels embed_dim dim width channels n_channels planes"
-).split()
-"""Parameter names that denote the number of channels of the network's layers."""
-DEPTH_NAMES = (
-    "nb num_block num_blocks n_block n_blocks n_resblocks num_resblocks n_resgroups num_modules num_module num_layers "
-    "n_layers depth block_num"
-).split()
-"""Parameter names that denote how often a block is repeated."""
-CONFIG_NAMES = ("args", "opt", "opts", "cfg", "config", "conf", "hparams", "configs", "params")
-"""Parameter names that denote an object of settings."""
+from harness.submissions.argument_names import CHANNEL_NAMES, CONFIG_NAMES, SCALE_NAMES, kind_of
 
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _CHANNELS = 3
@@ -215,9 +196,9 @@ def _scale_parameter(
 ) -> str | None:
     names = [one.name for one in parameters if one.kind not in _STARRED and one.name not in given]
     named = next((alias for alias in SCALE_NAMES if alias in names), None)
-    known = (*CHANNEL_NAMES, *WIDTH_NAMES, *DEPTH_NAMES, *CONFIG_NAMES)
-    if named is None and len(required) == 1 and required[0] not in known:  # srmodel(s): it can mean nothing else
-        return required[0]
+    only = required[0] if named is None and len(required) == 1 else None
+    if only is not None and only not in (*CHANNEL_NAMES, *CONFIG_NAMES) and kind_of(only) is None:
+        return only  # srmodel(s): it can mean nothing else
     return named
 
 

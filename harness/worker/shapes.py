@@ -12,13 +12,15 @@ from typing import Any
 from torch import Tensor
 
 from harness.errors import SubmissionError, UnsupportedError
+from harness.submissions.argument_names import kind_of
 from harness.submissions.checkpoint import misfits, strip_prefix
-from harness.worker.arguments import DEPTH_NAMES, WIDTH_NAMES, Slot, needs_arguments, parameters_of
+from harness.worker.arguments import Slot, needs_arguments, parameters_of
 from harness.worker.factory import Factory, values_text
 
 _MOST_VALUES = 8  # of one argument
 _MOST_NETWORKS = 100
 _SEARCH_S = 20.0
+_ACTIVATIONS = ("prelu", "relu")  # the first has parameters of its own; where both fit, the checkpoint does not tell
 
 
 def values_from_shapes(factory: Factory, state: Mapping[str, Tensor], slots: Sequence[Slot]) -> dict[Slot, Any] | None:
@@ -65,9 +67,8 @@ def values_from_shapes(factory: Factory, state: Mapping[str, Tensor], slots: Seq
 
 def searchable(factory: Factory) -> list[Slot]:
     """Return the arguments with a default, which the manifest does not give, that are a width or a depth."""
-    names = (*WIDTH_NAMES, *DEPTH_NAMES)
     free = [one for one in parameters_of(factory.function) if (one.name,) not in factory.call.arguments]
-    return [(one.name,) for one in free if one.name in names and isinstance(one.default, int)]
+    return [(one.name,) for one in free if type(one.default) is int and kind_of(one.name) in ("width", "depth")]
 
 
 def _fits(factory: Factory, values: Mapping[Slot, Any], state: Mapping[str, Tensor]) -> bool:
@@ -80,10 +81,13 @@ def _fits(factory: Factory, values: Mapping[Slot, Any], state: Mapping[str, Tens
     return misfits(strip_prefix(dict(state), own), own) is None
 
 
-def _candidates(slot: Slot, state: Mapping[str, Tensor]) -> list[int]:
-    if slot[-1] in WIDTH_NAMES:
+def _candidates(slot: Slot, state: Mapping[str, Tensor]) -> Sequence[Any]:
+    kind = kind_of(slot[-1])
+    if kind == "width":
         return _widths(state)
-    return _depths(state) if slot[-1] in DEPTH_NAMES else []
+    if kind == "depth":
+        return _depths(state)
+    return {"flag": (False, True), "activation": _ACTIVATIONS, None: ()}[kind]
 
 
 def _widths(state: Mapping[str, Tensor]) -> list[int]:

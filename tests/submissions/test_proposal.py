@@ -71,8 +71,8 @@ def test_checkpoints_are_matched_by_the_names_of_their_tensors(tmp_path: Path) -
     saved(tmp_path / "zoo" / "b.pth", 4, "head", "module.")
     found = described(tmp_path)
     assert {name: (one.factory, one.scales, one.weights) for name, one in found.items()} == {
-        "Second": ("models.two:Second", [3], {"x3": "zoo/a.pth"}),
-        "First": ("models.one:First", [4], {"x4": "zoo/b.pth"}),
+        "a": ("models.two:Second", [3], {"x3": "zoo/a.pth"}),
+        "b": ("models.one:First", [4], {"x4": "zoo/b.pth"}),
     }
 
 
@@ -90,13 +90,13 @@ def test_of_equal_classes_the_one_with_the_number_of_the_checkpoint_comes_first(
 
 
 def test_scales_of_one_network_are_one_model(tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(program(arguments="width, scale"))
+    (tmp_path / "net.py").write_text(program(arguments="width, scale, device"))
     for scale in (2, 3, 4):
         saved(tmp_path / f"net_x{scale}.pth", scale)
     (found,) = described(tmp_path).values()
     assert found.scales == [2, 3, 4]
     assert found.weights == {f"x{scale}": f"net_x{scale}.pth" for scale in (2, 3, 4)}
-    assert "kwargs = { width = ?, scale = ? }" in (tmp_path / "harness.toml").read_text()
+    assert "# ? its arguments: kwargs = { device = ? }\n" in (tmp_path / "harness.toml").read_text()
 
 
 def test_a_folder_that_is_no_package_is_the_one_that_code_runs_in(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_a_folder_that_is_no_package_is_the_one_that_code_runs_in(tmp_path: Path
     saved(tmp_path / "a.pth", 2)
     saved(tmp_path / "b.pth", 2, "start")
     found = described(tmp_path)
-    assert (found["Net"].folder, found["Net"].factory) == ("team-7", "model.net:Net")
-    assert (found["Inner"].folder, found["Inner"].factory) == ("src", "lib.inner:Inner")
+    assert (found["a"].folder, found["a"].factory) == ("team-7", "model.net:Net")
+    assert (found["b"].folder, found["b"].factory) == ("src", "lib.inner:Inner")
 
 
 def test_what_is_not_described_is_a_comment(tmp_path: Path) -> None:

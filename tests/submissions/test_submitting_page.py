@@ -5,11 +5,11 @@ import re
 import pytest
 
 from harness.results.schema import Published
+from harness.submissions.argument_names import CHANNEL_NAMES, CONFIG_NAMES, SCALE_NAMES
 from harness.submissions.loaders import LOADERS, SUFFIXES
 from harness.submissions.manifest import Manifest
 from harness.submissions.model_tables import read_manifests
 from harness.submissions.state_dicts import WRAPPERS
-from harness.worker.arguments import CHANNEL_NAMES, CONFIG_NAMES, SCALE_NAMES
 from harness.worker.forms import FLAG_NAMES
 
 

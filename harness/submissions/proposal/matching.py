@@ -77,14 +77,20 @@ def _holds(one: NetworkClass, names: Collection[str]) -> bool:
     return not missing or (one.is_open and (len(missing) < len(names) or all(name.isdigit() for name in names)))
 
 
-def _distance(file: str, one: NetworkClass, state: Mapping[str, Tensor]) -> tuple[int, float, float]:
+def _distance(file: str, one: NetworkClass, state: Mapping[str, Tensor]) -> tuple[float, float, float]:
     """Return how near a class is to a checkpoint; the largest is the nearest."""
     names = {key.partition(".")[0] for key in state}
     here, there = _words(file), _words(f"{one.file}/{one.name}")
     numbers = {word for word in here & there if word.isdigit() and len(word) > 1}
     likeness = difflib.SequenceMatcher(None, PurePosixPath(file).stem.lower(), one.name.lower()).ratio()
     surplus = len(names & one.attributes) / max(1, len(one.attributes))
-    return len(numbers) * 2 + len(here & there - numbers), likeness, surplus
+    is_named = _squeezed(one.name) in _squeezed(PurePosixPath(file).stem)
+    agreement = len(here & there) + len(numbers) - (0 if is_named else len(_words(one.name) - here) / 2)
+    return agreement, likeness, surplus
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _words(path: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from harness.errors import UsageError
 from harness.files import atomic_file
 from harness.plain_files import survey
+from harness.submissions.argument_names import CONFIG_NAMES, SCALE_NAMES, is_recognised
 from harness.submissions.loaders import PREFIX, loader_for
 from harness.submissions.manifest import is_inside, manifest_file
 from harness.submissions.proposal.classes import NetworkClass, network_classes
@@ -21,6 +22,11 @@ FILE_NAME = "harness.toml"
 _CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 _PROGRAMS = frozenset({".onnx", ".pt2"})
 _MOST = 300  # checkpoints
+_SAY_NOTHING = frozenset(
+    "best checkpoint ckpt ema epoch final g generator iter last latest model net network params psnr step weight "
+    "weights x".split()
+)
+"""Words in the names of checkpoints of any network."""
 _TOP = """\
 # Written by `harness init`. A line that begins with `# ?` could not be decided: `harness check .` tries the models and
 # says what to write, such as value_range = 255.0 or colour = "bgr". docs/submitting.md describes every key.
@@ -95,11 +101,18 @@ def propose(root: Path) -> Proposal:
     matches = [match(root, file, classes) for file in checkpoints[:_MOST]]
     names: set[str] = set()
     groups = _groups(one for one in matches if one.classes)
-    blocks = ["\n".join(_lines(group, _distinct(group[0].classes[0].name, names), root)) for group in groups]
+    blocks = ["\n".join(_lines(group, _distinct(_name(group[0]), names), root)) for group in groups]
     programs = [file for file in usable if PurePosixPath(file).suffix.lower() in _PROGRAMS]
     blocks += [_program(file, _distinct(PurePosixPath(file).stem, names)) for file in programs]
     text = "\n".join([_TOP, *blocks, *_left_over([one for one in matches if not one.classes], checkpoints[_MOST:])])
     return Proposal(text, len(blocks), len(re.findall(r"^# \?", text, re.MULTILINE)))
+
+
+def _name(one: Match) -> str:
+    """Return the name of the checkpoint without the scale; that of the class if it says nothing."""
+    stem = SAID.sub("", PurePosixPath(one.file).stem).strip(" _-.")
+    words = re.findall(r"[a-z]+", stem.lower())
+    return one.classes[0].name if set(words) <= _SAY_NOTHING else stem
 
 
 def _distinct(name: str, names: set[str]) -> str:
@@ -141,10 +154,10 @@ def _lines(group: Sequence[Match], name: str, root: Path) -> Iterator[str]:
     else:
         yield f"weights = {_quoted(one.file)}"
         yield from _scale_lines(one, best)
-    unknown = [name for name in best.required if name.isidentifier()]
-    if unknown:
+    unknown = [name for name in best.required if name not in CONFIG_NAMES and not is_recognised(name)]
+    if len(unknown) > 1 or (unknown and any(name in SCALE_NAMES for name in (*best.required, *best.optional))):
         line = ", ".join(f"{name} = ?" for name in unknown)
-        yield f"# ? if the names and the checkpoint do not tell the arguments: kwargs = {{ {line} }}"
+        yield f"# ? its arguments: kwargs = {{ {line} }}"
     yield ""
 
 

@@ -199,6 +199,8 @@ class LoadReply(Body):
     """Input sides are padded to a multiple of this, and the output is cropped accordingly."""
     weights: bool
     """False if the network has random weights, because the submission has none for this scale."""
+    takes_luma: bool = False
+    """Whether the network upscales Y alone, so that Cb and Cr are those of bicubic interpolation."""
     backend: Backend = "eager"
     """The backend in use. It differs from the requested one for an ONNX file, which ONNX Runtime always executes."""
     notes: Annotated[list[ShortText], Field(max_length=100)] = []

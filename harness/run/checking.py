@@ -199,12 +199,15 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
 
 
 def _track(scale: int) -> Track:
-    """Return the rules of the scale, or those of another scale where no track has it, for small frames."""
+    """Return the rules of the scale, or those of another scale where no track has it, for small frames.
+
+    The metric is that of tracks which take all networks, those for Y alone too.
+    """
     try:
         rules = track_for_scale(scale)
     except UsageError:
         rules = track_for_scale(2)
-    return replace(rules, scale=scale, input_shape=(1, 3, *_TIMED_SIZE), official_bicubic={})
+    return replace(rules, metric="psnr_y", scale=scale, input_shape=(1, 3, *_TIMED_SIZE), official_bicubic={})
 
 
 def _write_images(folder: Path, scale: int) -> None:

@@ -69,6 +69,8 @@ class Loaded:
 
     network: nn.Module
     notes: list[str] = field(default_factory=list)
+    takes_luma: bool = False
+    """Whether the network upscales Y alone."""
 
 
 def load_network(root: Path, factory: str, scale: int, weights: Path | None) -> nn.Module:
@@ -119,11 +121,11 @@ def load(
             path = None if weights is None else root / weights
             network = _built(code, factory, scale, path, reading, declared, notes)
         _settle(network, code, notes)
-        network, remarks = presented(network, scale, declared)
+        network, colour, remarks = presented(network, scale, declared)
         notes += remarks
         if not declared.has_manifest:
             _check_scale(network, scale, root)
-    return Loaded(network, notes)
+    return Loaded(network, notes, takes_luma=colour == "y")
 
 
 def _built(

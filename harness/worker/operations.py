@@ -121,6 +121,7 @@ class Operations:
             size_multiple=multiple,
             value_range=value_range,
             weights=not request.random_weights,
+            takes_luma=loaded.takes_luma,
             backend="onnxruntime" if is_onnx_file(loaded.network) else request.backend,
             notes=[note[:500] for note in notes],
         )

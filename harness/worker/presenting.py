@@ -39,8 +39,8 @@ class Presentation(Protocol):
     def value_range(self) -> float: ...  # noqa: D102
 
 
-def presented(network: nn.Module, scale: int, declared: Presentation) -> tuple[nn.Module, list[str]]:
-    """Return a network that maps RGB to RGB, with remarks on what was found out by trying it.
+def presented(network: nn.Module, scale: int, declared: Presentation) -> tuple[nn.Module, Colour | None, list[str]]:
+    """Return a network that maps RGB to RGB, the colour space that it was made for, and remarks.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def presented(network: nn.Module, scale: int, declared: Presentation) -> tuple[n
     if colour is not None and colour != "rgb":
         network = in_colour(network, colour, scale, declared.value_range)
         notes.append(_SAID[colour])
-    return network, notes
+    return network, colour, notes
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def block_texts(text: str) -> list[tuple[int, int]]:
     """Return the first line of each ``[[model]]`` table of a manifest and the line after its last one, from 0."""
     lines = text.split("\n")
     starts = [number for number, line in enumerate(lines) if _MODEL.match(line)]
-    return list(zip(starts, [*starts[1:], len(lines)], strict=True))
+    return list(zip(starts, [*starts[1:], len(lines)], strict=True)) if starts else []
 
 
 def _shared(document: dict[str, Any], text: str, path: Path) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def _shape_fault(shape: tuple[int, ...], wanted: tuple[int, ...], frame: Tensor,
         return _Fault("error", said, f"return 3 channels (RGB), not {shape[1]}", True)
     ratio = shape[2] / frame.shape[2] if len(shape) == 4 else 0.0
     if len(shape) == 4 and ratio.is_integer() and ratio == shape[3] / frame.shape[3] != scale:
-        hint = f"it upscales by {ratio:g}, not by {scale}: declare that scale in the manifest"
+        hint = f"it upscales by {ratio:g}, not by {scale}: set scales = [{ratio:g}] in the manifest"
         return _Fault("error", said, hint, True)
     return _Fault("error", said, _size_hint(shape, wanted))
 

@@ -131,13 +131,19 @@ def _identity(source: Path) -> Path:
 
 def _refuse_mixture(folder: Path) -> None:
     described = _manifests_of(folder)
-    others = [] if len(described) > 1 else others_in(folder, described[0] if described else None)
+    others = [] if _is_described_as_a_whole(folder) else others_in(folder, described[0] if described else None)
     if others:
         raise UsageError(
             f"is a submission (it has a manifest or arch.py) and holds others: {', '.join(map(ascii, others[:5]))}",
             where=str(folder),
             hint="move the loose files into a folder of their own: their code could read the other submissions",
         )
+
+
+def _is_described_as_a_whole(folder: Path) -> bool:
+    """Return whether a manifest describes a repository: several models, or what ``harness init`` found."""
+    path = manifest_file(folder)
+    return path is not None and (path.name != FILE_NAME or len(_manifests_of(folder)) > 1)
 
 
 def _manifests_of(folder: Path) -> list[Manifest]:
@@ -215,7 +221,7 @@ def _from_folder(folder: Path, kind: Kind, name: str) -> list[Found]:
         described = [Described(manifest.name, manifest)]
     else:
         described = read_manifests(folder)
-    if len(described) == 1 and isinstance(described[0].manifest, Manifest):
+    if not _is_described_as_a_whole(folder) and isinstance(described[0].manifest, Manifest):
         _refuse_others(folder, described[0].manifest)
     return [_found(one, folder, kind) for one in described]
 

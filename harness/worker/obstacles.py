@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions.distributions import install_hint
 
@@ -25,6 +27,7 @@ _CUDA = re.compile(
     re.IGNORECASE,
 )
 _DISPATCH = re.compile(r"Could not run '([\w:.]+)' with arguments from the '(?:CPU|Meta)' backend")
+_TORCH = Path(torch.__file__).parent
 _HALF = re.compile(r"\bhalf(tensor)?\b", re.IGNORECASE)
 _FLOAT = re.compile(r"\bfloat(tensor)?\b", re.IGNORECASE)
 _HINT_CUDA = "the harness loads and checks networks on the CPU: give its operators an implementation for it"
@@ -56,7 +59,7 @@ def cuda_operator(error: BaseException) -> str | None:
         return None
     if match := _DISPATCH.search(text):
         return f"the operator {match[1]} has no implementation for the CPU"
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = _frames(error)
     if not frames:
         return None
     line = frames[-1].line or linecache.getline(frames[-1].filename, frames[-1].lineno or 0)
@@ -130,5 +133,11 @@ def _version(package: str) -> str | None:
 
 def _place(error: BaseException) -> str | None:
     """Return file and line of the innermost frame outside of the import system."""
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<")]
+    frames = _frames(error)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Return the stack frames of an exception outside of the import system and, if there are any, outside of torch."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<")]
+    return [one for one in frames if not Path(one.filename).is_relative_to(_TORCH)] or frames

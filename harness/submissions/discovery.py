@@ -14,6 +14,7 @@ from harness.plain_files import Deadline, survey
 from harness.submissions import archives
 from harness.submissions.bare import adopt, is_bare
 from harness.submissions.boundaries import check_child, others_in
+from harness.submissions.challenge.repository import is_repository, submissions_of
 from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
@@ -68,7 +69,7 @@ def discover(
     # A folder that is given twice is one submission. Two zip files with equal content are two submissions.
     sources = {_identity(source): source for place in places for source in _sources(place)}
     given = {place.absolute() for place in places}
-    found = [_read(source, kind, cache_dir, given) for source in sources.values()]
+    found = [one for source in sources.values() for one in _read(source, kind, cache_dir, given)]
     if entry_points:
         found += installed_submissions()
     if not found:
@@ -111,6 +112,8 @@ def _sources(path: Path) -> list[Path]:
         return [path]
     if _is_submission(path):
         _refuse_mixture(path)
+        return [path]
+    if _is_challenge(path):
         return [path]
     try:
         children = sorted(path.iterdir())
@@ -181,8 +184,18 @@ def _is_submission(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() or (folder / "arch.py").is_file()
 
 
-def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> Found:
-    """Describe one submission. Whatever it is, the exception that it causes becomes its row."""
+def _is_challenge(folder: Path) -> bool:
+    """Return whether a folder is the repository of a challenge. One whose script cannot be read is: it has a row."""
+    try:
+        return not _is_submission(folder) and is_repository(folder)
+    except SubmissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> list[Found]:
+    """Describe one submission, or those of one repository. The exception that it causes becomes its row."""
     try:
         if source.absolute() not in given:  # what a user names may be a link, what lies in a folder may not lead out
             check_child(source, source.parent)
@@ -192,17 +205,22 @@ def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Pa
             raise
         is_file = source.suffix.lower() == ".zip" or is_bare(source)
         name = visible_name(source.stem if is_file else source.name)
-        return BrokenSubmission(name, source, submission_error(error, str(source)), kind=kind)
+        return [BrokenSubmission(name, source, submission_error(error, str(source)), kind=kind)]
 
 
-def _described(source: Path, kind: Kind, cache_dir: Path | None) -> Found:
+def _described(source: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
     if source.is_dir():
-        return _from_folder(archives.submission_folder(source), kind, source.resolve().name)
+        folder = archives.submission_folder(source)
+        if _is_challenge(folder):
+            return submissions_of(folder, kind, cache_dir)
+        return [_from_folder(folder, kind, source.resolve().name)]
     if source.suffix.lower() == ".zip":
         extracted = archives.extract(source, cache_dir, deadline=Deadline())
-        return replace(_from_folder(extracted, kind, source.stem), origin="zip")
+        if _is_challenge(extracted):
+            return submissions_of(extracted, kind, cache_dir)
+        return [replace(_from_folder(extracted, kind, source.stem), origin="zip")]
     root, manifest = adopt(source, cache_dir)
-    return Submission(manifest.name, "", kind, root, manifest, "file")
+    return [Submission(manifest.name, "", kind, root, manifest, "file")]
 
 
 def _from_folder(folder: Path, kind: Kind, name: str) -> Submission:

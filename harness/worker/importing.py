@@ -59,7 +59,7 @@ def _import(root: Path, name: str) -> ModuleType:
         place = f"{_inside(error.filename or name, root)}:{error.lineno}"
         raise SubmissionError(f"syntax error: {error.msg}", where=place, hint="fix the file") from error
     except (Exception, SystemExit) as error:
-        raise _import_failure(error, root, name) from error
+        raise import_failure(error, root, name) from error
     finally:
         sys.dont_write_bytecode = previous
 
@@ -67,7 +67,7 @@ def _import(root: Path, name: str) -> ModuleType:
 def _prepare(root: Path, name: str) -> str:
     """Make ``name`` importable and return the qualified name to import it under."""
     relative = Path(*name.split("."))
-    _unload(root)
+    unload(root)
     importlib.invalidate_caches()  # files may have been written since the last import in the same second
     if (root / relative).with_suffix(".py").is_file() or (root / relative / "__init__.py").is_file():
         sys.path.insert(0, str(root))  # for absolute imports of sibling modules
@@ -97,7 +97,7 @@ def _private_package(root: Path) -> str:
     return name
 
 
-def _unload(root: Path) -> None:
+def unload(root: Path) -> None:
     """Remove modules of earlier submissions, and modules with the name of a file in ``root``, from ``sys.modules``.
 
     Without the latter, ``import utils`` in a submission would return an installed module ``utils`` that was imported
@@ -122,7 +122,8 @@ def _is_protected(name: str) -> bool:
     return name.split(".", maxsplit=1)[0] in {"harness", "torch", "numpy", "__main__"}
 
 
-def _import_failure(error: BaseException, root: Path, name: str) -> SubmissionError:
+def import_failure(error: BaseException, root: Path, name: str) -> SubmissionError:
+    """Return the error of a submission for what the import of its module `name` raised."""
     where = place_of(error, root) or name
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.split(".")[0]

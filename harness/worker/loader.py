@@ -12,8 +12,10 @@ from torch import nn
 
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions import requirements
+from harness.submissions.challenge.repository import PREFIX as BRANCH
 from harness.submissions.loaders import LOADERS, PREFIX
 from harness.submissions.manifest import FILE_NAME, read_manifest
+from harness.worker.challenge import build_branch
 from harness.worker.contract import scale_of
 from harness.worker.factory import build_network
 from harness.worker.filling import Reading, fill
@@ -87,7 +89,10 @@ def load(
     declared, reading = declared or Declared.read(root), reading or Reading()
     notes = _check_requirements(root, declared)  # first: the message is clearer than that of a failing import
     with preserved(root, notes), without_cuda(notes):
-        if factory.startswith(PREFIX):
+        if factory.startswith(BRANCH):
+            network, remarks = build_branch(root, factory, reading)
+            notes += remarks
+        elif factory.startswith(PREFIX):
             network = _open_file(
                 factory.removeprefix(PREFIX), root, scale, weights, notes, trust_pickle=reading.trust_pickle
             )

@@ -210,7 +210,7 @@ def _combined(sign: type[ast.operator], one: Any, other: Any) -> Any:
 
 
 def _bounded(value: Any) -> Any:
-    """Return a value of limited size; raise ValueError for others. Names that are reused could double it in each line."""
+    """Return a value of limited size; raise ValueError for others. Reused names could double it in each line."""
     left, waiting = _MOST_ITEMS, [value]
     while waiting:
         one = waiting.pop()
@@ -281,7 +281,7 @@ def _plain(value: object) -> object:
 def _symbol_call(node: ast.Call, function: Symbol, scope: Scope) -> Value:
     name = function.dotted
     if name in _PATHS:
-        return Known(_PATHS[name](*(str(_known(one, scope)) for one in node.args)))
+        return Known(_bounded(_PATHS[name](*(_known(one, scope) for one in node.args))))
     if name in _READERS and node.args:
         return _read(node.args[0], scope)
     if name == "importlib.import_module" and node.args:

@@ -1,4 +1,4 @@
-"""Read ``test_demo.py``, the script with which the repositories of the efficient super-resolution challenges test a team.
+"""Read ``test_demo.py``, with which the repositories of the efficient super-resolution challenges test a team.
 
 The script chooses a network by number in a chain ``if model_id == 0: ... elif model_id == 1: ...``, which stands in a
 function ``select_model(args, device)``, in some years in ``main``. Each branch imports a class, names a checkpoint and
@@ -128,13 +128,13 @@ def find_chain(root: Path) -> Chain | None:
     source = read_inside(path, root, _MAX_BYTES)
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, MemoryError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         if b"model_id" not in source:
             return None
         place = f"{path}:{getattr(error, 'lineno', None) or 1}"
         raise SubmissionError(f"is no Python that can be read: {error}", where=place, hint="mend the file") from error
     functions = [one for one in tree.body if isinstance(one, ast.FunctionDef)]
-    functions.sort(key=lambda one: ("select_model", "main").index(one.name) if one.name in ("select_model", "main") else 2)
+    functions.sort(key=lambda one: {"select_model": 0, "main": 1}.get(one.name, 2))
     for function in (*functions, tree):
         branches = _branches(function)
         if branches:

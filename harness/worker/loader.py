@@ -87,10 +87,12 @@ def load(
     """Load a network as :func:`load_network` does, and return it with remarks; `declared` is read from the folder."""
     root = root.resolve()
     declared, reading = declared or Declared.read(root), reading or Reading()
-    notes = _check_requirements(root, declared)  # first: the message is clearer than that of a failing import
+    is_branch = factory.startswith(BRANCH)
+    # First: the message is clearer than that of a failing import.
+    notes = [] if is_branch else _check_requirements(root, declared)
     with preserved(root, notes), without_cuda(notes):
-        if factory.startswith(BRANCH):
-            network, remarks = build_branch(root, factory, reading)
+        if is_branch:
+            network, remarks = build_branch(root, factory, reading, declared.requires)
             notes += remarks
         elif factory.startswith(PREFIX):
             network = _open_file(

@@ -22,13 +22,14 @@ from harness.submissions.challenge.values import (
     Symbol,
     Value,
 )
+from harness.submissions.requirements import unmet
 from harness.worker.challenge.own_code import own_network
 from harness.worker.challenge.real_names import called, import_module, symbol, use_repository
-from harness.worker.challenge.weights import load
+from harness.worker.challenge.weights import NothingLoadedError, load
 from harness.worker.filling import Reading
 
 
-def build_branch(root: Path, factory: str, reading: Reading) -> tuple[nn.Module, list[str]]:
+def build_branch(root: Path, factory: str, reading: Reading, requires: Sequence[str]) -> tuple[nn.Module, list[str]]:
     """Return the network of a branch with its weights, and remarks on how it was built.
 
     Parameters
@@ -39,6 +40,8 @@ def build_branch(root: Path, factory: str, reading: Reading) -> tuple[nn.Module,
         Names the branch, see :func:`harness.submissions.challenge.repository.factory_of`.
     reading
         How checkpoints are read.
+    requires
+        Distributions that the branch imports packages of.
 
     Raises
     ------
@@ -47,6 +50,7 @@ def build_branch(root: Path, factory: str, reading: Reading) -> tuple[nn.Module,
     UnsupportedError
         A package is not installed.
     """
+    _check_packages(requires)
     chain, number = find_chain(root), number_of(factory)
     if chain is None or number not in chain.branches:
         raise SubmissionError(f"has no model_id {number}", where=SCRIPT, hint="add a branch, or submission.toml")
@@ -58,7 +62,7 @@ def build_branch(root: Path, factory: str, reading: Reading) -> tuple[nn.Module,
     notes: list[str] = []
     try:
         network = _from_source(root, branch, reading, notes)
-    except UnsupportedError:
+    except (UnsupportedError, NothingLoadedError):
         raise
     except SubmissionError as error:
         try:
@@ -67,6 +71,12 @@ def build_branch(root: Path, factory: str, reading: Reading) -> tuple[nn.Module,
             raise error from None
         notes = [f"{error.what[:300]}; the network is the one that {SCRIPT} itself makes"]
     return network, [*notes, *_remarks(branch)]
+
+
+def _check_packages(requires: Sequence[str]) -> None:
+    if unmet(list(requires)):
+        what = f"imports packages that are not installed: {', '.join(requires)}"
+        raise UnsupportedError(what, where=SCRIPT, hint=f"pip install {' '.join(requires)}, or run with --install")
 
 
 def _with_own_code(root: Path, chain: Chain, number: int, why: str) -> nn.Module:

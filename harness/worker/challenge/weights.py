@@ -17,6 +17,10 @@ from harness.worker.importing import describe
 _MAX_LISTED = 4
 
 
+class NothingLoadedError(CheckpointError):
+    """A checkpoint has no weight of the network. The script would go on with random weights."""
+
+
 def load(network: nn.Module, step: Load, root: Path, reading: Reading, notes: list[str]) -> None:
     """Load a checkpoint into a network, and add remarks.
 
@@ -36,7 +40,9 @@ def load(network: nn.Module, step: Load, root: Path, reading: Reading, notes: li
     Raises
     ------
     CheckpointError
-        The checkpoint cannot be read, does not fit although the script is strict, or has no weight of the network.
+        The checkpoint cannot be read, or does not fit although the script is strict.
+    NothingLoadedError
+        It has no weight of the network, which the script is not strict about.
     """
     path = root / step.checkpoint.path
     key = "/".join(step.checkpoint.keys) if step.checkpoint.keys else None
@@ -56,7 +62,7 @@ def _load_loosely(network: nn.Module, path: Path, reading: Reading, notes: list[
     common = own.keys() & weights.tensors.keys()
     if not common and own:
         what = f"holds none of the {len(own)} parameters of the network, and strict=False hides it"
-        raise CheckpointError(what, where=str(path), hint="save the state dict of the network")
+        raise NothingLoadedError(what, where=str(path), hint="save the state dict of the network")
     try:
         with torch.no_grad():
             network.load_state_dict(weights.tensors, strict=False)

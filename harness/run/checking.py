@@ -190,6 +190,7 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
         wheels=request.wheels,
         trust_pickle=request.trust_pickle,
         images="none",
+        memory_bytes=0,  # groups of one, so that each submission is finished, and reported, before the next is loaded
     )
     track = _track(scale)
     _write_images(folder / "images", scale)

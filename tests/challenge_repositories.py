@@ -1,7 +1,7 @@
 """Repositories in the layouts of the efficient super-resolution challenges, written for the tests.
 
-Each has three teams: number 1 is plain, number 2 needs a package that is not there, number 3 crashes. The scripts import
-packages for measuring that do not exist anywhere: whoever executes a whole script fails.
+Each has three teams: number 1 is plain, number 2 needs a package that is not there, number 3 crashes. The scripts
+import packages for measuring that do not exist anywhere: whoever executes a whole script fails.
 """
 
 from collections.abc import Callable

@@ -17,6 +17,7 @@ from harness.submissions.boundaries import check_child, others_in
 from harness.submissions.challenge.repository import is_repository, submissions_of
 from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
+from harness.submissions.pairs import find_pairs, submissions_of_pairs
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Kind, Origin, Submission
 from harness.text import single_line
@@ -113,7 +114,7 @@ def _sources(path: Path) -> list[Path]:
     if _is_submission(path):
         _refuse_mixture(path)
         return [path]
-    if _is_challenge(path):
+    if _is_challenge(path) or _holds_pairs(path):
         return [path]
     try:
         children = sorted(path.iterdir())
@@ -194,6 +195,13 @@ def _is_challenge(folder: Path) -> bool:
         return False
 
 
+def _holds_pairs(folder: Path) -> bool:
+    """Return whether a folder has model files beside checkpoints of their names, and no submissions in it."""
+    if _is_submission(folder) or not find_pairs(folder):
+        return False
+    return not any(child.is_dir() and _is_submission(child) for child in folder.iterdir())
+
+
 def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> list[Found]:
     """Describe one submission, or those of one repository. The exception that it causes becomes its row."""
     try:
@@ -211,16 +219,20 @@ def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Pa
 def _described(source: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
     if source.is_dir():
         folder = archives.submission_folder(source)
-        if _is_challenge(folder):
-            return submissions_of(folder, kind, cache_dir)
-        return [_from_folder(folder, kind, source.resolve().name)]
+        return _in_repository(folder, kind, cache_dir) or [_from_folder(folder, kind, source.resolve().name)]
     if source.suffix.lower() == ".zip":
         extracted = archives.extract(source, cache_dir, deadline=Deadline())
-        if _is_challenge(extracted):
-            return submissions_of(extracted, kind, cache_dir)
-        return [replace(_from_folder(extracted, kind, source.stem), origin="zip")]
+        of_repository = _in_repository(extracted, kind, cache_dir)
+        return of_repository or [replace(_from_folder(extracted, kind, source.stem), origin="zip")]
     root, manifest = adopt(source, cache_dir)
     return [Submission(manifest.name, "", kind, root, manifest, "file")]
+
+
+def _in_repository(folder: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
+    """Return the submissions of a folder that holds several by its layout; none if it is of another kind."""
+    if _is_challenge(folder):
+        return submissions_of(folder, kind, cache_dir)
+    return submissions_of_pairs(folder, kind, cache_dir) if _holds_pairs(folder) else []
 
 
 def _from_folder(folder: Path, kind: Kind, name: str) -> Submission:

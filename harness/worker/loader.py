@@ -15,7 +15,9 @@ from harness.submissions import requirements
 from harness.submissions.challenge.repository import PREFIX as BRANCH
 from harness.submissions.loaders import LOADERS, PREFIX
 from harness.submissions.manifest import FILE_NAME, read_manifest
+from harness.submissions.pairs import PREFIX as PAIRED
 from harness.worker.challenge import build_branch
+from harness.worker.challenge.paired import build_pair
 from harness.worker.contract import scale_of
 from harness.worker.factory import build_network
 from harness.worker.filling import Reading, fill
@@ -93,6 +95,9 @@ def load(
     with preserved(root, notes), without_cuda(notes):
         if is_branch:
             network, remarks = build_branch(root, factory, reading, declared.requires)
+            notes += remarks
+        elif factory.startswith(PAIRED) and weights is not None:
+            network, remarks = build_pair(root, factory, scale, root / weights, reading)
             notes += remarks
         elif factory.startswith(PREFIX):
             network = _open_file(

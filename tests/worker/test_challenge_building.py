@@ -77,6 +77,26 @@ def test_a_warm_up_is_left_out_and_a_conversion_is_done(tmp_path):
     assert loaded(find(write_2025(tmp_path / "2025"))[0]).network.deployed
 
 
+def test_a_copy_of_a_package_that_was_never_installed(tmp_path):
+    repository = write_2024(tmp_path / "repository")
+    package = repository / "basicsr"
+    (package / "utils").mkdir(parents=True)
+    (package / "__init__.py").write_text("from .version import __gitsha__, __version__\n")
+    (package / "utils" / "registry.py").write_text(
+        "class Registry(dict):\n    def register(self):\n        def keep(one):\n"
+        "            assert one.__name__ not in self, 'registered twice'\n            self[one.__name__] = one\n"
+        "            return one\n        return keep\n\n\nARCH_REGISTRY = Registry()\n"
+    )
+    rewrite(
+        repository / "models" / "team01_Plain.py",
+        "class Sharp",
+        "from basicsr.utils.registry import ARCH_REGISTRY\n\n\n@ARCH_REGISTRY.register()\nclass Sharp",
+    )
+    plain = find(repository)[0]
+    assert plain.manifest.requires == []
+    assert loaded(plain).network.gain.item() == pytest.approx(GAIN)
+
+
 def test_a_branch_that_cannot_be_read_is_left_to_the_script(tmp_path):
     repository = write_2024(tmp_path / "repository")
     rewrite(

@@ -18,7 +18,7 @@ from harness.plain_files import Deadline, digest_file, open_plain
 from harness.submissions.manifest import FILE_NAME, Manifest
 
 
-def extract(root: Path, files: Iterable[str], manifest: Manifest, cache: Path, name: str) -> Path:
+def extract(root: Path, files: Iterable[str], manifest: Manifest | None, cache: Path, name: str) -> Path:
     """Copy files of a repository, add a manifest, and return the folder. It is named by the content of the files.
 
     Parameters
@@ -28,7 +28,7 @@ def extract(root: Path, files: Iterable[str], manifest: Manifest, cache: Path, n
     files
         Relative paths.
     manifest
-        What is written as the folder's ``submission.toml``; nothing is if it leaves the scale open.
+        What is written as the folder's ``submission.toml``; nothing is if it is None or leaves the scale open.
     cache
         Folder in which the copy is made.
     name
@@ -80,9 +80,9 @@ def _check_inside(root: Path, file: str) -> None:
         raise SubmissionError("links out of the repository", where=str(path), hint="copy the file into the repository")
 
 
-def _as_toml(manifest: Manifest) -> str:
+def _as_toml(manifest: Manifest | None) -> str:
     """Return the manifest as text; empty if it does not state the one scale of the network."""
-    if len(manifest.scales) != 1:
+    if manifest is None or len(manifest.scales) != 1:
         return ""
     fields = {
         "name": manifest.name,

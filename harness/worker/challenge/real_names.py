@@ -33,6 +33,17 @@ def use_repository(root: Path) -> None:
     sys.path[:] = [entry for entry in sys.path if entry not in _added]
     _added[:] = [str(root)]
     sys.path.insert(0, str(root))
+    _add_versions(root)
+
+
+def _add_versions(root: Path) -> None:
+    """Give packages of the repository the module ``version`` that an installation would have generated."""
+    for init in root.glob("*/__init__.py"):
+        package = init.parent
+        if not (package / "version.py").exists() and ".version" in init.read_text(encoding="utf-8", errors="replace"):
+            name = f"{package.name}.version"
+            module = sys.modules[name] = ModuleType(name)
+            vars(module).update(__version__="0.0.0", __gitsha__="unknown", version_info=(0, 0, 0))
 
 
 def import_module(name: str, root: Path) -> ModuleType:

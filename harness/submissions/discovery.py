@@ -196,10 +196,18 @@ def _is_challenge(folder: Path) -> bool:
 
 
 def _holds_pairs(folder: Path) -> bool:
-    """Return whether a folder has model files beside checkpoints of their names, and no submissions in it."""
-    if _is_submission(folder) or not find_pairs(folder):
+    """Return whether a folder has model files beside checkpoints of their names, and no other submissions in it."""
+    pairs = [] if _is_submission(folder) else find_pairs(folder)
+    if not pairs:
         return False
-    return not any(child.is_dir() and _is_submission(child) for child in folder.iterdir())
+    own = {file for pair in pairs for file in pair.weights.values()}
+    return not any(_is_other(child) for child in folder.iterdir() if child.name not in own)
+
+
+def _is_other(child: Path) -> bool:
+    if child.is_dir():
+        return _is_submission(child)
+    return child.suffix.lower() == ".zip" or is_bare(child)
 
 
 def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> list[Found]:

@@ -150,6 +150,14 @@ def test_a_script_cannot_take_time_or_memory_of_who_reads_it(tmp_path, branch):
     assert found.name.startswith("07")
 
 
+def test_a_chain_of_many_teams(tmp_path):
+    branches = "".join(f"    elif args.model_id == {number}:\n        name = 'n'\n" for number in range(1, 900))
+    start = "def select_model(args, device):\n    if args.model_id == 0:\n        pass\n"
+    (tmp_path / "test_demo.py").write_text(start + branches)
+    chain = find_chain(tmp_path)
+    assert [chain.read(number).name for number in (1, 899)] == ["n", "n"]
+
+
 @pytest.mark.parametrize("line", ["model = (", "name = " + "-" * 5000 + "1"])
 def test_a_script_that_is_no_python_is_a_row(tmp_path, line):
     repository = script(tmp_path / "repository", line)

@@ -92,6 +92,14 @@ def test_a_folder_of_submissions_is_no_pair_of_one_and_another(tmp_path):
     assert names == ["first", "second"]
 
 
+def test_files_of_their_own_beside_a_pair_are_not_lost(tmp_path):
+    (tmp_path / "net.py").write_text("")
+    for name in ("net.pth", "other.pth"):
+        torch.save(state(3), tmp_path / name)
+    names = [one.name for one in discover([tmp_path], entry_points=False, cache_dir=tmp_path / "cache")]
+    assert names == ["net", "other"]
+
+
 def test_a_model_file_and_its_checkpoint_in_one_folder(tmp_path):
     (tmp_path / "net.py").write_text(MODELS.format(imports=""))
     torch.save(state(3), tmp_path / "net.pth")

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from harness.errors import SubmissionError
-from harness.plain_files import read_inside
+from harness.plain_files import Deadline, read_inside
 
 _MAX_BYTES = 2_000_000
 _MAX_FILES = 2000
@@ -78,7 +78,7 @@ def needs_of(root: Path, modules: Sequence[str]) -> Needs:
     SubmissionError
         A file is no plain file or is a link that leads out of the repository, or there are too many.
     """
-    needs, done = Needs(), dict[str, bool]()
+    needs, done, deadline = Needs(), dict[str, bool](), Deadline()
     waiting = [(Import(module, (), 0, is_certain=True), "", True) for module in modules]
     while waiting:
         imported, by, certain = waiting.pop()
@@ -88,6 +88,7 @@ def needs_of(root: Path, modules: Sequence[str]) -> Needs:
         for file in files:
             if done.get(file, False) or (file in done and not certain):
                 continue
+            deadline.check(root)
             done[file] = certain
             needs.files.add(file)
             if len(done) > _MAX_FILES:

@@ -12,7 +12,7 @@ from harness.faults import concerns_the_run, submission_error
 from harness.plain_files import open_plain, survey
 from harness.submissions.archives import default_cache
 from harness.submissions.challenge.extract import extract
-from harness.submissions.challenge.imports import needs_of
+from harness.submissions.challenge.imports import Needs, needs_of
 from harness.submissions.challenge.packages import required
 from harness.submissions.challenge.pruning import modules_imported, needed_statements
 from harness.submissions.challenge.script import SCRIPT, Branch, Chain, find_chain
@@ -38,12 +38,15 @@ class Repository:
     chain
         The chain of its script.
     branches
-        What its branches say, by number; None for one that cannot be read.
+        What its branches say, by number, or why one cannot be read.
+    script
+        What the part of the script needs that chooses a network.
     """
 
     root: Path
     chain: Chain
     branches: Mapping[int, Branch | SubmissionError]
+    script: Needs
 
 
 def is_repository(root: Path) -> bool:
@@ -80,7 +83,9 @@ def submissions_of(root: Path, kind: Kind, cache_dir: Path | None = None) -> lis
     if len(chain.branches) > _MAX_BRANCHES:
         what = f"{SCRIPT} has more than {_MAX_BRANCHES} branches"
         raise SubmissionError(what, where=str(root), hint="give each model a manifest")
-    repository = Repository(root, chain, {number: _read(chain, number, root) for number in chain.branches})
+    branches = {number: _read(chain, number, root) for number in chain.branches}
+    script = needs_of(root, modules_imported(needed_statements(chain)))
+    repository = Repository(root, chain, branches, script)
     return [_found(repository, number, kind, cache_dir or default_cache()) for number in chain.branches]
 
 
@@ -192,13 +197,12 @@ def _check_checkpoint(root: Path, path: str) -> None:
 
 def _files(repository: Repository, branch: Branch) -> tuple[set[str], list[str]]:
     """Return the files that a branch uses, and the distributions that are missing for it."""
-    root, chain = repository.root, repository.chain
+    root = repository.root
     modules = [*branch.imported, *([branch.network.of.module] if branch.network else [])]
     _check_module(root, branch)
-    own = needs_of(root, modules)
-    # What select_model needs beside: it is called where its branch could not be read.
-    script = needs_of(root, modules_imported(needed_statements(chain)))
+    own, script = needs_of(root, modules), repository.script
     files = {SCRIPT, *own.files, *script.files, *branch.checkpoints}
+    # The script's own function is called where its branch could not be read.
     packages = {**own.packages, **({} if branch.is_clear else script.packages)}
     return files | _own_folder(repository, branch), required(packages)
 

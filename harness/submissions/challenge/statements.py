@@ -238,6 +238,10 @@ class Reader:
 
     def _branch(self, node: ast.If) -> None:
         test = evaluate(node.test, self.scope)
+        # A loop: each `elif` is nested in the one before, too deeply for a recursion.
+        while isinstance(test, Known) and not test.value and [type(one) for one in node.orelse] == [ast.If]:
+            (node,) = node.orelse  # type: ignore[assignment]
+            test = evaluate(node.test, self.scope)
         if isinstance(test, Known):
             self.read(node.body if test.value else node.orelse)
             return

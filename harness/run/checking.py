@@ -50,6 +50,8 @@ class CheckRequest:
     install: bool = False
     wheels: Path | None = None
     trust_pickle: bool = False
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def check_path(request: CheckRequest, listeners: Sequence[Listener] = (), engine
     UsageError
         There is no submission, or none that supports the scale, or the options cannot be followed here.
     """
-    found = discover([request.path], entry_points=False)
+    found = discover([request.path], only=request.only, exclude=request.exclude, entry_points=False)
     checks: dict[int, list[Check]] = {number: [] for number in range(len(found))}
     for scale in _scales(found, request.scale):
         numbers = [number for number, one in enumerate(found) if _supports(one, scale)]

@@ -4,7 +4,7 @@ Run ``python benchmarks/compatibility.py CLONES [-o PAGE] [--only GLOB ...] [--t
 clones of challenge repositories. Nothing in them is changed; their code runs in the sandbox of ``harness check``.
 
 Parameters and multiply-accumulates are those of the network as its authors load it, before any conversion of the
-harness. They stand beside the figures of the repository's own ``results.txt`` for images of 256 x 256, where it has one.
+harness. They stand beside the figures of the repository's own ``results.txt``, for images of 256 x 256, if it has one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _HEAD = """\
 # Compatibility
 
 Networks of public repositories, run as they are by `harness check`: no file was added or edited. Written by
-`benchmarks/compatibility.py`. Parameters in thousands and multiply-accumulates in G for 256 x 256 pixels are those of the
-network as its authors load it; in parentheses, what the repository's `results.txt` states.
+`benchmarks/compatibility.py`. Parameters in thousands and multiply-accumulates in G for 256 x 256 pixels are those of
+the network as its authors load it; in parentheses, what the repository's `results.txt` states.
 """
 
 
@@ -97,7 +97,7 @@ def reason(check: Check, measurement: Measurement | None) -> str:
 
 
 def published(clone: Path) -> dict[str, tuple[float, float]]:
-    """Return parameters and multiply-accumulates of a repository's ``results.txt``, in millions and billions, by name."""
+    """Return parameters and operations of a repository's ``results.txt``, in millions and G, by name."""
     path = clone / "results.txt"
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     if not lines or not {"Params [M]", "FLOPs [G]"} <= {title.strip() for title in lines[0].split("\t")}:
@@ -122,6 +122,7 @@ def section(name: str, rows: Sequence[Row], stated: Mapping[str, tuple[float, fl
 
 def lines(rows: Sequence[Row], stated: Mapping[str, tuple[float, float]]) -> Iterator[str]:
     """Yield the lines of the table."""
+    to_published = PUBLISHED_PIXELS / CHECKED_PIXELS / 1e9
     for row in rows:
         params, macs = as_loaded(row.measurement)
         own = stated.get(row.name)

@@ -130,10 +130,7 @@ def lines(rows: Sequence[Row], stated: Mapping[str, tuple[float, float]]) -> Ite
             row.name,
             row.outcome,
             beside(None if params is None else params / 1e3, None if own is None else own[0] * 1e3),
-            beside(
-                None if macs is None else macs / CHECKED_PIXELS * PUBLISHED_PIXELS / 1e9,
-                None if own is None else own[1],
-            ),
+            beside(None if macs is None else macs * to_published, None if own is None else own[1]),
             row.reason,
         ]
         yield f"| {' | '.join(cells)} |"

@@ -113,6 +113,37 @@ def test_a_branch_that_cannot_be_read_is_left_to_the_script(tmp_path):
     assert loaded(plain).network.gain.item() == 3.0
 
 
+def test_the_chain_in_another_file(tmp_path):
+    repository = write_2024(tmp_path / "repository")
+    text = (repository / "test_demo.py").read_text()
+    text = text.replace("args, device", "model_id, device").replace("    model_id = args.model_id\n", "")
+    (repository / "choosing.py").write_text(text.replace("stat_dict, strict=False", "convert(stat_dict)"))
+    (repository / "test_demo.py").write_text("from choosing import select_model\n\n\ndef run():\n    sf = 4\n")
+    with (repository / "choosing.py").open("a") as file:
+        file.write("\n\ndef convert(state):\n    return {'gain': 2 * state['gain']}\n")
+    torch.save({"gain": torch.full((1,), GAIN)}, repository / "model_zoo" / "team01_plain.pth")
+    plain = find(repository)[0]
+    assert plain.manifest.scales == [4]
+    assert loaded(plain).network.gain.item() == pytest.approx(2 * GAIN)
+
+
+@pytest.mark.parametrize(
+    ("code", "times"),
+    [
+        ("stat_dict['gain'] = stat_dict['gain'] * 3", 3),
+        ("for k in list(stat_dict):\n            stat_dict[k] = stat_dict[k].mul(3)", 3),
+        ("stat_dict = {k: v.mul(3) for k, v in stat_dict.items()}", 3),
+        ("stat_dict = {k: v.float() for k, v in stat_dict.items()}", 1),
+    ],
+)
+def test_weights_that_the_script_changes_before_it_loads_them(tmp_path, code, times):
+    repository = write_2024(tmp_path / "repository")
+    torch.save({"gain": torch.full((1,), GAIN)}, repository / "model_zoo" / "team01_plain.pth")
+    line = "stat_dict = torch.load(model_path)\n"
+    rewrite(repository / "test_demo.py", line, f"{line}        {code}\n")
+    assert loaded(find(repository)[0]).network.gain.item() == pytest.approx(times * GAIN)
+
+
 def test_where_the_source_misleads_the_script_decides(tmp_path):
     repository = write_2024(tmp_path / "repository")
     torch.save({"weights": {"of": {"x.gain": torch.full((1,), 2.0)}}}, repository / "model_zoo" / "team01_plain.pth")

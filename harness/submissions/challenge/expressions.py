@@ -46,6 +46,12 @@ _PATHS: Mapping[str, Callable[..., str]] = {
     "os.getcwd": lambda: "",
     "pathlib.Path": posixpath.join,
 }
+_RENAMING = frozenset(
+    "dict OrderedDict list tuple len isinstance hasattr any all next iter sorted enumerate zip print str "
+    "get items keys values copy replace removeprefix removesuffix startswith endswith split join strip lstrip pop "
+    "update setdefault to cpu cuda float detach clone contiguous state_dict format".split()
+)
+"""Functions and methods that change the keys of a checkpoint and not its weights."""
 _SAME = frozenset({"copy.deepcopy", "copy.copy", "torch.nn.DataParallel"})
 """Functions whose result is their first argument, as far as the weights are concerned."""
 _READERS = frozenset({"torch.load", "safetensors.torch.load_file"})
@@ -93,9 +99,23 @@ class Scope:
         return any(isinstance(value, Made) for value in self.mentioned(node))
 
     def checkpoint_in(self, node: ast.AST) -> Checkpoint | None:
-        """Return the checkpoint from which a piece of source computes; None if there is none."""
+        """Return the checkpoint whose weights a piece of source holds under other names; None if there is none."""
+        if not _only_renames(node):
+            return None
         found = {value.path for value in self.mentioned(node) if isinstance(value, Checkpoint)}
         return Checkpoint(found.pop(), None) if len(found) == 1 else None
+
+
+def _only_renames(node: ast.AST) -> bool:
+    """Return whether nothing in a piece of source computes with weights."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.Call):
+            called = one.func.attr if isinstance(one.func, ast.Attribute) else getattr(one.func, "id", "")
+            if called not in _RENAMING:
+                return False
+        elif isinstance(one, ast.BinOp) and not isinstance(one.op, ast.Add):
+            return False
+    return True
 
 
 def evaluate(node: ast.expr, scope: Scope) -> Value:
@@ -263,7 +283,7 @@ def _method(node: ast.Call, base: Value, name: str, scope: Scope) -> Value:
     if isinstance(base, Checkpoint):
         if name == "get" and len(node.args) == 1:
             return _item(node, base, evaluate(node.args[0], scope), scope)
-        return Checkpoint(base.path, None)
+        return Checkpoint(base.path, None) if name in _RENAMING else Unclear(ast.unparse(node))
     if isinstance(base, Known) and isinstance(base.value, str) and name == "format" and not node.keywords:
         if _LONG_FIELD.search(base.value):
             raise ValueError("a wide field")

@@ -201,7 +201,7 @@ def _files(repository: Repository, branch: Branch) -> tuple[set[str], list[str]]
     modules = [*branch.imported, *([branch.network.of.module] if branch.network else [])]
     _check_module(root, branch)
     own, script = needs_of(root, modules), repository.script
-    files = {SCRIPT, *own.files, *script.files, *branch.checkpoints}
+    files = {SCRIPT, repository.chain.file, *own.files, *script.files, *branch.checkpoints}
     # The script's own function is called where its branch could not be read.
     packages = {**own.packages, **({} if branch.is_clear else script.packages)}
     return files | _own_folder(repository, branch), required(packages)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import SubmissionError
@@ -19,8 +19,9 @@ from harness.submissions.challenge.statements import Reader
 from harness.submissions.challenge.values import Checkpoint, Known, Load, Made, Step
 
 SCRIPT = "test_demo.py"
+_FUNCTION = "select_model"
 _MAX_BYTES = 2_000_000
-_NUMBERS = frozenset({"model_id", "model_idx", "team_id", "method_id"})
+NUMBERS = frozenset({"model_id", "model_idx", "team_id", "method_id"})
 """Names of the variable that the chain compares with the number of each team."""
 _DEFAULT_NAMES = ("model", "name", "data_range", "tile")
 """Names of the variables of the network, its name, its value range and its tile, where no ``return`` gives them."""
@@ -87,16 +88,19 @@ class Chain:
         The statements of each number whose branch does something, in the order of the numbers.
     scale
         Upscaling factor of the challenge; None if the script does not say it.
+    file
+        The file in which it stands, relative to the repository.
     """
 
     tree: ast.Module
     function: Function
     branches: dict[int, list[ast.stmt]]
     scale: int | None
+    file: str = SCRIPT
 
     def read(self, number: int) -> Branch:
         """Return what the branch of a number says."""
-        reader = Reader(Scope(number, _NUMBERS))
+        reader = Reader(Scope(number, NUMBERS))
         for statement in self.tree.body:
             if isinstance(statement, ast.Import | ast.ImportFrom | ast.Assign) and statement is not self.function:
                 reader.read([statement])
@@ -117,28 +121,56 @@ class Chain:
 def find_chain(root: Path) -> Chain | None:
     """Return the chain of the script in a repository; None if it has no such script.
 
+    The script may import ``select_model`` from another file of the repository, in which the chain then stands.
+
     Raises
     ------
     SubmissionError
         The script cannot be read or is no Python.
     """
-    path = root / SCRIPT
+    tree = _parsed(root, SCRIPT)
+    if tree is None:
+        return None
+    for file in (SCRIPT, *_sources_of_function(tree)):
+        other = tree if file == SCRIPT else _parsed(root, file)
+        found = None if other is None else _chain_in(other, file)
+        if found is not None:
+            return found if found.scale is not None else replace(found, scale=_scale(tree))
+    return None
+
+
+def _parsed(root: Path, file: str) -> ast.Module | None:
+    """Return the tree of a file; None if there is none, or if it is no Python and has nothing to do with a chain."""
+    path = root / file
     if not path.is_file():
         return None
     source = read_inside(path, root, _MAX_BYTES)
     try:
-        tree = ast.parse(source)
+        return ast.parse(source)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         if b"model_id" not in source:
             return None
         place = f"{path}:{getattr(error, 'lineno', None) or 1}"
         raise SubmissionError(f"is no Python that can be read: {error}", where=place, hint="mend the file") from error
+
+
+def _sources_of_function(tree: ast.Module) -> list[str]:
+    """Return the files from which a script imports ``select_model``."""
+    imports = [one for one in tree.body if isinstance(one, ast.ImportFrom) and one.level == 0 and one.module]
+    return [
+        f"{str(one.module).replace('.', '/')}.py"
+        for one in imports
+        if any(name.name == _FUNCTION for name in one.names)
+    ]
+
+
+def _chain_in(tree: ast.Module, file: str) -> Chain | None:
     functions = [one for one in tree.body if isinstance(one, ast.FunctionDef)]
-    functions.sort(key=lambda one: {"select_model": 0, "main": 1}.get(one.name, 2))
+    functions.sort(key=lambda one: {_FUNCTION: 0, "main": 1}.get(one.name, 2))
     for function in (*functions, tree):
         branches = _branches(function)
         if branches:
-            return Chain(tree, function, dict(sorted(branches.items())), _scale(tree))
+            return Chain(tree, function, dict(sorted(branches.items())), _scale(tree), file)
     return None
 
 
@@ -171,7 +203,7 @@ def _number_of(test: ast.expr) -> int | None:
     except (ValueError, TypeError, SyntaxError):
         return None
     is_number = isinstance(number, int) and not isinstance(number, bool) and abs(number) < 10**9
-    return number if compared in _NUMBERS and is_number else None
+    return number if compared in NUMBERS and is_number else None
 
 
 def _does_something(body: Sequence[ast.stmt]) -> bool:

@@ -155,11 +155,7 @@ class Reader:
             return
         if isinstance(self.scope.get(root.id), ImportedModule):  # a setting of torch, or os.environ
             return
-        before = self.scope.names.get(root.id)
-        source = self.scope.checkpoint_in(value)
-        if isinstance(before, Checkpoint):
-            source = Checkpoint(before.path, None)
-        self.scope.names[root.id] = source or Unclear(ast.unparse(node))
+        self.scope.names[root.id] = self.scope.checkpoint_in(value) or Unclear(ast.unparse(node))
 
     def _call(self, call: ast.Call, node: ast.stmt) -> None:
         function = call.func

@@ -69,7 +69,7 @@ def build_branch(root: Path, factory: str, reading: Reading, requires: Sequence[
             network = own_network(root, chain, number)
         except SubmissionError:
             raise error from None
-        notes = [f"{error.what[:300]}; the network is the one that {SCRIPT} itself makes"]
+        notes = [f"{error.what[:300]}; the network is the one that the script itself makes"]
     return network, [*notes, *_remarks(branch)]
 
 
@@ -108,13 +108,13 @@ def _after(step: Step, network: nn.Module, root: Path, reading: Reading, notes: 
         arguments, keywords = _arguments(step.arguments, step.keywords, root)
         what = f"{type(network).__name__}.{step.method}()"
         result = called(lambda: getattr(network, step.method)(*arguments, **keywords), what, root)
-        notes.append(f"{SCRIPT} calls {step.method}() of the network, which was done")
+        notes.append(f"the script calls {step.method}() of the network, which was done")
         return result if step.replaces and isinstance(result, nn.Module) else network
     modules = [module for module in network.modules() if callable(getattr(module, step.method, None))]
     for module in modules:
         called(getattr(module, step.method), f"{type(module).__name__}.{step.method}()", root)
     if modules:
-        notes.append(f"{SCRIPT} calls {step.method}() of {len(modules)} modules, which was done")
+        notes.append(f"the script calls {step.method}() of {len(modules)} modules, which was done")
     return network
 
 
@@ -143,6 +143,6 @@ def _arguments(
 
 def _remarks(branch: Branch) -> Iterator[str]:
     if branch.warmups:
-        yield f"left out of {SCRIPT}, because it only warms the network up: {'; '.join(branch.warmups)[:200]}"
+        yield f"left out of the script, because it only warms the network up: {'; '.join(branch.warmups)[:200]}"
     if branch.tile is not None:
-        yield f"{SCRIPT} upscales in tiles of {branch.tile} x {branch.tile}; measured on whole images"
+        yield f"the script upscales in tiles of {branch.tile} x {branch.tile}; measured on whole images"

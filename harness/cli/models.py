@@ -12,7 +12,17 @@ from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
 from harness.cli.findings import Checked, titled, without_archive_folder
-from harness.cli.options import Device, Install, SandboxChoice, SandboxOption, Timeout, TrustPickle, Wheels
+from harness.cli.options import (
+    Device,
+    Exclude,
+    Install,
+    Only,
+    SandboxChoice,
+    SandboxOption,
+    Timeout,
+    TrustPickle,
+    Wheels,
+)
 from harness.cli.text_console import styled
 
 _LOG_LINES = 12  # of a submission that failed
@@ -64,12 +74,15 @@ def check(
     wheels: Wheels = None,
     trust_pickle: TrustPickle = False,
     fix: Annotated[bool, typer.Option("--fix", help="Write what was found out into the manifest.")] = False,
+    only: Only = None,
+    exclude: Exclude = None,
 ) -> None:
     """Check submissions on small images as a run measures them, and report what is wrong and how to fix it."""
     from harness.cli.progress_display import make_progress
     from harness.run.checking import CheckRequest, check_path
 
-    request = CheckRequest(path, scale, device, timeout, sandbox.value, install, wheels, trust_pickle)
+    named = (tuple(only or ()), tuple(exclude or ()))
+    request = CheckRequest(path, scale, device, timeout, sandbox.value, install, wheels, trust_pickle, *named)
     with make_progress(err) as progress:
         checks = check_path(request, [progress])
     shown = titled(checks)

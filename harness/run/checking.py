@@ -51,6 +51,8 @@ class CheckRequest:
     install: bool = False
     wheels: Path | None = None
     trust_pickle: bool = False
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def check_path(request: CheckRequest, listeners: Sequence[Listener] = (), engine
     UsageError
         There is no submission, or none that supports the scale, or the options cannot be followed here.
     """
-    found = discover([request.path], entry_points=False)
+    found = discover([request.path], only=request.only, exclude=request.exclude, entry_points=False)
     checks: dict[int, list[Check]] = {number: [] for number in range(len(found))}
     for scale in _scales(found, request.scale):
         numbers = [number for number, one in enumerate(found) if _supports(one, scale)]
@@ -191,6 +193,7 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
         wheels=request.wheels,
         trust_pickle=request.trust_pickle,
         images="none",
+        memory_bytes=0,  # groups of one, so that each submission is finished, and reported, before the next is loaded
     )
     track = _track(scale)
     _write_images(folder / "images", scale)

@@ -14,9 +14,11 @@ from harness.plain_files import Deadline, survey
 from harness.submissions import archives
 from harness.submissions.bare import adopt, is_bare
 from harness.submissions.boundaries import check_child, others_in
+from harness.submissions.challenge.repository import is_repository, submissions_of
 from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file
 from harness.submissions.model_tables import Described, read_manifests
+from harness.submissions.pairs import find_pairs, submissions_of_pairs
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Kind, Origin, Submission
 from harness.text import single_line
@@ -113,6 +115,8 @@ def _sources(path: Path) -> list[Path]:
     if _is_submission(path):
         _refuse_mixture(path)
         return [path]
+    if _is_challenge(path) or _holds_pairs(path):
+        return [path]
     try:
         children = sorted(path.iterdir())
     except OSError as error:
@@ -189,8 +193,33 @@ def _is_submission(folder: Path) -> bool:
     return manifest_file(folder) is not None or (folder / "arch.py").is_file()
 
 
+def _is_challenge(folder: Path) -> bool:
+    """Return whether a folder is the repository of a challenge. One whose script cannot be read is: it has a row."""
+    try:
+        return not _is_submission(folder) and is_repository(folder)
+    except SubmissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _holds_pairs(folder: Path) -> bool:
+    """Return whether a folder has model files beside checkpoints of their names, and no other submissions in it."""
+    pairs = [] if _is_submission(folder) else find_pairs(folder)
+    if not pairs:
+        return False
+    own = {file for pair in pairs for file in pair.weights.values()}
+    return not any(_is_other(child) for child in folder.iterdir() if child.name not in own)
+
+
+def _is_other(child: Path) -> bool:
+    if child.is_dir():
+        return _is_submission(child)
+    return child.suffix.lower() == ".zip" or is_bare(child)
+
+
 def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> list[Found]:
-    """Describe one submission, or the models of one manifest. The exception that it causes becomes its row."""
+    """Describe one submission, or those of one repository. The exception that it causes becomes its row."""
     try:
         if source.absolute() not in given:  # what a user names may be a link, what lies in a folder may not lead out
             check_child(source, source.parent)
@@ -205,13 +234,26 @@ def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Pa
 
 def _described(source: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
     if source.is_dir():
-        return _from_folder(archives.submission_folder(source), kind, source.resolve().name)
+        folder = archives.submission_folder(source)
+        return _in_repository(folder, kind, cache_dir) or _from_folder(folder, kind, source.resolve().name)
     if source.suffix.lower() == ".zip":
         extracted = archives.extract(source, cache_dir, deadline=Deadline())
-        found = _from_folder(extracted, kind, source.stem)
-        return [replace(one, origin="zip") if isinstance(one, Submission) else one for one in found]
+        of_repository = _in_repository(extracted, kind, cache_dir)
+        found = of_repository or _from_folder(extracted, kind, source.stem)
+        return found if of_repository else [_zipped(one) for one in found]
     root, manifest = adopt(source, cache_dir)
     return [Submission(manifest.name, "", kind, root, manifest, "file")]
+
+
+def _zipped(one: Found) -> Found:
+    return replace(one, origin="zip") if isinstance(one, Submission) else one
+
+
+def _in_repository(folder: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
+    """Return the submissions of a folder that holds several by its layout; none if it is of another kind."""
+    if _is_challenge(folder):
+        return submissions_of(folder, kind, cache_dir)
+    return submissions_of_pairs(folder, kind, cache_dir) if _holds_pairs(folder) else []
 
 
 def _from_folder(folder: Path, kind: Kind, name: str) -> list[Found]:

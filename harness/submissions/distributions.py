@@ -1,6 +1,7 @@
 """Which distribution provides a package that super-resolution code imports, for messages and for ``--install``.
 
-Only packages that are listed here are named in a command of pip: another name on the index may be anybody's.
+Only packages that are listed here are advised to be installed. Another name may be that of a file which the authors
+forgot, and somebody else's package of that name would be executed instead.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ DISTRIBUTIONS = {
     "flash_attn": "flash-attn",
     "fvcore": "fvcore",
     "h5py": "h5py",
+    "huggingface_hub": "huggingface-hub",
     "hydra": "hydra-core",
     "imageio": "imageio",
     "kornia": "kornia",
@@ -27,8 +29,13 @@ DISTRIBUTIONS = {
     "matplotlib": "matplotlib",
     "mmcv": "mmcv",
     "mmengine": "mmengine",
+    "natsort": "natsort",
     "natten": "natten",
+    "numba": "numba",
     "omegaconf": "omegaconf",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "onnxsim": "onnxsim",
     "pandas": "pandas",
     "PIL": "pillow",
     "ptflops": "ptflops",
@@ -42,14 +49,15 @@ DISTRIBUTIONS = {
     "thop": "thop",
     "timm": "timm",
     "torchinfo": "torchinfo",
+    "torchstat": "torchstat",
     "torchsummary": "torchsummary",
     "torchvision": "torchvision",
     "tqdm": "tqdm",
     "transformers": "transformers",
     "triton": "triton",
     "xformers": "xformers",
-    "yaml": "PyYAML",
     "yacs": "yacs",
+    "yaml": "PyYAML",
 }
 """Distribution on the package index by the name of the package that is imported."""
 

@@ -63,7 +63,7 @@ def _import(root: Path, name: str) -> ModuleType:
         place = f"{_inside(error.filename or name, root)}:{error.lineno}"
         raise SubmissionError(f"syntax error: {error.msg}", where=place, hint="fix the file") from error
     except (Exception, SystemExit) as error:
-        raise _import_failure(error, root, name) from error
+        raise import_failure(error, root, name) from error
     finally:
         sys.dont_write_bytecode = previous
 
@@ -103,7 +103,7 @@ def _forget(package: str, keep: str = "") -> None:
 def _prepare(root: Path, name: str) -> str:
     """Make ``name`` importable and return the qualified name to import it under."""
     relative, top = Path(*name.split(".")), name.split(".", maxsplit=1)[0]
-    _unload(root)
+    unload(root)
     importlib.invalidate_caches()  # files may have been written since the last import in the same second
     file = (root / relative).with_suffix(".py")
     if file.is_file() or (root / relative / "__init__.py").is_file():
@@ -154,7 +154,7 @@ def _private_package(root: Path) -> str:
     return name
 
 
-def _unload(root: Path) -> None:
+def unload(root: Path) -> None:
     """Remove modules of earlier submissions, and modules with the name of a file in ``root``, from ``sys.modules``.
 
     Without the latter, ``import utils`` in a submission would return an installed module ``utils`` that was imported
@@ -179,7 +179,8 @@ def _is_protected(name: str) -> bool:
     return name.split(".", maxsplit=1)[0] in {"harness", "torch", "numpy", "__main__"}
 
 
-def _import_failure(error: BaseException, root: Path, name: str) -> SubmissionError:
+def import_failure(error: BaseException, root: Path, name: str) -> SubmissionError:
+    """Return the error of a submission for what the import of its module `name` raised."""
     where = place_of(error, root) or name
     if (reason := obstacle(error, root)) is not None:
         return reason

@@ -14,8 +14,12 @@ from torch import nn
 from harness.errors import CheckpointError, SubmissionError, UnsupportedError
 from harness.results.record import Colour
 from harness.submissions import requirements
+from harness.submissions.challenge.repository import PREFIX as BRANCH
 from harness.submissions.loaders import LOADERS, PREFIX
 from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file, read_manifest
+from harness.submissions.pairs import PREFIX as PAIRED
+from harness.worker.challenge import build_branch
+from harness.worker.challenge.paired import build_pair
 from harness.worker.contract import scale_of
 from harness.worker.factory import find_factory
 from harness.worker.filling import Reading, fill
@@ -110,10 +114,18 @@ def load(
     """Load a network as :func:`load_network` does, and return it with remarks; `declared` is read from the folder."""
     root = root.resolve()
     declared, reading = declared or Declared.read(root), reading or Reading()
-    notes = _check_requirements(root, declared)  # first: the message is clearer than that of a failing import
+    is_branch = factory.startswith(BRANCH)
+    # First: the message is clearer than that of a failing import.
+    notes = [] if is_branch else _check_requirements(root, declared)
     code = root / declared.folder
     with preserved(code, notes), without_cuda(notes):
-        if factory.startswith(PREFIX):
+        if is_branch:
+            network, remarks = build_branch(root, factory, reading, declared.requires)
+            notes += remarks
+        elif factory.startswith(PAIRED) and weights is not None:
+            network, remarks = build_pair(root, factory, scale, root / weights, reading)
+            notes += remarks
+        elif factory.startswith(PREFIX):
             network = _open_file(
                 factory.removeprefix(PREFIX), root, scale, weights, notes, trust_pickle=reading.trust_pickle
             )

@@ -24,6 +24,8 @@ class JobManifest(Protocol):
     @property
     def requires(self) -> list[str]: ...  # noqa: D102
     @property
+    def alternatives(self) -> list[str]: ...  # noqa: D102
+    @property
     def kwargs(self) -> dict[str, Any]: ...  # noqa: D102
     @property
     def folder(self) -> str: ...  # noqa: D102

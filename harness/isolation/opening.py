@@ -38,6 +38,7 @@ def load_request(job: Job) -> LoadRequest:
         strict=job.strict,
         has_manifest=manifest_file(root) is not None,
         requires=manifest.requires,
+        alternatives=manifest.alternatives,
         kwargs=manifest.kwargs,
         folder=manifest.folder,
         output=manifest.output,

@@ -73,6 +73,8 @@ class LoadRequest(Body):
     """Whether a manifest describes the submission; otherwise what it does not state is found out."""
     requires: list[str] = []
     """Requirement strings of the manifest."""
+    alternatives: list[str] = []
+    """Further factories, tried if the checkpoint does not fit the network of ``factory``."""
     kwargs: dict[str, Any] = {}
     """Arguments of the factory; the text ``"scale"`` stands for the scale."""
     folder: str = ""

@@ -176,7 +176,7 @@ def _fingerprint(
             "reparameterize": manifest.reparameterize,
             "random_weights": manifest.lacks_weights(scale),
             "requires": manifest.requires,
-            "call": [manifest.kwargs, manifest.folder, manifest.output, manifest.colour],
+            "call": [manifest.alternatives, manifest.kwargs, manifest.folder, manifest.output, manifest.colour],
             **({"installed": installed} if installed else {}),
         }
     )

@@ -49,6 +49,8 @@ class Manifest(BaseModel):
     """Upscaling factors that the network supports."""
     factory: Annotated[str, Field(max_length=500)] = "arch:srmodel"
     """``module:callable`` in the submission's folder; called as ``f()`` or ``f(scale)``."""
+    alternatives: Annotated[list[Annotated[str, Field(max_length=500)]], Field(max_length=10)] = []
+    """Further factories, tried in this order if the checkpoint does not fit the network of ``factory``."""
     kwargs: dict[str, Any] = {}
     """Arguments of the factory; the text ``"scale"`` stands for the scale."""
     folder: Annotated[str, Field(max_length=1000)] = ""
@@ -123,6 +125,13 @@ class Manifest(BaseModel):
         if folder and not is_inside(folder):
             raise ValueError(f"{single_line(folder, 60)!r} must be a path inside the manifest's folder, with /")
         return folder
+
+    @field_validator("alternatives")
+    @classmethod
+    def _modules_and_callables(cls, alternatives: list[str]) -> list[str]:
+        for factory in alternatives:
+            cls._module_and_callable(factory)
+        return alternatives
 
     @field_validator("value_range")
     @classmethod

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from harness.complexity.copying import copied, settled
 from harness.errors import CheckpointError, SubmissionError, UnsupportedError
 from harness.reparam.author import convert
-from harness.worker.arguments import parameters_of
+from harness.worker.arguments import Slot, parameters_of
 from harness.worker.factory import Factory, values_text
 from harness.worker.filling import Reading, fill, read_state
-from harness.worker.shapes import searchable, values_from_shapes
+from harness.worker.shapes import values_from_shapes
 
 FLAG_NAMES = ("deploy", "is_deploy", "use_deploy", "inference", "inference_mode", "rep", "is_rep", "reparam", "fused")
 """Names of arguments of a factory that choose between the training form and the inference form."""
@@ -52,9 +53,11 @@ def build_filled(factory: Factory, path: Path | None, reading: Reading) -> tuple
     SubmissionError
         An argument is unknown, or the factory raises.
     """
-    values = {}
+    values: dict[Slot, Any] = {}
     if factory.call.unknown and path is not None:
-        values = values_from_shapes(factory, read_state(path, None, reading), factory.call.unknown) or {}
+        state = read_state(path, None, reading)
+        # The defaults of others may not be those of the checkpoint.
+        values = values_from_shapes(factory, state) or values_from_shapes(factory, state, defaults=True) or {}
     network = factory.build(values)
     guessed = {slot: factory.call.arguments[slot] for slot in factory.call.guessed}
     notes = [f"called with {values_text(guessed)}, by the names of its arguments"] if guessed else []
@@ -92,7 +95,7 @@ def _forms(network: nn.Module, factory: Factory, path: Path, reading: Reading, h
     yield from _flagged(factory)
     yield from _converted(network, path, reading, hook)
     try:
-        values = values_from_shapes(factory, read_state(path, None, reading), searchable(factory))
+        values = values_from_shapes(factory, read_state(path, None, reading), defaults=True)
     except SubmissionError:
         return
     if values:

@@ -76,7 +76,7 @@ def _imported(qualified: str, root: Path, name: str) -> ModuleType:
         except ModuleNotFoundError as error:
             package, _, last = (error.name or "").rpartition(".")
             if last != "version" or not root.joinpath(*package.split(".")).is_dir():
-                raise
+                return _imported_alone(qualified, root, name, error)
             sys.modules[f"{package}.version"] = _made_up_version(f"{package}.version")
             _forget(package, keep=f"{package}.version")
         except ImportError as error:
@@ -85,6 +85,32 @@ def _imported(qualified: str, root: Path, name: str) -> ModuleType:
             _forget(name.split(".", maxsplit=1)[0])
             qualified = f"{_private_package(root)}.{name}"  # from .. import x, beyond the outermost package
     return importlib.import_module(qualified)
+
+
+def _imported_alone(qualified: str, root: Path, name: str, error: ModuleNotFoundError) -> ModuleType:
+    """Import a module without executing ``__init__.py`` of its packages, which import what is not installed.
+
+    Packages of published code often import all of their networks, and with them the packages that any of these needs.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        The module itself needs what is missing: `error`, of the import that failed.
+    """
+    *packages, _ = name.split(".")
+    if not packages or qualified != name:
+        raise error
+    _forget(packages[0])
+    for depth in range(1, len(packages) + 1):
+        package = ModuleType(".".join(packages[:depth]))
+        package.__path__ = [str(root.joinpath(*packages[:depth]))]
+        package.__spec__ = ModuleSpec(package.__name__, None, is_package=True)
+        sys.modules[package.__name__] = package
+    try:
+        return importlib.import_module(name)
+    except Exception:  # noqa: BLE001 -- the first failure is the one to report
+        _forget(packages[0])
+        raise error from None
 
 
 def _made_up_version(name: str) -> ModuleType:

@@ -52,6 +52,8 @@ class Declared:
     """Value of white."""
     hook: str | None = None
     """Name of the author's reparameterization method."""
+    alternatives: Sequence[str] = ()
+    """Further factories, tried if the checkpoint does not fit the network."""
 
     @classmethod
     def read(cls, root: Path) -> Declared:
@@ -63,7 +65,7 @@ class Declared:
         """Return what a manifest declares."""
         return cls(
             True, manifest.requires, manifest.kwargs, manifest.folder, manifest.output, manifest.colour,
-            manifest.value_range, manifest.reparameterize,
+            manifest.value_range, manifest.reparameterize, manifest.alternatives,
         )  # fmt: skip
 
 
@@ -131,13 +133,38 @@ def load(
             )
         else:
             path = None if weights is None else root / weights
-            network = _built(code, factory, scale, path, reading, declared, notes)
+            network = _first_that_fits(code, [factory, *declared.alternatives], scale, path, reading, declared, notes)
         _settle(network, code, notes)
         network, colour, remarks = presented(network, scale, declared)
         notes += remarks
         if not declared.has_manifest:
             _check_scale(network, scale, root)
     return Loaded(network, notes, takes_luma=colour == "y")
+
+
+def _first_that_fits(
+    root: Path,
+    factories: Sequence[str],
+    scale: int,
+    weights: Path | None,
+    reading: Reading,
+    declared: Declared,
+    notes: list[str],
+) -> nn.Module:
+    """Return the network of the first factory whose network the weights fit."""
+    failure: SubmissionError | None = None
+    for name in factories:
+        remarks: list[str] = []
+        try:
+            network = _built(root, name, scale, weights, reading, declared, remarks)
+        except SubmissionError as error:
+            failure = failure or error  # of the factory that is named first
+            continue
+        if failure is not None:
+            notes.append(f"built by {name}, because the weights do not fit {factories[0]}")
+        notes += remarks
+        return network
+    raise failure or SubmissionError("names no factory", where=str(root))
 
 
 def _built(

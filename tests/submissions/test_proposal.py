@@ -86,7 +86,7 @@ def test_of_equal_classes_the_one_with_the_number_of_the_checkpoint_comes_first(
         (f"models.team{team}_net:Net{team}", f"model_zoo/team{team}.pth") for team in ("01", "12", "23")
     ]
     text = (tmp_path / "harness.toml").read_text()
-    assert text.count("# ? it also fits models.team") == 3
+    assert text.count('\nalternatives = ["models.team') == 3
 
 
 def test_scales_of_one_network_are_one_model(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ FILE_NAME = "harness.toml"
 _CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 _PROGRAMS = frozenset({".onnx", ".pt2"})
 _MOST = 300  # checkpoints
+_MOST_ALTERNATIVES = 5
 _SAY_NOTHING = frozenset(
     "best checkpoint ckpt ema epoch final g generator iter last latest model net network params psnr step weight "
     "weights x".split()
@@ -139,15 +140,17 @@ def _groups(matches: Iterable[Match]) -> list[list[Match]]:
 
 def _lines(group: Sequence[Match], name: str, root: Path) -> Iterator[str]:
     one = group[0]
-    best, others = one.classes[0], one.classes[1:4]
+    best = one.classes[0]
     folder, factory = _place(best, root)
+    places = [_place(other, root) for other in one.classes[1:]]
+    others = [name for inside, name in places if inside == folder][:_MOST_ALTERNATIVES]
     yield "[[model]]"
     yield f"name = {_quoted(name)}"
     if folder:
         yield f"folder = {_quoted(folder)}"
     yield f"factory = {_quoted(factory)}"
     if others:
-        yield f"# ? it also fits {', '.join(f'{_place(other, root)[1]} ({other.file})' for other in others)}"
+        yield f"alternatives = [{', '.join(_quoted(other) for other in others)}]"
     if len(group) > 1:
         yield f"scales = [{', '.join(str(one.scale) for one in group)}]"
         yield f"weights = {{ {', '.join(f'x{one.scale} = {_quoted(one.file)}' for one in group)} }}"

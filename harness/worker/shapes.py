@@ -12,9 +12,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +30,8 @@ _START_DEPTH = 2
 _SIDE = 48  # of an image that is tried, pixels
 _ACTIVATIONS = ("prelu", "relu")  # the first has parameters of its own; where both fit, the checkpoint does not tell
 
-Sizes = Mapping[tuple[object, ...], int]
+Place = tuple[object, ...]
+Sizes = Mapping[Place, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ def _unknowns(factory: Factory, state: Mapping[str, Tensor], *, defaults: bool) 
         elif kind == "activation" and default is None:
             unknowns.choices[slot] = _ACTIVATIONS
         elif kind in ("width", "depth") and type(default) is not bool:
-            unknowns.numbers[slot] = default or (width if kind == "width" else _START_DEPTH)
+            # Widths that begin alike could not be told apart, or would leave nothing where one is a part of the other.
+            smaller = max(1, width >> sum(kind_of(one[-1]) == "width" for one in unknowns.numbers))
+            unknowns.numbers[slot] = default or (smaller if kind == "width" else _START_DEPTH)
     return unknowns
 
 
@@ -118,15 +121,54 @@ def _solved(
         if own is None:
             return None
         stripped = strip_prefix(dict(state), own)
-        here, wanted = _sizes(own), _sizes(stripped)
-        found = {slot: _solution(factory, slot, values, chosen, here, wanted) for slot in values}
-        known = {slot: value for slot, value in found.items() if value is not None}
+        here = _sizes(own)
+        effects = {slot: _effect(factory, slot, values, chosen, here) for slot in values}
         if misfits(stripped, own) is None:
-            lost = [slot for slot, value in found.items() if value is None and slot in unknowns.required]
-            _check_indifferent(factory, {**chosen, **values}, lost, stripped, known)
+            _check_told(factory, {**chosen, **values}, unknowns, effects, stripped)
             return values
-        values |= known
+        following = _step(values, effects, here, _sizes(stripped))
+        if following == values:
+            return None
+        values = following
     return None
+
+
+def _step(
+    values: Mapping[Slot, int], effects: Mapping[Slot, Mapping[Place, float]], here: Sizes, wanted: Sizes
+) -> dict[Slot, int]:
+    """Return the values with which all sizes would be those of the checkpoint if they grew in proportion."""
+    places = [place for place in here.keys() & wanted.keys() if any(place in one for one in effects.values())]
+    if not places:
+        return dict(values)
+    slopes = np.array([[effects[slot].get(place, 0.0) for slot in values] for place in places])
+    missing = np.array([wanted[place] - here[place] for place in places], dtype=float)
+    change = np.linalg.lstsq(slopes, missing, rcond=None)[0]
+    return {slot: max(1, round(values[slot] + step)) for slot, step in zip(values, change.tolist(), strict=True)}
+
+
+def _check_told(
+    factory: Factory,
+    values: Mapping[Slot, Any],
+    unknowns: Unknowns,
+    effects: Mapping[Slot, Mapping[Place, float]],
+    state: dict[str, Tensor],
+) -> None:
+    """Check that no other values fit as well: each makes a difference of its own to the shapes, or none to the image.
+
+    Raises
+    ------
+    SubmissionError
+        Other values fit.
+    """
+    lost = [slot for slot, effect in effects.items() if not effect and slot in unknowns.required]
+    told = {slot: effect for slot, effect in effects.items() if effect}
+    places = sorted({place for effect in told.values() for place in effect}, key=str)
+    slopes = np.array([[effect.get(place, 0.0) for place in places] for effect in told.values()])
+    if told and np.linalg.matrix_rank(slopes) < len(told):
+        names = ", ".join(".".join(slot) for slot in told)
+        what = f"the shapes of the checkpoint do not tell {names} of {factory.name} apart"
+        raise SubmissionError(what, hint=_hint(factory, {}))
+    _check_indifferent(factory, values, lost, state, {slot: values[slot] for slot in told})
 
 
 def _check_indifferent(
@@ -158,29 +200,22 @@ def _image(factory: Factory, values: Mapping[Slot, Any], state: dict[str, Tensor
     return image if isinstance(image, Tensor) else None
 
 
-def _solution(
-    factory: Factory,
-    slot: Slot,
-    values: Mapping[Slot, int],
-    chosen: Mapping[Slot, Any],
-    here: Sizes,
-    wanted: Sizes,
-) -> int | None:
-    """Return the value of one argument for which the sizes that depend on it are those of the checkpoint.
-
-    None if no size depends on it, or none that the checkpoint has.
-    """
+def _effect(
+    factory: Factory, slot: Slot, values: Mapping[Slot, int], chosen: Mapping[Slot, Any], here: Sizes
+) -> dict[Place, float]:
+    """Return by how much sizes grow with an argument; empty if none depends on it, or if no other value is possible."""
     start = values[slot]
-    other = start + 1 if kind_of(slot[-1]) == "depth" else 2 * start
-    moved = _built(factory, {**chosen, **values, slot: other})
-    there = {} if moved is None else _sizes(moved)
-    votes: Counter[int] = Counter()
-    for place in here.keys() & there.keys() & wanted.keys():
-        if here[place] != there[place]:
-            value = start + Fraction(wanted[place] - here[place], there[place] - here[place]) * (other - start)
-            if value.denominator == 1 and value > 0:
-                votes[int(value)] += 1
-    return votes.most_common(1)[0][0] if votes else None
+    # A width may have to be divisible by something, or be less than another one.
+    others = (start + 1, start + 2) if kind_of(slot[-1]) == "depth" else (2 * start, start // 2, start + 4, start + 1)
+    for other in filter(None, others):
+        moved = _built(factory, {**chosen, **values, slot: other})
+        if moved is not None:
+            there = _sizes(moved)
+            common = here.keys() & there.keys()
+            return {
+                place: (there[place] - here[place]) / (other - start) for place in common if here[place] != there[place]
+            }
+    return {}
 
 
 def _built(factory: Factory, values: Mapping[Slot, Any]) -> dict[str, Tensor] | None:
@@ -193,9 +228,9 @@ def _built(factory: Factory, values: Mapping[Slot, Any]) -> dict[str, Tensor] | 
         return None
 
 
-def _sizes(state: Mapping[str, Tensor]) -> dict[tuple[object, ...], int]:
+def _sizes(state: Mapping[str, Tensor]) -> dict[Place, int]:
     """Return the lengths of all dimensions of all tensors, and how many numbers follow each name."""
-    sizes: dict[tuple[object, ...], int] = {}
+    sizes: dict[Place, int] = {}
     numbered: dict[str, set[int]] = {}
     for key, tensor in state.items():
         sizes.update({(key, dimension): length for dimension, length in enumerate(tensor.shape)})

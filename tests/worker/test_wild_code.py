@@ -42,6 +42,7 @@ def checkpoints() -> dict[str, dict]:
     inference = {**ends, "block.reparam.weight": merged, "block.reparam.bias": bias}
     return {
         "plain.pth": plain,
+        "coupled.pth": convolutions(first=(3, 6, 3), residual=(3, 3, 3), last=(9, 12, 3)),
         "settings.pth": settings,
         "inference.pth": {"params": inference},
         "both.pth": {"params": {**training, **inference}},
@@ -81,6 +82,7 @@ def output(one: Loaded) -> torch.Tensor:
         ("plain", ""),
         ("sizes from the checkpoint", "nf = 6, nb = 2, read off the checkpoint"),
         ("other sizes than the defaults", "nf = 6, nb = 2, read off the checkpoint"),
+        ("sizes that hang together", "num_feat = 9, num_residual_feat = 3, n_unused_feat = "),
         ("settings from the manifest", ""),
         ("settings from the code", "args.n_feats = 6, args.n_resblocks = 2, read off the checkpoint"),
         ("tuple", "returns a tuple of 3: measured 1, the first of 2 images"),
@@ -208,6 +210,9 @@ def test_a_checkpoint_that_fits_several_sizes_is_not_guessed(wild: Path) -> None
         "class Network(Plain):\n"
         "    def __init__(self, nf, nb, depth, upscale=2):\n"
         "        super().__init__(3, 3, nf, nb, upscale)\n"
+        "        self.depth = depth\n\n"
+        "    def forward(self, x):\n"
+        "        return super().forward(x) * self.depth\n"
     )
     with pytest.raises(SubmissionError, match=r"do not tell depth of models.ambiguous:Network"):
         load(wild, "models.ambiguous:Network", 2, Path("weights/plain.pth"), declared=Declared(True))

@@ -16,7 +16,9 @@ from harness.cli.findings import Checked, titled, without_archive_folder
 from harness.cli.options import (
     AnalysisLimit,
     Device,
+    Exclude,
     Install,
+    Only,
     ReparamChoice,
     SandboxChoice,
     SandboxOption,
@@ -46,6 +48,24 @@ def new(
 
 
 @command
+def init(
+    repository: Annotated[Path, typer.Argument(help="Folder of a repository with checkpoints.", show_default=False)],
+) -> None:
+    """Write a manifest for a repository: which class belongs to which checkpoint. None of its code is executed."""
+    from harness.submissions.proposal import FILE_NAME, write
+
+    proposal = write(repository)
+    undecided = f", {proposal.undecided} lines to decide" if proposal.undecided else ""
+    place = shlex.quote(str(repository))
+    out.print(
+        f"{repository / FILE_NAME}: {proposal.models} models{undecided}. Try them with: harness check {place}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@command
 def check(
     path: Annotated[
         Path, typer.Argument(help="A submission's folder, a zip, or a folder of them.", show_default=False)
@@ -59,13 +79,22 @@ def check(
     trust_pickle: TrustPickle = False,
     reparam: ReparamChoice = None,
     analysis_limit: AnalysisLimit = 30.0,
+    fix: Annotated[bool, typer.Option("--fix", help="Write what was found out into the manifest.")] = False,
+    only: Only = None,
+    exclude: Exclude = None,
 ) -> None:
     """Check submissions on small images as a run measures them, and report what is wrong and how to fix it."""
     from harness.cli.progress_display import make_progress
     from harness.run.checking import Check, CheckRequest, check_path
 
     request = CheckRequest(path, scale, device, timeout, sandbox.value, install, wheels, trust_pickle)
-    request = replace(request, reparam=reparam.value if reparam else None, analysis_limit_s=analysis_limit)
+    request = replace(
+        request,
+        reparam=reparam.value if reparam else None,
+        analysis_limit_s=analysis_limit,
+        only=tuple(only or ()),
+        exclude=tuple(exclude or ()),
+    )
     shown: list[Check] = []
 
     def show(checks: Sequence[Check]) -> None:
@@ -76,6 +105,8 @@ def check(
 
     with make_progress(err, _SILENCE_S) as progress:
         check_path(request, [progress], on_checked=show)
+    if fix:
+        _fix(path, shown)
     passed = sum(one.passed for one in shown)
     err.print(f"{passed} of {len(shown)} passed", highlight=False)
     if passed < len(shown):
@@ -92,6 +123,16 @@ def _print_check(title: str, check: Checked) -> None:
         out.print(Text.assemble("  ", mark, " ", what, hint), soft_wrap=True)
     for line in check.log.splitlines()[-_LOG_LINES:]:
         out.print(f"        {line}", style="dim", soft_wrap=True)
+
+
+def _fix(path: Path, checks: Sequence[Checked]) -> None:
+    """Write what checks found out into the manifest at a path, and print the lines."""
+    from harness.submissions.corrections import correct, corrections_in
+
+    said = {one.name: [f"{finding.what} {finding.hint}" for finding in one.findings] for one in checks}
+    found = [correction for name, sentences in said.items() for correction in corrections_in(name, sentences)]
+    for line in correct(path, found):
+        out.print(f"wrote {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 @command

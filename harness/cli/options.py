@@ -69,7 +69,7 @@ DatasetNames = Annotated[
     ),
 ]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Folder of the run. [default: reports/TRACK-DATASET]")]
-Only = Annotated[list[str] | None, typer.Option(help="Run only submissions whose name matches this glob; repeatable.")]
+Only = Annotated[list[str] | None, typer.Option(help="Only submissions whose name matches this glob; repeatable.")]
 Exclude = Annotated[list[str] | None, typer.Option(help="Exclude submissions that match this glob; repeatable.")]
 WithBaselines = Annotated[bool, typer.Option(help="Include bicubic and the other interpolations.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")]

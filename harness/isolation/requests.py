@@ -13,7 +13,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.results.record import Backend
+from harness.results.record import Backend, Colour
 from harness.results.schema import FormName
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -79,6 +79,16 @@ class LoadRequest(Body):
     """Requirement strings of the manifest."""
     analysis_limit_s: Seconds = ANALYSIS_LIMIT_S
     """Seconds after which the search for an inference form ends, and likewise a count of operations."""
+    alternatives: list[str] = []
+    """Further factories, tried if the checkpoint does not fit the network of ``factory``."""
+    kwargs: dict[str, Any] = {}
+    """Arguments of the factory; the text ``"scale"`` stands for the scale."""
+    folder: str = ""
+    """Folder below ``root`` from which modules are imported."""
+    output: int | str | None = None
+    """Which element of the network's output is the image; None to find out."""
+    colour: Colour | None = None
+    """Colour space of the network; None for RGB, unless the network takes one channel."""
     seed: Count = 0
 
 
@@ -207,6 +217,8 @@ class LoadReply(Body):
     """Input sides are padded to a multiple of this, and the output is cropped accordingly."""
     weights: bool
     """False if the network has random weights, because the submission has none for this scale."""
+    takes_luma: bool = False
+    """Whether the network upscales Y alone, so that Cb and Cr are those of bicubic interpolation."""
     backend: Backend = "eager"
     """The backend in use. It differs from the requested one for an ONNX file, which ONNX Runtime always executes."""
     notes: Annotated[list[ShortText], Field(max_length=100)] = []

@@ -31,6 +31,7 @@ from harness.run.scheduler import Scheduler
 from harness.run.submission_run import SubmissionRun
 from harness.submissions.discovery import discover
 from harness.submissions.finding import Finding, finding_of_error
+from harness.submissions.manifest import manifest_file
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Submission
 from harness.tracks import Track, track_for_scale
 
@@ -63,6 +64,8 @@ class CheckRequest:
     analysis_limit_s: float = ANALYSIS_LIMIT_S
     size: tuple[int, int] = _TIMED_SIZE
     folder: Path | None = None
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def check_path(
     UsageError
         There is no submission, or none that supports the scale, or the options cannot be followed here.
     """
-    found = discover([request.path], entry_points=False)
+    found = discover([request.path], only=request.only, exclude=request.exclude, entry_points=False)
     inbox = _Inbox(found, request.scale, on_checked)
     for scale in _scales(found, request.scale):
         supporting = [one for one in found if _supports(one, scale)]
@@ -254,6 +257,7 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
         images="none",
         reparam=request.reparam,
         analysis_limit_s=request.analysis_limit_s,
+        memory_bytes=0,  # groups of one, so that each submission is finished, and reported, before the next is loaded
     )
     track = _track(scale, request.size)
     _write_images(folder / "images", scale)
@@ -273,12 +277,15 @@ def _folder_of(request: CheckRequest, scale: int) -> Iterator[Path]:
 
 
 def _track(scale: int, size: tuple[int, int]) -> Track:
-    """Return the rules of the scale, or those of another scale where no track has it, for small frames."""
+    """Return the rules of the scale, or those of another scale where no track has it, for small frames.
+
+    The metric is that of tracks which take all networks, those for Y alone too.
+    """
     try:
         rules = track_for_scale(scale)
     except UsageError:
         rules = track_for_scale(2)
-    return replace(rules, scale=scale, input_shape=(1, 3, *size), official_bicubic={})
+    return replace(rules, metric="psnr_y", scale=scale, input_shape=(1, 3, *size), official_bicubic={})
 
 
 def _write_images(folder: Path, scale: int) -> None:
@@ -351,7 +358,7 @@ def _counts(measured: Measurement, size: str) -> list[Finding]:
 
 
 def _declares_scale(submission: Submission) -> bool:
-    return tuple(submission.manifest.scales) != PROTOCOL_SCALES or (submission.root / "submission.toml").is_file()
+    return tuple(submission.manifest.scales) != PROTOCOL_SCALES or manifest_file(submission.root) is not None
 
 
 def _one_scale(checks: list[Check]) -> list[Check]:

@@ -14,8 +14,11 @@ from harness.plain_files import Deadline, survey
 from harness.submissions import archives
 from harness.submissions.bare import adopt, is_bare
 from harness.submissions.boundaries import check_child, others_in
+from harness.submissions.challenge.repository import is_repository, submissions_of
 from harness.submissions.installed import installed_submissions
-from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
+from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file
+from harness.submissions.model_tables import Described, read_manifests
+from harness.submissions.pairs import find_pairs, submissions_of_pairs
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Kind, Origin, Submission
 from harness.text import single_line
@@ -68,7 +71,7 @@ def discover(
     # A folder that is given twice is one submission. Two zip files with equal content are two submissions.
     sources = {_identity(source): source for place in places for source in _sources(place)}
     given = {place.absolute() for place in places}
-    found = [_read(source, kind, cache_dir, given) for source in sources.values()]
+    found = [one for source in sources.values() for one in _read(source, kind, cache_dir, given)]
     if entry_points:
         found += installed_submissions()
     if not found:
@@ -112,6 +115,8 @@ def _sources(path: Path) -> list[Path]:
     if _is_submission(path):
         _refuse_mixture(path)
         return [path]
+    if _is_challenge(path) or _holds_pairs(path):
+        return [path]
     try:
         children = sorted(path.iterdir())
     except OSError as error:
@@ -129,20 +134,27 @@ def _identity(source: Path) -> Path:
 
 
 def _refuse_mixture(folder: Path) -> None:
-    others = others_in(folder, _manifest_of(folder))
+    described = _manifests_of(folder)
+    others = [] if _is_described_as_a_whole(folder) else others_in(folder, described[0] if described else None)
     if others:
         raise UsageError(
-            f"is a submission (it has {FILE_NAME} or arch.py) and holds others: {', '.join(map(ascii, others[:5]))}",
+            f"is a submission (it has a manifest or arch.py) and holds others: {', '.join(map(ascii, others[:5]))}",
             where=str(folder),
             hint="move the loose files into a folder of their own: their code could read the other submissions",
         )
 
 
-def _manifest_of(folder: Path) -> Manifest | None:
+def _is_described_as_a_whole(folder: Path) -> bool:
+    """Return whether a manifest describes a repository: several models, or what ``harness init`` found."""
+    path = manifest_file(folder)
+    return path is not None and (path.name != FILE_NAME or len(_manifests_of(folder)) > 1)
+
+
+def _manifests_of(folder: Path) -> list[Manifest]:
     try:
-        return read_manifest(folder)
+        return [one.manifest for one in read_manifests(folder) if isinstance(one.manifest, Manifest)]
     except SubmissionError:
-        return None
+        return []
 
 
 def _is_source(path: Path) -> bool:
@@ -178,11 +190,36 @@ def _has_code(folder: Path) -> bool:
 
 
 def _is_submission(folder: Path) -> bool:
-    return (folder / FILE_NAME).is_file() or (folder / "arch.py").is_file()
+    return manifest_file(folder) is not None or (folder / "arch.py").is_file()
 
 
-def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> Found:
-    """Describe one submission. Whatever it is, the exception that it causes becomes its row."""
+def _is_challenge(folder: Path) -> bool:
+    """Return whether a folder is the repository of a challenge. One whose script cannot be read is: it has a row."""
+    try:
+        return not _is_submission(folder) and is_repository(folder)
+    except SubmissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _holds_pairs(folder: Path) -> bool:
+    """Return whether a folder has model files beside checkpoints of their names, and no other submissions in it."""
+    pairs = [] if _is_submission(folder) else find_pairs(folder)
+    if not pairs:
+        return False
+    own = {file for pair in pairs for file in pair.weights.values()}
+    return not any(_is_other(child) for child in folder.iterdir() if child.name not in own)
+
+
+def _is_other(child: Path) -> bool:
+    if child.is_dir():
+        return _is_submission(child)
+    return child.suffix.lower() == ".zip" or is_bare(child)
+
+
+def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Path]) -> list[Found]:
+    """Describe one submission, or those of one repository. The exception that it causes becomes its row."""
     try:
         if source.absolute() not in given:  # what a user names may be a link, what lies in a folder may not lead out
             check_child(source, source.parent)
@@ -192,24 +229,49 @@ def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Pa
             raise
         is_file = source.suffix.lower() == ".zip" or is_bare(source)
         name = visible_name(source.stem if is_file else source.name)
-        return BrokenSubmission(name, source, submission_error(error, str(source)), kind=kind)
+        return [BrokenSubmission(name, source, submission_error(error, str(source)), kind=kind)]
 
 
-def _described(source: Path, kind: Kind, cache_dir: Path | None) -> Found:
+def _described(source: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
     if source.is_dir():
-        return _from_folder(archives.submission_folder(source), kind, source.resolve().name)
+        folder = archives.submission_folder(source)
+        return _in_repository(folder, kind, cache_dir) or _from_folder(folder, kind, source.resolve().name)
     if source.suffix.lower() == ".zip":
         extracted = archives.extract(source, cache_dir, deadline=Deadline())
-        return replace(_from_folder(extracted, kind, source.stem), origin="zip")
+        of_repository = _in_repository(extracted, kind, cache_dir)
+        found = of_repository or _from_folder(extracted, kind, source.stem)
+        return found if of_repository else [_zipped(one) for one in found]
     root, manifest = adopt(source, cache_dir)
-    return Submission(manifest.name, "", kind, root, manifest, "file")
+    return [Submission(manifest.name, "", kind, root, manifest, "file")]
 
 
-def _from_folder(folder: Path, kind: Kind, name: str) -> Submission:
+def _zipped(one: Found) -> Found:
+    return replace(one, origin="zip") if isinstance(one, Submission) else one
+
+
+def _in_repository(folder: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
+    """Return the submissions of a folder that holds several by its layout; none if it is of another kind."""
+    if _is_challenge(folder):
+        return submissions_of(folder, kind, cache_dir)
+    return submissions_of_pairs(folder, kind, cache_dir) if _holds_pairs(folder) else []
+
+
+def _from_folder(folder: Path, kind: Kind, name: str) -> list[Found]:
     survey(folder)  # raises for links that leave the folder, and for folders beyond the limits
-    manifest = read_manifest(folder) if (folder / FILE_NAME).is_file() else protocol_manifest(folder, name)
-    _refuse_others(folder, manifest)
-    return Submission(manifest.name, "", kind, folder.resolve(), manifest, "folder")
+    if manifest_file(folder) is None:
+        manifest = protocol_manifest(folder, name)
+        described = [Described(manifest.name, manifest)]
+    else:
+        described = read_manifests(folder)
+    if not _is_described_as_a_whole(folder) and isinstance(described[0].manifest, Manifest):
+        _refuse_others(folder, described[0].manifest)
+    return [_found(one, folder, kind) for one in described]
+
+
+def _found(described: Described, folder: Path, kind: Kind) -> Found:
+    if isinstance(described.manifest, Manifest):
+        return Submission(described.name, "", kind, folder.resolve(), described.manifest, "folder")
+    return BrokenSubmission(described.name, folder, described.manifest, kind=kind)
 
 
 def _refuse_others(folder: Path, manifest: Manifest) -> None:

@@ -125,7 +125,7 @@ def missing_package(error: BaseException, root: Path) -> UnsupportedError | None
         what = f"imports {error.name}, which Python has no longer since {_GONE[top]}"
         return UnsupportedError(what, where=where, hint="run the harness with an older Python")
     if top in DISTRIBUTIONS:
-        hint = f"pip install {DISTRIBUTIONS[top]}, or run with --install"
+        hint = f"run `pip install {DISTRIBUTIONS[top]}`, or use --install"
         return UnsupportedError(f"imports {error.name}, which is not installed", where=where, hint=hint)
     hint = "ask the authors for the file; a package of that name on an index may be a stranger's"
     return UnsupportedError(f"imports {error.name}, which the repository does not have", where=where, hint=hint)

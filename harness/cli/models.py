@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
-from harness.cli.findings import titled, without_archive_folder
+from harness.cli.findings import Checked, titled, without_archive_folder
 from harness.cli.options import (
     Device,
     Exclude,
@@ -43,6 +44,24 @@ def new(
 
 
 @command
+def init(
+    repository: Annotated[Path, typer.Argument(help="Folder of a repository with checkpoints.", show_default=False)],
+) -> None:
+    """Write a manifest for a repository: which class belongs to which checkpoint. None of its code is executed."""
+    from harness.submissions.proposal import FILE_NAME, write
+
+    proposal = write(repository)
+    undecided = f", {proposal.undecided} lines to decide" if proposal.undecided else ""
+    place = shlex.quote(str(repository))
+    out.print(
+        f"{repository / FILE_NAME}: {proposal.models} models{undecided}. Try them with: harness check {place}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@command
 def check(
     path: Annotated[
         Path, typer.Argument(help="A submission's folder, a zip, or a folder of them.", show_default=False)
@@ -54,6 +73,7 @@ def check(
     install: Install = False,
     wheels: Wheels = None,
     trust_pickle: TrustPickle = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Write what was found out into the manifest.")] = False,
     only: Only = None,
     exclude: Exclude = None,
 ) -> None:
@@ -75,10 +95,22 @@ def check(
             out.print(Text.assemble("  ", mark, " ", what, hint), soft_wrap=True)
         for line in one.log.splitlines()[-_LOG_LINES:]:
             out.print(f"        {line}", style="dim", soft_wrap=True)
+    if fix:
+        _fix(path, [one for _, one in shown])
     failed = [one for _, one in shown if not one.passed]
     err.print(f"{len(shown) - len(failed)} of {len(shown)} passed", highlight=False)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _fix(path: Path, checks: Sequence[Checked]) -> None:
+    """Write what checks found out into the manifest at a path, and print the lines."""
+    from harness.submissions.corrections import correct, corrections_in
+
+    said = {one.name: [f"{finding.what} {finding.hint}" for finding in one.findings] for one in checks}
+    found = [correction for name, sentences in said.items() for correction in corrections_in(name, sentences)]
+    for line in correct(path, found):
+        out.print(f"wrote {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 @command

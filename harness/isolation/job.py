@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.isolation.limits import Limits
 from harness.isolation.requests import Precision
 from harness.isolation.sandbox import Sandbox
-from harness.results.record import Backend
+from harness.results.record import Backend, Colour
 
 
 class JobManifest(Protocol):
@@ -23,6 +23,14 @@ class JobManifest(Protocol):
     def size_multiple(self) -> int: ...  # noqa: D102
     @property
     def requires(self) -> list[str]: ...  # noqa: D102
+    @property
+    def kwargs(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def folder(self) -> str: ...  # noqa: D102
+    @property
+    def output(self) -> int | str | None: ...  # noqa: D102
+    @property
+    def colour(self) -> Colour | None: ...  # noqa: D102
     @property
     def weights_key(self) -> str | None: ...  # noqa: D102
     @property

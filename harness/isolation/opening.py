@@ -13,7 +13,7 @@ from harness.isolation.limits import UNLIMITED, default_limits
 from harness.isolation.requests import LoadRequest, path_of_text, path_to_text
 from harness.isolation.sandbox import Choice, choose, place_of
 from harness.isolation.session import Session
-from harness.submissions.manifest import FILE_NAME
+from harness.submissions.manifest import manifest_file
 
 
 def load_request(job: Job) -> LoadRequest:
@@ -36,8 +36,12 @@ def load_request(job: Job) -> LoadRequest:
         threads=job.threads,
         backend=job.backend,
         strict=job.strict,
-        has_manifest=(root / FILE_NAME).is_file(),
+        has_manifest=manifest_file(root) is not None,
         requires=manifest.requires,
+        kwargs=manifest.kwargs,
+        folder=manifest.folder,
+        output=manifest.output,
+        colour=manifest.colour,
     )
 
 

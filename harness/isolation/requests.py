@@ -13,7 +13,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.results.record import Backend
+from harness.results.record import Backend, Colour
 
 Precision = Literal["fp32", "fp16", "bf16"]
 Inputs = Literal["reused", "fresh", "dataset"]
@@ -73,6 +73,14 @@ class LoadRequest(Body):
     """Whether a manifest describes the submission; otherwise what it does not state is found out."""
     requires: list[str] = []
     """Requirement strings of the manifest."""
+    kwargs: dict[str, Any] = {}
+    """Arguments of the factory; the text ``"scale"`` stands for the scale."""
+    folder: str = ""
+    """Folder below ``root`` from which modules are imported."""
+    output: int | str | None = None
+    """Which element of the network's output is the image; None to find out."""
+    colour: Colour | None = None
+    """Colour space of the network; None for RGB, unless the network takes one channel."""
     seed: Count = 0
 
 
@@ -191,6 +199,8 @@ class LoadReply(Body):
     """Input sides are padded to a multiple of this, and the output is cropped accordingly."""
     weights: bool
     """False if the network has random weights, because the submission has none for this scale."""
+    takes_luma: bool = False
+    """Whether the network upscales Y alone, so that Cb and Cr are those of bicubic interpolation."""
     backend: Backend = "eager"
     """The backend in use. It differs from the requested one for an ONNX file, which ONNX Runtime always executes."""
     notes: Annotated[list[ShortText], Field(max_length=100)] = []

@@ -12,7 +12,7 @@ from harness.plain_files import Deadline, Survey, digest_file, survey
 
 UNHASHED = frozenset(
     {".git", ".hg", ".svn", ".ruff_cache", ".mypy_cache", ".pytest_cache", ".DS_Store", "results"}
-    | {"submission.toml", "README.md"}
+    | {"submission.toml", "harness.toml", "README.md"}
 )
 """Names in a submission's folder that no fingerprint covers: tools write them, or people read them.
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Status = Literal["ok", "failed", "disqualified", "unsupported"]
 Backend = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """Name of a backend, one of the entry points of the group ``harness.backends`` where the run was made."""
+Colour = Literal["rgb", "bgr", "ycbcr", "y"]
+"""Colour space of a network's input and output."""
 Statistic = Literal["mean", "median"]
 Interval = tuple[float, float]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -27,6 +27,7 @@ from harness.run.scheduler import Scheduler
 from harness.run.submission_run import SubmissionRun
 from harness.submissions.discovery import discover
 from harness.submissions.finding import Finding, finding_of_error
+from harness.submissions.manifest import manifest_file
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Submission
 from harness.tracks import Track, track_for_scale
 
@@ -201,12 +202,15 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
 
 
 def _track(scale: int) -> Track:
-    """Return the rules of the scale, or those of another scale where no track has it, for small frames."""
+    """Return the rules of the scale, or those of another scale where no track has it, for small frames.
+
+    The metric is that of tracks which take all networks, those for Y alone too.
+    """
     try:
         rules = track_for_scale(scale)
     except UsageError:
         rules = track_for_scale(2)
-    return replace(rules, scale=scale, input_shape=(1, 3, *_TIMED_SIZE), official_bicubic={})
+    return replace(rules, metric="psnr_y", scale=scale, input_shape=(1, 3, *_TIMED_SIZE), official_bicubic={})
 
 
 def _write_images(folder: Path, scale: int) -> None:
@@ -263,7 +267,7 @@ def _figures(measured: Measurement) -> list[Finding]:
 
 
 def _declares_scale(submission: Submission) -> bool:
-    return tuple(submission.manifest.scales) != PROTOCOL_SCALES or (submission.root / "submission.toml").is_file()
+    return tuple(submission.manifest.scales) != PROTOCOL_SCALES or manifest_file(submission.root) is not None
 
 
 def _one_scale(checks: list[Check]) -> list[Check]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 
 from harness import __version__
 from harness.backends import BACKENDS
@@ -62,7 +64,8 @@ def plan_submissions(
     conditions
         Hash of what all submissions share, from :func:`run_conditions`.
     """
-    return _distinct([_planned(submission, request, scale, conditions) for submission in found])
+    read = functools.cache(_read_files)  # models of one manifest have one folder
+    return _distinct([_planned(submission, request, scale, conditions, read) for submission in found])
 
 
 def run_conditions(
@@ -109,16 +112,26 @@ def _owned(submission: Found, content: str) -> str:
     return combine({"content": content, "kind": submission.kind, "name": submission.name})
 
 
-def _planned(submission: Found, request: RunRequest, scale: int, conditions: str) -> PlannedSubmission:
+def _read_files(root: Path, links_may_leave: bool) -> tuple[str, str | None]:
+    """Return the fingerprint of a folder, and a remark on what was skipped in it."""
+    deadline = Deadline()
+    files = surveyed(root, deadline, links_may_leave=links_may_leave)
+    return fingerprint_files(files, deadline), files.note()
+
+
+def _planned(
+    submission: Found,
+    request: RunRequest,
+    scale: int,
+    conditions: str,
+    read: Callable[[Path, bool], tuple[str, str | None]],
+) -> PlannedSubmission:
     """Plan one submission. Whatever its files are, the exception that they cause becomes its row."""
     if isinstance(submission, BrokenSubmission):
         return _planned_broken(submission, conditions)
     try:
-        deadline = Deadline()
-        files = surveyed(submission.root, deadline, links_may_leave=submission.module is not None)
-        code = fingerprint_files(files, deadline)
+        code, note = read(submission.root, submission.module is not None)
         content = _fingerprint(submission, code, scale, request.backend, conditions, install=request.install)
-        note = files.note()
         return PlannedSubmission(submission, _owned(submission, content), content, () if note is None else (note,))
     except Exception as error:
         if concerns_the_run(error):
@@ -163,6 +176,7 @@ def _fingerprint(
             "reparameterize": manifest.reparameterize,
             "random_weights": manifest.lacks_weights(scale),
             "requires": manifest.requires,
+            "call": [manifest.kwargs, manifest.folder, manifest.output, manifest.colour],
             **({"installed": installed} if installed else {}),
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.exported_files import export_graph
@@ -17,10 +18,13 @@ from harness.text import printable
 
 BREACHES = (DISQUALIFIED, "ProtocolError")
 """Kinds of WorkerError that end a submission in every stage."""
+Metric = Literal["psnr_rgb", "psnr_y"]
 InputShape = tuple[int, int, int, int]
 
 
-def load(session: Session, wanted: Backend, installed: Sequence[str]) -> tuple[LoadPart, int]:
+def load(
+    session: Session, wanted: Backend, installed: Sequence[str], metric: Metric = "psnr_y"
+) -> tuple[LoadPart, int]:
     """Build the network.
 
     Parameters
@@ -31,13 +35,27 @@ def load(session: Session, wanted: Backend, installed: Sequence[str]) -> tuple[L
         The run's backend. A network that runs on another one, such as an ONNX file, is not ranked with the others.
     installed
         Packages that were installed for the submission.
+    metric
+        Quality metric of the track. A network that upscales Y alone is measured by tracks that score Y only.
 
     Returns
     -------
     tuple
         What is known of the network, and the multiple to which it pads its input.
+
+    Raises
+    ------
+    WorkerError
+        The network cannot be loaded, or upscales Y alone where RGB is scored.
     """
     reply = session.load()
+    if reply.takes_luma and metric == "psnr_rgb":
+        raise WorkerError(
+            "upscales Y only, and this track scores RGB",
+            stage="load",
+            kind="UnsupportedError",
+            hint="measure it by a track that scores PSNR on Y (harness tracks)",
+        )
     notes = [f"installed for it: {', '.join(installed)}"] if installed else []
     if reply.backend != wanted:
         notes.append(

@@ -106,7 +106,7 @@ class SubmissionRun:
         self._report("start")
         session = self.worker.open(engine)
         self._report("load")
-        part, self.size_multiple = stages.load(session, self.plan.request.backend, installed)
+        part, self.size_multiple = stages.load(session, self.plan.request.backend, installed, self.plan.track.metric)
         part = part.model_copy(update={"notes": [*self.measurement.notes, *part.notes]})
         self.measurement = self.measurement.updated(part)
         figures = AuxiliaryFigures(self.worker, engine)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from harness.errors import ManifestError, SubmissionError
 from harness.submissions import archives
-from harness.submissions.manifest import FILE_NAME, Manifest
+from harness.submissions.manifest import FILE_NAMES, Manifest
 
-_MARKS = {FILE_NAME, "arch.py"}
+_MARKS = {*FILE_NAMES, "arch.py"}
 
 
 def check_child(child: Path, inbox: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness.errors import CheckpointError
 from harness.submissions import state_dicts
+from harness.submissions.stand_ins import stand_ins
 from harness.submissions.state_dicts import StateDict
 
 GIB = 2**30
@@ -89,7 +90,7 @@ def read_weights(
         The file is missing, empty, damaged, too large or not a checkpoint, or contains code, or the state dict to read
         is in doubt.
     """
-    head = _head(path)
+    head = refuse_lookalikes(path)
     if _is_safetensors(path, head):
         content: Any = _read_safetensors(path, limit_bytes)
     else:
@@ -136,7 +137,14 @@ def _nothing_named(content: Any, found: list[StateDict], key: str | None, path: 
     )
 
 
-def _head(path: Path) -> bytes:
+def refuse_lookalikes(path: Path) -> bytes:
+    """Return the first bytes of a file of weights.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be opened, is empty, or is a Git LFS pointer or a web page.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -194,7 +202,10 @@ def _read_torch(path: Path, head: bytes, limit_bytes: int, trust_pickle: bool) -
             hint="save it with safetensors.torch.save_file(network.state_dict(), ...)",
         )
     try:
-        with warnings.catch_warnings(action="ignore"):  # about pickle protocols; irrelevant to the submitter
+        with (
+            stand_ins(path),
+            warnings.catch_warnings(action="ignore"),
+        ):  # about pickle protocols; irrelevant to the submitter
             # mmap only works for the zip format. It avoids a copy of the file in memory.
             return torch.load(path, map_location="cpu", weights_only=not trust_pickle, mmap=zipped or None)
     except pickle.UnpicklingError as error:

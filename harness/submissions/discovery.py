@@ -16,7 +16,8 @@ from harness.submissions.bare import adopt, is_bare
 from harness.submissions.boundaries import check_child, others_in
 from harness.submissions.challenge.repository import is_repository, submissions_of
 from harness.submissions.installed import installed_submissions
-from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
+from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file
+from harness.submissions.model_tables import Described, read_manifests
 from harness.submissions.pairs import find_pairs, submissions_of_pairs
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Kind, Origin, Submission
@@ -133,20 +134,27 @@ def _identity(source: Path) -> Path:
 
 
 def _refuse_mixture(folder: Path) -> None:
-    others = others_in(folder, _manifest_of(folder))
+    described = _manifests_of(folder)
+    others = [] if _is_described_as_a_whole(folder) else others_in(folder, described[0] if described else None)
     if others:
         raise UsageError(
-            f"is a submission (it has {FILE_NAME} or arch.py) and holds others: {', '.join(map(ascii, others[:5]))}",
+            f"is a submission (it has a manifest or arch.py) and holds others: {', '.join(map(ascii, others[:5]))}",
             where=str(folder),
             hint="move the loose files into a folder of their own: their code could read the other submissions",
         )
 
 
-def _manifest_of(folder: Path) -> Manifest | None:
+def _is_described_as_a_whole(folder: Path) -> bool:
+    """Return whether a manifest describes a repository: several models, or what ``harness init`` found."""
+    path = manifest_file(folder)
+    return path is not None and (path.name != FILE_NAME or len(_manifests_of(folder)) > 1)
+
+
+def _manifests_of(folder: Path) -> list[Manifest]:
     try:
-        return read_manifest(folder)
+        return [one.manifest for one in read_manifests(folder) if isinstance(one.manifest, Manifest)]
     except SubmissionError:
-        return None
+        return []
 
 
 def _is_source(path: Path) -> bool:
@@ -182,7 +190,7 @@ def _has_code(folder: Path) -> bool:
 
 
 def _is_submission(folder: Path) -> bool:
-    return (folder / FILE_NAME).is_file() or (folder / "arch.py").is_file()
+    return manifest_file(folder) is not None or (folder / "arch.py").is_file()
 
 
 def _is_challenge(folder: Path) -> bool:
@@ -227,13 +235,18 @@ def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Pa
 def _described(source: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
     if source.is_dir():
         folder = archives.submission_folder(source)
-        return _in_repository(folder, kind, cache_dir) or [_from_folder(folder, kind, source.resolve().name)]
+        return _in_repository(folder, kind, cache_dir) or _from_folder(folder, kind, source.resolve().name)
     if source.suffix.lower() == ".zip":
         extracted = archives.extract(source, cache_dir, deadline=Deadline())
         of_repository = _in_repository(extracted, kind, cache_dir)
-        return of_repository or [replace(_from_folder(extracted, kind, source.stem), origin="zip")]
+        found = of_repository or _from_folder(extracted, kind, source.stem)
+        return found if of_repository else [_zipped(one) for one in found]
     root, manifest = adopt(source, cache_dir)
     return [Submission(manifest.name, "", kind, root, manifest, "file")]
+
+
+def _zipped(one: Found) -> Found:
+    return replace(one, origin="zip") if isinstance(one, Submission) else one
 
 
 def _in_repository(folder: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
@@ -243,11 +256,22 @@ def _in_repository(folder: Path, kind: Kind, cache_dir: Path | None) -> list[Fou
     return submissions_of_pairs(folder, kind, cache_dir) if _holds_pairs(folder) else []
 
 
-def _from_folder(folder: Path, kind: Kind, name: str) -> Submission:
+def _from_folder(folder: Path, kind: Kind, name: str) -> list[Found]:
     survey(folder)  # raises for links that leave the folder, and for folders beyond the limits
-    manifest = read_manifest(folder) if (folder / FILE_NAME).is_file() else protocol_manifest(folder, name)
-    _refuse_others(folder, manifest)
-    return Submission(manifest.name, "", kind, folder.resolve(), manifest, "folder")
+    if manifest_file(folder) is None:
+        manifest = protocol_manifest(folder, name)
+        described = [Described(manifest.name, manifest)]
+    else:
+        described = read_manifests(folder)
+    if not _is_described_as_a_whole(folder) and isinstance(described[0].manifest, Manifest):
+        _refuse_others(folder, described[0].manifest)
+    return [_found(one, folder, kind) for one in described]
+
+
+def _found(described: Described, folder: Path, kind: Kind) -> Found:
+    if isinstance(described.manifest, Manifest):
+        return Submission(described.name, "", kind, folder.resolve(), described.manifest, "folder")
+    return BrokenSubmission(described.name, folder, described.manifest, kind=kind)
 
 
 def _refuse_others(folder: Path, manifest: Manifest) -> None:

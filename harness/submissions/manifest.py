@@ -1,4 +1,4 @@
-"""Read and validate ``submission.toml``, the manifest of a submission. Every error states how to fix it."""
+"""The manifest of a submission, ``submission.toml`` or ``harness.toml``. Every error states how to fix it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from harness.backends import BACKENDS
 from harness.errors import ManifestError, SubmissionError
 from harness.plain_files import read_inside
-from harness.results.record import Backend
+from harness.results.record import Backend, Colour
 from harness.results.schema import Published
 from harness.submissions import mistakes
 from harness.submissions.requirements import MAX_REQUIREMENTS, problem_of
+from harness.text import single_line
 
 FILE_NAME = "submission.toml"
+FILE_NAMES = (FILE_NAME, "harness.toml")
+"""Names of a manifest. The second one is for repositories that the harness did not come with: ``harness init``."""
 _MAX_BYTES = 1_000_000
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
@@ -25,6 +28,8 @@ _SCALE_KEY = re.compile(r"x([1-9]\d?)", re.ASCII)
 
 Scale = Annotated[int, Field(ge=1, le=16, strict=True)]
 Text = Annotated[str, Field(max_length=4000)]
+_MAX_ARGUMENT_DEPTH = 6
+_MAX_ARGUMENTS = 500
 
 
 class Manifest(BaseModel):
@@ -44,6 +49,14 @@ class Manifest(BaseModel):
     """Upscaling factors that the network supports."""
     factory: Annotated[str, Field(max_length=500)] = "arch:srmodel"
     """``module:callable`` in the submission's folder; called as ``f()`` or ``f(scale)``."""
+    kwargs: dict[str, Any] = {}
+    """Arguments of the factory; the text ``"scale"`` stands for the scale."""
+    folder: Annotated[str, Field(max_length=1000)] = ""
+    """Folder inside the submission's from which modules are imported and in which the code runs."""
+    output: Annotated[int, Field(ge=0, le=100, strict=True)] | Annotated[str, Field(max_length=200)] | None = None
+    """Index or key of the image, if the network returns a tuple, a list or a dictionary."""
+    colour: Colour | None = None
+    """Colour space of input and output: ``rgb`` (the default), ``bgr``, ``ycbcr`` or ``y``."""
     value_range: float = 1.0
     """Value of white in the input and the output of the network: 1.0 or 255.0."""
     description: Text = ""
@@ -93,6 +106,23 @@ class Manifest(BaseModel):
         if not _FACTORY.fullmatch(factory):
             raise ValueError("must be module:callable, such as arch:srmodel")
         return factory
+
+    @field_validator("kwargs")
+    @classmethod
+    def _plain_arguments(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        for name, value in kwargs.items():
+            if not name.isidentifier():
+                raise ValueError(f"{single_line(name, 60)!r} cannot be the name of an argument")
+            if problem := _argument_problem(value):
+                raise ValueError(f"{name} {problem}")
+        return kwargs
+
+    @field_validator("folder")
+    @classmethod
+    def _folder_inside(cls, folder: str) -> str:
+        if folder and not is_inside(folder):
+            raise ValueError(f"{single_line(folder, 60)!r} must be a path inside the manifest's folder, with /")
+        return folder
 
     @field_validator("value_range")
     @classmethod
@@ -150,6 +180,24 @@ class Manifest(BaseModel):
         return (self.weights is not None or self.needs_weights) and self.weights_for(scale) is None
 
 
+def _argument_problem(value: Any) -> str | None:
+    """Return why a value cannot be an argument of a factory; None if it can."""
+    waiting = [(value, 0)]
+    for seen, (one, depth) in enumerate(waiting, start=1):
+        inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
+        if depth > _MAX_ARGUMENT_DEPTH or seen + len(inner) > _MAX_ARGUMENTS:
+            return "is too large or too deep for an argument"
+        if not isinstance(one, str | int | float | bool | dict | list):
+            return f"holds a {type(one).__name__}: arguments are text, numbers, true, false, lists and tables"
+        waiting += [(element, depth + 1) for element in inner]
+    return None
+
+
+def manifest_file(folder: Path) -> Path | None:
+    """Return the manifest of a folder, None if it has none."""
+    return next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+
+
 def is_inside(path: str) -> bool:
     """Return whether ``path`` is relative and stays inside the folder that it is relative to."""
     parts = PurePosixPath(path).parts
@@ -158,7 +206,7 @@ def is_inside(path: str) -> bool:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read and validate a ``submission.toml``. The weights that it lists must exist inside its folder.
+    """Read and validate the manifest of one model. The weights that it lists must exist inside its folder.
 
     Parameters
     ----------
@@ -168,20 +216,35 @@ def read_manifest(path: Path) -> Manifest:
     Raises
     ------
     ManifestError
-        The manifest is missing or invalid. The message lists all mistakes with line, key and fix.
+        The manifest is missing or invalid, or describes several models. The message lists all mistakes with line, key
+        and fix.
     """
-    path = path / FILE_NAME if path.is_dir() else path
+    path = (manifest_file(path) or path / FILE_NAME) if path.is_dir() else path
+    text, document = read_document(path)
+    if "model" in document:
+        what = "describes models in [[model]] tables where one submission is expected"
+        raise ManifestError(what, where=str(path), hint="describe it in [submission] alone")
+    manifest = _validate(document, text, path)
+    check_files(manifest, text, path)
+    return manifest
+
+
+def read_document(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the text of a manifest and its contents, which are not validated.
+
+    Raises
+    ------
+    ManifestError
+        The file cannot be read or is not valid TOML.
+    """
     text = _read_text(path)
     mistakes.check_parts(text, path)
     try:
-        document = tomllib.loads(text)
+        return text, tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # int() raises a plain ValueError for too many digits
         raise ManifestError(
             f"is not valid TOML: {error}", where=str(path), hint='quote text as in name = "LRSRN"'
         ) from error
-    manifest = _validate(document, text, path)
-    _check_weights(manifest, text, path)
-    return manifest
 
 
 def _read_text(path: Path) -> str:
@@ -221,28 +284,40 @@ def _validate(document: dict[str, Any], text: str, path: Path) -> Manifest:
         raise mistakes.as_error(mistakes.from_pydantic(error, text, Manifest), path, more) from error
 
 
-def _check_weights(manifest: Manifest, text: str, path: Path) -> None:
+def check_files(manifest: Manifest, text: str, path: Path) -> None:
+    """Check that the files and the folder that a manifest names exist inside the folder of the manifest.
+
+    Parameters
+    ----------
+    manifest
+        What is checked.
+    text
+        Text of the file, in which the lines of mistakes are searched.
+    path
+        The manifest's file.
+
+    Raises
+    ------
+    ManifestError
+        One does not exist, or is a link that leaves the folder.
+    """
+    hint = "add the file, or remove the key and set needs_weights = true"
+    first = {value: key for key, value in reversed((manifest.weights or {}).items())}  # one path may serve all scales
+    places = [(("weights", key), value, _is_plain, hint) for value, key in reversed(first.items())]
+    if manifest.folder:
+        places.append((("submission", "folder"), manifest.folder, Path.is_dir, "name a folder beside the manifest"))
     root = path.parent.resolve()
     found = []
-    for key, value in (manifest.weights or {}).items():
-        file = root / value
-        line = mistakes.line_of(text, ("weights", key))
+    for (table, key), value, exists, mend in places:
+        line, hint, place = mistakes.line_of(text, (table, key)), mend, root / value
         # A symbolic link could point to any file of this machine, which would then be read as a checkpoint.
-        if not _resolved(file).is_relative_to(root):
-            found.append(
-                mistakes.Mistake(
-                    line, f"[weights] {key}", f"{value} links out of the folder", "copy the file into the folder"
-                )
-            )
-        elif not _is_plain(file):
-            found.append(
-                mistakes.Mistake(
-                    line,
-                    f"[weights] {key}",
-                    f"there is no file {value}",
-                    "add the file, or remove the key and set needs_weights = true",
-                )
-            )
+        if not _resolved(place).is_relative_to(root):
+            reason, hint = f"{value} links out of the folder", "copy the file into the folder"
+        elif not exists(place):
+            reason = f"there is no {'folder' if table == 'submission' else 'file'} {value}"
+        else:
+            continue
+        found.append(mistakes.Mistake(line, f"[{table}] {key}", reason, hint))
     if found:
         raise mistakes.as_error(found, path)
 

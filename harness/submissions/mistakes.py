@@ -84,6 +84,7 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
     """
     parents = path[:_MAX_PARTS]
     dotted = [".".join(parents[:depth]) for depth in range(len(parents), 0, -1)]
+    dotted += [f"submission.{name}" for name in dotted]  # a table that is written as one key of a model
     lines = _positions(text)
     return next((lines[name] for name in dotted if name in lines), None)
 

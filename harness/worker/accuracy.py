@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.complexity.input_size import rounded_up
+from harness.results.record import Colour
+from harness.worker.presenting import to_rgb, to_ycbcr
 
 VALUE_RANGES = (1.0, 255.0)
 WRONG_RANGE_DB = 1.0
 """dB by which another value range must be better to be the right one; a wrong one typically costs 4 dB or more."""
-WRONG_ORDER_DB = 0.5
-"""dB by which BGR must be better than RGB to be the right order of the channels."""
+WRONG_COLOUR_DB = 0.5
+"""dB by which another colour space must be better than RGB to be the right one."""
 FAR_BELOW_DB = 3.0
 """dB below bicubic interpolation from which a network is taken for one that is used in a wrong way."""
 
@@ -54,7 +56,9 @@ def bicubic_psnr(scale: int) -> float:
     return _psnr(functional.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False), hr)
 
 
-def psnr_in_range(network: nn.Module, scale: int, value_range: float, multiple: int = 1, *, bgr: bool = False) -> float:
+def psnr_in_range(
+    network: nn.Module, scale: int, value_range: float, multiple: int = 1, colour: Colour = "rgb"
+) -> float:
     """Return the PSNR of a network on the photograph if its white is `value_range`, dB; 0 if the network raises.
 
     Parameters
@@ -67,16 +71,16 @@ def psnr_in_range(network: nn.Module, scale: int, value_range: float, multiple: 
         Value of white in input and output.
     multiple
         The input is padded to a multiple of this.
-    bgr
-        Whether input and output have their channels in the order BGR.
+    colour
+        Colour space of input and output: ``rgb``, ``bgr`` or ``ycbcr``.
     """
     lr, hr = photograph(scale)
-    given = padded(lr.flip(1) if bgr else lr, multiple) * value_range
+    given = _in_colour(padded(lr, multiple), colour) * value_range
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     try:
         with torch.no_grad():
             output = network(given.to(device)).cpu()[..., : hr.shape[2], : hr.shape[3]] / value_range
-        return _psnr(output.flip(1) if bgr else output, hr)
+        return _psnr(_from_colour(output, colour), hr)
     except (Exception, SystemExit):  # noqa: BLE001 -- an error in an undeclared range is no evidence for another
         return 0.0
 
@@ -88,6 +92,28 @@ def better_range(network: nn.Module, scale: int, assumed: float, multiple: int =
     reached = psnr_in_range(network, scale, other, multiple)
     plausible = reached > bicubic_psnr(scale) - FAR_BELOW_DB
     return other if plausible and reached > own + WRONG_RANGE_DB else None
+
+
+def better_colour(network: nn.Module, scale: int, value_range: float, multiple: int = 1) -> tuple[Colour, float] | None:
+    """Return the colour space other than RGB that the network is clearly made for, with its PSNR, dB, else None."""
+    own = psnr_in_range(network, scale, value_range, multiple)
+    others: tuple[Colour, ...] = ("bgr", "ycbcr")
+    reached = {colour: psnr_in_range(network, scale, value_range, multiple, colour) for colour in others}
+    best = max(others, key=lambda colour: reached[colour])
+    is_made_for_it = reached[best] > own + WRONG_COLOUR_DB and reached[best] > bicubic_psnr(scale) - FAR_BELOW_DB
+    return (best, reached[best]) if is_made_for_it else None
+
+
+def _in_colour(image: Tensor, colour: Colour) -> Tensor:
+    if colour == "bgr":
+        return image.flip(1)
+    return to_ycbcr(image, 1.0) if colour == "ycbcr" else image
+
+
+def _from_colour(image: Tensor, colour: Colour) -> Tensor:
+    if colour == "bgr":
+        return image.flip(1)
+    return to_rgb(image, 1.0) if colour == "ycbcr" else image
 
 
 def _psnr(output: Tensor, hr: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic  # bound before submitted code could replace it
 from typing import Any
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from harness.complexity.input_size import smallest_multiple
 from harness.errors import ContractError
+from harness.results.record import Colour
 from harness.submissions.finding import Finding
 from harness.worker.accuracy import (
     FAR_BELOW_DB,
-    WRONG_ORDER_DB,
+    better_colour,
     better_range,
     bicubic_psnr,
     padded,
@@ -23,10 +24,12 @@ from harness.worker.accuracy import (
     psnr_in_range,
 )
 from harness.worker.importing import describe
+from harness.worker.obstacles import obstacle
 
 _MEND_FORWARD = "it must take one float32 RGB image on the CPU, without gradients"
 
 _COMMON_SIDE = 192  # a multiple of most windows and strides
+_FEW_PIXELS = 8
 _SEARCH_S = 60.0  # of sizes: a network that fails slowly would take minutes for all of them
 
 
@@ -81,7 +84,9 @@ def _fault_at(network: nn.Module, frame: Tensor, scale: int) -> _Fault | None:
     try:
         with torch.no_grad():  # not inference_mode: tensors that the network caches could not be used in later calls
             output = network(frame)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- what a submitted forward raises is the finding
+    except (Exception, SystemExit) as error:  # what a submitted forward raises is the finding
+        if (reason := obstacle(error)) is not None:
+            raise reason from error
         shape = "x".join(map(str, frame.shape))
         what = f"the forward pass raised {describe(error)} for an input of {shape}"
         return _Fault("error", what, _MEND_FORWARD, isinstance(error, MemoryError | SystemExit))
@@ -155,14 +160,32 @@ def _shape_fault(shape: tuple[int, ...], wanted: tuple[int, ...], frame: Tensor,
     if len(shape) == 4 and shape[1] != 3:
         return _Fault("error", said, f"return 3 channels (RGB), not {shape[1]}", True)
     ratio = shape[2] / frame.shape[2] if len(shape) == 4 else 0.0
-    if len(shape) == 4 and ratio != scale and ratio == shape[3] / frame.shape[3]:
-        hint = f"it upscales by {ratio:g}, not by {scale}: declare that scale in the manifest"
-        return _Fault("error", said, hint, ratio.is_integer())
-    return _Fault("error", said, "return one image, upscaled by the scale exactly, without border")
+    if len(shape) == 4 and ratio.is_integer() and ratio == shape[3] / frame.shape[3] != scale:
+        hint = f"it upscales by {ratio:g}, not by {scale}: set scales = [{ratio:g}] in the manifest"
+        return _Fault("error", said, hint, True)
+    return _Fault("error", said, _size_hint(shape, wanted))
+
+
+def _size_hint(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """Return how to correct a size; a difference of a few pixels has usual causes."""
+    excess = {out - right for out, right in zip(shape[2:], wanted[2:], strict=True)} if len(shape) == 4 else set()
+    if len(excess) == 1 and 0 < abs(pixels := excess.pop()) <= _FEW_PIXELS:
+        if pixels > 0:
+            cause = "crop what padding inside the network added, or correct padding and output_padding"
+            return f"it is {pixels} pixel{'s'[: pixels - 1]} too large: {cause} of the transposed convolution"
+        cause = "a transposed convolution needs output_padding = stride - 1 with padding = kernel // 2"
+        return f"it is {-pixels} pixel{'s'[: -pixels - 1]} too small: {cause}; convolutions need padding"
+    return "return one image, upscaled by the scale exactly, without border"
 
 
 def check_network(
-    network: nn.Module, scale: int, value_range: float = 1.0, size_multiple: int = 1, *, trained: bool = True
+    network: nn.Module,
+    scale: int,
+    value_range: float = 1.0,
+    size_multiple: int = 1,
+    colour: Colour | None = None,
+    *,
+    trained: bool = True,
 ) -> list[Finding]:
     """Check a loaded network against the contract on small inputs.
 
@@ -172,6 +195,8 @@ def check_network(
         Network in eval mode, float32, on the CPU.
     scale, value_range, size_multiple
         Declarations of the manifest.
+    colour
+        Colour space that the manifest declares. If it declares none, others than RGB are tried.
     trained
         Whether the network has weights, so that its output can be compared with bicubic interpolation.
 
@@ -196,7 +221,7 @@ def check_network(
         findings += [check(output, value_range) for check in _OUTPUT_CHECKS]
         if trained:
             findings.append(_range(output, value_range))
-            findings.append(_accuracy(network, scale, value_range, multiple))
+            findings.append(_accuracy(network, scale, value_range, multiple, colour))
         findings.append(_repeats(network, frame, output))
         findings.append(_keeps_input(network, frame))
         findings.append(_sizes(multiple, size_multiple))
@@ -284,8 +309,11 @@ def _sizes(needed: int, declared: int) -> Finding:
     )
 
 
-def _accuracy(network: nn.Module, scale: int, value_range: float, multiple: int) -> Finding:
-    """Compare the PSNR with that of bicubic interpolation, for the declared and the other value range.
+_COLOURS: Mapping[Colour, str] = {"bgr": "its channels in the order BGR", "ycbcr": "images in YCbCr"}
+
+
+def _accuracy(network: nn.Module, scale: int, value_range: float, multiple: int, colour: Colour | None) -> Finding:
+    """Compare the PSNR with that of bicubic interpolation, for the declared and other value ranges and colour spaces.
 
     A wrong value range raises no error, but typically lowers the PSNR by about 4 dB.
     """
@@ -295,10 +323,10 @@ def _accuracy(network: nn.Module, scale: int, value_range: float, multiple: int)
     if better is not None:
         reached = f"with value_range = {better} it reaches {psnr_in_range(network, scale, better, multiple):.2f} dB"
         return Finding("error", f"{said}; {reached}", f"set value_range = {better}")
-    swapped = psnr_in_range(network, scale, value_range, multiple, bgr=True)
-    if own < bicubic - 1 and swapped > own + WRONG_ORDER_DB:
-        reached = f"with its channels in the order BGR it reaches {swapped:.2f} dB"
-        return Finding("warn", f"{said}; {reached}", "swap red and blue at the start and the end of forward()")
+    other = better_colour(network, scale, value_range, multiple) if colour is None else None
+    if other is not None:
+        reached = f"with {_COLOURS[other[0]]} it reaches {other[1]:.2f} dB"
+        return Finding("warn", f"{said}; {reached}", f'set colour = "{other[0]}"')
     if own < bicubic - FAR_BELOW_DB:
         return Finding("warn", f"{said}: far below", "are the weights those of this scale, and RGB in RGB order?")
     return Finding("ok", said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class Reading:
     limit_bytes: int = 4 * GIB
     trust_pickle: bool = False
     key: str | None = None
+    optional: frozenset[str] = frozenset()
+    """Names of tensors that belong to another form of the network and may be left out."""
 
 
 def fill(network: nn.Module, path: Path, reading: Reading, *, loads_itself: bool) -> list[str]:
@@ -48,6 +51,7 @@ def fill(network: nn.Module, path: Path, reading: Reading, *, loads_itself: bool
     own = dict(network.state_dict())  # before loading, which may change the keys
     try:
         state, notes = _read(path, own, reading)
+        state = {name: tensor for name, tensor in state.items() if name in own or name not in reading.optional}
         misfit = misfits(state, own)
     except CheckpointError:
         if not loads_itself:
@@ -58,7 +62,18 @@ def fill(network: nn.Module, path: Path, reading: Reading, *, loads_itself: bool
     return notes + _load(network, own, state, misfit, path)
 
 
-def _read(path: Path, own: dict[str, Tensor], reading: Reading) -> tuple[dict[str, Tensor], list[str]]:
+def read_state(path: Path, own: Collection[str] | None, reading: Reading) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint that come closest to the parameters `own`; the usual ones if it is None.
+
+    Raises
+    ------
+    CheckpointError
+        The file is not a checkpoint.
+    """
+    return _read(path, own, reading)[0]
+
+
+def _read(path: Path, own: Collection[str] | None, reading: Reading) -> tuple[dict[str, Tensor], list[str]]:
     """Read the checkpoint and return it with remarks; execute its pickled code only if there is no other way."""
     limit_bytes, key = reading.limit_bytes, reading.key
     try:

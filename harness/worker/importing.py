@@ -1,21 +1,25 @@
-"""Import a submission's module from its folder under a private name, so that modules of submissions never collide.
+"""Import a submission's module from its folder, after the modules of all other submissions are forgotten.
 
 Runs in the worker: :func:`import_symbol` is the first point at which submitted code is executed.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import sys
 import traceback
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.errors import SubmissionError, UnsupportedError
+from harness.errors import SubmissionError
+from harness.worker.obstacles import PRIVATE_PREFIX, obstacle
 from harness.worker.source_only import forbid_byte_code
+
+_MOST_VERSIONS = 8  # attempts to import a module
 
 
 def import_symbol(root: Path, factory: str) -> Any:
@@ -54,7 +58,7 @@ def _import(root: Path, name: str) -> ModuleType:
     # No __pycache__: the folder may be read-only, and new files in it would change the submission's fingerprint.
     previous, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        return importlib.import_module(qualified)
+        return _imported(qualified, root, name)
     except SyntaxError as error:
         place = f"{_inside(error.filename or name, root)}:{error.lineno}"
         raise SubmissionError(f"syntax error: {error.msg}", where=place, hint="fix the file") from error
@@ -64,15 +68,52 @@ def _import(root: Path, name: str) -> ModuleType:
         sys.dont_write_bytecode = previous
 
 
+def _imported(qualified: str, root: Path, name: str) -> ModuleType:
+    """Import a module; give it the ``version`` modules that packages generate when they are installed."""
+    for _ in range(_MOST_VERSIONS):
+        try:
+            return importlib.import_module(qualified)
+        except ModuleNotFoundError as error:
+            package, _, last = (error.name or "").rpartition(".")
+            if last != "version" or not root.joinpath(*package.split(".")).is_dir():
+                raise
+            sys.modules[f"{package}.version"] = _made_up_version(f"{package}.version")
+            _forget(package, keep=f"{package}.version")
+        except ImportError as error:
+            if "attempted relative import" not in str(error) or qualified != name:
+                raise
+            _forget(name.split(".", maxsplit=1)[0])
+            qualified = f"{_private_package(root)}.{name}"  # from .. import x, beyond the outermost package
+    return importlib.import_module(qualified)
+
+
+def _made_up_version(name: str) -> ModuleType:
+    module = ModuleType(name)
+    vars(module).update(__version__="0", __gitsha__="unknown", version_info=(0, 0, 0), short_version="0")
+    return module
+
+
+def _forget(package: str, keep: str = "") -> None:
+    """Remove a package whose import has failed from ``sys.modules``, so that it is executed anew."""
+    for name in list(sys.modules):
+        if (name == package or name.startswith(f"{package}.")) and name != keep:
+            del sys.modules[name]
+
+
 def _prepare(root: Path, name: str) -> str:
     """Make ``name`` importable and return the qualified name to import it under."""
-    relative = Path(*name.split("."))
+    relative, top = Path(*name.split(".")), name.split(".", maxsplit=1)[0]
     unload(root)
     importlib.invalidate_caches()  # files may have been written since the last import in the same second
-    if (root / relative).with_suffix(".py").is_file() or (root / relative / "__init__.py").is_file():
+    file = (root / relative).with_suffix(".py")
+    if file.is_file() or (root / relative / "__init__.py").is_file():
         sys.path.insert(0, str(root))  # for absolute imports of sibling modules
-        return f"{_private_package(root)}.{name}"
-    if name.split(".", maxsplit=1)[0] == root.name:  # an installed package
+        private = f"{_private_package(root)}.{name}"
+        # Under its real name, so that a module that imports it again gets the same classes. That is not possible beside
+        # a module of Python or of the harness with this name, and for ``from .utils import x`` in the folder itself.
+        taken = top in sys.stdlib_module_names or _is_protected(top) or _is_shadowed(root, top)
+        return private if taken or (name == top and _imports_relatively(file)) else name
+    if top == root.name:  # an installed package
         if str(root.parent) not in sys.path:
             sys.path.append(str(root.parent))
         return name
@@ -84,12 +125,28 @@ def _prepare(root: Path, name: str) -> str:
     )
 
 
+def _is_shadowed(root: Path, top: str) -> bool:
+    """Return whether an installed package hides a folder without ``__init__.py`` of the same name."""
+    if (root / f"{top}.py").is_file() or (root / top / "__init__.py").is_file():
+        return False
+    spec = PathFinder.find_spec(top)
+    return spec is not None and spec.origin is not None
+
+
+def _imports_relatively(file: Path) -> bool:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return False
+    return any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+
+
 def _private_package(root: Path) -> str:
     """Register an empty package whose submodules are the files of ``root``, so that relative imports work.
 
     The name is derived from the path, so that ``arch.py`` of two submissions are different modules.
     """
-    name = "_submission_" + hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
+    name = PRIVATE_PREFIX + hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
     package = ModuleType(name)
     package.__path__ = [str(root)]
     package.__spec__ = ModuleSpec(name, None, is_package=True)
@@ -109,13 +166,13 @@ def unload(root: Path) -> None:
     own = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()} - sys.stdlib_module_names
     for name, module in list(sys.modules.items()):
         file = str(getattr(module, "__file__", None) or "")
-        from_earlier = name.startswith("_submission_") or any(file.startswith(f"{path}/") for path in private)
+        from_earlier = name.startswith(PRIVATE_PREFIX) or any(file.startswith(f"{path}/") for path in private)
         if from_earlier or (name.split(".")[0] in own and not _is_protected(name)):
             del sys.modules[name]
 
 
 def _packages() -> list[ModuleType]:
-    return [module for name, module in sys.modules.items() if name.startswith("_submission_") and "." not in name]
+    return [module for name, module in sys.modules.items() if name.startswith(PRIVATE_PREFIX) and "." not in name]
 
 
 def _is_protected(name: str) -> bool:
@@ -125,15 +182,8 @@ def _is_protected(name: str) -> bool:
 def import_failure(error: BaseException, root: Path, name: str) -> SubmissionError:
     """Return the error of a submission for what the import of its module `name` raised."""
     where = place_of(error, root) or name
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        top = error.name.split(".")[0]
-        # A missing file of the submission itself is its own error, not a missing package.
-        if not (root / top).exists() and not (root / f"{top}.py").exists() and not top.startswith("_submission_"):
-            return UnsupportedError(
-                f"imports {error.name}, which is not installed",
-                where=where,
-                hint=f"install {top} beside the harness, or list it under requires and run with --install",
-            )
+    if (reason := obstacle(error, root)) is not None:
+        return reason
     if isinstance(error, SystemExit):
         return SubmissionError(
             f"ends the program (SystemExit {error.code}) while it is imported",

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from harness.errors import SubmissionError, UnsupportedError
+from harness.errors import CheckpointError, SubmissionError, UnsupportedError
+from harness.results.record import Colour
 from harness.submissions import requirements
 from harness.submissions.challenge.repository import PREFIX as BRANCH
 from harness.submissions.loaders import LOADERS, PREFIX
-from harness.submissions.manifest import FILE_NAME, read_manifest
+from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file, read_manifest
 from harness.submissions.pairs import PREFIX as PAIRED
 from harness.worker.challenge import build_branch
 from harness.worker.challenge.paired import build_pair
 from harness.worker.contract import scale_of
-from harness.worker.factory import build_network
+from harness.worker.factory import find_factory
 from harness.worker.filling import Reading, fill
+from harness.worker.forms import build_filled, fill_other_form
 from harness.worker.importing import describe, place_of
 from harness.worker.opened_files import recorded
+from harness.worker.presenting import presented
 from harness.worker.process_state import preserved, without_cuda
 
 
@@ -36,12 +40,31 @@ class Declared:
     has_manifest: bool
     requires: Sequence[str] = ()
     """Requirement strings of the manifest."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the factory."""
+    folder: str = ""
+    """Folder below the submission's from which modules are imported."""
+    output: int | str | None = None
+    """Which element of the network's output is the image."""
+    colour: Colour | None = None
+    """Colour space of the network."""
+    value_range: float = 1.0
+    """Value of white."""
+    hook: str | None = None
+    """Name of the author's reparameterization method."""
 
     @classmethod
     def read(cls, root: Path) -> Declared:
         """Return what the manifest in the folder `root` declares."""
-        has_manifest = (root / FILE_NAME).is_file()
-        return cls(has_manifest, read_manifest(root).requires if has_manifest else ())
+        return cls(has_manifest=False) if manifest_file(root) is None else cls.of(read_manifest(root))
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Declared:
+        """Return what a manifest declares."""
+        return cls(
+            True, manifest.requires, manifest.kwargs, manifest.folder, manifest.output, manifest.colour,
+            manifest.value_range, manifest.reparameterize,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +73,8 @@ class Loaded:
 
     network: nn.Module
     notes: list[str] = field(default_factory=list)
+    takes_luma: bool = False
+    """Whether the network upscales Y alone."""
 
 
 def load_network(root: Path, factory: str, scale: int, weights: Path | None) -> nn.Module:
@@ -92,7 +117,8 @@ def load(
     is_branch = factory.startswith(BRANCH)
     # First: the message is clearer than that of a failing import.
     notes = [] if is_branch else _check_requirements(root, declared)
-    with preserved(root, notes), without_cuda(notes):
+    code = root / declared.folder
+    with preserved(code, notes), without_cuda(notes):
         if is_branch:
             network, remarks = build_branch(root, factory, reading, declared.requires)
             notes += remarks
@@ -104,17 +130,37 @@ def load(
                 factory.removeprefix(PREFIX), root, scale, weights, notes, trust_pickle=reading.trust_pickle
             )
         else:
-            with recorded() as opened:
-                network = build_network(root, factory, scale)
-            if weights is not None:
-                path = root / weights
-                # In the challenges' layout, which has no manifest, the factory loads its checkpoint itself.
-                itself = path in opened and not declared.has_manifest
-                notes += fill(network, path, reading, loads_itself=itself)
-        _settle(network, root, notes)
+            path = None if weights is None else root / weights
+            network = _built(code, factory, scale, path, reading, declared, notes)
+        _settle(network, code, notes)
+        network, colour, remarks = presented(network, scale, declared)
+        notes += remarks
         if not declared.has_manifest:
             _check_scale(network, scale, root)
-    return Loaded(network, notes)
+    return Loaded(network, notes, takes_luma=colour == "y")
+
+
+def _built(
+    root: Path, name: str, scale: int, weights: Path | None, reading: Reading, declared: Declared, notes: list[str]
+) -> nn.Module:
+    """Build the network and fill it with its weights, or another form of it if only that one fits them."""
+    with recorded() as opened:
+        factory = find_factory(root, name, scale, declared.kwargs, declared.value_range)
+        network, remarks = build_filled(factory, weights, reading)
+    notes += remarks
+    if weights is None:
+        return network
+    # In the challenges' layout, which has no manifest, the factory loads its checkpoint itself.
+    itself = weights in opened and not declared.has_manifest
+    try:
+        notes += fill(network, weights, reading, loads_itself=itself)
+    except CheckpointError:
+        other = fill_other_form(network, factory, weights, reading, declared.hook)
+        if other is None:
+            raise
+        network, remarks = other
+        notes += remarks
+    return network
 
 
 def _open_file(

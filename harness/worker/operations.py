@@ -106,7 +106,10 @@ class Operations:
         root = path_of_text(request.root)
         weights = root / request.weights if request.weights else None
         reading = Reading(trust_pickle=request.trust_pickle, key=request.weights_key)
-        declared = Declared(request.has_manifest, request.requires)
+        declared = Declared(
+            request.has_manifest, request.requires, request.kwargs, request.folder, request.output, request.colour,
+            request.value_range, request.hook,
+        )  # fmt: skip
         loaded = load(root, request.factory, request.scale, weights, reading, declared)
         multiple = find_size_multiple(loaded.network, request.scale, request.value_range, request.size_multiple)
         value_range, range_note = _value_range(loaded.network, request, multiple)
@@ -118,6 +121,7 @@ class Operations:
             size_multiple=multiple,
             value_range=value_range,
             weights=not request.random_weights,
+            takes_luma=loaded.takes_luma,
             backend="onnxruntime" if is_onnx_file(loaded.network) else request.backend,
             notes=[note[:500] for note in notes],
         )
@@ -133,6 +137,7 @@ class Operations:
             settings.scale,
             settings.value_range,
             network.size_multiple,
+            settings.colour,
             trained=not settings.random_weights,
         )
         sent = [FindingReply(level=one.level, what=one.what[:2000], hint=one.hint[:500]) for one in findings]

@@ -5,10 +5,12 @@ import re
 import pytest
 
 from harness.results.schema import Published
+from harness.submissions.argument_names import CHANNEL_NAMES, CONFIG_NAMES, SCALE_NAMES
 from harness.submissions.loaders import LOADERS, SUFFIXES
-from harness.submissions.manifest import Manifest, read_manifest
+from harness.submissions.manifest import Manifest
+from harness.submissions.model_tables import read_manifests
 from harness.submissions.state_dicts import WRAPPERS
-from harness.worker.factory import SCALE_NAMES
+from harness.worker.forms import FLAG_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,18 @@ def page(root):
 
 
 @pytest.mark.parametrize(
-    "words", [Manifest.model_fields, Published.model_fields, SCALE_NAMES, WRAPPERS, LOADERS.names(), SUFFIXES.names()]
+    "words",
+    [
+        Manifest.model_fields,
+        Published.model_fields,
+        SCALE_NAMES,
+        CHANNEL_NAMES,
+        CONFIG_NAMES,
+        FLAG_NAMES,
+        WRAPPERS,
+        LOADERS.names(),
+        SUFFIXES.names(),
+    ],
 )
 def test_every_word_is_explained(page, words):
     missing = [word for word in words if f"`{word}`" not in page and f"`[{word}]`" not in page]
@@ -26,13 +39,13 @@ def test_every_word_is_explained(page, words):
 
 def test_the_examples_are_valid(page, tmp_path):
     examples = [text for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[submission]" in text]
-    assert len(examples) == 2
-    (tmp_path / "weights").mkdir()
-    for file in ("weights/x2.safetensors", "weights/x3.safetensors", "x2.onnx"):
+    assert len(examples) == 3
+    for file in re.findall(r'"([\w/]+\.(?:safetensors|onnx|pth))"', "".join(examples)):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()
     for text in examples:
         (tmp_path / "submission.toml").write_text(text)
-        read_manifest(tmp_path)
+        assert all(isinstance(one.manifest, Manifest) for one in read_manifests(tmp_path))
 
 
 def test_the_defaults_are_those_of_the_code(page):

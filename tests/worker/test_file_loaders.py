@@ -88,6 +88,9 @@ def test_onnx_of_one_size_and_damaged_onnx(net, tmp_path):
     (tmp_path / "bad.onnx").write_bytes(b"not onnx")
     with pytest.raises(SubmissionError, match="no ONNX model that runs here"):
         load_only(tmp_path / "bad.onnx", tmp_path)
+    (tmp_path / "pointer.onnx").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(SubmissionError, match="is a Git LFS pointer"):
+        load_only(tmp_path / "pointer.onnx", tmp_path)
 
 
 def test_onnx_without_its_runtime(net, tmp_path, monkeypatch):

@@ -1,8 +1,4 @@
-"""Which distribution provides a package that challenge code imports.
-
-The table holds the packages that networks in public repositories use. A name that is not in it is never advised to be
-installed: it may be a file that the authors forgot, and somebody else's package of that name would be executed instead.
-"""
+"""Which distributions provide the packages that challenge code imports, and which of them are installed."""
 
 from __future__ import annotations
 
@@ -10,48 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable
 
-DISTRIBUTIONS = {
-    "basicsr": "basicsr",
-    "causal_conv1d": "causal-conv1d",
-    "cv2": "opencv-python-headless",
-    "einops": "einops",
-    "fvcore": "fvcore",
-    "h5py": "h5py",
-    "huggingface_hub": "huggingface-hub",
-    "imageio": "imageio",
-    "kornia": "kornia",
-    "lightning": "lightning",
-    "lmdb": "lmdb",
-    "lpips": "lpips",
-    "mamba_ssm": "mamba-ssm",
-    "matplotlib": "matplotlib",
-    "mmcv": "mmcv",
-    "natsort": "natsort",
-    "natten": "natten",
-    "numba": "numba",
-    "onnx": "onnx",
-    "onnxruntime": "onnxruntime",
-    "onnxsim": "onnxsim",
-    "pandas": "pandas",
-    "PIL": "pillow",
-    "ptflops": "ptflops",
-    "pytorch_lightning": "pytorch-lightning",
-    "pywt": "PyWavelets",
-    "scipy": "scipy",
-    "skimage": "scikit-image",
-    "sklearn": "scikit-learn",
-    "tensorboardX": "tensorboardX",
-    "thop": "thop",
-    "timm": "timm",
-    "torchinfo": "torchinfo",
-    "torchstat": "torchstat",
-    "torchsummary": "torchsummary",
-    "torchvision": "torchvision",
-    "tqdm": "tqdm",
-    "transformers": "transformers",
-    "yaml": "PyYAML",
-}
-"""Distribution by the name under which it is imported."""
+from harness.submissions.distributions import DISTRIBUTIONS
 
 
 def required(imported: Iterable[str]) -> list[str]:

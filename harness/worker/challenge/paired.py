@@ -11,19 +11,21 @@ from torch import nn
 from harness.errors import CheckpointError, SubmissionError, UnsupportedError
 from harness.submissions.checkpoint import misfits, read_weights
 from harness.submissions.pairs import module_of
-from harness.worker.challenge.real_names import called, import_module, use_repository
-from harness.worker.factory import call_for
+from harness.worker.arguments import call_for
+from harness.worker.challenge.real_names import import_module, use_repository
+from harness.worker.factory import Factory
 from harness.worker.filling import Reading, fill
+from harness.worker.forms import build_filled
 
 
-def build_pair(root: Path, factory: str, scale: int, weights: Path, reading: Reading) -> tuple[nn.Module, list[str]]:
+def build_pair(root: Path, name: str, scale: int, weights: Path, reading: Reading) -> tuple[nn.Module, list[str]]:
     """Return the network of a model file with the weights of a checkpoint, and remarks.
 
     Parameters
     ----------
     root
         Folder of both files. It must be the working directory.
-    factory
+    name
         Names the module, see :data:`harness.submissions.pairs.PREFIX`.
     scale
         Upscaling factor, for classes that take it.
@@ -40,7 +42,7 @@ def build_pair(root: Path, factory: str, scale: int, weights: Path, reading: Rea
         A package is not installed.
     """
     use_repository(root)
-    module = import_module(module_of(factory), root)
+    module = import_module(module_of(name), root)
     classes = _networks(module)
     if not classes:
         what = f"{module.__name__} defines no class of a network"
@@ -48,7 +50,8 @@ def build_pair(root: Path, factory: str, scale: int, weights: Path, reading: Rea
     reasons = []
     for one in classes:
         try:
-            network = _made(one, scale, root)
+            factory = Factory(root, one.__name__, one, call_for(one, one.__name__, scale))
+            network, remarks = build_filled(factory, weights, reading)
             misfit = _misfit(network, weights, reading)
         except UnsupportedError:
             raise
@@ -56,7 +59,7 @@ def build_pair(root: Path, factory: str, scale: int, weights: Path, reading: Rea
             misfit = error.what
         if misfit is None:
             notes = fill(network, weights, reading, loads_itself=False)
-            return network, [*_choice(one, classes), *notes]
+            return network, [*_choice(one, classes), *remarks, *notes]
         reasons.append(f"{one.__name__}: {misfit[:200]}")
     raise CheckpointError(
         f"fits no class of {module.__name__} ({'; '.join(reasons[:3])})",
@@ -73,11 +76,6 @@ def _networks(module: ModuleType) -> list[type[nn.Module]]:
         if isinstance(one, type) and issubclass(one, nn.Module) and one.__module__ == module.__name__
     ]
     return list(dict.fromkeys(reversed(found)))
-
-
-def _made(one: type[nn.Module], scale: int, root: Path) -> nn.Module:
-    arguments, keywords = call_for(one, one.__name__, scale)
-    return called(lambda: one(*arguments, **keywords), one.__name__, root)
 
 
 def _misfit(network: nn.Module, weights: Path, reading: Reading) -> str | None:

@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from harness.errors import SubmissionError, UnsupportedError
-from harness.submissions.challenge.packages import DISTRIBUTIONS
 from harness.submissions.challenge.values import Symbol
+from harness.submissions.distributions import DISTRIBUTIONS
 from harness.worker.importing import describe, import_failure, place_of, unload
 from harness.worker.source_only import forbid_byte_code
 

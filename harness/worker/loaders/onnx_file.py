@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import SubmissionError, UnsupportedError
+from harness.submissions.checkpoint import refuse_lookalikes
 
 
 class OnnxNetwork(nn.Module):
@@ -31,7 +32,7 @@ class OnnxNetwork(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNetwork:
         """Open the file again, because an inference session cannot be copied."""
-        copied = OnnxNetwork(self.path).train(self.training)
+        copied = type(self)(self.path).train(self.training)
         memo[id(self)] = copied
         return copied
 
@@ -66,6 +67,7 @@ def _session(path: Path) -> Any:
         raise UnsupportedError(
             "needs ONNX Runtime, which is not installed", where=path.name, hint="pip install onnx onnxruntime"
         ) from error
+    refuse_lookalikes(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

@@ -16,6 +16,7 @@ from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions.challenge.values import Symbol
 from harness.submissions.distributions import DISTRIBUTIONS
 from harness.worker.importing import describe, import_failure, place_of, unload
+from harness.worker.obstacles import obstacle
 from harness.worker.source_only import forbid_byte_code
 
 T = TypeVar("T")
@@ -99,14 +100,14 @@ def called(function: Callable[[], T], what: str, root: Path) -> T:
     SubmissionError
         It raises.
     UnsupportedError
-        It imports a package that is not installed.
+        It imports a package that is not installed, or needs CUDA.
     """
     try:
         return function()
     except SubmissionError:
         raise
     except (Exception, SystemExit) as error:  # SystemExit is no Exception, and submitted scripts call exit()
-        known = missing_package(error, root)
+        known = missing_package(error, root) or obstacle(error, root)
         if known is not None:
             raise known from error
         where = place_of(error, root) or what

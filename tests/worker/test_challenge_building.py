@@ -164,6 +164,17 @@ def test_where_the_source_misleads_the_script_decides(tmp_path):
     assert loaded(find(repository)[0]).network.gain.item() == 2.0
 
 
+def test_the_script_chooses_among_weights_that_all_fit(tmp_path):
+    repository = write_2024(tmp_path / "repository")
+    rewrite(repository / "models" / "team02_Lacks.py", "import a_file_that_they_forgot", "")
+    rewrite(repository / "test_demo.py", "if 'params_ema' in loadnet", "if 'params_ema' not in loadnet")
+    both = {"params": {"gain": torch.full((1,), 5.0)}, "params_ema": {"gain": torch.full((1,), 7.0)}}
+    torch.save(both, repository / "model_zoo" / "team02.pth")
+    result = loaded(find(repository)[1])
+    assert result.network.gain.item() == 5.0  # the averaged ones would be preferred where nothing else is said
+    assert "the script itself" in " ".join(result.notes)
+
+
 def test_weights_of_another_network_are_an_error_although_the_script_is_not_strict(tmp_path):
     repository = write_2024(tmp_path / "repository")
     torch.save({"other": torch.ones(1)}, repository / "model_zoo" / "team01_plain.pth")

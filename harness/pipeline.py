@@ -73,11 +73,12 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
         The run's folder cannot be written.
     """
     submissions = discover_submissions(request)
-    plan = make_plan(request, submissions)
+    engine = engine or LocalEngine()
+    plan = make_plan(request, submissions, engine)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     with store.locked(fresh=request.fresh), Rescue(store).watching(), ProgressFile(plan.folder) as progress_file:
-        measured, complete = _measure(plan, store, engine or LocalEngine(), Progress([*listeners, progress_file]))
+        measured, complete = _measure(plan, store, engine, Progress([*listeners, progress_file]))
         warnings = _choose_crops(plan, measured) if complete else []
         measured = with_all_images(plan, measured)
         reference = find_reference(plan, store)

@@ -5,8 +5,9 @@
 
 from harness.engines.engine import Engine
 from harness.engines.local import LocalEngine
+from harness.engines.place import Place
 from harness.engines.prefetch import PrefetchingEngine
 from harness.engines.registry import ENGINES, get_engine
 from harness.isolation.job import Job
 
-__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "PrefetchingEngine", "get_engine"]
+__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "Place", "PrefetchingEngine", "get_engine"]

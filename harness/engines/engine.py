@@ -1,18 +1,55 @@
-"""What an engine is: a place where submissions run."""
+"""What an engine is: machines with devices on which submissions run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Protocol
 
+from harness.engines.place import Place
 from harness.isolation.job import Job
 from harness.isolation.session import Session
 
 
 class Engine(Protocol):
-    """Opens a session for each submission."""
+    """Knows devices of one or several machines, and opens a session for each submission on one of them."""
 
     name: str
 
+    @property
+    def shares_files(self) -> bool:
+        """Whether workers see the controller's files under the same paths."""
+        ...
+
+    def devices(self, wanted: str, threads: int | None) -> Sequence[Place]:
+        """Describe the devices that a run may use; at least one.
+
+        Parameters
+        ----------
+        wanted
+            ``auto`` (all accelerators if there are any, else the CPU), a kind such as ``cuda`` for all of that kind, or
+            one device of each machine such as ``cpu`` or ``cuda:1``.
+        threads
+            CPU threads that a network may use; None for one per usable physical core.
+
+        Raises
+        ------
+        UsageError
+            There is no such device.
+        """
+        ...
+
     def open(self, job: Job) -> Session:
-        """Start what the submission needs to run; the caller closes the session."""
+        """Start what the submission needs to run, on the job's machine and device; the caller closes the session."""
+        ...
+
+    def executor(self, machine: str, places: int) -> Executor:
+        """Return what calls functions in a trusted process of a machine, `places` and a few more at the same time.
+
+        A call fails with :class:`harness.errors.MachineLostError` if the machine is lost meanwhile.
+        """
+        ...
+
+    def disconnect(self) -> None:
+        """Let go of all machines; what still runs there is ended."""
         ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from time import process_time  # bound before submitted code is imported
 
+from harness.engines.this_machine import ThisMachine
 from harness.isolation.failures import describe
 from harness.isolation.job import Job
 from harness.isolation.messages import Message
@@ -14,7 +15,7 @@ from harness.isolation.opening import load_request
 from harness.isolation.session import Session
 
 
-class InlineEngine:
+class InlineEngine(ThisMachine):
     """Runs the worker's operations by calling them."""
 
     name = "inline"

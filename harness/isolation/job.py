@@ -76,6 +76,8 @@ class Job:
         Interpreter of the environment that the submission requires; that of the harness by default.
     trust_pickle
         Whether to execute code in a pickled checkpoint; requires bubblewrap.
+    machine
+        Name of the machine that the worker runs on, as of its place; empty for the engine's first.
     """
 
     submission: JobSubmission
@@ -92,3 +94,4 @@ class Job:
     limits: Limits | None = None
     python: Path | None = None
     trust_pickle: bool = False
+    machine: str = ""

@@ -173,11 +173,13 @@ def _check_scale(
     engine: Engine | None,
 ) -> list[Check]:
     with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
-        plan = _plan(request, scale, submissions, Path(folder))
+        plan = _plan(request, scale, submissions, Path(folder), engine)
         return [check for check, _ in check_planned(plan, listeners, engine)]
 
 
-def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folder: Path) -> Plan:
+def _plan(
+    request: CheckRequest, scale: int, submissions: Sequence[Found], folder: Path, engine: Engine | None
+) -> Plan:
     wanted = RunRequest(
         (request.path,),
         out=folder / "run",
@@ -194,7 +196,7 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
     track = _track(scale)
     _write_images(folder / "images", scale)
     dataset = open_dataset(folder / "images", scale, get_degradation(track.degradation), folder / "cache")
-    return replace(make_plan(wanted, submissions), track=track, dataset=dataset)
+    return replace(make_plan(wanted, submissions, engine), track=track, dataset=dataset)
 
 
 def _track(scale: int) -> Track:

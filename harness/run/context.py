@@ -11,7 +11,6 @@ from typing import NamedTuple, Self
 from harness.engines import Engine, PrefetchingEngine
 from harness.errors import WorkerError
 from harness.faults import concerns_the_run, worker_error
-from harness.machine.device_lock import device_lock
 from harness.results import ErrorInfo, Measurement, RunStore
 from harness.run.anchor import Anchor
 from harness.run.plan import Plan, PlannedSubmission
@@ -77,7 +76,7 @@ class RunContext:
         """Wait until no other run uses the device, and keep it until the end: loading disturbs another run's timing."""
         if not self._has_device:
             waiting = partial(self.progress.stage, "", "wait", "for another run on this device")
-            self._resources.enter_context(device_lock(self.plan.device.kind, waiting))
+            self._resources.enter_context(self.plan.place.lock(waiting))
             self._has_device = True
 
     def attempt(self, run: SubmissionRun, stage: Callable[[], None]) -> bool:

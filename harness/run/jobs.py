@@ -54,4 +54,5 @@ def job_for(
         python=python,
         trust_pickle=plan.request.trust_pickle,
         process=process,
+        machine=plan.place.machine,
     )

@@ -17,6 +17,7 @@ class RunRequest:
     """What the user asked for; see the options of ``harness run``.
 
     ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
+    ``time_on`` names the model of the devices that time networks, where an engine has devices of several.
     """
 
     submissions: tuple[Path, ...]
@@ -29,6 +30,7 @@ class RunRequest:
     exclude: tuple[str, ...] = ()
     with_baselines: bool = True
     device: str = "auto"
+    time_on: str | None = None
     threads: int | None = None
     precision: Precision | None = None
     backend: Backend = "eager"

@@ -7,6 +7,8 @@ The controller is this process; a submission's code runs in worker processes. A 
 reparameterized and counted while :class:`harness.run.scheduler.Scheduler` groups networks that fit into memory
 together. Each group is timed, then upscales the data set while the controller compares the outputs with HR. What
 happens to one submission is in :mod:`harness.run.submission_run`.
+
+With several devices, :mod:`harness.run.everywhere` has the same stages carried out on all of them.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from harness.results import Run, RunStore
 from harness.run.assemble import RunFacts, assemble, score_and_rank, with_all_images
 from harness.run.bicubic_reference import find_reference
 from harness.run.context import MeasuredSubmission, RunContext
+from harness.run.everywhere import measure_everywhere
 from harness.run.group_timing import time_group
 from harness.run.group_upscaling import upscale_group
 from harness.run.plan import Plan, RunRequest, discover_submissions, make_plan
@@ -91,20 +94,29 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
 
 def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[MeasuredSubmission], bool]:
     """Measure every submission, or reuse its stored measurement; return what there is, and whether it is all."""
-    progress.start(plan.names, plan.image_count, plan.protocol.budget_s, plan.protocol.processes)
+    protocol = plan.protocol
+    progress.start(plan.names, plan.image_count, protocol.budget_s, protocol.processes, len(plan.places))
     complete = True
     with RunContext(plan, store, engine, progress) as context:
-        scheduler = Scheduler(context)
         try:
-            for group in scheduler.groups():  # loads, reparameterizes and counts
-                ran_out_of_memory = time_group(group, context)
-                upscale_group(group, context)  # all but those that ran out of memory
-                scheduler.retry_alone(ran_out_of_memory)
+            if len(plan.places) > 1 or not engine.shares_files:
+                measure_everywhere(context, engine)
+            else:
+                _measure_here(context)
         except KeyboardInterrupt:
             # What is finished is scored and reported. Times of unfinished networks are stored for the next run.
             complete = False
     progress.end()
     return context.measurements(), complete
+
+
+def _measure_here(context: RunContext) -> None:
+    """Measure on the one place of the run, where every submission goes through all stages before the next group."""
+    scheduler = Scheduler(context)
+    for group in scheduler.groups():  # loads, reparameterizes and counts
+        ran_out_of_memory = time_group(group, context)
+        upscale_group(group, context)  # all but those that ran out of memory
+        scheduler.retry_alone(ran_out_of_memory)
 
 
 def _choose_crops(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[str]:

@@ -3,11 +3,11 @@
 `harness.engines.inline` is not imported here: it runs the worker's code in the process of its caller.
 """
 
-from harness.engines.engine import Engine
+from harness.engines.engine import Engine, Shared
 from harness.engines.local import LocalEngine
 from harness.engines.place import Place
 from harness.engines.prefetch import PrefetchingEngine
 from harness.engines.registry import ENGINES, get_engine
 from harness.isolation.job import Job
 
-__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "Place", "PrefetchingEngine", "get_engine"]
+__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "Place", "PrefetchingEngine", "Shared", "get_engine"]

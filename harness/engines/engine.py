@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from harness.engines.place import Place
 from harness.isolation.job import Job
 from harness.isolation.session import Session
+
+ValueT = TypeVar("ValueT")
+ValueT_co = TypeVar("ValueT_co", covariant=True)
+
+
+class Shared(Protocol[ValueT_co]):
+    """A value that every machine of an engine can have; it travels to each of them once, when it is first asked for."""
+
+    def get(self) -> ValueT_co:
+        """Return the value. Callers must not change it."""
+        ...
 
 
 class Engine(Protocol):
@@ -48,6 +59,14 @@ class Engine(Protocol):
 
         A call fails with :class:`harness.errors.MachineLostError` if the machine is lost meanwhile.
         """
+        ...
+
+    def share(self, value: ValueT) -> Shared[ValueT]:
+        """Make a value available to all machines."""
+        ...
+
+    def on_site(self) -> Engine:
+        """Return the engine that a trusted process on one of the machines uses for the devices of that machine."""
         ...
 
     def disconnect(self) -> None:

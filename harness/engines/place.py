@@ -44,6 +44,10 @@ class Place(Protocol):
         """
         ...
 
+    def on_site(self) -> Place:
+        """Return the same place as a process on that machine sees it."""
+        ...
+
     def lock(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """Return a context manager that keeps other runs off the device.
 

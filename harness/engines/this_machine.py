@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
 
 import psutil
 
@@ -17,6 +18,8 @@ from harness.machine.device_lock import device_lock
 from harness.machine.gpu_state import Card, GpuMonitor
 from harness.machine.load import busy_share
 from harness.results.run_info import DeviceInfo
+
+ValueT = TypeVar("ValueT")
 
 _BESIDE_DEVICES = 2  # threads for what is asked while every device works
 
@@ -50,9 +53,24 @@ class LocalPlace:
         """Return what reads the accelerator through NVML."""
         return GpuMonitor(self.device.kind, begin=begin_s)
 
+    def on_site(self) -> LocalPlace:
+        """Return itself: this process is on that machine."""
+        return self
+
     def lock(self, waiting: Callable[[], None]) -> AbstractContextManager[None]:
         """Return the lock of the device, which all runs of this machine share."""
         return device_lock(self.device.kind, waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Generic[ValueT]):
+    """A value of this process."""
+
+    value: ValueT
+
+    def get(self) -> ValueT:
+        """Return the value."""
+        return self.value
 
 
 class ThisMachine:
@@ -68,6 +86,14 @@ class ThisMachine:
     def executor(self, machine: str, places: int) -> Executor:  # noqa: ARG002
         """Return threads of this process, one for each place and a few for questions."""
         return ThreadPoolExecutor(places + _BESIDE_DEVICES, thread_name_prefix="place")
+
+    def share(self, value: ValueT) -> Kept[ValueT]:
+        """Return a holder of the value: all workers are started by this process."""
+        return Kept(value)
+
+    def on_site(self) -> Self:
+        """Return itself: this process is on that machine."""
+        return self
 
     def disconnect(self) -> None:
         """Do nothing: this machine is always connected."""

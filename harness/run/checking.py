@@ -177,9 +177,7 @@ def _check_scale(
         return [check for check, _ in check_planned(plan, listeners, engine)]
 
 
-def _plan(
-    request: CheckRequest, scale: int, submissions: Sequence[Found], folder: Path, engine: Engine | None
-) -> Plan:
+def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folder: Path, engine: Engine | None) -> Plan:
     wanted = RunRequest(
         (request.path,),
         out=folder / "run",

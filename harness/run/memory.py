@@ -47,4 +47,3 @@ class MemoryBudget:
 
 def _need(peak_bytes: int | None) -> int:
     return _BASE_BYTES + (peak_bytes or _UNKNOWN_BYTES)
-

@@ -23,8 +23,8 @@ def order_places(places: Sequence[Place], time_on: str | None) -> list[Place]:
     Raises
     ------
     UsageError
-        There are devices of several models and none is named, the named one does not exist, or the places have different
-        versions of the software.
+        There are devices of several models and none is named, the named one does not exist, or the places have
+        different versions of the software.
     """
     models = list(dict.fromkeys(place.device.name for place in places))
     if time_on is None and len(models) > 1:

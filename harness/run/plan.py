@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from harness.backends import backend_problem
 from harness.data import Dataset
 from harness.data.outputs import OutputFolder
-from harness.errors import UsageError
 from harness.engines import Engine, LocalEngine, Place
+from harness.errors import UsageError
 from harness.isolation.opening import require_sandbox_for_pickles
 from harness.isolation.sandbox import choose
 from harness.quality import get_convention
@@ -174,9 +174,7 @@ def discover_submissions(request: RunRequest) -> list[Found]:
     return [*(own if request.with_baselines else []), *found]
 
 
-def make_plan(
-    request: RunRequest, submissions: Sequence[Found] | None = None, engine: Engine | None = None
-) -> Plan:
+def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, engine: Engine | None = None) -> Plan:
     """Decide everything that a run needs, without loading any submitted code.
 
     Parameters

@@ -14,7 +14,7 @@ With several devices, :mod:`harness.run.everywhere` has the same stages carried 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from harness.engines import Engine, LocalEngine
 from harness.report import build_report
 from harness.results import Run, RunStore
 from harness.run.assemble import RunFacts, assemble, score_and_rank, with_all_images
-from harness.run.bicubic_reference import find_reference
+from harness.run.bicubic_reference import Reference, find_reference
 from harness.run.context import MeasuredSubmission, RunContext
+from harness.run.device_tables import DeviceTable, tables_by_device
 from harness.run.everywhere import measure_everywhere
 from harness.run.group_timing import time_group
 from harness.run.group_upscaling import upscale_group
@@ -85,11 +86,23 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
         warnings = _choose_crops(plan, measured) if complete else []
         measured = with_all_images(plan, measured)
         reference = find_reference(plan, store)
-        board = score_and_rank(plan, measured, reference)
-        table = assemble(plan, measured, board, reference, RunFacts(began, complete, warnings))
-        store.save_run(table, {planned.submission.slug: measurement for planned, measurement in measured})
+        own, *others = tables_by_device(measured)
+        for table in others:
+            _save_table(replace(plan, folder=plan.folder / table.folder), table, reference, RunFacts(began, complete))
+        facts = RunFacts(began, complete, [*warnings, *own.warnings])
+        saved = _save_table(plan, own, reference, facts)
         report = build_report(plan.folder)
-    return FinishedRun(table, plan.folder, report)
+    return FinishedRun(saved, plan.folder, report)
+
+
+def _save_table(plan: Plan, table: DeviceTable, reference: Reference, facts: RunFacts) -> Run:
+    """Score and rank the rows of one table, write it to the plan's folder, and return it."""
+    board = score_and_rank(plan, table.measured, reference)
+    run = assemble(plan, table.measured, board, reference, facts)
+    RunStore(plan.folder).save_run(run, {planned.submission.slug: measured for planned, measured in table.measured})
+    if table.folder:
+        build_report(plan.folder)
+    return run
 
 
 def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[MeasuredSubmission], bool]:

@@ -356,7 +356,8 @@ def _is_loss(error: BaseException) -> bool:
 def _described(error: HarnessError) -> dict[str, Any]:
     """Return an error as plain data, because exceptions with keyword arguments cannot be pickled."""
     parts = {name: getattr(error, name) for name in ("stage", "kind", "log") if isinstance(error, WorkerError)}
-    return {"type": type(error).__name__, "what": error.what, "where": error.where, "hint": error.hint, **parts}
+    name = "WorkerError" if isinstance(error, WorkerError) else type(error).__name__
+    return {"type": name, "what": error.what, "where": error.where, "hint": error.hint, **parts}
 
 
 def _restored(described: dict[str, Any]) -> HarnessError:

@@ -37,7 +37,9 @@ def device_lock(
         yield
         return
     # The file is world-writable, so that runs of different users exclude each other.
-    lock = FileLock(Path(tempfile.gettempdir()) / f"sr-harness-{_identity(device)}.lock", mode=0o666)
+    lock = FileLock(
+        Path(tempfile.gettempdir()) / f"sr-harness-{_identity(device)}.lock", mode=0o666, thread_local=False
+    )
     try:
         _acquire(lock, waiting, wait_s)
     except Timeout as error:

@@ -102,9 +102,13 @@ class _EverywhereRun:
         self._planned = {planned.submission.slug: planned for planned in pending}
         self._timed = self._stored_timings()
         plan = context.plan
-        lanes = [Lane(i, place.machine, may_time(place, plan.device)) for i, place in enumerate(plan.places)]
-        to_time = [slug for slug in self._planned if slug not in self._timed]
         together = order_of(plan.protocol).loads_together
+        # Without rounds there is no anchor by which the times of two devices could be compared.
+        lanes = [
+            Lane(number, place.machine, may_time(place, plan.device) and (together or number == 0))
+            for number, place in enumerate(plan.places)
+        ]
+        to_time = [slug for slug in self._planned if slug not in self._timed]
         self._dispatcher = Dispatcher(lanes, to_time, list(self._timed), together=together)
         self._machines = {machine: self._connect(machine) for machine in dict.fromkeys(p.machine for p in plan.places)}
         self._briefing = Briefing(send_plan(plan, engine), engine.on_site(), engine.shares_files)

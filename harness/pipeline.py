@@ -13,6 +13,7 @@ With several devices, :mod:`harness.run.everywhere` has the same stages carried 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -87,6 +88,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
         measured = with_all_images(plan, measured)
         reference = find_reference(plan, store)
         own, *others = tables_by_device(measured)
+        shutil.rmtree(plan.folder / "tables", ignore_errors=True)  # of an earlier run
         for table in others:
             _save_table(replace(plan, folder=plan.folder / table.folder), table, reference, RunFacts(began, complete))
         facts = RunFacts(began, complete, [*warnings, *own.warnings])

@@ -11,6 +11,7 @@ import typer
 
 from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out, standard_error
 from harness.cli.options import (
+    Address,
     BackendChoice,
     BackendOption,
     Conventions,
@@ -38,6 +39,7 @@ from harness.cli.options import (
     Submissions,
     Threads,
     TimeBudget,
+    TimeOn,
     Timeout,
     TrackName,
     TrustPickle,
@@ -77,6 +79,8 @@ def run(
     recount: Recount = False,
     verify_graph: VerifyGraph = False,
     engine: EngineName = "local",
+    address: Address = None,
+    time_on: TimeOn = None,
     images: ImagesChoice = ImagesOption.auto,
     crop: Crops = None,
     save_images: SaveImages = False,
@@ -108,9 +112,9 @@ def run(
     wanted = replace(
         wanted, device=device, threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
         save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount, verify_graph=verify_graph,
-        protocol=protocol, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
+        protocol=protocol, time_on=time_on, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
     )  # fmt: skip
-    _carry_out(wanted, engine, strict=strict)
+    _carry_out(wanted, engine, address, strict=strict)
 
 
 def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
@@ -119,23 +123,24 @@ def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
     return tuple(parse_choice(text) for text in crops or [])
 
 
-def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
+def _carry_out(request: RunRequest, engine: str, address: str | None, *, strict: bool) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
     request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
     from harness.cli.output import StopWithoutReader, end_on_signals
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
     from harness.cli.terminal import at_most, data_lines, leaderboard_table, reasons
-    from harness.engines import get_engine
+    from harness.engines import connected, get_engine
     from harness.pipeline import run as run_pipeline
     from harness.results.ranks import why_no_rank
 
     end_on_signals()
+    reached = get_engine(engine, address)
     if engine == "local":  # others start workers elsewhere
         print_exposure(request.sandbox)
-    with make_progress(err) as progress:
+    with make_progress(err) as progress, connected(reached):
         warn_first = WarnBeforeMeasuring(print_timing_warnings)
         watch_reader = StopWithoutReader(standard_error)
-        finished = run_pipeline(request, [warn_first, progress, watch_reader], get_engine(engine))
+        finished = run_pipeline(request, [warn_first, progress, watch_reader], reached)
     out.print(leaderboard_table(finished.run))
     no_rank = why_no_rank(finished.run)
     lines = [*([] if no_rank is None else [no_rank]), *data_lines(finished.run), *reasons(finished.run)]

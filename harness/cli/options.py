@@ -100,7 +100,17 @@ VerifyGraph = Annotated[
     bool,
     typer.Option("--verify-graph", help="Time each network's exported graph too, in a process without submitted code."),
 ]
-EngineName = Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")]
+EngineName = Annotated[
+    str,
+    typer.Option(help="Where workers run: local (this machine), ray (a cluster), or an installed package's engine."),
+]
+Address = Annotated[
+    str | None, typer.Option(help="Cluster of --engine ray: auto (default), HOST:PORT, ray://HOST:PORT.")
+]
+TimeOn = Annotated[
+    str | None,
+    typer.Option(help="Model of the devices that time networks, if there are several; the others measure quality."),
+]
 ImagesChoice = Annotated[
     ImagesOption,
     typer.Option(help="Store crops, or all images in full. auto: crops of the embedded data set only."),

@@ -7,7 +7,7 @@ from harness.engines.engine import Engine, Shared
 from harness.engines.local import LocalEngine
 from harness.engines.place import Place
 from harness.engines.prefetch import PrefetchingEngine
-from harness.engines.registry import ENGINES, get_engine
+from harness.engines.registry import ENGINES, connected, get_engine
 from harness.isolation.job import Job
 
-__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "Place", "PrefetchingEngine", "Shared", "get_engine"]
+__all__ = ["ENGINES", "Engine", "Job", "LocalEngine", "Place", "PrefetchingEngine", "Shared", "connected", "get_engine"]

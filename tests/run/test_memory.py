@@ -2,8 +2,8 @@
 
 import math
 
-from harness.results.run_info import DeviceInfo
 from harness.engines.this_machine import LocalPlace
+from harness.results.run_info import DeviceInfo
 from harness.run.memory import MemoryBudget
 
 GIB = 1 << 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from harness.engines.engine import Engine
+from harness.engines.engine import Opener
 from harness.isolation.exchange import Exchange
 from harness.isolation.job import Job
 from harness.isolation.messages import Message
@@ -27,7 +27,7 @@ class CourteousEngine:
         What starts the workers.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Opener) -> None:
         self.name = engine.name
         self._engine = engine
         self._open: dict[int, Exchange] = {}

@@ -22,10 +22,18 @@ class Shared(Protocol[ValueT_co]):
         ...
 
 
-class Engine(Protocol):
-    """Knows devices of one or several machines, and opens a session for each submission on one of them."""
+class Opener(Protocol):
+    """Opens a session for each submission: an engine, or what stands before one."""
 
     name: str
+
+    def open(self, job: Job) -> Session:
+        """Start what the submission needs to run, on the job's machine and device; the caller closes the session."""
+        ...
+
+
+class Engine(Opener, Protocol):
+    """Knows devices of one or several machines, and opens sessions on them."""
 
     @property
     def shares_files(self) -> bool:
@@ -48,10 +56,6 @@ class Engine(Protocol):
         UsageError
             There is no such device.
         """
-        ...
-
-    def open(self, job: Job) -> Session:
-        """Start what the submission needs to run, on the job's machine and device; the caller closes the session."""
         ...
 
     def executor(self, machine: str, places: int) -> Executor:

@@ -14,8 +14,8 @@ from harness.plugins import Registry
 def _engine(loaded: object) -> Engine:
     """Return a new engine: an entry point is a class or function without required arguments, or an engine."""
     engine = loaded() if callable(loaded) else loaded
-    if not all(hasattr(engine, method) for method in ("devices", "open")):
-        raise TypeError(f"it is a {type(engine).__name__} without devices() and open()")
+    if not all(hasattr(engine, method) for method in ("devices", "executor", "open")):
+        raise TypeError(f"it is a {type(engine).__name__} without devices(), executor() and open()")
     return cast("Engine", engine)
 
 

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.engines.engine import Engine, Shared
+from harness.engines.engine import Opener, Shared
 from harness.errors import HarnessError
 from harness.isolation.exchange import Exchange
 from harness.isolation.job import Job
@@ -54,7 +54,7 @@ class _Held:
 _HELD: dict[str, _Held] = {}
 
 
-def open_here(engine: Engine, job: Job, parcel: Shared[Parcel] | None, content: str) -> Opened:
+def open_here(engine: Opener, job: Job, parcel: Shared[Parcel] | None, content: str) -> Opened:
     """Start a worker on this machine for a controller on another one.
 
     Parameters

@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from harness.engines import Engine, PrefetchingEngine
+from harness.engines import Opener, PrefetchingEngine
 from harness.errors import WorkerError
 from harness.faults import concerns_the_run, worker_error
 from harness.results import ErrorInfo, Measurement, RunStore
@@ -52,7 +52,7 @@ class RunContext:
         Which stored measurements are reused.
     """
 
-    def __init__(self, plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> None:
+    def __init__(self, plan: Plan, store: RunStore, engine: Opener, progress: Progress) -> None:
         self.plan = plan
         self.store = store
         self.progress = progress

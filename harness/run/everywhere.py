@@ -111,6 +111,8 @@ class _EverywhereRun:
         to_time = [slug for slug in self._planned if slug not in self._timed]
         self._dispatcher = Dispatcher(lanes, to_time, list(self._timed), together=together)
         self._machines = {machine: self._connect(machine) for machine in dict.fromkeys(p.machine for p in plan.places)}
+        if not engine.shares_files:
+            context.progress.stage("", "wait", "for the data sets to be read and sent")
         self._briefing = Briefing(send_plan(plan, engine), engine.on_site(), engine.shares_files)
         self._parcels: dict[str, Shared[Parcel] | None] = {}
         self._running: dict[Future[Outcome], tuple[Lane, Task]] = {}
@@ -132,7 +134,7 @@ class _EverywhereRun:
             if self._running:
                 with suppress(Exception):  # the machine may be lost
                     machine.executor.submit(site.stop)
-            machine.executor.shutdown(wait=True, cancel_futures=not self._running)
+            machine.executor.shutdown(wait=True, cancel_futures=True)
 
     def _stored_timings(self) -> dict[str, Timed]:
         """Return what an earlier run has timed to the end."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from harness.engines import Engine, Place, Shared
+from harness.engines import Opener, Place, Shared
 from harness.results import Measurement
 from harness.run.plan import Plan
 from harness.run.planned import PlannedSubmission
@@ -34,7 +34,7 @@ class Briefing:
     """
 
     plan: Plan
-    engine: Engine
+    engine: Opener
     shares_files: bool
     crops: bytes | None = None
 

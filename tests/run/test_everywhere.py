@@ -1,39 +1,33 @@
 """Runs with several places: the same figures as on one, exclusive timing, and nothing lost or done twice."""
 
-from collections.abc import Callable, Sequence
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from several import Several
 
-from harness.engines import Job
 from harness.engines.inline import InlineEngine
-from harness.engines.this_machine import LocalPlace, local_places
-from harness.errors import UsageError
-from harness.isolation.session import Session
+from harness.engines.this_machine import local_places
+from harness.errors import MachineLostError, UsageError
 from harness.pipeline import FinishedRun, run
 from harness.results import Measurement
+from harness.run import site
+from harness.run.context import MeasuredSubmission
+from harness.run.device_tables import tables_by_device
 from harness.run.places import order_places
-from harness.run.plan import RunRequest
+from harness.run.plan import RunRequest, make_plan
 from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinished
 
 Submit = Callable[..., Path]
 Request = Callable[..., RunRequest]
-
-
-class Several(InlineEngine):
-    """Several devices of this machine, which are all its processor."""
-
-    def __init__(self, names: Sequence[str] = ("one", "two"), models: Sequence[str] = ("card", "card")) -> None:
-        self.names, self.models = names, models
-
-    def devices(self, wanted: str, threads: int | None) -> list[LocalPlace]:
-        (place,) = local_places("cpu", threads)
-        return [
-            replace(place, machine=name, device=place.device.model_copy(update={"name": model}))
-            for name, model in zip(self.names, self.models, strict=True)
-        ]
 
 
 def stored(folder: Path) -> dict[str, Measurement]:
@@ -95,7 +89,7 @@ def test_only_devices_of_the_named_model_time(submit_sharp: Submit, request_for:
     for number in range(4):
         submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
     engine = Several(("one", "two", "three"), ("A", "B", "A"))
-    with pytest.raises(UsageError, match="devices of 2 models.*: A, B"):
+    with pytest.raises(UsageError, match=r"devices of 2 models.*: A, B"):
         run(request_for(), engine=engine)
     with pytest.raises(UsageError, match="no device of model 'C'"):
         run(request_for(time_on="C"), engine=engine)
@@ -111,32 +105,158 @@ def test_machines_with_other_versions_are_refused() -> None:
         order_places([place, other], None)
 
 
-class Interrupting(Several):
-    """Stops the run, as Ctrl-C does, when a number of sessions has been opened."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.after = after
-        self.opened: list[str] = []
-
-    def open(self, job: Job) -> Session:
-        self.opened.append(job.submission.root.name)
-        return super().open(job)
-
-    def listen(self, event: ProgressEvent) -> None:
-        if len(self.opened) > self.after and isinstance(event, SubmissionFinished):
-            raise KeyboardInterrupt
-
-
-def test_a_stopped_run_goes_on_where_it_was(submit_sharp: Submit, request_for: Request, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_where_it_was(submit_sharp: Submit, request_for: Request) -> None:
     for number in range(4):
         submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
-    engine = Interrupting(after=0)
-    first = run(request_for(), [engine.listen], engine)
+
+    def interrupt(event: ProgressEvent) -> None:
+        if isinstance(event, SubmissionFinished):
+            raise KeyboardInterrupt  # Ctrl-C
+
+    first = run(request_for(), [interrupt], Several())
     assert not first.run.run.complete
     known = stored(first.folder)
     assert 0 < len(known) < 4
-    second = run(request_for(), engine=Several())
-    assert second.run.run.complete
-    assert [entry.status for entry in second.run.entries] == ["ok"] * 4
-    assert known.items() <= stored(second.folder).items()
+    finish(request_for(), known)
+
+
+def finish(request: RunRequest, known: dict[str, Measurement]) -> None:
+    """Run again, and check that nothing was lost or measured twice."""
+    ended: list[SubmissionFinished] = []
+    again = run(
+        request, [lambda event: ended.append(event) if isinstance(event, SubmissionFinished) else None], Several()
+    )
+    assert again.run.run.complete
+    assert [entry.status for entry in again.run.entries] == ["ok"] * 4
+    assert known.items() <= stored(again.folder).items()
+    assert sum(event.reused for event in ended) == len(known)
+    assert len(ended) == 4
+
+
+KILLED = """
+import os, signal
+from dataclasses import replace
+from pathlib import Path
+from several import Several
+from harness.pipeline import run
+from harness.run import plan
+from harness.run.plan import RunRequest, make_plan
+from harness.run.progress import SubmissionFinished
+from harness.tracks import get_track
+
+plan.track_for_scale = lambda scale: replace(get_track("ntire23-x2"), input_shape=(1, 3, 24, 32))
+
+def kill(event):
+    if isinstance(event, SubmissionFinished):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run(eval({request!r}, {{"PosixPath": Path, "RunRequest": RunRequest}}), [kill], Several())
+"""
+
+
+def test_a_killed_controller_goes_on_where_it_was(submit_sharp: Submit, request_for: Request) -> None:
+    for number in range(4):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    request = request_for()
+    program = KILLED.format(request=repr(request))
+    tests = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=False, capture_output=True, text=True
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert request.out is not None
+    known = stored(request.out)
+    assert len(known) == 1
+    finish(request, known)
+
+
+class Losing(Several):
+    """Loses the machine ``two`` in its second task, for good or until it is connected again."""
+
+    def __init__(self, *, for_good: bool) -> None:
+        super().__init__()
+        self.for_good = for_good
+        self.begun = Counter[str]()
+        self.connections = Counter[str]()
+
+    def executor(self, machine: str, places: int) -> Executor:
+        self.connections[machine] += 1
+        if self.connections["two"] > 1 and self.for_good:
+            raise MachineLostError("two is gone")
+        return LosingExecutor(self, machine)
+
+
+class LosingExecutor(ThreadPoolExecutor):
+    def __init__(self, engine: Losing, machine: str) -> None:
+        super().__init__(3)
+        self.engine, self.machine = engine, machine
+
+    def submit(self, function, /, *arguments, **options):  # type: ignore[no-untyped-def]
+        if function is not site.carry_out:
+            return super().submit(function, *arguments, **options)
+        self.engine.begun[self.machine] += 1
+        if self.machine == "two" and self.engine.begun["two"] == 2:
+            lost: Future[object] = Future()
+            lost.set_exception(MachineLostError("two is gone"))
+            return lost
+        return super().submit(function, *arguments, **options)
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_what_a_lost_machine_was_doing_is_done_again(
+    submit_sharp: Submit, request_for: Request, for_good: bool, tmp_path: Path
+) -> None:
+    for number in range(4):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    undisturbed = run(request_for(protocol="robust", out=tmp_path / "other"), engine=Several())
+    engine = Losing(for_good=for_good)
+    ended: list[str] = []
+    finished = run(
+        request_for(protocol="robust"),
+        [lambda event: ended.append(event.slug) if isinstance(event, SubmissionFinished) else None],
+        engine,
+    )
+    assert figures(finished) == figures(undisturbed)
+    assert sorted(ended) == sorted(entry.slug for entry in finished.run.entries)
+    assert (engine.begun["two"] > 2) != for_good
+
+
+def test_a_run_whose_last_timing_machine_is_lost_says_so(submit_sharp: Submit, request_for: Request) -> None:
+    for number in range(3):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    engine = Losing(for_good=True)
+    engine.names, engine.models = ("one", "two"), ("B", "A")
+    with pytest.raises(MachineLostError, match=r"no place is left.*start the machines again"):
+        run(request_for(time_on="A"), engine=engine)
+
+
+def test_devices_whose_anchors_disagree_have_tables_of_their_own(submit_sharp: Submit, request_for: Request) -> None:
+    for number in range(5):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    plan = make_plan(request_for(protocol="robust"), engine=Several())
+    finished = run(request_for(protocol="robust"), engine=Several())
+    known = stored(finished.folder)
+    measured = [MeasuredSubmission(planned, known[planned.fingerprint]) for planned in plan.submissions]
+
+    def slowed(one: MeasuredSubmission, place: str, factor: float) -> MeasuredSubmission:
+        timing = one.measurement.timing
+        assert timing is not None
+        rounds = [
+            turn.model_copy(update={"anchor_ms": (factor * (1 + 1e-4 * (i % 5)), factor)})
+            for i, turn in enumerate(timing.rounds)
+        ]
+        changed = timing.model_copy(update={"place": place, "rounds": rounds})
+        return one._replace(measurement=one.measurement.model_copy(update={"timing": changed}))
+
+    equal = [slowed(one, f"m{number % 2}", 1.0) for number, one in enumerate(measured)]
+    (table,) = tables_by_device(equal)
+    assert len(table.measured) == 5
+    assert table.warnings == ()
+    apart = [slowed(one, f"m{number % 2}", 1.0 + number % 2) for number, one in enumerate(measured)]
+    own, other = tables_by_device(apart)
+    assert [one.planned.submission.slug for one in own.measured] == ["sharp0", "sharp2", "sharp4"]
+    assert [one.planned.submission.slug for one in other.measured] == ["sharp1", "sharp3"]
+    assert other.folder == "tables/m1"
+    (warning,) = own.warnings
+    assert "2 network(s) were timed on m1" in warning

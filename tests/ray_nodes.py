@@ -44,6 +44,7 @@ class Nodes:
         """Return an engine that is not connected yet."""
         return RayEngine(self.address)
 
-    def kill(self, number: int) -> None:
+    def kill(self, node_id: str) -> None:
         """Kill a node with all that runs there, without any farewell."""
-        self._cluster.remove_node(self.nodes[number], allow_graceful=False)
+        (node,) = [node for node in self.nodes if node.node_id == node_id]
+        self._cluster.remove_node(node, allow_graceful=False)

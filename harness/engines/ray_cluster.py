@@ -208,6 +208,10 @@ class RayEngine:
         """Use the cluster at an address."""
         self._address = address
 
+    def node_id(self, machine: str) -> str:
+        """Return Ray's identifier of a node."""
+        return self._nodes[machine]
+
     def devices(self, wanted: str, threads: int | None) -> list[Place]:
         """Describe the devices of all nodes that have processors for the harness; see `harness.engines.Engine`.
 

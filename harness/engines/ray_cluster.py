@@ -7,19 +7,19 @@ processors and accelerators of its node, so that no other work of Ray disturbs a
 from __future__ import annotations
 
 import importlib
-import sys
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from harness.engines.local import LocalEngine
 from harness.engines.place import Place
+from harness.engines.ray_actor import RayExecutor, RayShared, Runner, ray_package
 from harness.engines.remote import RemoteExchange, open_here
 from harness.engines.this_machine import LocalPlace, local_places
-from harness.errors import HarnessError, MachineLostError, UsageError, WorkerError
+from harness.errors import HarnessError, MachineLostError, UsageError
 from harness.isolation.job import Job
 from harness.isolation.session import Session
 from harness.machine.gpu_state import Card
@@ -33,86 +33,6 @@ ValueT = TypeVar("ValueT")
 
 _START_S = 120.0  # for the process on a node, which imports the harness
 _THREADS = 16  # calls that an actor answers at the same time: places, requests of sessions, and questions
-
-
-def _ray() -> Any:
-    """Return the package.
-
-    Raises
-    ------
-    UsageError
-        It is not installed.
-    """
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise UsageError("--engine ray needs the package ray", hint="pip install 'sr-harness[ray]'") from error
-
-
-class Runner:
-    """Calls functions in a process of one node: the actor."""
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> tuple[bool, Any]:
-        """Return true and what the function returns, or false and the error of the harness that it raises.
-
-        Other exceptions pass, and Ray raises them where the result is asked for.
-        """
-        try:
-            return True, function(*arguments)
-        except HarnessError as error:
-            return False, _described(error)
-
-
-@dataclass(frozen=True, slots=True)
-class RayShared(Generic[ValueT]):
-    """A value in the object store of the cluster. Every node fetches it once, as long as its store has room."""
-
-    reference: Any
-
-    def get(self) -> ValueT:
-        """Return the value; arrays are views of the store."""
-        value: ValueT = _ray().get(self.reference)
-        return value
-
-
-class RayExecutor(Executor):
-    """Calls functions in the actor of one node.
-
-    Parameters
-    ----------
-    actor
-        Handle of the actor.
-    machine
-        Name of the node, for messages.
-    """
-
-    def __init__(self, actor: Any, machine: str) -> None:
-        self.actor = actor
-        self._machine = machine
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call a function there."""
-        assert not kwargs, "a call in an actor has no keyword arguments"
-        result: Future[Any] = Future()
-        self.actor.call.remote(fn, *args).future().add_done_callback(lambda done: self._pass_on(done, result))
-        return result
-
-    def _pass_on(self, done: Future[Any], result: Future[Any]) -> None:
-        error = done.exception()
-        if error is not None:
-            result.set_exception(self._lost(error) if _is_loss(error) else error)
-            return
-        succeeded, value = done.result()
-        if succeeded:
-            result.set_result(value)
-        else:
-            result.set_exception(_restored(value))
-
-    def _lost(self, error: BaseException) -> MachineLostError:
-        return MachineLostError(f"{self._machine} is lost ({str(error).strip().splitlines()[0][:200]})")
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Do nothing: the actor serves until the engine disconnects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +177,7 @@ class RayEngine:
         executor = self._executor(machine)
         if not self._answers(executor):
             self._forget(machine)
-            alive = {node["NodeID"] for node in _ray().nodes() if node["Alive"]}
+            alive = {node["NodeID"] for node in ray_package().nodes() if node["Alive"]}
             if self._nodes[machine] not in alive:
                 raise MachineLostError(f"{machine} is lost")
             executor = self._executor(machine)
@@ -268,7 +188,7 @@ class RayEngine:
     def share(self, value: ValueT) -> RayShared[ValueT]:
         """Put a value into the object store of the cluster."""
         self._connect()
-        return RayShared(_ray().put(value))
+        return RayShared(ray_package().put(value))
 
     def on_site(self) -> LocalEngine:
         """Return the engine that an actor uses on its node."""
@@ -280,10 +200,10 @@ class RayEngine:
             self._forget(machine)
         if self._connected:
             self._connected = False
-            _ray().shutdown()
+            ray_package().shutdown()
 
     def _connect(self) -> None:
-        ray = _ray()
+        ray = ray_package()
         if not self._connected:
             if not ray.is_initialized():
                 try:
@@ -304,7 +224,7 @@ class RayEngine:
         return self._executors[machine]
 
     def _start_actor(self, node: str) -> Any:
-        ray = _ray()
+        ray = ray_package()
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         resources = next(one["Resources"] for one in ray.nodes() if one["NodeID"] == node)
         return (
@@ -326,7 +246,7 @@ class RayEngine:
 
     def _forget(self, machine: str) -> None:
         with suppress(Exception):  # it may have ended
-            _ray().kill(self._executors.pop(machine).actor)
+            ray_package().kill(self._executors.pop(machine).actor)
 
     def _sent(self, job: Job) -> tuple[RayShared[Parcel] | None, str]:
         """Return the files of a job's submission in the object store, with their hash; each is put there once."""
@@ -348,27 +268,6 @@ def _node_names(nodes: list[dict[str, Any]]) -> dict[str, str]:
     )
     count = Counter(host for host, _ in usable)
     return {host if count[host] == 1 else f"{host}-{node[:6]}": node for host, node in usable}
-
-
-def _is_loss(error: BaseException) -> bool:
-    """Return whether an exception of Ray means that a process or a node has ended."""
-    exceptions = importlib.import_module("ray.exceptions")
-    kinds = ("RayActorError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError", "OwnerDiedError")
-    return isinstance(error, tuple(getattr(exceptions, kind) for kind in kinds if hasattr(exceptions, kind)))
-
-
-def _described(error: HarnessError) -> dict[str, Any]:
-    """Return an error as plain data, because exceptions with keyword arguments cannot be pickled."""
-    parts = {name: getattr(error, name) for name in ("stage", "kind", "log") if isinstance(error, WorkerError)}
-    name = "WorkerError" if isinstance(error, WorkerError) else type(error).__name__
-    return {"type": name, "what": error.what, "where": error.where, "hint": error.hint, **parts}
-
-
-def _restored(described: dict[str, Any]) -> HarnessError:
-    """Return the error that :func:`_described` was given."""
-    kind = getattr(sys.modules["harness.errors"], described.pop("type"), HarnessError)
-    error: HarnessError = kind(described.pop("what"), **described)
-    return error
 
 
 def _is_here() -> bool:

@@ -207,7 +207,7 @@ class RayEngine:
         if not self._connected:
             if not ray.is_initialized():
                 try:
-                    ray.init(address=self._address, log_to_driver=False, namespace="sr-harness")
+                    ray.init(address=self._address, log_to_driver=False, logging_level="ERROR")
                 except (ConnectionError, RuntimeError, ValueError) as error:
                     reason = str(error).strip().splitlines()[0][:300]
                     hint = "start one with `ray start --head`, see docs/cluster.md"

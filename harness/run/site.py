@@ -29,7 +29,7 @@ from harness.submissions.parcel import unpack
 from harness.submissions.submission import Submission
 
 _REPORTS: deque[Report] = deque(maxlen=10_000)
-_ENGINES: dict[str, CourteousEngine] = {}
+_ENGINES: dict[int, CourteousEngine] = {}
 
 
 def carry_out(briefing: Briefing, task: Task) -> Outcome:
@@ -108,7 +108,7 @@ class SiteProgress(Progress):
 
 def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
     engine = CourteousEngine(briefing.engine)
-    _ENGINES[task.title] = engine
+    _ENGINES[id(engine)] = engine
     store = RunStore(plan.folder)
     if task.timed is not None:
         store.save_unfinished(task.timed.measurement)
@@ -124,7 +124,7 @@ def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
                         run.timed_output = task.timed.output
                     upscale_group(group, context)
     finally:
-        del _ENGINES[task.title]
+        del _ENGINES[id(engine)]
     engine.require_running()
     for planned, measurement in context.measurements():
         outcome.finished[planned.submission.slug] = _with_earlier_notes(measurement, task.timed)

@@ -124,7 +124,8 @@ class _EverywhereRun:
             if self._dispatcher.is_stuck:
                 hint = "what is measured is stored: start the machines again, and the same command goes on from here"
                 raise MachineLostError("no place is left that can do what is to do", hint=hint)
-            for future in self._waiting(list(self._running), _LOOK_S):
+            ended = self._waiting(list(self._running), _LOOK_S)
+            for future in sorted(ended, key=lambda one: one.exception() is not None):  # what is done is kept first
                 self._take(future)
             self._look_at_progress()
 
@@ -163,11 +164,7 @@ class _EverywhereRun:
     def _submit(self, lane: Lane, task: Task) -> None:
         crops = self._context.plan.folder / "crops" / "crops.json"
         briefing = replace(self._briefing, crops=crops.read_bytes() if crops.is_file() else None)
-        try:
-            future = self._machines[lane.machine].executor.submit(site.carry_out, briefing, task)
-        except MachineLostError:
-            self._lose(lane.machine)
-            return
+        future = self._machines[lane.machine].executor.submit(site.carry_out, briefing, task)
         self._running[future] = lane, task
 
     def _task(self, lane: Lane, assignment: Assignment) -> Task | None:

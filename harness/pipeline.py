@@ -34,6 +34,7 @@ from harness.run.progress import Listener, Progress
 from harness.run.progress_file import ProgressFile
 from harness.run.rescue import Rescue
 from harness.run.scheduler import Scheduler
+from harness.run.stage_times import UNNAMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     with store.locked(fresh=request.fresh), Rescue(store).watching(), ProgressFile(plan.folder) as progress_file:
-        measured, complete = _measure(plan, store, engine, Progress([*listeners, progress_file]))
+        progress = Progress([*listeners, progress_file])
+        measured, complete = _measure(plan, store, engine, progress)
         warnings = _choose_crops(plan, measured) if complete else []
         measured = with_all_images(plan, measured)
         reference = find_reference(plan, store)
@@ -91,7 +93,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
         shutil.rmtree(plan.folder / "tables", ignore_errors=True)  # of an earlier run
         for table in others:
             _save_table(replace(plan, folder=plan.folder / table.folder), table, reference, RunFacts(began, complete))
-        facts = RunFacts(began, complete, [*warnings, *own.warnings])
+        facts = RunFacts(began, complete, [*warnings, *own.warnings], progress.stage_times.of(UNNAMED))
         saved = _save_table(plan, own, reference, facts)
         report = build_report(plan.folder)
     return FinishedRun(saved, plan.folder, report)

@@ -93,6 +93,7 @@ class SiteProgress(Progress):
     def stage(self, slug: str, stage: str, detail: str = "", *, done: float = 0.0, place: str = "") -> None:  # noqa: ARG002
         """Keep the report of a stage."""
         self._stages[slug] = stage
+        self.stage_times.begin(slug, stage)
         _REPORTS.append(Report(self._place, slug, stage, detail, done))
 
     def timing(
@@ -100,10 +101,12 @@ class SiteProgress(Progress):
     ) -> None:  # fmt: skip
         """Keep the report of a timing."""
         self._stages[slug] = "time"
+        self.stage_times.begin(slug, "time")
         _REPORTS.append(Report(self._place, slug, "time", detail, done, process, processes))
 
     def finish(self, slug: str, measurement: Measurement, *, reused: bool) -> None:
-        """Do nothing: the controller tells when it has stored the measurement."""
+        """End the stage; the controller reports the end when it has stored the measurement."""
+        self.stage_times.end()
 
 
 def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
@@ -142,7 +145,8 @@ def _time(group: list[SubmissionRun], context: RunContext, task: Task, outcome: 
             timing = run.measurement.timing
             if timing is not None:
                 run.keep_timing(timing.model_copy(update={"place": task.title, "span": span}))
-            outcome.timed[run.slug] = Timed(run.measurement, run.timed_output)
+            seconds = {"stage_seconds": context.seconds_of(run.planned, run.measurement)}
+            outcome.timed[run.slug] = Timed(run.measurement.model_copy(update=seconds), run.timed_output)
             run.worker.close()
     return out_of_memory
 

@@ -104,7 +104,7 @@ class SiteProgress(Progress):
         self.stage_times.begin(slug, "time")
         _REPORTS.append(Report(self._place, slug, "time", detail, done, process, processes))
 
-    def finish(self, slug: str, measurement: Measurement, *, reused: bool) -> None:
+    def finish(self, slug: str, measurement: Measurement, *, reused: bool) -> None:  # noqa: ARG002
         """End the stage; the controller reports the end when it has stored the measurement."""
         self.stage_times.end()
 

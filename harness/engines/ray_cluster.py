@@ -7,6 +7,7 @@ processors and accelerators of its node, so that no other work of Ray disturbs a
 from __future__ import annotations
 
 import importlib
+import secrets
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -94,15 +95,20 @@ class _RemoteLock(AbstractContextManager[None]):
     def __init__(self, place: RayPlace, waiting: Callable[[], None]) -> None:
         self._place = place
         self._waiting = waiting
+        self._key = ""
 
     def __enter__(self) -> None:
-        if not self._place.executor.submit(_take_lock, self._place.place, False).result():
+        self._key = self._take(wait=False)
+        if not self._key:
             self._waiting()
-            self._place.executor.submit(_take_lock, self._place.place, True).result()
+            self._key = self._take(wait=True)
 
     def __exit__(self, *_: object) -> None:
-        with suppress(HarnessError):
-            self._place.executor.submit(_release_lock, self._place.place).result()
+        with suppress(HarnessError):  # with its machine, a lock is lost
+            self._place.executor.submit(_release_lock, self._key).result()
+
+    def _take(self, *, wait: bool) -> str:
+        return str(self._place.executor.submit(_take_lock, self._place.place, wait).result())
 
 
 class RayEngine:
@@ -287,9 +293,10 @@ def _take_lock(place: LocalPlace, wait: bool) -> bool:
     try:
         lock.__enter__()
     except _LockedError:
-        return False
-    _LOCKS[place.device.kind] = lock
-    return True
+        return ""
+    key = secrets.token_hex(8)
+    _LOCKS[key] = lock
+    return key
 
 
 class _LockedError(Exception):
@@ -300,5 +307,5 @@ def _refuse() -> None:
     raise _LockedError
 
 
-def _release_lock(place: LocalPlace) -> None:
-    _LOCKS.pop(place.device.kind).__exit__(None, None, None)
+def _release_lock(key: str) -> None:
+    _LOCKS.pop(key).__exit__(None, None, None)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ray_nodes import Nodes
 
-from harness.engines import Engine, Job, LocalEngine, connected
+from harness.engines import Engine, Job, LocalEngine, connected, get_engine
 from harness.engines.inline import InlineEngine
-from harness.errors import DataError, UsageError, WorkerError
+from harness.errors import UsageError, WorkerError
 from harness.isolation.session import Session
 from harness.submissions.discovery import Submission, discover
 
@@ -65,14 +65,6 @@ def job_on(engine: Engine, number: int, submission: Submission, **changes: objec
     place = engine.devices("cpu", 1)[number]
     job = Job(submission, scale=3, sandbox="process", machine=place.machine, device=place.device.kind, timeout_s=120.0)
     return replace(job, **changes)  # type: ignore[arg-type]
-
-
-def process_id() -> int:
-    return os.getpid()
-
-
-def complain(message: str) -> None:
-    raise DataError(message, where="image.png", hint="convert it")
 
 
 def test_it_describes_its_devices(engine: Engine) -> None:
@@ -147,16 +139,16 @@ def test_a_worker_that_hangs_or_ends_is_told(engine: Engine, submit: Callable[[s
 def test_functions_are_called_on_each_machine(engine: Engine) -> None:
     places = engine.devices("cpu", 1)
     executors = {place.machine: engine.executor(place.machine, 1) for place in places}
-    pids = {executor.submit(process_id).result(60) for executor in executors.values()}
+    pids = {executor.submit(os.getpid).result(60) for executor in executors.values()}
     if engine.shares_files:
         assert pids == {os.getpid()}
     else:
         assert len(pids) == len(places)
         assert os.getpid() not in pids
     first = next(iter(executors.values()))
-    with pytest.raises(DataError, match="no image") as caught:
-        first.submit(complain, "no image").result(60)
-    assert (caught.value.where, caught.value.hint) == ("image.png", "convert it")
+    with pytest.raises(UsageError, match="there is no engine 'clould'") as caught:
+        first.submit(get_engine, "clould").result(60)
+    assert "inline, local, ray" in str(caught.value)
     shared = engine.share(FRAME)
     np.testing.assert_array_equal(first.submit(shared.get).result(60), FRAME)
     for executor in executors.values():

@@ -287,8 +287,8 @@ def _read_card(place: LocalPlace) -> GpuReading | None:
 _LOCKS: dict[str, AbstractContextManager[None]] = {}
 
 
-def _take_lock(place: LocalPlace, wait: bool) -> bool:
-    """Take the lock of a device for the controller; return False if another run has it and `wait` is False."""
+def _take_lock(place: LocalPlace, wait: bool) -> str:
+    """Take the lock of a device and return a key for it; an empty one if another run has it and `wait` is False."""
     lock = place.lock(lambda: None) if wait else place.lock(_refuse)
     try:
         lock.__enter__()

@@ -146,8 +146,8 @@ def test_functions_are_called_on_each_machine(engine: Engine) -> None:
         assert len(pids) == len(places)
         assert os.getpid() not in pids
     first = next(iter(executors.values()))
-    with pytest.raises(UsageError, match="there is no engine 'clould'") as caught:
-        first.submit(get_engine, "clould").result(60)
+    with pytest.raises(UsageError, match="no engine is called 'cloud'") as caught:
+        first.submit(get_engine, "cloud").result(60)
     assert "inline, local, ray" in str(caught.value)
     shared = engine.share(FRAME)
     np.testing.assert_array_equal(first.submit(shared.get).result(60), FRAME)

@@ -125,9 +125,8 @@ def test_a_failure_says_where_and_why_and_the_log_is_here(
         assert "seen in the log" in log.read_text()
 
 
-def test_a_worker_that_hangs_or_ends_is_told(engine: Engine, submit: Callable[[str], Submission]) -> None:
-    if engine.name == "inline":
-        pytest.skip("there is no worker to end")
+@pytest.mark.parametrize("engine", ["local", "ray"], indirect=True)
+def test_a_worker_that_ends_is_told(engine: Engine, submit: Callable[[str], Submission]) -> None:
     ends = submit("import os\n\ndef srmodel(scale=2):\n    os._exit(7)\n")
     with engine.open(job_on(engine, 0, ends)) as session:
         with pytest.raises(WorkerError, match="exited with status 7") as caught:

@@ -43,7 +43,7 @@ class SentDataset(Dataset):
         self._pairs = list(pairs)
 
     @property
-    def fingerprint(self) -> str:  # type: ignore[override]  # computed by the source
+    def fingerprint(self) -> str:  # computed by the source
         """Fingerprint of the source."""
         return self._source_fingerprint
 

@@ -23,7 +23,7 @@ from harness.run.planned import PlannedSubmission
 from harness.run.preparation import Preparation
 from harness.run.sending import send_plan
 from harness.run.task_files import take_over_files
-from harness.run.tasks import Briefing, Outcome, Task, Timed
+from harness.run.tasks import Briefing, Outcome, Report, Task, Timed
 from harness.run.timing_order import order_of
 from harness.submissions.discovery import Submission
 from harness.submissions.parcel import Parcel, pack
@@ -87,7 +87,7 @@ class _Machine:
     executor: Executor
     places: int
     restarts: int = 0
-    reports: Future[list[site.Report]] | None = None
+    reports: Future[list[Report]] | None = None
 
 
 class _EverywhereRun:
@@ -239,7 +239,7 @@ class _EverywhereRun:
                 with suppress(Exception):
                     machine.reports = machine.executor.submit(site.drain)
 
-    def _report(self, report: site.Report) -> None:
+    def _report(self, report: Report) -> None:
         progress = self._context.progress
         if report.processes:
             process = report.process, report.processes

@@ -101,9 +101,6 @@ def run(
         dataset=(dataset or ["embedded"])[0],
         further_datasets=tuple(dataset or ())[1:],
         out=out_folder,
-        only=tuple(only or ()),
-        exclude=tuple(exclude or ()),
-        with_baselines=baselines,
         precision=precision.value if precision else None,
         backend=backend.value,
         sandbox=sandbox.value,
@@ -112,7 +109,8 @@ def run(
         conventions=tuple(dict.fromkeys(convention or ())),
     )
     wanted = replace(
-        wanted, device=device, threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
+        wanted, only=tuple(only or ()), exclude=tuple(exclude or ()), with_baselines=baselines, device=device,
+        threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
         save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount, verify_graph=verify_graph,
         protocol=protocol, time_on=time_on, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
     )  # fmt: skip

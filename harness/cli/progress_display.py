@@ -100,6 +100,36 @@ class RefusalCounter:
         return f"{rest} more were not measured; the table says why" if rest > 0 else ""
 
 
+class StageBoard:
+    """What each submission and each place did last.
+
+    Attributes
+    ----------
+    places
+        What each place does, in a run with several.
+    """
+
+    def __init__(self) -> None:
+        self.places: dict[str, StageProgress] = {}
+        self._stages: dict[str, tuple[str, int]] = {}
+
+    def is_news(self, event: ProgressEvent) -> bool:
+        """Return whether a submission entered another stage. Interleaved networks alternate within the same stage."""
+        if not isinstance(event, StageProgress):
+            return True
+        stage = (event.stage, event.process)
+        is_news = self._stages.get(event.slug) != stage
+        self._stages[event.slug] = stage
+        return is_news
+
+    def remember(self, event: ProgressEvent) -> None:
+        """Note what a place does, and what it has ended."""
+        if isinstance(event, StageProgress) and event.place:
+            self.places[event.place] = event
+        if isinstance(event, SubmissionFinished):
+            self.places = {place: doing for place, doing in self.places.items() if doing.slug != event.slug}
+
+
 class PlainProgress:
     """Listener that prints one line for each stage of a submission, and one whenever a stage lasts long.
 
@@ -131,8 +161,7 @@ class PlainProgress:
         self._lock = threading.Lock()
         self._begin = self._printed = self._since = self._at = clock()
         self._current: ProgressEvent | None = None
-        self._stages: dict[str, tuple[str, int]] = {}
-        self._places: dict[str, StageProgress] = {}
+        self._board = StageBoard()
         self._refusals = RefusalCounter()
 
     def __enter__(self) -> Self:
@@ -151,7 +180,7 @@ class PlainProgress:
             is_too_many = self._refusals.is_too_many(event)
             if isinstance(event, RunFinished) and (rest := self._refusals.describe_rest()):
                 self._print(rest)
-            if (self._is_news(event) and not is_too_many) or self._is_silent():
+            if (self._board.is_news(event) and not is_too_many) or self._is_silent():
                 self._print(self._describe())
 
     def repeat(self) -> None:
@@ -165,16 +194,7 @@ class PlainProgress:
         if not _is_same_stage(event, self._current):
             self._since = now
         self._current, self._at = event, now
-        _remember_place(self._places, event)
-
-    def _is_news(self, event: ProgressEvent) -> bool:
-        """Return whether a submission entered another stage. Interleaved networks alternate within the same stage."""
-        if not isinstance(event, StageProgress):
-            return True
-        stage = (event.stage, event.process)
-        is_news = self._stages.get(event.slug) != stage
-        self._stages[event.slug] = stage
-        return is_news
+        self._board.remember(event)
 
     def _is_silent(self) -> bool:
         return self._clock() - self._printed >= self._silence_s
@@ -193,7 +213,7 @@ class PlainProgress:
 
     def _describe_places(self) -> str:
         """Return what each place does in a run with several; empty in a run with one."""
-        events = [event for _, event in sorted(self._places.items())]
+        events = [event for _, event in sorted(self._board.places.items())]
         if not events or not isinstance(self._current, StageProgress):
             return ""
         return "; ".join([*(f"{one.place}: {_work_of(one)}" for one in events), self._describe_rest(self._current)])
@@ -229,15 +249,6 @@ def _is_same_stage(event: ProgressEvent, other: ProgressEvent | None) -> bool:
     if not isinstance(event, StageProgress) or not isinstance(other, StageProgress):
         return False
     return (event.slug, event.stage, event.process) == (other.slug, other.stage, other.process)
-
-
-def _remember_place(places: dict[str, StageProgress], event: ProgressEvent) -> None:
-    """Note what a place does, and what it has ended."""
-    if isinstance(event, StageProgress) and event.place:
-        places[event.place] = event
-    if isinstance(event, SubmissionFinished):
-        for place in [place for place, doing in places.items() if doing.slug == event.slug]:
-            del places[place]
 
 
 def _work_of(event: StageProgress) -> str:

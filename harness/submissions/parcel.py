@@ -57,7 +57,12 @@ def pack(submission: Submission) -> Parcel | None:
         deadline.check(path)
         with open_plain(path) as stream:
             files[path.relative_to(found.root).as_posix()] = stream.read(os.fstat(stream.fileno()).st_size)
-    return Parcel(files, {path.relative_to(found.root).as_posix(): target for path, target in found.links})
+    # An absolute target is of this machine; the survey has checked that it is inside the folder.
+    links = {
+        path.relative_to(found.root).as_posix(): os.path.relpath(path.resolve(), path.parent.resolve())
+        for path, _ in found.links
+    }
+    return Parcel(files, links)
 
 
 def unpack(parcel: Parcel, folder: Path) -> Path:

@@ -1,6 +1,5 @@
 """A submission that is sent to another machine is the same there."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def test_it_has_the_same_files(folder: Path, tmp_path: Path) -> None:
     assert (arrived / "submission.toml").read_text() == MANIFEST
     assert not (arrived / "README.md").exists()  # nothing that the fingerprint does not cover
     assert (arrived / "linked" / "x2.bin").is_file()
-    assert os.stat(arrived).st_mode & 0o777 == 0o755
+    assert arrived.stat().st_mode & 0o777 == 0o755
     assert unpack(parcel, arrived) == arrived
     assert [path.name for path in arrived.parent.iterdir()] == ["one"]
 

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 from ray_nodes import Nodes
+from several import SeveralWorkers
 from zoo.build import build_zoo
 
 from harness.engines import connected
 from harness.engines.inline import InlineEngine
 from harness.engines.local import LocalEngine
 from harness.engines.ray_cluster import RayEngine
+from harness.isolation.sandbox import bwrap_problem
 from harness.pipeline import FinishedRun, run
 from harness.results import Measurement
 from harness.run.plan import RunRequest
@@ -27,6 +29,7 @@ from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinishe
 Submit = Callable[..., Path]
 Request = Callable[..., RunRequest]
 
+SANDBOX = "process" if bwrap_problem() else "bwrap"
 HONEST = ("honest_trained", "strided", "odd_sizes_fail", "unicode_name", "not_contiguous", "warns_a_lot")
 HOSTILE = ("exit_in_forward", "segfault", "other_scale", "reads_passwd")
 
@@ -125,7 +128,7 @@ def zoo(tmp_path: Path) -> Path:
 def test_the_zoo_on_two_nodes_ends_as_on_one_device(
     zoo: Path, request_for: Request, images: Path, tmp_path: Path, killed: bool
 ) -> None:
-    request = request_for(submissions=(zoo,), protocol="robust", time_budget_s=0.5, sandbox="auto")
+    request = request_for(submissions=(zoo,), protocol="robust", time_budget_s=0.5, sandbox=SANDBOX)
     local = run(replace(request, out=tmp_path / "local"), engine=LocalEngine())
     with Nodes(2) as nodes, connected(nodes.engine()) as engine:
         listener = Listener(engine, nodes if killed else None)
@@ -136,11 +139,24 @@ def test_the_zoo_on_two_nodes_ends_as_on_one_device(
     assert not any(overlap(*pair) for pair in combinations(timings(cluster.folder), 2))
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_the_zoo_on_two_devices_of_this_machine_ends_as_on_one(zoo: Path, request_for: Request, tmp_path: Path) -> None:
+    request = request_for(submissions=(zoo,), protocol="robust", time_budget_s=0.5, sandbox=SANDBOX)
+    one = run(replace(request, out=tmp_path / "one"), engine=LocalEngine())
+    two = run(request, engine=SeveralWorkers())
+    assert figures(two) == figures(one)
+    spans = timings(two.folder)
+    assert len(spans) > 1
+    assert not any(overlap(*pair) for pair in combinations(spans, 2))
+
+
 CONTROLLER = """
 from dataclasses import replace
 from pathlib import Path
 from harness.engines import connected
 from harness.engines.ray_cluster import RayEngine
+from harness.isolation.sandbox import bwrap_problem
 from harness.pipeline import run
 from harness.run import plan
 from harness.run.plan import RunRequest
@@ -155,7 +171,7 @@ with connected(RayEngine({address!r})) as engine:
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_a_killed_controller_is_resumed_and_leaves_no_worker(zoo: Path, request_for: Request, tmp_path: Path) -> None:
-    request = request_for(submissions=(zoo,), protocol="robust", time_budget_s=0.5, sandbox="auto")
+    request = request_for(submissions=(zoo,), protocol="robust", time_budget_s=0.5, sandbox=SANDBOX)
     local = run(replace(request, out=tmp_path / "local"), engine=LocalEngine())
     assert request.out is not None
     with Nodes(2) as nodes:

@@ -70,6 +70,10 @@ DISQUALIFIED = "Disqualified"
 """Value of ``WorkerError.kind`` that disqualifies a submission. All other kinds mark its row as failed."""
 
 
+class MachineLostError(HarnessError):
+    """A machine of a cluster cannot be reached any more; what it was doing is done again elsewhere."""
+
+
 class WorkerError(HarnessError):
     """A worker process crashed, timed out, raised an exception or sent an invalid reply.
 

@@ -7,12 +7,15 @@ The controller is this process; a submission's code runs in worker processes. A 
 reparameterized and counted while :class:`harness.run.scheduler.Scheduler` groups networks that fit into memory
 together. Each group is timed, then upscales the data set while the controller compares the outputs with HR. What
 happens to one submission is in :mod:`harness.run.submission_run`.
+
+With several devices, :mod:`harness.run.everywhere` has the same stages carried out on all of them.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,8 +23,10 @@ from harness.engines import Engine, LocalEngine
 from harness.report import build_report
 from harness.results import Run, RunStore
 from harness.run.assemble import RunFacts, assemble, score_and_rank, with_all_images
-from harness.run.bicubic_reference import find_reference
+from harness.run.bicubic_reference import Reference, find_reference
 from harness.run.context import MeasuredSubmission, RunContext
+from harness.run.device_tables import DeviceTable, tables_by_device
+from harness.run.everywhere import measure_everywhere
 from harness.run.group_timing import time_group
 from harness.run.group_upscaling import upscale_group
 from harness.run.plan import Plan, RunRequest, discover_submissions, make_plan
@@ -74,39 +79,61 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
         The run's folder cannot be written.
     """
     submissions = discover_submissions(request)
-    plan = make_plan(request, submissions)
+    engine = engine or LocalEngine()
+    plan = make_plan(request, submissions, engine)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     with store.locked(fresh=request.fresh), Rescue(store).watching(), ProgressFile(plan.folder) as progress_file:
         progress = Progress([*listeners, progress_file])
-        measured, complete = _measure(plan, store, engine or LocalEngine(), progress)
+        measured, complete = _measure(plan, store, engine, progress)
         warnings = _choose_crops(plan, measured) if complete else []
         measured = with_all_images(plan, measured)
         reference = find_reference(plan, store)
-        board = score_and_rank(plan, measured, reference)
-        facts = RunFacts(began, complete, warnings, progress.stage_times.of(UNNAMED))
-        table = assemble(plan, measured, board, reference, facts)
-        store.save_run(table, {planned.submission.slug: measurement for planned, measurement in measured})
+        own, *others = tables_by_device(measured)
+        shutil.rmtree(plan.folder / "tables", ignore_errors=True)  # of an earlier run
+        for table in others:
+            _save_table(replace(plan, folder=plan.folder / table.folder), table, reference, RunFacts(began, complete))
+        facts = RunFacts(began, complete, [*warnings, *own.warnings], progress.stage_times.of(UNNAMED))
+        saved = _save_table(plan, own, reference, facts)
         report = build_report(plan.folder)
-    return FinishedRun(table, plan.folder, report)
+    return FinishedRun(saved, plan.folder, report)
+
+
+def _save_table(plan: Plan, table: DeviceTable, reference: Reference, facts: RunFacts) -> Run:
+    """Score and rank the rows of one table, write it to the plan's folder, and return it."""
+    board = score_and_rank(plan, table.measured, reference)
+    run = assemble(plan, table.measured, board, reference, facts)
+    RunStore(plan.folder).save_run(run, {planned.submission.slug: measured for planned, measured in table.measured})
+    if table.folder:
+        build_report(plan.folder)
+    return run
 
 
 def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[MeasuredSubmission], bool]:
     """Measure every submission, or reuse its stored measurement; return what there is, and whether it is all."""
-    progress.start(plan.names, plan.image_count, plan.protocol.budget_s, plan.protocol.processes)
+    protocol = plan.protocol
+    progress.start(plan.names, plan.image_count, protocol.budget_s, protocol.processes, len(plan.places))
     complete = True
     with RunContext(plan, store, engine, progress) as context:
-        scheduler = Scheduler(context)
         try:
-            for group in scheduler.groups():  # loads, reparameterizes and counts
-                ran_out_of_memory = time_group(group, context)
-                upscale_group(group, context)  # all but those that ran out of memory
-                scheduler.retry_alone(ran_out_of_memory)
+            if len(plan.places) > 1 or not engine.shares_files:
+                measure_everywhere(context, engine)
+            else:
+                _measure_here(context)
         except KeyboardInterrupt:
             # What is finished is scored and reported. Times of unfinished networks are stored for the next run.
             complete = False
     progress.end()
     return context.measurements(), complete
+
+
+def _measure_here(context: RunContext) -> None:
+    """Measure on the one place of the run, where every submission goes through all stages before the next group."""
+    scheduler = Scheduler(context)
+    for group in scheduler.groups():  # loads, reparameterizes and counts
+        ran_out_of_memory = time_group(group, context)
+        upscale_group(group, context)  # all but those that ran out of memory
+        scheduler.retry_alone(ran_out_of_memory)
 
 
 def _choose_crops(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[str]:

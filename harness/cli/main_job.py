@@ -11,6 +11,7 @@ import typer
 
 from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out, standard_error
 from harness.cli.options import (
+    Address,
     AnalysisLimit,
     BackendChoice,
     BackendOption,
@@ -41,6 +42,7 @@ from harness.cli.options import (
     Submissions,
     Threads,
     TimeBudget,
+    TimeOn,
     Timeout,
     TrackName,
     TrustPickle,
@@ -82,6 +84,8 @@ def run(
     reparam: ReparamChoice = None,
     analysis_limit: AnalysisLimit = 30.0,
     engine: EngineName = "local",
+    address: Address = None,
+    time_on: TimeOn = None,
     images: ImagesChoice = ImagesOption.auto,
     crop: Crops = None,
     save_images: SaveImages = False,
@@ -97,17 +101,17 @@ def run(
     names = dataset or ["embedded"]
     wanted = RunRequest(
         submissions=tuple(submissions), scale=scale, track=track, dataset=names[0], further_datasets=tuple(names[1:]),
-        out=out_folder, only=tuple(only or ()), exclude=tuple(exclude or ()), with_baselines=baselines,
-        precision=precision.value if precision else None, backend=backend.value, sandbox=sandbox.value,
+        out=out_folder, precision=precision.value if precision else None, backend=backend.value, sandbox=sandbox.value,
         images=images.value, crops=_parsed(crop), conventions=tuple(dict.fromkeys(convention or ())),
         reparam=reparam.value if reparam else None, analysis_limit_s=analysis_limit,
     )  # fmt: skip
     wanted = replace(
-        wanted, device=device, threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
+        wanted, only=tuple(only or ()), exclude=tuple(exclude or ()), with_baselines=baselines, device=device,
+        threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
         save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount, verify_graph=verify_graph,
-        protocol=protocol, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
+        protocol=protocol, time_on=time_on, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
     )  # fmt: skip
-    _carry_out(wanted, engine, strict=strict, profile=profile)
+    _carry_out(wanted, engine, address, strict=strict, profile=profile)
 
 
 def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
@@ -116,24 +120,25 @@ def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
     return tuple(parse_choice(text) for text in crops or [])
 
 
-def _carry_out(request: RunRequest, engine: str, *, strict: bool, profile: bool) -> None:
+def _carry_out(request: RunRequest, engine: str, address: str | None, *, strict: bool, profile: bool) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
     request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
     from harness.cli.output import StopWithoutReader, end_on_signals
     from harness.cli.profile import largest_parts, profile_table
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
     from harness.cli.terminal import at_most, data_lines, leaderboard_table, reasons
-    from harness.engines import get_engine
+    from harness.engines import connected, get_engine
     from harness.pipeline import run as run_pipeline
     from harness.results.ranks import why_no_rank
 
     end_on_signals()
+    reached = get_engine(engine, address)
     if engine == "local":  # others start workers elsewhere
         print_exposure(request.sandbox)
-    with make_progress(err) as progress:
+    with make_progress(err) as progress, connected(reached):
         warn_first = WarnBeforeMeasuring(print_timing_warnings)
         watch_reader = StopWithoutReader(standard_error)
-        finished = run_pipeline(request, [warn_first, progress, watch_reader], get_engine(engine))
+        finished = run_pipeline(request, [warn_first, progress, watch_reader], reached)
     out.print(leaderboard_table(finished.run))
     no_rank = why_no_rank(finished.run)
     lines = [*([] if no_rank is None else [no_rank]), *data_lines(finished.run), *reasons(finished.run)]

@@ -121,7 +121,17 @@ AnalysisLimit = Annotated[
     float,
     typer.Option(min=0.001, help="Time limit of the search for an inference form, and of a count, seconds."),
 ]
-EngineName = Annotated[str, typer.Option(help="Where workers run: local, or an installed package's engine.")]
+EngineName = Annotated[
+    str,
+    typer.Option(help="Where workers run: local (this machine), ray (a cluster), or an installed package's engine."),
+]
+Address = Annotated[
+    str | None, typer.Option(help="Cluster of --engine ray: auto (default), HOST:PORT, ray://HOST:PORT.")
+]
+TimeOn = Annotated[
+    str | None,
+    typer.Option(help="Model of the devices that time networks, if there are several; the others measure quality."),
+]
 ImagesChoice = Annotated[
     ImagesOption,
     typer.Option(help="Store crops, or all images in full. auto: crops of the embedded data set only."),

@@ -101,6 +101,36 @@ class RefusalCounter:
         return f"{rest} more were not measured; the table says why" if rest > 0 else ""
 
 
+class StageBoard:
+    """What each submission and each place did last.
+
+    Attributes
+    ----------
+    places
+        What each place does, in a run with several.
+    """
+
+    def __init__(self) -> None:
+        self.places: dict[str, StageProgress] = {}
+        self._stages: dict[str, tuple[str, int]] = {}
+
+    def is_news(self, event: ProgressEvent) -> bool:
+        """Return whether a submission entered another stage. Interleaved networks alternate within the same stage."""
+        if not isinstance(event, StageProgress):
+            return True
+        stage = (event.stage, event.process)
+        is_news = self._stages.get(event.slug) != stage
+        self._stages[event.slug] = stage
+        return is_news
+
+    def remember(self, event: ProgressEvent) -> None:
+        """Note what a place does, and what it has ended."""
+        if isinstance(event, StageProgress) and event.place:
+            self.places[event.place] = event
+        if isinstance(event, SubmissionFinished):
+            self.places = {place: doing for place, doing in self.places.items() if doing.slug != event.slug}
+
+
 class PlainProgress:
     """Listener that prints one line for each stage of a submission, and one whenever a stage lasts long.
 
@@ -132,7 +162,7 @@ class PlainProgress:
         self._lock = threading.Lock()
         self._begin = self._printed = self._since = self._at = clock()
         self._current: ProgressEvent | None = None
-        self._stages: dict[str, tuple[str, int]] = {}
+        self._board = StageBoard()
         self._refusals = RefusalCounter()
 
     def __enter__(self) -> Self:
@@ -151,7 +181,7 @@ class PlainProgress:
             is_too_many = self._refusals.is_too_many(event)
             if isinstance(event, RunFinished) and (rest := self._refusals.describe_rest()):
                 self._print(rest)
-            if (self._is_news(event) and not is_too_many) or self._is_silent():
+            if (self._board.is_news(event) and not is_too_many) or self._is_silent():
                 self._print(self._describe())
 
     def suspended(self) -> AbstractContextManager[None]:
@@ -169,15 +199,7 @@ class PlainProgress:
         if not _is_same_stage(event, self._current):
             self._since = now
         self._current, self._at = event, now
-
-    def _is_news(self, event: ProgressEvent) -> bool:
-        """Return whether a submission entered another stage. Interleaved networks alternate within the same stage."""
-        if not isinstance(event, StageProgress):
-            return True
-        stage = (event.stage, event.process)
-        is_news = self._stages.get(event.slug) != stage
-        self._stages[event.slug] = stage
-        return is_news
+        self._board.remember(event)
 
     def _is_silent(self) -> bool:
         return self._clock() - self._printed >= self._silence_s
@@ -192,7 +214,14 @@ class PlainProgress:
         if isinstance(self._current, SubmissionFinished):
             last = f"[{self._current.number}/{self._refusals.total}] {self._current.name}"
             return f"after {last}; {self._describe_rest(self._current)}"
-        return self._describe()
+        return self._describe_places() or self._describe()
+
+    def _describe_places(self) -> str:
+        """Return what each place does in a run with several; empty in a run with one."""
+        events = [event for _, event in sorted(self._board.places.items())]
+        if not events or not isinstance(self._current, StageProgress):
+            return ""
+        return "; ".join([*(f"{one.place}: {_work_of(one)}" for one in events), self._describe_rest(self._current)])
 
     def _describe(self) -> str:
         event = self._current
@@ -209,6 +238,7 @@ class PlainProgress:
     def _describe_stage(self, event: StageProgress) -> str:
         where = f"[{event.number}/{self._refusals.total}] {event.name}: " if event.slug else ""
         what = describe_stage(event.stage, event.detail, event.process, event.processes)
+        what += f" on {event.place}" if event.place else ""
         spent_s = self._clock() - self._since
         return f"{where}{what}" + (f", {spent_s:.0f} s so far" if spent_s >= 1 else "")
 
@@ -224,6 +254,10 @@ def _is_same_stage(event: ProgressEvent, other: ProgressEvent | None) -> bool:
     if not isinstance(event, StageProgress) or not isinstance(other, StageProgress):
         return False
     return (event.slug, event.stage, event.process) == (other.slug, other.stage, other.process)
+
+
+def _work_of(event: StageProgress) -> str:
+    return f"{event.name} {describe_stage(event.stage, event.detail, event.process, event.processes)}"
 
 
 class CutColumn(TextColumn):
@@ -259,6 +293,7 @@ class LiveProgress:
             transient=True,
         )
         self._task: TaskID | None = None
+        self._places: dict[str, TaskID] = {}
         self._total = 0
         self._finished = 0
         self._refusals = RefusalCounter()
@@ -281,7 +316,9 @@ class LiveProgress:
         elif isinstance(event, StageProgress):
             self._refusals.is_too_many(event)
             what = describe_stage(event.stage, event.detail, event.process, event.processes)
-            self._show(event.name, what, event.share, event.seconds_left)
+            self._show("" if event.place else event.name, "" if event.place else what, event.share, event.seconds_left)
+            if event.place:
+                self._show_place(event)
         elif isinstance(event, SubmissionFinished):
             self._finished += 1
             if not self._refusals.is_too_many(event):
@@ -318,6 +355,12 @@ class LiveProgress:
             counted=f"{int(100 * share)} %, {self._finished}/{self._total}",
             left=describe_time_left(seconds_left),
         )
+
+    def _show_place(self, event: StageProgress) -> None:
+        """Draw a line for a place of a run with several."""
+        if event.place not in self._places:
+            self._places[event.place] = self._progress.add_task("", total=None, submission="", counted="", left="")
+        self._progress.update(self._places[event.place], description=_work_of(event), submission=event.place)
 
 
 class WarnBeforeMeasuring:

@@ -5,16 +5,20 @@ There is no isolation, no time limit and no log.
 
 from __future__ import annotations
 
+from threading import RLock
 from time import process_time  # bound before submitted code is imported
 
+from harness.engines.this_machine import ThisMachine
 from harness.isolation.failures import describe
 from harness.isolation.job import Job
 from harness.isolation.messages import Message
 from harness.isolation.opening import load_request
 from harness.isolation.session import Session
 
+_ONE_AT_A_TIME = RLock()  # operations change the modules and settings of their process, which is otherwise a worker's
 
-class InlineEngine:
+
+class InlineEngine(ThisMachine):
     """Runs the worker's operations by calling them."""
 
     name = "inline"
@@ -36,6 +40,10 @@ class InlineExchange:
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:  # noqa: ARG002
         """Carry out the request; the deadline and the payload limit have no meaning here."""
+        with _ONE_AT_A_TIME:
+            return self._answer(message)
+
+    def _answer(self, message: Message) -> Message:
         import torch
 
         grad, threads = torch.is_grad_enabled(), torch.get_num_threads()

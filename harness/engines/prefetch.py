@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from harness.engines.engine import Engine
+from harness.engines.engine import Opener
 from harness.errors import HarnessError
 from harness.isolation.job import Job
 from harness.isolation.session import Session
@@ -26,7 +26,7 @@ class PrefetchingEngine:
         How many may wait; by default one for every four cores, between one and four.
     """
 
-    def __init__(self, engine: Engine, most: int | None = None) -> None:
+    def __init__(self, engine: Opener, most: int | None = None) -> None:
         self.name = engine.name
         self._engine = engine
         self._most = max(1, min(_MOST, available_cores() // _CORES_EACH)) if most is None else most

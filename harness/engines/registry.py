@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from harness.engines.engine import Engine
+from harness.errors import UsageError
 from harness.plugins import Registry
 
 
 def _engine(loaded: object) -> Engine:
     """Return a new engine: an entry point is a class or function without required arguments, or an engine."""
     engine = loaded() if callable(loaded) else loaded
-    if not hasattr(engine, "open"):
-        raise TypeError(f"it is a {type(engine).__name__} without open()")
+    if not all(hasattr(engine, method) for method in ("devices", "executor", "open")):
+        raise TypeError(f"it is a {type(engine).__name__} without devices(), executor() and open()")
     return cast("Engine", engine)
 
 
 ENGINES: Registry[Engine] = Registry("harness.engines", "engine", _engine)
 
 
-def get_engine(name: str) -> Engine:
+def get_engine(name: str, address: str | None = None) -> Engine:
     """Return a new engine.
+
+    Parameters
+    ----------
+    name
+        Name of the engine.
+    address
+        Of its cluster; None for the engine's default.
 
     Raises
     ------
     UsageError
-        There is no such engine, or it cannot be loaded.
+        There is no such engine, it cannot be loaded, or it has no cluster.
     """
-    return ENGINES.get(name)
+    engine = ENGINES.get(name)
+    if address is not None:
+        connect = getattr(engine, "connect", None)
+        if connect is None:
+            hint = "choose one that has, such as --engine ray"
+            raise UsageError(f"--address: engine {name} has no cluster", hint=hint)
+        connect(address)
+    return engine
+
+
+@contextmanager
+def connected(engine: Engine) -> Iterator[Engine]:
+    """Let go of an engine's machines at the end."""
+    try:
+        yield engine
+    finally:
+        engine.disconnect()

@@ -88,6 +88,8 @@ class Job:
         Whether to execute code in a pickled checkpoint; requires bubblewrap.
     analysis_limit_s
         Seconds after which the search for an inference form ends, and likewise a count of operations.
+    machine
+        Name of the machine that the worker runs on, as of its place; empty for the engine's first.
     """
 
     submission: JobSubmission
@@ -105,3 +107,4 @@ class Job:
     python: Path | None = None
     trust_pickle: bool = False
     analysis_limit_s: float = ANALYSIS_LIMIT_S
+    machine: str = ""

@@ -31,6 +31,15 @@ def accelerator_type() -> str | None:
     return found.type if found else None
 
 
+def accelerator_count() -> int:
+    """Return the number of accelerators of the available type; 0 if there is none."""
+    if accelerator_type() is None:
+        return 0
+    import torch
+
+    return torch.accelerator.device_count()
+
+
 def torch_build() -> dict[str, Any]:
     """Return torch's build information (``__version__``, ``cuda``, ``hip`` ...) without importing torch."""
     spec = find_spec("torch")

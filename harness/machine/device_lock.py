@@ -37,7 +37,8 @@ def device_lock(
         yield
         return
     # The file is world-writable, so that runs of different users exclude each other.
-    lock = FileLock(Path(tempfile.gettempdir()) / f"sr-harness-{_identity(device)}.lock", mode=0o666)
+    path = Path(tempfile.gettempdir()) / f"sr-harness-{_identity(device)}.lock"
+    lock = FileLock(path, mode=0o666, thread_local=False)  # it may be released in another thread
     try:
         _acquire(lock, waiting, wait_s)
     except Timeout as error:

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from harness.machine.diagnostic import Diagnostic
 from harness.results.measurement import GpuReading
@@ -86,6 +86,14 @@ def _read(library: Any, handle: Any) -> GpuState:
         temperature_c=int(library.nvmlDeviceGetTemperature(handle, library.NVML_TEMPERATURE_GPU)),
         slowed_by=tuple(reason for bit, reason in _THROTTLE_REASONS.items() if reasons & bit),
     )
+
+
+class Card(Protocol):
+    """Reads the state of one accelerator."""
+
+    def read(self) -> GpuReading | None:
+        """Return the current state, or None if it is unknown."""
+        ...
 
 
 class GpuMonitor:

@@ -67,7 +67,8 @@ def _in_progress(path: Path, progress: RunProgress) -> RunSummary:
         measured=progress.done,
         total=progress.total,
         begun=progress.name,
-        stage=describe_stage(progress.stage, progress.detail, progress.process, progress.processes),
+        stage="; ".join(f"{place}: {what}" for place, what in sorted(progress.places.items()))
+        or describe_stage(progress.stage, progress.detail, progress.process, progress.processes),
         share=round(progress.share, 3),
         left=describe_time_left(progress.seconds_left),
     )

@@ -235,6 +235,33 @@ class CropStore:
             if window.image == image:
                 self._save(window, f"models/{slug}", sr)
 
+    def take_over(self, other: CropStore, slugs: Sequence[str]) -> None:
+        """Copy crops of models from another run of the same data set, which has chosen its crops in the same way.
+
+        Parameters
+        ----------
+        other
+            Crops that were stored elsewhere.
+        slugs
+            Slugs of the models.
+        """
+        known = {(window.why, window.place): window for window in self._windows}
+        for window in other._windows:
+            kept = known.get((window.why, window.place))
+            if kept is None:
+                kept = window.model_copy(update={"folder": self._next_folder()})
+                shutil.rmtree(self._folder / kept.folder, ignore_errors=True)
+                self._windows.append(kept)
+                self._copy(other, window, kept, ["hr", "reference"])
+            self._copy(other, window, kept, [f"models/{slug}" for slug in slugs])
+        self._write()
+
+    def _copy(self, other: CropStore, source: Window, target: Window, names: Sequence[str]) -> None:
+        for name in names:
+            path = other.path(source, name)
+            if path.is_file():
+                write_atomically(self.path(target, name), path.read_bytes())
+
     def unseen(self) -> list[Choice]:
         """Return the user's crops without stored images, because no model has run since they were selected."""
         kept = {(window.image, window.x, window.y) for window in self._windows if window.why == "choice"}

@@ -108,6 +108,11 @@ class TimingRecord(Record):
     """State of the accelerator directly before and after a timing without rounds; empty if unknown."""
     busy: float | None = None
     """Fraction of all cores that other programs used directly before the timing, in [0, 1]."""
+    place: str = ""
+    """Machine and device of a run with several; empty in a run with one."""
+    span: tuple[float, float] | None = None
+    """Begin and end of the time for which nothing else ran on the machine, seconds of Unix time; None in a run with one
+    device."""
     remaining_work: RemainingWork | None = None
     """Remaining work of a stopped run; None if the timing is complete."""
 

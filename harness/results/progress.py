@@ -42,6 +42,8 @@ class RunProgress(Record):
     """Which process of the network is timed, from 1."""
     processes: int = Field(default=1, ge=1)
     """Number of processes that the network is timed in."""
+    places: dict[str, str] = {}
+    """What each place does, in words, in a run with several."""
 
 
 def describe_stage(stage: str, detail: str, process: int, processes: int) -> str:

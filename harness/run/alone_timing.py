@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from harness.backends import BACKENDS
 from harness.isolation.requests import TimeReply
 from harness.isolation.session import Session
-from harness.machine.gpu_state import GpuMonitor
-from harness.machine.load import busy_share
 from harness.results import TimingRecord
 from harness.results.measurement import TimingPart
 from harness.run import stages
@@ -68,8 +66,8 @@ class AloneTiming:
         if not BACKENDS.get(self.plan.request.backend).builds:
             # Host-to-device transfer of the weights is not timed.
             self.worker.prepare((height, width), call=False)
-        busy, _ = busy_share()
-        monitor = GpuMonitor(self.plan.device.kind)
+        busy = self.plan.place.busy()
+        monitor = self.plan.place.card()
         before = monitor.read()
         reply = self._time(frames)
         readings = [reading for reading in (before, monitor.read()) if reading is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from harness.engines import Engine, Job
+from harness.engines import Job, Opener
 from harness.errors import WorkerError
 from harness.isolation.session import Session
 from harness.results.schema import Ceilings
@@ -34,7 +34,7 @@ class Anchor:
         What the device did at best, measured by the anchor's first worker; None until then, or if that failed.
     """
 
-    def __init__(self, plan: Plan, engine: Engine) -> None:
+    def __init__(self, plan: Plan, engine: Opener) -> None:
         self._plan = plan
         self._engine = engine
         self._running: tuple[Session, str] | None = None

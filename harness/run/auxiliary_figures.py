@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.engines import Engine
+from harness.engines import Opener
 from harness.errors import WorkerError
 from harness.isolation.session import Session
 from harness.results.measurement import CountPart
@@ -40,7 +40,7 @@ class AuxiliaryFigures:
     """
 
     worker: SubmissionWorker
-    engine: Engine
+    engine: Opener
     notes: list[str] = field(default_factory=list)
 
     def reparameterize(self, frames: Sequence[NDArray[np.uint8]], policy: ReparamPolicy) -> Reparam | None:

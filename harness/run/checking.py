@@ -135,7 +135,7 @@ def check_path(
     for scale in _scales(found, request.scale):
         supporting = [one for one in found if _supports(one, scale)]
         with _folder_of(request, scale) as folder:
-            plan = _plan(request, scale, supporting, folder)
+            plan = _plan(request, scale, supporting, folder, engine)
             check_planned(plan, listeners, engine, inbox.add)
     if not inbox.checks:
         what = f"no submission supports x{request.scale}"
@@ -242,7 +242,7 @@ def _supports(one: Found, scale: int) -> bool:
     return isinstance(one, Submission) and scale in one.manifest.scales
 
 
-def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folder: Path) -> Plan:
+def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folder: Path, engine: Engine | None) -> Plan:
     wanted = RunRequest(
         (request.path,),
         out=folder / "run",
@@ -262,7 +262,7 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
     track = _track(scale, request.size)
     _write_images(folder / "images", scale)
     dataset = open_dataset(folder / "images", scale, get_degradation(track.degradation), folder / "cache")
-    plan = make_plan(wanted, submissions)
+    plan = make_plan(wanted, submissions, engine)
     return replace(plan, track=track, dataset=dataset)
 
 

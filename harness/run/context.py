@@ -8,10 +8,9 @@ from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from harness.engines import Engine, PrefetchingEngine
+from harness.engines import Opener, PrefetchingEngine
 from harness.errors import WorkerError
 from harness.faults import concerns_the_run, worker_error
-from harness.machine.device_lock import device_lock
 from harness.results import ErrorInfo, Measurement, RunStore
 from harness.run.anchor import Anchor
 from harness.run.plan import Plan, PlannedSubmission
@@ -53,7 +52,7 @@ class RunContext:
         Which stored measurements are reused.
     """
 
-    def __init__(self, plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> None:
+    def __init__(self, plan: Plan, store: RunStore, engine: Opener, progress: Progress) -> None:
         self.plan = plan
         self.store = store
         self.progress = progress
@@ -77,7 +76,7 @@ class RunContext:
         """Wait until no other run uses the device, and keep it until the end: loading disturbs another run's timing."""
         if not self._has_device:
             waiting = partial(self.progress.stage, "", "wait", "for another run on this device")
-            self._resources.enter_context(device_lock(self.plan.device.kind, waiting))
+            self._resources.enter_context(self.plan.place.lock(waiting))
             self._has_device = True
 
     def attempt(self, run: SubmissionRun, stage: Callable[[], None]) -> bool:
@@ -122,12 +121,12 @@ class RunContext:
     def record(self, planned: PlannedSubmission, measurement: Measurement, *, reused: bool = False) -> None:
         """Keep a measurement for the table, and store it unless it was read from the store."""
         if not reused:
-            seconds = self._seconds_of(planned, measurement)
+            seconds = self.seconds_of(planned, measurement)
             measurement = self._saved(planned, measurement.model_copy(update={"stage_seconds": seconds}))
         self._finished[planned.submission.slug] = measurement
         self.progress.finish(planned.submission.slug, measurement, reused=reused)
 
-    def _seconds_of(self, planned: PlannedSubmission, measurement: Measurement) -> dict[str, float]:
+    def seconds_of(self, planned: PlannedSubmission, measurement: Measurement) -> dict[str, float]:
         """Return the seconds of each stage, with those of the earlier run that this one went on from."""
         seconds = dict(measurement.stage_seconds)
         for stage, spent_s in self.progress.stage_times.of(planned.submission.slug).items():

@@ -14,8 +14,7 @@ from harness.engines import PrefetchingEngine
 from harness.errors import WorkerError
 from harness.faults import concerns_the_run, worker_error
 from harness.isolation.session import Session
-from harness.machine.gpu_state import GpuMonitor
-from harness.machine.load import busy_share
+from harness.machine.gpu_state import Card
 from harness.results import TimingRecord
 from harness.results.measurement import RemainingWork
 from harness.run.plan import Plan
@@ -73,10 +72,10 @@ class InterleavedTiming:
     def run(self, runs: Sequence[SubmissionRun]) -> list[NetworkState]:
         """Time all submissions, and return their states in the same order; those that failed have an error."""
         self._runs = {run.slug: run for run in runs}
-        busy, _ = busy_share()
+        busy = self._plan.place.busy()
         networks = [_state_of(run) for run in runs]
         self._resume(networks)
-        gpu = GpuMonitor(self._plan.device.kind, begin=self._begin_s)
+        gpu = self._plan.place.card(self._begin_s)
         active = networks
         while True:
             self._time_one_process(active, gpu, busy)
@@ -124,7 +123,7 @@ class InterleavedTiming:
         network.processes = network.process + remaining_work.processes
         network.probed_process = network.process + int(self._frames.rng.integers(remaining_work.processes))
 
-    def _time_one_process(self, networks: Sequence[NetworkState], gpu: GpuMonitor, busy: float) -> None:
+    def _time_one_process(self, networks: Sequence[NetworkState], gpu: Card, busy: float) -> None:
         """Time the current process of each network, and add it to the network's records."""
         anchor_name = self._run_rounds(networks, gpu)
         for network in networks:
@@ -135,7 +134,7 @@ class InterleavedTiming:
             if network.error is not None:
                 self._run_of(network).worker.close()  # its memory is needed for the processes to come
 
-    def _run_rounds(self, networks: Sequence[NetworkState], gpu: GpuMonitor) -> str:
+    def _run_rounds(self, networks: Sequence[NetworkState], gpu: Card) -> str:
         """Time one process of each network, and return the name of the anchor's process."""
         device, name = self._plan.device, ""
         settings = RoundSettings(

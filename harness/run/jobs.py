@@ -55,4 +55,5 @@ def job_for(
         trust_pickle=plan.request.trust_pickle,
         process=process,
         analysis_limit_s=plan.request.analysis_limit_s,
+        machine=plan.place.machine,
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data import Dataset
-from harness.engines import Engine
+from harness.engines import Opener
 from harness.errors import WorkerError
 from harness.isolation.session import VALUE_RANGES
 from harness.quality import evaluate_pair, upscale_bicubic
@@ -33,7 +33,7 @@ _SIDE = 128  # of the LR crops that are tried, pixels
 _CROPS = 2
 
 
-def find_better_use(plan: Plan, worker: SubmissionWorker, engine: Engine, psnr: float) -> list[str]:
+def find_better_use(plan: Plan, worker: SubmissionWorker, engine: Opener, psnr: float) -> list[str]:
     """Return a remark about the use in which a network is much better than as it was measured, if there is one.
 
     Other uses are tried only of a submission that is far below bicubic, on crops of the data set.
@@ -64,7 +64,7 @@ def _bicubic_on_first(dataset: Dataset, scale: int, convention: str) -> float:
     return evaluate_pair(upscale_bicubic(lr, scale), hr, convention, scale=scale).psnr_rgb
 
 
-def _compare(plan: Plan, worker: SubmissionWorker, engine: Engine, *, try_ranges: bool) -> list[str]:
+def _compare(plan: Plan, worker: SubmissionWorker, engine: Opener, *, try_ranges: bool) -> list[str]:
     pairs = [_crops(*plan.dataset.pair(index), plan.track.scale) for index in range(min(_CROPS, len(plan.dataset)))]
     session = worker.running
     measured = _psnr(plan, pairs, session.upscale)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-
-import psutil
-
-from harness.results.run_info import DeviceInfo
 
 # The rest is for the controller, the anchor, and whatever else the machine does.
 _SHARE_OF_MEMORY = 0.7
@@ -52,10 +47,3 @@ class MemoryBudget:
 
 def _need(peak_bytes: int | None) -> int:
     return _BASE_BYTES + (peak_bytes or _UNKNOWN_BYTES)
-
-
-def free_bytes(device: DeviceInfo) -> float:
-    """Return the memory that networks may use: what is free on the host, or all of an accelerator's."""
-    if device.kind == "cpu":
-        return psutil.virtual_memory().available
-    return device.memory_bytes or math.inf

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from harness.backends import backend_problem
 from harness.data import Dataset
 from harness.data.outputs import OutputFolder
+from harness.engines import Engine, LocalEngine, Place
 from harness.errors import UsageError
 from harness.isolation.opening import require_sandbox_for_pickles
 from harness.isolation.sandbox import choose
-from harness.machine.device import describe_device
 from harness.quality import get_convention
 from harness.results.crops import CropStore
 from harness.results.run_info import DeviceInfo, ProtocolInfo
 from harness.results.schema import ReparamPolicy
 from harness.run.datasets import LabelledDataset, open_datasets
+from harness.run.places import device_of_run, order_places
 from harness.run.planned import PlannedSubmission, plan_submissions, run_conditions
 from harness.run.request import RunRequest
 from harness.submissions.discovery import Found, baselines, discover
@@ -61,6 +62,8 @@ class Plan:
         Label of `dataset`, see `harness.run.datasets`.
     further
         More data sets, on which quality is measured too.
+    places
+        Where workers run. Those that may time have devices of one model, that of `device`, and come first.
     """
 
     request: RunRequest
@@ -72,6 +75,12 @@ class Plan:
     submissions: tuple[PlannedSubmission, ...]
     label: str = ""
     further: tuple[LabelledDataset, ...] = ()
+    places: tuple[Place, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """Where workers run; the first place if there are several."""
+        return self.places[0]
 
     @property
     def datasets(self) -> tuple[LabelledDataset, ...]:
@@ -171,7 +180,7 @@ def discover_submissions(request: RunRequest) -> list[Found]:
     return [*(own if request.with_baselines else []), *found]
 
 
-def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -> Plan:
+def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, engine: Engine | None = None) -> Plan:
     """Decide everything that a run needs, without loading any submitted code.
 
     Parameters
@@ -180,6 +189,8 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
         What the user asked for.
     submissions
         What is measured; by default what :func:`discover_submissions` finds.
+    engine
+        Knows the devices; that of this machine by default.
 
     Raises
     ------
@@ -194,7 +205,8 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
     first, *further = open_datasets([request.dataset, *request.further_datasets], track)
     dataset = first.dataset
     _check_crops(request, dataset)
-    device = describe_device(request.device, request.threads)
+    places = order_places((engine or LocalEngine()).devices(request.device, request.threads), request.time_on)
+    device = device_of_run(places)
     protocol = protocol_for(
         device.kind,
         name=request.protocol or track.protocol,
@@ -207,7 +219,7 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None) -
     planned = plan_submissions(found, request, track.scale, conditions)
     named = "-".join([dataset.name, *(one.dataset.name for one in further)])
     folder = request.out or Path("reports") / f"{track.name}-{named[:100]}"
-    return Plan(request, track, dataset, device, protocol, folder, planned, first.label, tuple(further))
+    return Plan(request, track, dataset, device, protocol, folder, planned, first.label, tuple(further), tuple(places))
 
 
 def _check_options(request: RunRequest) -> None:

@@ -47,16 +47,22 @@ class Preparation:
             self._context.record_failure(planned, error)
             return None
 
-    def _prepare(self, planned: PlannedSubmission) -> SubmissionRun | None:
+    def needs_worker(self, planned: PlannedSubmission) -> bool:
+        """Return whether a worker must be started for a submission; if not, its measurement is recorded."""
         context = self._context
         stored = context.resume.finished(planned)
         if stored is not None:
             context.record(planned, stored, reused=True)
-            return None
+            return False
         refusal = refuse(planned.submission, context.plan)
         if refusal is not None:
             status, reason = refusal
             context.record(planned, self._empty(planned).model_copy(update={"status": status, "error": reason}))
+        return refusal is None
+
+    def _prepare(self, planned: PlannedSubmission) -> SubmissionRun | None:
+        context = self._context
+        if not self.needs_worker(planned):
             return None
         context.reserve_device()
         self._expect_workers()
@@ -98,12 +104,13 @@ class Preparation:
         if self._workers_are_expected:
             return
         self._workers_are_expected = True
-        plan = self._context.plan
+        plan, resume = self._context.plan, self._context.resume
         if plan.request.install or not order_of(plan.protocol).loads_together:
             # Nothing may be imported beside a network that is timed alone, and an environment comes before its worker.
             return
         self._context.engine.expect(self._jobs_to_come())
-        self._context.engine.expect([self._context.anchor.job()])
+        if any(resume.unfinished(planned) is None for planned in plan.submissions):  # something is to be timed
+            self._context.engine.expect([self._context.anchor.job()])
 
     def _jobs_to_come(self) -> list[Job]:
         plan, resume = self._context.plan, self._context.resume

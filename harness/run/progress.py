@@ -67,6 +67,8 @@ class StageProgress:
     share: float
     seconds_left: float | None
     stage_seconds_left: float | None = None
+    place: str = ""
+    """Where it is done in a run with several places; empty in a run with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,10 @@ class Progress:
         self._processes: dict[str, int] = {}
         self._remaining = RemainingTime([], 0, None)
         self._share = 0.0
-        self._work: tuple[str, Work] | None = None
+        self._places = 1
+        self._work: dict[str, tuple[str, Work]] = {}
         self._stages: dict[str, str] = {}
-        self._since = clock()
+        self._since: dict[str, float] = {}
 
     def start(
         self,
@@ -136,6 +139,7 @@ class Progress:
         images: int,
         timing_s: float | None = None,
         processes: int = 1,
+        places: int = 1,
     ) -> None:
         """Begin a run.
 
@@ -149,24 +153,29 @@ class Progress:
             Seconds that the timing of one network may take; None for no limit.
         processes
             Number of processes that a network is timed in, if it is known.
+        places
+            Number of places that work at the same time.
         """
+        self._places = places
         self._names = {slug: single_line(name, 300) for slug, name in submissions}
         self._numbers = {slug: number for number, (slug, _) in enumerate(submissions, start=1)}
         self._remaining = RemainingTime(list(self._names), images, timing_s, processes)
         self._emit(RunStarted(len(submissions), images))
 
-    def stage(self, slug: str, stage: str, detail: str = "", *, done: float = 0.0) -> None:
+    def stage(self, slug: str, stage: str, detail: str = "", *, done: float = 0.0, place: str = "") -> None:
         """Report a stage of one submission, and which share of that stage is done; `slug` is empty where none is."""
         work: Work = "upscale" if stage == "upscale" else "prepare"
-        self._begin(slug, None if stage == "wait" else work)
+        self._begin(slug, None if stage == "wait" else work, place)
         if work == "upscale":
             self._remaining.complete(slug, "prepare", "time", "restart")
             self._remaining.advance_share(slug, "upscale", done)
         else:
             self._remaining.advance_share(slug, "prepare", _PREPARED.get(stage, 0.0))
-        self._report_stage(slug, stage, detail, 1, 1)
+        self._report_stage(slug, stage, detail, (1, 1), place)
 
-    def timing(self, slug: str, process: int, processes: int, done: float, detail: str = "") -> None:
+    def timing(
+        self, slug: str, process: int, processes: int, done: float, detail: str = "", *, place: str = ""
+    ) -> None:
         """Report the timing of one network.
 
         Parameters
@@ -179,23 +188,26 @@ class Progress:
             Share of this process's timing that is done.
         detail
             More about it.
+        place
+            Where, in a run with several places.
         """
         restarts = process > self._processes.get(slug, 0)  # the first report of a further process is of its start
         self._processes[slug] = process
-        self._begin(slug, "restart" if restarts else "time")
+        self._begin(slug, "restart" if restarts else "time", place)
         self._remaining.complete(slug, "prepare")
         self._remaining.advance_timing(slug, process, processes, done)
         self._remaining.advance(slug, "restart", process - 1 if restarts else process)
-        self._report_stage(slug, "time", detail, process + 1, processes)
+        self._report_stage(slug, "time", detail, (process + 1, processes), place)
 
     def finish(self, slug: str, measurement: Measurement, *, reused: bool) -> None:
         """Report that all of one submission is measured."""
-        self._spend()
+        for place, (other, _) in list(self._work.items()):
+            self._spend(place)
+            if other == slug:
+                del self._work[place]
         self.stage_times.end()
-        if self._work is not None and self._work[0] == slug:
-            self._work = None
         self._remaining.finish(slug, succeeded=not reused and measurement.error is None)
-        left_s = self._remaining.seconds_left()
+        left_s = self._seconds_left()
         name, number, share = self._names[slug], self._numbers[slug], self._share_done(left_s)
         self._emit(SubmissionFinished(slug, name, number, measurement, reused, share, left_s))
 
@@ -208,44 +220,52 @@ class Progress:
         self.stage_times.end()
         self._emit(RunFinished())
 
-    def _begin(self, slug: str, work: Work | None) -> None:
+    def _begin(self, slug: str, work: Work | None, place: str) -> None:
         """End the work that was reported last, and begin another.
 
-        A submission is prepared in one go: when another one is at work, nothing of its preparation is left.
+        A submission is prepared in one go: when another one is at work there, nothing of its preparation is left.
         """
-        self._spend()
-        if self._work is not None and self._work[0] != slug and self._work[1] == "prepare":
-            self._remaining.complete(self._work[0], "prepare")
-        self._work = (slug, work) if slug in self._numbers and work is not None else None
+        self._spend(place)
+        before = self._work.pop(place, None)
+        if before is not None and before[0] != slug and before[1] == "prepare":
+            self._remaining.complete(before[0], "prepare")
+        if slug in self._numbers and work is not None:
+            self._work[place] = slug, work
 
-    def _spend(self) -> None:
-        """Add the time since the last report to the work that was reported then."""
+    def _spend(self, place: str) -> None:
+        """Add the time since the last report of a place to the work that it reported then."""
         now = self._clock()
-        if self._work is not None:
-            self._remaining.spend(*self._work, now - self._since)
-        self._since = now
+        if place in self._work:
+            self._remaining.spend(*self._work[place], now - self._since[place])
+        self._since[place] = now
+
+    def _seconds_left(self) -> float:
+        """Return the estimate for the rest of the run: its places share the work."""
+        return self._remaining.seconds_left() / self._places
 
     def _share_done(self, left_s: float) -> float:
         """Return the share of the run that is done. It stays where it is while the estimate of the rest grows."""
         spent_s = self._remaining.spent_s
-        self._share = max(self._share, spent_s / (spent_s + left_s))
+        self._share = max(self._share, spent_s / (spent_s + left_s * self._places))
         return self._share
 
-    def _report_stage(self, slug: str, stage: str, detail: str, process: int, processes: int) -> None:
+    def _report_stage(self, slug: str, stage: str, detail: str, process: tuple[int, int], place: str) -> None:
         self._stages[slug] = stage
-        self.stage_times.begin(slug, stage)
-        left_s = self._remaining.seconds_left()
+        if not place:  # elsewhere, several stages are at work: each place adds up its own
+            self.stage_times.begin(slug, stage)
+        left_s = self._seconds_left()
         event = StageProgress(
             slug=slug,
             name=self._names.get(slug, ""),
             number=self._numbers.get(slug, 0),
             stage=stage,
             detail=printable(detail, 300),
-            process=process,
-            processes=processes,
+            process=process[0],
+            processes=process[1],
             share=self._share_done(left_s),
             seconds_left=None if stage == "wait" else left_s,
-            stage_seconds_left=self._remaining.seconds_left_of(*self._work) if self._work else None,
+            stage_seconds_left=self._remaining.seconds_left_of(*self._work[place]) if place in self._work else None,
+            place=place,
         )
         self._emit(event)
 

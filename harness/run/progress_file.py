@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.results.progress import RunProgress, clear_progress, write_progress
+from harness.results.progress import RunProgress, clear_progress, describe_stage, write_progress
 from harness.run.progress import ProgressEvent, RunFinished, RunStarted, StageProgress, SubmissionFinished
 
 
@@ -59,7 +59,15 @@ class ProgressFile:
             processes=event.processes,
             share=event.share,
             seconds_left=event.seconds_left,
+            places=self._with_place(event),
         )
+
+    def _with_place(self, event: StageProgress) -> dict[str, str]:
+        """Return what all places do."""
+        if not event.place:
+            return self._state.places
+        what = describe_stage(event.stage, event.detail, event.process, event.processes)
+        return {**self._state.places, event.place: f"{event.name} {what}"}
 
     def _update(self, *, at_once: bool, **changes: object) -> None:
         self._state = RunProgress.model_validate({**dict(self._state), **changes})

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from harness.data import Dataset
 from harness.data.outputs import OutputFolder
+from harness.machine.quiet import QUIET_HOURS
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.results import ImageQuality
 from harness.results.crops import CropStore
 from harness.results.schema import QualityFigures
 
 Image = NDArray[np.uint8]
+Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 PSNR_CAP = 100.0
@@ -157,18 +159,26 @@ def evaluate(
             output = Upscaled(dataset.names[index], lr, hr, upscale(index, lr))
             while len(waiting) >= _WAITING:
                 finish_first()
-            waiting.append([thread.submit(step, output) for thread, step in zip(threads, steps, strict=True)])
+            waiting.append(
+                [thread.submit(_in_working_hours, step, output) for thread, step in zip(threads, steps, strict=True)]
+            )
         while waiting:
             finish_first()
     return results
 
 
+def _in_working_hours(step: Callable[[Argument], Result], argument: Argument) -> Result:
+    """Do a step when no other device of this machine times a network."""
+    with QUIET_HOURS.work():
+        return step(argument)
+
+
 def read_ahead(dataset: Dataset) -> Generator[tuple[Image, Image], None, None]:
     """Yield every pair of a data set in order, with the next one being decoded meanwhile."""
     with ThreadPoolExecutor(1) as reader:
-        following = reader.submit(dataset.pair, 0)
+        following = reader.submit(_in_working_hours, dataset.pair, 0)
         for index in range(len(dataset)):
             pair = following.result()
             if index + 1 < len(dataset):
-                following = reader.submit(dataset.pair, index + 1)
+                following = reader.submit(_in_working_hours, dataset.pair, index + 1)
             yield pair

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.engines import Engine, Job
+from harness.engines import Job, Opener
 from harness.errors import WorkerError
 from harness.isolation.exported_files import export_graph
 from harness.isolation.requests import CountReply
@@ -61,7 +61,7 @@ def asks_for_recount(plan: Plan, measurement: Measurement) -> bool:
 
 
 def recounted(
-    measurement: Measurement, worker: SubmissionWorker, engine: Engine, image: tuple[Image, Image]
+    measurement: Measurement, worker: SubmissionWorker, engine: Opener, image: tuple[Image, Image]
 ) -> Measurement:
     """Let a submission's worker export its network, count that graph elsewhere, and return the new measurement.
 
@@ -79,7 +79,7 @@ def recounted(
     return updated(measurement, recount(engine, worker.job(), graph, image, worker.plan.track.input_shape))
 
 
-def recount(engine: Engine, job: Job, graph: bytes, image: tuple[Image, Image], shape: InputShape) -> Recount:
+def recount(engine: Opener, job: Job, graph: bytes, image: tuple[Image, Image], shape: InputShape) -> Recount:
     """Load a graph in a clean worker, check that it computes an image, and count it.
 
     Parameters
@@ -107,7 +107,7 @@ def recount(engine: Engine, job: Job, graph: bytes, image: tuple[Image, Image], 
 
 
 @contextmanager
-def graph_worker(engine: Engine, job: Job, graph: bytes, backend: Backend = "eager") -> Iterator[Session]:
+def graph_worker(engine: Opener, job: Job, graph: bytes, backend: Backend = "eager") -> Iterator[Session]:
     """Load a graph in a worker that executes none of the submission's code, and end the worker afterwards.
 
     Parameters

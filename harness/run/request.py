@@ -20,6 +20,7 @@ class RunRequest:
 
     ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
     ``reparam`` says which form of a network is measured; None for the track's default.
+    ``time_on`` names the model of the devices that time networks, where an engine has devices of several.
     """
 
     submissions: tuple[Path, ...]
@@ -32,6 +33,7 @@ class RunRequest:
     exclude: tuple[str, ...] = ()
     with_baselines: bool = True
     device: str = "auto"
+    time_on: str | None = None
     threads: int | None = None
     precision: Precision | None = None
     backend: Backend = "eager"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 
 from harness.run.context import RunContext
-from harness.run.memory import MemoryBudget, free_bytes
+from harness.run.memory import MemoryBudget
 from harness.run.preparation import Preparation
 from harness.run.submission_run import SubmissionRun
 from harness.run.timing_order import order_of
@@ -33,7 +32,7 @@ class Scheduler:
         self._one_by_one = one_by_one
         self._loads_together = order_of(context.plan.protocol).loads_together
         limit = context.plan.request.memory_bytes
-        available_bytes = partial(free_bytes, context.plan.device) if limit is None else lambda: limit
+        available_bytes = context.plan.place.free_bytes if limit is None else lambda: limit
         self._memory = MemoryBudget(available_bytes)
         self._to_retry: list[SubmissionRun] = []
 

@@ -13,7 +13,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.engines import Engine, Job, PrefetchingEngine
+from harness.engines import Job, Opener, PrefetchingEngine
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.results import ErrorInfo, Measurement, TimingRecord
@@ -155,7 +155,7 @@ class SubmissionRun:
         warnings = [*self.measurement.warnings, *part.warnings]
         self.measurement = self.measurement.updated(part.model_copy(update={"warnings": warnings}))
 
-    def upscale(self, engine: Engine) -> None:
+    def upscale(self, engine: Opener) -> None:
         """Upscale the data sets, measure quality, and end the worker, which never receives HR images."""
         job = None
         if self.measurement.has_weights:
@@ -167,7 +167,7 @@ class SubmissionRun:
         if job is not None:
             self._compare_with_float32(engine, job)
 
-    def _upscale_scored(self, engine: Engine) -> None:
+    def _upscale_scored(self, engine: Opener) -> None:
         """Upscale the first data set, and check that its outputs come from what was timed."""
         kept = int(np.random.default_rng().integers(len(self.plan.dataset)))
         recall = RecallCheck(self.plan.dataset, self.size_multiple)
@@ -262,7 +262,7 @@ class SubmissionRun:
             return None
         return self.worker.float32_job()
 
-    def _compare_with_float32(self, engine: Engine, job: Job) -> None:
+    def _compare_with_float32(self, engine: Opener, job: Job) -> None:
         """Measure the loss of quality due to the timed precision. If that fails, the row has a note instead."""
         try:
             self.worker.reopen(engine, job)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.backends import BACKENDS
-from harness.engines import Engine, Job
+from harness.engines import Job, Opener
 from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.session import Session
 from harness.results.schema import NetworkForm
@@ -98,18 +98,18 @@ class SubmissionWorker:
             raise WorkerError(str(error), stage="install", kind="UnsupportedError") from error
         return installed
 
-    def open(self, engine: Engine) -> Session:
+    def open(self, engine: Opener) -> Session:
         """Start the worker; nothing is loaded yet."""
         self.session = engine.open(self.job())
         return self.session
 
-    def restart(self, engine: Engine) -> Session:
+    def restart(self, engine: Opener) -> Session:
         """Bring the network up again, as it was, in a new process."""
         session = self.reopen(engine, self.job())
         self.build()
         return session
 
-    def reopen(self, engine: Engine, job: Job) -> Session:
+    def reopen(self, engine: Opener, job: Job) -> Session:
         """Load and reparameterize the network in a new process; nothing is recorded."""
         self.close()
         self.session = engine.open(job)

@@ -89,8 +89,10 @@ def time_submission(request: RunRequest, listeners: Sequence[Listener] = (), eng
     UsageError, DataError
         The request cannot be carried out.
     """
+    engine = engine or LocalEngine()
     with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
-        return time_planned(make_plan(replace(request, with_baselines=False, out=Path(folder))), listeners, engine)
+        plan = make_plan(replace(request, with_baselines=False, out=Path(folder)), engine=engine)
+        return time_planned(plan, listeners, engine)
 
 
 def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine | None = None) -> Times:

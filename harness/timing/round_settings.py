@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.machine.gpu_state import GpuMonitor
+from harness.machine.gpu_state import Card, GpuMonitor
 from harness.timing.network_state import NetworkState
 from harness.timing.protocol import TimingProtocol
 
@@ -38,7 +38,7 @@ class RoundSettings:
     scale: int
     threads: int | None = None
     first_round: int = 0
-    gpu: GpuMonitor = field(default_factory=lambda: GpuMonitor("cpu"))
+    gpu: Card = field(default_factory=lambda: GpuMonitor("cpu"))
     clock: Callable[[], float] = time.monotonic
     begin_s: float = field(default_factory=time.monotonic)
 

@@ -27,5 +27,5 @@ def test_an_engine_of_a_package_is_made_from_its_class() -> None:
     ]
     registry = replace(ENGINES, find=lambda _: points)
     assert isinstance(registry.get("again"), LocalEngine)
-    with pytest.raises(UsageError, match=r"it is a float without open\(\)"):
+    with pytest.raises(UsageError, match=r"it is a float without devices\(\), executor\(\) and open\(\)"):
         registry.get("number")

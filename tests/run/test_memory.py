@@ -2,8 +2,9 @@
 
 import math
 
+from harness.engines.this_machine import LocalPlace
 from harness.results.run_info import DeviceInfo
-from harness.run.memory import MemoryBudget, free_bytes
+from harness.run.memory import MemoryBudget
 
 GIB = 1 << 30
 
@@ -40,6 +41,6 @@ def test_a_new_group_looks_at_the_free_memory_again() -> None:
 
 def test_an_accelerator_has_its_own_memory() -> None:
     card = DeviceInfo(kind="cuda", name="card", torch="2", threads=1, memory_bytes=8 * GIB)
-    assert free_bytes(card) == 8 * GIB
-    assert free_bytes(card.model_copy(update={"memory_bytes": None})) == math.inf
-    assert 0 < free_bytes(card.model_copy(update={"kind": "cpu"})) < math.inf
+    assert LocalPlace(card).free_bytes() == 8 * GIB
+    assert LocalPlace(card.model_copy(update={"memory_bytes": None})).free_bytes() == math.inf
+    assert 0 < LocalPlace(card.model_copy(update={"kind": "cpu"})).free_bytes() < math.inf

@@ -42,7 +42,7 @@ def test_a_run_has_the_device_from_its_first_worker_to_its_last(
         if isinstance(event, StageProgress):
             story.append(event.stage)
 
-    monkeypatch.setattr("harness.run.context.device_lock", lock)
+    monkeypatch.setattr("harness.engines.this_machine.device_lock", lock)
     submit("one")
     submit("two", "x = x * 0.9")
     run(request_for(protocol="robust", time_budget_s=0.3), [listen], InlineEngine())

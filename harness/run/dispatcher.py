@@ -1,0 +1,153 @@
+"""What each place of a run does next.
+
+Networks are timed first, on places that may time; each is then measured on whichever place is free. On one machine no
+second group is prepared for timing as long as there is something to measure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.run.tasks import TaskKind
+
+MOST_IN_A_GROUP = 8
+"""Networks that are timed together: enough to compare them in the same rounds, and little to lose with a machine."""
+MOST_LOSSES = 3
+"""Losses of a machine after which a submission that was at work each time has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A place, as far as its work is planned.
+
+    Attributes
+    ----------
+    number
+        Index of the place in the run.
+    machine
+        Its machine.
+    times
+        Whether networks are timed there.
+    """
+
+    number: int
+    machine: str
+    times: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a lane does: which networks are timed together there, or which one is measured."""
+
+    kind: TaskKind
+    slugs: tuple[str, ...]
+
+
+class Dispatcher:
+    """Gives work to lanes.
+
+    Parameters
+    ----------
+    lanes
+        All places.
+    to_time
+        Networks that have no times yet, in order.
+    to_measure
+        Networks that an earlier run has timed, in order.
+    together
+        Whether networks are timed in groups.
+    """
+
+    def __init__(
+        self, lanes: Sequence[Lane], to_time: Iterable[str], to_measure: Iterable[str], *, together: bool
+    ) -> None:
+        self._lanes = list(lanes)
+        self._to_time = deque(to_time)
+        self._to_measure = deque(to_measure)
+        self._together = together
+        self._at_work: dict[Lane, Assignment] = {}
+        self._losses: Counter[str] = Counter()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to do and nothing at work."""
+        return not (self._to_time or self._to_measure or self._at_work)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no lane that is left can do what is to do."""
+        if self._at_work:
+            return False
+        can_time = any(lane.times for lane in self._lanes)
+        return (bool(self._to_time) and not can_time) or (bool(self._to_measure) and not self._lanes)
+
+    def idle(self) -> list[Lane]:
+        """Return the lanes without work."""
+        return [lane for lane in self._lanes if lane not in self._at_work]
+
+    def assign(self, lane: Lane) -> Assignment | None:
+        """Give a lane its next work; None if there is none for it now."""
+        assignment = self._next(lane)
+        if assignment is not None:
+            self._at_work[lane] = assignment
+        return assignment
+
+    def finish(self, lane: Lane, timed: Iterable[str] = ()) -> None:
+        """Note that a lane's work is done; `timed` are the networks that are still to be measured."""
+        del self._at_work[lane]
+        self._to_measure.extend(timed)
+
+    def lose(self, machine: str, *, for_good: bool) -> list[str]:
+        """Take back the work of a machine that was lost.
+
+        Parameters
+        ----------
+        machine
+            Which one.
+        for_good
+            Whether its lanes get no more work.
+
+        Returns
+        -------
+        list of str
+            Submissions that were at work at so many losses that they are not tried again.
+        """
+        given_up = []
+        for lane in [lane for lane in self._at_work if lane.machine == machine]:
+            assignment = self._at_work.pop(lane)
+            waiting = self._to_time if assignment.kind == "time" else self._to_measure
+            self._losses.update(assignment.slugs)
+            again = [slug for slug in assignment.slugs if self._losses[slug] < MOST_LOSSES]
+            given_up += [slug for slug in assignment.slugs if slug not in again]
+            waiting.extendleft(reversed(again))
+        if for_good:
+            self._lanes = [lane for lane in self._lanes if lane.machine != machine]
+        return given_up
+
+    def _next(self, lane: Lane) -> Assignment | None:
+        if lane.times and self._to_time and not self._is_timing(lane.machine):
+            return self._time()
+        if self._to_measure:
+            return Assignment("measure", (self._to_measure.popleft(),))
+        return self._time() if lane.times and self._to_time else None
+
+    def _is_timing(self, machine: str) -> bool:
+        return any(lane.machine == machine and work.kind == "time" for lane, work in self._at_work.items())
+
+    def _time(self) -> Assignment:
+        slugs = [self._to_time.popleft()]
+        # What was lost is tried alone, in case one of a group is to blame.
+        size = 1 if self._losses[slugs[0]] else self._group_size()
+        while len(slugs) < size and self._to_time and not self._losses[self._to_time[0]]:
+            slugs.append(self._to_time.popleft())
+        return Assignment("time", tuple(slugs))
+
+    def _group_size(self) -> int:
+        """Return how many networks a group has: fewer towards the end, so that all machines end together."""
+        if not self._together:
+            return 1
+        left = 1 + len(self._to_time)
+        machines = len({lane.machine for lane in self._lanes if lane.times})
+        return min(MOST_IN_A_GROUP, left if machines == 1 else -(-left // (2 * machines)))

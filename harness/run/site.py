@@ -1,0 +1,186 @@
+"""Carry out tasks of a run on the machine of a place, in a trusted process of that machine.
+
+Stages, checks and sandbox are those of a run with one device. HR images come to this process, never to a worker.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+from harness.engines.courteous import CourteousEngine
+from harness.engines.remote import sent_folder
+from harness.machine.quiet import QUIET_HOURS
+from harness.results import Measurement, RunStore
+from harness.run.context import RunContext
+from harness.run.group_timing import time_group
+from harness.run.group_upscaling import upscale_group
+from harness.run.plan import Plan
+from harness.run.planned import PlannedSubmission
+from harness.run.progress import Progress
+from harness.run.scheduler import Scheduler
+from harness.run.submission_run import SubmissionRun
+from harness.run.tasks import Briefing, Outcome, Report, Task, Timed
+from harness.submissions.parcel import unpack
+from harness.submissions.submission import Submission
+
+_REPORTS: deque[Report] = deque(maxlen=10_000)
+_ENGINES: dict[int, CourteousEngine] = {}
+
+
+def carry_out(briefing: Briefing, task: Task) -> Outcome:
+    """Carry out a task and return what came of it.
+
+    Raises
+    ------
+    HarnessError
+        The run cannot go on here; failures of submissions are in the outcome.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="sr-harness-task-"))
+    try:
+        plan = _plan_of(briefing, task, scratch)
+        if briefing.crops is not None:
+            (scratch / "crops").mkdir()
+            (scratch / "crops" / "crops.json").write_bytes(briefing.crops)
+            (scratch / "crops" / "dataset").write_bytes(plan.dataset.fingerprint.encode())
+        outcome = _carry_out(briefing, task, plan)
+        _forget_stored(scratch)
+        if briefing.shares_files:
+            outcome.folder = scratch
+        else:
+            outcome.files = {
+                path.relative_to(scratch).as_posix(): path.read_bytes() for path in scratch.rglob("*") if path.is_file()
+            }
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    if not briefing.shares_files:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return outcome
+
+
+def drain() -> list[Report]:
+    """Return the reports of progress since the last call."""
+    reports = []
+    while _REPORTS:
+        reports.append(_REPORTS.popleft())
+    return reports
+
+
+def stop() -> None:
+    """End all workers of this process's tasks. The tasks end with WorkStopped."""
+    for engine in list(_ENGINES.values()):
+        engine.stop()
+
+
+class SiteProgress(Progress):
+    """Keeps what a task reports until the controller asks for it.
+
+    Parameters
+    ----------
+    place
+        Name of the place for people.
+    """
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self._place = place
+
+    def stage(self, slug: str, stage: str, detail: str = "", *, done: float = 0.0, place: str = "") -> None:  # noqa: ARG002
+        """Keep the report of a stage."""
+        self._stages[slug] = stage
+        self.stage_times.begin(slug, stage)
+        _REPORTS.append(Report(self._place, slug, stage, detail, done))
+
+    def timing(
+        self, slug: str, process: int, processes: int, done: float, detail: str = "", *, place: str = ""  # noqa: ARG002
+    ) -> None:  # fmt: skip
+        """Keep the report of a timing."""
+        self._stages[slug] = "time"
+        self.stage_times.begin(slug, "time")
+        _REPORTS.append(Report(self._place, slug, "time", detail, done, process, processes))
+
+    def finish(self, slug: str, measurement: Measurement, *, reused: bool) -> None:  # noqa: ARG002
+        """End the stage; the controller reports the end when it has stored the measurement."""
+        self.stage_times.end()
+
+
+def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
+    engine = CourteousEngine(briefing.engine)
+    _ENGINES[id(engine)] = engine
+    store = RunStore(plan.folder)
+    if task.timed is not None:
+        store.save_unfinished(task.timed.measurement)
+    outcome = Outcome()
+    try:
+        with RunContext(plan, store, engine, SiteProgress(task.title)) as context:
+            scheduler = Scheduler(context)
+            for group in scheduler.groups():
+                if task.timed is None:
+                    scheduler.retry_alone(_time(group, context, task, outcome))
+                else:
+                    for run in group:
+                        run.timed_output = task.timed.output
+                    upscale_group(group, context)
+    finally:
+        del _ENGINES[id(engine)]
+    engine.require_running()
+    for planned, measurement in context.measurements():
+        outcome.finished[planned.submission.slug] = _with_earlier_notes(measurement, task.timed)
+    return outcome
+
+
+def _time(group: list[SubmissionRun], context: RunContext, task: Task, outcome: Outcome) -> list[SubmissionRun]:
+    """Time a group while nothing else runs on this machine, and end its workers."""
+    with QUIET_HOURS.quiet():
+        begin = time.time()
+        out_of_memory = time_group(group, context)
+        span = begin, time.time()
+    for run in group:
+        if run.is_running:
+            timing = run.measurement.timing
+            if timing is not None:
+                run.keep_timing(timing.model_copy(update={"place": task.title, "span": span}))
+            seconds = {"stage_seconds": context.seconds_of(run.planned, run.measurement)}
+            outcome.timed[run.slug] = Timed(run.measurement.model_copy(update=seconds), run.timed_output)
+            run.worker.close()
+    return out_of_memory
+
+
+def _with_earlier_notes(measurement: Measurement, timed: Timed | None) -> Measurement:
+    """Return the measurement with the notes of the timing that it lacks: the network was prepared again meanwhile."""
+    earlier = [] if timed is None else timed.measurement.notes
+    lacking = [note for note in earlier if note not in measurement.notes]
+    return measurement.model_copy(update={"notes": [*lacking, *measurement.notes]}) if lacking else measurement
+
+
+def _plan_of(briefing: Briefing, task: Task, scratch: Path) -> Plan:
+    """Return the plan of a run that has this task's submissions and place only, and keeps its files in `scratch`."""
+    return replace(
+        briefing.plan,
+        device=task.place.device,
+        places=(task.place,),
+        folder=scratch,
+        submissions=tuple(_laid_out(planned, task) for planned in task.submissions),
+    )
+
+
+def _laid_out(planned: PlannedSubmission, task: Task) -> PlannedSubmission:
+    """Return a submission with its files on this machine, where it is laid out once."""
+    submission, parcel = planned.submission, task.parcels.get(planned.submission.slug)
+    if parcel is None or not isinstance(submission, Submission):
+        return planned
+    folder = sent_folder() / planned.content
+    if not folder.is_dir():
+        unpack(parcel.get(), folder)
+    return replace(planned, submission=replace(submission, root=folder))
+
+
+def _forget_stored(scratch: Path) -> None:
+    """Remove from a task's folder what the outcome holds."""
+    for name in ("measurements", "unfinished"):
+        shutil.rmtree(scratch / name, ignore_errors=True)

@@ -1,0 +1,262 @@
+"""Runs with several places: the same figures as on one, exclusive timing, and nothing lost or done twice."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from several import Several
+
+from harness.engines.inline import InlineEngine
+from harness.engines.this_machine import local_places
+from harness.errors import MachineLostError, UsageError
+from harness.pipeline import FinishedRun, run
+from harness.results import Measurement
+from harness.run import site
+from harness.run.context import MeasuredSubmission
+from harness.run.device_tables import tables_by_device
+from harness.run.places import order_places
+from harness.run.plan import RunRequest, make_plan
+from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinished
+
+Submit = Callable[..., Path]
+Request = Callable[..., RunRequest]
+
+
+def stored(folder: Path) -> dict[str, Measurement]:
+    found = [Measurement.model_validate_json(one.read_bytes()) for one in folder.glob("measurements/*.json")]
+    assert len({one.fingerprint for one in found}) == len(found)
+    return {one.fingerprint: one for one in found}
+
+
+def figures(finished: FinishedRun) -> dict[str, tuple[object, ...]]:
+    return {
+        entry.name: (
+            *(entry.status, entry.params, entry.macs, entry.activations, entry.psnr_rgb, entry.psnr_y, entry.ssim_rgb),
+            *(entry.ssim_y, entry.reparam, entry.error and (entry.error.stage, entry.error.type)),
+        )
+        for entry in finished.run.entries
+    }
+
+
+@pytest.fixture
+def submitted(submit: Submit, submit_sharp: Submit) -> None:
+    for number in range(3):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    submit("raises", "raise ValueError('odd')")
+    submit("factory", before="raise OSError('no such library')\n")
+    submit("other-scale", scales="[3]")
+
+
+def spans(folder: Path) -> list[tuple[float, float]]:
+    return [one.timing.span for one in stored(folder).values() if one.timing is not None and one.timing.span]
+
+
+@pytest.mark.parametrize("protocol", ["robust", "ntire23-cpu"])
+def test_two_devices_give_what_one_gives(submitted: None, request_for: Request, protocol: str, tmp_path: Path) -> None:
+    request = request_for(protocol=protocol, images="full")
+    one = run(request, engine=InlineEngine())
+    events: list[ProgressEvent] = []
+    two = run(replace(request, out=tmp_path / "two"), [events.append], engine=Several())
+    assert figures(two) == figures(one)
+    assert (one.folder / "per_image.csv").read_text() == (two.folder / "per_image.csv").read_text()
+    shown = sorted(path.relative_to(one.folder) for path in one.folder.glob("crops/**/*.webp"))
+    assert shown == sorted(path.relative_to(two.folder) for path in two.folder.glob("crops/**/*.webp"))
+    ended = [event.slug for event in events if isinstance(event, SubmissionFinished)]
+    assert sorted(ended) == sorted(entry.slug for entry in two.run.entries)
+    places = {event.place for event in events if isinstance(event, StageProgress)} - {""}
+    assert places == {"one cpu", "two cpu"}
+
+
+def test_no_two_timings_overlap(submit_sharp: Submit, request_for: Request) -> None:
+    for number in range(5):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    finished = run(request_for(protocol="ntire23-cpu"), engine=Several(("", ""), ("card", "card")))
+    found = spans(finished.folder)
+    assert len(found) == 5
+    for (begin, end), (later_begin, later_end) in combinations(sorted(set(found)), 2):
+        assert begin < end <= later_begin < later_end
+
+
+def test_only_devices_of_the_named_model_time(submit_sharp: Submit, request_for: Request) -> None:
+    for number in range(4):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    engine = Several(("one", "two", "three"), ("A", "B", "A"))
+    with pytest.raises(UsageError, match=r"devices of 2 models.*: A, B"):
+        run(request_for(), engine=engine)
+    with pytest.raises(UsageError, match="no device of model 'C'"):
+        run(request_for(time_on="C"), engine=engine)
+    finished = run(request_for(protocol="robust", time_on="B"), engine=engine)
+    assert {one.timing.place for one in stored(finished.folder).values() if one.timing} == {"two cpu"}
+    assert finished.run.device.name == "B"
+
+
+def test_machines_with_other_versions_are_refused() -> None:
+    (place,) = local_places("cpu", 1)
+    other = replace(place, machine="other", device=place.device.model_copy(update={"torch": "1.0"}))
+    with pytest.raises(UsageError, match=r"other cpu has torch 1\.0"):
+        order_places([place, other], None)
+
+
+def test_a_stopped_run_goes_on_where_it_was(submit_sharp: Submit, request_for: Request) -> None:
+    for number in range(4):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+
+    def interrupt(event: ProgressEvent) -> None:
+        if isinstance(event, SubmissionFinished):
+            raise KeyboardInterrupt  # Ctrl-C
+
+    first = run(request_for(), [interrupt], Several())
+    assert not first.run.run.complete
+    known = stored(first.folder)
+    assert 0 < len(known) < 4
+    finish(request_for(), known)
+
+
+def finish(request: RunRequest, known: dict[str, Measurement]) -> None:
+    """Run again, and check that nothing was lost or measured twice."""
+    ended: list[SubmissionFinished] = []
+    again = run(
+        request, [lambda event: ended.append(event) if isinstance(event, SubmissionFinished) else None], Several()
+    )
+    assert again.run.run.complete
+    assert [entry.status for entry in again.run.entries] == ["ok"] * 4
+    assert known.items() <= stored(again.folder).items()
+    assert sum(event.reused for event in ended) == len(known)
+    assert len(ended) == 4
+
+
+KILLED = """
+import os, signal
+from dataclasses import replace
+from pathlib import Path
+from several import Several
+from harness.pipeline import run
+from harness.run import plan
+from harness.run.plan import RunRequest, make_plan
+from harness.run.progress import SubmissionFinished
+from harness.tracks import get_track
+
+plan.track_for_scale = lambda scale: replace(get_track("ntire23-x2"), input_shape=(1, 3, 24, 32))
+
+def kill(event):
+    if isinstance(event, SubmissionFinished):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run(eval({request!r}, {{"PosixPath": Path, "RunRequest": RunRequest}}), [kill], Several())
+"""
+
+
+def test_a_killed_controller_goes_on_where_it_was(submit_sharp: Submit, request_for: Request) -> None:
+    for number in range(4):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    request = request_for()
+    program = KILLED.format(request=repr(request))
+    tests = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=False, capture_output=True, text=True
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert request.out is not None
+    known = stored(request.out)
+    assert len(known) == 1
+    finish(request, known)
+
+
+class Losing(Several):
+    """Loses the machine ``two`` in its second task, for good or until it is connected again."""
+
+    def __init__(self, *, for_good: bool) -> None:
+        super().__init__()
+        self.for_good = for_good
+        self.begun = Counter[str]()
+        self.connections = Counter[str]()
+
+    def executor(self, machine: str, places: int) -> Executor:
+        self.connections[machine] += 1
+        if self.connections["two"] > 1 and self.for_good:
+            raise MachineLostError("two is gone")
+        return LosingExecutor(self, machine)
+
+
+class LosingExecutor(ThreadPoolExecutor):
+    def __init__(self, engine: Losing, machine: str) -> None:
+        super().__init__(3)
+        self.engine, self.machine = engine, machine
+
+    def submit(self, function, /, *arguments, **options):  # type: ignore[no-untyped-def]
+        if function is not site.carry_out:
+            return super().submit(function, *arguments, **options)
+        self.engine.begun[self.machine] += 1
+        if self.machine == "two" and self.engine.begun["two"] == 2:
+            lost: Future[object] = Future()
+            lost.set_exception(MachineLostError("two is gone"))
+            return lost
+        return super().submit(function, *arguments, **options)
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_what_a_lost_machine_was_doing_is_done_again(
+    submit_sharp: Submit, request_for: Request, for_good: bool, tmp_path: Path
+) -> None:
+    for number in range(4):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    undisturbed = run(request_for(protocol="robust", out=tmp_path / "other"), engine=Several())
+    engine = Losing(for_good=for_good)
+    ended: list[str] = []
+    finished = run(
+        request_for(protocol="robust"),
+        [lambda event: ended.append(event.slug) if isinstance(event, SubmissionFinished) else None],
+        engine,
+    )
+    assert figures(finished) == figures(undisturbed)
+    assert sorted(ended) == sorted(entry.slug for entry in finished.run.entries)
+    assert (engine.begun["two"] > 2) != for_good
+
+
+def test_a_run_whose_last_timing_machine_is_lost_says_so(submit_sharp: Submit, request_for: Request) -> None:
+    for number in range(3):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    engine = Losing(for_good=True)
+    engine.names, engine.models = ("one", "two"), ("B", "A")
+    with pytest.raises(MachineLostError, match=r"no place is left.*start the machines again"):
+        run(request_for(time_on="A"), engine=engine)
+
+
+def test_devices_whose_anchors_disagree_have_tables_of_their_own(submit_sharp: Submit, request_for: Request) -> None:
+    for number in range(5):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    plan = make_plan(request_for(protocol="robust"), engine=Several())
+    finished = run(request_for(protocol="robust"), engine=Several())
+    known = stored(finished.folder)
+    measured = [MeasuredSubmission(planned, known[planned.fingerprint]) for planned in plan.submissions]
+
+    def slowed(one: MeasuredSubmission, place: str, factor: float) -> MeasuredSubmission:
+        timing = one.measurement.timing
+        assert timing is not None
+        rounds = [
+            turn.model_copy(update={"anchor_ms": (factor * (1 + 1e-4 * (i % 5)), factor)})
+            for i, turn in enumerate(timing.rounds)
+        ]
+        changed = timing.model_copy(update={"place": place, "rounds": rounds})
+        return one._replace(measurement=one.measurement.model_copy(update={"timing": changed}))
+
+    equal = [slowed(one, f"m{number % 2}", 1.0) for number, one in enumerate(measured)]
+    (table,) = tables_by_device(equal)
+    assert len(table.measured) == 5
+    assert table.warnings == ()
+    apart = [slowed(one, f"m{number % 2}", 1.0 + number % 2) for number, one in enumerate(measured)]
+    own, other = tables_by_device(apart)
+    assert [one.planned.submission.slug for one in own.measured] == ["sharp0", "sharp2", "sharp4"]
+    assert [one.planned.submission.slug for one in other.measured] == ["sharp1", "sharp3"]
+    assert other.folder == "tables/m1"
+    (warning,) = own.warnings
+    assert "2 network(s) were timed on m1" in warning

@@ -72,7 +72,7 @@ def write_paper(folder: RunFolder, target: Path) -> list[Path]:
     rows = scored_rows(folder)
     figures = target / "figures"
     plot = _write_plot(folder, rows, figures)
-    piece = next(iter(pieces(folder, rows)), None)
+    piece = next(iter(pieces(folder, [row for row in rows if not row.baseline])), None)
     shots = [] if piece is None else _write_shots(folder, piece, figures)
     text = _text(folder, rows, plot=plot, piece=piece, shots=shots)
     write_page(target / FILE_NAME, text)
@@ -120,6 +120,7 @@ def _text(folder: RunFolder, rows: Sequence[Row], *, plot: bool, piece: Piece | 
         notes=Tex("\n".join(footnotes(notes(run, rows, columns)))),
         architectures=[_architecture(row, columns) for row in submissions],
         teams=submissions,
+        members=list(dict.fromkeys(row.entry.team or row.entry.name for row in submissions)),
         left_out=[row.entry for row in unscored_rows(folder)],
         plot=plot,
         piece=piece,
@@ -204,12 +205,12 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("harness.report"),
         undefined=StrictUndefined,
-        block_start_string="((*",
-        block_end_string="*))",
-        variable_start_string="(((",
-        variable_end_string=")))",
-        comment_start_string="((#",
-        comment_end_string="#))",
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

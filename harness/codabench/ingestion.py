@@ -18,9 +18,9 @@ from harness.codabench.record import IMAGES, KEY_FILE, Measured, digests, write_
 from harness.codabench.results_only import contents, kind_of
 from harness.codabench.settings import TRACK_FILE, Settings, read_settings, track_of
 from harness.data.images import read_rgb, write_png
-from harness.errors import HarnessError, SubmissionError
+from harness.errors import HarnessError, SubmissionError, UsageError
 from harness.isolation.exposure import exposure
-from harness.isolation.sandbox import choose
+from harness.isolation.sandbox import Sandbox, choose
 from harness.pipeline import run
 from harness.results.schema import ErrorInfo
 from harness.run.plan import RunRequest
@@ -136,6 +136,20 @@ def dataset_names(settings: Settings, track: Track, folder: Path) -> list[str]:
     ]
 
 
+def _confinement(sandbox: Sandbox) -> Sandbox:
+    """Return how the network is isolated.
+
+    Bubblewrap does not work in most containers. The container is a sandbox of its own, without ground truth and without
+    other submissions, so that ``auto`` accepts a process with limits in it, also as root.
+    """
+    if sandbox != "auto":
+        return sandbox
+    try:
+        return choose("auto").confinement
+    except UsageError:
+        return "process"
+
+
 def _request(submission: Path, settings: Settings, program: Path, work: Path) -> RunRequest:
     track = track_of(settings, program)
     first, *further = dataset_names(settings, track, work)
@@ -153,7 +167,7 @@ def _request(submission: Path, settings: Settings, program: Path, work: Path) ->
         time_budget_s=how.time_budget_s,
         processes=how.processes,
         timeout_s=how.timeout_s,
-        sandbox=how.sandbox,
+        sandbox=_confinement(how.sandbox),
         trust_pickle=how.trust_pickle,
         images="none",
         save_images=True,

@@ -26,6 +26,8 @@ from harness.results.schema import ErrorInfo
 from harness.run.plan import RunRequest
 from harness.tracks import Track
 
+STAGE = "ingest"
+"""Stage of errors before a network is loaded."""
 _COMMANDS = ("metadata", "metadata.yaml")
 """Files of a submission that make Codabench execute a command of the participant's beside this program."""
 
@@ -52,11 +54,11 @@ def ingest(program: Path, submission: Path, data: Path, output: Path) -> None:
     try:
         record = _measure(program, submission, data, output)
     except HarnessError as error:
-        record = Measured(error=ErrorInfo(stage="ingest", type=type(error).__name__, message=str(error)))
+        record = Measured(error=ErrorInfo(stage=STAGE, type=type(error).__name__, message=str(error)))
     except Exception as error:  # noqa: BLE001 -- whatever happens, the scoring program must learn of it
         traceback.print_exc()
         message = f"the ingestion program failed: {type(error).__name__}: {error}"
-        record = Measured(error=ErrorInfo(stage="ingest", type="Fault", message=message))
+        record = Measured(error=ErrorInfo(stage=STAGE, type="Fault", message=message))
     if record is not None:
         write_record(output, record, key)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.codabench.columns import scores_of
 from harness.codabench.detailed import Detail, failure_page, result_page
-from harness.codabench.ingestion import ingest
+from harness.codabench.ingestion import STAGE, ingest
 from harness.codabench.record import FILE_NAME, IMAGES, KEY_FILE, Measured, read_record
 from harness.codabench.results_only import Statement, read_statement
 from harness.codabench.settings import Settings, StoredDataset, read_settings, track_of
@@ -32,6 +32,7 @@ from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, score_ro
 SCORES = "scores.json"
 DETAIL = "detailed_results.html"
 _MOST_NAMED = 5
+_MOST_LOG = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +142,8 @@ def judge(settings: Settings, track: Track, given: Path, key: bytes) -> Judged:
 
 
 def _judge_code(settings: Settings, track: Track, given: Path, record: Measured) -> Judged:
-    if record.error is not None or record.run is None:
-        error = record.error
-        where = f"at the stage {error.stage!r}" if error else ""
-        message = f"{error.type}: {error.message}" if error and error.stage != "ingest" else error and error.message
-        raise SubmissionError(f"the network was not measured {where}: {message}", hint=_log_of(record))
+    if record.run is None:
+        raise _refusal(record)
     (row,) = record.run.entries
     statistic = record.run.protocol.statistic
     images = _quality(settings, track, given, given / "res" / IMAGES)
@@ -154,9 +152,16 @@ def _judge_code(settings: Settings, track: Track, given: Path, record: Measured)
     return Judged(_scored(row, images, row.runtime_ms, settings, track, statistic), images, statistic, record)
 
 
-def _log_of(record: Measured) -> str | None:
-    log = record.error.log.strip() if record.error else ""
-    return f"the log ends with:\n{log[-2000:]}" if log else None
+def _refusal(record: Measured) -> SubmissionError:
+    """Return why a submission was not measured, for its participant."""
+    error = record.error
+    if error is None:
+        return SubmissionError("the network left no measurement", hint="ask the organisers")
+    if error.stage == STAGE:  # the message is complete
+        return SubmissionError(error.message)
+    log = error.log.strip()
+    hint = f"the log ends with:\n{log[-_MOST_LOG:]}" if log else None
+    return SubmissionError(f"the network failed at the stage {error.stage!r}: {error.type}: {error.message}", hint=hint)
 
 
 def _quality(settings: Settings, track: Track, given: Path, results: Path) -> list[ImageQuality]:

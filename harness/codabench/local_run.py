@@ -79,12 +79,20 @@ def run_bundle(bundle: Path, submission: Path, output: Path, phase: str | None =
         work = Path(name)
         with zipfile.ZipFile(bundle) as archive:
             archive.extractall(work / "bundle")
-        files = extract(submission, work / "submission") if submission.is_file() else submission
+        files = _extracted(submission, work) if submission.is_file() else submission
         competition = Competition.model_validate(yaml.safe_load((work / "bundle" / DESCRIPTION).read_bytes()))
         chosen, task = _phase(competition, work / "bundle", files, phase)
         worker = _Worker(work, work / "bundle", task)
         printed, status = worker.run(files)
         return _outcome(competition, chosen, worker.output, output, printed, status)
+
+
+def _extracted(submission: Path, work: Path) -> Path:
+    """Return the folder of an extracted zip file, with all its files as on Codabench, after its index was validated."""
+    extract(submission, work / "validated")
+    with zipfile.ZipFile(submission) as archive:
+        archive.extractall(work / "submission")
+    return work / "submission"
 
 
 def _phase(competition: Competition, bundle: Path, submission: Path, name: str | None) -> tuple[Phase, Task]:

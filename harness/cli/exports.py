@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +40,7 @@ def export(
         ),
     ] = None,
     ci: Annotated[bool, typer.Option("--ci", help="Print the 95 % intervals behind figures.")] = False,
+    published: Annotated[bool, typer.Option("--published", help="Add rows of the authors' own figures.")] = False,
     pivot: Annotated[PivotOption | None, typer.Option(help="dataset: models by data set, over several runs.")] = None,
     highlight: Annotated[
         list[str] | None, typer.Option(help="Model to point out in a pivot; repeatable.", show_default=False)
@@ -65,7 +67,17 @@ def export(
     chosen = [key.strip() for key in columns.split(",")] if columns else None
     if highlight and pivot is None:
         raise UsageError("--highlight belongs to --pivot", hint="add --pivot dataset")
-    return _export_runs(sources, form, chosen, output, ci=ci, pivot=pivot is not None, highlight=highlight or [])
+    return _export_runs(sources, form, chosen, output, _Style(ci, published, pivot is not None, tuple(highlight or ())))
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """How a table is printed; see the options."""
+
+    ci: bool
+    published: bool
+    pivot: bool
+    highlight: tuple[str, ...]
 
 
 def _export_runs(
@@ -73,10 +85,7 @@ def _export_runs(
     form: str,
     columns: list[str] | None,
     output: Path | None,
-    *,
-    ci: bool,
-    pivot: bool,
-    highlight: list[str],
+    style: _Style,
 ) -> None:
     from harness.report import load_run
     from harness.report.exports import export as export_run
@@ -84,16 +93,16 @@ def _export_runs(
     from harness.report.pivot import export_pivot, pivot_by_dataset
     from harness.results.reading import reading
 
-    if len(sources) > 1 and not pivot:
+    if len(sources) > 1 and not style.pivot:
         raise UsageError("there are several runs", hint="name one, or arrange them in one table: --pivot dataset")
     with reading(sources[0], "the stored results cannot be used"):
         folders = [load_run(existing_run(source)) for source in sources]
-        if pivot:
-            return _write(export_pivot(pivot_by_dataset(folders, columns, highlight), form), output)
+        if style.pivot:
+            return _write(export_pivot(pivot_by_dataset(folders, columns, style.highlight), form), output)
         if form == "paper":
             written = write_paper(folders[0], output or Path("paper"))
             return err.print(f"wrote {written[0]} and {len(written) - 1} figures", markup=False, highlight=False)
-        return _write(export_run(folders[0], form, columns, ci=ci), output)
+        return _write(export_run(folders[0], form, columns, ci=style.ci, published=style.published), output)
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -49,7 +49,8 @@ def is_unsettled(column: Column, entry: Entry) -> bool:
 
 def interval(column: Column, entry: Entry) -> Interval | None:
     """Return the 95 % interval of a figure, in the column's unit, or None if it has none."""
-    times = entry.runtime_ms.ci if entry.runtime_ms else None
+    measured = entry.runtime_ms is not None and entry.runtime_ms.samples > 0
+    times = entry.runtime_ms.ci if entry.runtime_ms and measured else None
     if column.key == "fps":
         return None if times is None or min(times) <= 0 else (1e3 / times[1], 1e3 / times[0])
     return {"score": entry.score_ci, "runtime_ms": times}.get(column.key)
@@ -86,6 +87,8 @@ def notes(run: Run, rows: Sequence[Row], columns: Sequence[Column], *, ci: bool 
         found.append(
             ("", "tied with: ranks of scores that do not differ significantly (corrected p-value of 0.05 or more)")
         )
+    if any(row.stated for row in rows):
+        found.append(("", "published: stated by the authors, on other images and another machine; not ranked"))
     if ci:
         found.append(("", "in brackets: 95 % intervals"))
     if not run.run.complete:

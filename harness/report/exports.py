@@ -14,6 +14,7 @@ from harness.report import caveats, latex
 from harness.report.caveats import UNSETTLED, interval, is_unsettled, name_marks, record_of, tied_ranks
 from harness.report.columns import Column, columns_of, convention_columns
 from harness.report.numbers import fixed
+from harness.report.published_rows import with_published
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.results.columns import LOWER_BOUND
 from harness.results.run_folder import RunFolder
@@ -21,7 +22,13 @@ from harness.text import spreadsheet_text
 
 
 def export(
-    folder: RunFolder, form: str, columns: Sequence[str] | None = None, *, whole: bool = True, ci: bool = False
+    folder: RunFolder,
+    form: str,
+    columns: Sequence[str] | None = None,
+    *,
+    whole: bool = True,
+    ci: bool = False,
+    published: bool = False,
 ) -> str:
     """Return the leaderboard as text.
 
@@ -38,6 +45,8 @@ def export(
         For ``latex``: a document that compiles as it stands, instead of its table alone.
     ci
         For printed tables: follow figures by their 95 % intervals. The others have columns for them.
+    published
+        Add rows of the figures that authors state, without ranks.
 
     Raises
     ------
@@ -46,7 +55,7 @@ def export(
     """
     if form not in FORMS:
         raise UsageError(f"there is no export {form!r}", hint=f"choose one of {', '.join(FORMS)}")
-    table = _Table(folder, chosen_columns(folder, columns, everything=form in {"csv", "json"}), ci)
+    table = _Table(folder, chosen_columns(folder, columns, everything=form in {"csv", "json"}), ci, published)
     text = FORMS[form](table)
     return latex.document(text) if form == "latex" and whole else text
 
@@ -68,11 +77,13 @@ class _Table:
     folder: RunFolder
     columns: Sequence[Column]
     ci: bool
+    published: bool
 
     @cached_property
     def rows(self) -> list[Row]:
         """The rows of a printed table."""
-        return scored_rows(self.folder)
+        rows = scored_rows(self.folder)
+        return with_published(rows) if self.published else rows
 
     @cached_property
     def ties(self) -> list[str]:
@@ -121,6 +132,7 @@ def _records(table: _Table) -> list[dict[str, Any]]:
             "error": f"{row.entry.error.stage}: {row.entry.error.message}" if row.entry.error else None,
             "lower_bounds": " ".join(column.key for column in table.columns if column.lower_bound(row.entry)),
             **record_of(row.entry),
+            "published": row.stated,
         }
         for row in [*table.rows, *unscored_rows(table.folder)]
     ]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.report import load_run
+from harness.report.columns import columns_of
 from harness.report.exports import export
 from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry, Run, Runtime
@@ -114,3 +115,25 @@ def test_latex_with_every_caveat_compiles(folder: RunFolder, tmp_path: Path) -> 
     command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_published_rows_are_told_apart(fake_run: Path) -> None:
+    folder = load_run(fake_run)
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(export(folder, "csv", published=True)))}
+    stated = rows["LRSRN (published)"]
+    assert (stated["published"], rows["LRSRN"]["published"]) == ("True", "False")
+    assert (stated["rank"], stated["runtime_ms"], stated["params_k"], stated["ssim_rgb"]) == ("", "9.77", "41.4", "")
+    assert stated["notes"] == "CVPRW 2023 poster"
+    text = export(folder, "markdown", ["runtime_ms"], ci=True, published=True)
+    (line,) = [line for line in text.splitlines() if "LRSRN (published)" in line]
+    assert line == "|  |  |  | LRSRN (published) | 9.77 |"  # neither an interval nor a place
+    assert "another machine" in text
+    plain, with_rows = export(folder, "markdown"), export(folder, "markdown", published=True)
+    assert {line for line in plain.splitlines() if line.startswith("|")} <= set(with_rows.splitlines())
+
+
+def test_times_of_other_machines_are_not_compared(fake_run: Path) -> None:
+    run = load_run(fake_run).run
+    lrsrn = next(entry for entry in run.entries if entry.name == "LRSRN")
+    compared = {column.key for column in columns_of(run) if column.difference_text(lrsrn)}
+    assert compared == {"psnr_rgb", "params_k", "macs_g"}

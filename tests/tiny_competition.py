@@ -14,7 +14,7 @@ input_size = [24, 32]
 protocol = "ntire23-cpu"
 
 [score]
-formula = "2 ^ (psnr - bicubic) * 20 / sqrt(runtime_ms)"
+formula = "2 ** (psnr - bicubic) * 20 / sqrt(runtime_ms)"
 """
 SHARP = """
 import torch

@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_competition import README
+from tiny_competition import README, write_network
 from typer.testing import CliRunner
 
 from harness.cli import app
@@ -20,10 +21,10 @@ from harness.codabench import run_bundle
 from harness.codabench.bundle import accepted_kinds
 from harness.codabench.columns import score_columns, scores_of
 from harness.codabench.ingestion import ingest
-from harness.codabench.record import FILE_NAME, IMAGES
+from harness.codabench.record import FILE_NAME, IMAGES, KEY_FILE, Measured, digests, write_record
 from harness.codabench.scoring import score
 from harness.errors import ResultsError
-from harness.pipeline import run
+from harness.pipeline import FinishedRun, run
 from harness.results.schema import Entry
 from harness.run.plan import RunRequest
 from harness.tracks import get_track
@@ -78,23 +79,30 @@ def judged(unpacked: Path, tmp_path: Path) -> Callable[..., tuple[int, str, Path
     return judge
 
 
+@pytest.fixture(scope="session")
+def reference(pictures: Path, track_file: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Return an ordinary run of the same network on the same images."""
+    folder = tmp_path_factory.mktemp("reference")
+    request = RunRequest(
+        submissions=(write_network(folder / "network"),), track=str(track_file), dataset=str(pictures),
+        out=folder / "run", device="cpu", threads=1, time_budget_s=0.05, processes=1, with_baselines=False,
+        save_images=True,
+    )  # fmt: skip
+    return run(request)
+
+
 def test_a_network_gets_the_figures_of_a_run(
-    bundle: Path, network: Callable[..., Path], pictures: Path, track_file: Path, tmp_path: Path
+    bundle: Path, network: Callable[..., Path], reference: FinishedRun, tmp_path: Path
 ) -> None:
     done = run_bundle(bundle, network(), tmp_path / "out", "Final")
     assert done.scores is not None, done.printed
     assert (done.phase, done.ignored) == ("Final", ())
     assert done.scores == json.loads((tmp_path / "out" / "scores.json").read_text())
-    request = RunRequest(
-        submissions=(network(),), track=str(track_file), dataset=str(pictures), out=tmp_path / "run", device="cpu",
-        threads=1, time_budget_s=0.05, processes=1, with_baselines=False,
-    )  # fmt: skip
-    table = run(request).run
-    (row,) = table.entries
+    (row,) = reference.run.entries
     for key in ("psnr_rgb", "psnr_y", "ssim_rgb", "ssim_y"):
         assert done.scores[key] == pytest.approx(getattr(row, key), abs=1e-9)
     assert (done.scores["params_k"], done.scores["macs_g"]) == (row.params / 1e3, row.macs / 1e9)
-    gain = row.psnr_rgb - table.track.bicubic_psnr
+    gain = row.psnr_rgb - reference.run.track.bicubic_psnr
     assert gain > 0
     assert done.scores["score"] == pytest.approx(2**gain * 20 / done.scores["runtime_ms"] ** 0.5, rel=1e-6)
     assert done.scores["measured"] == 1
@@ -164,20 +172,28 @@ def test_the_final_phase_takes_networks_only(judged: Callable[..., tuple[int, st
 
 
 def test_what_a_participant_forges_is_refused(
-    judged: Callable[..., tuple[int, str, Path]], network: Callable[..., Path], results: Path
+    judged: Callable[..., tuple[int, str, Path]], unpacked: Path, reference: FinishedRun, results: Path
 ) -> None:
-    def repaint(left: Path) -> None:
-        Image.new("RGB", (64, 48)).save(left / IMAGES / "first.png")
+    images = reference.folder / "images" / reference.run.entries[0].slug
+    key = (unpacked / "ingestion_program_0" / KEY_FILE).read_bytes()
 
-    status, page, left = judged(network(), change=repaint)
-    assert (status, "was changed after the network wrote it" in page) == (1, True)
-    record = json.loads((left / FILE_NAME).read_text())
-    record["content"] = record["content"].replace('"median":', '"median":0.')
-    (results / FILE_NAME).write_text(json.dumps(record))
-    status, page, _ = judged(results)
-    assert (status, "It was not measured" in page) == (0, True)  # the record is no result and is left out
-    status, page, _ = judged(results, change=lambda left: shutil.copy(results / FILE_NAME, left))
-    assert (status, "was not written by the organisers" in page) == (1, True)
+    def leave(left: Path, *, own_key: bool = False, repaint: bool = False) -> None:
+        """Leave what the ingestion program leaves, or something that looks like it."""
+        shutil.copytree(images, left / IMAGES)
+        record = Measured(run=reference.run, images=digests(left / IMAGES))
+        write_record(left, record, b"mine" if own_key else key)
+        if repaint:
+            Image.new("RGB", (64, 48)).save(left / IMAGES / "first.png")
+
+    def outcome(change: Callable[[Path], object] | None, sentence: str) -> tuple[int, bool]:
+        status, page, _ = judged(results, change=change)
+        return status, sentence in page
+
+    assert outcome(leave, "Sharp") == (0, True)
+    assert outcome(partial(leave, repaint=True), "was changed after the network wrote it") == (1, True)
+    assert outcome(partial(leave, own_key=True), "was not written by the organisers") == (1, True)
+    write_record(results, Measured(), b"mine")  # in a submission it is no image, and is left out
+    assert outcome(None, "It was not measured") == (0, True)
 
 
 def test_no_ground_truth_is_where_networks_run(unpacked: Path) -> None:

@@ -11,6 +11,7 @@ name = "tiny-x2"
 title = "A tiny challenge"
 scale = 2
 input_size = [24, 32]
+degradation = "ntire23"
 protocol = "ntire23-cpu"
 
 [score]

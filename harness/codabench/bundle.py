@@ -167,9 +167,7 @@ class _Files:
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         return {
             "start.py": _rendered("start.py.txt", version=harness.__version__),
-            "Dockerfile": _rendered(
-                "Dockerfile", image=self.request.docker_image, python=python, version=harness.__version__
-            ),
+            "Dockerfile": _rendered("Dockerfile", image=self.request.docker_image, python=python),
             "requirements.txt": "".join(f"{pin}\n" for pin in pinned_requirements()).encode(),
             f"wheels/{wheel_name()}": package_wheel(),
         }

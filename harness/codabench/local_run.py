@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+import harness
 from harness.codabench.check import DESCRIPTION, check_bundle
 from harness.codabench.competition import Competition, Phase, Task
 from harness.codabench.results_only import kind_of
@@ -162,7 +163,9 @@ def _execute(root: Path) -> tuple[str, int]:
     command = [word.replace("/app/", f"{root}/") if word.startswith("/app/") else word for word in command]
     if command[0] in {"python", "python3"}:
         command[0] = sys.executable
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    own = str(Path(harness.__file__).parent.parent)  # a checkout may not be installed
+    path = os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
     done = subprocess.run(
         command, cwd=program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

@@ -164,8 +164,8 @@ def _execute(root: Path) -> tuple[str, int]:
     if command[0] in {"python", "python3"}:
         command[0] = sys.executable
     own = str(Path(harness.__file__).parent.parent)  # a checkout may not be installed
-    path = os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
+    places = os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": places}
     done = subprocess.run(
         command, cwd=program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

@@ -4,6 +4,8 @@ import sys
 from contextlib import suppress
 
 from harness.cli import (  # registers the commands, in the order that --help shows
+    codabench,
+    exports,
     extensions,
     images,
     machine,
@@ -18,6 +20,8 @@ from harness.cli.streams import give_up_output, is_output_failure, open_missing,
 
 __all__ = [
     "app",
+    "codabench",
+    "exports",
     "extensions",
     "images",
     "machine",

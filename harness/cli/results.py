@@ -1,4 +1,4 @@
-"""Commands for stored runs: report, exports, schema, comparison and history."""
+"""Commands for stored runs: report, schema, comparison and history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.application import P, command, err, existing_run, out
+from harness.cli.application import P, command, existing_run, out
 from harness.errors import UsageError
 
 
@@ -63,30 +63,6 @@ def report(
     if figures:
         build_figures(run_folder)
         out.print(f"figures: {run_folder / 'figures'}", highlight=False, soft_wrap=True)
-
-
-@command
-@of_stored_runs
-def export(
-    run_folder: Annotated[Path, typer.Argument(help="Folder of a finished run.", show_default=False)],
-    form: Annotated[str, typer.Option("--format", help="csv, json, markdown, latex or html-fragment.")] = "markdown",
-    columns: Annotated[str | None, typer.Option(help="Comma-separated keys of columns, in order.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write. [default: the terminal]")
-    ] = None,
-) -> None:
-    """Write the leaderboard as CSV, JSON, Markdown, LaTeX or an HTML fragment."""
-    from harness.files import write_atomically
-    from harness.report import load_run
-    from harness.report.exports import export as export_run
-
-    chosen = [key.strip() for key in columns.split(",")] if columns else None
-    text = export_run(load_run(existing_run(run_folder)), form, chosen)
-    if output is None:
-        typer.echo(text, nl=not text.endswith("\n"))
-    else:
-        write_atomically(output, text.encode())
-        err.print(f"wrote {output}", markup=False, highlight=False)
 
 
 @command

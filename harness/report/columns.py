@@ -13,6 +13,9 @@ from harness.results.record import Statistic
 from harness.results.run_info import ProtocolInfo
 from harness.results.schema import Entry, Run
 
+_OF_A_MACHINE = {"runtime_ms", "score", "score_log10", "fps"}
+"""Columns whose figures hold for one machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -67,9 +70,12 @@ class Column:
         return "" if theirs is None else fixed(theirs, 2)
 
     def difference_text(self, entry: Entry) -> str:
-        """Return what was measured here minus the authors' figure: dB for a PSNR, else per cent; or an empty string."""
+        """Return what was measured here minus the authors' figure: dB for a PSNR, per cent for sizes; or nothing.
+
+        Times and scores of another machine are not compared.
+        """
         theirs, ours = self._published_value(entry), self.value(entry)
-        if theirs is None or ours is None:
+        if theirs is None or ours is None or self.key in _OF_A_MACHINE:
             return ""
         if self.lower_bound(entry):
             return ""  # the difference is unknown

@@ -3,20 +3,33 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import Any
 
 from harness.errors import UsageError
-from harness.report import latex
+from harness.report import caveats, latex
+from harness.report.caveats import UNSETTLED, interval, is_unsettled, name_marks, record_of, tied_ranks
 from harness.report.columns import Column, columns_of, convention_columns
+from harness.report.numbers import fixed
+from harness.report.published_rows import with_published
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.results.columns import LOWER_BOUND
 from harness.results.run_folder import RunFolder
 from harness.text import spreadsheet_text
 
 
-def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *, whole: bool = True) -> str:
+def export(
+    folder: RunFolder,
+    form: str,
+    columns: Sequence[str] | None = None,
+    *,
+    whole: bool = True,
+    ci: bool = False,
+    published: bool = False,
+) -> str:
     """Return the leaderboard as text.
 
     Parameters
@@ -30,6 +43,10 @@ def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *
         Keys of columns, in the order wanted: see :func:`harness.report.columns.columns_of`.
     whole
         For ``latex``: a document that compiles as it stands, instead of its table alone.
+    ci
+        For printed tables: follow figures by their 95 % intervals. The others have columns for them.
+    published
+        Add rows of the figures that authors state, without ranks.
 
     Raises
     ------
@@ -38,7 +55,8 @@ def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *
     """
     if form not in FORMS:
         raise UsageError(f"there is no export {form!r}", hint=f"choose one of {', '.join(FORMS)}")
-    text = FORMS[form](folder, chosen_columns(folder, columns, everything=form in {"csv", "json"}))
+    table = _Table(folder, chosen_columns(folder, columns, everything=form in {"csv", "json"}), ci, published)
+    text = FORMS[form](table)
     return latex.document(text) if form == "latex" and whole else text
 
 
@@ -52,7 +70,54 @@ def chosen_columns(folder: RunFolder, keys: Sequence[str] | None, *, everything:
     return [known[key] for key in wanted]
 
 
-def _records(folder: RunFolder, columns: Sequence[Column]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Table:
+    """What is exported."""
+
+    folder: RunFolder
+    columns: Sequence[Column]
+    ci: bool
+    published: bool
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows of a printed table."""
+        rows = scored_rows(self.folder)
+        return with_published(rows) if self.published else rows
+
+    @cached_property
+    def ties(self) -> list[str]:
+        """The ranks that each row is tied with; empty if no row is."""
+        found = [tied_ranks(row, self.rows) for row in self.rows]
+        return found if any(found) else []
+
+    @property
+    def heads(self) -> list[str]:
+        """The headings."""
+        tied = ["Tied with"] if self.ties else []
+        return ["#", "Ranks, 95 %", *tied, "Model", *map(_title, self.columns)]
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """What stands below the table."""
+        return caveats.notes(self.folder.run, self.rows, self.columns, ci=self.ci)
+
+    def before_name(self, position: int) -> list[str]:
+        """Return the cells of a row before its name."""
+        row = self.rows[position]
+        rank = "" if row.entry.rank is None else str(row.entry.rank)
+        return [rank, row.rank_range, *([self.ties[position]] if self.ties else [])]
+
+    def text(self, row: Row, column: Column) -> str:
+        """Return a figure with its mark in front, and its interval."""
+        bound = f"{LOWER_BOUND} " if column.lower_bound(row.entry) else ""
+        limits = interval(column, row.entry) if self.ci else None
+        digits = column.digits
+        after = "" if limits is None else f" [{fixed(limits[0], digits)}, {fixed(limits[1], digits)}]"
+        return bound + (column.text(row.entry) or "\N{EN DASH}") + after
+
+
+def _records(table: _Table) -> list[dict[str, Any]]:
     return [
         {
             "rank": row.entry.rank,
@@ -63,17 +128,23 @@ def _records(folder: RunFolder, columns: Sequence[Column]) -> list[dict[str, Any
             "kind": row.entry.kind,
             "status": row.entry.status,
             "slug": row.entry.slug,
-            **{column.key: column.value(row.entry) for column in columns},
+            **{column.key: column.value(row.entry) for column in table.columns},
             "error": f"{row.entry.error.stage}: {row.entry.error.message}" if row.entry.error else None,
             "form": row.entry.reparam.method if row.entry.reparam else None,
-            "lower_bounds": " ".join(column.key for column in columns if column.lower_bound(row.entry)),
+            "lower_bounds": " ".join(column.key for column in table.columns if column.lower_bound(row.entry)),
+            **record_of(row.entry),
+            "published": row.stated,
         }
-        for row in [*scored_rows(folder), *unscored_rows(folder)]
+        for row in [*table.rows, *unscored_rows(table.folder)]
     ]
 
 
-def _csv(folder: RunFolder, columns: Sequence[Column]) -> str:
-    records = _records(folder, columns)
+def _csv(table: _Table) -> str:
+    return csv_text(_records(table))
+
+
+def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as CSV; text that a spreadsheet would take for a formula is marked as text."""
     text = io.StringIO()
     if records:
         writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
@@ -86,73 +157,96 @@ def _cell(value: Any) -> Any:
     return spreadsheet_text(value) if isinstance(value, str) else value
 
 
-def _json(folder: RunFolder, columns: Sequence[Column]) -> str:
-    return json.dumps(_records(folder, columns), indent=1, ensure_ascii=False) + "\n"
+def _json(table: _Table) -> str:
+    return json_text(_records(table))
 
 
-def _markdown(folder: RunFolder, columns: Sequence[Column]) -> str:
-    titles = ["#", "Ranks, 95 %", "Model", *(_title(column) for column in columns)]
-    lines = [titles, ["--:", "--:", ":--", *["--:"] * len(columns)]]
-    for row in scored_rows(folder):
-        rank = "" if row.entry.rank is None else str(row.entry.rank)
-        lines.append(
-            [rank, row.rank_range, _plain(row.entry.name), *(_marked(row, column, "**") for column in columns)]
-        )
+def json_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as a JSON list."""
+    return json.dumps(records, indent=1, ensure_ascii=False) + "\n"
+
+
+def _markdown(table: _Table) -> str:
+    rules = ["--:" if head != "Model" else ":--" for head in table.heads]
+    lines = [table.heads, rules]
+    for position, row in enumerate(table.rows):
+        name = plain(row.entry.name) + _signs(row)
+        lines.append([*table.before_name(position), name, *(_marked(table, row, column) for column in table.columns)])
+    return markdown_table(lines) + markdown_notes(table.notes)
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells, of which the second is the rule, as a Markdown table."""
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _plain(text: str) -> str:
+def markdown_notes(notes: Sequence[tuple[str, str]]) -> str:
+    """Return notes as a list below a table."""
+    lines = [f"- {sign} {plain(text)}\n" if sign else f"- {plain(text)}\n" for sign, text in notes]
+    return "".join(["\n", *lines]) if lines else ""
+
+
+def _signs(row: Row) -> str:
+    return "".join(mark.sign for mark in name_marks(row.entry))
+
+
+def plain(text: str) -> str:
     """Escape a name for Markdown, for the HTML that it may contain, and for spreadsheets that import it."""
     printed = spreadsheet_text("".join(letter if letter.isprintable() else " " for letter in text))
     shown = escape(printed, quote=False)
     return "".join(f"\\{letter}" if letter in "\\`*_[]|$~!#" else letter for letter in shown)
 
 
-def _marked(row: Row, column: Column, mark: str) -> str:
-    text = _text(row, column)
-    return f"{mark}{text}{mark}" if row.places.get(column.key) == "best" else text
-
-
-def _text(row: Row, column: Column) -> str:
-    bound = f"{LOWER_BOUND} " if column.lower_bound(row.entry) else ""
-    return bound + (column.text(row.entry) or "\N{EN DASH}")
+def _marked(table: _Table, row: Row, column: Column) -> str:
+    text = table.text(row, column)
+    unsettled = UNSETTLED.sign if is_unsettled(column, row.entry) else ""
+    return (f"**{text}**" if row.places.get(column.key) == "best" else text) + unsettled
 
 
 def _title(column: Column) -> str:
     return f"{column.title}, {column.unit}" if column.unit else column.title
 
 
-def _latex(folder: RunFolder, columns: Sequence[Column]) -> str:
-    run = folder.run
+def _latex(table: _Table) -> str:
+    run = table.folder.run
     caption = (
         f"{run.track.name} on {run.dataset.name}, {run.device.name}, {run.protocol.precision}, {run.protocol.backend}."
     )
-    return latex.table(scored_rows(folder), columns, caption)
+    return latex.table(table.rows, table.columns, caption, table.notes, ci=table.ci)
 
 
-def _html(folder: RunFolder, columns: Sequence[Column]) -> str:
-    heads = "".join(
-        f'<th scope="col">{escape(title)}</th>' for title in ("#", "Ranks, 95 %", "Model", *map(_title, columns))
-    )
-    body = "".join(f"<tr>{_html_cells(row, columns)}</tr>\n" for row in scored_rows(folder))
-    caption = escape(f"{folder.run.track.name} on {folder.run.dataset.name}")
+def _html(table: _Table) -> str:
+    heads = "".join(f'<th scope="col">{escape(title)}</th>' for title in table.heads)
+    body = "".join(f"<tr>{_html_cells(table, position)}</tr>\n" for position in range(len(table.rows)))
+    run = table.folder.run
+    caption = escape(f"{run.track.name} on {run.dataset.name}")
+    foot = html_notes(table.notes, len(table.heads))
     return (
-        f"<table>\n<caption>{caption}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
+        f"<table>\n<caption>{caption}</caption>\n<thead><tr>{heads}</tr></thead>\n"
+        f"<tbody>\n{body}</tbody>\n{foot}</table>\n"
     )
 
 
-def _html_cells(row: Row, columns: Sequence[Column]) -> str:
-    rank = "" if row.entry.rank is None else row.entry.rank
-    cells = "".join(f"<td>{_strong(row, column)}</td>" for column in columns)
-    return f'<td>{rank}</td><td>{row.rank_range}</td><th scope="row"><bdi>{escape(row.entry.name)}</bdi></th>{cells}'
+def html_notes(notes: Sequence[tuple[str, str]], columns: int) -> str:
+    """Return notes as the foot of a table with a number of columns; empty if there are none."""
+    lines = "<br>\n".join(f"{escape(sign)} {escape(text)}".strip() for sign, text in notes)
+    return f'<tfoot><tr><td colspan="{columns}">{lines}</td></tr></tfoot>\n' if lines else ""
 
 
-def _strong(row: Row, column: Column) -> str:
-    text = escape(_text(row, column))
-    return f"<strong>{text}</strong>" if row.places.get(column.key) == "best" else text
+def _html_cells(table: _Table, position: int) -> str:
+    row = table.rows[position]
+    before = "".join(f"<td>{cell}</td>" for cell in table.before_name(position))
+    cells = "".join(f"<td>{_strong(table, row, column)}</td>" for column in table.columns)
+    return f'{before}<th scope="row"><bdi>{escape(row.entry.name)}</bdi>{_signs(row)}</th>{cells}'
 
 
-FORMS: dict[str, Callable[[RunFolder, Sequence[Column]], str]] = {
+def _strong(table: _Table, row: Row, column: Column) -> str:
+    text = escape(table.text(row, column))
+    unsettled = UNSETTLED.sign if is_unsettled(column, row.entry) else ""
+    return (f"<strong>{text}</strong>" if row.places.get(column.key) == "best" else text) + unsettled
+
+
+FORMS: dict[str, Callable[[_Table], str]] = {
     "csv": _csv,
     "json": _json,
     "markdown": _markdown,

@@ -1,7 +1,8 @@
-"""A leaderboard as a LaTeX table: booktabs rules, siunitx columns, best bold, second underlined."""
+"""A leaderboard as a LaTeX table: booktabs rules, siunitx columns, best bold, second underlined, notes below."""
 
 from collections.abc import Sequence
 
+from harness.report.caveats import UNSETTLED, interval, is_unsettled, latex_sign, name_marks, tied_ranks
 from harness.report.columns import Column
 from harness.report.rows import Row
 
@@ -10,43 +11,77 @@ SPECIAL = {
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}",
 }  # fmt: skip
+WORDS = {"\N{EN DASH}": "--", "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$"}
 UNITS = {"dB": r"\decibel", "ms": r"\milli\second"}
 PREAMBLE = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
 \usepackage{booktabs}
 \usepackage{siunitx}
+\usepackage[table]{xcolor}
 \usepackage[landscape,margin=1cm]{geometry}
 \pagestyle{empty}
 \begin{document}
 """
+SETUP = r"\sisetup{detect-all, table-number-alignment=right, table-text-alignment=right, group-minimum-digits=9}"
 
 
 def escaped(text: str) -> str:
     """Escape text for pdfTeX; a letter that its Latin fonts lack becomes a question mark."""
-    known = (letter if letter.isascii() or "\u00c0" <= letter <= "\u017e" else "?" for letter in text)
-    return "".join(SPECIAL.get(letter, letter) for letter in known if letter.isprintable())
+    return "".join(_letter(letter) for letter in text)
 
 
-def table(rows: Sequence[Row], columns: Sequence[Column], caption: str) -> str:
-    """Return a ``table`` environment; the packages that it needs are named in its first line."""
+def _letter(letter: str) -> str:
+    if letter in SPECIAL or letter in WORDS:
+        return {**SPECIAL, **WORDS}[letter]
+    known = letter if letter.isascii() or "\u00c0" <= letter <= "\u017e" else "?"
+    return known if letter.isprintable() else ""
+
+
+def table(
+    rows: Sequence[Row], columns: Sequence[Column], caption: str, notes: Sequence[tuple[str, str]] = (), *, ci: bool
+) -> str:
+    """Return a ``table`` environment; the packages that it needs are named in its first line.
+
+    Parameters
+    ----------
+    rows, columns
+        What is printed.
+    caption
+        Plain text.
+    notes
+        From :func:`harness.report.caveats.notes`.
+    ci
+        Whether figures are followed by their 95 % intervals.
+    """
+    ties = any(tied_ranks(row, rows) for row in rows)
     formats = "".join(f"\n  S[table-format={_width(rows, column)}]" for column in columns)
+    heads = ["\\#", r"95\,\%", *(["Tied with"] if ties else []), "Model", *(_heading(column) for column in columns)]
     lines = [
         "% needs: \\usepackage{booktabs} and \\usepackage{siunitx}",
         r"\begin{table}",
         r"\centering",
-        r"\sisetup{detect-all, table-number-alignment=right, table-text-alignment=right, group-minimum-digits=9}",
+        SETUP,
         rf"\caption{{{escaped(caption)}}}",
-        rf"\begin{{tabular}}{{@{{}}rrl{formats}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}rr{'r' if ties else ''}l{formats}@{{}}}}",
         r"\toprule",
-        " & ".join(["\\#", r"95\,\%", "Model", *(_heading(column) for column in columns)]) + r" \\",
+        " & ".join(heads) + r" \\",
         r"\midrule",
-        *(_line(row, columns) for row in rows),
+        *(_line(row, rows if ties else (), columns, ci=ci) for row in rows),
         r"\bottomrule",
         r"\end{tabular}",
+        *footnotes(notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def footnotes(notes: Sequence[tuple[str, str]]) -> list[str]:
+    """Return notes as lines below a table."""
+    if not notes:
+        return []
+    sentences = [f"{latex_sign(sign)}{' ' if sign else ''}{escaped(text)}." for sign, text in notes]
+    return [r"\par\smallskip", r"{\footnotesize\raggedright", *sentences, r"\par}"]
 
 
 def document(content: str) -> str:
@@ -54,10 +89,16 @@ def document(content: str) -> str:
     return f"{PREAMBLE}{content}\\end{{document}}\n"
 
 
-def _line(row: Row, columns: Sequence[Column]) -> str:
+def printed_name(row: Row) -> str:
+    """Return the name of a row with its marks."""
+    return escaped(row.entry.name) + "".join(mark.latex for mark in name_marks(row.entry))
+
+
+def _line(row: Row, tied: Sequence[Row], columns: Sequence[Column], *, ci: bool) -> str:
     rank = "--" if row.entry.rank is None else str(row.entry.rank)
-    ranks = row.rank_range.replace("\N{EN DASH}", "--")
-    return " & ".join([rank, ranks, escaped(row.entry.name), *(_cell(row, column) for column in columns)]) + r" \\"
+    ties = [escaped(tied_ranks(row, tied))] if tied else []
+    cells = [cell(row, column, ci=ci) for column in columns]
+    return " & ".join([rank, escaped(row.rank_range), *ties, printed_name(row), *cells]) + r" \\"
 
 
 def _heading(column: Column) -> str:
@@ -68,15 +109,22 @@ def _heading(column: Column) -> str:
     return f"{{{title} / {unit}}}"
 
 
-def _cell(row: Row, column: Column) -> str:
+def cell(row: Row, column: Column, *, ci: bool = False) -> str:
+    """Return a figure for a siunitx column, with its marks and, if wanted, its 95 % interval."""
     value = column.value(row.entry)
     if value is None:
         return "{--}"
     text = f"{value:.{column.digits}f}"
+    limits = interval(column, row.entry) if ci else None
+    after = UNSETTLED.latex if is_unsettled(column, row.entry) else ""
+    after += "" if limits is None else rf"\,[{limits[0]:.{column.digits}f}, {limits[1]:.{column.digits}f}]"
     if column.lower_bound(row.entry):
-        return rf"{{$\geq$ {text}}}"
+        return rf"{{$\geq$ {text}{after}}}"
     place = row.places.get(column.key)
-    return rf"\bfseries {text}" if place == "best" else rf"{{\underline{{{text}}}}}" if place else text
+    if place == "second-best":
+        return rf"{{\underline{{{text}}}{after}}}"
+    behind = f" {{{after}}}" if after else ""
+    return rf"\bfseries {text}{behind}" if place == "best" else f"{text}{behind}"
 
 
 def _width(rows: Sequence[Row], column: Column) -> str:

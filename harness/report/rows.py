@@ -20,7 +20,7 @@ class Row:
     ``anchor`` is made here and safe in HTML, whatever the submission calls itself. ``tied_above`` and
     ``tied_below`` say whether the tie line leads to the row above and below: it joins neighbours in rank whose scores
     do not differ significantly, past any baselines between them. ``places`` says by column where the row is ``best``
-    or ``second-best``.
+    or ``second-best``. ``stated`` marks a row of the figures that authors state.
     """
 
     anchor: str
@@ -33,6 +33,7 @@ class Row:
     log: str = ""
     page: str = ""
     places: Mapping[str, str] = field(default_factory=dict)
+    stated: bool = False
 
     @property
     def unstable(self) -> bool:

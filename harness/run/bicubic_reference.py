@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
@@ -13,6 +13,7 @@ from harness.quality import evaluate_pair, upscale_bicubic
 from harness.results import RunStore, combine
 from harness.run.plan import Plan
 from harness.run.quality_pass import PSNR_CAP
+from harness.tracks import Track
 
 # Different JPEG encoders change bicubic's PSNR by 0.1 dB; different images change it by whole decibels.
 _TOLERANCE_DB = 0.15
@@ -46,10 +47,15 @@ def find_reference(plan: Plan, store: RunStore) -> Reference:
     A data set counts as the challenge's if it is registered under that name and bicubic reaches the constant on it.
     """
     by_dataset = {one.label: _measured(plan, store, one.dataset) for one in plan.datasets}
+    return settle(plan.track, [one.dataset for one in plan.datasets], by_dataset)
+
+
+def settle(track: Track, datasets: Sequence[Dataset], by_dataset: Mapping[str, float]) -> Reference:
+    """Return what the score subtracts, given bicubic's PSNR on each data set, by label; see :func:`find_reference`."""
     measured = fmean(by_dataset.values())
-    names = {one.dataset.registered_as or "" for one in plan.datasets}
+    names = {one.registered_as or "" for one in datasets}
     name = names.pop() if len(names) == 1 else ""
-    official = plan.track.official_bicubic.get(name)
+    official = track.official_bicubic.get(name)
     if official is None:
         return Reference(measured, "measured", by_dataset=by_dataset)
     if abs(measured - official) <= _TOLERANCE_DB:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 _UNLIKELY = 100.0
 """Factor between a figure and the baseline's from which its unit is questioned."""
-_HIGHEST_PSNR = 100.0
+_OPTIONS = {
+    "psnr": "--psnr", "bicubic": "--bicubic", "runtime_ms": "--runtime", "macs": "--flops", "params": "--params",
+}  # fmt: skip
+"""Options for the figures that have one."""
 
 
 @command
@@ -42,22 +45,20 @@ def score(
 ) -> None:
     """Compute the score of a network from its figures."""
     from harness.tracks import get_track
+    from harness.tracks.given_figures import check_figures, completed
 
     chosen = get_track(track)
-    first_role = f"psnr_{chosen.datasets[0].role}" if chosen.datasets else "psnr"
     given = {
         "runtime_ms": runtime,
         "psnr": psnr,
-        first_role: psnr,
-        chosen.metric: psnr,
         "psnr_test": psnr_test,
-        "bicubic": next(iter(chosen.official_bicubic.values()), None) if bicubic is None else bicubic,
+        "bicubic": bicubic,
         "macs": None if flops is None else 1e9 * flops,
         "params": None if params is None else 1e6 * params,
         **_named(figure or []),
     }
-    figures = {name: value for name, value in given.items() if value is not None}
-    _check(figures, chosen)
+    figures = completed(chosen, given)
+    check_figures(chosen, figures, _OPTIONS)
     _print_score(chosen, figures)
 
 
@@ -71,34 +72,6 @@ def _named(texts: list[str]) -> dict[str, float]:
         except ValueError:
             raise UsageError(f"--figure {text!r} is not NAME=VALUE", hint="such as --figure lpips=0.21") from None
     return figures
-
-
-def _check(figures: dict[str, float], track: Track) -> None:
-    """Raise UsageError for a figure that the track does not know, that is missing, or that no network can have."""
-    from harness.tracks.figures import advice, figure_of
-
-    for name, value in figures.items():
-        if figure_of(name) is None:
-            raise UsageError(f"{name!r} is no figure", hint=advice(name))
-        _check_value(name, value)
-    missing = track.missing(figures)
-    if missing:
-        options = {"psnr": "--psnr", "bicubic": "--bicubic", "runtime_ms": "--runtime", "macs": "--flops"}
-        wanted = [options.get(name, "--params" if name == "params" else f"--figure {name}=VALUE") for name in missing]
-        raise UsageError(f"track {track.name} scores {', '.join(missing)} too", hint=f"add {' and '.join(wanted)}")
-
-
-def _check_value(name: str, value: float) -> None:
-    if not math.isfinite(value):
-        raise UsageError(f"{name} is {value}, not a finite number", hint="give the measured figure")
-    if name.startswith(("psnr", "bicubic")) and not 0 < value <= _HIGHEST_PSNR:
-        raise UsageError(f"{name} is {value:g} dB", hint=f"a PSNR is between 0 and {_HIGHEST_PSNR:g} dB")
-    if name.startswith("ssim") and not -1 <= value <= 1:
-        raise UsageError(f"{name} is {value:g}", hint="an SSIM is between -1 and 1")
-    if name.startswith(("runtime_ms", "speedup")) and value <= 0:
-        raise UsageError(f"{name} is {value:g}", hint="it is greater than 0")
-    if name in {"params", "macs", "activations", "memory_bytes", "size_bytes"} and value < 0:
-        raise UsageError(f"{name} is {value:g}", hint="it is not negative")
 
 
 def _print_score(track: Track, figures: dict[str, float]) -> None:

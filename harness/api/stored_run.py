@@ -80,5 +80,5 @@ def load_run(path: str | Path) -> Run:
     ResultsError
         The file is missing, is not JSON, or breaks the schema.
     """
-    folder = load_folder(Path(path))
+    folder = load_folder(path)
     return Run(folder.path, folder.run)

@@ -16,6 +16,8 @@ from harness.quality.reference import psnr_of
 if TYPE_CHECKING:
     import torch
 
+    from harness.quality.pair import Image
+
     Images = NDArray[np.uint8] | NDArray[np.floating] | torch.Tensor
 
 Colour = Literal["rgb", "y"]
@@ -94,14 +96,14 @@ def _first_or_last(image: Images, role: str) -> Images:
     return image[0] if first == 1 else image[..., 0]
 
 
-def as_image(image: Images) -> Images:
+def as_image(image: Images) -> Image:
     """Return an image in a form that :func:`harness.quality.pair.make_pair` takes."""
     if not isinstance(image, np.ndarray):
         return image
     channels_first = image.ndim == 3 and image.shape[0] == 3 and image.shape[-1] != 3
     array = np.moveaxis(image, 0, -1) if channels_first else image
     if array.dtype == np.uint8:
-        return array
+        return cast("Image", array)
     if not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"the image has dtype {array.dtype}", hint="pass uint8, or floating point in [0, 1]")
     import torch

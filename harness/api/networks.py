@@ -72,4 +72,4 @@ def _frames(example: Tensor | None) -> list[Tensor]:
         return []
     if example.ndim != 4 or example.shape[1] != 3 or not example.is_floating_point():
         raise UsageError(f"the example has shape {tuple(example.shape)}", hint="pass N x 3 x H x W, floating point")
-    return list(example.detach().to("cpu", torch.float32).split(1))
+    return list(torch.split(example.detach().to("cpu", torch.float32), 1))

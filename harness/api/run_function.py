@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from harness.api.stored_run import Run
 from harness.engines import get_engine
@@ -15,6 +15,7 @@ from harness.results.crops import parse_choice
 from harness.results.record import Backend
 from harness.run.progress import Listener
 from harness.run.request import RunRequest
+from harness.suggestions import choice
 from harness.timing import Precision
 
 
@@ -117,10 +118,10 @@ def _request(
     """Convert the arguments to what the pipeline takes."""
     unknown = sorted(set(options) - set(RunOptions.__annotations__))
     if unknown:
-        raise UsageError(
-            f"run has no option {unknown[0]!r}", hint=f"choose among {', '.join(RunOptions.__annotations__)}"
-        )
-    given = {_RENAMED.get(key, key): value for key, value in options.items() if key not in ("engine", "listeners")}
+        raise UsageError(f"run has no option {unknown[0]!r}", hint=choice(unknown[0], RunOptions.__annotations__))
+    given: dict[str, Any] = {
+        _RENAMED.get(key, key): value for key, value in options.items() if key not in ("engine", "listeners")
+    }
     for key in ("only", "exclude", "conventions", "crops"):
         given[key] = _several(given.get(key) or ())
     given["crops"] = tuple(parse_choice(text) for text in given["crops"])

@@ -3,7 +3,8 @@
 import sys
 from contextlib import suppress
 
-from harness.cli import (  # registers the commands, in the order that --help shows
+from harness.cli import (  # registers the commands
+    configuration,
     extensions,
     images,
     machine,
@@ -18,6 +19,7 @@ from harness.cli.streams import give_up_output, is_output_failure, open_missing,
 
 __all__ = [
     "app",
+    "configuration",
     "extensions",
     "images",
     "machine",

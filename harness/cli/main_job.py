@@ -23,6 +23,7 @@ from harness.cli.options import (
     ImagesChoice,
     ImagesOption,
     Install,
+    Json,
     Only,
     OutFolder,
     PrecisionChoice,
@@ -45,15 +46,18 @@ from harness.cli.options import (
     Wheels,
     WithBaselines,
 )
+from harness.cli.settings_file import settings_of_file
 
 if TYPE_CHECKING:  # it imports torch
     from harness.isolation.sandbox import Sandbox
+    from harness.results import Run
     from harness.results.crops import Choice
     from harness.run.plan import RunRequest
 
 
 @command
 def run(
+    ctx: typer.Context,
     submissions: Submissions,
     scale: Scale = None,
     track: TrackName = None,
@@ -84,6 +88,7 @@ def run(
     fresh: Fresh = False,
     retry_failed: RetryFailed = False,
     strict: Strict = False,
+    as_json: Json = False,
 ) -> None:
     """Measure, score and rank submissions, and write the leaderboard."""
     from harness.run.plan import RunRequest
@@ -110,7 +115,7 @@ def run(
         save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount, verify_graph=verify_graph,
         protocol=protocol, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
     )  # fmt: skip
-    _carry_out(wanted, engine, strict=strict)
+    _carry_out(wanted, engine, strict=strict, as_json=as_json, from_file=settings_of_file(ctx))
 
 
 def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
@@ -119,9 +124,9 @@ def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
     return tuple(parse_choice(text) for text in crops or [])
 
 
-def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
+def _carry_out(request: RunRequest, engine: str, *, strict: bool, as_json: bool, from_file: list[str]) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
-    request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
+    request = replace(request, command=shlex.join(["harness", *sys.argv[1:], *from_file]))
     from harness.cli.output import StopWithoutReader, end_on_signals
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
     from harness.cli.terminal import at_most, data_lines, leaderboard_table, reasons
@@ -136,6 +141,10 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
         warn_first = WarnBeforeMeasuring(print_timing_warnings)
         watch_reader = StopWithoutReader(standard_error)
         finished = run_pipeline(request, [warn_first, progress, watch_reader], get_engine(engine))
+    if as_json:
+        typer.echo(finished.run.model_dump_json(indent=1))
+        err.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
+        return _end(finished.run, strict=strict)
     out.print(leaderboard_table(finished.run))
     no_rank = why_no_rank(finished.run)
     lines = [*([] if no_rank is None else [no_rank]), *data_lines(finished.run), *reasons(finished.run)]
@@ -144,10 +153,15 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     for warning in at_most(finished.run.warnings):
         out.print(f"warning: {warning}", markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
-    if not finished.run.run.complete:
+    return _end(finished.run, strict=strict)
+
+
+def _end(run: Run, *, strict: bool) -> None:
+    """Exit with the status that the rows call for."""
+    if not run.run.complete:
         err.print("interrupted: the table holds what was measured; the same command goes on from here")
         raise typer.Exit(EXIT_INTERRUPTED)
-    if strict and any(entry.status in {"failed", "disqualified"} for entry in finished.run.entries):
+    if strict and any(entry.status in {"failed", "disqualified"} for entry in run.entries):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 

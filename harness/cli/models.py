@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
 from harness.cli.findings import titled, without_archive_folder
-from harness.cli.options import Device, Install, SandboxChoice, SandboxOption, Timeout, TrustPickle, Wheels
+from harness.cli.options import Device, Install, Json, SandboxChoice, SandboxOption, Timeout, TrustPickle, Wheels
 from harness.cli.text_console import styled
 
 _LOG_LINES = 12  # of a submission that failed
@@ -44,6 +44,7 @@ def check(
     install: Install = False,
     wheels: Wheels = None,
     trust_pickle: TrustPickle = False,
+    as_json: Json = False,
 ) -> None:
     """Check submissions on small images as a run measures them, and report what is wrong and how to fix it."""
     from harness.cli.progress_display import make_progress
@@ -52,6 +53,11 @@ def check(
     request = CheckRequest(path, scale, device, timeout, sandbox.value, install, wheels, trust_pickle)
     with make_progress(err) as progress:
         checks = check_path(request, [progress])
+    if as_json:
+        from harness.cli.json_forms import check_output
+
+        typer.echo(check_output(checks).model_dump_json(indent=1))
+        raise typer.Exit(0 if all(one.passed for one in checks) else EXIT_SOME_FAILED)
     shown = titled(checks)
     for title, one in shown:
         out.print(title, style="bold")

@@ -10,7 +10,9 @@ import typer
 from rich.table import Table
 
 from harness.cli.application import command, err, existing, existing_run, out
+from harness.cli.options import Json
 from harness.errors import UsageError
+from harness.suggestions import choice
 
 if TYPE_CHECKING:
     from harness.tracks import Track
@@ -42,6 +44,7 @@ def score(
     figure: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE: any other figure of the formula, in base units. Repeatable.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Compute the score of a network from its figures."""
     from harness.tracks import get_track
@@ -59,7 +62,9 @@ def score(
     }
     figures = completed(chosen, given)
     check_figures(chosen, figures, _OPTIONS)
-    _print_score(chosen, figures)
+    if as_json:
+        return _print_json(chosen, figures)
+    return _print_score(chosen, figures)
 
 
 def _named(texts: list[str]) -> dict[str, float]:
@@ -80,14 +85,36 @@ def _print_score(track: Track, figures: dict[str, float]) -> None:
     logarithm = float(track.log_scores(figures)) / math.log(10) if track.logarithmic else None
     decimals = 4 if track.logarithmic or track.parts else 2
     out.print(f"{final:.{decimals}f}" if final < 1e15 else f"10^{logarithm or math.log10(final):.3f}", highlight=False)
-    notes = [f"{track.score_formula}" + (f"; bicubic = {figures['bicubic']} dB" if "bicubic" in track.needs else "")]
+    bicubic = f"; bicubic = {figures['bicubic']} dB" if "bicubic" in track.needs else ""
+    notes = [f"{track.score_formula}{bicubic}"]
     if track.parts:
         parts = ", ".join(f"{name} {float(part(figures)):.6g}" for name, part in track.parts.items())
         notes.append(parts if logarithm is None else f"{parts}; log10 of the score {logarithm:.3f}")
-    notes += [question for name, value in figures.items() if (question := _unit_question(track, name, value))]
-    notes += _gate_notes(track, figures)
-    for note in notes:
+    for note in [*notes, *_doubts(track, figures)]:
         err.print(note)
+
+
+def _doubts(track: Track, figures: dict[str, float]) -> list[str]:
+    """Return doubts about units, and whether the gates of the ranking are passed."""
+    questions = [question for name, value in figures.items() if (question := _unit_question(track, name, value))]
+    return [*questions, *_gate_notes(track, figures)]
+
+
+def _print_json(track: Track, figures: dict[str, float]) -> None:
+    from harness.cli.json_forms import ScoreOutput
+
+    final = track.score(**figures)
+    log10 = float(track.log_scores(figures)) / math.log(10) if track.logarithmic else None
+    form = ScoreOutput(
+        track=track.name,
+        score=final,
+        score_log10=log10 if log10 is not None else math.log10(final) if final > 0 else None,
+        formula=track.score_formula,
+        figures=figures,
+        parts={name: float(part(figures)) for name, part in track.parts.items()},
+        notes=_doubts(track, figures),
+    )
+    typer.echo(form.model_dump_json(indent=1))
 
 
 _UNITS = {
@@ -131,7 +158,7 @@ def tracks(
     if action == "list":
         return _list_tracks()
     if action not in {"show", "check"}:
-        raise UsageError(f"there is no action {action!r}", hint="choose one of: list, show, check")
+        raise UsageError(f"there is no action {action!r}", hint=choice(action, ("list", "show", "check")))
     if name is None:
         raise UsageError(f"tracks {action} needs a name", hint="see harness tracks --help")
     if action == "check":

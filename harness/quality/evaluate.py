@@ -13,6 +13,7 @@ from harness.quality.luma import LUMAS, Luma
 from harness.quality.pair import make_pair
 from harness.quality.reference import mse_of, psnr_of
 from harness.quality.window import GAUSSIAN, Window
+from harness.suggestions import choice
 
 if TYPE_CHECKING:
     from harness.quality.pair import Image
@@ -113,7 +114,7 @@ def get_luma(name: str) -> Luma:
         If there is no luma of this name.
     """
     if name not in LUMAS:
-        raise UsageError(f"no luma is called {name!r}", hint=f"choose one of: {', '.join(LUMAS)}")
+        raise UsageError(f"no luma is called {name!r}", hint=choice(name, LUMAS))
     return LUMAS[name]
 
 

@@ -13,6 +13,7 @@ from harness.report.columns import Column, columns_of, convention_columns
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.results.columns import LOWER_BOUND
 from harness.results.run_folder import RunFolder
+from harness.suggestions import choice
 from harness.text import spreadsheet_text
 
 
@@ -37,7 +38,7 @@ def export(folder: RunFolder, form: str, columns: Sequence[str] | None = None, *
         There is no such form or column.
     """
     if form not in FORMS:
-        raise UsageError(f"there is no export {form!r}", hint=f"choose one of {', '.join(FORMS)}")
+        raise UsageError(f"there is no export {form!r}", hint=choice(form, FORMS))
     text = FORMS[form](folder, chosen_columns(folder, columns, everything=form in {"csv", "json"}))
     return latex.document(text) if form == "latex" and whole else text
 
@@ -48,7 +49,7 @@ def chosen_columns(folder: RunFolder, keys: Sequence[str] | None, *, everything:
     wanted = keys or (list(known) if everything else [column.key for column in columns_of(folder.run, "paper")])
     for key in wanted:
         if key not in known:
-            raise UsageError(f"there is no column {key!r}", hint=f"choose among {', '.join(known)}")
+            raise UsageError(f"there is no column {key!r}", hint=choice(key, known))
     return [known[key] for key in wanted]
 
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from harness.cli.application import command, existing_run, out
+from harness.cli.application import EXIT_SOME_FAILED, command, existing_run, out
+from harness.cli.options import Json
 from harness.cli.settings_file import FILE_NAME, read_settings
 
 _ORIGINS = {"COMMANDLINE": "typed", "DEFAULT_MAP": FILE_NAME, "ENVIRONMENT": "environment"}
+
+
+@command
+def example(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; it must not exist yet.", show_default=False)],
+) -> None:
+    """Write the networks that come with the harness, and settings to run them, into a new folder."""
+    from harness.submissions.example import write_example
+
+    count = write_example(folder)
+    out.print(f"wrote {count} networks and {FILE_NAME}", highlight=False)
+    out.print(f"next: cd {shlex.quote(str(folder))} && harness run", highlight=False, soft_wrap=True)
 
 
 @command
@@ -51,7 +65,7 @@ def choose(
     params: Annotated[float | None, typer.Option(min=0, help="At most so many thousands of parameters.")] = None,
     by: Annotated[str, typer.Option(help="Column by which the best is chosen, such as psnr_y or score.")] = "psnr_rgb",
     baselines: Annotated[bool, typer.Option("--baselines", help="Interpolations are candidates, too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Choose a network for given limits: which fit, which is best, and what one step faster costs."""
     from harness.analysis.choose import Limits
@@ -68,4 +82,4 @@ def choose(
     else:
         print_choice(choice)
     if choice.best is None:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_SOME_FAILED)

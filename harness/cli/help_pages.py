@@ -69,7 +69,7 @@ class OrderedGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command."""
-        command = super().get_command(ctx, cmd_name)
+        command: Any = super().get_command(ctx, cmd_name)
         if command is not None and cmd_name == "run":
             panels = {name: panel for panel, names in OPTION_PANELS.items() for name in names}
             for parameter in command.params:

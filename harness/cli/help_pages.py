@@ -72,9 +72,10 @@ class OrderedGroup(TyperGroup):
         command: Any = super().get_command(ctx, cmd_name)
         if command is not None and cmd_name == "run":
             panels = {name: panel for panel, names in OPTION_PANELS.items() for name in names}
-            for parameter in command.params:
+            parameters: list[Any] = command.params
+            for parameter in parameters:
                 if parameter.name in panels:
                     parameter.rich_help_panel = panels[parameter.name]
             order = list(panels)  # headings appear in the order of the first option below them
-            command.params.sort(key=lambda one: order.index(one.name) if one.name in panels else -1)
+            parameters.sort(key=lambda one: order.index(one.name) if one.name in panels else -1)
         return command

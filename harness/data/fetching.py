@@ -73,7 +73,7 @@ def _pooch() -> Any:
         import pooch
     except ImportError as error:
         raise UsageError(
-            "downloading needs the package pooch", hint="install it: pip install 'sr-harness[fetch]'"
+            "downloading needs the package pooch", hint="install it: python -m pip install pooch"
         ) from error
     pooch.get_logger().setLevel("WARNING")
     return pooch

@@ -27,6 +27,8 @@ class Limits:
         Peak memory, megabytes (10^6 bytes), at most.
     params_k
         Thousands of parameters, at most.
+    energy_j
+        Joules per frame, at most.
     baselines
         Whether interpolations are candidates, too.
     """
@@ -34,6 +36,7 @@ class Limits:
     fps: float | None = None
     memory_mb: float | None = None
     params_k: float | None = None
+    energy_j: float | None = None
     baselines: bool = False
 
 
@@ -162,6 +165,11 @@ def _why_not(entry: Entry, column: Column, limits: Limits, runtime_ms: float | N
         (
             limits.params_k is not None and (entry.params is None or entry.params > 1e3 * limits.params_k),
             f"{(entry.params or 0) / 1e3:.1f} K parameters",
+        ),
+        (limits.energy_j is not None and entry.energy is None, "its energy is unknown"),
+        (
+            limits.energy_j is not None and entry.energy is not None and entry.energy.joules > limits.energy_j,
+            f"{entry.energy.joules if entry.energy else 0:.3g} J",
         ),
     ]
     return next((text for applies, text in reasons if applies), "")

@@ -63,6 +63,7 @@ def choose(
     fps: Annotated[float | None, typer.Option(min=0, help="At least so many frames per second.")] = None,
     memory: Annotated[float | None, typer.Option(min=0, help="At most so many megabytes (10^6 bytes).")] = None,
     params: Annotated[float | None, typer.Option(min=0, help="At most so many thousands of parameters.")] = None,
+    energy: Annotated[float | None, typer.Option(min=0, help="At most so many joules per frame.")] = None,
     by: Annotated[str, typer.Option(help="Column by which the best is chosen, such as psnr_y or score.")] = "psnr_rgb",
     baselines: Annotated[bool, typer.Option("--baselines", help="Interpolations are candidates, too.")] = False,
     as_json: Json = False,
@@ -73,7 +74,7 @@ def choose(
     from harness.cli.choices import print_choice
     from harness.report import load_run
 
-    limits = Limits(fps, memory, params, baselines)
+    limits = Limits(fps, memory, params, energy, baselines)
     choice = choose_network(load_run(existing_run(run_folder)), limits, by)
     if as_json:
         from harness.cli.json_forms import choose_output

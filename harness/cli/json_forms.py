@@ -197,6 +197,8 @@ class ChoiceRow(Record):
     runtime_ms: float
     fps: float
     peak_memory_bytes: int | None
+    energy_j: float | None
+    """Joules per frame; None if it was not measured."""
     surely: bool
     """Whether it is fast enough at the slow end of its runtime's interval, too."""
     in_front: bool
@@ -312,6 +314,7 @@ def choose_output(choice: Choice) -> ChooseOutput:
             runtime_ms=one.runtime_ms,
             fps=1000 / one.runtime_ms,
             peak_memory_bytes=one.entry.peak_memory_bytes,
+            energy_j=one.entry.energy.joules if one.entry.energy else None,
             surely=one.surely,
             in_front=one.in_front,
         )

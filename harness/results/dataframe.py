@@ -7,8 +7,8 @@ from harness.results.schema import Entry, Run
 if TYPE_CHECKING:
     import pandas as pd
 
-NESTED = ("error", "runtime_ms", "reparam", "published", "roofline")
-INTERVALS = ("rank_range", "score_ci", "runtime_ms_ci")
+NESTED = ("error", "runtime_ms", "energy", "reparam", "published", "roofline")
+INTERVALS = ("rank_range", "score_ci", "runtime_ms_ci", "energy_ci")
 
 
 def flat(entry: Entry) -> dict[str, Any]:

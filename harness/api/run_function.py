@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 from harness.api.stored_run import Run
 from harness.engines import get_engine
 from harness.errors import UsageError
 from harness.isolation.sandbox import Sandbox
 from harness.pipeline import run as run_pipeline
-from harness.results.crops import parse_choice
 from harness.results.record import Backend
+from harness.run.options import request_from
 from harness.run.progress import Listener
-from harness.run.request import RunRequest
 from harness.suggestions import choice
 from harness.timing import Precision
 
@@ -95,51 +94,11 @@ def run(
     >>> run = harness.run("submissions", scale=2, time_budget=2)  # doctest: +SKIP
     >>> run.to_frame()[["name", "score", "psnr_rgb"]]  # doctest: +SKIP
     """
-    engine, listeners = get_engine(options.get("engine", "local")), options.get("listeners", ())
-    request = _request(paths, scale, track, dataset, out, options)
-    finished = run_pipeline(request, listeners, engine)
-    return Run(finished.folder, finished.run)
-
-
-_RENAMED = {
-    "baselines": "with_baselines", "time_budget": "time_budget_s", "timeout": "timeout_s", "convention": "conventions",
-    "crop": "crops",
-}  # fmt: skip
-
-
-def _request(
-    paths: str | Path | Iterable[str | Path],
-    scale: int | None,
-    track: str | None,
-    dataset: str | Path | Sequence[str | Path],
-    out: str | Path | None,
-    options: RunOptions,
-) -> RunRequest:
-    """Convert the arguments to what the pipeline takes."""
     unknown = sorted(set(options) - set(RunOptions.__annotations__))
     if unknown:
         raise UsageError(f"run has no option {unknown[0]!r}", hint=choice(unknown[0], RunOptions.__annotations__))
-    given: dict[str, Any] = {
-        _RENAMED.get(key, key): value for key, value in options.items() if key not in ("engine", "listeners")
-    }
-    for key in ("only", "exclude", "conventions", "crops"):
-        given[key] = _several(given.get(key) or ())
-    given["crops"] = tuple(parse_choice(text) for text in given["crops"])
-    if given.get("wheels") is not None:
-        given["wheels"] = Path(str(given["wheels"]))
-    first, *further = _several(dataset) or ("embedded",)
-    return RunRequest(
-        tuple(Path(path) for path in _several(paths)),
-        scale=scale,
-        track=track,
-        dataset=str(first),
-        further_datasets=tuple(map(str, further)),
-        out=None if out is None else Path(out),
-        command="harness.run",
-        **given,
-    )
-
-
-def _several(given: str | Path | Iterable[str | Path]) -> tuple[str | Path, ...]:
-    """Return one or several values as several."""
-    return (given,) if isinstance(given, str | Path) else tuple(given)
+    own = {"submissions": paths, "scale": scale, "track": track, "dataset": dataset, "out": out}
+    request = request_from({**options, **own, "command": "harness.run"})
+    engine = get_engine(options.get("engine", "local"))
+    finished = run_pipeline(request, options.get("listeners", ()), engine)
+    return Run(finished.folder, finished.run)

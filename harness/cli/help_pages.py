@@ -24,7 +24,7 @@ OPTION_PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Isolation and packages": ("sandbox", "install", "wheels", "trust_pickle"),
     "Results": (
-        "out_folder", "images", "crop", "save_images", "fresh", "retry_failed", "strict", "as_json",
+        "out_folder", "images", "crop", "save_images", "fresh", "retry_failed", "strict", "profile", "as_json",
     ),
 }  # fmt: skip
 """Options of ``harness run`` by the heading above them; others are below the heading of typer."""

@@ -28,6 +28,7 @@ from harness.cli.options import (
     OutFolder,
     PrecisionChoice,
     Processes,
+    Profile,
     ProtocolName,
     Recount,
     RetryFailed,
@@ -51,7 +52,6 @@ from harness.cli.settings_file import settings_of_file
 if TYPE_CHECKING:  # it imports torch
     from harness.isolation.sandbox import Sandbox
     from harness.results import Run
-    from harness.results.crops import Choice
     from harness.run.plan import RunRequest
 
 
@@ -88,46 +88,21 @@ def run(
     fresh: Fresh = False,
     retry_failed: RetryFailed = False,
     strict: Strict = False,
+    profile: Profile = False,
     as_json: Json = False,
 ) -> None:
     """Measure, score and rank submissions, and write the leaderboard."""
-    from harness.run.plan import RunRequest
+    options = dict(locals())
+    from harness.run.options import request_from
 
-    wanted = RunRequest(
-        submissions=tuple(submissions),
-        scale=scale,
-        track=track,
-        dataset=(dataset or ["embedded"])[0],
-        further_datasets=tuple(dataset or ())[1:],
-        out=out_folder,
-        only=tuple(only or ()),
-        exclude=tuple(exclude or ()),
-        with_baselines=baselines,
-        precision=precision.value if precision else None,
-        backend=backend.value,
-        sandbox=sandbox.value,
-        images=images.value,
-        crops=_parsed(crop),
-        conventions=tuple(dict.fromkeys(convention or ())),
-    )
-    wanted = replace(
-        wanted, device=device, threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
-        save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount, verify_graph=verify_graph,
-        protocol=protocol, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
-    )  # fmt: skip
-    _carry_out(wanted, engine, strict=strict, as_json=as_json, from_file=settings_of_file(ctx))
+    request = replace(request_from(options), command=shlex.join(["harness", *sys.argv[1:], *settings_of_file(ctx)]))
+    _carry_out(request, engine, strict=strict, profile=profile, as_json=as_json)
 
 
-def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
-    from harness.results.crops import parse_choice
-
-    return tuple(parse_choice(text) for text in crops or [])
-
-
-def _carry_out(request: RunRequest, engine: str, *, strict: bool, as_json: bool, from_file: list[str]) -> None:
+def _carry_out(request: RunRequest, engine: str, *, strict: bool, profile: bool, as_json: bool) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
-    request = replace(request, command=shlex.join(["harness", *sys.argv[1:], *from_file]))
     from harness.cli.output import StopWithoutReader, end_on_signals
+    from harness.cli.profile import largest_parts, profile_table
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
     from harness.cli.terminal import at_most, data_lines, leaderboard_table, reasons
     from harness.engines import get_engine
@@ -152,6 +127,9 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool, as_json: bool,
         out.print(reason, markup=False, highlight=False)
     for warning in at_most(finished.run.warnings):
         out.print(f"warning: {warning}", markup=False, highlight=False)
+    if profile:
+        out.print(profile_table(finished.run))
+    out.print(largest_parts(finished.run), markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
     return _end(finished.run, strict=strict)
 

@@ -1,8 +1,8 @@
 """Counters of energy: NVML's for NVIDIA cards, RAPL's for processors.
 
 NVML counts the whole card, in steps of 20 to 100 ms. RAPL counts processor packages, without memory and the rest of the
-machine, in steps of about 1 ms; on Linux only root may read it unless the administrator permits it to others. Both include
-what is used when idle.
+machine, in steps of about 1 ms; on Linux only root may read it unless the administrator permits it to others. Both
+include what is used when idle.
 """
 
 from __future__ import annotations

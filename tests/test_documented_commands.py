@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES.remove(ROOT / "CHANGELOG.md")  # it speaks of earlier releases
-TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+TUTORIALS = [page for page in sorted((ROOT / "docs" / "tutorials").glob("*.md")) if page.stem != "index"]
 MOST_COMMANDS = 6
 
 

@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.isolation.sandbox import Sandbox
 from harness.pipeline import run as run_pipeline
 from harness.results.record import Backend
-from harness.run.options import request_from
+from harness.run.options import option_names, request_from
 from harness.run.progress import Listener
 from harness.suggestions import choice
 from harness.timing import Precision
@@ -94,9 +94,10 @@ def run(
     >>> run = harness.run("submissions", scale=2, time_budget=2)  # doctest: +SKIP
     >>> run.to_frame()[["name", "score", "psnr_rgb"]]  # doctest: +SKIP
     """
-    unknown = sorted(set(options) - set(RunOptions.__annotations__))
+    known = [*option_names(), "engine", "listeners"]
+    unknown = sorted(set(options) - set(known))
     if unknown:
-        raise UsageError(f"run has no option {unknown[0]!r}", hint=choice(unknown[0], RunOptions.__annotations__))
+        raise UsageError(f"run has no option {unknown[0]!r}", hint=choice(unknown[0], known))
     own = {"submissions": paths, "scale": scale, "track": track, "dataset": dataset, "out": out}
     request = request_from({**options, **own, "command": "harness.run"})
     engine = get_engine(options.get("engine", "local"))

@@ -19,6 +19,13 @@ _FIELDS = {
 _SEVERAL = ("submissions", "only", "exclude", "conventions", "crops")
 
 
+def option_names() -> list[str]:
+    """Return the names that :func:`request_from` takes."""
+    own = {field: option for option, field in _FIELDS.items() if option != "out_folder"}
+    names = [own.get(field.name, field.name) for field in fields(RunRequest)]
+    return [name for name in names if name not in ("further_datasets", "command")]
+
+
 def request_from(options: Mapping[str, Any]) -> RunRequest:
     """Return the request that options stand for.
 

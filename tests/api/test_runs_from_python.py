@@ -7,9 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from run.conftest import images, request_for, submit, submit_sharp, tiny_track  # noqa: F401
+from typer.main import get_command
+from typer.testing import CliRunner
 
 import harness
+from harness.api.run_function import RunOptions
+from harness.cli import app
 from harness.errors import ResultsError, UsageError
+from harness.pipeline import FinishedRun
+from harness.run.options import option_names
 from harness.run.plan import RunRequest
 
 
@@ -69,6 +75,23 @@ def test_a_run_from_python(
     assert [entry.name for entry in run.entries] == ["One"]
     assert run.report.is_file()
     assert harness.load_run(run.path).run == run.run
+
+
+def test_python_takes_every_option_of_the_command() -> None:
+    command = get_command(app).commands["run"]  # type: ignore[attr-defined]
+    typed = {parameter.name for parameter in command.params} - {"help", "strict", "profile", "as_json"}
+    known = {*option_names(), "engine", "out_folder", "address"}
+    assert typed - known == set()
+    assert set(RunOptions.__annotations__) - {"listeners", "engine"} <= set(option_names())
+
+
+def test_the_command_prints_what_it_stores(sample: harness.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished = FinishedRun(sample.run, sample.path, sample.report)
+    monkeypatch.setattr("harness.pipeline.run", lambda *_: finished)
+    result = CliRunner().invoke(app, ["run", ".", "--json", "--sandbox", "none"])
+    assert result.exit_code == 0, result.output
+    assert type(sample.run).model_validate_json(result.stdout) == sample.run
+    assert str(sample.report) in result.stderr.replace("\n", "")
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

@@ -48,6 +48,13 @@ def docs(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *DOCS_TESTS, *session.posargs)
 
 
+@nox.session(python=OLDEST)
+def site(session: nox.Session) -> None:
+    """Build the documentation site into ``site/``; warnings are errors, among them links that lead nowhere."""
+    session.install("-e", ".[docs]")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-b", "html", "docs", "site", *session.posargs)
+
+
 def _install(session: nox.Session, resolution: str) -> None:
     """Install the project with its test dependencies.
 

@@ -9,20 +9,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from harness.errors import HarnessError, UsageError
+from harness.suggestions import choice
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Find = Callable[[str], Iterable[EntryPoint]]
 """Returns the entry points of a group."""
-
-_CLOSE = 0.5  # ratio of difflib from which a name is suggested
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +139,7 @@ class Registry(Generic[T_co]):
                 f"no entry point of the group {self.group} is installed: install the harness itself "
                 "with `python -m pip install -e .` in its checkout"
             )
-        known = sorted({*own, *others})
-        nearest = get_close_matches(name, known, 1, _CLOSE)
-        choice = f"one of: {', '.join(known)}"
-        return f"did you mean {nearest[0]!r}? Choose {choice}" if nearest else f"choose {choice}"
+        return choice(name, sorted({*own, *others}))
 
 
 def instance_of(kind: type[T]) -> Callable[[object], T]:

@@ -22,6 +22,7 @@ from harness.statistics.inference import Difference, interval_difference, mean_d
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.statistics.score_difference import resample_scores, score_differences
+from harness.suggestions import choice
 from harness.tracks import Track, track_of
 from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, reference_psnr, score_data
 
@@ -126,8 +127,8 @@ def find_entry(folder: RunFolder, name: str) -> Entry:
     matches = [entry for entry in entries if name == entry.slug] or [entry for entry in entries if name == entry.name]
     matches = matches or [entry for entry in entries if name.lower() in (entry.slug.lower(), entry.name.lower())]
     if not matches:
-        known = ", ".join(entry.slug or entry.name for entry in entries)
-        raise UsageError(f"{folder.path} has no model {name!r}", hint=f"choose one of {known}")
+        hint = choice(name, [known for entry in entries for known in (entry.slug, entry.name) if known])
+        raise UsageError(f"{folder.path} has no model {name!r}", hint=hint)
     return matches[0]
 
 

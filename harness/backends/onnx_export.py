@@ -85,7 +85,7 @@ def export(network: nn.Module, *, size_multiple: int = 1, threads: int = 1) -> O
     except ImportError as error:
         raise UnsupportedError(
             f"exporting to ONNX needs {error.name or error}, which is not installed",
-            hint='pip install "sr-harness[onnx]"',
+            hint="python -m pip install onnx onnxruntime onnxscript",
         ) from error
     except UnsupportedError:
         raise

@@ -41,7 +41,7 @@ def onnxruntime_problem(kind: str) -> tuple[str, str] | None:
         return f"runs on the CPU here, and the device is {kind}", "run with --device cpu, or choose another --backend"
     missing = [package for package in ("onnx", "onnxruntime", "onnxscript") if find_spec(package) is None]
     if missing:
-        return f"needs {', '.join(missing)}", 'pip install "sr-harness[onnx]"'
+        return f"needs {', '.join(missing)}", f"python -m pip install {' '.join(missing)}"
     return None
 
 
@@ -53,5 +53,5 @@ def tensorrt_problem(kind: str) -> tuple[str, str] | None:
             "run on an NVIDIA card, or choose another --backend",
         )
     if find_spec("torch_tensorrt") is None:
-        return "needs torch_tensorrt", 'pip install "sr-harness[tensorrt]"'
+        return "needs torch_tensorrt", "python -m pip install torch-tensorrt"
     return None

@@ -3,8 +3,9 @@
 import sys
 from contextlib import suppress
 
-from harness.cli import (  # registers the commands, in the order that --help shows
+from harness.cli import (  # registers the commands
     codabench,
+    configuration,
     exports,
     extensions,
     images,
@@ -21,6 +22,7 @@ from harness.cli.streams import give_up_output, is_output_failure, open_missing,
 __all__ = [
     "app",
     "codabench",
+    "configuration",
     "exports",
     "extensions",
     "images",

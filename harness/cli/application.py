@@ -11,7 +11,9 @@ from typing import Annotated, NoReturn, ParamSpec, TypeVar
 import typer
 
 from harness import __version__
+from harness.cli.help_pages import OrderedGroup, epilog_of, panel_of
 from harness.cli.output import Output
+from harness.cli.settings_file import apply_settings
 from harness.cli.streams import is_output_failure, replace_what_cannot_be_encoded
 from harness.cli.text_console import TextConsole
 from harness.errors import HarnessError, UsageError
@@ -27,8 +29,10 @@ EXIT_INTERRUPTED = 130
 app = typer.Typer(
     name="harness",
     help="Benchmark real-time image super-resolution networks, from a folder of submissions to a leaderboard.",
+    cls=OrderedGroup,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
 # For pipes rich assumes 80 columns, too few for the leaderboard.
@@ -65,7 +69,14 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             err.print("this is a bug in the harness: please report it with the lines above", highlight=False)
             raise typer.Exit(EXIT_BROKEN) from error
 
-    app.command(name=function.__name__.strip("_").replace("_", "-"))(guarded)
+    name = function.__name__.strip("_").replace("_", "-")
+    passes_arguments_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(
+        name=name,
+        rich_help_panel=panel_of(name),
+        epilog=epilog_of(name),
+        context_settings=passes_arguments_on if name == "config" else None,
+    )(guarded)
     return guarded
 
 
@@ -98,8 +109,14 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Benchmark real-time image super-resolution networks."""
+    del version
+    try:
+        apply_settings(ctx)
+    except UsageError as error:
+        _end(error, EXIT_USAGE)

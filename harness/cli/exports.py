@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.application import command, err, existing_run
+from harness.cli.results import of_stored_runs
 from harness.errors import UsageError
 from harness.files import write_atomically
 
@@ -22,6 +23,7 @@ class PivotOption(enum.StrEnum):
 
 
 @command
+@of_stored_runs
 def export(
     sources: Annotated[
         list[Path],

@@ -21,6 +21,7 @@ from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, ou
 from harness.cli.counted import counted
 from harness.cli.text_console import styled
 from harness.errors import UsageError
+from harness.suggestions import choice
 from harness.text import spreadsheet_text
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def datasets(
         return _fetch(name)
     if action == "verify":
         return _verify(name)
-    raise UsageError(f"there is no action {action!r}", hint="choose one of: list, add, fetch, verify")
+    raise UsageError(f"there is no action {action!r}", hint=choice(action, ("list", "add", "fetch", "verify")))
 
 
 def _fetch(name: str) -> None:

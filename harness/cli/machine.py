@@ -16,6 +16,7 @@ from harness.cli.options import (
     BackendOption,
     Device,
     Install,
+    Json,
     PrecisionChoice,
     Processes,
     ProtocolName,
@@ -44,6 +45,7 @@ def time(
     sandbox: SandboxChoice = SandboxOption.auto,
     install: Install = False,
     wheels: Wheels = None,
+    as_json: Json = False,
 ) -> None:
     """Time submissions at 4K output only: no quality is measured and nothing is stored."""
     from harness.cli.output import end_on_signals
@@ -71,24 +73,34 @@ def time(
     print_timing_warnings()
     with make_progress(err) as progress:
         times = time_submission(request, [progress])
-    print_times(times)
+    if as_json:
+        from harness.cli.json_forms import time_output
+
+        typer.echo(time_output(times).model_dump_json(indent=1))
+    else:
+        print_times(times)
     if any(row.runtime is None for row in times.rows):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
 @command
-def doctor() -> None:
+def doctor(as_json: Json = False) -> None:
     """Report which isolation this machine supports, what affects timing, and how to fix it."""
     from harness.isolation.sandbox_diagnostics import sandbox_diagnostics
     from harness.machine.device import describe_device
     from harness.machine.timing_diagnostics import timing_diagnostics
 
     device = describe_device("auto", None)
+    diagnostics = [*sandbox_diagnostics(), *timing_diagnostics()]
+    if as_json:
+        from harness.cli.json_forms import doctor_output
+
+        return typer.echo(doctor_output(device, diagnostics).model_dump_json(indent=1))
     versions = [f"torch {device.torch}", f"Python {device.python}", f"driver {device.driver}" if device.driver else ""]
     parts = [device.name, device.kind, f"{device.threads} threads", *filter(None, versions)]
     out.print(", ".join(parts), highlight=False)
     table = Table("", "what", "found", "what to do", title_justify="left")
-    for diagnostic in [*sandbox_diagnostics(), *timing_diagnostics()]:
+    for diagnostic in diagnostics:
         mark = Text(diagnostic.level, "green" if diagnostic.level == "ok" else "yellow")
         table.add_row(mark, diagnostic.name, diagnostic.value, diagnostic.hint)
-    out.print(table)
+    return out.print(table)

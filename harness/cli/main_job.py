@@ -25,6 +25,7 @@ from harness.cli.options import (
     ImagesChoice,
     ImagesOption,
     Install,
+    Json,
     Only,
     OutFolder,
     PrecisionChoice,
@@ -50,15 +51,17 @@ from harness.cli.options import (
     Wheels,
     WithBaselines,
 )
+from harness.cli.settings_file import settings_of_file
 
 if TYPE_CHECKING:  # it imports torch
     from harness.isolation.sandbox import Sandbox
-    from harness.results.crops import Choice
+    from harness.results import Run
     from harness.run.plan import RunRequest
 
 
 @command
 def run(
+    ctx: typer.Context,
     submissions: Submissions,
     scale: Scale = None,
     track: TrackName = None,
@@ -94,35 +97,20 @@ def run(
     retry_failed: RetryFailed = False,
     strict: Strict = False,
     profile: Profile = False,
+    as_json: Json = False,
 ) -> None:
     """Measure, score and rank submissions, and write the leaderboard."""
-    from harness.run.plan import RunRequest
+    options = dict(locals())
+    from harness.run.options import request_from
 
-    names = dataset or ["embedded"]
-    wanted = RunRequest(
-        submissions=tuple(submissions), scale=scale, track=track, dataset=names[0], further_datasets=tuple(names[1:]),
-        out=out_folder, precision=precision.value if precision else None, backend=backend.value, sandbox=sandbox.value,
-        images=images.value, crops=_parsed(crop), conventions=tuple(dict.fromkeys(convention or ())),
-        reparam=reparam.value if reparam else None, analysis_limit_s=analysis_limit,
-    )  # fmt: skip
-    wanted = replace(
-        wanted, only=tuple(only or ()), exclude=tuple(exclude or ()), with_baselines=baselines, device=device,
-        threads=threads, install=install, wheels=wheels, trust_pickle=trust_pickle,
-        save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount, verify_graph=verify_graph,
-        protocol=protocol, time_on=time_on, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
-    )  # fmt: skip
-    _carry_out(wanted, engine, address, strict=strict, profile=profile)
+    request = replace(request_from(options), command=shlex.join(["harness", *sys.argv[1:], *settings_of_file(ctx)]))
+    _carry_out(request, (engine, address), strict=strict, profile=profile, as_json=as_json)
 
 
-def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
-    from harness.results.crops import parse_choice
-
-    return tuple(parse_choice(text) for text in crops or [])
-
-
-def _carry_out(request: RunRequest, engine: str, address: str | None, *, strict: bool, profile: bool) -> None:
+def _carry_out(
+    request: RunRequest, engine: tuple[str, str | None], *, strict: bool, profile: bool, as_json: bool
+) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
-    request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
     from harness.cli.output import StopWithoutReader, end_on_signals
     from harness.cli.profile import largest_parts, profile_table
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
@@ -132,13 +120,17 @@ def _carry_out(request: RunRequest, engine: str, address: str | None, *, strict:
     from harness.results.ranks import why_no_rank
 
     end_on_signals()
-    reached = get_engine(engine, address)
-    if engine == "local":  # others start workers elsewhere
+    reached = get_engine(*engine)
+    if engine[0] == "local":  # others start workers elsewhere
         print_exposure(request.sandbox)
     with make_progress(err) as progress, connected(reached):
         warn_first = WarnBeforeMeasuring(print_timing_warnings)
         watch_reader = StopWithoutReader(standard_error)
         finished = run_pipeline(request, [warn_first, progress, watch_reader], reached)
+    if as_json:
+        typer.echo(finished.run.model_dump_json(indent=1))
+        err.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
+        return _end(finished.run, strict=strict)
     out.print(leaderboard_table(finished.run))
     no_rank = why_no_rank(finished.run)
     lines = [*([] if no_rank is None else [no_rank]), *data_lines(finished.run), *reasons(finished.run)]
@@ -150,10 +142,15 @@ def _carry_out(request: RunRequest, engine: str, address: str | None, *, strict:
         out.print(profile_table(finished.run))
     out.print(largest_parts(finished.run), markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
-    if not finished.run.run.complete:
+    return _end(finished.run, strict=strict)
+
+
+def _end(run: Run, *, strict: bool) -> None:
+    """Exit with the status that the rows call for."""
+    if not run.run.complete:
         err.print("interrupted: the table holds what was measured; the same command goes on from here")
         raise typer.Exit(EXIT_INTERRUPTED)
-    if strict and any(entry.status in {"failed", "disqualified"} for entry in finished.run.entries):
+    if strict and any(entry.status in {"failed", "disqualified"} for entry in run.entries):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 

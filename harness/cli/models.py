@@ -18,6 +18,7 @@ from harness.cli.options import (
     Device,
     Exclude,
     Install,
+    Json,
     Only,
     ReparamChoice,
     SandboxChoice,
@@ -82,6 +83,7 @@ def check(
     fix: Annotated[bool, typer.Option("--fix", help="Write what was found out into the manifest.")] = False,
     only: Only = None,
     exclude: Exclude = None,
+    as_json: Json = False,
 ) -> None:
     """Check submissions on small images as a run measures them, and report what is wrong and how to fix it."""
     from harness.cli.progress_display import make_progress
@@ -101,10 +103,15 @@ def check(
         with progress.suspended():
             for title, one in titled(checks):
                 shown.append(one)
-                _print_check(title, one)
+                if not as_json:
+                    _print_check(title, one)
 
     with make_progress(err, _SILENCE_S) as progress:
         check_path(request, [progress], on_checked=show)
+    if as_json:
+        from harness.cli.json_forms import check_output
+
+        typer.echo(check_output(shown).model_dump_json(indent=1))
     if fix:
         _fix(path, shown)
     passed = sum(one.passed for one in shown)

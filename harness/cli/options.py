@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+
+from harness.suggestions import choice
 
 
 class PrecisionOption(enum.StrEnum):
@@ -54,6 +57,22 @@ class SandboxOption(enum.StrEnum):
     none = "none"
 
 
+Option = TypeVar("Option", bound=enum.StrEnum)
+
+
+def nearest(option: type[Option]) -> Callable[[str], Option]:
+    """Return a parser of the names of an option, which answers an unknown one with the nearest."""
+
+    def parse(text: str) -> Option:
+        try:
+            return option(text)
+        except ValueError:
+            hint = choice(text, [one.value for one in option])
+            raise typer.BadParameter(f"{text!r} is unknown. {hint[0].upper()}{hint[1:]}.") from None
+
+    return parse
+
+
 Submissions = Annotated[
     list[Path],
     typer.Argument(help="Folders of submissions, single submissions or challenge zips.", show_default=False),
@@ -75,9 +94,21 @@ WithBaselines = Annotated[bool, typer.Option(help="Include bicubic and the other
 Device = Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of a network. [default: one per core]")]
 PrecisionChoice = Annotated[
-    PrecisionOption | None, typer.Option(help="For speed and quality alike. [default: the protocol's]")
+    PrecisionOption | None,
+    typer.Option(
+        parser=nearest(PrecisionOption),
+        metavar="fp32|fp16|bf16",
+        help="For speed and quality alike. [default: the protocol's]",
+    ),
 ]
-BackendChoice = Annotated[BackendOption, typer.Option(help="How networks are executed; one backend per ranking.")]
+BackendChoice = Annotated[
+    BackendOption,
+    typer.Option(
+        parser=nearest(BackendOption),
+        metavar="NAME",
+        help="How networks are executed: eager, channels_last, compile, cuda-graph, onnxruntime or tensorrt.",
+    ),
+]
 ProtocolName = Annotated[
     str | None, typer.Option(help="Timing protocol: robust, ntire23, ntire23-cpu, esr. [default: robust]")
 ]
@@ -90,7 +121,12 @@ Processes = Annotated[
     ),
 ]
 Timeout = Annotated[float, typer.Option(help="Time limit per stage of a submission, seconds.")]
-SandboxChoice = Annotated[SandboxOption, typer.Option(help="How submissions are isolated.")]
+SandboxChoice = Annotated[
+    SandboxOption,
+    typer.Option(
+        parser=nearest(SandboxOption), metavar="auto|bwrap|process|none", help="How submissions are isolated."
+    ),
+]
 Install = Annotated[
     bool, typer.Option("--install", help="Install required packages, one environment per set of requirements.")
 ]
@@ -134,7 +170,11 @@ TimeOn = Annotated[
 ]
 ImagesChoice = Annotated[
     ImagesOption,
-    typer.Option(help="Store crops, or all images in full. auto: crops of the embedded data set only."),
+    typer.Option(
+        parser=nearest(ImagesOption),
+        metavar="auto|none|crops|full",
+        help="Store crops, or all images in full. auto: crops of the embedded data set only.",
+    ),
 ]
 Crops = Annotated[list[str] | None, typer.Option(help="Crop to store, IMAGE:X,Y,SIZE in HR pixels; repeatable.")]
 SaveImages = Annotated[
@@ -146,4 +186,5 @@ Conventions = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Measure everything again.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Measure failed submissions again.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output; see harness schema.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any submission failed.")]

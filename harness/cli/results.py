@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from harness.cli.application import P, command, existing_run, out
+from harness.cli.options import Json
 from harness.errors import UsageError
+from harness.suggestions import choice
 
 
 class SummaryOption(enum.StrEnum):
@@ -66,11 +68,17 @@ def report(
 
 
 @command
-def schema() -> None:
-    """Print the JSON Schema of results.json."""
-    from harness.results.schema import json_schema
+def schema(
+    form: Annotated[
+        str, typer.Argument(help="run, time, check, doctor, compare, compare-models, score or choose.")
+    ] = "run",
+) -> None:
+    """Print the JSON Schema of results.json, or of what another command prints with --json."""
+    from harness.cli.json_forms import FORMS
 
-    out.print_json(data=json_schema())
+    if form not in FORMS:
+        raise UsageError(f"there is no form {form!r}", hint=choice(form, FORMS))
+    out.print_json(data=FORMS[form].model_json_schema())
 
 
 @command
@@ -85,8 +93,10 @@ def compare(
         typer.Option(help="Compare these two models, the first of BEFORE, the second of AFTER or of the same run."),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Page to write. [default: in AFTER]")] = None,
+    as_json: Json = False,
 ) -> None:
     """Compare two runs, or two models: by how much they differ, and whether the difference is significant."""
+    from harness.cli.json_forms import compare_models_output, compare_runs_output
     from harness.report import load_run
 
     for folder in filter(None, (before, after)):
@@ -96,18 +106,22 @@ def compare(
         from harness.cli.terminal import comparison_table
 
         result = compare_models(load_run(before), models[0], load_run(after or before), models[1])
+        if as_json:
+            return typer.echo(compare_models_output(result).model_dump_json(indent=1))
         out.print(comparison_table(result))
         for remark in result.remarks:
             out.print(remark, markup=False, highlight=False)
-        return
+        return None
     if after is None:
         raise UsageError("there is one run", hint="name a second one, or two models of it: --models A B")
     from harness.analysis.compare_runs import compare_runs
     from harness.report.compare import build_comparison, comparison_text
 
     comparison = compare_runs(load_run(before), load_run(after))
+    if as_json:
+        return typer.echo(compare_runs_output(comparison).model_dump_json(indent=1))
     typer.echo(comparison_text(comparison), nl=False)
-    out.print(f"page: {build_comparison(comparison, output)}", highlight=False, soft_wrap=True)
+    return out.print(f"page: {build_comparison(comparison, output)}", highlight=False, soft_wrap=True)
 
 
 @command

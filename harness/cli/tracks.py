@@ -10,14 +10,19 @@ import typer
 from rich.table import Table
 
 from harness.cli.application import command, err, existing, existing_run, out
+from harness.cli.options import Json
 from harness.errors import UsageError
+from harness.suggestions import choice
 
 if TYPE_CHECKING:
     from harness.tracks import Track
 
 _UNLIKELY = 100.0
 """Factor between a figure and the baseline's from which its unit is questioned."""
-_HIGHEST_PSNR = 100.0
+_OPTIONS = {
+    "psnr": "--psnr", "bicubic": "--bicubic", "runtime_ms": "--runtime", "macs": "--flops", "params": "--params",
+}  # fmt: skip
+"""Options for the figures that have one."""
 
 
 @command
@@ -39,26 +44,27 @@ def score(
     figure: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE: any other figure of the formula, in base units. Repeatable.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Compute the score of a network from its figures."""
     from harness.tracks import get_track
+    from harness.tracks.given_figures import check_figures, completed
 
     chosen = get_track(track)
-    first_role = f"psnr_{chosen.datasets[0].role}" if chosen.datasets else "psnr"
     given = {
         "runtime_ms": runtime,
         "psnr": psnr,
-        first_role: psnr,
-        chosen.metric: psnr,
         "psnr_test": psnr_test,
-        "bicubic": next(iter(chosen.official_bicubic.values()), None) if bicubic is None else bicubic,
+        "bicubic": bicubic,
         "macs": None if flops is None else 1e9 * flops,
         "params": None if params is None else 1e6 * params,
         **_named(figure or []),
     }
-    figures = {name: value for name, value in given.items() if value is not None}
-    _check(figures, chosen)
-    _print_score(chosen, figures)
+    figures = completed(chosen, given)
+    check_figures(chosen, figures, _OPTIONS)
+    if as_json:
+        return _print_json(chosen, figures)
+    return _print_score(chosen, figures)
 
 
 def _named(texts: list[str]) -> dict[str, float]:
@@ -73,48 +79,42 @@ def _named(texts: list[str]) -> dict[str, float]:
     return figures
 
 
-def _check(figures: dict[str, float], track: Track) -> None:
-    """Raise UsageError for a figure that the track does not know, that is missing, or that no network can have."""
-    from harness.tracks.figures import advice, figure_of
-
-    for name, value in figures.items():
-        if figure_of(name) is None:
-            raise UsageError(f"{name!r} is no figure", hint=advice(name))
-        _check_value(name, value)
-    missing = track.missing(figures)
-    if missing:
-        options = {"psnr": "--psnr", "bicubic": "--bicubic", "runtime_ms": "--runtime", "macs": "--flops"}
-        wanted = [options.get(name, "--params" if name == "params" else f"--figure {name}=VALUE") for name in missing]
-        raise UsageError(f"track {track.name} scores {', '.join(missing)} too", hint=f"add {' and '.join(wanted)}")
-
-
-def _check_value(name: str, value: float) -> None:
-    if not math.isfinite(value):
-        raise UsageError(f"{name} is {value}, not a finite number", hint="give the measured figure")
-    if name.startswith(("psnr", "bicubic")) and not 0 < value <= _HIGHEST_PSNR:
-        raise UsageError(f"{name} is {value:g} dB", hint=f"a PSNR is between 0 and {_HIGHEST_PSNR:g} dB")
-    if name.startswith("ssim") and not -1 <= value <= 1:
-        raise UsageError(f"{name} is {value:g}", hint="an SSIM is between -1 and 1")
-    if name.startswith(("runtime_ms", "speedup")) and value <= 0:
-        raise UsageError(f"{name} is {value:g}", hint="it is greater than 0")
-    if name in {"params", "macs", "activations", "memory_bytes", "size_bytes"} and value < 0:
-        raise UsageError(f"{name} is {value:g}", hint="it is not negative")
-
-
 def _print_score(track: Track, figures: dict[str, float]) -> None:
     """Print the score, its parts, doubts about units, and whether the gates of the ranking are passed."""
     final = track.score(**figures)
     logarithm = float(track.log_scores(figures)) / math.log(10) if track.logarithmic else None
     decimals = 4 if track.logarithmic or track.parts else 2
     out.print(f"{final:.{decimals}f}" if final < 1e15 else f"10^{logarithm or math.log10(final):.3f}", highlight=False)
-    notes = [f"{track.score_formula}" + (f"; bicubic = {figures['bicubic']} dB" if "bicubic" in track.needs else "")]
+    bicubic = f"; bicubic = {figures['bicubic']} dB" if "bicubic" in track.needs else ""
+    notes = [f"{track.score_formula}{bicubic}"]
     if track.parts:
         parts = ", ".join(f"{name} {float(part(figures)):.6g}" for name, part in track.parts.items())
         notes.append(parts if logarithm is None else f"{parts}; log10 of the score {logarithm:.3f}")
-    notes += [question for name, value in figures.items() if (question := _unit_question(track, name, value))]
-    notes += _gate_notes(track, figures)
-    for note in notes:
+    for note in [*notes, *_doubts(track, figures)]:
         err.print(note)
+
+
+def _doubts(track: Track, figures: dict[str, float]) -> list[str]:
+    """Return doubts about units, and whether the gates of the ranking are passed."""
+    questions = [question for name, value in figures.items() if (question := _unit_question(track, name, value))]
+    return [*questions, *_gate_notes(track, figures)]
+
+
+def _print_json(track: Track, figures: dict[str, float]) -> None:
+    from harness.cli.json_forms import ScoreOutput
+
+    final = track.score(**figures)
+    log10 = float(track.log_scores(figures)) / math.log(10) if track.logarithmic else None
+    form = ScoreOutput(
+        track=track.name,
+        score=final,
+        score_log10=log10 if log10 is not None else math.log10(final) if final > 0 else None,
+        formula=track.score_formula,
+        figures=figures,
+        parts={name: float(part(figures)) for name, part in track.parts.items()},
+        notes=_doubts(track, figures),
+    )
+    typer.echo(form.model_dump_json(indent=1))
 
 
 _UNITS = {
@@ -158,7 +158,7 @@ def tracks(
     if action == "list":
         return _list_tracks()
     if action not in {"show", "check"}:
-        raise UsageError(f"there is no action {action!r}", hint="choose one of: list, show, check")
+        raise UsageError(f"there is no action {action!r}", hint=choice(action, ("list", "show", "check")))
     if name is None:
         raise UsageError(f"tracks {action} needs a name", hint="see harness tracks --help")
     if action == "check":

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.errors import UsageError
+from harness.suggestions import choice
 
 Resizer = Literal["pillow-bicubic", "pillow-lanczos", "matlab-bicubic"]
 Codec = Literal["none", "jpeg", "avif"]
@@ -110,8 +111,7 @@ def get_degradation(name: str) -> Degradation:
         return DEGRADATIONS[name]
     found = _JPEG_NAME.fullmatch(name)
     if not found:
-        known = ", ".join(DEGRADATIONS)
-        raise UsageError(f"no degradation is called {name!r}", hint=f"choose one of: {known}, jpegQ or jpegQ-444")
+        raise UsageError(f"no degradation is called {name!r}", hint=choice(name, [*DEGRADATIONS, "jpegQ", "jpegQ-444"]))
     subsampling: dict[str | None, Literal["4:4:4", "4:2:2", "4:2:0"]] = {"444": "4:4:4", "422": "4:2:2"}
     return jpeg(int(found[1]), subsampling.get(found[2], "4:2:0"))
 

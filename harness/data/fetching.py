@@ -12,6 +12,7 @@ from harness.data.download import Progress, resuming_downloader
 from harness.data.images import list_images
 from harness.data.registry import KNOWN_DATASETS, Archive, KnownDataset, add
 from harness.errors import DataError, UsageError
+from harness.suggestions import choice
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
@@ -37,7 +38,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         The set is not publicly downloadable, or all mirrors failed. The message explains how to add it by hand.
     """
     if name not in KNOWN_DATASETS:
-        raise UsageError(f"no data set is called {name!r}", hint=f"choose one of: {', '.join(KNOWN_DATASETS)}")
+        raise UsageError(f"no data set is called {name!r}", hint=choice(name, KNOWN_DATASETS))
     known = KNOWN_DATASETS[name]
     if known.archive is None:
         raise DataError(f"{name} cannot be downloaded without asking its authors", hint=by_hand(known))
@@ -72,7 +73,7 @@ def _pooch() -> Any:
         import pooch
     except ImportError as error:
         raise UsageError(
-            "downloading needs the package pooch", hint="install it: pip install 'sr-harness[fetch]'"
+            "downloading needs the package pooch", hint="install it: python -m pip install pooch"
         ) from error
     pooch.get_logger().setLevel("WARNING")
     return pooch

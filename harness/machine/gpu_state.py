@@ -117,7 +117,7 @@ class GpuMonitor:
         with contextlib.suppress(Exception):  # no package, no driver, no GPU or no permission
             nvml = library or importlib.import_module("pynvml")
             nvml.nvmlInit()
-            self._gpu = _handle(nvml, device)
+            self._gpu = handle_of(nvml, device)
             self._library = nvml
 
     def read(self) -> GpuReading | None:
@@ -136,7 +136,8 @@ class GpuMonitor:
         )
 
 
-def _handle(library: Any, name: str) -> Any:
+def handle_of(library: Any, name: str) -> Any:
+    """Return NVML's handle of a torch device such as ``cuda:0``."""
     import torch  # deferred: a controller of a CPU run does not import torch
 
     device = torch.device(name)

@@ -8,6 +8,7 @@ from typing import Literal
 from harness.errors import UsageError
 from harness.quality.luma import BT601, BT601_ROUNDED, FULL_RANGE, SWAPPED, Luma
 from harness.quality.window import GAUSSIAN, UNIFORM, Window
+from harness.suggestions import choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,5 +109,5 @@ def get_convention(convention: str | Convention) -> Convention:
     if isinstance(convention, Convention):
         return convention
     if convention not in CONVENTIONS:
-        raise UsageError(f"no convention is called {convention!r}", hint=f"choose one of: {', '.join(CONVENTIONS)}")
+        raise UsageError(f"no convention is called {convention!r}", hint=choice(convention, CONVENTIONS))
     return CONVENTIONS[convention]

@@ -13,6 +13,7 @@ from harness.quality.luma import LUMAS, Luma
 from harness.quality.pair import make_pair
 from harness.quality.reference import mse_of, psnr_of
 from harness.quality.window import GAUSSIAN, Window
+from harness.suggestions import choice
 
 if TYPE_CHECKING:
     from harness.quality.pair import Image
@@ -113,7 +114,7 @@ def get_luma(name: str) -> Luma:
         If there is no luma of this name.
     """
     if name not in LUMAS:
-        raise UsageError(f"no luma is called {name!r}", hint=f"choose one of: {', '.join(LUMAS)}")
+        raise UsageError(f"no luma is called {name!r}", hint=choice(name, LUMAS))
     return LUMAS[name]
 
 
@@ -170,14 +171,15 @@ def average(qualities: Sequence[Quality], convention: str | Convention = DEFAULT
     if not qualities:
         raise UsageError("no images to average over")
     return Quality(
-        psnr_rgb=_mean_psnr([quality.psnr_rgb for quality in qualities], convention),
-        psnr_y=_mean_psnr([quality.psnr_y for quality in qualities], convention),
+        psnr_rgb=mean_psnr([quality.psnr_rgb for quality in qualities], convention),
+        psnr_y=mean_psnr([quality.psnr_y for quality in qualities], convention),
         ssim_rgb=fmean(quality.ssim_rgb for quality in qualities),
         ssim_y=fmean(quality.ssim_y for quality in qualities),
     )
 
 
-def _mean_psnr(psnrs: list[float], convention: str | Convention) -> float:
+def mean_psnr(psnrs: Sequence[float], convention: str | Convention = DEFAULT) -> float:
+    """Return the mean over images of PSNRs in dB, as the convention averages them."""
     # By Jensen's inequality, the mean of PSNRs is never lower than the PSNR of the mean error.
     if get_convention(convention).average == "mean of PSNRs":
         return fmean(psnrs)

@@ -56,7 +56,7 @@ def require_lpips() -> Distance:
     """
     build = _from_lpips() or _from_torchmetrics()
     if build is None:
-        raise UsageError("LPIPS needs the package lpips", hint="install it: pip install 'sr-harness[lpips]'")
+        raise UsageError("LPIPS needs the package lpips", hint="install it: python -m pip install lpips")
     try:
         with warnings.catch_warnings():  # torchvision warns about deprecated arguments that these packages pass
             warnings.simplefilter("ignore")

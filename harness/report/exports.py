@@ -18,6 +18,7 @@ from harness.report.published_rows import with_published
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.results.columns import LOWER_BOUND
 from harness.results.run_folder import RunFolder
+from harness.suggestions import choice
 from harness.text import spreadsheet_text
 
 
@@ -54,7 +55,7 @@ def export(
         There is no such form or column.
     """
     if form not in FORMS:
-        raise UsageError(f"there is no export {form!r}", hint=f"choose one of {', '.join(FORMS)}")
+        raise UsageError(f"there is no export {form!r}", hint=choice(form, FORMS))
     table = _Table(folder, chosen_columns(folder, columns, everything=form in {"csv", "json"}), ci, published)
     text = FORMS[form](table)
     return latex.document(text) if form == "latex" and whole else text
@@ -66,7 +67,7 @@ def chosen_columns(folder: RunFolder, keys: Sequence[str] | None, *, everything:
     wanted = keys or (list(known) if everything else [column.key for column in columns_of(folder.run, "paper")])
     for key in wanted:
         if key not in known:
-            raise UsageError(f"there is no column {key!r}", hint=f"choose among {', '.join(known)}")
+            raise UsageError(f"there is no column {key!r}", hint=choice(key, known))
     return [known[key] for key in wanted]
 
 

@@ -220,6 +220,10 @@ def _field(name: str) -> Value:
     return value
 
 
+def _joules(entry: Entry, _statistic: Statistic) -> float | None:
+    return None if entry.energy is None else entry.energy.joules
+
+
 def _unstable(entry: Entry) -> bool:
     return entry.runtime_ms is not None and not entry.runtime_ms.stable
 
@@ -270,6 +274,10 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "fps", "Frames", _field("fps"), "fps", digits=Digits(0, 2, 4), terminal_heading="fps", terminal_digits=1,
         better="high", hint="1000 / runtime", outputs=NOT_IN_PRINT,
+    ),
+    Column(
+        "energy_j", "Energy", _joules, "J", digits=Digits(1, 3), terminal_heading="J", terminal_digits=2, better="low",
+        hint="Energy of one forward pass: whole card, or processor packages", outputs=NOT_IN_PRINT, optional=True,
     ),
     Column(
         "params", "Params", _field("params"), "K", 1e3, "params_k", Digits(2, 2), "params K", 1, "low",

@@ -7,7 +7,8 @@ from harness.results.schema import Entry, Run
 if TYPE_CHECKING:
     import pandas as pd
 
-NESTED = ("error", "runtime_ms", "reparam", "published", "roofline")
+NESTED = ("error", "runtime_ms", "energy", "reparam", "published", "roofline")
+INTERVALS = ("rank_range", "score_ci", "runtime_ms_ci", "energy_ci")
 
 
 def flat(entry: Entry) -> dict[str, Any]:
@@ -19,8 +20,9 @@ def flat(entry: Entry) -> dict[str, Any]:
             record |= {f"{key}_{name}": figure for name, figure in inner if not isinstance(figure, dict)}
         else:
             record[key] = value
-    for key in [name for name, value in record.items() if isinstance(value, tuple)]:
-        record[f"{key}_low"], record[f"{key}_high"] = record.pop(key)
+    for key in INTERVALS:
+        if key in record:  # None becomes two empty columns: a row without a score has the columns of the others
+            record[f"{key}_low"], record[f"{key}_high"] = record.pop(key) or (None, None)
     return {key: "; ".join(map(_text, value)) if isinstance(value, list) else value for key, value in record.items()}
 
 

@@ -75,6 +75,8 @@ class RoundTimes(Record):
     """Times of the anchor network's turns directly before and after, milliseconds per call."""
     card: GpuReading | None = None
     """State of the accelerator directly after the turn; None if unknown."""
+    energy_j: float | None = None
+    """Energy of the device during the turn, with the preparation of its frames, joules; None if unknown."""
 
 
 class RemainingWork(Record):

@@ -98,7 +98,7 @@ def is_file_name(slug: str) -> bool:
     return bool(slug) and Path(slug).name == slug and slug not in {".", ".."} and slug.isprintable()
 
 
-def load_run(path: Path) -> RunFolder:
+def load_run(path: str | Path) -> RunFolder:
     """Read and check a run; ``path`` is its folder or its ``results.json``.
 
     Raises
@@ -106,4 +106,5 @@ def load_run(path: Path) -> RunFolder:
     ResultsError
         The file is missing, is not JSON, or breaks the schema.
     """
-    return RunFolder(path if path.is_dir() else path.parent, read_run(path))
+    place = Path(path)
+    return RunFolder(place if place.is_dir() else place.parent, read_run(place))

@@ -104,6 +104,17 @@ class NetworkForm(Record):
     """Median of its calls where two forms were timed in turn to choose one of them, ms; not the time of a score."""
 
 
+class Energy(Record):
+    """Energy of one forward pass, of the whole card or of the processor's packages, idle power included."""
+
+    joules: float
+    """Joules per frame: the energy of all turns over the number of their calls."""
+    ci: Interval
+    """95 % interval, joules."""
+    turns: int
+    """Number of turns."""
+
+
 class Reparam(Record):
     """What became of the training form."""
 
@@ -243,6 +254,8 @@ class Entry(Record):
 
     runtime_ms: Runtime | None = None
     fps: float | None = None
+    energy: Energy | None = None
+    """None where the device has no counter, or it may not be read."""
 
     psnr_rgb: float | None = None
     psnr_y: float | None = None

@@ -1,1 +1,5 @@
-"""The controller's steps: plan, scheduling, one submission's run, timing, quality, progress."""
+"""The controller's steps of a run. Called, as ``harness.run(paths)``, it is `harness.api.run_function.run`."""
+
+from harness.callable_package import make_callable
+
+make_callable(__name__)

@@ -14,6 +14,7 @@ from harness.engines import PrefetchingEngine
 from harness.errors import WorkerError
 from harness.faults import concerns_the_run, worker_error
 from harness.isolation.session import Session
+from harness.machine.energy import energy_meter
 from harness.machine.gpu_state import Card
 from harness.results import TimingRecord
 from harness.results.measurement import RemainingWork
@@ -143,6 +144,7 @@ class InterleavedTiming:
             threads=device.threads if device.kind == "cpu" else None,
             first_round=self._next_round,
             gpu=gpu,
+            energy=energy_meter(device.kind),
             begin_s=self._begin_s,
         )
         try:

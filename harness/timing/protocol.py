@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UsageError
 from harness.results.record import Statistic
+from harness.suggestions import choice
 
 if TYPE_CHECKING:
     from harness.statistics.runtime_summary import SummaryRule
@@ -198,7 +199,7 @@ def get_protocol(name: str) -> TimingProtocol:
         There is no protocol of that name.
     """
     if name not in PROTOCOLS:
-        raise UsageError(f"there is no protocol {name!r}", hint=f"choose one of {', '.join(PROTOCOLS)}")
+        raise UsageError(f"there is no protocol {name!r}", hint=choice(name, PROTOCOLS))
     return PROTOCOLS[name]
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harness.machine.energy import EnergyMeter, NoMeter
 from harness.machine.gpu_state import Card, GpuMonitor
 from harness.timing.network_state import NetworkState
 from harness.timing.protocol import TimingProtocol
@@ -28,6 +29,8 @@ class RoundSettings:
         Number of the first round. Rounds of one session have different numbers.
     gpu
         Reads the accelerator's state after each turn.
+    energy
+        Counts the energy of each turn.
     clock
         Returns the seconds of a monotonic clock.
     begin_s
@@ -39,6 +42,7 @@ class RoundSettings:
     threads: int | None = None
     first_round: int = 0
     gpu: Card = field(default_factory=lambda: GpuMonitor("cpu"))
+    energy: EnergyMeter = field(default_factory=NoMeter)
     clock: Callable[[], float] = time.monotonic
     begin_s: float = field(default_factory=time.monotonic)
 

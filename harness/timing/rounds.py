@@ -129,7 +129,9 @@ class Rounds:
         self._checks.before_turn(network, self.next_round, frame)
         # The length is random, so that a submission cannot foresee which calls a turn has.
         length_s = settings.protocol.turn_s * self._frames.rng.uniform(0.5, 1.5)
+        before_j = settings.energy.read()
         calls = self._timer.burst(network, frame, length_s)
+        energy_j = _increase(before_j, settings.energy.read())
         card = settings.gpu.read()
         self._checks.after_turn(network, frame)
         self._notice_speed(network, min(ms for _, ms in calls))
@@ -144,6 +146,7 @@ class Rounds:
                 process=network.process,
                 anchor_ms=(before_ms, after_ms),
                 card=card,
+                energy_j=energy_j,
             )
         )
         if self._is_known_well_enough(network):
@@ -178,3 +181,8 @@ class Rounds:
         network.current.is_done = True
         self._checks.finish(network, frame)
         self._report(network)
+
+
+def _increase(before: float | None, after: float | None) -> float | None:
+    """Return the difference of two readings; None if one is unknown."""
+    return None if before is None or after is None else after - before

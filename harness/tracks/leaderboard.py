@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.results.measurement import ImageQuality, Measurement
 from harness.results.schema import Entry, Published, QualityFigures, Runtime
+from harness.statistics.energy import energy_of
 from harness.statistics.process_spread import RelativeTimes
 from harness.tracks.dataset_means import balanced, by_dataset, mean_over_datasets, mean_quality
 from harness.tracks.roofline import roofline
@@ -135,6 +136,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         macs_source=measured.macs_source,
         counted_by=measured.counted_by,
         peak_memory_bytes=measured.peak_memory_bytes,
+        energy=energy_of(measured.timing),
         roofline=roofline(measured, None if runtime is None else getattr(runtime, rules.statistic)),
         incomplete_ops=measured.incomplete_ops,
         psnr_rgb=quality.psnr_rgb if quality else None,

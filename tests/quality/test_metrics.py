@@ -112,7 +112,7 @@ def test_torchmetrics_has_lpips_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_no_lpips_yet")
 def test_without_a_package_lpips_says_what_to_install_before_anything_is_measured() -> None:
-    with pytest.raises(UsageError, match=r"pip install 'sr-harness\[lpips\]'"):
+    with pytest.raises(UsageError, match=r"pip install lpips"):
         get_metric("lpips")
 
 

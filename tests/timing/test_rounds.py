@@ -518,3 +518,16 @@ def test_failures_are_reported_at_once(machine: Machine) -> None:
     rounds.run()
     assert [slug for slug, _ in failed] == ["bad"]
     assert failed[0][1] < len(networks[1].current.rounds)
+
+
+def test_turns_have_their_energy_and_the_anchors_turns_have_none_of_it(machine: Machine) -> None:
+    one = network(ScriptedWorker(machine, "A", 20.0))
+    meter = SimpleNamespace(read=lambda: 50.0 * machine.now)  # 50 W, whoever runs
+    settings = settings_for(machine, replace(ROBUST, budget_s=3.0, processes=1), energy=meter)
+    Rounds([one], anchor_on(machine), frame_source(), settings).run()
+    rounds = one.current.rounds
+    assert len(rounds) > 5
+    # A call takes about 20 ms, and another millisecond between the calls.
+    energies = [turn.energy_j / turn.calls for turn in rounds if turn.energy_j is not None]
+    assert len(energies) == len(rounds)
+    assert energies == pytest.approx([50.0 * 0.021] * len(rounds), rel=0.03)

@@ -1,0 +1,49 @@
+"""What all functions that run a caller's network need: evaluation mode, the device, the dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from harness.errors import UsageError
+
+Size = tuple[int, int]
+
+
+@contextmanager
+def in_eval_mode(network: nn.Module) -> Iterator[None]:
+    """Set a network to evaluation mode, without gradients; afterwards each of its modules gets its own mode back."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        # Not inference mode: buffers that the network makes here are used in training later.
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def place_of(network: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return the device and the floating-point dtype of a network's parameters; CPU and float32 without any."""
+    tensors = [*network.parameters(), *network.buffers()]
+    floating = (tensor for tensor in tensors if tensor.is_floating_point())
+    first = next(floating, torch.empty(0))
+    return first.device, first.dtype
+
+
+def checked_size(size: Size) -> Size:
+    """Return the height and width of an input.
+
+    Raises
+    ------
+    UsageError
+        They are not two positive integers.
+    """
+    if len(tuple(size)) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise UsageError(f"the size is {size!r}", hint="give height and width of the input, such as (1080, 1920)")
+    height, width = size
+    return height, width

@@ -1,0 +1,75 @@
+"""The inference form of a caller's network: ``harness.reparameterize``."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from harness.api.live_networks import place_of
+from harness.errors import UsageError
+from harness.reparam import reparameterize as convert
+
+if TYPE_CHECKING:
+    from harness.results.schema import Reparam
+
+
+def reparameterize(
+    module: nn.Module,
+    example: Tensor | None = None,
+    *,
+    hook: str | None = None,
+    value_range: float = 1.0,
+    size_multiple: int = 1,
+) -> tuple[nn.Module, Reparam]:
+    """Convert a network's training form to its inference form, and prove that both give the same image.
+
+    Parameters
+    ----------
+    module
+        Network; it is not changed.
+    example
+        Photographs for the comparison, N x 3 x H x W, floating point in [0, value_range]; noise and structured images
+        are compared in any case.
+    hook
+        Name of the author's method; None searches for the usual names.
+    value_range
+        Value of white in the network's input and output, 1 or 255.
+    size_multiple
+        Height and width of an input must be multiples of this.
+
+    Returns
+    -------
+    tuple
+        The inference form, in evaluation mode, on the device and in the dtype of `module`; and the proof: ``method``
+        (``none`` if nothing was converted), ``params_before``, ``params_after``, ``max_abs_error`` on [0, 1] and
+        ``notes``.
+
+    Raises
+    ------
+    UsageError
+        The example is no batch of images, or the network cannot be copied.
+    """
+    device, dtype = place_of(module)
+    try:
+        training_form = copy.deepcopy(module).to("cpu", torch.float32).eval()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(
+            f"the network cannot be copied ({reason})", hint="detach what it stores, or load it anew"
+        ) from error
+    frames = _frames(example)
+    with torch.no_grad():
+        outcome = convert(training_form, hook=hook, frames=frames, value_range=value_range, size_multiple=size_multiple)
+    return outcome.network.to(device, dtype).eval(), outcome.record
+
+
+def _frames(example: Tensor | None) -> list[Tensor]:
+    """Return the images of a batch, each 1 x 3 x H x W, float32, on the CPU."""
+    if example is None:
+        return []
+    if example.ndim != 4 or example.shape[1] != 3 or not example.is_floating_point():
+        raise UsageError(f"the example has shape {tuple(example.shape)}", hint="pass N x 3 x H x W, floating point")
+    return list(torch.split(example.detach().to("cpu", torch.float32), 1))

@@ -1,0 +1,211 @@
+"""Functions that take the caller's own network: ``evaluate``, ``benchmark``, ``complexity``, ``reparameterize``."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+import harness
+from harness.errors import DataError, UsageError
+from harness.quality import average, evaluate_pair, upscale_bicubic
+from harness.worker.clock import Reading
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+class Bicubic(nn.Module):
+    """The baseline of the scores, with a parameter that has a device and a dtype."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1))
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.interpolate(self.dropout(x * self.gain), scale_factor=2, mode="bicubic")
+
+
+class Several(nn.Module):
+    """Returns more than the image."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+def small_network(width: int = 16) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 12, 3, padding=1), nn.PixelShuffle(2)
+    return nn.Sequential(*layers)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Pair]:
+    """Return pairs of two sizes."""
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:96, 0:128]
+    waves = [np.sin(rows / (3 + k)) + np.cos(columns / (4 + k)) for k in range(5)]
+    images = [np.uint8(127 + 60 * np.stack([wave] * 3, axis=-1) + generator.normal(0, 2)) for wave in waves]
+    images.append(images[0][:64, :64])
+    return [(np.ascontiguousarray(hr[::2, ::2]), hr) for hr in images]
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
+def test_the_figures_are_those_of_the_images(pairs: list[Pair], batch_size: int | None) -> None:
+    expected = average([evaluate_pair(upscale_bicubic(lr, 2), hr) for lr, hr in pairs])
+    assert harness.evaluate(Bicubic(), pairs, 2, batch_size=batch_size) == expected
+
+
+@pytest.mark.parametrize("settings", [{"value_range": 255}, {"size_multiple": 7}])
+def test_the_range_and_the_padding_change_no_figure_of_a_linear_upscaler(
+    pairs: list[Pair], settings: dict[str, int]
+) -> None:
+    class Nearest(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.shape[-1] % settings.get("size_multiple", 1) == 0
+            assert bool(x.max() > 1) == ("value_range" in settings)
+            return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    expected = average([evaluate_pair(lr.repeat(2, 0).repeat(2, 1), hr) for lr, hr in pairs])
+    assert harness.evaluate(Nearest(), pairs, 2, **settings) == expected  # type: ignore[arg-type]
+
+
+def test_each_module_gets_its_own_mode_back(pairs: list[Pair]) -> None:
+    network = Bicubic().train()
+    network.dropout.eval()
+    harness.evaluate(network, pairs[:1], 2)
+    assert network.training
+    assert not network.dropout.training
+    network(torch.rand(1, 3, 4, 4)).sum().backward()  # gradients flow again
+    assert network.gain.grad is not None
+
+
+def test_a_set_is_opened_by_name() -> None:
+    figures = harness.evaluate(Bicubic(), "embedded", 2)
+    assert 20 < figures.psnr_rgb < 45
+    with pytest.raises(UsageError, match="no data set or folder"):
+        harness.evaluate(Bicubic(), "embeded", 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "error", "message"),
+    [
+        (nn.Identity(), DataError, "for an input of"),
+        (nn.Sequential(Bicubic(), nn.Threshold(2.0, float("nan"))), DataError, "not finite"),
+    ],
+)
+def test_what_is_no_upscaled_image_is_refused(
+    pairs: list[Pair], network: nn.Module, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        harness.evaluate(network, pairs, 2)
+    with pytest.raises(DataError, match="no images"):
+        harness.evaluate(network, [], 2)
+    with pytest.raises(UsageError, match="value range"):
+        harness.evaluate(network, pairs, 2, value_range=100)
+
+
+def test_evaluation_in_a_training_loop_costs_little_more_than_passes_and_metrics(
+    pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, data = small_network(128), pairs[:4]
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    lr, hr = (torch.stack([torch.from_numpy(pair[k]) for pair in data]).permute(0, 3, 1, 2) / 255 for k in (0, 1))
+    spent = {"needed": 0.0}
+
+    def timed(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            begin = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent["needed"] += time.process_time() - begin
+
+        return call
+
+    monkeypatch.setattr("harness.api.evaluation.evaluate_pair", timed(evaluate_pair))
+    figures, overheads = [], []
+    for step in range(20):
+        functional.l1_loss(network(lr[..., :16, :16]), hr[..., :32, :32]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step % 4 == 3:
+            spent["needed"], begin = 0.0, time.process_time()
+            with monkeypatch.context() as patched:
+                patched.setattr(network, "forward", timed(network.forward))
+                figures.append(harness.evaluate(network, data, 2).psnr_rgb)
+            overheads.append((time.process_time() - begin) / spent["needed"] - 1)
+    assert figures[-1] > figures[0]
+    assert min(overheads) <= 0.1  # of processor time, in the same call: other programs add nothing to it
+
+
+class CountingClock:
+    """A clock that takes a millisecond for every convolution."""
+
+    name = "convolutions"
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.convolutions = 0
+        forward = nn.Conv2d.forward
+
+        def counted(layer: nn.Conv2d, x: Tensor) -> Tensor:
+            self.convolutions += 1
+            return forward(layer, x)
+
+        monkeypatch.setattr(nn.Conv2d, "forward", counted)
+
+    def time(self, call: Callable[[], Tensor]) -> Reading:
+        before = self.convolutions
+        output = call()
+        ms = float(self.convolutions - before)
+        return Reading(ms, ms, output)
+
+
+def test_the_time_is_that_of_the_clock_relative_to_the_anchor(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = CountingClock(monkeypatch)
+    monkeypatch.setattr("harness.api.benchmarking.clock_for", lambda _device: clock)
+    network = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(5))).train()
+    found = harness.benchmark(network, (8, 9), budget_s=0.3)
+    assert (found.median_ms, found.anchor_ms, found.ratio, found.fps) == pytest.approx((5, 2, 2.5, 200))
+    assert found.ci_ms == pytest.approx((5, 5))
+    assert network.training
+
+
+def test_a_benchmark_needs_a_size_and_time() -> None:
+    with pytest.raises(UsageError, match="budget"):
+        harness.benchmark(small_network(), (48, 64), budget_s=0)
+    with pytest.raises(UsageError, match="size"):
+        harness.benchmark(small_network(), (48,))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="not a tensor"):
+        harness.benchmark(Several(), (3, 4), budget_s=0.1)
+
+
+def test_operations_follow_from_the_layers() -> None:
+    found = harness.complexity(small_network(), (30, 40))
+    assert found.macs == 30 * 40 * 9 * (3 * 16 + 16 * 12)
+    assert found.params == 9 * (3 * 16 + 16 * 12) + 16 + 12
+
+
+def test_the_inference_form_is_smaller_and_gives_the_same_image() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.Conv2d(32, 12, 1), nn.PixelShuffle(2))
+    image = torch.rand(2, 3, 24, 30)
+    form, proof = harness.reparameterize(network, image)
+    assert proof.params_after == 3 * 12 * 9 + 12
+    assert proof.params_before == sum(one.numel() for one in network.parameters())
+    assert torch.allclose(form(image), network(image), atol=1e-5)
+    assert not form.training
+    with pytest.raises(UsageError, match="N x 3 x H x W"):
+        harness.reparameterize(network, image[0])
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -141,7 +141,9 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
     lines = [*([] if no_rank is None else [no_rank]), *data_lines(finished.run), *reasons(finished.run)]
     for reason in lines:
         out.print(reason, markup=False, highlight=False)
-    for warning in at_most(finished.run.warnings):
+    for disturbance in finished.run.disturbances or []:
+        out.print(f"disturbed: {disturbance.sentence}", style="bold red", markup=False, highlight=False)
+    for warning in at_most(finished.run.remarks):
         out.print(f"warning: {warning}", markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
     if not finished.run.run.complete:

@@ -6,6 +6,8 @@ from pathlib import Path
 from harness.report.numbers import digits_for, fixed
 from harness.report.site import page, write_page
 from harness.results.comparison import FigureShift, ModelChange, RunComparison
+from harness.results.run_info import Disturbance
+from harness.statistics.disturbances import disturbances_of
 
 SCRIPTS = ("theme.js",)
 # Shown with a difference: it is significant, it is not, there are no data to decide.
@@ -45,6 +47,7 @@ def comparison_page(comparison: RunComparison) -> str:
         run=comparison.after.run,
         old=comparison.before.run,
         comparison=comparison,
+        disturbed=disturbed(comparison),
         rows=[(change, _cells(comparison, change)) for change in comparison.changes],
         widest=max((abs(ratio - 1) for ratio in _ratios(comparison.changes)), default=0.0),
     )
@@ -55,7 +58,7 @@ def comparison_text(comparison: RunComparison) -> str:
     before, after = comparison.before, comparison.after
     head = ["model", "score", "", "PSNR dB", "", "runtime ms", "", "status"]
     rows = [_text_row(comparison, change) for change in comparison.changes]
-    lines = [f"{before.run.run.id} -> {after.run.run.id}", *_warnings(comparison), "", *_aligned([head, *rows])]
+    lines = [f"{before.run.run.id} -> {after.run.run.id}", *_warnings(comparison), *_disturbed_lines(comparison), "", *_aligned([head, *rows])]
     for title, entries in (("added", comparison.added), ("removed", comparison.removed)):
         if entries:
             lines.append(f"{title}: {', '.join(_printable(entry.name) for entry in entries)}")
@@ -69,6 +72,16 @@ def _warnings(comparison: RunComparison) -> list[str]:
         + (f"  ({one.verdict})" if one.invalidates else "")
         for one in comparison.conditions
     ]
+
+
+def disturbed(comparison: RunComparison) -> list[tuple[str, Disturbance]]:
+    """Return what disturbed either run, as (identifier of the run, disturbance)."""
+    folders = (comparison.before, comparison.after)
+    return [(folder.run.run.id, one) for folder in folders for one in disturbances_of(folder)]
+
+
+def _disturbed_lines(comparison: RunComparison) -> list[str]:
+    return [f"! disturbed: {run}: {_printable(one.sentence)}" for run, one in disturbed(comparison)]
 
 
 def _text_row(comparison: RunComparison, change: ModelChange) -> list[str]:

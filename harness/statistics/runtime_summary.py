@@ -13,6 +13,7 @@ from harness.results.measurement import TimingRecord
 from harness.results.record import Statistic
 from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Runtime
+from harness.statistics.disturbances import LOAD_LIMIT
 from harness.statistics.inference import log_interval, student_reach
 from harness.statistics.process_spread import (
     ASSUMED_SPREAD,
@@ -28,7 +29,6 @@ _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
 _STABLE_SAMPLES = 10
 _NOTED_DRIFT = 0.05  # of the machine's speed
-_NOTED_LOAD = 0.15  # share of the processor that others used
 _NO_TIME = 1e-9  # replaces an interval that ends at 0
 
 
@@ -277,7 +277,7 @@ def _notes_on_rounds(record: TimingRecord, ratios: RoundRatios) -> list[str]:
 
 
 def _load_notes(record: TimingRecord) -> list[str]:
-    if record.busy is None or record.busy <= _NOTED_LOAD:
+    if record.busy is None or record.busy <= LOAD_LIMIT:
         return []
     return [f"others used {record.busy:.0%} of the processor when the timing began"]
 

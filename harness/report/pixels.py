@@ -77,6 +77,16 @@ def pieces(folder: RunFolder, rows: Sequence[Row]) -> list[Piece]:
     return sorted(found, key=_order)
 
 
+def crop_links(found: Sequence[Piece]) -> dict[str, dict[str, str]]:
+    """Return, by image and row, the address of the first crop of the image that shows the row on the right."""
+    links: dict[str, dict[str, str]] = {}
+    for piece in found:
+        of_rows = links.setdefault(piece.window.image, {})
+        for shot in piece.shots:
+            of_rows.setdefault(shot.key, f"{PAGE}#piece={piece.window.folder}&right={quote(shot.key)}")
+    return links
+
+
 def pixels_page(folder: RunFolder, found: Sequence[Piece]) -> str:
     """Return the page of crops as HTML."""
     return page("pixels.html", SCRIPTS, run=folder.run, pieces=found)

@@ -298,7 +298,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "activations", "Activations", _field("activations"), "M", 1e6, digits=Digits(1, 2), better="low",
         hint="Elements of all convolution outputs at input {input}", lower_bound=_partly_counted,
-        outputs=_CSV_ALONE | _PAGE_ALONE, optional=True, secondary=True,
+        outputs=_CSV_ALONE | _PAGE_ALONE, secondary=True,
     ),
     Column(
         "peak_memory_bytes", "Memory", _field("peak_memory_bytes"), "MiB", 2.0**20, better="low",

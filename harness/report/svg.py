@@ -16,7 +16,7 @@ REFERENCE = re.compile(r"url\(#([^)]+)\)")
 FONT = re.compile(r"font-family: [^;]+;? ?")
 HUES = {hue: f"var(--fig-{role})" for role, hue in PAPER.items()}
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
-_BLANKS = re.compile(r"\s+")
+_BLANKS = re.compile(r"\s*([A-Za-z]|\s)\s*")
 _RECURS = 4  # a style is worth a class from so many uses on
 HUE = re.compile("|".join(re.escape(hue) for hue in HUES))
 
@@ -77,14 +77,18 @@ def _adapt(element: ET.Element, prefix: str, targets: Mapping[str, str]) -> None
 def _compress(root: ET.Element, prefix: str) -> None:
     """Make a drawing small: no blank text, unused ids or empty groups, one decimal, styles that recur as classes."""
     used = _referenced(root)
+    short = "".join(word[0] for word in prefix.split("-"))
+    _shorten_ids(root, used, short)
+    for element in root.iter():
+        clip = element.attrib.pop("clip-path", None)
+        if clip is not None:
+            element.set("style", f"{element.get('style', '')}; clip-path: {clip}".removeprefix("; "))
     counts = Counter(element.get("style") for element in root.iter() if element.get("style"))
-    classes = {style: f"{prefix}-{at}" for at, (style, count) in enumerate(counts.most_common()) if count >= _RECURS}
+    classes = {style: f"{short}{at}" for at, (style, count) in enumerate(counts.most_common()) if count >= _RECURS}
     for element in root.iter():
         if element.tag != f"{{{SVG}}}text":
             element.text = None if not (element.text or "").strip() else element.text
         element.tail = None
-        if element.get("id") not in used:
-            element.attrib.pop("id", None)
         for key in ("d", "x", "y", "transform"):
             if key in element.attrib:
                 element.set(key, _short_numbers(element.attrib[key]))
@@ -95,6 +99,21 @@ def _compress(root: ET.Element, prefix: str) -> None:
         rules = ET.Element(f"{{{SVG}}}style")
         rules.text = "".join(f".{name}{{{style}}}" for style, name in classes.items())
         root.insert(0, rules)
+
+
+def _shorten_ids(root: ET.Element, used: set[str], short: str) -> None:
+    """Give what is referenced short ids, and remove the ids of everything else."""
+    names = {name: f"{short}-{at}" for at, name in enumerate(sorted(used))}
+    for element in root.iter():
+        if element.get("id") in names:
+            element.set("id", names[element.attrib["id"]])
+        else:
+            element.attrib.pop("id", None)
+        for key, value in element.attrib.items():
+            if key == "href":
+                element.set(key, f"#{names[value.removeprefix('#')]}")
+            elif "url(#" in value:
+                element.set(key, REFERENCE.sub(lambda found: f"url(#{names[found[1]]})", value))
 
 
 def _referenced(root: ET.Element) -> set[str]:
@@ -109,7 +128,7 @@ def _referenced(root: ET.Element) -> set[str]:
 
 def _short_numbers(text: str) -> str:
     """Round numbers with many decimals, of lengths in points, to a tenth."""
-    return _BLANKS.sub(" ", _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)).strip()
+    return _BLANKS.sub(r"\1", _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)).strip()
 
 
 def _unwrap(parent: ET.Element) -> None:

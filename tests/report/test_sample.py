@@ -41,7 +41,7 @@ def test_the_sample_is_rendered_from_its_files(sample):
     page = (sample / "leaderboard.html").read_text(encoding="utf-8")
     for entry in stored["entries"]:
         assert entry["name"] in page
-        assert entry["score"] is None or f'data-v="{entry["score"]}"' in page
+        assert entry["score"] is None or f'data-v="{entry["score"]:.12g}"' in page
 
 
 def test_the_sample_has_its_curves_samples_and_layers(sample):

@@ -70,7 +70,7 @@ const plot = (() => {
     return {
       x: points.map((point) => point.x), y: points.map((point) => point.y), customdata: points.map((point, i) => i), type: "scatter", hoverinfo: "none",
       mode: named ? "markers+text" : "markers", text: named?.text, textposition: named?.position, textfont: { size: 11, color: ink.ink }, cliponaxis: false,
-      marker: { size: 9, symbol: base.map((one) => one ? "square-open" : "circle"), color: base.map((one) => one ? ink.base : ink.mark), opacity: opacities(), line: { width: 1, color: ink.ground } },
+      marker: { size: points.length > 150 ? 6 : 9, symbol: base.map((one) => one ? "square-open" : "circle"), color: base.map((one) => one ? ink.base : ink.mark), opacity: opacities(), line: { width: 1, color: ink.ground } },
     };
   };
   const opacities = () => points.map((point) => point.row.hidden ? 0.12 : 1);

@@ -12,17 +12,23 @@ const board = (() => {
   let state = fresh();
   const say = (what) => document.dispatchEvent(new CustomEvent("board", { detail: what }));
 
-  /* Reading cells: once, as it is done for every row whenever a limit moves */
+  /* Reading cells: once, as it is done for every row whenever a limit moves. The rows come in the order of rank. */
+  rows.forEach((row, place) => {
+    row.dataset.at = place;
+    row.cells[at("rank")].dataset.v = place;
+    if (row.dataset.ties) row.cells[at("rank")].title = `cannot be told apart from ${row.dataset.ties} other${row.dataset.ties === "1" ? "" : "s"}`;
+  });
   const raw = (row, index) => row.cells[index].dataset.v;
-  const cache = new Map(rows.map((row) => [row, new Map(keys.map((key, i) => [key, raw(row, i)]).filter(([key, text]) => text !== undefined && key !== "model").map(([key, text]) => [key, Number(text)]))]));
+  const cache = new Map(rows.map((row) => [row, new Map(keys.map((key, i) => [key, raw(row, i)]).filter(([, text]) => text !== undefined).map(([key, text]) => [key, Number(text)]))]));
+  const naming = (row) => row.querySelector(".name").textContent;
   const number = (row, key) => cache.get(row)?.get(key) ?? null;
-  const words = new Map([...rows, ...unscored].map((row) => [row, `${row.querySelector(".name").textContent} ${row.dataset.team ?? ""}`.toLocaleLowerCase()]));
+  const words = new Map([...rows, ...unscored].map((row) => [row, `${naming(row)} ${row.dataset.team ?? ""}`.toLocaleLowerCase()]));
 
   /* Sorting: stable, rows without a value last */
   const collator = new Intl.Collator(undefined, { numeric: true });
   const sort = () => {
     const text = state.sort === "model", sign = state.dir === "ascending" ? 1 : -1;
-    const found = [...tbody.rows].map((row) => [text ? raw(row, at("model")) : number(row, state.sort), Number(row.dataset.at), row]);
+    const found = [...tbody.rows].map((row) => [text ? naming(row) : number(row, state.sort), Number(row.dataset.at), row]);
     const compare = text ? collator.compare : (a, b) => a - b;
     found.sort(([a, i], [b, j]) => a === null || b === null ? (a === null) - (b === null) || i - j : sign * compare(a, b) || i - j);
     const before = [...tbody.rows];

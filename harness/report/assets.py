@@ -1,7 +1,7 @@
 """The library that draws the interactive plot, written beside the pages of a run.
 
-Plotly's basic bundle (MIT) is part of this package, unchanged, with its licence. Pages work without it: the figures that
-matplotlib drew stay in its place.
+Plotly's basic bundle (MIT) is part of this package, unchanged, with its licence. Pages work without it: the figures
+that matplotlib drew stay in its place.
 """
 
 import hashlib

@@ -14,7 +14,8 @@ def run_bibtex(run: Run) -> str:
     """Return a BibTeX entry of the run itself."""
     shape = run.protocol.output_shape
     scored = sum(entry.status == "ok" and entry.kind == "submission" for entry in run.entries)
-    title = f"{run.track.title or run.track.name}: {scored} networks at {shape[3]}{TIMES}{shape[2]} on {run.device.name}"
+    size = f"{shape[3]}{TIMES}{shape[2]}"
+    title = f"{run.track.title or run.track.name}: {scored} networks at {size} on {run.device.name}"
     note = f"track {run.track.name}, data set {run.dataset.fingerprint[:12]}, protocol {run.protocol.name}"
     key = re.sub(r"[^A-Za-z0-9]+", "-", f"sr-harness-{run.run.id}").strip("-")
     fields = {

@@ -58,7 +58,11 @@ def comparison_text(comparison: RunComparison) -> str:
     before, after = comparison.before, comparison.after
     head = ["model", "score", "", "PSNR dB", "", "runtime ms", "", "status"]
     rows = [_text_row(comparison, change) for change in comparison.changes]
-    lines = [f"{before.run.run.id} -> {after.run.run.id}", *_warnings(comparison), *_disturbed_lines(comparison), "", *_aligned([head, *rows])]
+    title, remarks = (
+        f"{before.run.run.id} -> {after.run.run.id}",
+        [*_warnings(comparison), *_disturbed_lines(comparison)],
+    )
+    lines = [title, *remarks, "", *_aligned([head, *rows])]
     for title, entries in (("added", comparison.added), ("removed", comparison.removed)):
         if entries:
             lines.append(f"{title}: {', '.join(_printable(entry.name) for entry in entries)}")

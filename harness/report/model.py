@@ -62,7 +62,9 @@ class AnchorCorrection:
         return self.corrected / self.raw
 
 
-def anchor_correction(timing: TimingRecord | None, level: float | None, statistic: Statistic) -> AnchorCorrection | None:
+def anchor_correction(
+    timing: TimingRecord | None, level: float | None, statistic: Statistic
+) -> AnchorCorrection | None:
     """Return what the anchor network corrects; None if the network was timed alone.
 
     Parameters
@@ -97,6 +99,7 @@ def model_page(context: ModelContext, rows: Sequence[Row], position: int) -> str
         SCRIPTS,
         run=folder.run,
         row=row,
+        tied=[other.entry.name for other in rows if other.entry.slug and other.entry.slug in row.entry.tied_with],
         columns=columns,
         measures=measures(),
         neighbours=[(near, quote(f"{near.entry.slug}.html")) if near and near.page else None for near in neighbours],

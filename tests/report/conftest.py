@@ -1,8 +1,11 @@
 """A made-up run that looks like a real one: figures of the right size, and names that try to break the page."""
 
 import csv
+import importlib.util
 import json
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -318,3 +321,72 @@ def page_source(fake_run: Path) -> str:
     from harness.report import build_report
 
     return build_report(fake_run).read_text(encoding="utf-8")
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def missing(what: str) -> None:
+    """Skip, or fail where a machine promises to run everything."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Return headless Chromium."""
+    if CHROMIUM is None:
+        missing("chromium")
+    if importlib.util.find_spec("playwright") is None:
+        missing("playwright")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        running = play.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens a file; afterwards no page may have complained or asked the network."""
+    contexts, complaints = [], []
+
+    def opened(
+        path: Path,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        theme: str = "light",
+        script: bool = True,
+        fragment: str = "",
+        touch: bool = False,
+    ) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=theme,
+            java_script_enabled=script,
+            offline=True,
+            has_touch=touch,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: None if request.url.startswith("file:") else complaints.append(request.url))
+        page.goto(path.as_uri() + fragment)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture(scope="session")
+def board(fake_run: Path, page_source: str) -> Path:
+    """Return the leaderboard of the made-up run."""
+    return fake_run / "leaderboard.html"

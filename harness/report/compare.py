@@ -48,7 +48,7 @@ def comparison_page(comparison: RunComparison) -> str:
         old=comparison.before.run,
         comparison=comparison,
         disturbed=disturbed(comparison),
-        rows=[(change, _cells(comparison, change)) for change in comparison.changes],
+        rows=[(change, _cells(comparison, change), _before(comparison, change)) for change in comparison.changes],
         widest=max((abs(ratio - 1) for ratio in _ratios(comparison.changes)), default=0.0),
     )
 
@@ -96,13 +96,25 @@ def _text_row(comparison: RunComparison, change: ModelChange) -> list[str]:
 
 def _cells(comparison: RunComparison, change: ModelChange) -> list[tuple[str, str]]:
     """Return (value after, difference with its sign of significance) for score, PSNR and runtime."""
+    of_score, of_psnr, of_runtime = _digits(comparison)
+    return [
+        _pair(change.score, of_score, relative=False),
+        _pair(change.psnr, of_psnr, relative=False),
+        _pair(change.runtime, of_runtime, relative=True),
+    ]
+
+
+def _before(comparison: RunComparison, change: ModelChange) -> list[str]:
+    """Return the values before for score, PSNR and runtime."""
+    shifts = zip((change.score, change.psnr, change.runtime), _digits(comparison), strict=True)
+    return ["" if shift is None else fixed(shift.before, digits) for shift, digits in shifts]
+
+
+def _digits(comparison: RunComparison) -> tuple[int, int, int]:
+    """Return the decimals of score, PSNR and runtime."""
     times = [other.runtime.after for other in comparison.changes if other.runtime]
     scores = [other.score.after for other in comparison.changes if other.score]
-    return [
-        _pair(change.score, max(2, digits_for(scores)), relative=False),
-        _pair(change.psnr, 3, relative=False),
-        _pair(change.runtime, digits_for(times), relative=True),
-    ]
+    return max(2, digits_for(scores)), 3, digits_for(times)
 
 
 def _pair(shift: FigureShift | None, digits: int, *, relative: bool) -> tuple[str, str]:

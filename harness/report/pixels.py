@@ -22,7 +22,7 @@ from harness.results.run_folder import RunFolder, is_file_name
 PAGE = "pixels.html"
 SCRIPTS = ("theme.js", "pixels.js")
 BEST_DB = 100.0
-# Red, green and blue of matplotlib's colour map "inferno" at nine places, for the map of errors; style.css has the same.
+# Red, green and blue of matplotlib's colour map "inferno" at nine places, for the map of errors; as in style.css.
 RAMP = (
     "0.001 0.129 0.342 0.541 0.736 0.894 0.978 0.975 0.988",
     "0.000 0.047 0.062 0.135 0.216 0.353 0.558 0.798 0.998",

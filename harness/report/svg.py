@@ -132,7 +132,7 @@ def _short_numbers(text: str) -> str:
 
 
 def _unwrap(parent: ET.Element) -> None:
-    """Replace groups without attributes by their content, and hand the row of a group of one element to that element."""
+    """Replace groups without attributes by their content; the row of a group of one element goes to that element."""
     for at in reversed(range(len(parent))):
         child = parent[at]
         _unwrap(child)

@@ -19,7 +19,8 @@ def visible_rows(page):
     """Return the names of the rows that lie fully within the window."""
     return page.evaluate(
         "[...document.querySelectorAll('#board tbody tr')].filter(row => { const box = row.getBoundingClientRect();"
-        " return box.height && box.top >= 0 && box.bottom <= innerHeight; }).map(row => row.querySelector('.name').textContent)"
+        " return box.height && box.top >= 0 && box.bottom <= innerHeight; })"
+        ".map(row => row.querySelector('.name').textContent)"
     )
 
 
@@ -135,7 +136,8 @@ def test_axes_are_chosen_and_the_front_follows(open_page, board):
     assert page.evaluate("plot.stage.layout.xaxis.title.text") == "Params, K"
     params, rates = page.evaluate("[plot.stage.data[1].x, plot.stage.data[1].y]")
     known = page.evaluate(
-        "board.rows.filter(row => !row.classList.contains('baseline')).map(row => [board.number(row, 'params_k'), board.number(row, 'fps')])"
+        "board.rows.filter(row => !row.classList.contains('baseline'))"
+        ".map(row => [board.number(row, 'params_k'), board.number(row, 'fps')])"
     )
     undominated = {(p, f) for p, f in known if not any((a <= p and b > f) or (a < p and b >= f) for a, b in known)}
     assert set(zip(params, rates, strict=True)) == undominated

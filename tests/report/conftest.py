@@ -386,6 +386,20 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     assert not complaints
 
 
+@pytest.fixture
+def until() -> Callable[[Any, str], None]:
+    """Return a function that waits until an expression holds in a page, whose policy forbids playwright's own."""
+
+    def wait(page: Any, expression: str) -> None:
+        for _ in range(600):
+            if page.evaluate(expression):
+                return
+            page.wait_for_timeout(50)
+        pytest.fail(f"it never held: {expression}")
+
+    return wait
+
+
 @pytest.fixture(scope="session")
 def board(fake_run: Path, page_source: str) -> Path:
     """Return the leaderboard of the made-up run."""

@@ -8,11 +8,16 @@ READY = "document.getElementById('explore').dataset.marks > 0"
 SIZES = [(1440, 900), (1280, 720), (1024, 768), (390, 844)]
 
 
-def opened(open_page, path, **options):
-    """Open a leaderboard and wait for the plot."""
-    page = open_page(path, **options)
-    page.wait_for_function(READY)
-    return page
+@pytest.fixture
+def opened(open_page, until):
+    """Return a function that opens a leaderboard and waits for the plot."""
+
+    def at(path, **options):
+        page = open_page(path, **options)
+        until(page, READY)
+        return page
+
+    return at
 
 
 def visible_rows(page):
@@ -36,8 +41,8 @@ def point(page, key):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_the_first_screen_answers(open_page, board, width, height, theme):
-    page = opened(open_page, board, width=width, height=height, theme=theme)
+def test_the_first_screen_answers(opened, board, width, height, theme):
+    page = opened(board, width=width, height=height, theme=theme)
     verdict = page.locator("#verdict")
     assert "ALONG leads with a score of 23.74" in verdict.inner_text().translate(dict.fromkeys((0x2068, 0x2069)))
     box = verdict.bounding_box()
@@ -68,21 +73,21 @@ def test_without_the_library_the_drawn_figure_stays(open_page, board, tmp_path):
     assert page.locator("#controls").is_visible()
 
 
-def test_a_mark_shows_its_figures_and_selects_its_row(open_page, board):
-    page = opened(open_page, board)
+def test_a_mark_shows_its_figures_and_selects_its_row(opened, until, board):
+    page = opened(board)
     page.mouse.move(*point(page, "row-0"))
     page.wait_for_selector("#tip:visible")
     assert page.locator("#tip").inner_text().startswith("LRSRN")
     page.mouse.down()
     page.mouse.up()
-    page.wait_for_function("board.picked() === 'row-0'")
+    until(page, "board.picked() === 'row-0'")
     assert page.locator("#m-row-0").get_attribute("aria-current") == "true"
-    again = opened(open_page, board, fragment=page.evaluate("location.hash"))
+    again = opened(board, fragment=page.evaluate("location.hash"))
     assert "lit" in again.locator("#m-row-0").get_attribute("class")
 
 
-def test_rows_and_marks_are_selected_by_mouse_and_keyboard(open_page, board):
-    page = opened(open_page, board)
+def test_rows_and_marks_are_selected_by_mouse_and_keyboard(opened, board):
+    page = opened(board)
     ring = "plot.stage.data[3].x.length && plot.stage.data[3].x[0]"
     page.locator("#m-row-8 td").nth(2).click()
     assert page.evaluate(ring) == pytest.approx(
@@ -103,15 +108,15 @@ def test_rows_and_marks_are_selected_by_mouse_and_keyboard(open_page, board):
     assert page.locator("#tip").inner_text().split("\n")[0] in page.locator("#board .lit .name").inner_text()
 
 
-def test_a_limit_is_dragged_and_filters_the_table(open_page, board):
-    page = opened(open_page, board)
+def test_a_limit_is_dragged_and_filters_the_table(opened, until, board):
+    page = opened(board)
     runtimes = page.evaluate("board.rows.map(row => board.number(row, 'runtime_ms'))")
     grip = page.locator(".limit.x i").bounding_box()
     page.mouse.move(grip["x"] + 7, grip["y"] + 10)
     page.mouse.down()
     page.mouse.move(point(page, "row-0")[0] + 3, grip["y"] + 10, steps=5)
     page.mouse.up()
-    page.wait_for_function("board.limits().runtime_ms > 0")
+    until(page, "board.limits().runtime_ms > 0")
     limit = page.evaluate("board.limits().runtime_ms")
     shown = page.locator("#board tbody tr:visible").count()
     assert shown == sum(value <= limit for value in runtimes)
@@ -126,8 +131,8 @@ def test_a_limit_is_dragged_and_filters_the_table(open_page, board):
     assert page.locator("#board tbody tr:visible").count() == 20
 
 
-def test_axes_are_chosen_and_the_front_follows(open_page, board):
-    page = opened(open_page, board)
+def test_axes_are_chosen_and_the_front_follows(opened, board):
+    page = opened(board)
     page.select_option("#axes [name=x]", "params_k")
     page.select_option("#axes [name=y]", "fps")
     assert page.evaluate("[plot.stage.layout.xaxis.type, plot.stage.layout.yaxis.type]") == ["log", "log"]
@@ -144,8 +149,8 @@ def test_axes_are_chosen_and_the_front_follows(open_page, board):
     assert page.evaluate("plot.stage.data[0].x.length") == 0  # curves of equal score belong to the first axes
 
 
-def test_zooming_and_names(open_page, board):
-    page = opened(open_page, board)
+def test_zooming_and_names(opened, until, board):
+    page = opened(board)
     before = page.evaluate("plot.view().x")
     assert page.evaluate("plot.stage.data[2].text.filter(Boolean).length") > 8
     page.uncheck("#axes [name=labels]")
@@ -158,17 +163,17 @@ def test_zooming_and_names(open_page, board):
     page.mouse.down()
     page.mouse.move(box["x"] + 250, box["y"] + 200, steps=4)
     page.mouse.up()
-    page.wait_for_function("([low, high]) => plot.view().x[0] > low && plot.view().x[1] < high", arg=[low, high])
+    until(page, f"plot.view().x[0] > {low} && plot.view().x[1] < {high}")
     page.click("[data-zoom=reset]")
     assert page.evaluate("plot.view().x") == pytest.approx(before)
 
 
-def test_the_wheel_over_table_and_plot_scrolls_the_page(open_page, board):
+def test_the_wheel_over_table_and_plot_scrolls_the_page(opened, until, board):
     for place in ("#board tbody td.score", "#stage"):
-        page = opened(open_page, board)
+        page = opened(board)
         page.locator(place).first.hover()
         page.mouse.wheel(0, 300)
-        page.wait_for_function("scrollY > 200")
+        until(page, "scrollY > 200")
 
 
 def test_hovering_keeps_the_colours_of_the_map(open_page, board):
@@ -180,7 +185,7 @@ def test_hovering_keeps_the_colours_of_the_map(open_page, board):
     assert cell.evaluate(colour) == before
 
 
-def test_a_link_by_slug_survives_another_order(open_page, make_run, board):
+def test_a_link_by_slug_survives_another_order(opened, make_run, board):
     import json
 
     folder = make_run("again")
@@ -190,11 +195,11 @@ def test_a_link_by_slug_survives_another_order(open_page, make_run, board):
         if entry["slug"] == "row-8":
             entry["score"] = 99.0
     (folder / "results.json").write_text(json.dumps(results))
-    page = opened(open_page, build_report(folder), fragment="#row=row-8")
+    page = opened(build_report(folder), fragment="#row=row-8")
     assert page.locator("#board .lit .name").inner_text() == "RTVSR"
 
 
-def test_names_in_the_plot_are_text(open_page, board):
-    page = opened(open_page, board)
+def test_names_in_the_plot_are_text(opened, board):
+    page = opened(board)
     assert page.evaluate("window.pwned") is None
     assert page.locator("#stage script, #stage img, #stage a").count() == 0

@@ -317,7 +317,7 @@ def test_no_serious_barrier(open_page, every_page, width, theme):
         assert serious == []
 
 
-def test_two_models_under_the_divider(open_page, board):
+def test_two_models_under_the_divider(open_page, until, board):
     page = open_page(board.parent / "pixels.html")
     assert page.locator("#duel img").count() == 2
     assert page.locator(".piece:visible").count() == 1
@@ -340,7 +340,7 @@ def test_two_models_under_the_divider(open_page, board):
     page.mouse.wheel(0, -400)
     assert float(page.input_value("[name=zoom]")) > 2
     assert page.evaluate("scrollY") == 0
-    page.wait_for_function("[...document.images].every(image => !image.checkVisibility() || image.complete)")
+    until(page, "[...document.images].every(image => !image.checkVisibility() || image.complete)")
     drawn = page.locator(".piece:visible .shot img:first-child")
     widths = drawn.evaluate_all("all => all.map(image => Math.round(image.getBoundingClientRect().width))")
     assert len(set(widths)) == 1
@@ -408,13 +408,13 @@ def test_the_board_leads_to_a_model_and_back(open_page, board):
     assert "lit" in page.locator("#board tbody tr", has_text="LRSRN").get_attribute("class")
 
 
-def test_five_hundred_rows_are_usable_at_once_and_sort_quickly(open_page, make_run):
+def test_five_hundred_rows_are_usable_at_once_and_sort_quickly(open_page, until, make_run):
     path = build_report(make_run(extra=480))
     assets = sum(file.stat().st_size for file in (path.parent / "assets").glob("*.js"))
     assert path.stat().st_size + assets < 2_000_000
     page = open_page(path)
     assert page.locator("#board tbody tr").count() == 500
-    page.wait_for_function("document.getElementById('explore').dataset.marks === '500'")
+    until(page, "document.getElementById('explore').dataset.marks === '500'")
     # Limits for an idle machine; the shortest of several tries, so that what else it does counts less.
     slack = 1 if os.getloadavg()[0] < (os.cpu_count() or 1) else 10
     assert min(page.evaluate(SORT_TIME) for _ in range(7)) < 100 * slack

@@ -11,7 +11,7 @@ const plot = (() => {
 
   const axis = (side) => form.elements[side].value, logged = (side) => form.elements[`${side}log`].checked;
   const color = (name) => { const probe = document.createElement("i"); probe.style.color = `var(${name})`; figure.append(probe); const found = getComputedStyle(probe).color; probe.remove(); return found; };
-  const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("$", "&#36;"); /* the last: not a formula */
   const scale = (side, value) => logged(side) ? Math.log10(value) : value;
 
   /* What is drawn */

@@ -177,11 +177,12 @@ const board = (() => {
   addEventListener("hashchange", () => { if (location.hash.includes("=")) apply(); });
   apply();
 
+  const rank = (row) => row.cells[at("rank")].firstChild?.textContent.trim() ?? "";
   /* What is seen, for copying */
   const shown = () => {
     const visible = keys.map((key, index) => index).filter((index) => !state.hide.includes(keys[index]));
     const cell = (row, index) => {
-      const place = row.cells[index], text = (place.querySelector(".n, .name") ?? (keys[index] === "rank" ? place.firstChild : place)).textContent.trim();
+      const place = row.cells[index], text = keys[index] === "rank" ? rank(row) : (place.querySelector(".n, .name") ?? place).textContent.trim();
       return { text, raw: place.dataset.v ?? "", place: place.classList.contains("best") ? 1 : place.classList.contains("second-best") ? 2 : 0 };
     };
     return {
@@ -194,7 +195,7 @@ const board = (() => {
   const unit = (key) => heads[at(key)].querySelector(".unit")?.textContent.trim() ?? "";
   /* The figures of a row in words, for the boxes that appear under the pointer */
   const describe = (row) => [row.querySelector(".name").textContent, ...keys.map((key, index) => {
-    const text = ["model", "reparam"].includes(key) ? "" : key === "rank" ? row.cells[index].firstChild.textContent.trim() : (row.cells[index].querySelector(".n") ?? row.cells[index]).textContent.trim();
+    const text = ["model", "reparam"].includes(key) ? "" : key === "rank" ? rank(row) : (row.cells[index].querySelector(".n") ?? row.cells[index]).textContent.trim();
     return text && text !== "–" ? `${key === "rank" ? "Rank" : title(key)}  ${text} ${unit(key)}`.trim() : "";
   }).filter(Boolean)].join("\n");
   return {

@@ -203,18 +203,19 @@ def test_paper_shows_the_table_without_its_controls(open_page, board):
 
 def test_the_address_keeps_the_view(open_page, board):
     page = open_page(board)
-    click_head(page, "ssim_y")
+    click_head(page, "ssim_rgb")
     page.fill("[name=q]", "r")
     page.locator(".menu summary", has_text="Columns").click()
-    page.uncheck("[name=column][value=psnr_y]")
+    page.uncheck("[name=column][value=params_k]")
+    page.check("[name=column][value=psnr_y]")
     page.keyboard.press("Escape")
     page.check("[name=pareto]")
     fragment = page.evaluate("location.hash")
     again = open_page(board, fragment=fragment)
     assert names(again) == names(page)
-    assert again.locator("th[data-key=ssim_y]").get_attribute("aria-sort") == "descending"
-    assert not again.locator("th[data-key=psnr_y]").is_visible()
-    assert again.locator("th[data-key=psnr_rgb]").is_visible()
+    assert again.locator("th[data-key=ssim_rgb]").get_attribute("aria-sort") == "descending"
+    assert not again.locator("th[data-key=params_k]").is_visible()
+    assert again.locator("th[data-key=psnr_y]").is_visible()
     assert again.input_value("[name=q]") == "r"
 
 
@@ -299,7 +300,7 @@ OVERLAPS = """() => {
 
 
 @pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "light"), (1280, "dark")])
-def test_no_serious_barrier(open_page, every_page, width, theme):
+def test_no_barrier(open_page, every_page, width, theme):
     if importlib.util.find_spec("axe_playwright_python") is None:
         if os.environ.get("CI"):
             pytest.fail("axe-playwright-python is not installed")
@@ -309,12 +310,7 @@ def test_no_serious_barrier(open_page, every_page, width, theme):
     for path in [*every_page[:2], *every_page[4:]]:
         page = open_page(path, width=width, theme=theme)
         found = Axe().run(page).response["violations"]
-        serious = [
-            (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
-            for one in found
-            if one["impact"] in {"serious", "critical"}
-        ]
-        assert serious == []
+        assert [(one["id"], one["impact"], [node["html"][:120] for node in one["nodes"]][:3]) for one in found] == []
 
 
 def test_two_models_under_the_divider(open_page, until, board):
@@ -369,7 +365,7 @@ def test_flicker_lr_and_the_place_of_a_crop(open_page, board):
 
 def test_a_figure_of_an_image_leads_to_its_crop(open_page, board):
     page = open_page(board)
-    link = page.locator(".heat a").first
+    link = page.locator(".heat td a").first
     address = link.get_attribute("href")
     assert address.startswith("pixels.html#piece=")
     link.click()
@@ -408,17 +404,18 @@ def test_the_board_leads_to_a_model_and_back(open_page, board):
     assert "lit" in page.locator("#board tbody tr", has_text="LRSRN").get_attribute("class")
 
 
-def test_five_hundred_rows_are_usable_at_once_and_sort_quickly(open_page, until, make_run):
+# Ten times the limits of an idle machine, which the nightly tests ask for; the shortest of several tries counts.
+@pytest.mark.parametrize("slack", [10, pytest.param(1, marks=pytest.mark.nightly)])
+def test_five_hundred_rows_are_usable_at_once_and_sort_quickly(open_page, until, make_run, slack):
     path = build_report(make_run(extra=480))
     assets = sum(file.stat().st_size for file in (path.parent / "assets").glob("*.js"))
     assert path.stat().st_size + assets < 2_000_000
     page = open_page(path)
     assert page.locator("#board tbody tr").count() == 500
     until(page, "document.getElementById('explore').dataset.marks === '500'")
-    # Limits for an idle machine; the shortest of several tries, so that what else it does counts less.
-    slack = 1 if os.getloadavg()[0] < (os.cpu_count() or 1) else 10
     assert min(page.evaluate(SORT_TIME) for _ in range(7)) < 100 * slack
     assert min(page.evaluate(FILTER_TIME) for _ in range(7)) < 100 * slack
+    page.click("button[type=reset]")
     assert min(loading_ms(page) for _ in range(3)) < 1000 * slack
     assert page.locator("#board tbody tr:visible").count() == 80
     page.locator("#more button").click()

@@ -152,16 +152,20 @@ const plot = (() => {
       const what = event.target.dataset?.zoom;
       if (what === "in") zoom(0.6); else if (what === "out") zoom(1 / 0.6); else if (what === "reset") fit();
     });
-    document.addEventListener("board", (event) => { if (event.detail === "filter" && !form.elements.labels.checked) { refilter(); } else draw(); });
+    document.addEventListener("board", (event) => { if (event.detail === "filter") refilter(); else draw(); });
     addEventListener("theme", draw);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
     new ResizeObserver(() => { if (stage.clientWidth && stage.clientWidth !== stage._fullLayout?.width) draw(); }).observe(stage);
   };
+  /* A filter dims marks at once; the front, and names, are drawn when the reader pauses: drawing takes long */
+  let pause = 0;
   const refilter = () => {
-    const best = front();
-    Plotly.restyle(stage, { "marker.opacity": [opacities()] }, [2]);
-    Plotly.restyle(stage, { x: [best.map((point) => point.x)], y: [best.map((point) => point.y)] }, [1]);
+    const shown = opacities(), drawn = [...stage.querySelectorAll(".scatterlayer .trace")].map((trace) => trace.querySelectorAll(".points path"));
+    drawn.find((nodes) => nodes.length === shown.length)?.forEach((node, i) => { if (node.style.opacity !== String(shown[i])) node.style.opacity = shown[i]; });
+    stage.data[2].marker.opacity = shown;
     for (const listener of listeners) listener();
+    clearTimeout(pause);
+    pause = setTimeout(draw, 120);
   };
   /* A figure that spans more than a factor of ten is shown on a logarithmic axis at first */
   const wide = (key) => { const values = board.rows.map((row) => board.number(row, key)).filter((value) => value > 0); return values.length > 1 && Math.max(...values) / Math.min(...values) > 10 && !key.startsWith("delta"); };

@@ -53,6 +53,7 @@ const board = (() => {
   addEventListener("beforeprint", all);
 
   /* Filters */
+  const marks = Map.groupBy(document.querySelectorAll("[data-row]"), (mark) => mark.dataset.row);
   const atMost = (key) => heads[at(key)].dataset.better === "low";
   const within = (value, key, limit) => value !== null && (atMost(key) ? value <= limit : value >= limit);
   const says = (row) => (state.team === "" || row.dataset.team === state.team) && words.get(row).includes(state.q.trim().toLocaleLowerCase());
@@ -63,7 +64,13 @@ const board = (() => {
     && says(row);
   const filter = () => {
     let shown = 0;
-    for (const row of rows) { row.hidden = !passes(row); shown += !row.hidden; }
+    for (const row of rows) {
+      const hidden = !passes(row);
+      shown += !hidden;
+      if (hidden === row.hidden) continue; /* touching what stays the same costs the browser most */
+      row.hidden = hidden;
+      for (const mark of marks.get(row.id) ?? []) mark.classList.toggle("dim", hidden);
+    }
     reach = step;
     reveal();
     for (const row of unscored) row.hidden = !says(row) || !["", row.dataset.status].includes(state.status);
@@ -72,7 +79,6 @@ const board = (() => {
     document.getElementById("count").textContent = `${shown} of ${rows.length} rows`;
     const active = Object.keys(state.limits).length + (state.team !== "") + (state.status !== "");
     document.getElementById("active").textContent = active ? ` (${active})` : "";
-    for (const mark of document.querySelectorAll("[data-row]")) mark.classList.toggle("dim", document.getElementById(mark.dataset.row)?.hidden ?? false);
     say("filter");
   };
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from harness.results.comparison import ConditionChange
 from harness.results.run_folder import RunFolder
-from harness.statistics.disturbances import LOAD_LIMIT, foreign_load_of
+from harness.statistics.disturbances import foreign_load_of
+from harness.statistics.runtime_summary import LOAD_LIMIT
 
 
 def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChange]:

@@ -9,9 +9,8 @@ from harness.results.rounds import is_throttled
 from harness.results.run_folder import RunFolder
 from harness.results.run_info import Disturbance, ProcessSpreadInfo
 from harness.results.schema import Entry
+from harness.statistics.runtime_summary import LOAD_LIMIT
 
-LOAD_LIMIT = 0.15
-"""Share of all cores that other programs may use when a timing begins."""
 SPREAD_LIMIT = 0.05
 """Relative standard deviation between processes of one network; on bound cores of an idle machine it is about 1 %."""
 _MOST_NAMES = 3

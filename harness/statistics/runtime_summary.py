@@ -13,7 +13,6 @@ from harness.results.measurement import TimingRecord
 from harness.results.record import Statistic
 from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Runtime
-from harness.statistics.disturbances import LOAD_LIMIT
 from harness.statistics.inference import log_interval, student_reach
 from harness.statistics.process_spread import (
     ASSUMED_SPREAD,
@@ -29,6 +28,8 @@ _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
 _STABLE_SAMPLES = 10
 _NOTED_DRIFT = 0.05  # of the machine's speed
+LOAD_LIMIT = 0.15
+"""Share of all cores above which the load of other programs is noted."""
 _NO_TIME = 1e-9  # replaces an interval that ends at 0
 
 

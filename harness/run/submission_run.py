@@ -203,7 +203,8 @@ class SubmissionRun:
             self.measurement = earlier
             return
         part = TimingPart(**{name: getattr(earlier, name) for name in TimingPart.model_fields})
-        self.measurement = self.measurement.updated(part)
+        seconds = {"stage_seconds": earlier.stage_seconds}
+        self.measurement = self.measurement.updated(part).model_copy(update=seconds)
 
     def keep_timing(self, timing: TimingRecord | None) -> None:
         """Set or clear the record of the interleaved timing."""

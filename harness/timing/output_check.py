@@ -23,6 +23,7 @@ _SPREAD_TOLERANCE = 0.1  # of the difference of two outputs of one kind
 _STANDARD_ERRORS = 5.0  # allowed beside it
 _ATTEMPTS = 3  # a difference of spreads must be found so often in a row
 _DIFFERENT_INPUTS = 8.0  # mean difference in levels
+_FLAT = 0.5  # standard deviation in levels below which an image shows nothing
 
 _TIMED = "the output of a timed call differs from the untimed one of the same frame"
 _FIRST = "the output of its first call differs from that of the same frame after the timing"
@@ -90,14 +91,15 @@ class OutputCheck:
         Raises
         ------
         WorkerError
-            Of the kind `DISQUALIFIED`: the outputs differ, or the output does not depend on the input.
+            Of the kind `DISQUALIFIED`: the outputs differ, or the same picture came back for different frames. An
+            output that shows nothing is no sign of that: a network in the wrong value range saturates everywhere.
         """
         sample = OutputSample(frame, strips)
         image = self.worker.upscale(frame) if reference is None else reference
         self._compare(sample, image, _TIMED)
         if self._reference is not None:
             other_frame, other_image = self._reference
-            if _differ(frame, other_frame) and np.array_equal(image, other_image):
+            if _differ(frame, other_frame) and np.array_equal(image, other_image) and _shows_something(image, frame):
                 disqualify("the same image came back for different frames: an old result was returned")
         self._reference = frame, image
         self.last = sample
@@ -181,6 +183,13 @@ def _difference(strips: Strips, image: Image) -> float:
 def _spread(strips: Strips, one: Image, other: Image) -> float:
     """Return the mean difference of two images in the places of strips, in levels."""
     return float(np.abs(strips.of(one) - strips.of(other)).mean())
+
+
+def _shows_something(image: Image, frame: Image) -> bool:
+    """Return whether an output is more than one value, or one pattern for each pixel of its frame."""
+    height, width, channels = frame.shape
+    pixels = image.reshape(height, image.shape[0] // height, width, image.shape[1] // width, channels)
+    return float(pixels.mean(axis=(1, 3)).std(axis=(0, 1)).max()) > _FLAT
 
 
 def _differ(one: Image, other: Image) -> bool:

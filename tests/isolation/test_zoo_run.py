@@ -30,6 +30,7 @@ from harness.isolation.sandbox import bwrap_problem
 from harness.isolation.session import Session
 from harness.pipeline import run
 from harness.results import Entry, Measurement
+from harness.results.samples import has_timing, read_timing
 from harness.run.assemble import score_and_rank
 from harness.run.bicubic_reference import Reference
 from harness.run.checking import Check, check_planned
@@ -99,6 +100,7 @@ class Outcome:
     quality: list[str]
     checks: dict[str, Check]
     seconds: float
+    of_short_turns: set[str]
 
 
 def write_images(folder: Path) -> None:
@@ -120,7 +122,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 96, 128))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.run.plan.track_for_scale", lambda scale: small)
-        patch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.005))
+        # Long enough for several calls a turn on a crowded machine: with one call some cheats have nothing to keep.
+        patch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.02))
         patch.setattr("harness.machine.load._INTERVAL_S", 0.05)
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("private")))  # apart from other runs here
         patch.setattr("harness.isolation.launcher.bound_cores", lambda threads: [])  # module-wide, before any test's
@@ -151,7 +154,9 @@ def measure(place: Path, names: list[str], sandbox: str, out: str, *, by_check: 
     assert set(rows) == set(names)
     lines = [] if by_check else (place / out / "per_image.csv").read_text().splitlines()
     by_name = {names_of[slug]: one for slug, (one, _) in checks.items()}
-    return Outcome(rows, [line for line in lines if line.startswith("honest")], by_name, time.monotonic() - begin)
+    honest = [line for line in lines if line.startswith("honest")]
+    short = {name for name, row in rows.items() if has_short_turns(place, row, out)}
+    return Outcome(rows, honest, by_name, time.monotonic() - begin, short)
 
 
 def check(plan: Plan) -> dict[str, tuple[Check, Measurement]]:
@@ -235,7 +240,7 @@ def in_processes(place: Path) -> Outcome:
 def as_expected(row: Entry, wanted: dict) -> list[str]:
     """Return what is wrong with a row."""
     message = row.error.message if row.error else ""
-    if wanted.get("second_core") and row.status == "ok":
+    if row.status == "ok" and wanted.get("second_core"):
         return []
     wrong = [] if row.status == wanted["status"] else [f"is {row.status}, not {wanted['status']}"]
     for key in ("stage", "type"):
@@ -248,9 +253,19 @@ def as_expected(row: Entry, wanted: dict) -> list[str]:
     return [f"{'; '.join(wrong)}: {message[:300]}"] if wrong else []
 
 
-def check_rows(rows: dict[str, Entry], sandbox: str) -> None:
+def has_short_turns(place: Path, row: Entry, out: str) -> bool:
+    """Return whether a row's turns had a single call for the most part, as on a crowded machine."""
+    if not has_timing(place / out, row.slug):
+        return False
+    calls = [turn.calls for turn in read_timing(place / out, row.slug).rounds]
+    return 2 * calls.count(1) > len(calls)
+
+
+def check_rows(outcome: Outcome, sandbox: str) -> None:
+    rows = outcome.rows
     wrong = {name: found for name in rows.keys() & EXPECTED if (found := as_expected(rows[name], EXPECTED[name]))}
-    assert wrong == {}
+    idle = {name for name in wrong if EXPECTED[name].get("several_calls") and name in outcome.of_short_turns}
+    assert {name: found for name, found in wrong.items() if name not in idle} == {}
     assert {row.isolation for row in rows.values() if row.isolation} == {ISOLATION[sandbox]}
     assert [name for name, row in rows.items() if row.status == "ok" and not row.isolation] == []
 
@@ -263,7 +278,7 @@ def test_what_only_a_sandbox_holds_is_listed() -> None:
 def test_rows_of_a_part_of_the_zoo(outcomes: list[Outcome]) -> None:
     assert {name for one in outcomes for name in one.rows} == {*sampled(held_by(SANDBOX, EXPECTED)), *HONEST}
     for outcome in outcomes:
-        check_rows(outcome.rows, SANDBOX)
+        check_rows(outcome, SANDBOX)
 
 
 @pytest.mark.slow  # -m "not slow" replaces the selection that leaves out the nightly ones
@@ -272,7 +287,7 @@ def test_every_row_of_the_zoo(place: Path, beside_it: list[Outcome]) -> None:
     whole = in_halves(place, held_by(SANDBOX, EXPECTED), "whole")
     assert {name for one in whole for name in one.rows} == set(held_by(SANDBOX, EXPECTED))
     for outcome in whole:
-        check_rows(outcome.rows, SANDBOX)
+        check_rows(outcome, SANDBOX)
         check_quality(outcome, beside_it[0])
 
 
@@ -305,7 +320,7 @@ def check_agreement(checks: dict[str, Check], rows: dict[str, Entry]) -> None:
 @pytest.mark.slow  # -m "not slow" replaces the selection that leaves out the nightly ones
 @pytest.mark.nightly
 def test_every_row_of_the_zoo_in_plain_processes(in_processes: Outcome, beside_it: list[Outcome]) -> None:
-    check_rows(in_processes.rows, "process")
+    check_rows(in_processes, "process")
     assert {in_processes.rows[name].status for name in SUBMITTED} == {"ok", "unsupported"}  # not all have x2
     check_quality(in_processes, beside_it[0])
 

@@ -162,6 +162,30 @@ def history(
 
 
 @command
+@of_stored_runs
+def publish(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", show_default=False)],
+    site: Annotated[Path, typer.Option("--out", help="Folder of the site.")] = Path("site"),
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="Numbers in place of names and teams.")] = False,
+    feedback: Annotated[
+        bool,
+        typer.Option("--feedback", help="Also write one folder per team, into a folder beside the site."),
+    ] = False,
+) -> None:
+    """Write a static site of runs, without logs and without paths of this machine."""
+    from harness.report.publish import publish as write_site
+    from harness.report.publish import write_feedback
+
+    for folder in runs:
+        existing_run(folder)
+    out.print(f"site: {write_site(runs, site, anonymous=anonymous)}", highlight=False, soft_wrap=True)
+    if feedback:
+        target = site.parent / f"{site.name}-feedback"
+        teams = write_feedback(runs, target)
+        out.print(f"feedback: {len(teams)} teams in {target}", highlight=False, soft_wrap=True)
+
+
+@command
 def serve(
     reports: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("reports"),
     port: Annotated[int, typer.Option(help="Port on this machine; 0 for a free one.")] = 8321,

@@ -41,11 +41,15 @@ class Shot:
 def shots(run: Path, model: str, comparison: Path) -> list[Shot]:
     """Return every picture that the documentation shows."""
     board, one, pixels = run / "leaderboard.html", run / "models" / f"{model}.html", run / "pixels.html"
+    # Half of the rows within a limit, one of them selected.
+    limit = "board.limit('runtime_ms', 400); board.pick(board.key(board.rows[2]), false)"
+    error = "document.querySelector('[name=error]').click()"
     figures = "document.querySelector('.figures').previousElementSibling.scrollIntoView({ behavior: 'instant' })"
     return [
-        Shot("leaderboard-light", board, height=1150),
-        Shot("leaderboard-dark", board, "dark", height=1150),
+        Shot("leaderboard-light", board, height=800),
+        Shot("leaderboard-dark", board, "dark", height=800),
         Shot("leaderboard-phone", board, width=390, height=1300),
+        Shot("plot", board, width=1440, height=800, script=limit),
         Shot("figures", board, height=1100, script=figures),
         Shot("model-light", one, height=1500),
         Shot("model-dark", one, "dark", height=1500),
@@ -54,6 +58,7 @@ def shots(run: Path, model: str, comparison: Path) -> list[Shot]:
         Shot("comparison-dark", comparison, "dark", height=700),
         Shot("comparison-phone", comparison, width=390, height=900),
         Shot("pixels", pixels, height=1100),
+        Shot("pixels-error", pixels, "dark", height=1000, script=error),
     ]
 
 
@@ -64,9 +69,10 @@ def take(browser: Browser, shot: Shot) -> Path:
     )
     page = context.new_page()
     page.goto(shot.page.resolve().as_uri())
+    page.wait_for_timeout(1000)  # for the plot
     if shot.script:
         page.evaluate(shot.script)
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(1500)
     target = IMAGES / f"{shot.name}.png"
     page.screenshot(path=str(target))
     context.close()

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 
 from harness.results.comparison import ConditionChange
 from harness.results.run_folder import RunFolder
+from harness.statistics.disturbances import foreign_load_of
+from harness.statistics.runtime_summary import LOAD_LIMIT
 
 
 def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChange]:
-    """Return the conditions that differ between two runs, the most important first."""
+    """Return the conditions that differ between two runs, the most important first.
+
+    Raises
+    ------
+    ResultsError
+        A file of samples is damaged.
+    """
     one, other = before.run, after.run
     conditions = [
         ("track", one.track.name, other.track.name, "everything"),
@@ -31,9 +39,18 @@ def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChan
         ("torch", one.device.torch, other.device.torch, ""),
         ("driver", one.device.driver or "", other.device.driver or "", ""),
         ("harness", one.run.harness_version, other.run.harness_version, ""),
+        *_load_condition(before, after),
         *_package_conditions(one.device.versions, other.device.versions),
     ]
     return [ConditionChange(*condition) for condition in conditions if condition[1] != condition[2]]
+
+
+def _load_condition(before: RunFolder, after: RunFolder) -> list[tuple[str, str, str, str]]:
+    """Return the load of other programs, if only one of the runs was disturbed by it."""
+    one, other = foreign_load_of(before), foreign_load_of(after)
+    if one is None or other is None or (one > LOAD_LIMIT) == (other > LOAD_LIMIT):
+        return []
+    return [("load of other programs", f"up to {one:.0%}", f"up to {other:.0%}", "times and scores")]
 
 
 def _package_conditions(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str, str, str]]:

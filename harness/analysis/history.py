@@ -1,13 +1,15 @@
-"""One model over the runs of a folder."""
+"""One model, or all of them, over the runs of a folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
+from harness.analysis.compare_runs import compare_runs
 from harness.errors import ResultsError, UsageError
 from harness.report.columns import runtime_of
 from harness.report.rules import metric_of, quality
-from harness.results.comparison import HistoryPoint
+from harness.results.comparison import GridCell, HistoryGrid, HistoryPoint, ModelChange
 from harness.results.run_folder import RunFolder, load_run
 from harness.results.schema import Run
 
@@ -31,6 +33,54 @@ def model_history(root: Path, model: str) -> list[HistoryPoint]:
     if not points:
         raise UsageError(f"no run holds a model {model!r}", where=str(root), hint="give its name as leaderboards do")
     return sorted(points, key=lambda point: (point.created, point.run))
+
+
+def history_grid(root: Path) -> HistoryGrid:
+    """Return all models over the runs of a folder, with what changed significantly from run to run.
+
+    Parameters
+    ----------
+    root
+        Folder that contains runs. Runs that cannot be read are skipped.
+
+    Raises
+    ------
+    UsageError
+        The folder contains no run.
+    """
+    folders = sorted(_runs(root), key=lambda folder: (folder.run.run.created, folder.path.name))
+    if not folders:
+        raise UsageError("there is no run to read", where=str(root), hint="name the folder that holds the runs")
+    cells: dict[str, dict[int, GridCell]] = {}
+    names: dict[str, str] = {}
+    for place, folder in enumerate(folders):
+        changes = _changes(folders[place - 1], folder) if place else {}
+        for entry in folder.run.entries:
+            names[entry.slug or entry.name] = entry.name
+            mark = _mark(changes.get(entry.slug or entry.name), folder.run) if place else ""
+            cell = GridCell(entry, runtime_of(entry, folder.run.protocol), mark)
+            cells.setdefault(entry.slug or entry.name, {})[place] = cell
+    runs = [(folder.path.name, folder.run.run.created) for folder in folders]
+    rows = [(names[key], [found.get(place) for place in range(len(folders))]) for key, found in cells.items()]
+    return HistoryGrid(runs, rows)
+
+
+def _changes(before: RunFolder, after: RunFolder) -> dict[str, ModelChange]:
+    """Return the changes by slug; none if the runs cannot be compared."""
+    if _conditions(before.run) != _conditions(after.run):
+        return {}
+    return {change.after.slug or change.after.name: change for change in compare_runs(before, after).changes}
+
+
+def _mark(change: ModelChange | None, run: Run) -> Literal["", "worse", "better", "elsewhere"]:
+    if change is None:
+        return "elsewhere"
+    if change.before.status != change.after.status:
+        return "better" if change.after.status == "ok" else "worse"
+    higher = 1 if run.track.higher_is_better else -1
+    directions = ((change.score, higher), (change.psnr, 1), (change.runtime, -1))
+    gains = [sign * shift.difference for shift, sign in directions if shift is not None and shift.significant]
+    return "worse" if any(gain < 0 for gain in gains) else "better" if gains else ""
 
 
 def _runs(root: Path) -> list[RunFolder]:

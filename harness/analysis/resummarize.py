@@ -13,6 +13,7 @@ from harness.results import Run
 from harness.results.measurement import TimingRecord
 from harness.results.run_folder import RunFolder, load_run
 from harness.results.samples import read_timing, timing_text
+from harness.statistics.disturbances import find_disturbances
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import anchor_level, summarise_record
 from harness.timing import ROBUST, TimingProtocol
@@ -56,13 +57,17 @@ def resummarize(run_folder: Path, summary: Summary) -> Run:
     rows = [score_row(entry, figures[entry.slug], rules) for entry in folder.run.entries]
     board = rank_rows(rows, figures, rules)
     info = folder.run.protocol.model_copy(update={"statistic": protocol.statistic})
+    disturbances = find_disturbances(
+        board.entries, list(_records(folder, protocol).values()), folder.run.process_spread
+    )
     warning = f"times are summarised again: {_WORDS[summary]}; measured by the protocol {info.name}"
     return folder.run.model_copy(
         update={
             "entries": board.entries,
             "comparisons": board.comparisons,
             "protocol": info,
-            "warnings": [*folder.run.warnings, warning],
+            "disturbances": disturbances,
+            "warnings": [*(one.sentence for one in disturbances), *folder.run.remarks, warning],
         }
     )
 

@@ -136,7 +136,9 @@ def _carry_out(
     lines = [*([] if no_rank is None else [no_rank]), *data_lines(finished.run), *reasons(finished.run)]
     for reason in lines:
         out.print(reason, markup=False, highlight=False)
-    for warning in at_most(finished.run.warnings):
+    for disturbance in finished.run.disturbances or []:
+        out.print(f"disturbed: {disturbance.sentence}", style="bold red", markup=False, highlight=False)
+    for warning in at_most(finished.run.remarks):
         out.print(f"warning: {warning}", markup=False, highlight=False)
     if profile:
         out.print(profile_table(finished.run))

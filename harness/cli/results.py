@@ -127,20 +127,52 @@ def compare(
 @command
 @of_stored_runs
 def history(
-    model: Annotated[str, typer.Argument(help="Name of the model on the leaderboard.", show_default=False)],
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Name of the model on the leaderboard; all models by default.", show_default=False),
+    ] = None,
     reports: Annotated[Path, typer.Option("--in", help="Folder of runs.")] = Path("reports"),
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Page to write. [default: in that folder]")
     ] = None,
 ) -> None:
-    """Follow one model over the runs of a folder."""
-    from harness.analysis.history import model_history
-    from harness.report.history import build_history, history_text
+    """Follow one model, or all of them, over the runs of a folder, and mark what became significantly worse."""
+    from harness.analysis.history import history_grid, model_history
+    from harness.report.history import build_grid, build_history, grid_text, history_name, history_text
 
-    points = model_history(reports, model)
-    typer.echo(history_text(points), nl=False)
-    page = build_history(points, output or reports / "history.html")
+    if model is None:
+        grid = history_grid(reports)
+        typer.echo(grid_text(grid), nl=False)
+        page = build_grid(grid, output or reports / "history.html")
+    else:
+        points = model_history(reports, model)
+        typer.echo(history_text(points), nl=False)
+        page = build_history(points, output or reports / history_name(points))
     out.print(f"page: {page}", highlight=False, soft_wrap=True)
+
+
+@command
+@of_stored_runs
+def publish(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", show_default=False)],
+    site: Annotated[Path, typer.Option("--out", help="Folder of the site.")] = Path("site"),
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="Numbers in place of names and teams.")] = False,
+    feedback: Annotated[
+        bool,
+        typer.Option("--feedback", help="Also write one folder per team, into a folder beside the site."),
+    ] = False,
+) -> None:
+    """Write a static site of runs, without logs and without paths of this machine."""
+    from harness.report.publish import publish as write_site
+    from harness.report.publish import write_feedback
+
+    for folder in runs:
+        existing_run(folder)
+    out.print(f"site: {write_site(runs, site, anonymous=anonymous)}", highlight=False, soft_wrap=True)
+    if feedback:
+        target = site.parent / f"{site.name}-feedback"
+        teams = write_feedback(runs, target)
+        out.print(f"feedback: {len(teams)} teams in {target}", highlight=False, soft_wrap=True)
 
 
 @command

@@ -42,6 +42,11 @@ class Column:
         """Unit of all figures, or an empty string."""
         return self.declared.unit
 
+    @property
+    def secondary(self) -> bool:
+        """Whether the page hides the column until a reader asks for it."""
+        return self.declared.secondary
+
     def value(self, entry: Entry) -> float | None:
         """Return the figure in `unit`, or None."""
         return self.declared.scaled(entry, self.statistic)

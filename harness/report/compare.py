@@ -6,6 +6,8 @@ from pathlib import Path
 from harness.report.numbers import digits_for, fixed
 from harness.report.site import page, write_page
 from harness.results.comparison import FigureShift, ModelChange, RunComparison
+from harness.results.run_info import Disturbance
+from harness.statistics.disturbances import disturbances_of
 
 SCRIPTS = ("theme.js",)
 # Shown with a difference: it is significant, it is not, there are no data to decide.
@@ -45,7 +47,8 @@ def comparison_page(comparison: RunComparison) -> str:
         run=comparison.after.run,
         old=comparison.before.run,
         comparison=comparison,
-        rows=[(change, _cells(comparison, change)) for change in comparison.changes],
+        disturbed=disturbed(comparison),
+        rows=[(change, _cells(comparison, change), _before(comparison, change)) for change in comparison.changes],
         widest=max((abs(ratio - 1) for ratio in _ratios(comparison.changes)), default=0.0),
     )
 
@@ -55,7 +58,11 @@ def comparison_text(comparison: RunComparison) -> str:
     before, after = comparison.before, comparison.after
     head = ["model", "score", "", "PSNR dB", "", "runtime ms", "", "status"]
     rows = [_text_row(comparison, change) for change in comparison.changes]
-    lines = [f"{before.run.run.id} -> {after.run.run.id}", *_warnings(comparison), "", *_aligned([head, *rows])]
+    title, remarks = (
+        f"{before.run.run.id} -> {after.run.run.id}",
+        [*_warnings(comparison), *_disturbed_lines(comparison)],
+    )
+    lines = [title, *remarks, "", *_aligned([head, *rows])]
     for title, entries in (("added", comparison.added), ("removed", comparison.removed)):
         if entries:
             lines.append(f"{title}: {', '.join(_printable(entry.name) for entry in entries)}")
@@ -71,6 +78,16 @@ def _warnings(comparison: RunComparison) -> list[str]:
     ]
 
 
+def disturbed(comparison: RunComparison) -> list[tuple[str, Disturbance]]:
+    """Return what disturbed either run, as (identifier of the run, disturbance)."""
+    folders = (comparison.before, comparison.after)
+    return [(folder.run.run.id, one) for folder in folders for one in disturbances_of(folder)]
+
+
+def _disturbed_lines(comparison: RunComparison) -> list[str]:
+    return [f"! disturbed: {run}: {_printable(one.sentence)}" for run, one in disturbed(comparison)]
+
+
 def _text_row(comparison: RunComparison, change: ModelChange) -> list[str]:
     cells = [text for pair in _cells(comparison, change) for text in pair]
     status = "" if change.before.status == change.after.status else f"{change.before.status} -> {change.after.status}"
@@ -79,13 +96,25 @@ def _text_row(comparison: RunComparison, change: ModelChange) -> list[str]:
 
 def _cells(comparison: RunComparison, change: ModelChange) -> list[tuple[str, str]]:
     """Return (value after, difference with its sign of significance) for score, PSNR and runtime."""
+    of_score, of_psnr, of_runtime = _digits(comparison)
+    return [
+        _pair(change.score, of_score, relative=False),
+        _pair(change.psnr, of_psnr, relative=False),
+        _pair(change.runtime, of_runtime, relative=True),
+    ]
+
+
+def _before(comparison: RunComparison, change: ModelChange) -> list[str]:
+    """Return the values before for score, PSNR and runtime."""
+    shifts = zip((change.score, change.psnr, change.runtime), _digits(comparison), strict=True)
+    return ["" if shift is None else fixed(shift.before, digits) for shift, digits in shifts]
+
+
+def _digits(comparison: RunComparison) -> tuple[int, int, int]:
+    """Return the decimals of score, PSNR and runtime."""
     times = [other.runtime.after for other in comparison.changes if other.runtime]
     scores = [other.score.after for other in comparison.changes if other.score]
-    return [
-        _pair(change.score, max(2, digits_for(scores)), relative=False),
-        _pair(change.psnr, 3, relative=False),
-        _pair(change.runtime, digits_for(times), relative=True),
-    ]
+    return max(2, digits_for(scores)), 3, digits_for(times)
 
 
 def _pair(shift: FigureShift | None, digits: int, *, relative: bool) -> tuple[str, str]:

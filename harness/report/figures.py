@@ -142,8 +142,8 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
 
 
 def _radius(params: int | None) -> float:
-    """Return a mark's radius in points: 2 at a thousand parameters and less, 11 at a million."""
-    return 2.0 + 3.0 * max(0.0, float(np.log10((params or 0) + 1)) - 3.0)
+    """Return a mark's radius in points, in steps of a quarter: 2 at a thousand parameters and less, 11 at a million."""
+    return round(4 * (2.0 + 3.0 * max(0.0, float(np.log10((params or 0) + 1)) - 3.0))) / 4
 
 
 def _size_key(axes: Axes) -> Box:

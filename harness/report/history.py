@@ -1,4 +1,4 @@
-"""One model over runs: its score, quality and runtime, joined only where conditions were the same."""
+"""One model over runs, joined only where conditions were the same, and all models over runs as a grid."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,7 +13,8 @@ from harness.report.numbers import fixed
 from harness.report.palette import PAPER
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
-from harness.results.comparison import HISTORY_CONDITIONS, HistoryPoint
+from harness.results.comparison import HISTORY_CONDITIONS, GridCell, HistoryGrid, HistoryPoint
+from harness.results.run_folder import is_file_name
 
 
 def build_history(moments: Sequence[HistoryPoint], target: Path) -> Path:
@@ -22,6 +23,38 @@ def build_history(moments: Sequence[HistoryPoint], target: Path) -> Path:
     figure = on_page(draw_history(moments, name))
     write_page(target, page("history.html", ("theme.js",), name=name, moments=moments, figure=figure))
     return target
+
+
+def history_name(moments: Sequence[HistoryPoint]) -> str:
+    """Return the name of the file of a model's history, so that the page of another model is not overwritten."""
+    slug = moments[-1].entry.slug
+    return f"history-{slug}.html" if is_file_name(slug) else "history-model.html"
+
+
+def build_grid(grid: HistoryGrid, target: Path) -> Path:
+    """Write the page of all models over runs to `target`."""
+    write_page(target, page("history_grid.html", ("theme.js",), grid=grid))
+    return target
+
+
+def grid_text(grid: HistoryGrid) -> str:
+    """Return all models over runs as lines for a terminal: scores, with a mark where one changed significantly."""
+    width = max([5, *(len(name[:24]) for name, _ in grid.rows)])
+    heads = [f"{run[-12:]:>12}" for run, _ in grid.runs]
+    lines = [f"{'model':{width}}  {'  '.join(heads)}".rstrip()]
+    for name, cells in grid.rows:
+        shown = "".join(letter if letter.isprintable() else " " for letter in name)[:24]
+        lines.append(f"{shown:{width}}  {'  '.join(_grid_cell(cell) for cell in cells)}".rstrip())
+    lines.append("- significantly worse   + better   | other conditions or no earlier row")
+    return "\n".join(lines) + "\n"
+
+
+def _grid_cell(cell: GridCell | None) -> str:
+    if cell is None:
+        return " " * 12
+    score = cell.entry.score
+    text = cell.entry.status if score is None else f"{score:.3f}"
+    return f"{text + {'worse': ' -', 'better': ' +', 'elsewhere': ' |', '': '  '}[cell.mark]:>12}"
 
 
 def history_text(moments: Sequence[HistoryPoint]) -> str:

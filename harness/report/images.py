@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import pstdev
 
+from harness.report.numbers import fixed
 from harness.report.rows import Row
 from harness.report.rules import metric_of
 from harness.results.run_folder import RunFolder
@@ -69,6 +71,13 @@ def heat_map(folder: RunFolder, rows: Sequence[Row]) -> HeatMap | None:
     shown = table[:MOST_ROWS]
     cells = [(row, [(gained.get(name), _step(gained.get(name))) for name in chosen]) for row, gained in shown]
     return HeatMap(chosen, cells, len(names) - len(chosen))
+
+
+def step_labels() -> list[str]:
+    """Return the range of gains, in dB, that each colour of the map stands for."""
+    texts = [fixed(limit, 1, signed=True) for limit in STEPS]
+    between = [f"{low} to {high}" for low, high in pairwise(texts)]
+    return [f"below {texts[0]}", *between, f"{texts[-1]} and above"]
 
 
 def _informs(folder: RunFolder, row: Row) -> bool:

@@ -1,8 +1,10 @@
 """The page of one model: its figures, every timed call and every image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
+
+import numpy as np
 
 from harness.report.columns import Column, measures, runtime_of
 from harness.report.images import ImageRow, image_rows
@@ -14,6 +16,8 @@ from harness.report.site import page
 from harness.report.timing_plot import TimingPlot, timing_plot
 from harness.results.columns import LOWER_BOUND
 from harness.results.measurement import TimingRecord
+from harness.results.record import Statistic
+from harness.results.rounds import kept_turns
 from harness.results.run_folder import RunFolder, is_file_name
 from harness.results.schema import Entry, Reparam
 
@@ -36,14 +40,58 @@ class Roof:
     plot: RooflinePlot | None
 
 
+@dataclass(frozen=True, slots=True)
+class ModelContext:
+    """What the pages of all models of a run share: its columns, and the links to its crops by image and row."""
+
+    folder: RunFolder
+    columns: Sequence[Column]
+    crops: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorCorrection:
+    """The time of the calls as they were measured and as the anchor network corrects it, milliseconds."""
+
+    raw: float
+    corrected: float
+
+    @property
+    def factor(self) -> float:
+        """The corrected time divided by the measured one."""
+        return self.corrected / self.raw
+
+
+def anchor_correction(
+    timing: TimingRecord | None, level: float | None, statistic: Statistic
+) -> AnchorCorrection | None:
+    """Return what the anchor network corrects; None if the network was timed alone.
+
+    Parameters
+    ----------
+    timing
+        The calls. Those of rounds that were left out do not count.
+    level
+        The time that the row's score uses, ms.
+    statistic
+        Which statistic of the calls that is.
+    """
+    if timing is None or not timing.rounds or level is None:
+        return None
+    counts = np.repeat(kept_turns(timing), [turn.calls for turn in timing.rounds])
+    calls = np.array([ms for _, ms in timing.samples])[: counts.size][counts]
+    raw = float(np.median(calls) if statistic == "median" else np.mean(calls)) if calls.size else 0.0
+    return AnchorCorrection(raw, level) if raw > 0 else None
+
+
 def page_path(entry: Entry) -> str:
     """Return the path of a row's page relative to the run's folder; empty if its slug is not a valid file name."""
     return f"models/{entry.slug}.html" if is_file_name(entry.slug) else ""
 
 
-def model_page(folder: RunFolder, rows: Sequence[Row], position: int, columns: Sequence[Column]) -> str:
-    """Return the page of one of `rows`, with links to its neighbours; `columns` are those of the leaderboard."""
-    row = rows[position]
+def model_page(context: ModelContext, rows: Sequence[Row], position: int) -> str:
+    """Return the page of one of `rows`, with links to its neighbours."""
+    folder, columns, row = context.folder, context.columns, rows[position]
     neighbours = [rows[place] if 0 <= place < len(rows) else None for place in (position - 1, position + 1)]
     images, timing = image_rows(folder, row.entry.slug), folder.timing(row.entry.slug)
     return page(
@@ -51,10 +99,13 @@ def model_page(folder: RunFolder, rows: Sequence[Row], position: int, columns: S
         SCRIPTS,
         run=folder.run,
         row=row,
+        tied=[other.entry.name for other in rows if other.entry.slug and other.entry.slug in row.entry.tied_with],
         columns=columns,
         measures=measures(),
         neighbours=[(near, quote(f"{near.entry.slug}.html")) if near and near.page else None for near in neighbours],
         plot=_plot(folder, row.entry, timing),
+        correction=anchor_correction(timing, runtime_of(row.entry, folder.run.protocol), folder.run.protocol.statistic),
+        crops={image: links[row.anchor] for image, links in context.crops.items() if row.anchor in links},
         clock=(timing and timing.clock) or folder.run.protocol.clock,
         images=images,
         widest=max((abs(image.gain) for image in images if image.gain is not None), default=0.0),
@@ -72,7 +123,8 @@ def _plot(folder: RunFolder, entry: Entry, timing: TimingRecord | None) -> Timin
     level = runtime_of(entry, folder.run.protocol)
     if timing is None or entry.runtime_ms is None or level is None:
         return None
-    return timing_plot(timing, level, entry.runtime_ms.ci)
+    correction = anchor_correction(timing, level, folder.run.protocol.statistic)
+    return timing_plot(timing, level, entry.runtime_ms.ci, None if correction is None else correction.raw)
 
 
 def _roofline(entry: Entry) -> Roof | None:

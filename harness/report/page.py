@@ -3,29 +3,36 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.report.assets import FOLDER, LIBRARY, write_assets
 from harness.report.bands import bands_of
+from harness.report.citation import run_bibtex
 from harness.report.columns import Column, columns_of
 from harness.report.drawing import Drawn, render
+from harness.report.explore import explore_data
+from harness.report.failures import by_cause
 from harness.report.figures import draw_figures
-from harness.report.images import heat_map
-from harness.report.model import model_page, page_path
+from harness.report.images import heat_map, step_labels
+from harness.report.model import ModelContext, model_page, page_path
+from harness.report.pairs import pair_matrix
 from harness.report.pixels import PAGE as PIXELS
-from harness.report.pixels import pieces, pixels_page
+from harness.report.pixels import Piece, crop_links, pieces, pixels_page
 from harness.report.row_figures import row_figures
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.report.rules import metric_of, score_of
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
+from harness.report.verdict import verdict
 from harness.results.failure_groups import group_failures
 from harness.results.ranks import why_no_rank
 from harness.results.run_folder import RunFolder, load_run
 from harness.results.schema import Entry, Run
+from harness.statistics.disturbances import disturbances_of
 
 PAGE = "leaderboard.html"
 MAX_UNSCORED = 200
 """Number of rows without a score that the page lists; of the others it gives their number by reason."""
 _MAX_REASONS = 50
-SCRIPTS = ("theme.js", "table.js", "copy.js", "marks.js")
+SCRIPTS = ("theme.js", "menus.js", "table.js", "select.js", "copy.js", "marks.js", "explore.js", "handles.js")
 
 
 def build_report(run_dir: Path) -> Path:
@@ -49,35 +56,49 @@ def build_report(run_dir: Path) -> Path:
     folder = load_run(run_dir)
     scored, unscored = scored_rows(folder), unscored_rows(folder)
     columns = columns_of(folder.run)  # once: the decimals of a column depend on the figures of all rows
+    found = pieces(folder, scored)
+    context = ModelContext(folder, columns, crop_links(found))
     for rows in (scored, unscored[:MAX_UNSCORED]):
         for position, row in enumerate(rows):
             if row.page:
-                write_page(folder.path / page_path(row.entry), model_page(folder, rows, position, columns))
-    found = pieces(folder, scored)
+                write_page(folder.path / page_path(row.entry), model_page(context, rows, position))
     if found:
         write_page(folder.path / PIXELS, pixels_page(folder, found))
     board = folder.path / PAGE
-    write_page(board, leaderboard(folder, scored, unscored, pixels=bool(found)))
+    write_page(board, leaderboard(folder, scored, unscored, found))
+    write_assets(folder.path)
     return board
 
 
-def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row], *, pixels: bool) -> str:
-    """Return the leaderboard as HTML, with a link to the page of crops if `pixels`."""
+def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row], found: Sequence[Piece]) -> str:
+    """Return the leaderboard as HTML, with links to the crops that were `found`."""
     run = folder.run
+    drawn = all_figures(folder, rows)
+    figures = {one.name: (one, on_page(one)) for one in drawn}
     return page(
         "leaderboard.html",
         SCRIPTS,
         run=run,
         columns=columns_of(run),
         rows=rows,
+        verdict=verdict(run),
+        disturbances=disturbances_of(folder),
+        citation=run_bibtex(run),
+        pairs=pair_matrix(run, rows),
         unscored=unscored[:MAX_UNSCORED],
+        causes=by_cause(unscored[:MAX_UNSCORED]),
         hidden=hidden_failures([row.entry for row in unscored[MAX_UNSCORED:]]),
         summary=summary(run, rows),
         top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
-        figures=[(drawn, on_page(drawn)) for drawn in all_figures(folder, rows)],
+        first_figure=figures.pop("psnr-runtime", None),
+        figures=list(figures.values()),
+        explore=explore_data(run, drawn),
+        library=f"{FOLDER}/{LIBRARY}",
         bands=bands_of(run.track.fps_bands),
-        pixels=pixels,
+        pixels=bool(found),
+        links=crop_links(found),
         heat=heat_map(folder, rows),
+        steps=step_labels(),
     )
 
 

@@ -22,6 +22,12 @@ from harness.results.run_folder import RunFolder, is_file_name
 PAGE = "pixels.html"
 SCRIPTS = ("theme.js", "pixels.js")
 BEST_DB = 100.0
+# Red, green and blue of matplotlib's colour map "inferno" at nine places, for the map of errors; as in style.css.
+RAMP = (
+    "0.001 0.129 0.342 0.541 0.736 0.894 0.978 0.975 0.988",
+    "0.000 0.047 0.062 0.135 0.216 0.353 0.558 0.798 0.998",
+    "0.014 0.291 0.429 0.415 0.330 0.194 0.035 0.206 0.645",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +49,13 @@ class Piece:
     window: Window
     shots: list[Shot]
     missing: list[str] = field(default_factory=list)
+    overview: str = ""
+    """Address of the small whole image; empty where none was kept."""
 
     @property
     def dispute(self) -> float:
         """Standard deviation of the models' PSNR on it, dB."""
-        return pstdev([shot.psnr for shot in self.shots[2:] if shot.psnr is not None] or [0.0])
+        return pstdev([shot.psnr for shot in self.shots if shot.gain is not None and shot.psnr is not None] or [0.0])
 
     @property
     def reason(self) -> str:
@@ -59,6 +67,20 @@ class Piece:
         return {"choice": "as asked for", "whole": "the whole image"}.get(
             self.window.why, "where bicubic loses most, chosen before any model had run"
         )
+
+    @property
+    def frame(self) -> str:
+        """The place of the crop in the whole image, as a style in per cent; empty where the image's size is unknown."""
+        size = self.window.image_size
+        if size is None:
+            return ""
+        parts = zip(
+            ("left", "top", "width", "height"),
+            (self.window.x, self.window.y, self.window.width, self.window.height),
+            (*size, *size),
+            strict=True,
+        )
+        return ";".join(f"{name}:{100 * length / whole:.2f}%" for name, length, whole in parts)
 
     @property
     def title(self) -> str:
@@ -77,9 +99,19 @@ def pieces(folder: RunFolder, rows: Sequence[Row]) -> list[Piece]:
     return sorted(found, key=_order)
 
 
+def crop_links(found: Sequence[Piece]) -> dict[str, dict[str, str]]:
+    """Return, by image and row, the address of the first crop of the image that shows the row on the right."""
+    links: dict[str, dict[str, str]] = {}
+    for piece in found:
+        of_rows = links.setdefault(piece.window.image, {})
+        for shot in piece.shots:
+            of_rows.setdefault(shot.key, f"{PAGE}#piece={piece.window.folder}&right={quote(shot.key)}")
+    return links
+
+
 def pixels_page(folder: RunFolder, found: Sequence[Piece]) -> str:
     """Return the page of crops as HTML."""
-    return page("pixels.html", SCRIPTS, run=folder.run, pieces=found)
+    return page("pixels.html", SCRIPTS, run=folder.run, pieces=found, ramp=RAMP)
 
 
 def _order(piece: Piece) -> tuple[int, float, float, int]:
@@ -94,25 +126,29 @@ def _piece(folder: RunFolder, store: CropStore, window: Window, rows: Sequence[R
         return _whole(folder, store, window, rows)
     truth = _pixels(store.path(window, "hr"))
     reference = _psnr(_pixels(store.path(window, "reference")), truth)
-    shots = [
-        Shot("hr", "HR", _link(window, "hr"), None),
-        Shot("reference", "Bicubic of the LR image", _link(window, "reference"), reference),
-    ]
+    shots = _given(store, window, reference)
     shown, missing = _with_pictures(store, window, rows)
     for row in shown:
         name = f"models/{row.entry.slug}"
         psnr = _psnr(_pixels(store.path(window, name)), truth)
         shots.append(Shot(row.anchor, row.entry.name, _link(window, name), psnr, psnr - reference, row.page))
-    return Piece(window, shots, missing)
+    return Piece(window, shots, missing, _link(window, "whole") if store.path(window, "whole").is_file() else "")
+
+
+def _given(store: CropStore, window: Window, reference: float | None) -> list[Shot]:
+    """Return the pictures that are no model's: ground truth, LR where it was kept, and the interpolation."""
+    lr = [Shot("lr", "LR image", _link(window, "lr"), None)] if store.path(window, "lr").is_file() else []
+    return [
+        Shot("hr", "HR", _link(window, "hr"), None),
+        *lr,
+        Shot("reference", "Bicubic of the LR image", _link(window, "reference"), reference),
+    ]
 
 
 def _whole(folder: RunFolder, store: CropStore, window: Window, rows: Sequence[Row]) -> Piece:
     """Return a whole image with the PSNR of the results, because decoding hundreds of large images takes minutes."""
     reference = folder.per_image.get(bicubic_slug(folder) or "", {}).get(window.image, {}).get("psnr_rgb")
-    shots = [
-        Shot("hr", "HR", _link(window, "hr"), None),
-        Shot("reference", "Bicubic of the LR image", _link(window, "reference"), reference),
-    ]
+    shots = _given(store, window, reference)
     shown, missing = _with_pictures(store, window, rows)
     for row in shown:
         psnr = folder.per_image.get(row.entry.slug, {}).get(window.image, {}).get("psnr_rgb")

@@ -1,5 +1,6 @@
 """Prepare the rows of the page: order, ties, classes of speed, best values."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,18 +13,20 @@ from harness.report.rules import metric_of, quality
 from harness.results.run_folder import RunFolder, is_file_name
 from harness.results.schema import Entry, Run
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row of the page.
 
-    ``anchor`` is made here and safe in HTML, whatever the submission calls itself. ``tied_above`` and
+    ``key`` names the row in links and stays the same from run to run. ``tied_above`` and
     ``tied_below`` say whether the tie line leads to the row above and below: it joins neighbours in rank whose scores
     do not differ significantly, past any baselines between them. ``places`` says by column where the row is ``best``
     or ``second-best``. ``stated`` marks a row of the figures that authors state.
     """
 
-    anchor: str
+    key: str
     entry: Entry
     runtime: float | None
     band: Band | None
@@ -34,6 +37,16 @@ class Row:
     page: str = ""
     places: Mapping[str, str] = field(default_factory=dict)
     stated: bool = False
+
+    @property
+    def anchor(self) -> str:
+        """The id of the row in the page, safe in HTML whatever the submission calls itself."""
+        return f"{'m' if self.entry.status == 'ok' else 'u'}-{self.key}"
+
+    @property
+    def tied(self) -> int:
+        """From how many ranked rows the row cannot be told apart."""
+        return len(self.entry.tied_with)
 
     @property
     def unstable(self) -> bool:
@@ -65,7 +78,7 @@ def scored_rows(folder: RunFolder) -> list[Row]:
     bands = bands_of(folder.run.track.fps_bands)
     return [
         Row(
-            anchor=f"m{index}",
+            key=_key(entry, index),
             entry=entry,
             runtime=runtime_of(entry, folder.run.protocol),
             band=band_of(entry.fps, bands) if entry.fps is not None else None,
@@ -88,7 +101,7 @@ def unscored_rows(folder: RunFolder) -> list[Row]:
     )
     return [
         Row(
-            f"u{index}",
+            _key(entry, index),
             entry,
             runtime_of(entry, folder.run.protocol),
             None,
@@ -155,6 +168,11 @@ def tie_line(entries: Sequence[Entry]) -> set[int]:
         if entries[following].slug and entries[following].slug in entries[index].tied_with:
             joined.update(range(index, following))
     return joined
+
+
+def _key(entry: Entry, index: int) -> str:
+    """Return the slug, or the position of a row whose slug could not stand in an address."""
+    return entry.slug if _PLAIN.fullmatch(entry.slug) else str(index)
 
 
 def _page_link(entry: Entry) -> str:

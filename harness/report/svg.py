@@ -1,6 +1,7 @@
 """Embed a matplotlib figure in a page: theme colours, the page's fonts, unique ids."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
@@ -14,6 +15,9 @@ XLINK = "http://www.w3.org/1999/xlink"
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
 FONT = re.compile(r"font-family: [^;]+;? ?")
 HUES = {hue: f"var(--fig-{role})" for role, hue in PAPER.items()}
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+_BLANKS = re.compile(r"\s*([A-Za-z]|\s)\s*")
+_RECURS = 4  # a style is worth a class from so many uses on
 HUE = re.compile("|".join(re.escape(hue) for hue in HUES))
 
 
@@ -48,6 +52,7 @@ def for_page(drawing: str, prefix: str, title: str, description: str, targets: M
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc"}
+    _compress(root, prefix)
     root[0:0] = [_text("title", f"{prefix}-title", title), _text("desc", f"{prefix}-desc", description)]
     return ET.tostring(root, encoding="unicode")
 
@@ -67,6 +72,76 @@ def _adapt(element: ET.Element, prefix: str, targets: Mapping[str, str]) -> None
     style = element.get("style")
     if style:
         element.set("style", FONT.sub("", HUE.sub(lambda match: HUES[match[0]], style)))
+
+
+def _compress(root: ET.Element, prefix: str) -> None:
+    """Make a drawing small: no blank text, unused ids or empty groups, one decimal, styles that recur as classes."""
+    used = _referenced(root)
+    short = "".join(word[0] for word in prefix.split("-"))
+    _shorten_ids(root, used, short)
+    for element in root.iter():
+        clip = element.attrib.pop("clip-path", None)
+        if clip is not None:
+            element.set("style", f"{element.get('style', '')}; clip-path: {clip}".removeprefix("; "))
+    counts = Counter(element.get("style") for element in root.iter() if element.get("style"))
+    classes = {style: f"{short}{at}" for at, (style, count) in enumerate(counts.most_common()) if count >= _RECURS}
+    for element in root.iter():
+        if element.tag != f"{{{SVG}}}text":
+            element.text = None if not (element.text or "").strip() else element.text
+        element.tail = None
+        for key in ("d", "x", "y", "transform"):
+            if key in element.attrib:
+                element.set(key, _short_numbers(element.attrib[key]))
+        if element.get("style") in classes:
+            element.set("class", classes[element.attrib.pop("style")])
+    _unwrap(root)
+    if classes:
+        rules = ET.Element(f"{{{SVG}}}style")
+        rules.text = "".join(f".{name}{{{style}}}" for style, name in classes.items())
+        root.insert(0, rules)
+
+
+def _shorten_ids(root: ET.Element, used: set[str], short: str) -> None:
+    """Give what is referenced short ids, and remove the ids of everything else."""
+    names = {name: f"{short}-{at}" for at, name in enumerate(sorted(used))}
+    for element in root.iter():
+        if element.get("id") in names:
+            element.set("id", names[element.attrib["id"]])
+        else:
+            element.attrib.pop("id", None)
+        for key, value in element.attrib.items():
+            if key == "href":
+                element.set(key, f"#{names[value.removeprefix('#')]}")
+            elif "url(#" in value:
+                element.set(key, REFERENCE.sub(lambda found: f"url(#{names[found[1]]})", value))
+
+
+def _referenced(root: ET.Element) -> set[str]:
+    found = set()
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key == "href":
+                found.add(value.removeprefix("#"))
+            found.update(REFERENCE.findall(value))
+    return found
+
+
+def _short_numbers(text: str) -> str:
+    """Round numbers with many decimals, of lengths in points, to a tenth."""
+    return _BLANKS.sub(r"\1", _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)).strip()
+
+
+def _unwrap(parent: ET.Element) -> None:
+    """Replace groups without attributes by their content; the row of a group of one element goes to that element."""
+    for at in reversed(range(len(parent))):
+        child = parent[at]
+        _unwrap(child)
+        if child.tag != f"{{{SVG}}}g":
+            continue
+        if set(child.attrib) == {"data-row"} and len(child) == 1:
+            child[0].set("data-row", child.attrib.pop("data-row"))
+        if not child.attrib:
+            parent[at : at + 1] = list(child)
 
 
 def _text(tag: str, name: str, content: str) -> ET.Element:

@@ -27,7 +27,7 @@ class TimingPlot:
     """Geometry for the template: paths, and ticks as (position, text).
 
     ``odd`` holds every other round's calls, ``dropped`` those of rounds that do not count, ``starts`` a line wherever
-    the calls of another process begin.
+    the calls of another process begin. ``raw`` is the place of the statistic before the anchor's correction.
     """
 
     samples: str
@@ -38,13 +38,16 @@ class TimingPlot:
     starts: str
     bars: str
     level: float
+    raw: float | None
     interval: tuple[float, float]
     times: list[tuple[float, str]]
     calls: list[tuple[float, str]]
     clipped: int
 
 
-def timing_plot(timing: TimingRecord, level: float, interval: tuple[float, float]) -> TimingPlot | None:
+def timing_plot(
+    timing: TimingRecord, level: float, interval: tuple[float, float], raw: float | None = None
+) -> TimingPlot | None:
     """Lay out every timed call of a network; None if there are fewer than three.
 
     Parameters
@@ -53,6 +56,8 @@ def timing_plot(timing: TimingRecord, level: float, interval: tuple[float, float
         Its calls, with the turns that they belong to.
     level, interval
         The statistic that the row's score uses, and its 95 % interval, ms.
+    raw
+        The statistic of the calls before the anchor network corrected it, ms.
     """
     samples = np.array([ms for _, ms in timing.samples], dtype=np.float64)
     if samples.size < FEWEST:
@@ -87,6 +92,7 @@ def timing_plot(timing: TimingRecord, level: float, interval: tuple[float, float
         starts=_lines(place_x(_starts(samples.size, timing) - 0.5)),
         bars=_bars(samples[shown], low, high),
         level=_round(place_y(np.array(level))),
+        raw=None if raw is None else _round(place_y(np.array(raw))),
         interval=(_round(place_y(np.array(interval[1]))), _round(place_y(np.array(interval[0])))),
         times=[(_round(place_y(np.array(tick))), fixed(tick, digits)) for tick in ticks],
         calls=[(_round(place_x(np.array(mark))), fixed(mark + 1, 0)) for mark in marks],

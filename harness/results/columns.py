@@ -35,6 +35,7 @@ class Digits(NamedTuple):
 
 _UP_TO_TWO = Digits(0, 2)
 _CSV_ALONE: frozenset[Output] = frozenset({"csv"})
+_PAGE_ALONE: frozenset[Output] = frozenset({"page"})
 
 
 def _never(_entry: Entry) -> bool:
@@ -78,6 +79,8 @@ class Column:
         Where the column is shown.
     optional
         Whether the column is left out of runs in which no row has a value.
+    secondary
+        Whether the page hides the column until a reader asks for it.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Column:
     doubtful: Callable[[Entry], bool] = _never
     outputs: frozenset[Output] = EVERYWHERE
     optional: bool = False
+    secondary: bool = False
 
     def scaled(self, entry: Entry, statistic: Statistic) -> float | None:
         """Return the figure in `unit`, or None."""
@@ -228,6 +232,10 @@ def _unstable(entry: Entry) -> bool:
     return entry.runtime_ms is not None and not entry.runtime_ms.stable
 
 
+def _p95(entry: Entry, _statistic: Statistic) -> float | None:
+    return None if entry.runtime_ms is None else entry.runtime_ms.p95
+
+
 def _partly_counted(entry: Entry) -> bool:
     return bool(entry.incomplete_ops)
 
@@ -251,7 +259,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "psnr_y", "PSNR Y", _field("psnr_y"), "dB", digits=Digits(2, 2), terminal_heading="PSNR-Y", terminal_digits=3,
-        better="high", hint="BT.601 studio-range luma", outputs=NOT_IN_PRINT,
+        better="high", hint="BT.601 studio-range luma", outputs=NOT_IN_PRINT, secondary=True,
     ),
     Column(
         "ssim_rgb", "SSIM RGB", _field("ssim_rgb"), digits=Digits(4, 4), terminal_heading="SSIM", better="high",
@@ -259,17 +267,22 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "ssim_y", "SSIM Y", _field("ssim_y"), digits=Digits(4, 4), better="high", hint="BT.601 studio-range luma",
-        outputs=NOT_IN_PRINT - {"terminal"},
+        outputs=NOT_IN_PRINT - {"terminal"}, secondary=True,
     ),
     Column(
         "delta_psnr_bicubic", "Δ bicubic", _field("delta_psnr_bicubic"), "dB", digits=Digits(2, 2),
         terminal_heading="Δ bicubic", terminal_digits=3, better="high", signed=True,
         hint="The PSNR that is scored, minus bicubic's", outputs=NOT_IN_PRINT,
+        secondary=True,
     ),
     Column(
         "runtime_ms", "Runtime", runtime_of, "ms", terminal_heading="ms", terminal_digits=1, better="low",
         hint="One forward pass at {output} output, {statistic}; measured in the submission's process",
         published=lambda paper: paper.runtime_ms, doubtful=_unstable,
+    ),
+    Column(
+        "runtime_p95_ms", "p95", _p95, "ms", better="low", hint="95th percentile of the timed calls",
+        doubtful=_unstable, outputs=_PAGE_ALONE, optional=True, secondary=True,
     ),
     Column(
         "fps", "Frames", _field("fps"), "fps", digits=Digits(0, 2, 4), terminal_heading="fps", terminal_digits=1,
@@ -290,6 +303,14 @@ COLUMNS: tuple[Column, ...] = (
         published=lambda paper: paper.macs_g, lower_bound=_partly_counted,
     ),
     Column("flops", "FLOPs", _field("flops"), lower_bound=_partly_counted, outputs=_CSV_ALONE),
-    Column("activations", "Activations", _field("activations"), lower_bound=_partly_counted, outputs=_CSV_ALONE),
+    Column(
+        "activations", "Activations", _field("activations"), "M", 1e6, digits=Digits(1, 2), better="low",
+        hint="Elements of all convolution outputs at input {input}", lower_bound=_partly_counted,
+        outputs=_CSV_ALONE | _PAGE_ALONE, secondary=True,
+    ),
+    Column(
+        "peak_memory_bytes", "Memory", _field("peak_memory_bytes"), "MiB", 2.0**20, better="low",
+        hint="Peak memory of one forward pass at input {input}", outputs=_PAGE_ALONE, optional=True, secondary=True,
+    ),
 )  # fmt: skip
 """In the order in which every output shows them."""

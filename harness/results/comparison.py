@@ -113,5 +113,41 @@ class HistoryPoint:
     runtime_ci: Interval | None
 
 
+@dataclass(frozen=True, slots=True)
+class GridCell:
+    """A model in one run.
+
+    Attributes
+    ----------
+    entry
+        Its row.
+    runtime
+        The runtime that the score uses, ms.
+    mark
+        ``worse`` or ``better`` if it changed significantly since the run before; ``elsewhere`` if that had other
+        conditions or lacks the model.
+    """
+
+    entry: Entry
+    runtime: float | None
+    mark: Literal["", "worse", "better", "elsewhere"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryGrid:
+    """All models of a folder over its runs, the earliest first: (name of the run, date), and a cell per model and run.
+
+    A cell is None where the run lacks the model.
+    """
+
+    runs: list[tuple[str, str]]
+    rows: list[tuple[str, list[GridCell | None]]]
+
+    @property
+    def regressions(self) -> int:
+        """Number of cells that became worse."""
+        return sum(cell is not None and cell.mark == "worse" for _, cells in self.rows for cell in cells)
+
+
 HISTORY_CONDITIONS = ("track", "data set", "device", "threads", "protocol", "precision", "backend")
 """Names of the ``conditions`` of a :class:`HistoryPoint`, in order."""

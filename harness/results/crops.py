@@ -3,6 +3,8 @@
     crops/crops.json           list of crops, see `Window`
     crops/00/hr.webp           ground truth
     crops/00/reference.webp    reference interpolation of the track
+    crops/00/lr.webp           LR pixels, each repeated to the size that it has in HR
+    crops/00/whole.webp        the whole image, small, to show where the crop lies
     crops/00/models/SLUG.webp  output of one model
 
 Images are stored losslessly. During a run, the crops of each image with the largest error of the reference are stored
@@ -38,6 +40,8 @@ MOST_CANDIDATES = 48
 """Largest number of candidates during a run, for all images together."""
 MOST_OF_AN_IMAGE = 4
 """Largest number of candidates per image."""
+
+_OVERVIEW = 240  # largest width and height of the small whole image, pixels
 
 _Image = NDArray[np.uint8]
 Why = Literal["loss", "dispute", "choice", "whole"]
@@ -88,6 +92,9 @@ class Window(Record):
     """Reason: largest error of the reference, largest difference of models, selected by the user, or whole image."""
     dispute: float | None = None
     """Standard deviation over the models, root mean square over all values of the crop, in levels of 0 to 255."""
+
+    image_size: tuple[int, int] | None = None
+    """Width and height of the whole HR image; None in runs of earlier releases."""
 
     @property
     def place(self) -> tuple[str, int, int, int, int]:
@@ -173,7 +180,7 @@ class CropStore:
         """Return whether the crops of an image are chosen, so that its interpolation is not needed again."""
         return image in self._begun
 
-    def begin(self, image: str, hr: _Image, reference: _Image) -> None:
+    def begin(self, image: str, hr: _Image, reference: _Image, lr: _Image | None = None) -> None:
         """Choose crops of an image and store their ground truth and interpolation. A second call has no effect.
 
         Parameters
@@ -183,6 +190,8 @@ class CropStore:
         hr, reference
             Ground truth and the track's interpolation of its LR image, H x W x 3, uint8. An image that is smaller than
             a crop is stored as a whole.
+        lr
+            The LR image, h x w x 3, uint8.
         """
         if self.has_begun(image):
             return
@@ -190,11 +199,15 @@ class CropStore:
         stored = {(window.why, window.place) for window in self._windows}
         wanted = [one for one in self._wanted(image, hr, reference) if (one.why, one.place) not in stored]
         for window in wanted:
-            numbered = window.model_copy(update={"folder": self._next_folder()})
+            size = (hr.shape[1], hr.shape[0])
+            numbered = window.model_copy(update={"folder": self._next_folder(), "image_size": size})
             # A run that was killed before it wrote the list may have left files there.
             shutil.rmtree(self._folder / numbered.folder, ignore_errors=True)
             self._save(numbered, "hr", hr)
             self._save(numbered, "reference", reference)
+            write_atomically(self.path(numbered, "whole"), _overview(hr))
+            if lr is not None:
+                self._save(numbered, "lr", _repeated(lr, hr.shape[0] // lr.shape[0]))
             self._windows.append(numbered)
         if wanted:
             self._write()
@@ -310,7 +323,7 @@ class CropStore:
         return float(np.sqrt(np.stack(pictures).var(axis=0).mean()))
 
     def path(self, window: Window, name: str) -> Path:
-        """Return the path of one image of a crop: ``hr``, ``reference`` or ``models/SLUG``."""
+        """Return the path of one image of a crop: ``hr``, ``reference``, ``lr``, ``whole`` or ``models/SLUG``."""
         return self._folder / window.folder / f"{name}.webp"
 
     def _next_folder(self) -> str:
@@ -327,6 +340,17 @@ class CropStore:
         # that are one eighth smaller.
         Image.fromarray(np.ascontiguousarray(piece)).save(stream, "WEBP", lossless=True, quality=0, method=0)
         write_atomically(self.path(window, name), stream.getvalue())
+
+
+def _overview(hr: _Image) -> bytes:
+    small, stream = Image.fromarray(np.ascontiguousarray(hr)), io.BytesIO()
+    small.thumbnail((_OVERVIEW, _OVERVIEW))
+    small.save(stream, "WEBP", quality=80)
+    return stream.getvalue()
+
+
+def _repeated(lr: _Image, scale: int) -> _Image:
+    return lr.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _window(image: str, x: int, y: int, size: int, hr: _Image, why: Why) -> Window:

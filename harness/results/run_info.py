@@ -194,3 +194,19 @@ class ProcessSpreadInfo(Record):
     no two networks were timed together in several processes, so that 1 % is assumed."""
     paired_degrees: int | None = None
     """Of freedom of that."""
+
+
+class Disturbance(Record):
+    """Something that makes the times of a run doubtful."""
+
+    kind: Literal["load", "throttling", "spread", "unsettled"]
+    """Other programs' load, a throttled card, processes of one network that differ, networks that did not settle."""
+    text: str
+    """What happened, one sentence with figures."""
+    advice: str
+    """What to do about it, one sentence."""
+
+    @property
+    def sentence(self) -> str:
+        """Both sentences, as ``warnings`` has them."""
+        return f"{self.text} {self.advice}"

@@ -11,7 +11,15 @@ from typing import Literal, Self
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from harness.results.record import Backend, CountedBy, Interval, Record, Status
-from harness.results.run_info import DatasetInfo, DeviceInfo, ProcessSpreadInfo, ProtocolInfo, RunInfo, TrackInfo
+from harness.results.run_info import (
+    DatasetInfo,
+    DeviceInfo,
+    Disturbance,
+    ProcessSpreadInfo,
+    ProtocolInfo,
+    RunInfo,
+    TrackInfo,
+)
 from harness.text import first_line, printable, single_line
 
 SCHEMA_VERSION = 2
@@ -190,6 +198,19 @@ class Published(Record):
     """Why a figure differs from what the network as described has."""
 
 
+class About(Record):
+    """What a submission's manifest says of it, for readers. Nothing of it is checked."""
+
+    description: str = ""
+    authors: list[str] = []
+    paper: str = ""
+    """Title or URL."""
+    code: str = ""
+    """URL."""
+    license: str = ""
+    bibtex: str = ""
+
+
 class Entry(Record):
     """One row of the leaderboard."""
 
@@ -271,6 +292,8 @@ class Entry(Record):
     """RGB PSNR of float32 minus that of the timed precision, dB; None where float32 itself was timed."""
     reparam: Reparam | None = None
     published: Published | None = None
+    about: About | None = None
+    """What the submission says of itself; None in runs of earlier releases and without a manifest."""
 
     @property
     def rank_low(self) -> int | None:
@@ -324,8 +347,18 @@ class Run(Record):
     entries: list[Entry]
     comparisons: list[PairComparison] = []
     """Every pair of ranked rows; empty in runs of earlier releases."""
+    foreign_load: float | None = None
+    """Largest share of all cores that other programs used when a timing began, in [0, 1]; None if unknown."""
+    disturbances: list[Disturbance] | None = None
+    """What makes the times doubtful; empty for a quiet run, None in runs of earlier releases."""
     warnings: list[str] = []
-    """What a reader of the whole run must know: load of the machine, plugins that failed."""
+    """What a reader of the whole run must know: the disturbances, plugins that failed."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """The warnings that are not about a disturbance."""
+        disturbed = {one.sentence for one in self.disturbances or []}
+        return [warning for warning in self.warnings if warning not in disturbed]
 
 
 def json_schema() -> dict[str, object]:

@@ -9,12 +9,14 @@ from harness import __version__
 from harness.faults import concerns_the_run, worker_error
 from harness.quality import get_convention
 from harness.results import ErrorInfo, Measurement, Run, combine
+from harness.results.measurement import TimingRecord
 from harness.results.run_info import DatasetInfo, RunInfo
 from harness.run.bicubic_reference import Reference
 from harness.run.context import MeasuredSubmission
 from harness.run.datasets import LabelledDataset
 from harness.run.further_quality import labelled
 from harness.run.plan import Plan, PlannedSubmission
+from harness.statistics.disturbances import find_disturbances, foreign_load
 from harness.statistics.process_spread import ProcessSpread, spread_info
 from harness.statistics.runtime_summary import anchor_level, process_spread, relative_times, summarise_record
 from harness.submissions.discovery import BrokenSubmission
@@ -108,7 +110,9 @@ def assemble(
     facts
         When the run began, and how it ended.
     """
-    _, spread = _timing_context(measured)
+    records = _records(measured)
+    spread = spread_info(process_spread(records))
+    disturbances = find_disturbances(board.entries, records, spread)
     return Run(
         run=_run_info(plan, facts),
         track=track_info(plan.track, reference.psnr, reference.source, board.entries),
@@ -116,10 +120,12 @@ def assemble(
         datasets=_dataset_infos(plan, reference),
         device=plan.device,
         protocol=plan.protocol_info(),
-        process_spread=spread_info(spread),
+        process_spread=spread,
         entries=board.entries,
         comparisons=board.comparisons,
-        warnings=_warnings(plan, measured, reference, facts),
+        foreign_load=foreign_load(records),
+        disturbances=disturbances,
+        warnings=[*(one.sentence for one in disturbances), *_warnings(plan, measured, reference, facts)],
     )
 
 
@@ -180,8 +186,12 @@ def _with_namesakes(measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubm
 
 def _timing_context(measured: Sequence[MeasuredSubmission]) -> tuple[float | None, ProcessSpread]:
     """Return what all rows' times share: the anchor's median, and what processes of one network differ by."""
-    records = [m.timing for _, m in measured if m.timing is not None]
+    records = _records(measured)
     return anchor_level(records), process_spread(records)
+
+
+def _records(measured: Sequence[MeasuredSubmission]) -> list[TimingRecord]:
+    return [measurement.timing for _, measurement in measured if measurement.timing is not None]
 
 
 def _run_info(plan: Plan, facts: RunFacts) -> RunInfo:
@@ -238,5 +248,6 @@ def _candidate(
         team=single_line(manifest.team, 200),
         published=manifest.published.get(f"x{plan.track.scale}"),
         reconstructed=manifest.reconstructed,
+        about=manifest.about(),
         is_reference=submission.kind == "baseline" and submission.name == _REFERENCE,
     )

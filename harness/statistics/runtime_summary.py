@@ -28,7 +28,8 @@ _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
 _STABLE_SAMPLES = 10
 _NOTED_DRIFT = 0.05  # of the machine's speed
-_NOTED_LOAD = 0.15  # share of the processor that others used
+LOAD_LIMIT = 0.15
+"""Share of all cores above which the load of other programs is noted."""
 _NO_TIME = 1e-9  # replaces an interval that ends at 0
 
 
@@ -277,7 +278,7 @@ def _notes_on_rounds(record: TimingRecord, ratios: RoundRatios) -> list[str]:
 
 
 def _load_notes(record: TimingRecord) -> list[str]:
-    if record.busy is None or record.busy <= _NOTED_LOAD:
+    if record.busy is None or record.busy <= LOAD_LIMIT:
         return []
     return [f"others used {record.busy:.0%} of the processor when the timing began"]
 

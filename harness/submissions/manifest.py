@@ -13,10 +13,10 @@ from harness.backends import BACKENDS
 from harness.errors import ManifestError, SubmissionError
 from harness.plain_files import read_inside
 from harness.results.record import Backend, Colour
-from harness.results.schema import Published
+from harness.results.schema import About, Published
 from harness.submissions import mistakes
 from harness.submissions.requirements import MAX_REQUIREMENTS, problem_of
-from harness.text import single_line
+from harness.text import printable, single_line
 
 FILE_NAME = "submission.toml"
 FILE_NAMES = (FILE_NAME, "harness.toml")
@@ -63,8 +63,14 @@ class Manifest(BaseModel):
     """Value of white in the input and the output of the network: 1.0 or 255.0."""
     description: Text = ""
     """One or two sentences for readers of the leaderboard."""
+    authors: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=100)] = []
+    """Names of the authors, for the page of the model."""
     paper: Text = ""
     """Title or URL of the paper."""
+    code: Text = ""
+    """URL of the published code."""
+    bibtex: Text = ""
+    """BibTeX entry with which the paper is cited."""
     license: Text = ""
     """Licence of code and weights, preferably an SPDX identifier."""
     reparameterize: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", max_length=200)] | None = None
@@ -174,6 +180,18 @@ class Manifest(BaseModel):
                 if int(match[1]) not in self.scales:
                     raise ValueError(f"[{table}] {key}: scales = {self.scales} does not list {match[1]}")
         return self
+
+    def about(self) -> About | None:
+        """Return what the submission says of itself, as text that every reader can show; None if it says nothing."""
+        about = About(
+            description=printable(self.description, 4000),
+            authors=[single_line(name, 200) for name in self.authors],
+            paper=single_line(self.paper, 1000),
+            code=single_line(self.code, 1000),
+            license=single_line(self.license, 200),
+            bibtex=printable(self.bibtex, 4000),
+        )
+        return None if about == About() else about
 
     def weights_for(self, scale: int) -> Path | None:
         """Return the checkpoint of ``scale``, relative to the submission's folder, or None."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.results.measurement import ImageQuality, Measurement
-from harness.results.schema import Entry, Published, QualityFigures, Runtime
+from harness.results.schema import About, Entry, Published, QualityFigures, Runtime
 from harness.statistics.energy import energy_of
 from harness.statistics.process_spread import RelativeTimes
 from harness.tracks.dataset_means import balanced, by_dataset, mean_over_datasets, mean_quality
@@ -38,6 +38,8 @@ class Candidate:
         Whether it is the interpolation that the score subtracts.
     times
         The times behind `runtime`, with which rows are compared.
+    about
+        What the submission says of itself.
     content
         Hash of code, weights and conditions, equal for copies; the measurement's fingerprint by default.
     """
@@ -52,6 +54,7 @@ class Candidate:
     reconstructed: bool = False
     is_reference: bool = False
     times: RelativeTimes | None = None
+    about: About | None = None
     content: str = ""
 
 
@@ -149,6 +152,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         precision_drop_db=None if quality is None else _precision_drop(measured, rules.track.convention),
         reparam=measured.reparam,
         published=candidate.published,
+        about=candidate.about,
     )
 
 

@@ -1,9 +1,12 @@
 """A made-up run that looks like a real one: figures of the right size, and names that try to break the page."""
 
 import csv
+import importlib.util
 import json
-from collections.abc import Callable
-from itertools import pairwise
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +155,17 @@ def ranked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def comparisons(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Compare every pair of the ranked rows: those that are tied have a corrected p-value of 0.4, others 0.0004."""
+    ordered = sorted((row for row in rows if "rank" in row), key=lambda row: row["rank"])
+    return [
+        {"slugs": [one["slug"], other["slug"]], "difference": one["score"] - other["score"], "ci": None,
+         "p_value": 0.1 if tied else 1e-5, "corrected_p_value": 0.4 if tied else 4e-4}
+        for one, other in combinations(ordered, 2)
+        for tied in [other["slug"] in one.get("tied_with", [])]
+    ]  # fmt: skip
+
+
 def published(rows: list[dict[str, Any]]) -> None:
     """Add authors' figures to a few rows."""
     lrsrn, rt4ksr = rows[0], rows[1]
@@ -201,7 +215,8 @@ def fake_results(cpu: bool = False, extra: int = 0) -> dict[str, Any]:
                      "output_shape": [1, 3, 2160, 3840], "precision": "fp32" if cpu else "fp16",
                      "warmup": "50 calls", "repeats": "244 calls", "statistic": "median" if cpu else "mean",
                      "clock": "monotonic" if cpu else "CUDA events"},
-        "entries": ranked(rows),
+        "entries": (entries := ranked(rows)),
+        "comparisons": comparisons(entries) if not extra else [],
         "warnings": ["The machine was busy before the run began: load 1.7 on 2 cores"] if cpu else [],
     }  # fmt: skip
 
@@ -277,7 +292,8 @@ def write_crops(folder: Path, results: dict[str, Any]) -> None:
         wave = np.sin((rows * columns) / (900.0 + 300 * number)) * np.clip(columns / 160, 0, 1)
         hr = np.stack([128 + 110 * wave, 128 + 90 * wave, 120 - 60 * wave], axis=2)
         blurred = (hr + np.roll(hr, 2, 0) + np.roll(hr, 2, 1) + np.roll(hr, (2, 2), (0, 1))) / 4
-        store.begin(image, hr.astype(np.uint8), blurred.astype(np.uint8))
+        lr = blurred[::2, ::2].astype(np.uint8)
+        store.begin(image, hr.astype(np.uint8), blurred.astype(np.uint8), lr)
         for row in results["entries"][:6]:
             share = 0.3 + 0.4 * row.get("delta_psnr_bicubic", 0)
             store.add(image, row["slug"], np.clip(blurred + share * (hr - blurred), 0, 255).astype(np.uint8))
@@ -305,3 +321,86 @@ def page_source(fake_run: Path) -> str:
     from harness.report import build_report
 
     return build_report(fake_run).read_text(encoding="utf-8")
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def missing(what: str) -> None:
+    """Skip, or fail where a machine promises to run everything."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Return headless Chromium."""
+    if CHROMIUM is None:
+        missing("chromium")
+    if importlib.util.find_spec("playwright") is None:
+        missing("playwright")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        running = play.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens a file; afterwards no page may have complained or asked the network."""
+    contexts, complaints = [], []
+
+    def opened(
+        path: Path,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        theme: str = "light",
+        script: bool = True,
+        fragment: str = "",
+        touch: bool = False,
+    ) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=theme,
+            java_script_enabled=script,
+            offline=True,
+            has_touch=touch,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: None if request.url.startswith("file:") else complaints.append(request.url))
+        page.goto(path.as_uri() + fragment)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def until() -> Callable[[Any, str], None]:
+    """Return a function that waits until an expression holds in a page, whose policy forbids playwright's own."""
+
+    def wait(page: Any, expression: str) -> None:
+        for _ in range(600):
+            if page.evaluate(expression):
+                return
+            page.wait_for_timeout(50)
+        pytest.fail(f"it never held: {expression}")
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def board(fake_run: Path, page_source: str) -> Path:
+    """Return the leaderboard of the made-up run."""
+    return fake_run / "leaderboard.html"

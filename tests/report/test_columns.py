@@ -36,7 +36,7 @@ def test_a_column_is_added_in_one_place(folder: RunFolder, monkeypatch: pytest.M
     monkeypatch.setattr(harness.results.columns, "COLUMNS", (*COLUMNS, MEMORY))
     page = build_report(folder.path).read_text(encoding="utf-8")
     assert 'data-key="memory_mb"' in page
-    assert '<span class="n">812</span>' in page
+    assert ">812</td>" in page
     assert "<dt>Memory</dt>" in (folder.path / "models" / "row-0.html").read_text(encoding="utf-8")
     assert "Memory MB" in terminal(folder)
     assert "812.00" in terminal(folder)

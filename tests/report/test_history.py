@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from harness.analysis.history import model_history
+from harness.analysis.history import history_grid, model_history
 from harness.errors import UsageError
-from harness.report.history import build_history, draw_history, history_text
+from harness.report.history import build_grid, build_history, draw_history, grid_text, history_name, history_text
 
 
 @pytest.fixture
@@ -56,6 +56,36 @@ def test_the_page_is_repeatable(reports):
     first = page.read_bytes()
     assert build_history(points, reports / "history.html").read_bytes() == first
     assert b"<script>window.pwned" not in first
+
+
+def test_pages_of_two_models_have_names_of_their_own(reports):
+    names = [history_name(model_history(reports, model)) for model in ("LRSRN", "RT4KSR")]
+    assert names == ["history-row-0.html", "history-row-1.html"]
+
+
+def test_the_grid_marks_what_became_worse_where_conditions_are_the_same(reports, fake_run):
+    for run, factor in (("2026-05", 1.0), ("2026-06", 1.1), ("2026-07", 1.0)):  # the calls behind the times
+        shutil.copytree(fake_run / "samples", reports / run / "samples")
+        file = reports / run / "samples" / "row-0.json"
+        samples = json.loads(file.read_text())
+        samples["samples"] = [[at, ms * factor] for at, ms in samples["samples"]]
+        file.write_text(json.dumps(samples))
+    grid = history_grid(reports)
+    assert [run for run, _ in grid.runs] == ["2026-05", "2026-06", "2026-07"]
+    marks = {name: [cell.mark for cell in cells] for name, cells in grid.rows}
+    assert marks["LRSRN"] == ["", "worse", "elsewhere"]
+    assert marks["RT4KSR"] == ["", "", "elsewhere"]
+    assert grid.regressions == 1
+    line = next(line for line in grid_text(grid).splitlines() if line.startswith("LRSRN"))
+    assert [word for word in line.split() if word in {"-", "+", "|"}] == ["-", "|"]
+    source = build_grid(grid, reports / "history.html").read_text()
+    assert source.count('class="worse"') == 1
+    assert "<script>window.pwned" not in source
+
+
+def test_a_folder_without_runs_is_named(tmp_path):
+    with pytest.raises(UsageError, match="no run"):
+        history_grid(tmp_path)
 
 
 def test_an_unknown_model_is_named(reports):

@@ -62,7 +62,7 @@ def test_a_slug_that_is_no_file_name_writes_nothing(make_run, slug):
     before = {path for path in run.parent.rglob("*") if path.is_file()}
     build_report(run)
     made = {path for path in run.parent.rglob("*") if path.is_file()} - before
-    assert {path.parent for path in made} <= {run, run / "models"}
+    assert {path.parent for path in made} <= {run, run / "models", run / "assets"}
     assert len([path for path in made if path.parent.name == "models"]) == len(results["entries"]) - 1
 
 

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -20,59 +19,7 @@ from harness.results.run_folder import load_run
 
 HOSTILE = "<script>window.pwned = 1</script>"
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WIDTHS = (390, 1280, 2560)
-
-
-def missing(what):
-    """Skip, or fail where a machine promises to run everything."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is not installed")
-    pytest.skip(f"{what} is not installed")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        missing("chromium")
-    if importlib.util.find_spec("playwright") is None:
-        missing("playwright")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        running = play.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def open_page(browser):
-    """Return a function that opens a file; afterwards no page may have complained or asked the network."""
-    contexts, complaints = [], []
-
-    def opened(path, *, width=1280, theme="light", script=True, fragment=""):
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=script, offline=True
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: None if request.url.startswith("file:") else complaints.append(request.url))
-        page.goto(path.as_uri() + fragment)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not complaints
-
-
-@pytest.fixture(scope="module")
-def board(fake_run):
-    return build_report(fake_run)
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +90,20 @@ def test_sorting_by_keyboard(open_page, board):
     assert "RTVSR" in names(page)
 
 
+def set_limit(page, key, value):
+    """Type a limit, with the menu of filters open."""
+    page.evaluate("document.querySelectorAll('.menu')[0].open = true")
+    page.fill(f"[name=limit][data-key={key}]", value)
+
+
 def test_filters_narrow_the_table(open_page, board):
     page = open_page(board)
     page.fill("[name=q]", "sr")
-    teams = page.locator("#board tbody tr:visible").evaluate_all("rows => rows.map(row => row.dataset.team)")
+    teams = page.locator("#board tbody tr:visible").evaluate_all("rows => rows.map(row => row.dataset.team ?? '')")
     assert 0 < len(names(page)) < 20
     assert all("sr" in f"{name} {team}".lower() for name, team in zip(names(page), teams, strict=True))
     page.fill("[name=q]", "")
-    page.select_option("[name=fps]", "60.0")
+    set_limit(page, "fps", "60")
     assert min(column(page, "fps")) >= 60
     page.check("[name=pareto]")
     psnr, runtime = column(page, "psnr_rgb"), column(page, "runtime_ms")
@@ -159,44 +112,50 @@ def test_filters_narrow_the_table(open_page, board):
     assert len(names(page)) == 20
     page.uncheck("[name=baselines]")
     assert len(names(page)) == 16
-    page.locator("[name=params_k]").evaluate(
-        "s => { s.value = 50; s.dispatchEvent(new Event('input', {bubbles: true})); }"
-    )
-    assert 0 < len(names(page)) < 16
+    page.evaluate("document.querySelectorAll('.menu')[0].open = true")
     page.select_option("[name=status]", "failed")
     assert names(page) == []
-    assert page.locator("#unscored-rows tr:visible").count() == 2
+    assert page.locator("#unscored-rows tr[id]:visible").count() == 2
 
 
-def slide(page, key, place):
-    page.locator(f"[name={key}]").evaluate(
-        "(slider, place) => { slider.value = place; slider.dispatchEvent(new Event('input', {bubbles: true})); }", place
-    )
-    return page.locator(f"[name={key}] + output").inner_text()
-
-
-@pytest.mark.parametrize("key", ["runtime_ms", "macs_g"])
-def test_a_budget_leaves_what_is_within_it(open_page, board, key):
+@pytest.mark.parametrize("key", ["runtime_ms", "macs_g", "psnr_rgb"])
+def test_a_typed_limit_leaves_what_is_within_it(open_page, board, key):
     page = open_page(board)
     every = [value for value in column(page, key) if value is not None]
-    least = min(value for value in every if value > 0)
-    counts = []
-    for place in (75, 50, 25, 0):
-        limit = float(slide(page, key, place).removeprefix("≤ "))
-        assert sorted(column(page, key)) == sorted(value for value in every if value <= limit)
-        counts.append(len(names(page)))
-    assert limit == pytest.approx(least, rel=0.01)
-    assert least in column(page, key)
-    assert counts == sorted(counts, reverse=True)
-    assert counts[0] > counts[-1] >= 1
+    limit = sorted(every)[len(every) // 2]
+    set_limit(page, key, repr(limit))
+    higher = key == "psnr_rgb"
+    within = [value for value in every if (value >= limit if higher else value <= limit)]
+    assert sorted(column(page, key)) == sorted(within)
     again = open_page(board, fragment=page.evaluate("location.hash"))
     assert names(again) == names(page)
-    assert slide(page, key, 100) == "any"
+    set_limit(page, key, "")
     assert len(names(page)) == 20
+
+
+def test_nothing_that_matches_is_said_and_mended(open_page, board):
+    page = open_page(board)
+    assert not page.locator("#none").is_visible()
+    page.fill("[name=q]", "no such model")
+    assert "No rows match" in page.locator("#none").inner_text()
+    page.locator("#none button").click()
+    assert len(names(page)) == 20
+    assert not page.locator("#none").is_visible()
+
+
+def test_menus_close_at_escape_and_at_a_click_elsewhere(open_page, board):
+    page = open_page(board)
+    menu = page.locator(".menu").nth(1)
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("h1").click()):
+        menu.locator("summary").click()
+        assert menu.get_attribute("open") is not None
+        close()
+        assert menu.get_attribute("open") is None
 
 
 def test_a_team_alone(open_page, board):
     page = open_page(board)
+    page.evaluate("document.querySelectorAll('.menu')[0].open = true")
     team = page.locator("#board tbody tr").evaluate_all("rows => rows.map(row => row.dataset.team).find(Boolean)")
     page.select_option("[name=team]", team)
     teams = page.locator("#board tbody tr:visible").evaluate_all("rows => rows.map(row => row.dataset.team)")
@@ -244,22 +203,24 @@ def test_paper_shows_the_table_without_its_controls(open_page, board):
 
 def test_the_address_keeps_the_view(open_page, board):
     page = open_page(board)
-    click_head(page, "ssim_y")
+    click_head(page, "ssim_rgb")
     page.fill("[name=q]", "r")
     page.locator(".menu summary", has_text="Columns").click()
-    page.uncheck("[name=column][value=psnr_y]")
+    page.uncheck("[name=column][value=params_k]")
+    page.check("[name=column][value=psnr_y]")
+    page.keyboard.press("Escape")
     page.check("[name=pareto]")
     fragment = page.evaluate("location.hash")
     again = open_page(board, fragment=fragment)
     assert names(again) == names(page)
-    assert again.locator("th[data-key=ssim_y]").get_attribute("aria-sort") == "descending"
-    assert not again.locator("th[data-key=psnr_y]").is_visible()
-    assert again.locator("th[data-key=psnr_rgb]").is_visible()
+    assert again.locator("th[data-key=ssim_rgb]").get_attribute("aria-sort") == "descending"
+    assert not again.locator("th[data-key=params_k]").is_visible()
+    assert again.locator("th[data-key=psnr_y]").is_visible()
     assert again.input_value("[name=q]") == "r"
 
 
 @pytest.mark.parametrize(
-    "fragment", ["#sort=nonsense&dir=x&hide=,,model,zzz&fps=abc&runtime_ms=-3", "#m3", "#%E0%A4%A"]
+    "fragment", ["#sort=nonsense&dir=x&hide=,,model,zzz&fps=abc&runtime_ms=", "#m-row-3", "#%E0%A4%A"]
 )
 def test_a_strange_address_is_harmless(open_page, board, fragment):
     page = open_page(board, fragment=fragment)
@@ -269,7 +230,7 @@ def test_a_strange_address_is_harmless(open_page, board, fragment):
 
 def test_hovering_a_mark_shows_its_figures_and_a_click_leads_to_its_row(open_page, board):
     page = open_page(board)
-    mark = page.locator("#figure-psnr-runtime [data-row]", has=page.locator("use")).first
+    mark = page.locator("#figure-score-runtime [data-row]").first
     row = mark.get_attribute("data-row")
     mark.scroll_into_view_if_needed()
     mark.hover(force=True)
@@ -278,7 +239,7 @@ def test_hovering_a_mark_shows_its_figures_and_a_click_leads_to_its_row(open_pag
     assert page.locator(f"#{row} .name").inner_text() in tip.inner_text()
     assert "PSNR RGB" in tip.inner_text()
     mark.click(force=True)
-    assert f"row={row}" in page.evaluate("location.hash")
+    assert f"row={row.removeprefix('m-')}" in page.evaluate("location.hash")
     assert "lit" in page.locator(f"#{row}").get_attribute("class")
 
 
@@ -301,11 +262,11 @@ def test_copy_gives_what_is_seen(open_page, board):
     text = page.evaluate("window.copied")
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     assert len(body) == len(names(page))
-    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {12}
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {8}
     page.click("[data-copy=markdown]")
     assert page.evaluate("window.copied").count("\n") == len(body) + 2
     page.click("[data-copy=csv]")
-    assert page.evaluate("window.copied").splitlines()[0].startswith("rank,model,score,psnr_rgb")
+    assert page.evaluate("window.copied").splitlines()[0].startswith("rank,model,score,psnr_rgb,ssim_rgb")
 
 
 def test_names_run_no_script(open_page, every_page):
@@ -339,40 +300,78 @@ OVERLAPS = """() => {
 
 
 @pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "light"), (1280, "dark")])
-def test_no_serious_barrier(open_page, every_page, width, theme):
+def test_no_barrier(open_page, every_page, width, theme):
     if importlib.util.find_spec("axe_playwright_python") is None:
-        missing("axe-playwright-python")
+        if os.environ.get("CI"):
+            pytest.fail("axe-playwright-python is not installed")
+        pytest.skip("axe-playwright-python is not installed")
     from axe_playwright_python.sync_playwright import Axe
 
     for path in [*every_page[:2], *every_page[4:]]:
         page = open_page(path, width=width, theme=theme)
         found = Axe().run(page).response["violations"]
-        serious = [
-            (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
-            for one in found
-            if one["impact"] in {"serious", "critical"}
-        ]
-        assert serious == []
+        assert [(one["id"], one["impact"], [node["html"][:120] for node in one["nodes"]][:3]) for one in found] == []
 
 
-def test_two_models_under_the_slider(open_page, board):
+def test_two_models_under_the_divider(open_page, until, board):
     page = open_page(board.parent / "pixels.html")
     assert page.locator("#duel img").count() == 2
     assert page.locator(".piece:visible").count() == 1
     cut = "getComputedStyle(document.querySelector('#duel [data-side=left]')).clipPath"
-    page.locator("#duel input").fill("20")
-    assert "80%" in page.evaluate(cut)
+    stack, divider = page.locator(".stack").bounding_box(), page.locator("#divider")
+    grip = divider.bounding_box()
+    page.mouse.move(grip["x"] + grip["width"] / 2, grip["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(stack["x"] + 0.2 * stack["width"], grip["y"] + 200, steps=4)
+    page.mouse.up()
+    assert 79 < float(re.search(r"([\d.]+)%", page.evaluate(cut))[1]) < 81
+    divider.press("End")
+    assert divider.get_attribute("aria-valuenow") == "100"
     page.select_option("[name=right]", label="IMDN")
-    page.fill("[name=zoom]", "4")
     page.check("[name=error]")
     assert page.locator("#duel .truth").count() == 2
     assert page.locator(".sides").inner_text().split("\n")[-1] == "IMDN"
+    assert "levels of 255" in page.locator("#scale").inner_text()
+    page.locator(".stack").hover()
+    page.mouse.wheel(0, -400)
+    assert float(page.input_value("[name=zoom]")) > 2
+    assert page.evaluate("scrollY") == 0
+    until(page, "[...document.images].every(image => !image.checkVisibility() || image.complete)")
     drawn = page.locator(".piece:visible .shot img:first-child")
     widths = drawn.evaluate_all("all => all.map(image => Math.round(image.getBoundingClientRect().width))")
     assert len(set(widths)) == 1
     again = open_page(board.parent / "pixels.html", fragment=page.evaluate("location.hash"))
-    assert again.input_value("[name=zoom]") == "4"
+    assert again.input_value("[name=zoom]") == page.input_value("[name=zoom]")
     assert again.locator(".sides").inner_text() == page.locator(".sides").inner_text()
+
+
+def test_flicker_lr_and_the_place_of_a_crop(open_page, board):
+    page = open_page(board.parent / "pixels.html")
+    sides = "document.getElementById('duel').dataset.shown"
+    seen = []
+    for key in ("f", "f", "f", "Escape"):
+        page.keyboard.press(key)
+        seen.append(page.evaluate(sides))
+    assert seen == ["left", "right", "left", "both"]
+    page.select_option("[name=left]", label="LR image")
+    assert page.locator("#duel [data-side=left] img").get_attribute("src").endswith("lr.webp")
+    frame, whole = (
+        page.locator(".overview:visible i").bounding_box(),
+        page.locator(".overview:visible img").bounding_box(),
+    )
+    assert 0 < frame["width"] * frame["height"] < whole["width"] * whole["height"]
+    assert frame["x"] >= whole["x"] - 1
+
+
+def test_a_figure_of_an_image_leads_to_its_crop(open_page, board):
+    page = open_page(board)
+    link = page.locator(".heat td a").first
+    address = link.get_attribute("href")
+    assert address.startswith("pixels.html#piece=")
+    link.click()
+    assert address.split("right=")[1] == page.input_value("[name=right]")
+    page.go_back()
+    assert page.locator(".heat + .key .swatch").count() == 7
 
 
 def test_all_pictures_move_together(open_page, board):
@@ -394,7 +393,7 @@ def test_the_table_is_there_without_script(open_page, board):
     page = open_page(board, script=False)
     assert len(names(page)) == 20
     assert not page.locator("#controls").is_visible()
-    assert page.locator("svg").count() >= 3
+    assert page.locator("svg:visible").count() >= 3
 
 
 def test_the_board_leads_to_a_model_and_back(open_page, board):
@@ -405,15 +404,22 @@ def test_the_board_leads_to_a_model_and_back(open_page, board):
     assert "lit" in page.locator("#board tbody tr", has_text="LRSRN").get_attribute("class")
 
 
-def test_five_hundred_rows_are_usable_at_once_and_sort_quickly(open_page, make_run):
+# Ten times the limits of an idle machine, which the nightly tests ask for; the shortest of several tries counts.
+@pytest.mark.parametrize("slack", [10, pytest.param(1, marks=pytest.mark.nightly)])
+def test_five_hundred_rows_are_usable_at_once_and_sort_quickly(open_page, until, make_run, slack):
     path = build_report(make_run(extra=480))
+    assets = sum(file.stat().st_size for file in (path.parent / "assets").glob("*.js"))
+    assert path.stat().st_size + assets < 2_000_000
     page = open_page(path)
     assert page.locator("#board tbody tr").count() == 500
-    # Limits for an idle machine; the shortest of several tries, so that what else it does counts less.
-    slack = 1 if os.getloadavg()[0] < (os.cpu_count() or 1) else 10
-    assert min(loading_ms(page) for _ in range(3)) < 1000 * slack
+    until(page, "document.getElementById('explore').dataset.marks === '500'")
     assert min(page.evaluate(SORT_TIME) for _ in range(7)) < 100 * slack
-    assert Path(path).stat().st_size < 5_000_000
+    assert min(page.evaluate(FILTER_TIME) for _ in range(7)) < 100 * slack
+    page.click("button[type=reset]")
+    assert min(loading_ms(page) for _ in range(3)) < 1000 * slack
+    assert page.locator("#board tbody tr:visible").count() == 80
+    page.locator("#more button").click()
+    assert page.locator("#board tbody tr:visible").count() == 500
 
 
 def loading_ms(page) -> float:
@@ -424,6 +430,14 @@ def loading_ms(page) -> float:
 SORT_TIME = """() => {
   const began = performance.now();
   document.querySelector('th[data-key=psnr_rgb] button').click();
+  document.body.offsetHeight;
+  return performance.now() - began;
+}"""
+
+
+FILTER_TIME = """() => {
+  const began = performance.now();
+  board.limit('runtime_ms', 10 + Math.random());
   document.body.offsetHeight;
   return performance.now() - began;
 }"""

@@ -33,7 +33,7 @@ def test_a_run_keeps_the_pieces_on_which_submissions_differ(submit: Submit, requ
     assert "where the submissions differ most" in page
     assert "second at 8, 4" in page
     later = run(replace(request, crops=(Choice("first", 0, 0, 8),)), engine=InlineEngine())
-    (warning,) = later.run.warnings
+    (warning,) = later.run.remarks
     assert "no crop of first at 0,0" in warning
 
 

@@ -1,29 +1,26 @@
 "use strict";
 /* Figures: every figure of the model under the pointer; a click leads to its row. */
-(() => {
-  const tip = document.getElementById("tip"), table = document.getElementById("board");
-  if (!tip || !table) return;
-  const heads = [...table.tHead.rows[0].cells];
-  const row = (mark) => document.getElementById(mark.dataset.row);
-  const describe = (cells) => [cells[1].querySelector(".name").textContent, ...heads.map((head, at) => {
-    const figure = cells[at].querySelector(".n")?.textContent.trim();
-    return figure && figure !== "–" ? `${head.querySelector("button").textContent.trim()}  ${figure} ${head.querySelector(".unit")?.textContent ?? ""}` : "";
-  }).filter(Boolean)].join("\n");
-  const show = (event) => {
-    const mark = event.target.closest("[data-row]");
-    tip.hidden = !mark || !row(mark);
-    if (tip.hidden) return;
-    tip.textContent = describe(row(mark).cells);
-    const box = tip.getBoundingClientRect();
-    tip.style.left = `${Math.max(8, Math.min(event.clientX + 14, innerWidth - box.width - 8))}px`;
-    tip.style.top = `${Math.max(8, Math.min(event.clientY + 14, innerHeight - box.height - 8))}px`;
+const tip = (() => {
+  const box = document.getElementById("tip");
+  const hide = () => { box.hidden = true; };
+  const show = (text, x, y) => {
+    box.hidden = false;
+    box.textContent = text;
+    const size = box.getBoundingClientRect();
+    box.style.left = `${Math.max(8, Math.min(x + 14, innerWidth - size.width - 8))}px`;
+    box.style.top = `${Math.max(8, Math.min(y + 14, innerHeight - size.height - 8))}px`;
   };
+  return { show, hide };
+})();
+(() => {
+  if (!board) return;
+  const row = (event) => document.getElementById(event.target.closest("[data-row]")?.dataset.row ?? "");
   for (const plot of document.querySelectorAll(".plot")) {
-    plot.addEventListener("pointermove", show);
-    plot.addEventListener("pointerleave", () => { tip.hidden = true; });
-    plot.addEventListener("click", (event) => {
-      const mark = event.target.closest("[data-row]");
-      if (mark && row(mark)) board.pick(mark.dataset.row);
+    plot.addEventListener("pointermove", (event) => {
+      const found = row(event);
+      if (found) tip.show(board.describe(found), event.clientX, event.clientY); else tip.hide();
     });
+    plot.addEventListener("pointerleave", tip.hide);
+    plot.addEventListener("click", (event) => { const found = row(event); if (found) board.pick(board.key(found)); });
   }
 })();

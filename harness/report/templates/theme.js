@@ -7,6 +7,7 @@
   const set = (theme) => {
     if (theme === "auto") delete root.dataset.theme; else root.dataset.theme = theme;
     button.textContent = `Theme: ${theme}`;
+    dispatchEvent(new Event("theme"));
     try { localStorage.setItem(key, theme); } catch { /* no storage: the choice lasts as long as the page */ }
   };
   set(themes.includes(stored()) ? stored() : "auto");

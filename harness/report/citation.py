@@ -1,0 +1,32 @@
+"""How to cite a run, and the names of those who made its networks."""
+
+from __future__ import annotations
+
+import re
+
+from harness.report.numbers import TIMES
+from harness.results.schema import Run
+
+_SPECIAL = re.compile(r"[\\{}$&#%_^~]")
+
+
+def run_bibtex(run: Run) -> str:
+    """Return a BibTeX entry of the run itself."""
+    shape = run.protocol.output_shape
+    scored = sum(entry.status == "ok" and entry.kind == "submission" for entry in run.entries)
+    size = f"{shape[3]}{TIMES}{shape[2]}"
+    title = f"{run.track.title or run.track.name}: {scored} networks at {size} on {run.device.name}"
+    note = f"track {run.track.name}, data set {run.dataset.fingerprint[:12]}, protocol {run.protocol.name}"
+    key = re.sub(r"[^A-Za-z0-9]+", "-", f"sr-harness-{run.run.id}").strip("-")
+    fields = {
+        "title": "{" + _tex(title) + "}",
+        "howpublished": _tex(f"sr-harness {run.run.harness_version}, run {run.run.id}"),
+        "note": _tex(note),
+        "year": run.run.created[:4],
+    }
+    return f"@misc{{{key},\n" + "".join(f"  {name} = {{{text}}},\n" for name, text in fields.items()) + "}"
+
+
+def _tex(text: str) -> str:
+    """Return text without characters that TeX would interpret."""
+    return _SPECIAL.sub(lambda found: "" if found[0] in "\\{}^~" else f"\\{found[0]}", text).replace(TIMES, "$\\times$")

@@ -1,0 +1,50 @@
+"""What the interactive plot needs beyond the table: its first axes, curves of equal score, and the level of bicubic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.contour import QuadContourSet
+
+from harness.report.drawing import Drawn
+from harness.report.numbers import spell
+from harness.results.schema import Run
+
+_MOST_POINTS = 40  # of one curve
+
+
+def explore_data(run: Run, figures: Sequence[Drawn]) -> dict[str, Any]:
+    """Return the data of the interactive plot, ready for JSON; the networks' figures are in the table.
+
+    Parameters
+    ----------
+    run
+        The run.
+    figures
+        Its figures, the first of which holds the curves of equal score.
+    """
+    metric = run.track.metric
+    return {
+        "x": "runtime_ms",
+        "y": metric,
+        "curves": [curve for drawn in figures if drawn.name == "psnr-runtime" for curve in _curves(drawn)],
+        "levels": {metric: run.track.bicubic_psnr},
+    }
+
+
+def _curves(drawn: Drawn) -> list[dict[str, Any]]:
+    sets = [item for item in drawn.figure.axes[0].collections if isinstance(item, QuadContourSet)]
+    return [
+        {"label": spell(float(level)), **_thinned(segment)}
+        for contours in sets
+        for level, segments in zip(contours.levels, contours.allsegs, strict=True)
+        for segment in segments
+        if len(segment) > 1
+    ]
+
+
+def _thinned(segment: Any) -> dict[str, list[float]]:
+    step = max(1, len(segment) // _MOST_POINTS)
+    points = [*segment[:-1:step], segment[-1]]
+    return {"x": [float(f"{x:.5g}") for x, _ in points], "y": [float(f"{y:.6g}") for _, y in points]}

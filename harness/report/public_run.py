@@ -1,0 +1,103 @@
+"""A copy of a run for everyone: no paths of the organiser's machine, no logs, and on request no names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.results.schema import Entry, Run
+
+Words = Callable[[str], str]
+
+_PATH = re.compile(r"(?<![\w:/.\\])(?:~?/|[A-Za-z]:[\\/])[^\s'\":,;()<>\[\]]*[\\/]?[^\s'\":,;()<>\[\]\\/]+")
+"""An absolute path of either kind of system; what follows a host's name in an address is none."""
+
+
+def without_paths(text: str) -> str:
+    """Return text in which every absolute path is replaced by its last part."""
+    return _PATH.sub(lambda found: re.split(r"[\\/]", found[0])[-1], text)
+
+
+def public_run(run: Run, *, anonymous: bool = False) -> tuple[Run, Mapping[str, str]]:
+    """Return a run without logs and paths, and the new slug of every row by its old one.
+
+    Parameters
+    ----------
+    run
+        The run. It is not changed.
+    anonymous
+        Whether to replace names and teams of submissions by numbers in the order of the table, and to leave out what
+        would tell who they are: what they say of themselves, published figures, fingerprints and remarks.
+    """
+    slugs = {entry.slug: entry.slug for entry in run.entries}
+    if anonymous:
+        run, slugs = _anonymous(run)
+    entries = [_without_log(entry) for entry in run.entries]
+    cleaned = _with_words(run.model_copy(update={"entries": entries}).model_dump(mode="json"), without_paths)
+    return Run.model_validate(cleaned), slugs
+
+
+def _without_log(entry: Entry) -> Entry:
+    if entry.error is None:
+        return entry
+    return entry.model_copy(update={"error": entry.error.model_copy(update={"log": ""})})
+
+
+def _anonymous(run: Run) -> tuple[Run, dict[str, str]]:
+    number, slugs, words = 0, dict[str, str](), dict[str, str]()
+    entries = []
+    for entry in run.entries:
+        if entry.kind != "submission":
+            slugs[entry.slug] = entry.slug
+            entries.append(entry)
+            continue
+        number += 1
+        name = f"Submission {number}"
+        slugs[entry.slug] = f"submission-{number}"
+        words |= {word: name for word in (entry.name, entry.slug, entry.team) if word}
+        entries.append(entry.model_copy(update={"name": name, "team": "", "slug": slugs[entry.slug], **_UNKNOWN}))
+    hidden = _replacing(words)
+    entries = [
+        entry.model_copy(
+            update={
+                "tied_with": [slugs.get(slug, slug) for slug in entry.tied_with],
+                "error": entry.error and entry.error.model_copy(update={"message": hidden(entry.error.message)}),
+            }
+        )
+        for entry in entries
+    ]
+    pairs = [
+        pair.model_copy(update={"slugs": tuple(slugs.get(slug, slug) for slug in pair.slugs)})
+        for pair in run.comparisons
+    ]
+    update = {
+        "entries": entries,
+        "comparisons": pairs,
+        "warnings": [hidden(text) for text in run.warnings],
+        "disturbances": run.disturbances
+        and [one.model_copy(update={"text": hidden(one.text)}) for one in run.disturbances],
+        "run": run.run.model_copy(update={"command": "harness run"}),
+    }
+    return run.model_copy(update=update), slugs
+
+
+_UNKNOWN: Mapping[str, Any] = {"about": None, "published": None, "fingerprint": "", "notes": [], "macs_source": None}
+
+
+def _replacing(words: Mapping[str, str]) -> Words:
+    if not words:
+        return lambda text: text
+    pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)))
+    return lambda text: pattern.sub(lambda found: words[found[0]], text)
+
+
+def _with_words(value: Any, change: Words) -> Any:
+    """Return JSON-like data with a change made to every text; keys stay."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_with_words(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: _with_words(item, change) for key, item in value.items()}
+    return value

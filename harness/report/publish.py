@@ -1,0 +1,176 @@
+"""A static site of several runs: an index, their pages and downloads, without what is the organiser's alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness import __version__
+from harness.errors import ResultsError, UsageError
+from harness.report.page import build_report
+from harness.report.public_run import public_run
+from harness.report.runs import RunSummary, summarise_run
+from harness.report.site import page, write_page
+from harness.results.run_folder import RunFolder, is_file_name, load_run
+from harness.results.store import save_table
+from harness.text import from_spreadsheet_text, spreadsheet_text
+
+_DOWNLOADS = ("results.json", "leaderboard.csv", "per_image.csv")
+_FOLDERS = ("assets", "crops", "models")
+
+
+def publish(run_folders: Sequence[Path], site: Path, *, anonymous: bool = False) -> Path:
+    """Write the site of runs into an empty or earlier site's folder, and return its index.
+
+    Each run's pages are built anew from a copy without logs and without paths of this machine. The site holds pages,
+    crops, ``results.json`` and the CSV files; no logs, samples or stored measurements.
+
+    Parameters
+    ----------
+    run_folders
+        Folders of finished runs, with different names.
+    site
+        Folder of the site. It is created; runs of the same name in it are replaced.
+    anonymous
+        Whether submissions have numbers in place of names.
+
+    Raises
+    ------
+    UsageError
+        Two runs have folders of the same name, or the site is inside a run's folder.
+    ResultsError
+        A run cannot be read, or the site cannot be written.
+    """
+    names = [folder.resolve().name for folder in run_folders]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two runs have folders of the name {name!r}", hint="rename one of the folders")
+    for folder in run_folders:
+        if site.resolve().is_relative_to(folder.resolve()):
+            raise UsageError("the site lies inside a run's folder", where=str(site), hint="choose another folder")
+    runs = []
+    for folder, name in zip(run_folders, names, strict=True):
+        _publish_run(load_run(folder), site / name, anonymous=anonymous)
+        runs.append(_summary(site / name))
+    index = site / "index.html"
+    write_page(index, page("index.html", ("theme.js",), runs=runs, version=__version__))
+    write_page(site / ".nojekyll", "")  # GitHub Pages would leave out files that it does not know
+    return index
+
+
+def _summary(folder: Path) -> RunSummary:
+    found = summarise_run(folder)
+    if found is None:
+        raise ResultsError("the published run cannot be read", where=str(folder), hint="publish it again")
+    return found
+
+
+def _publish_run(folder: RunFolder, target: Path, *, anonymous: bool) -> None:
+    run, slugs = public_run(folder.run, anonymous=anonymous)
+    with tempfile.TemporaryDirectory() as workplace:
+        copy = Path(workplace) / "run"
+        copy.mkdir()
+        save_table(copy, run)
+        _copy_rows(folder, copy, slugs)
+        build_report(copy)
+        try:
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(parents=True)
+            for name in (*_DOWNLOADS, *(file.name for file in copy.glob("*.html"))):
+                if (copy / name).is_file():
+                    shutil.copy2(copy / name, target / name)
+            for name in _FOLDERS:
+                if (copy / name).is_dir():
+                    shutil.copytree(copy / name, target / name)
+        except OSError as error:
+            raise ResultsError(f"cannot be written ({error})", where=str(target), hint="free some space") from error
+
+
+def _copy_rows(folder: RunFolder, copy: Path, slugs: Mapping[str, str]) -> None:
+    """Copy the files that pages are built from, under the new slugs."""
+    _copy_per_image(folder.path / "per_image.csv", copy / "per_image.csv", slugs)
+    for old, new in slugs.items():
+        if not is_file_name(old):
+            continue
+        for kind in ("samples", "layers"):
+            file = folder.path / kind / f"{old}.json"
+            if file.is_file():
+                (copy / kind).mkdir(exist_ok=True)
+                shutil.copyfile(file, copy / kind / f"{new}.json")
+        for picture in (folder.path / "crops").glob(f"*/models/{_escaped(old)}.webp"):
+            place = copy / "crops" / picture.parent.parent.name / "models" / f"{new}.webp"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture, place)
+    for shared in [*(folder.path / "crops").glob("*.json"), *(folder.path / "crops").glob("*/*.webp")]:
+        place = copy / "crops" / shared.relative_to(folder.path / "crops")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(shared, place)
+
+
+def _escaped(slug: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in slug)
+
+
+def _copy_per_image(source: Path, target: Path, slugs: Mapping[str, str]) -> None:
+    if not source.is_file():
+        return
+    with source.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]) if rows else ["slug", "image"], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        slug = from_spreadsheet_text(row["slug"])
+        writer.writerow({**row, "slug": spreadsheet_text(slugs.get(slug, slug))})
+    write_page(target, out.getvalue())
+
+
+def write_feedback(run_folders: Sequence[Path], target: Path) -> list[Path]:
+    """Write one folder per team with a page for each of its submissions: its row, or what failed and how to mend it.
+
+    Parameters
+    ----------
+    run_folders
+        Folders of finished runs.
+    target
+        Folder for the folders of the teams. It is for the organiser to send, not for the site.
+
+    Returns
+    -------
+    list of Path
+        The folders of the teams.
+    """
+    teams: dict[str, Path] = {}
+    for folder in map(load_run, run_folders):
+        for entry in folder.run.entries:
+            if entry.kind != "submission":
+                continue
+            key = entry.team or entry.name
+            place = teams.setdefault(key, target / _folder_name(key, teams))
+            run = folder.path.resolve().name
+            text = page("feedback.md", (), run=folder.run, entry=entry, folder=run, log=_log_tail(folder, entry.slug))
+            write_page(place / f"{run}-{_folder_name(entry.slug or entry.name, {})}.md", text)
+            row = json.dumps(entry.model_dump(mode="json"), indent=1, ensure_ascii=False)
+            write_page(place / f"{run}-{_folder_name(entry.slug or entry.name, {})}.json", row)
+    return list(teams.values())
+
+
+def _folder_name(key: str, taken: Mapping[str, Path]) -> str:
+    plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in key)
+    name = plain.strip("-")[:60] or "team"
+    used = {path.name for path in taken.values()}
+    return next(one for one in (name, *(f"{name}-{n}" for n in range(2, len(used) + 3))) if one not in used)
+
+
+def _log_tail(folder: RunFolder, slug: str, lines: int = 60) -> str:
+    for name in (f"{slug}.log", f"{slug}.txt"):
+        file = folder.path / "logs" / name
+        if is_file_name(slug) and file.is_file():
+            text = file.read_bytes()[-100_000:].decode("utf-8", "replace")
+            return "\n".join(text.splitlines()[-lines:])
+    return ""

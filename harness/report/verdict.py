@@ -1,0 +1,112 @@
+"""The result of a run in a few sentences, from the statistics that the run stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report.columns import Column, columns_of
+from harness.report.numbers import TIMES, fixed
+from harness.results.ranks import why_no_rank
+from harness.results.schema import Entry, Run
+
+_MOST_NAMES = 3
+_LONGEST_NAME = 40
+_ISOLATE, _POP = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+
+
+def verdict(run: Run) -> str:
+    """Return who leads, from whom it cannot be told apart, and how far the best real-time network is.
+
+    Names are enclosed in characters that isolate their direction, so that no name reorders the sentence.
+    """
+    ranked = sorted((entry for entry in run.entries if entry.rank is not None), key=lambda entry: entry.rank or 0)
+    if not ranked:
+        return _without_ranks(run)
+    sentences = [_lead(run, ranked), _speed(run, ranked)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _without_ranks(run: Run) -> str:
+    reason = why_no_rank(run)
+    if reason is None:
+        return "The run has no submissions: it measures baselines only."
+    if "better than bicubic" in reason:
+        return f"Nothing beats bicubic interpolation: no submission reaches its {_bicubic(run)}."
+    return f"There is no ranking: {reason.removeprefix('no rank: ')}."
+
+
+def _bicubic(run: Run) -> str:
+    return f"{fixed(run.track.bicubic_psnr, 2)} dB PSNR {'Y' if run.track.metric == 'psnr_y' else 'RGB'}"
+
+
+def _lead(run: Run, ranked: Sequence[Entry]) -> str:
+    leader = ranked[0]
+    begin = f"{_name(leader)} leads with a score of {_score(run).text(leader)}"
+    if leader.score_ci is not None and leader.score_ci[0] < leader.score_ci[1]:
+        low, high = (fixed(end, _score(run).digits) for end in leader.score_ci)
+        begin += f" (95 % interval {low} to {high})"
+    if len(ranked) == 1:
+        return f"{begin}; it is the only ranked submission."
+    tied = [entry for entry in ranked[1:] if entry.slug and entry.slug in leader.tied_with]
+    if tied:
+        return f"{begin}, but cannot be told apart from {_names(tied)}."
+    p_value = _p_value(run, leader, ranked[1])
+    p_text = "" if p_value is None else f", p {'< 0.001' if p_value < 0.001 else f'= {fixed(p_value, 3)}'}"
+    return f"{begin}, ahead of {_name(ranked[1])} ({_score(run).text(ranked[1])}{p_text})."
+
+
+def _speed(run: Run, ranked: Sequence[Entry]) -> str:
+    """Return which ranked network is the best in real time: at the lowest limit of the track's classes of speed."""
+    timed = [entry for entry in ranked if entry.fps is not None]
+    if not run.track.fps_bands or not timed:
+        return ""
+    limit = run.track.fps_bands[0]
+    size = f"{run.protocol.output_shape[3]}{TIMES}{run.protocol.output_shape[2]}"
+    fast = [entry for entry in timed if (entry.fps or 0.0) >= limit]
+    if not fast:
+        fastest = max(timed, key=lambda entry: entry.fps or 0.0)
+        return (
+            f"No ranked submission reaches {fixed(limit, 0)} frames per second at {size}; "
+            f"the fastest, {_name(fastest)}, runs at {_rate(fastest)}."
+        )
+    best = fast[0]
+    if best is ranked[0]:
+        return f"It runs in real time: {_rate(best)} frames per second at {size}."
+    return (
+        f"The best in real time ({fixed(limit, 0)} frames per second at {size}) is {_name(best)}: rank {best.rank}, "
+        f"{_rate(best)} frames per second{_behind(run, ranked[0], best)}."
+    )
+
+
+def _behind(run: Run, leader: Entry, best: Entry) -> str:
+    metric = run.track.metric
+    ours, theirs = getattr(best, metric), getattr(leader, metric)
+    return "" if ours is None or theirs is None else f", {fixed(ours - theirs, 2, signed=True)} dB from the leader"
+
+
+def _rate(entry: Entry) -> str:
+    rate = entry.fps or 0.0
+    return fixed(rate, 0 if rate >= 10 else 1 if rate >= 1 else 3)
+
+
+def _p_value(run: Run, one: Entry, other: Entry) -> float | None:
+    pair = {one.slug, other.slug}
+    return next((found.corrected_p_value for found in run.comparisons if set(found.slugs) == pair), None)
+
+
+def _score(run: Run) -> Column:
+    columns = {column.key: column for column in columns_of(run)}
+    return columns["score"]
+
+
+def _names(entries: Sequence[Entry]) -> str:
+    shown = [_name(entry) for entry in entries[:_MOST_NAMES]]
+    rest = len(entries) - len(shown)
+    if rest:
+        return f"{', '.join(shown)} and {rest} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+
+
+def _name(entry: Entry) -> str:
+    name = entry.name if len(entry.name) <= _LONGEST_NAME else f"{entry.name[: _LONGEST_NAME - 1]}…"
+    return f"{_ISOLATE}{name}{_POP}"

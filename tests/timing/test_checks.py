@@ -207,4 +207,4 @@ def test_no_two_frames_are_the_same_whatever_the_symmetry_of_the_image() -> None
     source = FrameSource([np.full((16, 16, 3), 128, np.uint8)], np.random.default_rng(0))
     frames = [source.fresh() for _ in range(200)]
     assert len({frame.tobytes() for frame in frames}) == 200
-    assert max(np.abs(frame.astype(int) - 128).max() for frame in frames) == 1
+    assert {frame.mean().round() for frame in frames} > {115.0, 120.0, 125.0}  # darker by up to 12 %

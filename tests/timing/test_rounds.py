@@ -12,6 +12,7 @@ from harness.errors import WorkerError
 from harness.results.measurement import GpuReading
 from harness.statistics.runtime_summary import anchor_level, summarise_record
 from harness.timing import ROBUST, FrameSource, TimingProtocol, frame_of_call
+from harness.timing.frames import draw_variation
 from harness.timing.bursts import AnchorLostError
 from harness.timing.network_state import NetworkState, ProcessTiming
 from harness.timing.round_settings import RoundSettings
@@ -67,18 +68,21 @@ class ScriptedWorker:
     ) -> SimpleNamespace:
         self.machine.turns.append(self.name)
         begin = self.machine.now
-        samples, at_s, strips = [], [], []
+        samples, at_s, strips, variations = [], [], [], []
         for call in range(repeats):
             if budget_s is not None and call >= min_repeats and self.machine.now - begin >= budget_s:
                 break
             self.calls += 1
+            variations.append(draw_variation(*lr[0].shape[:2]) if call else None)
             if self.calls > self.fails_after:
                 raise WorkerError("gone", stage="time", kind="Crash")
             at_s.append(self.machine.now - begin)
             ms = self.ms * self.machine.speed(self.machine.now) * self.rng.normal(1.0, 0.003)
             self.machine.now += ms / 1e3 + 0.001
             samples.append(ms * self.reported)
-            self.last = (self.timed if self.calls <= self.honest_calls else darker)(frame_of_call(lr, call))
+            self.last = (self.timed if self.calls <= self.honest_calls else darker)(
+                frame_of_call(lr, call, variations[-1])
+            )
             strips.append(strips_of(self.last, self.rng))
         wall = self.machine.now - begin
         return SimpleNamespace(
@@ -89,6 +93,7 @@ class ScriptedWorker:
             alarms=self.alarms,
             wall_s=wall,
             strips=strips,
+            variations=variations,
             marked_ms=[],
         )
 

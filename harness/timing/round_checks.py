@@ -22,7 +22,7 @@ from harness.timing.frames import FrameSource, Image, Origin, frame_of_call
 from harness.timing.network_state import NetworkState
 from harness.timing.output_check import OutputCheck
 from harness.timing.round_settings import RoundSettings
-from harness.timing.timed_parts import MAX_PARTS, TimedPart
+from harness.timing.timed_parts import MAX_PARTS, PARTS_OF_TURN, TimedPart
 
 _OUTPUT_CHECK_CHANCE = 0.3  # of a turn to have one of its outputs compared
 _MAX_OUTPUT_CHECKS = 9  # of a network, shared among its processes; those of slow networks are not counted
@@ -88,15 +88,16 @@ class RoundChecks:
         elif self._wants_check(network):
             self._check_any_output(network, frame)
 
-    def keep_part(self, network: NetworkState, origin: Origin) -> None:
-        """Keep strips of one call of the last turn, drawn at random; `origin` is that of the turn's first frame."""
-        rng, checks = self._frames.rng, network.current.checks
-        call = int(rng.integers(len(checks.strips)))
-        part = TimedPart(origin.of_call(checks.variations[call]), checks.strips[call])
-        if len(network.timed_parts) < MAX_PARTS:
-            network.timed_parts.append(part)
-        else:
-            network.timed_parts[int(rng.integers(MAX_PARTS))] = part
+    def keep_parts(self, network: NetworkState, origin: Origin) -> None:
+        """Keep strips of some calls of the last turn, drawn at random; `origin` is that of the turn's first frame."""
+        rng, checks, kept = self._frames.rng, network.current.checks, network.timed_parts
+        calls = len(checks.strips)
+        for call in rng.choice(calls, min(calls, PARTS_OF_TURN), replace=False).tolist():
+            part = TimedPart(origin.of_call(checks.variations[call]), checks.strips[call])
+            if len(kept) < MAX_PARTS:
+                kept.append(part)
+            else:
+                kept[int(rng.integers(MAX_PARTS))] = part
 
     def _wants_check(self, network: NetworkState) -> bool:
         """Draw whether an output of the next turn is compared. Each call of a slow network is compared."""

@@ -131,7 +131,7 @@ class Rounds:
         length_s = settings.protocol.turn_s * self._frames.rng.uniform(0.5, 1.5)
         calls = self._timer.burst(network, frame, length_s)
         card = settings.gpu.read()
-        self._checks.keep_part(network, origin)
+        self._checks.keep_parts(network, origin)
         self._checks.after_turn(network, frame)
         self._notice_speed(network, min(ms for _, ms in calls))
         spent_before_s = self._anchor.current.spent_s

@@ -18,9 +18,10 @@ from harness.timing.checks import GRAIN
 from harness.timing.frames import Image, Origin
 from harness.timing.strips import Strips
 
-MAX_PARTS = 48
+MAX_PARTS = 64
 """Number of timed outputs of a network of which parts are kept."""
-_MIN_PARTS = 4
+PARTS_OF_TURN = 4
+_MIN_PARTS = 3
 _MAX_LOSS_DB = 0.3
 _STANDARD_ERRORS = 3.0
 

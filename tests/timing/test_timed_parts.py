@@ -71,9 +71,9 @@ def test_a_loss_beyond_chance_is_found() -> None:
     honest = [Errors(30.0 * count, 30.0 * count, count) for count in rng.integers(1000, 3000, 12).tolist()]
     worse = [Errors(60.0 * count, 30.0 * count, count) for count in rng.integers(1000, 3000, 12).tolist()]
     assert find_loss(honest) is None
-    assert find_loss(worse) == pytest.approx(10 * np.log10(60 / 32))
+    assert find_loss(worse) == pytest.approx(10 * np.log10(60 / 33))
     assert find_loss([*honest, *worse]) is not None
-    assert find_loss(worse[:3]) is None
+    assert find_loss(worse[:2]) is None
     assert find_loss([*honest, Errors(9000.0, 300.0, 10)]) is None  # one odd output is chance
-    assert find_loss([Errors(1.5, 0.0, 1)] * 9) is None  # by the grain of the frames
+    assert find_loss([Errors(3.0, 0.0, 1)] * 9) is None  # by the grain of the frames
     assert find_loss([Errors(0.0, 0.0, 0)] * 9) is None  # nothing was compared

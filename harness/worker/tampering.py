@@ -5,7 +5,6 @@ This is a deterrent and not a proof: code in the same process could also patch t
 
 from __future__ import annotations
 
-import gc
 import random
 import signal
 import statistics
@@ -38,7 +37,7 @@ _NAMES: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-_SIGNALS = sorted(signal.Signals)
+_SIGNALS = sorted(signal.Signals)  # their handlers run between any two steps of Python code
 
 
 def _present() -> dict[str, object]:
@@ -50,7 +49,6 @@ def _watchers() -> dict[str, object]:
     found: dict[str, object] = {"sys.settrace": sys.gettrace(), "sys.setprofile": sys.getprofile()}
     handlers = ((number, signal.getsignal(number)) for number in _SIGNALS)
     found |= {f"a handler of {number.name}": handler for number, handler in handlers if callable(handler)}
-    found |= {f"gc.callbacks[{index}]": callback for index, callback in enumerate(gc.callbacks)}
     monitoring: Any = getattr(sys, "monitoring", None)  # Python 3.12
     for tool in range(6) if monitoring is not None else ():
         found[f"sys.monitoring (tool {tool})"] = monitoring.get_tool(tool)

@@ -1,6 +1,7 @@
 """What is judged by times and images: honest networks on a restless machine pass, cheats do not."""
 
 import random
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -201,6 +202,16 @@ def test_what_was_replaced_before_the_detector_began_is_not_disqualified(monkeyp
     monkeypatch.setattr("torch.accelerator.synchronize", lambda *_: None)
     monkeypatch.setattr("torch.Tensor.isfinite", lambda _: True)
     assert watch.replaced() == ["random.random", "torch.Tensor.isfinite", "torch.accelerator.synchronize"]
+
+
+def test_a_handler_of_a_signal_watches_the_harness() -> None:
+    watch = TamperDetector()
+    before = signal.signal(signal.SIGUSR2, lambda *_: None)
+    try:
+        assert watch.watching() == ["a handler of SIGUSR2"]
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert watch.watching() == []
 
 
 def test_no_two_frames_are_the_same_whatever_the_symmetry_of_the_image() -> None:

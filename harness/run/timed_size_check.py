@@ -100,7 +100,7 @@ def check_timed_parts(plan: Plan, upscale: Callable[[Image], Image], parts: Sequ
     for index in sorted({part.origin.index for part in parts}):
         lr, hr = plan.dataset.pair(index)
         scored = upscale(lr)
-        edge = scale * min(_EDGE, *(side // 8 for side in lr.shape[:2]))
+        edge = scale * min(_EDGE, *(side // 4 for side in lr.shape[:2]))
         errors += [errors_of(part, scored, hr, scale, edge) for part in parts if part.origin.index == index]
     loss = find_loss(errors)
     if loss is not None:

@@ -298,6 +298,10 @@ class TimeReply(Body):
     """Number of calls in which device events and host clock disagree."""
     note: ShortText | None = None
     """Remark about the samples, shown in the report."""
+    varied: Annotated[list[Annotated[list[Count], Field(max_length=5)]], Field(max_length=101_000)] = []
+    """How the frame of each call was varied, warm-up included; see `harness.timing.frames.read_variations`."""
+    variations: Annotated[list[Any], Field(max_length=0)] = []
+    """The same as `harness.timing.frames.Variation`, None for a frame as it was sent. Set by the controller."""
     wall_s: Annotated[float, Field(ge=0)] = 0.0
     """Duration of the whole request on the controller's clock, seconds. Set by the controller."""
     marked_ms: Annotated[list[float], Field(max_length=0)] = []

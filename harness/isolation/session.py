@@ -43,6 +43,7 @@ from harness.isolation.requests import (
 )
 from harness.results.schema import Ceilings, FormName, NetworkForm, Reparam
 from harness.text import printable
+from harness.timing.frames import read_variations
 from harness.timing.strips import STRIPS, read_strips, strip_width
 
 Image = NDArray[np.uint8]
@@ -217,10 +218,16 @@ class Session(AbstractContextManager["Session"]):
         sizes = [(self.job.scale * height, self.job.scale * columns) for height, columns, _ in shapes]
         try:
             strips = read_strips(message.arrays, sizes, width, self.job.value_range)
+            variations = read_variations(reply.varied, len(made)) if inputs == "fresh" else []
         except ValueError as error:
             self.checked.refuse(stage, str(error))
         return reply.model_copy(
-            update={"wall_s": wall_s, "strips": strips, "marked_ms": durations_ms(message.marks or ())}
+            update={
+                "wall_s": wall_s,
+                "strips": strips,
+                "variations": variations,
+                "marked_ms": durations_ms(message.marks or ()),
+            }
         )
 
     def alive(self) -> bool:

@@ -49,6 +49,7 @@ DENIED: Mapping[str, tuple[int, int | None]] = {
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     # File systems.
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
+    "open_tree_attr": (467, 467),
     "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
     "mount_setattr": (442, 442), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
     "fanotify_init": (300, 262), "quotactl": (179, 60), "quotactl_fd": (443, 443), "swapon": (167, 224),
@@ -66,11 +67,13 @@ DENIED: Mapping[str, tuple[int, int | None]] = {
 CLONE = (56, 220)
 CLONE3 = (435, 435)
 IOCTL = (16, 29)
+FCNTL = (72, 25)
 PRCTL = (157, 167)
 SOCKET = (41, 198)
 
 _NAMESPACE_FLAGS = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _TERMINAL_REQUESTS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put characters into the input of a terminal
+_LEASES = (1024,)  # F_SETLEASE: whoever opens the file then waits for its holder, up to 45 seconds
 # A worker dies with the controller, and its orphans stay among its descendants.
 _PROCESS_SETTINGS = (1, 36)  # PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
 _SOCKET_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK; others reach beyond a network namespace
@@ -100,6 +103,7 @@ def filter_program(machine: str | None = None) -> bytes | None:
     program += [_when(_JUMP_EQUAL, CLONE3[column]), _give_up(errno.ENOSYS)]
     program += _about(CLONE[column], 0, [_when(_JUMP_ANY_BIT, _NAMESPACE_FLAGS), deny])
     program += _about(IOCTL[column], 1, [part for one in _TERMINAL_REQUESTS for part in (_equal(one), deny)])
+    program += _about(FCNTL[column], 1, [part for one in _LEASES for part in (_equal(one), deny)])
     program += _about(PRCTL[column], 0, [part for one in _PROCESS_SETTINGS for part in (_equal(one), deny)])
     allow = _instruction(_RETURN, _ALLOW)
     program += _about(SOCKET[column], 0, [*(part for one in _SOCKET_FAMILIES for part in (_equal(one), allow)), deny])

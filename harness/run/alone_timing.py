@@ -115,7 +115,8 @@ class AloneTiming:
         check_alarms(reply.alarms, calls)
         outputs = OutputCheck(self.worker, protocol.precision)
         for call in rng.choice(calls, min(calls, _OUTPUT_CHECKS), replace=False).tolist():
-            frame = frames[0] if protocol.inputs == "reused" else frame_of_call(frames, call)
+            variation = reply.variations[call] if reply.variations else None
+            frame = frames[0] if protocol.inputs == "reused" else frame_of_call(frames, call, variation)
             outputs.check(frame, reply.strips[call])
         if reply.note is not None or protocol.is_slow(float(np.median(reply.samples_ms))):
             return outputs.last

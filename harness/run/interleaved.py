@@ -88,6 +88,7 @@ class InterleavedTiming:
             active = [network for network in active if network.error is None]
         for network in networks:
             self._run_of(network).timed_output = network.current.checks.last_output
+            self._run_of(network).timed_parts = network.timed_parts
             if self.anchor_error is not None and network.error is None:
                 self._note_anchor_failure(network, self.anchor_error)
         return networks

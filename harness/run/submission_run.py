@@ -6,7 +6,7 @@ passes the error to :meth:`SubmissionRun.fail`, stores the measurement, and goes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
 
@@ -33,8 +33,9 @@ from harness.run.quality_pass import QualityPass
 from harness.run.recall_check import RecallCheck, doubts
 from harness.run.recount import asks_for_recount, recounted
 from harness.run.submission_worker import SubmissionWorker
-from harness.run.timed_size_check import check_what_was_timed
+from harness.run.timed_size_check import check_timed_parts, check_what_was_timed
 from harness.timing.output_check import OutputSample
+from harness.timing.timed_parts import TimedPart
 
 
 @dataclass(slots=True)
@@ -63,6 +64,8 @@ class SubmissionRun:
     timed_output
         A part of a timed output, set by the timing. After the images, the network must still reproduce it. None after a
         run was resumed: nothing is compared then.
+    timed_parts
+        Parts of timed outputs, of networks that took turns. They must be as good as the images that are scored.
     scored_image
         An LR image, chosen at random, with the network's output.
     graph
@@ -79,6 +82,7 @@ class SubmissionRun:
     measurement: Measurement
     size_multiple: int = 1
     timed_output: OutputSample | None = None
+    timed_parts: list[TimedPart] = field(default_factory=list)
     scored_image: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
     graph: bytes | None = None
     graph_error: str = ""
@@ -184,6 +188,7 @@ class SubmissionRun:
         check_what_was_timed(
             self.plan, self.worker.running, self.measurement.timing, self.timed_output, self.size_multiple
         )
+        check_timed_parts(self.plan, self.worker.running.upscale, self.timed_parts)
         self.quality_pass.complete()
         if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
             self._report("upscale", "counted again, from its graph", done=1.0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from harness.isolation.session import Session
 from harness.results import TimingRecord
 from harness.run.plan import Plan
-from harness.timing.checks import check_timed_size
+from harness.timing.checks import check_timed_size, disqualify
+from harness.timing.frames import draw_variation, vary
 from harness.timing.output_check import OutputCheck, OutputSample
+from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss
 
 Image = NDArray[np.uint8]
 
@@ -75,8 +78,41 @@ def check_quality_at_timed_size(plan: Plan, upscale: Callable[[Image], Image], s
     check_timed_size(_at_both_sizes(plan, upscale, math.lcm(_GRID, size_multiple)))
 
 
-def _at_both_sizes(plan: Plan, upscale: Callable[[Image], Image], grid: int) -> Iterator[tuple[Image, Image, Image]]:
-    """Yield images upscaled alone, the same upscaled within frames that are shifted as timed ones are, and their HR.
+def check_timed_parts(plan: Plan, upscale: Callable[[Image], Image], parts: Sequence[TimedPart]) -> None:
+    """Disqualify a network whose timed outputs are worse than the images that are scored.
+
+    Parameters
+    ----------
+    plan
+        The run: data set and timed size.
+    upscale
+        The network, on one LR image.
+    parts
+        Parts of timed outputs.
+
+    Raises
+    ------
+    WorkerError
+        Of the kind `DISQUALIFIED`.
+    """
+    scale = plan.dataset.scale
+    errors: list[Errors] = []
+    for index in sorted({part.origin.index for part in parts}):
+        lr, hr = plan.dataset.pair(index)
+        scored = upscale(lr)
+        edge = scale * min(_EDGE, *(side // 4 for side in lr.shape[:2]))
+        errors += [errors_of(part, scored, hr, scale, edge) for part in parts if part.origin.index == index]
+    loss = find_loss(errors)
+    if loss is not None:
+        disqualify(
+            f"its timed outputs are {loss:.2f} dB worse than the images that are scored: it does less when timed"
+        )
+
+
+def _at_both_sizes(
+    plan: Plan, upscale: Callable[[Image], Image], grid: int
+) -> Iterator[tuple[Image, NDArray[np.float32], Image]]:
+    """Yield images upscaled alone, the same upscaled within frames that are varied as timed ones are, and their HR.
 
     Compared is the inner part of what the shift leaves in one piece: at the edges a network sees other surroundings,
     which is most of a small image.
@@ -84,13 +120,13 @@ def _at_both_sizes(plan: Plan, upscale: Callable[[Image], Image], grid: int) -> 
     scale = plan.dataset.scale
     for index, frame in enumerate(plan.timing_frames()):
         lr, hr = plan.dataset.pair(index)
-        if lr.shape == frame.shape:
-            continue
+        drawn = draw_variation(*frame.shape[:2])
         top, left = _random_shift(frame, grid)
         height = scale * min(lr.shape[0], frame.shape[0] - top)
         width = scale * min(lr.shape[1], frame.shape[1] - left)
         scored = upscale(lr)
-        timed = upscale(np.roll(frame, (top, left), axis=(0, 1)))[scale * top :, scale * left :]
+        varied = upscale(vary(frame, replace(drawn, shift=(top, left))))[scale * top :, scale * left :]
+        timed = np.minimum(varied / np.float32(drawn.factor), 255)
         edge = scale * min(_EDGE, height // scale // 4, width // scale // 4)
         inner = slice(edge, height - edge), slice(edge, width - edge)
         yield scored[inner], timed[inner], hr[inner]

@@ -81,7 +81,7 @@ class BurstTimer:
         process.checks.cpu_s += self._cpu_s(network) - cpu_before_s
         process.checks.cpu_wall_s += clock() - turn_begin_s
         process.checks.alarms += reply.alarms
-        process.checks.strips = reply.strips
+        process.checks.strips, process.checks.variations = reply.strips, reply.variations
         process.clock = reply.clock
         process.spent_s += reply.wall_s
         unreported = unreported_ms(times, reply.marked_ms)

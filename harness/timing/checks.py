@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.timing.confirmation import MeasurePair, confirm_speedup
@@ -20,6 +21,8 @@ from harness.timing.timed_worker import TimedWorker
 
 _MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network that looks at the whole frame can differ at all
 _BORDER = 16  # pixels
+GRAIN = 3.0
+"""Mean squared error, in levels, that rounding and the random lowest bits of timed frames may cause."""
 # Allowed processor time, as a multiple of threads x wall time. Workers are bound to as many processors as threads.
 _CPU_SHARE = 1.03
 _CPU_SLACK_S = 0.1
@@ -80,7 +83,7 @@ def check_noise(noise_ms: float, image_ms: Sequence[float], measure_pair: Measur
         disqualify(f"frames of noise took {found[0]:.3g} ms, images {found[1]:.3g} ms: it tells noise from images")
 
 
-def check_timed_size(images: Iterable[tuple[Image, Image, Image]]) -> None:
+def check_timed_size(images: Iterable[tuple[Image, NDArray[np.floating], Image]]) -> None:
     """Disqualify a network whose images are all worse at the timed size than at the scored size.
 
     One image that is not worse ends the check: the output of an honest network may depend on the rest of the frame.
@@ -89,7 +92,7 @@ def check_timed_size(images: Iterable[tuple[Image, Image, Image]]) -> None:
     ----------
     images
         For each image: the output that is scored, the same part of the output for a frame of the timed size, and the
-        same part of the HR image; all H x W x 3, uint8.
+        same part of the HR image; all H x W x 3, in levels.
     """
     losses = []
     for scored, timed, truth in images:
@@ -102,11 +105,11 @@ def check_timed_size(images: Iterable[tuple[Image, Image, Image]]) -> None:
         )
 
 
-def _loss_db(scored: Image, timed: Image, truth: Image) -> float:
-    """Return by how many dB `timed` is worse than `scored`, without the border and beyond rounding."""
+def _loss_db(scored: Image, timed: NDArray[np.floating], truth: Image) -> float:
+    """Return by how many dB `timed` is worse than `scored`, without the border and beyond rounding and grain."""
     inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER] if min(truth.shape[:2]) > 4 * _BORDER else np.s_[:, :]
     errors = [float(np.square(image[inner].astype(np.float32) - truth[inner]).mean()) for image in (scored, timed)]
-    return 10 * math.log10(max(errors[1] - 1, 1e-3) / max(errors[0], 1e-3))
+    return 10 * math.log10(max(errors[1], 1e-3) / (errors[0] + GRAIN))
 
 
 def check_processor_time(cpu_s: float, wall_s: float, threads: int | None) -> None:

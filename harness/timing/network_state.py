@@ -11,9 +11,10 @@ from harness.results.measurement import RoundTimes, TimingRecord
 from harness.results.record import Statistic
 from harness.statistics.runtime_summary import joined
 from harness.timing.checks import Request
-from harness.timing.frames import Image
+from harness.timing.frames import Image, Variation
 from harness.timing.output_check import OutputCheck, OutputSample
 from harness.timing.strips import Strips
+from harness.timing.timed_parts import TimedPart
 from harness.timing.timed_worker import TimedWorker
 
 
@@ -37,8 +38,10 @@ class ProcessChecks:
         Number of such comparisons so far, or that are not necessary.
     strips
         Parts of the outputs of the last burst, call by call.
+    variations
+        How the frames of these calls were varied.
     expected
-        Number of a call of the next turn, and its output, if the network was asked for that before.
+        Output of the next turn's first call, if the network was asked for that before.
     probe_round
         Round in which frames that the network has seen, and frames of noise, are timed; None for no such round.
     seen_ms, noise_ms
@@ -52,7 +55,8 @@ class ProcessChecks:
     outputs: OutputCheck | None = None
     output_checks: int = 0
     strips: Sequence[Strips] = ()
-    expected: tuple[int, Image] | None = None
+    variations: Sequence[Variation | None] = ()
+    expected: Image | None = None
     probe_round: int | None = None
     seen_ms: float | None = None
     noise_ms: float | None = None
@@ -154,6 +158,8 @@ class NetworkState:
         The process in which seen frames and noise are timed. It is drawn when the first process is warm.
     reference_output
         Output of the network's first process for some frame, which later processes must reproduce.
+    timed_parts
+        Parts of timed outputs, one of a turn, for the comparison with HR images.
     records
         Timings of finished processes, in order, without those that have no samples.
     error
@@ -168,6 +174,7 @@ class NetworkState:
     processes: int = 1
     probed_process: int = 0
     reference_output: OutputSample | None = None
+    timed_parts: list[TimedPart] = field(default_factory=list)
     records: list[TimingRecord] = field(default_factory=list)
     error: WorkerError | None = None
     anchor_error: WorkerError | None = None

@@ -133,7 +133,7 @@ class PostTimingChecks:
             times += reply.samples_ms
             if worker is self.worker:
                 call = int(self.frames.rng.integers(len(every)))
-                self.outputs.check(frame_of_call([frame], call), reply.strips[call])
+                self.outputs.check(frame_of_call([frame], call, reply.variations[call]), reply.strips[call])
         return times, requests
 
     def _time_seen(self) -> CallTime:

@@ -18,10 +18,11 @@ from harness.timing.checks import (
     check_seen_frame,
 )
 from harness.timing.confirmation import CallTime, time_call
-from harness.timing.frames import FrameSource, Image, frame_of_call
+from harness.timing.frames import FrameSource, Image, Origin, frame_of_call
 from harness.timing.network_state import NetworkState
 from harness.timing.output_check import OutputCheck
 from harness.timing.round_settings import RoundSettings
+from harness.timing.timed_parts import MAX_PARTS, PARTS_OF_TURN, TimedPart
 
 _OUTPUT_CHECK_CHANCE = 0.3  # of a turn to have one of its outputs compared
 _MAX_OUTPUT_CHECKS = 9  # of a network, shared among its processes; those of slow networks are not counted
@@ -67,25 +68,36 @@ class RoundChecks:
         """Time seen frames and noise if round `number` was drawn for that; perhaps ask for an output of the turn.
 
         A network that recognises the frames for which it did less work, and repeats that when they come again, does
-        not know them yet.
+        not know them yet. The turns of a slow network are single calls, which must be the first on their frames: one
+        that keeps results would be scored by the second.
         """
         checks, rng = network.current.checks, self._frames.rng
         if checks.probe_round == number:
             self._time_seen_frames(network)
             self._time_noise(network)
         checks.expected = None
-        if self._wants_check(network) and rng.random() < _REFERENCE_FIRST_CHANCE:
-            call = int(rng.integers(_typical_calls(network)))
-            checks.expected = call, network.current.worker.upscale(frame_of_call([frame], call))
+        is_slow = network.current.is_slow
+        if not is_slow and self._wants_check(network) and rng.random() < _REFERENCE_FIRST_CHANCE:
+            checks.expected = network.current.worker.upscale(frame)  # later calls get frames that nobody knows yet
 
     def after_turn(self, network: NetworkState, frame: Image) -> None:
         """Compare an output of the turn, whose first input was `frame`, if chance wants it and a check is left."""
         checks = network.current.checks
-        if checks.expected is not None and checks.expected[0] < len(checks.strips):
-            call, reference = checks.expected
-            self._check_output(network, frame, call, reference)
-        elif checks.expected is None and self._wants_check(network):
+        if checks.expected is not None:
+            self._check_output(network, frame, 0, checks.expected)
+        elif self._wants_check(network):
             self._check_any_output(network, frame)
+
+    def keep_parts(self, network: NetworkState, origin: Origin) -> None:
+        """Keep strips of some calls of the last turn, drawn at random; `origin` is that of the turn's first frame."""
+        rng, checks, kept = self._frames.rng, network.current.checks, network.timed_parts
+        calls = len(checks.strips)
+        for call in rng.choice(calls, min(calls, PARTS_OF_TURN), replace=False).tolist():
+            part = TimedPart(origin.of_call(checks.variations[call]), checks.strips[call])
+            if len(kept) < MAX_PARTS:
+                kept.append(part)
+            else:
+                kept[int(rng.integers(MAX_PARTS))] = part
 
     def _wants_check(self, network: NetworkState) -> bool:
         """Draw whether an output of the next turn is compared. Each call of a slow network is compared."""
@@ -145,7 +157,8 @@ class RoundChecks:
     def _check_output(self, network: NetworkState, frame: Image, call: int, reference: Image | None = None) -> None:
         checks = network.current.checks
         checks.output_checks += 1
-        self._outputs(network).check(frame_of_call([frame], call), checks.strips[call], reference)
+        given = frame_of_call([frame], call, checks.variations[call])
+        self._outputs(network).check(given, checks.strips[call], reference)
         network.current.worker.pause()
 
     def _compare_processes(self, network: NetworkState) -> None:
@@ -195,9 +208,3 @@ class RoundChecks:
 def _probe_calls(network: NetworkState) -> int:
     """Return the number of calls in which seen frames, or noise, are timed."""
     return 1 if min(ms for _, ms in network.current.warmup) > _QUICK_CALL_MS else _PROBE_CALLS
-
-
-def _typical_calls(network: NetworkState) -> int:
-    """Return about how many calls a turn has, 1 before the first one."""
-    rounds = network.current.rounds
-    return rounds[-1].calls if rounds else 1

@@ -14,7 +14,7 @@ from harness.faults import concerns_the_run, worker_error
 from harness.results.measurement import RoundTimes
 from harness.statistics.runtime_summary import interval_is_narrow, round_ratios
 from harness.timing.bursts import AnchorLostError, BurstTimer
-from harness.timing.frames import FrameSource, Image
+from harness.timing.frames import FrameSource, Image, Origin
 from harness.timing.network_state import NetworkState
 from harness.timing.round_checks import RoundChecks
 from harness.timing.round_settings import RoundSettings
@@ -114,16 +114,16 @@ class Rounds:
     def _round(self) -> None:
         """Give every active network a turn, in the given order in even rounds and backwards in odd ones."""
         active = self._active()
-        frame = self._frames.fresh()
+        frame, origin = self._frames.drawn()
         before_ms = self._timer.anchor_turn_ms(frame)
         # The order alternates, so that no network always follows the same one.
         for network in active if self.next_round % 2 == 0 else reversed(active):
             self._report(network)
-            after_ms = self._guarded(network, partial(self._turn, network, frame, before_ms))
+            after_ms = self._guarded(network, partial(self._turn, network, frame, origin, before_ms))
             # A turn that fails ends before the anchor's.
             before_ms = self._timer.anchor_turn_ms(frame) if after_ms is None else after_ms
 
-    def _turn(self, network: NetworkState, frame: Image, before_ms: float) -> float:
+    def _turn(self, network: NetworkState, frame: Image, origin: Origin, before_ms: float) -> float:
         """Time one turn of a network and the anchor's turn after it; return the latter, milliseconds a call."""
         process, settings = network.current, self._settings
         self._checks.before_turn(network, self.next_round, frame)
@@ -133,6 +133,7 @@ class Rounds:
         calls = self._timer.burst(network, frame, length_s)
         energy_j = _increase(before_j, settings.energy.read())
         card = settings.gpu.read()
+        self._checks.keep_parts(network, origin)
         self._checks.after_turn(network, frame)
         self._notice_speed(network, min(ms for _, ms in calls))
         spent_before_s = self._anchor.current.spent_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from harness.timing.frames import Image
+from harness.timing.frames import Image, Variation
 from harness.timing.strips import Strips
 
 
@@ -26,6 +26,8 @@ class TimeReport(Protocol):
     def marked_ms(self) -> Sequence[float]: ...  # noqa: D102
     @property
     def strips(self) -> Sequence[Strips]: ...  # noqa: D102
+    @property
+    def variations(self) -> Sequence[Variation | None]: ...  # noqa: D102
     @property
     def wall_s(self) -> float: ...  # noqa: D102
 

@@ -2,6 +2,7 @@
 
 Memory can be mapped such that its content is only produced when somebody reads it (``userfaultfd``, protected pages).
 Reading one byte of every page forces that work into the timed window. Its cost depends on the size of the output alone.
+A view may also have its sign pending (torch's negative bit), which is then applied.
 """
 
 from __future__ import annotations
@@ -18,15 +19,28 @@ _address = Tensor.data_ptr
 _count = Tensor.numel
 _strides = Tensor.stride
 _item_bytes = Tensor.element_size
+_is_negated = Tensor.is_neg
+_negate = Tensor.resolve_neg
 _bytes = ctypes.c_uint8
 _from_buffer = np.frombuffer
 _sum = np.add.reduce
 
 
-def touch_pages(output: object) -> None:
-    """Read one byte of each page of a plain tensor on the CPU; leave other objects to later checks."""
+def materialised(output: Tensor) -> Tensor:
+    """Return an output without pending work, after reading one byte of each page of it.
+
+    This concerns plain tensors on the CPU; others are left to later checks.
+    """
     if type(output) is not Tensor or output.layout is not torch.strided or output.device.type != "cpu":
-        return
+        return output
+    if _is_negated(output):
+        output = _negate(output)
+    touch_pages(output)
+    return output
+
+
+def touch_pages(output: Tensor) -> None:
+    """Read one byte of each page of a tensor on the CPU."""
     if not _count(output):
         return
     first = _address(output)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.timing.frames import grain_of_turn, shift_of_turn
+from harness.timing.frames import Variation, draw_variation
 from harness.timing.protocol import WARMUP_SHARE
 
 if TYPE_CHECKING:  # the controller plans and judges measurements without importing torch
     from torch import Tensor
 
     from harness.worker.clock import Clock
+
+
+# Bound before submitted code could replace them.
+_stop_collector = gc.disable
+_start_collector = gc.enable
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +93,12 @@ def time_forward(
 
     def call() -> Sample:
         nonlocal alarms
+        # Python's collector calls finalizers, which would have a frame to work on before the clock starts.
+        _stop_collector()
         frame = next(inputs)  # prepared before the clock starts
         at = time.monotonic() - begin
         reading = clock.time(lambda: forward(frame))
+        _start_collector()
         alarms += reading.alarming
         check(reading.output)
         return Sample(at, reading.ms)
@@ -112,27 +121,34 @@ def time_forward(
     return Timing(tuple(warmup), tuple(samples), None, clock.name, alarms)
 
 
-def fresh_frames(frames: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield an infinite sequence of frames of which no two are equal, or equal up to a shift.
+def fresh_frames(frames: Sequence[Tensor], drawn: list[Variation | None]) -> Iterator[Tensor]:
+    """Yield an infinite sequence of frames that a network has not seen and cannot foresee.
 
-    The frames are yielded in turn. In each pass they are rolled by a different offset, and the lowest bit of the same
-    frame, rolled by another offset, is XORed into them. A network can therefore neither return a cached output nor
-    shift one to obtain the output for a later frame.
+    The frames are yielded in turn, first as they are and then varied, see
+    :class:`harness.timing.frames.Variation`. The variation is drawn when the frame is asked for.
 
     Parameters
     ----------
     frames
         Frames, 1 x 3 x H x W, uint8.
+    drawn
+        Receives the variation of each frame; None for a frame as it is.
     """
-    turn = 0
+    drawn += [None] * len(frames)
+    yield from frames
     while True:
         for frame in frames:
-            yield (
-                frame.roll(shift_of_turn(turn), (-2, -1)) ^ (frame.roll(grain_of_turn(turn), (-2, -1)) & 1)
-                if turn
-                else frame
-            )
-        turn += 1
+            variation = draw_variation(frame.shape[-2], frame.shape[-1])
+            drawn.append(variation)
+            yield _varied(frame, variation)
+
+
+def _varied(frame: Tensor, variation: Variation) -> Tensor:
+    """Return what :func:`harness.timing.frames.vary` returns, on the frame's device."""
+    # Through 32 bits, and in place where possible: this takes time before each timed call.
+    dimmed = frame.roll(variation.shift, (-2, -1)).int().mul_(variation.gain).add_(1 << 15)
+    varied = dimmed.bitwise_right_shift_(16).byte()
+    return varied.bitwise_xor_(frame.roll(variation.grain, (-2, -1)).bitwise_and_(1))
 
 
 def repeated_frame(frame: Tensor) -> Iterator[Tensor]:

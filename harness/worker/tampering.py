@@ -6,6 +6,7 @@ This is a deterrent and not a proof: code in the same process could also patch t
 from __future__ import annotations
 
 import random
+import signal
 import statistics
 import sys
 import time
@@ -36,13 +37,18 @@ _NAMES: tuple[tuple[str, Any, str], ...] = (
 )
 
 
+_SIGNALS = sorted(signal.Signals)  # their handlers run between any two steps of Python code
+
+
 def _present() -> dict[str, object]:
     return {f"{place}.{name}": getattr(owner, name, None) for place, owner, name in _NAMES}
 
 
 def _watchers() -> dict[str, object]:
-    """Return what is called whenever Python code or a torch operation runs, by a description."""
+    """Return what is called whenever Python code or a torch operation runs, or at any moment, by a description."""
     found: dict[str, object] = {"sys.settrace": sys.gettrace(), "sys.setprofile": sys.getprofile()}
+    handlers = ((number, signal.getsignal(number)) for number in _SIGNALS)
+    found |= {f"a handler of {number.name}": handler for number, handler in handlers if callable(handler)}
     monitoring: Any = getattr(sys, "monitoring", None)  # Python 3.12
     for tool in range(6) if monitoring is not None else ():
         found[f"sys.monitoring (tool {tool})"] = monitoring.get_tool(tool)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.messages import Array
 from harness.isolation.requests import TimeReply, TimeRequest
+from harness.timing.frames import Variation
 from harness.timing.strips import STRIPS, strip_width
 
 # Imported before any submitted code, so that patching the modules of timers has no effect on these functions.
@@ -83,19 +84,21 @@ class TimedCalls:
         repeats = min(request.repeats, len(arrays)) if request.inputs == "dataset" else request.repeats
         calls = repeats if request.inputs == "dataset" else request.warmup + max(repeats, request.min_repeats)
         width = strip_width([frame.shape[1] for frame in arrays], calls, settings.scale)
+        drawn: list[Variation | None] = []
         checks = _CallChecks(network, width, [frame.shape[:2] for frame in arrays])
         with torch.inference_mode():
             timing = time_forward(
                 network.runner(),
-                map(checks.give, _timed_inputs(network, request, arrays)),
+                map(checks.give, _timed_inputs(network, request, arrays, drawn)),
                 clock,
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
                 lambda output: checks.check(output, self._held if inside else None),
             )
             check_output(checks.last, checks.given, settings.scale)
+        self._check_functions()  # what was set up in a call may be gone before the next request
         self._last, self._last_frame = self._held if inside else checks.last, checks.frame
         self.size = checks.given.shape[-2], checks.given.shape[-1]
-        return _reply(timing), [np.stack(checks.places), np.stack(checks.values)]
+        return _reply(timing, drawn[: len(checks.places)]), [np.stack(checks.places), np.stack(checks.values)]
 
     def image(self, network: MeasuredNetwork, frame_of: Callable[[int, int], Image | None]) -> Image:
         """Return the last timed output as an image, H x W x 3, uint8, in the memory that `frame_of` returns, if any."""
@@ -184,19 +187,24 @@ class _CallChecks:
         self.values.append(torch.stack(parts).detach().to("cpu", torch.float32).numpy())
 
 
-def _timed_inputs(network: MeasuredNetwork, request: TimeRequest, arrays: Sequence[Array]) -> Iterator[Tensor]:
-    """Yield the frames of the calls, on the device, before they are placed into the tensor that the network gets."""
+def _timed_inputs(
+    network: MeasuredNetwork, request: TimeRequest, arrays: Sequence[Array], drawn: list[Variation | None]
+) -> Iterator[Tensor]:
+    """Yield the frames of the calls, on the device, before they are placed into the tensor that the network gets.
+
+    `drawn` receives how each of them was varied, if they are.
+    """
     settings = network.settings
     levels = [to_levels(frame) for frame in arrays]
     if request.inputs == "fresh":  # generated on the device: only the uint8 frames are transferred
-        given = fresh_frames([level.to(settings.device) for level in levels])
+        given = fresh_frames([level.to(settings.device) for level in levels], drawn)
     else:
         given = repeated_frame(levels[0]) if request.inputs == "reused" else iter(levels)
     scaled = (scale_levels(level.to(settings.device), settings.value_range, network.size_multiple) for level in given)
     return (network.place(frame) for frame in scaled)
 
 
-def _reply(timing: Timing) -> TimeReply:
+def _reply(timing: Timing, drawn: Sequence[Variation | None]) -> TimeReply:
     return TimeReply(
         samples_ms=[sample.ms for sample in timing.samples],
         at_s=[sample.at_s for sample in timing.samples],
@@ -206,6 +214,7 @@ def _reply(timing: Timing) -> TimeReply:
         warmup_calls=len(timing.warmup),
         alarms=timing.alarms,
         note=timing.note,
+        varied=[[] if variation is None else variation.as_row() for variation in drawn],
     )
 
 

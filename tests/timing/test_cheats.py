@@ -25,6 +25,7 @@ HONEST = sorted(
 )
 NEED_A_PROCESS = {name for name, e in CHEATS.items() if e.get("process") or name.startswith("forges_the_clock")}
 IN_ROUNDS = {name for name, e in CHEATS.items() if e.get("second_core") or name.startswith("sluggish")}
+IN_ROUNDS |= {"easier_on_grain", "easier_on_frames_it_remembers"}  # one frame, reused, has neither
 ROBUST_BUDGET_S = 1.0
 PROTOCOLS = ["robust", "ntire23", "esr"]
 # Where the images that are scored are as large as those that are timed, these spoil their own score.
@@ -98,6 +99,16 @@ def test_cheats_are_disqualified(folder: Path, few_calls: None, protocol: str) -
     cheats -= IN_ROUNDS if protocol != "robust" else set()
     names = ["honest_bicubic", "not_deterministic", *sorted(cheats)]
     check(rows(folder, names, InlineEngine(), ROBUST_BUDGET_S if protocol == "robust" else None, protocol), names)
+
+
+@pytest.mark.parametrize("protocol", ["robust", "ntire23-cpu"])
+def test_images_of_the_timed_size_do_not_spare_the_check_of_shifted_frames(folder: Path, protocol: str) -> None:
+    (folder / "images").rename(folder / "small")
+    (folder / "images-esr").rename(folder / "images")
+    arch = folder / "zoo" / "easier_on_shifted_frames" / "arch.py"
+    arch.write_text(arch.read_text().replace("< 0.2", "< 0.12"))  # these images have smoother edges
+    names = ["honest_bicubic", "easier_on_shifted_frames"]
+    check(rows(folder, names, InlineEngine(), 0.6, protocol), names)
 
 
 KEEPS_A_REPEATED_FRAME = """

@@ -1,6 +1,7 @@
 """What is judged by times and images: honest networks on a restless machine pass, cheats do not."""
 
 import random
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -203,8 +204,18 @@ def test_what_was_replaced_before_the_detector_began_is_not_disqualified(monkeyp
     assert watch.replaced() == ["random.random", "torch.Tensor.isfinite", "torch.accelerator.synchronize"]
 
 
+def test_a_handler_of_a_signal_watches_the_harness() -> None:
+    watch = TamperDetector()
+    before = signal.signal(signal.SIGUSR2, lambda *_: None)
+    try:
+        assert watch.watching() == ["a handler of SIGUSR2"]
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert watch.watching() == []
+
+
 def test_no_two_frames_are_the_same_whatever_the_symmetry_of_the_image() -> None:
     source = FrameSource([np.full((16, 16, 3), 128, np.uint8)], np.random.default_rng(0))
     frames = [source.fresh() for _ in range(200)]
     assert len({frame.tobytes() for frame in frames}) == 200
-    assert max(np.abs(frame.astype(int) - 128).max() for frame in frames) == 1
+    assert {frame.mean().round() for frame in frames} > {115.0, 120.0, 125.0}  # darker by up to 12 %

@@ -13,6 +13,7 @@ from harness.results.measurement import GpuReading
 from harness.statistics.runtime_summary import anchor_level, summarise_record
 from harness.timing import ROBUST, FrameSource, TimingProtocol, frame_of_call
 from harness.timing.bursts import AnchorLostError
+from harness.timing.frames import draw_variation
 from harness.timing.network_state import NetworkState, ProcessTiming
 from harness.timing.round_settings import RoundSettings
 from harness.timing.rounds import Rounds
@@ -67,18 +68,21 @@ class ScriptedWorker:
     ) -> SimpleNamespace:
         self.machine.turns.append(self.name)
         begin = self.machine.now
-        samples, at_s, strips = [], [], []
+        samples, at_s, strips, variations = [], [], [], []
         for call in range(repeats):
             if budget_s is not None and call >= min_repeats and self.machine.now - begin >= budget_s:
                 break
             self.calls += 1
+            variations.append(draw_variation(*lr[0].shape[:2]) if call >= len(lr) else None)
             if self.calls > self.fails_after:
                 raise WorkerError("gone", stage="time", kind="Crash")
             at_s.append(self.machine.now - begin)
             ms = self.ms * self.machine.speed(self.machine.now) * self.rng.normal(1.0, 0.003)
             self.machine.now += ms / 1e3 + 0.001
             samples.append(ms * self.reported)
-            self.last = (self.timed if self.calls <= self.honest_calls else darker)(frame_of_call(lr, call))
+            self.last = (self.timed if self.calls <= self.honest_calls else darker)(
+                frame_of_call(lr, call, variations[-1])
+            )
             strips.append(strips_of(self.last, self.rng))
         wall = self.machine.now - begin
         return SimpleNamespace(
@@ -89,6 +93,7 @@ class ScriptedWorker:
             alarms=self.alarms,
             wall_s=wall,
             strips=strips,
+            variations=variations,
             marked_ms=[],
         )
 
@@ -327,6 +332,29 @@ def test_each_call_of_a_slow_network_is_compared(machine: Machine) -> None:
     (done,) = compete(machine, ScriptedWorker(machine, "A", 3000.0), budget_s=8.0).values()
     assert done.error is None
     assert done.current.checks.output_checks == len(done.current.samples) >= 3
+
+
+@dataclass
+class KeepsResults(ScriptedWorker):
+    """Is slow, and takes half of the time for a frame that it has upscaled before."""
+
+    seen: set[bytes] = field(default_factory=set)
+
+    def time(self, lr: Sequence[np.ndarray], *given: object, **options: object) -> SimpleNamespace:
+        self.ms = 3000.0 if lr[0].tobytes() in self.seen else 6000.0
+        self.seen.add(lr[0].tobytes())
+        return super().time(lr, *given, **options)
+
+    def upscale(self, lr: np.ndarray) -> np.ndarray:
+        self.seen.add(lr.tobytes())
+        return super().upscale(lr)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_calls_of_a_slow_network_are_the_first_on_their_frames(machine: Machine, seed: int) -> None:
+    (done,) = compete(machine, KeepsResults(machine, "A", 6000.0), budget_s=8.0, seed=seed).values()
+    assert done.error is None
+    assert min(ms for _, ms in done.current.samples) > 5500.0
 
 
 def test_the_only_call_of_a_network_is_compared(machine: Machine) -> None:

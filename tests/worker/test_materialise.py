@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.worker.clock import HostClock
-from harness.worker.materialise import touch_pages
+from harness.worker.materialise import materialised
 
 PAGES = 40
 
@@ -50,4 +50,13 @@ def test_every_page_of_an_output_is_read_inside_of_the_window(view, pages: int) 
 
 @pytest.mark.parametrize("output", [None, "text", torch.ones(3).to_sparse(), torch.empty(3, device="meta")])
 def test_what_is_no_plain_output_is_left_to_later_checks(output: object) -> None:
-    touch_pages(output)
+    assert materialised(output) is output
+
+
+def test_a_pending_sign_is_applied_inside_of_the_window() -> None:
+    ready = torch.linspace(0, 1, 48).view(1, 3, 4, 4)
+    pending = torch._neg_view(-ready)
+    assert pending.is_neg()
+    output = HostClock().time(lambda: pending).output
+    assert not output.is_neg()
+    assert torch.equal(output, ready)

@@ -1,0 +1,127 @@
+"""Quality of timed outputs: parts of them are compared with the HR images that their frames were made from.
+
+A network that recognises timed frames, in whatever way, and does less work for them returns worse images for them. No
+call of its own shows that if it also recognises the calls that are compared. Frames are made from the images that are
+scored, though, so the timed outputs themselves can be judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.timing.checks import GRAIN
+from harness.timing.frames import Image, Origin
+from harness.timing.strips import Strips
+
+MAX_PARTS = 64
+"""Number of timed outputs of a network of which parts are kept."""
+PARTS_OF_TURN = 4
+_MIN_PARTS = 3
+_MAX_LOSS_DB = 0.3
+_STANDARD_ERRORS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimedPart:
+    """Strips of one timed output.
+
+    Attributes
+    ----------
+    origin
+        How its frame was made.
+    strips
+        Parts of the output.
+    """
+
+    origin: Origin
+    strips: Strips
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Squared errors of one timed output in its strips, in levels.
+
+    Attributes
+    ----------
+    timed
+        Sum over the values of the timed output.
+    scored
+        Sum over the same values of the image that is scored.
+    count
+        Number of values.
+    """
+
+    timed: float
+    scored: float
+    count: int
+
+
+def errors_of(part: TimedPart, scored: Image, truth: Image, scale: int, edge: int) -> Errors:
+    """Compare strips with the image that is scored and with the HR image.
+
+    Parameters
+    ----------
+    part
+        Strips of a timed output.
+    scored, truth
+        The network's output for the image of which the frame was made, and its HR image; H x W x 3, uint8.
+    scale
+        Upscaling factor.
+    edge
+        Pixels of the output beside each edge of the frame and of the image that are not compared.
+    """
+    timed = scored_sum = 0.0
+    count = 0
+    width = part.strips.values.shape[1]
+    height_out, width_out = (scale * side for side in part.origin.size)
+    levels = np.minimum(part.strips.rounded() / np.float32(part.origin.gain), 255)
+    for (row, left), values in zip(part.strips.places.tolist(), levels, strict=True):
+        columns = np.arange(left, left + width)
+        y = int(part.origin.row_of(np.array([row]), scale)[0])
+        x = part.origin.column_of(columns, scale)
+        bottom, right = min(truth.shape[0], height_out), min(truth.shape[1], width_out)
+        if not (edge <= row < height_out - edge and edge <= y < bottom - edge):
+            continue
+        inside = (columns >= edge) & (columns < width_out - edge) & (x >= edge) & (x < right - edge)
+        wanted = truth[y, x[inside]].astype(np.float32)
+        timed += _squares(values[inside], wanted)
+        scored_sum += _squares(scored[y, x[inside]].astype(np.float32), wanted)
+        count += wanted.size
+    return Errors(timed, scored_sum, count)
+
+
+def loss_db(parts: Sequence[Errors]) -> tuple[float, float] | None:
+    """Return by how many dB timed outputs are worse than the images that are scored, and its standard error.
+
+    None if there are too few parts to tell.
+    """
+    known = [part for part in parts if part.count]
+    if len(known) < _MIN_PARTS:
+        return None
+    sums = np.array([[part.timed, part.scored, part.count] for part in known])
+    losses = np.array([_loss(sums.sum(axis=0) - one) for one in sums])  # without one part each
+    spread = float(np.square(losses - losses.mean()).sum()) * (len(known) - 1) / len(known)
+    return _loss(sums.sum(axis=0)), math.sqrt(spread)
+
+
+def find_loss(parts: Sequence[Errors]) -> float | None:
+    """Return by how many dB timed outputs are worse, if that is beyond chance and what their frames explain."""
+    found = loss_db(parts)
+    if found is None:
+        return None
+    loss, error = found
+    return loss if loss - _STANDARD_ERRORS * error > _MAX_LOSS_DB else None
+
+
+def _loss(sums: NDArray[np.float64]) -> float:
+    timed, scored, count = sums
+    return 10 * math.log10(max(timed / count, 1e-3) / (scored / count + GRAIN))
+
+
+def _squares(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.square(one - other).sum(dtype=np.float64))

@@ -1,0 +1,79 @@
+"""Timed outputs are judged by the HR images that their frames were made from."""
+
+import numpy as np
+import pytest
+
+from harness.timing.frames import FrameSource, Image, Origin, draw_variation, frame_of_call
+from harness.timing.strips import STRIPS, Strips
+from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss
+
+SCALE = 2
+SIZE = (24, 32)
+
+
+def pair(rng: np.random.Generator, height: int, width: int) -> tuple[Image, Image]:
+    hr = rng.integers(0, 256, (SCALE * height, SCALE * width, 3), dtype=np.uint8)
+    return hr[::SCALE, ::SCALE], hr
+
+
+def filled(image: Image, scale: int) -> Image:
+    """Return an image mirrored and cropped to the size of frames, at LR or HR."""
+    height, width = (scale * side for side in SIZE)
+    missing = max(0, height - image.shape[0]), max(0, width - image.shape[1])
+    return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")[:height, :width]
+
+
+def rolled_like(image: Image, origin: Origin) -> Image:
+    """Return an HR frame with the changes that were made to an LR frame, by numpy's own functions."""
+    shifted = np.roll(image, [SCALE * shift for shift in origin.shift], axis=(0, 1))
+    shifted = shifted[:: -1 if origin.flips[0] else 1, :: -1 if origin.flips[1] else 1]
+    return np.roll(shifted, [SCALE * shift for shift in origin.call_shift], axis=(0, 1))
+
+
+def strips_of(image: Image, rng: np.random.Generator, width: int) -> Strips:
+    height, columns, _ = image.shape
+    places = np.stack([rng.integers(0, height, STRIPS), rng.integers(0, columns - width + 1, STRIPS)], axis=1)
+    values = np.stack([image[row, left : left + width] for row, left in places]).astype(np.float32)
+    return Strips(places, values)
+
+
+@pytest.mark.parametrize("size", [(10, 12), SIZE, (40, 50)])
+def test_a_perfect_output_has_no_error_wherever_the_frame_came_from(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    lr, hr = pair(rng, *size)
+    source = FrameSource([filled(lr, 1)], rng)
+    counted = 0
+    for call in range(30):
+        origin = source.drawn()[1].of_call(draw_variation(*SIZE) if call % 3 else None)
+        output = origin.gain * rolled_like(filled(hr, SCALE), origin)
+        found = errors_of(TimedPart(origin, strips_of(output, rng, 20)), hr ^ 16, hr, SCALE, edge=2)
+        assert found.timed <= 0.5 * found.count  # by rounding
+        assert found.scored == 256.0 * found.count
+        counted += found.count
+    assert counted > 1000
+
+
+def test_frames_are_what_their_origin_says() -> None:
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    source = FrameSource([image], rng)
+    rows, columns = (np.arange(side) for side in SIZE)
+    for call in range(12):
+        frame, origin = source.drawn()
+        variation = draw_variation(*SIZE) if call % 3 else None
+        origin = origin.of_call(variation)
+        shown = image[origin.row_of(rows, 1)][:, origin.column_of(columns, 1)]
+        assert np.abs(frame_of_call([frame], 0, variation) - origin.gain * shown).max() <= 3.0  # two bits, rounded
+
+
+def test_a_loss_beyond_chance_is_found() -> None:
+    rng = np.random.default_rng(2)
+    honest = [Errors(30.0 * count, 30.0 * count, count) for count in rng.integers(1000, 3000, 12).tolist()]
+    worse = [Errors(60.0 * count, 30.0 * count, count) for count in rng.integers(1000, 3000, 12).tolist()]
+    assert find_loss(honest) is None
+    assert find_loss(worse) == pytest.approx(10 * np.log10(60 / 33))
+    assert find_loss([*honest, *worse]) is not None
+    assert find_loss(worse[:2]) is None
+    assert find_loss([*honest, Errors(9000.0, 300.0, 10)]) is None  # one odd output is chance
+    assert find_loss([Errors(3.0, 0.0, 1)] * 9) is None  # by the grain of the frames
+    assert find_loss([Errors(0.0, 0.0, 0)] * 9) is None  # nothing was compared

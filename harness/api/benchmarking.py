@@ -126,7 +126,7 @@ class _Timer:
         generator = torch.Generator().manual_seed(0)
         shape = (1, 3, *size)
         frames = [torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator) for _ in range(_FRAMES)]
-        self._frames = fresh_frames([frame.to(self.device) for frame in frames])
+        self._frames = fresh_frames([frame.to(self.device) for frame in frames], [])
         self._scale, self._dtype = value_range / 255, dtype
         self._clock = clock_for(self.device)
         self.network: Callable[[Tensor], object] = module

@@ -86,12 +86,15 @@ def check_clone(clone: Path, only: tuple[str, ...], timeout_s: float) -> list[Ro
             begin = time.monotonic()
 
     checks = check_path(CheckRequest(clone, timeout_s=timeout_s, only=only), [note])
-    return [Row(check.name, measured.get(check.name), reason(check, measured.get(check.name))) for check in checks]
+    return [
+        Row(check.name, measured.get(check.name), reason(check, measured.get(check.name)).replace(f"{clone}/", ""))
+        for check in checks
+    ]
 
 
 def reason(check: Check, measurement: Measurement | None) -> str:
     """Return why a network does not run, or what is remarkable about how it does."""
-    errors = [f"{one.what}. {one.hint}" for one in check.findings if one.level == "error"]
+    errors = [f"{one.what} -> {one.hint}" if one.hint else one.what for one in check.findings if one.level == "error"]
     notes = [] if measurement is None else measurement.notes
     return single_line("; ".join(errors or notes), 400).replace("|", "/")
 

@@ -252,6 +252,7 @@ def write_2026(folder: Path) -> Path:
     _write_script(folder, chain)
     _write(folder / "models/team01_Plain.py", NETWORK)
     _write(folder / "models/team02_Lacks.py", f"import mamba_ssm\n{NETWORK}")
+    _write(folder / "extra/setup.py", "")
     _write(folder / "models/team03_Crashes.py", CRASHES)
     _save(folder / "model_zoo/team01_plain.pth", {"params_ema": _state()})
     _save(folder / "model_zoo/team02.pth", {"params": _state()})

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from challenge_repositories import LAYOUTS, write_2022, write_2024, write_2025, write_in_main
+from challenge_repositories import LAYOUTS, write_2022, write_2024, write_2025, write_2026, write_in_main
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +54,13 @@ def test_a_team_gets_its_own_files_and_those_that_it_imports(tmp_path):
     assert files(plain) == {*shared, *package, "model_zoo/team01_plain.pth"}
     assert files(crashes) == {*shared, "models/team03_raises.py", "model_zoo/team03.pth"}
     assert lacks.manifest.requires == ["mamba-ssm"]
+
+
+def test_a_team_gets_the_folders_that_its_branch_names(tmp_path):
+    plain, extends, _ = find(write_2026(tmp_path / "repository"))
+    assert "extra/setup.py" in files(extends)
+    assert "extra/setup.py" not in files(plain)
+    assert "model_zoo/team01_plain.pth" not in files(extends)
 
 
 def test_only_packages_that_are_known_are_required(tmp_path):

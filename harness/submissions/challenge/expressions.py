@@ -29,6 +29,9 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
 }  # fmt: skip
+_SIGNS: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_,
+}  # fmt: skip
 _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.In: lambda one, many: one in many,
     ast.NotIn: lambda one, many: one not in many, ast.Is: operator.is_, ast.IsNot: operator.is_not,
@@ -154,8 +157,7 @@ def _operation(node: ast.expr, scope: Scope) -> Value:
         case ast.JoinedStr(values=parts):
             return _formatted(parts, scope)
         case ast.UnaryOp(op=sign, operand=operand):
-            value = _known(operand, scope)
-            changed = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_}[type(sign)](value)  # type: ignore[index]
+            changed = _SIGNS[type(sign)](_known(operand, scope))
             return Known(changed)
         case ast.BinOp(left=left, op=sign, right=right):
             one, other = evaluate(left, scope), evaluate(right, scope)

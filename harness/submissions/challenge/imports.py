@@ -122,7 +122,8 @@ def _module_files(root: Path, place: PurePosixPath, parts: Sequence[str]) -> Ite
     """Yield the ``__init__.py`` of each package on the way to a module, and its own file; nothing if there is none."""
     if not all(part.isidentifier() for part in parts):
         return
-    folder, packages = place, []
+    folder = place
+    packages: list[str] = []
     for part in parts:
         if _is_file(root, folder / f"{part}.py") and not (root / folder / part / "__init__.py").is_file():
             yield from packages

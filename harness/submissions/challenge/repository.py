@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -204,7 +205,7 @@ def _files(repository: Repository, branch: Branch) -> tuple[set[str], list[str]]
     files = {SCRIPT, repository.chain.file, *own.files, *script.files, *branch.checkpoints}
     # The script's own function is called where its branch could not be read.
     packages = {**own.packages, **({} if branch.is_clear else script.packages)}
-    return files | _own_folder(repository, branch), required(packages)
+    return files | _own_folder(repository, branch) | _named_folders(repository, branch), required(packages)
 
 
 def _check_module(root: Path, branch: Branch) -> None:
@@ -223,13 +224,29 @@ def _own_folder(repository: Repository, branch: Branch) -> set[str]:
     if branch.network is None:
         return set()
     folder = PurePosixPath(*branch.network.of.module.split(".")[:-1])
-    others = [
-        PurePosixPath(*other.network.of.module.split("."))
-        for number, other in repository.branches.items()
-        if number != branch.number and isinstance(other, Branch) and other.network is not None
+    return _files_of_one_team(repository, branch, folder) if len(folder.parts) >= 2 else set()
+
+
+def _named_folders(repository: Repository, branch: Branch) -> set[str]:
+    """Return the files of the folders that the statements of a branch name, such as that of an extension to compile."""
+    nodes = (node for one in repository.chain.branches[branch.number] for node in ast.walk(one))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    folders = [PurePosixPath(text) for text in texts if len(text) < 200 and is_inside(text)]
+    found = [_files_of_one_team(repository, branch, folder) for folder in folders if folder.parts]
+    return set().union(*found)
+
+
+def _files_of_one_team(repository: Repository, branch: Branch, folder: PurePosixPath) -> set[str]:
+    """Return the files of a folder; none if another branch has its network or a checkpoint there."""
+    others = [other for number, other in repository.branches.items() if number != branch.number]
+    places = [
+        PurePosixPath(place)
+        for other in others
+        if isinstance(other, Branch)
+        for place in (*other.checkpoints, *([other.network.of.module.replace(".", "/")] if other.network else []))
     ]
     place = repository.root / folder
-    if len(folder.parts) < 2 or any(other.is_relative_to(folder) for other in others) or not place.is_dir():
+    if not place.is_dir() or any(other.is_relative_to(folder) for other in places):
         return set()
     found = survey(place, ignored=lambda name, _relative: name in ("__pycache__", ".git"))
     return {path.relative_to(repository.root).as_posix() for path in found.files}

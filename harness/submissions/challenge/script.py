@@ -102,7 +102,7 @@ class Chain:
         """Return what the branch of a number says."""
         reader = Reader(Scope(number, NUMBERS))
         for statement in self.tree.body:
-            if isinstance(statement, ast.Import | ast.ImportFrom | ast.Assign) and statement is not self.function:
+            if isinstance(statement, ast.Import | ast.ImportFrom | ast.Assign):
                 reader.read([statement])
         reader.imported.clear()
         reader.unclear.clear()
@@ -167,7 +167,8 @@ def _sources_of_function(tree: ast.Module) -> list[str]:
 def _chain_in(tree: ast.Module, file: str) -> Chain | None:
     functions = [one for one in tree.body if isinstance(one, ast.FunctionDef)]
     functions.sort(key=lambda one: {_FUNCTION: 0, "main": 1}.get(one.name, 2))
-    for function in (*functions, tree):
+    places: list[Function] = [*functions, tree]
+    for function in places:
         branches = _branches(function)
         if branches:
             return Chain(tree, function, dict(sorted(branches.items())), _scale(tree), file)

@@ -76,7 +76,7 @@ def build_branch(root: Path, factory: str, reading: Reading, requires: Sequence[
 def _check_packages(requires: Sequence[str]) -> None:
     if unmet(list(requires)):
         what = f"imports packages that are not installed: {', '.join(requires)}"
-        raise UnsupportedError(what, where=SCRIPT, hint=f"pip install {' '.join(requires)}, or run with --install")
+        raise UnsupportedError(what, where=SCRIPT, hint=f"run `pip install {' '.join(requires)}`, or use --install")
 
 
 def _with_own_code(root: Path, chain: Chain, number: int, why: str) -> nn.Module:

@@ -16,6 +16,7 @@ from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions.challenge.values import Symbol
 from harness.submissions.distributions import DISTRIBUTIONS
 from harness.worker.importing import describe, import_failure, place_of, unload
+from harness.worker.obstacles import obstacle
 from harness.worker.source_only import forbid_byte_code
 
 T = TypeVar("T")
@@ -99,14 +100,14 @@ def called(function: Callable[[], T], what: str, root: Path) -> T:
     SubmissionError
         It raises.
     UnsupportedError
-        It imports a package that is not installed.
+        It imports a package that is not installed, or needs CUDA.
     """
     try:
         return function()
     except SubmissionError:
         raise
     except (Exception, SystemExit) as error:  # SystemExit is no Exception, and submitted scripts call exit()
-        known = missing_package(error, root)
+        known = missing_package(error, root) or obstacle(error, root)
         if known is not None:
             raise known from error
         where = place_of(error, root) or what
@@ -125,7 +126,7 @@ def missing_package(error: BaseException, root: Path) -> UnsupportedError | None
         what = f"imports {error.name}, which Python has no longer since {_GONE[top]}"
         return UnsupportedError(what, where=where, hint="run the harness with an older Python")
     if top in DISTRIBUTIONS:
-        hint = f"pip install {DISTRIBUTIONS[top]}, or run with --install"
+        hint = f"run `pip install {DISTRIBUTIONS[top]}`, or use --install"
         return UnsupportedError(f"imports {error.name}, which is not installed", where=where, hint=hint)
     hint = "ask the authors for the file; a package of that name on an index may be a stranger's"
     return UnsupportedError(f"imports {error.name}, which the repository does not have", where=where, hint=hint)

@@ -15,6 +15,8 @@ from harness.worker.filling import Reading, fill
 from harness.worker.importing import describe
 
 _MAX_LISTED = 4
+_CHOICE = "(weights_key chooses)"
+"""Part of the remark of :mod:`harness.submissions.state_dicts` on a checkpoint that holds several weights that fit."""
 
 
 class NothingLoadedError(CheckpointError):
@@ -48,13 +50,17 @@ def load(network: nn.Module, step: Load, root: Path, reading: Reading, notes: li
     key = "/".join(step.checkpoint.keys) if step.checkpoint.keys else None
     own_reading = Reading(reading.limit_bytes, reading.trust_pickle, key)
     if step.strict:
-        notes += fill(network, path, own_reading, loads_itself=False)
+        found = fill(network, path, own_reading, loads_itself=False)
     else:
-        _load_loosely(network, path, own_reading, notes)
+        found = _load_loosely(network, path, own_reading)
+    if step.checkpoint.keys is None and any(_CHOICE in note for note in found):
+        what = f"holds several weights that fit, of which the script chooses when it runs: {'; '.join(found)[:200]}"
+        raise CheckpointError(what, where=str(path), hint="name the key in the script")
+    notes += [note for note in found if key is None or _CHOICE not in note]
 
 
-def _load_loosely(network: nn.Module, path: Path, reading: Reading, notes: list[str]) -> None:
-    """Load what fits by name, as ``load_state_dict(..., strict=False)`` does."""
+def _load_loosely(network: nn.Module, path: Path, reading: Reading) -> list[str]:
+    """Load what fits by name, as ``load_state_dict(..., strict=False)`` does, and return remarks."""
     own = dict(network.state_dict())
     weights = read_weights(
         path, expected=own, limit_bytes=reading.limit_bytes, trust_pickle=reading.trust_pickle, key=reading.key
@@ -68,8 +74,8 @@ def _load_loosely(network: nn.Module, path: Path, reading: Reading, notes: list[
             network.load_state_dict(weights.tensors, strict=False)
     except Exception as error:  # submitted classes override load_state_dict
         raise CheckpointError(f"does not fit the network: {describe(error)}", where=str(path)) from error
-    notes += weights.notes
-    notes += _differences(path.name, sorted(own.keys() - common), sorted(weights.tensors.keys() - common))
+    differences = _differences(path.name, sorted(own.keys() - common), sorted(weights.tensors.keys() - common))
+    return [*weights.notes, *differences]
 
 
 def _differences(file: str, missing: Sequence[str], unexpected: Sequence[str]) -> list[str]:

@@ -22,8 +22,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from harness.errors import UnsupportedError, UsageError
+from harness.errors import SubmissionError, UnsupportedError, UsageError
 from harness.submissions.archives import default_cache
+from harness.submissions.challenge.imports import needs_of
+from harness.submissions.challenge.packages import required
 from harness.submissions.manifest import Manifest
 from harness.submissions.packages import package_folders
 from harness.submissions.requirements import parse, read_requirements, unmet
@@ -40,11 +42,21 @@ _HINT = "correct the requirements, or use --wheels with a folder that contains t
 def needed(root: Path, manifest: Manifest) -> list[str]:
     """Return the requirements to install for a submission, sorted.
 
-    These are the requirements in the manifest and in ``requirements.txt`` that no installed package satisfies, except
-    :data:`KEPT` and lines that are not valid requirements.
+    These are the requirements in the manifest and in ``requirements.txt``, and the known packages that the modules of
+    its factories import, that no installed package satisfies, except :data:`KEPT` and lines that are not valid
+    requirements.
     """
-    lines = {*manifest.requires, *read_requirements(root)}
+    lines = {*manifest.requires, *read_requirements(root), *_imported(root, manifest)}
     return sorted(line for line in lines if (name := _name(line)) and name not in KEPT and unmet([line]))
+
+
+def _imported(root: Path, manifest: Manifest) -> list[str]:
+    """Return the distributions of known packages that the factories' modules import, found without executing them."""
+    modules = [factory.partition(":")[0] for factory in (manifest.factory, *manifest.alternatives)]
+    try:
+        return required(needs_of(root / manifest.folder, modules).packages)
+    except (OSError, SubmissionError):  # the worker says what is wrong with its files
+        return []
 
 
 def _name(line: str) -> str | None:

@@ -116,3 +116,15 @@ def test_a_check_installs_what_is_required_and_says_so(tmp_path, make_wheel, mon
     shutil.rmtree(tmp_path / "cache")
     (failed,) = check_path(installing)
     assert "uv cannot install" in failed.findings[-1].what
+
+
+@pytest.mark.parametrize(
+    ("package", "distribution"),
+    [("cv2", "opencv-python-headless"), ("einops", "einops"), ("timm", "timm"), ("basicsr", "basicsr")],
+)
+def test_known_packages_that_the_code_imports_are_needed(tmp_path, monkeypatch, package, distribution):
+    monkeypatch.setattr("harness.submissions.challenge.packages.is_installed", lambda name: name != package)
+    monkeypatch.setattr("harness.submissions.environments.unmet", lambda lines: lines)
+    (tmp_path / "net.py").write_text("import torch\nimport blocks\nimport no_known_package\n\nraise SystemExit\n")
+    (tmp_path / "blocks.py").write_text(f"from {package}.inner import thing\n")
+    assert needed(tmp_path, Manifest(name="a", scales=[2], factory="net:Net")) == [distribution]

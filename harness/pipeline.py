@@ -29,6 +29,7 @@ from harness.run.progress import Listener, Progress
 from harness.run.progress_file import ProgressFile
 from harness.run.rescue import Rescue
 from harness.run.scheduler import Scheduler
+from harness.run.stage_times import UNNAMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,14 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     with store.locked(fresh=request.fresh), Rescue(store).watching(), ProgressFile(plan.folder) as progress_file:
-        measured, complete = _measure(plan, store, engine or LocalEngine(), Progress([*listeners, progress_file]))
+        progress = Progress([*listeners, progress_file])
+        measured, complete = _measure(plan, store, engine or LocalEngine(), progress)
         warnings = _choose_crops(plan, measured) if complete else []
         measured = with_all_images(plan, measured)
         reference = find_reference(plan, store)
         board = score_and_rank(plan, measured, reference)
-        table = assemble(plan, measured, board, reference, RunFacts(began, complete, warnings))
+        facts = RunFacts(began, complete, warnings, progress.stage_times.of(UNNAMED))
+        table = assemble(plan, measured, board, reference, facts)
         store.save_run(table, {planned.submission.slug: measurement for planned, measurement in measured})
         report = build_report(plan.folder)
     return FinishedRun(table, plan.folder, report)

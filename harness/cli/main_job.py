@@ -28,6 +28,7 @@ from harness.cli.options import (
     OutFolder,
     PrecisionChoice,
     Processes,
+    Profile,
     ProtocolName,
     Recount,
     ReparamChoice,
@@ -88,6 +89,7 @@ def run(
     fresh: Fresh = False,
     retry_failed: RetryFailed = False,
     strict: Strict = False,
+    profile: Profile = False,
 ) -> None:
     """Measure, score and rank submissions, and write the leaderboard."""
     from harness.run.plan import RunRequest
@@ -105,7 +107,7 @@ def run(
         save_images=save_images, fresh=fresh, retry_failed=retry_failed, recount=recount, verify_graph=verify_graph,
         protocol=protocol, time_budget_s=time_budget, processes=processes, timeout_s=timeout,
     )  # fmt: skip
-    _carry_out(wanted, engine, strict=strict)
+    _carry_out(wanted, engine, strict=strict, profile=profile)
 
 
 def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
@@ -114,10 +116,11 @@ def _parsed(crops: list[str] | None) -> tuple[Choice, ...]:
     return tuple(parse_choice(text) for text in crops or [])
 
 
-def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
+def _carry_out(request: RunRequest, engine: str, *, strict: bool, profile: bool) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
     request = replace(request, command=shlex.join(["harness", *sys.argv[1:]]))
     from harness.cli.output import StopWithoutReader, end_on_signals
+    from harness.cli.profile import largest_parts, profile_table
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
     from harness.cli.terminal import at_most, data_lines, leaderboard_table, reasons
     from harness.engines import get_engine
@@ -138,6 +141,9 @@ def _carry_out(request: RunRequest, engine: str, *, strict: bool) -> None:
         out.print(reason, markup=False, highlight=False)
     for warning in at_most(finished.run.warnings):
         out.print(f"warning: {warning}", markup=False, highlight=False)
+    if profile:
+        out.print(profile_table(finished.run))
+    out.print(largest_parts(finished.run), markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
     if not finished.run.run.complete:
         err.print("interrupted: the table holds what was measured; the same command goes on from here")

@@ -104,6 +104,7 @@ Recount = Annotated[
     bool,
     typer.Option("--recount", help="Count parameters and operations again, in a process without submitted code."),
 ]
+Profile = Annotated[bool, typer.Option("--profile", help="Print the seconds that each stage of each submission took.")]
 VerifyGraph = Annotated[
     bool,
     typer.Option("--verify-graph", help="Time each network's exported graph too, in a process without submitted code."),

@@ -192,6 +192,8 @@ class Measurement(LoadPart, CountPart, TimingPart, QualityPart):
     error: ErrorInfo | None = None
     build_s: float | None = None
     """Seconds that the backend took to build what it calls."""
+    stage_seconds: dict[str, float] = {}
+    """Seconds that each stage of the run took for it, such as ``load`` and ``time``."""
     reparam: Reparam | None = None
 
     def updated(self, part: LoadPart | CountPart | TimingPart | QualityPart) -> Measurement:

@@ -32,6 +32,8 @@ class RunInfo(Record):
     """The definition of the quality figures, in one sentence."""
     further_conventions: dict[str, str] = {}
     """Other conventions by which the same outputs were measured: name and definition in one sentence."""
+    stage_seconds: dict[str, float] = {}
+    """Seconds of the run's own stages: it waits for another run, or starts the anchor network."""
 
 
 class ScoreTable(Record):

@@ -201,6 +201,8 @@ class Entry(Record):
     """How the network was executed, for time and quality alike."""
     build_s: float | None = None
     """Seconds that the backend took to compile, export or record the network; no time contains them."""
+    stage_seconds: dict[str, float] = {}
+    """Seconds that each stage of the run took for it, such as ``load`` and ``time``; empty if unknown."""
 
     rank: int | None = None
     rank_range: tuple[int, int] | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness import __version__
 from harness.faults import concerns_the_run, worker_error
@@ -39,11 +39,14 @@ class RunFacts:
         False if the run was interrupted.
     warnings
         What a reader of the whole table must know, beside what the measurements say.
+    stage_seconds
+        Seconds of the stages that belong to no submission.
     """
 
     began: str
     complete: bool
     warnings: Sequence[str] = ()
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
@@ -190,6 +193,7 @@ def _run_info(plan: Plan, facts: RunFacts) -> RunInfo:
         complete=facts.complete,
         convention=get_convention(plan.track.convention).sentence,
         further_conventions={name: get_convention(name).sentence for name in plan.request.conventions},
+        stage_seconds={stage: round(seconds, 3) for stage, seconds in facts.stage_seconds.items()},
     )
 
 

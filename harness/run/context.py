@@ -122,9 +122,17 @@ class RunContext:
     def record(self, planned: PlannedSubmission, measurement: Measurement, *, reused: bool = False) -> None:
         """Keep a measurement for the table, and store it unless it was read from the store."""
         if not reused:
-            measurement = self._saved(planned, measurement)
+            seconds = self._seconds_of(planned, measurement)
+            measurement = self._saved(planned, measurement.model_copy(update={"stage_seconds": seconds}))
         self._finished[planned.submission.slug] = measurement
         self.progress.finish(planned.submission.slug, measurement, reused=reused)
+
+    def _seconds_of(self, planned: PlannedSubmission, measurement: Measurement) -> dict[str, float]:
+        """Return the seconds of each stage, with those of the earlier run that this one went on from."""
+        seconds = dict(measurement.stage_seconds)
+        for stage, spent_s in self.progress.stage_times.of(planned.submission.slug).items():
+            seconds[stage] = round(seconds.get(stage, 0.0) + spent_s, 3)
+        return seconds
 
     def _saved(self, planned: PlannedSubmission, measurement: Measurement) -> Measurement:
         """Store a measurement and return it, or the failure of one that cannot be stored."""

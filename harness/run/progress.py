@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.faults import mark_as_of_the_run
 from harness.results import Measurement
 from harness.run.remaining_time import RemainingTime, Work
+from harness.run.stage_times import StageTimes
 from harness.text import printable, single_line
 
 _PREPARED = {"install": 0.0, "start": 0.0, "load": 0.3, "reparameterize": 0.5, "count": 0.6, "prepare": 0.9}
@@ -101,7 +102,7 @@ Listener = Callable[[ProgressEvent], None]
 
 
 class Progress:
-    """Turns the steps of a run into events.
+    """Turns the steps of a run into events, and adds up what each took.
 
     Parameters
     ----------
@@ -109,11 +110,17 @@ class Progress:
         Called with every event, in the thread of the run, which waits for them. What a listener raises ends the run.
     clock
         Seconds of a monotonic clock.
+
+    Attributes
+    ----------
+    stage_times
+        Seconds of each stage of each submission.
     """
 
     def __init__(self, listeners: Sequence[Listener] = (), clock: Callable[[], float] = time.monotonic) -> None:
         self._listeners = list(listeners)
         self._clock = clock
+        self.stage_times = StageTimes(clock)
         self._names: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._processes: dict[str, int] = {}
@@ -184,6 +191,7 @@ class Progress:
     def finish(self, slug: str, measurement: Measurement, *, reused: bool) -> None:
         """Report that all of one submission is measured."""
         self._spend()
+        self.stage_times.end()
         if self._work is not None and self._work[0] == slug:
             self._work = None
         self._remaining.finish(slug, succeeded=not reused and measurement.error is None)
@@ -197,6 +205,7 @@ class Progress:
 
     def end(self) -> None:
         """Report that nothing more is measured."""
+        self.stage_times.end()
         self._emit(RunFinished())
 
     def _begin(self, slug: str, work: Work | None) -> None:
@@ -224,6 +233,7 @@ class Progress:
 
     def _report_stage(self, slug: str, stage: str, detail: str, process: int, processes: int) -> None:
         self._stages[slug] = stage
+        self.stage_times.begin(slug, stage)
         left_s = self._remaining.seconds_left()
         event = StageProgress(
             slug=slug,

@@ -212,7 +212,8 @@ class SubmissionRun:
         if ours is not None and theirs is not None and ours.params_after != theirs.params_after:
             return  # its times are those of another form
         part = TimingPart(**{name: getattr(earlier, name) for name in TimingPart.model_fields})
-        self.measurement = self.measurement.updated(part).model_copy(update={"reparam": theirs or ours})
+        kept = {"stage_seconds": earlier.stage_seconds, "reparam": theirs or ours}
+        self.measurement = self.measurement.updated(part).model_copy(update=kept)
 
     def keep_timing(self, timing: TimingRecord | None) -> None:
         """Set or clear the record of the interleaved timing."""

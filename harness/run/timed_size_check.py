@@ -16,6 +16,7 @@ from harness.timing.output_check import OutputCheck, OutputSample
 
 Image = NDArray[np.uint8]
 
+_EDGE = 8  # LR pixels beside each edge that are not compared
 _GRID = 16  # pixels: a multiple of the strides of networks that take any size
 
 
@@ -77,7 +78,8 @@ def check_quality_at_timed_size(plan: Plan, upscale: Callable[[Image], Image], s
 def _at_both_sizes(plan: Plan, upscale: Callable[[Image], Image], grid: int) -> Iterator[tuple[Image, Image, Image]]:
     """Yield images upscaled alone, the same upscaled within frames that are shifted as timed ones are, and their HR.
 
-    Compared is the part that the shift leaves in one piece: at the frame's edge a network sees another border.
+    Compared is the inner part of what the shift leaves in one piece: at the edges a network sees other surroundings,
+    which is most of a small image.
     """
     scale = plan.dataset.scale
     for index, frame in enumerate(plan.timing_frames()):
@@ -89,7 +91,9 @@ def _at_both_sizes(plan: Plan, upscale: Callable[[Image], Image], grid: int) -> 
         width = scale * min(lr.shape[1], frame.shape[1] - left)
         scored = upscale(lr)
         timed = upscale(np.roll(frame, (top, left), axis=(0, 1)))[scale * top :, scale * left :]
-        yield scored[:height, :width], timed[:height, :width], hr[:height, :width]
+        edge = scale * min(_EDGE, height // scale // 4, width // scale // 4)
+        inner = slice(edge, height - edge), slice(edge, width - edge)
+        yield scored[inner], timed[inner], hr[inner]
 
 
 def _random_shift(frame: Image, grid: int) -> tuple[int, int]:

@@ -124,6 +124,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         isolation=measured.isolation,
         backend=measured.backend,
         build_s=measured.build_s,
+        stage_seconds=measured.stage_seconds,
         notes=measured.notes,
         reconstructed=candidate.reconstructed,
         params=measured.params,

@@ -139,6 +139,37 @@ def test_an_efficient_track_from_its_measured_figures(submit, request_for, folde
     assert [row.score for row in ranked] == sorted(row.score for row in ranked)
 
 
+def small_track(monkeypatch: pytest.MonkeyPatch, name: str) -> str:
+    """Let a track time frames of 24 x 32 pixels."""
+    small = replace(get_track(name), input_shape=(1, 3, 24, 32))
+    monkeypatch.setattr("harness.run.plan.get_track", lambda _name: small)
+    return name
+
+
+def test_quality_levels_of_a_codec_are_scored_by_their_mean(submit_sharp, request_for, folders, monkeypatch) -> None:
+    submit_sharp("net", scales="[4]")
+    options = request_for(track=small_track(monkeypatch, "ais2024-x4"), dataset=str(folders["two"]))
+    finished = run(options, engine=InlineEngine())
+    (row,) = finished.run.entries
+    assert row.status == "ok", row.error
+    assert set(row.datasets) == {"qp31", "qp63"}
+    assert row.datasets["qp31"].psnr_y > row.datasets["qp63"].psnr_y
+    psnr = (row.datasets["qp31"].psnr_y + row.datasets["qp63"].psnr_y) / 2
+    time = getattr(row.runtime_ms, finished.run.protocol.statistic)
+    gain = psnr - fmean(one.bicubic_psnr for one in finished.run.datasets)
+    assert row.score == pytest.approx(2**gain * 2 / (0.1 * math.sqrt(time)), rel=1e-9)
+
+
+def test_a_mobile_track_from_its_measured_figures(submit_sharp, request_for, folders, monkeypatch) -> None:
+    submit_sharp("net", scales="[3]")
+    options = request_for(track=small_track(monkeypatch, "mai2022-x3"), dataset=str(folders["two"]))
+    finished = run(options, engine=InlineEngine())
+    (row,) = finished.run.entries
+    assert row.status == "ok", row.error
+    time = getattr(row.runtime_ms, finished.run.protocol.statistic)
+    assert row.score == pytest.approx(2 ** (2 * row.psnr_rgb) / (10 * 2**48 * time), rel=1e-9)
+
+
 def test_a_custom_track_in_toml_with_roles(submit, request_for, folders, tmp_path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(

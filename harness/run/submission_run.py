@@ -215,6 +215,7 @@ class SubmissionRun:
             return
         ours, theirs = self.measurement.reparam, earlier.reparam
         if ours is not None and theirs is not None and ours.params_after != theirs.params_after:
+            self.worker.process = 0
             return  # its times are those of another form
         part = TimingPart(**{name: getattr(earlier, name) for name in TimingPart.model_fields})
         kept = {"stage_seconds": earlier.stage_seconds, "reparam": theirs or ours}

@@ -12,12 +12,12 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from several import Several
+from several import Several, figures, images_of, rows_of
 
 from harness.engines.inline import InlineEngine
 from harness.engines.this_machine import local_places
 from harness.errors import MachineLostError, SubmissionError, UsageError
-from harness.pipeline import FinishedRun, run
+from harness.pipeline import run
 from harness.results import Measurement, TimingRecord, read_run
 from harness.results.measurement import RoundTimes
 from harness.run import site
@@ -36,16 +36,6 @@ def stored(folder: Path) -> dict[str, Measurement]:
     found = [Measurement.model_validate_json(one.read_bytes()) for one in folder.glob("measurements/*.json")]
     assert len({one.fingerprint for one in found}) == len(found)
     return {one.fingerprint: one for one in found}
-
-
-def figures(finished: FinishedRun) -> dict[str, tuple[object, ...]]:
-    return {
-        entry.name: (
-            *(entry.status, entry.params, entry.macs, entry.activations, entry.psnr_rgb, entry.psnr_y, entry.ssim_rgb),
-            *(entry.ssim_y, entry.reparam, entry.error and (entry.error.stage, entry.error.type)),
-        )
-        for entry in finished.run.entries
-    }
 
 
 @pytest.fixture
@@ -67,11 +57,11 @@ def test_two_devices_give_what_one_gives(submitted: None, request_for: Request, 
     events: list[ProgressEvent] = []
     two = run(replace(request, out=tmp_path / "two"), [events.append], engine=Several())
     assert figures(two) == figures(one)
-    assert (one.folder / "per_image.csv").read_text() == (two.folder / "per_image.csv").read_text()
+    assert images_of(two) == images_of(one)
     shown = sorted(path.relative_to(one.folder) for path in one.folder.glob("crops/**/*.webp"))
     assert shown == sorted(path.relative_to(two.folder) for path in two.folder.glob("crops/**/*.webp"))
     ended = [event.slug for event in events if isinstance(event, SubmissionFinished)]
-    assert sorted(ended) == sorted(entry.slug for entry in two.run.entries)
+    assert sorted(ended) == sorted(entry.slug for entry in rows_of(two))
     places = {event.place for event in events if isinstance(event, StageProgress)} - {""}
     assert places == {"one cpu", "two cpu"}
 
@@ -128,7 +118,7 @@ def finish(request: RunRequest, known: dict[str, Measurement]) -> None:
         request, [lambda event: ended.append(event) if isinstance(event, SubmissionFinished) else None], Several()
     )
     assert again.run.run.complete
-    assert [entry.status for entry in again.run.entries] == ["ok"] * 4
+    assert [entry.status for entry in rows_of(again)] == ["ok"] * 4
     assert known.items() <= stored(again.folder).items()
     assert sum(event.reused for event in ended) == len(known)
     assert len(ended) == 4
@@ -217,7 +207,7 @@ def test_what_a_lost_machine_was_doing_is_done_again(
         [lambda event: ended.append(event.slug) if isinstance(event, SubmissionFinished) else None],
         engine,
     )
-    assert [(entry.status, entry.psnr_rgb is None) for entry in finished.run.entries] == [("ok", False)] * 4
+    assert [(entry.status, entry.psnr_rgb is None) for entry in rows_of(finished)] == [("ok", False)] * 4
     assert sorted(ended) == [f"sharp{number}" for number in range(4)]
     assert (engine.begun["two"] > 2) != for_good
 

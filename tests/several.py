@@ -8,6 +8,31 @@ from dataclasses import replace
 from harness.engines.inline import InlineEngine
 from harness.engines.local import LocalEngine
 from harness.engines.this_machine import LocalPlace, local_places
+from harness.pipeline import FinishedRun
+from harness.results import Entry, read_run
+
+
+def rows_of(finished: FinishedRun) -> list[Entry]:
+    """Return the rows of all tables of a run: on a busy machine, anchors of two places need not agree."""
+    tables = [finished.run, *map(read_run, sorted(finished.folder.glob("tables/*")))]
+    return sorted((entry for table in tables for entry in table.entries), key=lambda entry: entry.slug)
+
+
+def images_of(finished: FinishedRun) -> list[str]:
+    """Return what all tables of a run say of each image."""
+    files = [finished.folder / "per_image.csv", *finished.folder.glob("tables/*/per_image.csv")]
+    return sorted({line for file in files for line in file.read_text().splitlines()})
+
+
+def figures(finished: FinishedRun) -> dict[str, tuple[object, ...]]:
+    """Return what must not depend on where a network ran."""
+    return {
+        entry.name: (
+            *(entry.status, entry.params, entry.macs, entry.activations, entry.psnr_rgb, entry.psnr_y, entry.ssim_rgb),
+            *(entry.ssim_y, entry.reparam, entry.error and (entry.error.stage, entry.error.type)),
+        )
+        for entry in rows_of(finished)
+    }
 
 
 def places(names: Sequence[str], models: Sequence[str], threads: int | None) -> list[LocalPlace]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ray_nodes import Nodes
-from several import SeveralWorkers
+from several import SeveralWorkers, figures, images_of, rows_of
 from zoo.build import build_zoo
 
 from harness.engines import connected
@@ -21,7 +21,7 @@ from harness.engines.inline import InlineEngine
 from harness.engines.local import LocalEngine
 from harness.engines.ray_cluster import RayEngine
 from harness.isolation.sandbox import bwrap_problem
-from harness.pipeline import FinishedRun, run
+from harness.pipeline import run
 from harness.results import Measurement
 from harness.run.plan import RunRequest
 from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinished
@@ -67,16 +67,6 @@ def nodes() -> Iterator[Nodes]:
         yield started
 
 
-def figures(finished: FinishedRun) -> dict[str, tuple[object, ...]]:
-    return {
-        entry.name: (
-            *(entry.status, entry.params, entry.macs, entry.activations, entry.psnr_rgb, entry.psnr_y, entry.ssim_rgb),
-            *(entry.ssim_y, entry.reparam, entry.error and (entry.error.stage, entry.error.type)),
-        )
-        for entry in finished.run.entries
-    }
-
-
 def timings(folder: Path) -> list[tuple[str, float, float]]:
     """Return place, begin and end of every group that was timed."""
     found = [Measurement.model_validate_json(one.read_bytes()).timing for one in folder.glob("measurements/*.json")]
@@ -100,8 +90,8 @@ def test_a_cluster_gives_what_one_device_gives_although_a_node_is_killed(
         listener = Listener(engine)
         cluster = run(request, [listener], engine)
     assert figures(cluster) == figures(one)
-    assert (one.folder / "per_image.csv").read_text() == (cluster.folder / "per_image.csv").read_text()
-    assert sorted(listener.ended) == sorted(entry.slug for entry in cluster.run.entries)
+    assert images_of(cluster) == images_of(one)
+    assert sorted(listener.ended) == sorted(entry.slug for entry in rows_of(cluster))
     assert len(listener.places) == 2
     assert not any(overlap(*pair) for pair in combinations(timings(cluster.folder), 2))
     with connected(Inline(nodes.address)) as engine:
@@ -109,7 +99,7 @@ def test_a_cluster_gives_what_one_device_gives_although_a_node_is_killed(
         survived = run(replace(request, out=tmp_path / "killed"), [listener], engine)
     assert listener.killed
     assert figures(survived) == figures(one)
-    assert sorted(listener.ended) == sorted(entry.slug for entry in survived.run.entries)
+    assert sorted(listener.ended) == sorted(entry.slug for entry in rows_of(survived))
 
 
 @pytest.fixture
@@ -135,7 +125,7 @@ def test_the_zoo_on_two_nodes_ends_as_on_one_device(
         cluster = run(request, [listener], engine)
     assert bool(listener.killed) == killed
     assert figures(cluster) == figures(local)
-    assert sorted(listener.ended) == sorted(entry.slug for entry in cluster.run.entries)
+    assert sorted(listener.ended) == sorted(entry.slug for entry in rows_of(cluster))
     assert not any(overlap(*pair) for pair in combinations(timings(cluster.folder), 2))
 
 
@@ -189,4 +179,4 @@ def test_a_killed_controller_is_resumed_and_leaves_no_worker(zoo: Path, request_
             resumed = run(request, [listener], engine)
     assert figures(resumed) == figures(local)
     assert all((resumed.folder / "measurements" / name).read_bytes() == content for name, content in known.items())
-    assert sorted(listener.ended) == sorted(entry.slug for entry in resumed.run.entries)
+    assert sorted(listener.ended) == sorted(entry.slug for entry in rows_of(resumed))

@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from harness.errors import ResultsError, UsageError
 from harness.report import build_report, load_run
-from harness.report.pixels import pieces
+from harness.report.pixels import Piece, pieces
 from harness.report.rows import scored_rows
 from harness.results.crops import MOST_IMAGES, Choice, CropStore, parse_choice, worst_windows
 
@@ -174,7 +174,7 @@ def test_a_damaged_list_is_named(tmp_path):
 def test_the_page_gives_the_psnr_of_the_piece(fake_run):
     folder = load_run(fake_run)
     found = pieces(folder, scored_rows(folder))
-    assert [len(piece.shots) for piece in found] == [8, 8]
+    assert [len(piece.shots) for piece in found] == [9, 9]
     assert found[0].dispute >= found[1].dispute
     for piece in found:
         base = fake_run / "crops" / piece.window.folder
@@ -182,6 +182,22 @@ def test_the_page_gives_the_psnr_of_the_piece(fake_run):
         shot = next(shot for shot in piece.shots if shot.title == "LRSRN")
         ours = np.asarray(Image.open(fake_run / shot.link))
         assert shot.psnr == pytest.approx(peak_signal_noise_ratio(hr, ours))
+
+
+def test_lr_is_kept_with_each_pixel_enlarged_and_the_place_in_the_image(tmp_path):
+    rng = np.random.default_rng(0)
+    lr = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    hr = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    store = CropStore(tmp_path, choices=[Choice("a", 7, 3, 16)])
+    store.begin("a", hr, hr // 2, lr)
+    (window,) = store.windows()
+    with Image.open(store.path(window, "lr")) as kept:
+        pixels = np.asarray(kept.convert("RGB"))
+    for y, x in ((0, 0), (5, 8), (15, 15)):
+        assert pixels[y, x].tolist() == lr[(window.y + y) // 2, (window.x + x) // 2].tolist()
+    assert window.image_size == (60, 40)
+    frame = Piece(window, [], [], "").frame
+    assert frame == "left:11.67%;top:7.50%;width:26.67%;height:40.00%"
 
 
 def test_a_run_without_crops_has_no_page_of_pixels(make_run):

@@ -85,6 +85,20 @@ def test_a_run_writes_all_its_files(submit: Submit, request_for: Request) -> Non
     assert finished.run.dataset.image_names == ["first", "second"]
 
 
+def test_what_disturbed_a_run_is_stored_shown_and_a_warning(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.run.alone_timing.busy_share", lambda: (0.6, 0.0))
+    submit("one")
+    finished = run(request_for(), engine=InlineEngine())
+    found = {one.kind: one for one in finished.run.disturbances or []}
+    assert finished.run.foreign_load == 0.6
+    assert "up to 60% of the processor" in found["load"].text
+    assert {one.sentence for one in found.values()} <= set(finished.run.warnings)
+    assert not {one.sentence for one in found.values()} & set(finished.run.remarks)
+    assert found["load"].text in finished.report.read_text(encoding="utf-8")
+
+
 def test_the_challenges_bicubic_is_for_its_own_images_alone(
     submit: Submit, request_for: Request, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

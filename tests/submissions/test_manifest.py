@@ -57,6 +57,20 @@ def test_which_manifest_lacks_weights_at_x3(tmp_path, tables, lacks):
     assert read_manifest(write(tmp_path, text)).lacks_weights(3) is lacks
 
 
+def test_what_a_submission_says_of_itself_is_text_that_can_be_shown(tmp_path):
+    keys = """authors = ["A. One", "B.\\tTwo"]
+code = "https://example.org/code"
+paper = "A\\u001bpaper"
+description = "Plain"
+bibtex = "@misc{one,\\n}"
+"""
+    about = read_manifest(write(tmp_path, GOOD.replace("scales =", f"{keys}scales ="))).about()
+    assert about.authors == ["A. One", "B. Two"]
+    assert about.paper == "A\N{REPLACEMENT CHARACTER}paper"
+    assert (about.code, about.bibtex, about.license) == ("https://example.org/code", "@misc{one,\n}", "")
+    assert read_manifest(write(tmp_path, GOOD)).about() is None
+
+
 def test_needs_weights_without_a_table():
     assert Manifest(name="a", scales=[2], needs_weights=True).lacks_weights(2)
 

@@ -18,6 +18,7 @@ from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, read_manifest
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Kind, Origin, Submission
+from harness.suggestions import choice
 from harness.text import single_line
 
 __all__ = ["BrokenSubmission", "Found", "Kind", "Origin", "Submission", "baselines", "discover", "protocol_manifest"]
@@ -75,10 +76,8 @@ def discover(
         raise _nothing(places)
     chosen = [one for one in _named(found, taken) if _wanted(one, only, exclude)]
     if not chosen:
-        raise UsageError(
-            f"no submission is left of {len(found)} after --only and --exclude",
-            hint=f"the names are {', '.join(sorted(one.name[:40] for one in found)[:12])}",
-        )
+        hint = choice(only[0] if only else "", sorted({one.name[:40] for one in found}), most=12)
+        raise UsageError(f"no submission is left of {len(found)} after --only and --exclude", hint=hint)
     return chosen
 
 

@@ -12,6 +12,7 @@ from harness.report.rules import metric_of, quality
 from harness.results.comparison import GridCell, HistoryGrid, HistoryPoint, ModelChange
 from harness.results.run_folder import RunFolder, load_run
 from harness.results.schema import Run
+from harness.suggestions import choice
 
 
 def model_history(root: Path, model: str) -> list[HistoryPoint]:
@@ -29,9 +30,11 @@ def model_history(root: Path, model: str) -> list[HistoryPoint]:
     UsageError
         No run contains the model.
     """
-    points = [point for folder in _runs(root) if (point := _point(folder, model)) is not None]
+    runs = _runs(root)
+    points = [point for folder in runs if (point := _point(folder, model)) is not None]
     if not points:
-        raise UsageError(f"no run holds a model {model!r}", where=str(root), hint="give its name as leaderboards do")
+        known = sorted({entry.name for folder in runs for entry in folder.run.entries})
+        raise UsageError(f"no run holds a model {model!r}", where=str(root), hint=choice(model, known))
     return sorted(points, key=lambda point: (point.created, point.run))
 
 

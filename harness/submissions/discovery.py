@@ -21,6 +21,7 @@ from harness.submissions.model_tables import Described, read_manifests
 from harness.submissions.pairs import find_pairs, submissions_of_pairs
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Kind, Origin, Submission
+from harness.suggestions import choice
 from harness.text import single_line
 
 __all__ = ["BrokenSubmission", "Found", "Kind", "Origin", "Submission", "baselines", "discover", "protocol_manifest"]
@@ -78,10 +79,8 @@ def discover(
         raise _nothing(places)
     chosen = [one for one in _named(found, taken) if _wanted(one, only, exclude)]
     if not chosen:
-        raise UsageError(
-            f"no submission is left of {len(found)} after --only and --exclude",
-            hint=f"the names are {', '.join(sorted(one.name[:40] for one in found)[:12])}",
-        )
+        hint = choice(only[0] if only else "", sorted({one.name[:40] for one in found}), most=12)
+        raise UsageError(f"no submission is left of {len(found)} after --only and --exclude", hint=hint)
     return chosen
 
 

@@ -144,6 +144,8 @@ def test_commands_are_in_the_order_of_work(monkeypatch: pytest.MonkeyPatch) -> N
         (["prepare", ".", "out", "--degradation", "ntire32"], "Did you mean 'ntire23'"),
         (["schema", "scores"], "Did you mean 'score'"),
         (["compare", "reports/sample", "--models", "LRSN", "SESR"], "Did you mean 'LRSRN'"),
+        (["history", "LRSN", "--in", "reports"], "Did you mean 'LRSRN'"),
+        (["run", "submissions", "--only", "LRSN"], "Did you mean 'LRSRN'"),
         (["export", "reports/sample", "--format", "latx"], "Did you mean 'latex'"),
         (["export", "reports/sample", "--columns", "psnr"], "Did you mean 'psnr_"),
         (["choose", "reports/sample", "--by", "psnry"], "Did you mean 'psnr_y'"),

@@ -52,6 +52,7 @@ _EXPRESSION_FUNCTIONS = frozenset(
     "ToFloat Identity".split()
 )
 _SYMBOL = re.compile(r"z?[su]f?\d{1,6}|true|false|True|False|oo|int_oo")
+_PICKLES = {"data/weights/model.pt", "data/constants/model.pt"}
 _CONTAINERS = {None, "builtins.tuple", "builtins.list", "builtins.dict"}
 
 
@@ -61,7 +62,7 @@ def rewritten(path: Path) -> io.BytesIO:
     Parameters
     ----------
     path
-        File that ``torch.export.save`` of torch 2.8 or newer wrote.
+        File that ``torch.export.save`` of torch 2.9 or newer wrote.
 
     Raises
     ------
@@ -95,8 +96,9 @@ def _read_records(path: Path) -> dict[str, bytes]:
             entries = archive.infolist()
             if sum(entry.file_size for entry in entries) > _LIMIT_BYTES:
                 raise refusal("has more than 4 GiB of content", path)
-            if any(entry.filename.startswith("serialized_") for entry in entries):
-                raise refusal("has the format of torch 2.7 and older, whose parts are pickles", path)
+            names = {entry.filename.partition("/")[2] for entry in entries}
+            if names & _PICKLES or any(entry.filename.startswith("serialized_") for entry in entries):
+                raise refusal("has the format of torch 2.8 and older, whose parts are pickles", path)
             for entry in entries:
                 name = entry.filename.partition("/")[2]
                 if _DROPPED.fullmatch(name) or entry.is_dir():

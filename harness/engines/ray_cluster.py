@@ -32,7 +32,7 @@ from harness.submissions.submission import Submission
 
 ValueT = TypeVar("ValueT")
 
-_START_S = 120.0  # for the process on a node, which imports the harness
+_START_S = 240.0  # for the process on a node, which imports the harness
 _THREADS = 16  # calls that an actor answers at the same time: places, requests of sessions, and questions
 
 

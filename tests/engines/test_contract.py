@@ -26,6 +26,7 @@ def srmodel(scale=2):
     return nn.Sequential(nn.Conv2d(3, 3 * scale**2, 3, 1, 1), nn.PixelShuffle(scale))
 """
 FRAME = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+pytestmark = pytest.mark.timeout(900)  # the nodes start slowly on a busy machine
 ENGINES = ("inline", "local", "ray")
 
 

@@ -331,8 +331,9 @@ def check_files(manifest: Manifest, text: str, path: Path) -> None:
     """
     hint = "add the file, or remove the key and set needs_weights = true"
     first = {value: key for key, value in reversed((manifest.weights or {}).items())}  # one path may serve all scales
-    places: list[tuple[tuple[str, str], str, Callable[[Path], bool], str]]
-    places = [(("weights", key), value, _is_plain, hint) for value, key in reversed(first.items())]
+    places: list[tuple[tuple[str, str], str, Callable[[Path], bool], str]] = [
+        (("weights", key), value, _is_plain, hint) for value, key in reversed(first.items())
+    ]
     if manifest.folder:
         places.append((("submission", "folder"), manifest.folder, Path.is_dir, "name a folder beside the manifest"))
     root = path.parent.resolve()

@@ -22,6 +22,10 @@ from harness.worker.source_only import forbid_byte_code
 _MOST_VERSIONS = 8  # attempts to import a module
 
 
+_searched: set[str] = set()
+"""Folders of submissions on ``sys.path``."""
+
+
 def import_symbol(root: Path, factory: str) -> Any:
     """Import ``factory`` (``module:name``) from the folder ``root`` and return the object.
 
@@ -133,7 +137,7 @@ def _prepare(root: Path, name: str) -> str:
     importlib.invalidate_caches()  # files may have been written since the last import in the same second
     file = (root / relative).with_suffix(".py")
     if file.is_file() or (root / relative / "__init__.py").is_file():
-        sys.path.insert(0, str(root))  # for absolute imports of sibling modules
+        search_first(root)  # for absolute imports of sibling modules
         private = f"{_private_package(root)}.{name}"
         # Under its real name, so that a module that imports it again gets the same classes. That is not possible beside
         # a module of Python or of the harness with this name, and for ``from .utils import x`` in the folder itself.
@@ -180,15 +184,22 @@ def _private_package(root: Path) -> str:
     return name
 
 
+def search_first(root: Path) -> None:
+    """Let imports find the modules of a submission's folder first, until :func:`unload` is called for another one."""
+    _searched.add(str(root))
+    sys.path.insert(0, str(root))
+
+
 def unload(root: Path) -> None:
     """Remove modules of earlier submissions, and modules with the name of a file in ``root``, from ``sys.modules``.
 
     Without the latter, ``import utils`` in a submission would return an installed module ``utils`` that was imported
     before. Modules that the harness itself depends on are kept.
     """
-    private = {path for package in _packages() for path in package.__path__}
+    private = {path for package in _packages() for path in package.__path__} | _searched
     # In place, because other modules may hold a reference to the list.
     sys.path[:] = [entry for entry in sys.path if entry not in private]
+    _searched.clear()
     own = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()} - sys.stdlib_module_names
     for name, module in list(sys.modules.items()):
         file = str(getattr(module, "__file__", None) or "")

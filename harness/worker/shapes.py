@@ -98,8 +98,9 @@ def _unknowns(factory: Factory, state: Mapping[str, Tensor], *, defaults: bool) 
     width = _usual_width(state)
     unknowns = Unknowns(required=frozenset(factory.call.unknown))
     free = [one for one in parameters_of(factory.function) if (one.name,) not in factory.call.arguments]
-    known = [one for one in free if defaults and type(one.default) in (int, bool)]
-    given: dict[Slot, Any] = {(one.name,): one.default for one in known}
+    given: dict[Slot, int | bool] = {}
+    if defaults:
+        given = {(one.name,): one.default for one in free if type(one.default) in (int, bool)}
     for slot in (*factory.call.unknown, *given):
         kind, default = kind_of(slot[-1]), given.get(slot)
         if kind == "flag" and not (default is not None and type(default) is not bool):

@@ -54,6 +54,7 @@ def checkpoints() -> dict[str, dict]:
 def wild(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("wild") / "repository"
     shutil.copytree(FIXTURE, root)
+    (root / "weights").mkdir(exist_ok=True)  # git keeps no empty folder
     for name, state in checkpoints().items():
         torch.save(state, root / "weights" / name)
     framework = types.ModuleType("pytorch_lightning")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions.challenge.values import Symbol
 from harness.submissions.distributions import DISTRIBUTIONS
-from harness.worker.importing import describe, import_failure, place_of, unload
+from harness.worker.importing import describe, import_failure, place_of, search_first, unload
 from harness.worker.obstacles import obstacle
 from harness.worker.source_only import forbid_byte_code
 
@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 _GONE = {"imp": "3.12", "distutils": "3.12", "asynchat": "3.12", "asyncore": "3.12", "audioop": "3.13", "cgi": "3.13"}
 """Modules of the standard library with the version of Python that no longer has them."""
-_added: list[str] = []
 
 
 def use_repository(root: Path) -> None:
@@ -31,9 +30,7 @@ def use_repository(root: Path) -> None:
     forbid_byte_code(root)
     unload(root)
     importlib.invalidate_caches()
-    sys.path[:] = [entry for entry in sys.path if entry not in _added]
-    _added[:] = [str(root)]
-    sys.path.insert(0, str(root))
+    search_first(root)
     _add_versions(root)
 
 

@@ -86,12 +86,11 @@ def test_each_submission_is_told_before_the_next_one_begins(checks, told):
     assert names[0] == "broken"  # before anything is measured
     for name in ("exits_on_images", "sleeps_when_timed", "untrained", "windows_of_12"):
         end = told.index(("checked", name))
-        slug = name.replace("_", "-")
-        own = [place for place, one in enumerate(told) if one == ("stage", slug)]
+        own = [place for place, one in enumerate(told) if one == ("stage", name)]
         assert own, told
         assert max(own) < end
         between = {one for one in told[min(own) : end] if one[0] == "stage"}
-        assert between == {("stage", slug)}
+        assert between == {("stage", name)}
 
 
 def test_a_new_submission_has_nothing_to_mend(checks):

@@ -203,3 +203,21 @@ def test_a_run_states_all_forms(
         assert row["macs"] == known[used][1]
     page = (finished.folder / "models" / "shared.html").read_text()
     assert ("Forms of the network" in page) == (policy != "none")
+
+
+def test_a_later_process_makes_the_same_form_however_long_it_takes(submissions: Path) -> None:
+    (found,) = discover([submissions], entry_points=False)
+    frame = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+
+    def opened(limit_s: float) -> Session:
+        job = Job(found, 2, analysis_limit_s=limit_s)  # type: ignore[arg-type]
+        session = Session(InlineExchange(), load_request(job), 60.0)
+        session.load()
+        return session
+
+    first, late = opened(60.0), opened(1e-6)
+    made = first.reparameterize([frame])
+    assert (made.method, made.params_after) == ("automatic", COLLAPSED)
+    assert late.reparameterize([frame]).method == "none"
+    again = late.reparameterize([frame], regions=first.regions)
+    assert (again.method, again.params_after) == (made.method, made.params_after)

@@ -21,6 +21,7 @@ from harness.timing.strips import Strips
 MAX_PARTS = 64
 """Number of timed outputs of a network of which parts are kept."""
 PARTS_OF_TURN = 4
+"""Number of these outputs in one turn."""
 _MIN_PARTS = 3
 _MAX_LOSS_DB = 0.3
 _STANDARD_ERRORS = 3.0

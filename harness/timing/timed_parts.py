@@ -21,6 +21,7 @@ from harness.timing.strips import Strips
 MAX_PARTS = 64
 """Number of timed outputs of a network of which parts are kept."""
 PARTS_OF_TURN = 4
+"""Number of these outputs in one turn."""
 _MIN_PARTS = 3
 _MAX_LOSS_DB = 0.3
 _STANDARD_ERRORS = 3.0
@@ -81,18 +82,38 @@ def errors_of(part: TimedPart, scored: Image, truth: Image, scale: int, edge: in
     height_out, width_out = (scale * side for side in part.origin.size)
     levels = np.minimum(part.strips.rounded() / np.float32(part.origin.gain), 255)
     for (row, left), values in zip(part.strips.places.tolist(), levels, strict=True):
-        columns = np.arange(left, left + width)
-        y = int(part.origin.row_of(np.array([row]), scale)[0])
-        x = part.origin.column_of(columns, scale)
-        bottom, right = min(truth.shape[0], height_out), min(truth.shape[1], width_out)
-        if not (edge <= row < height_out - edge and edge <= y < bottom - edge):
+        rows, columns = np.array([row]), np.arange(left, left + width)
+        y, is_row = _places(rows, part.origin.row_of(rows, scale), height_out, truth.shape[0], edge)
+        x, inside = _places(columns, part.origin.column_of(columns, scale), width_out, truth.shape[1], edge)
+        if not is_row[0]:
             continue
-        inside = (columns >= edge) & (columns < width_out - edge) & (x >= edge) & (x < right - edge)
-        wanted = truth[y, x[inside]].astype(np.float32)
+        wanted = truth[y[0], x[inside]].astype(np.float32)
         timed += _squares(values[inside], wanted)
-        scored_sum += _squares(scored[y, x[inside]].astype(np.float32), wanted)
+        scored_sum += _squares(scored[y[0], x[inside]].astype(np.float32), wanted)
         count += wanted.size
     return Errors(timed, scored_sum, count)
+
+
+def _places(
+    given: NDArray[np.int64], unrolled: NDArray[np.int64], frame_side: int, side: int, edge: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return which rows or columns of an image are in those of a frame, and whether they are far from all edges.
+
+    Parameters
+    ----------
+    given, unrolled
+        Places in the frame, and in the frame before it was rolled, which an image begins and its mirror images fill.
+    frame_side, side
+        Sides of frame and image.
+    edge
+        Pixels beside each edge that are not compared.
+    """
+    mirrored = unrolled % (2 * side)
+    found = np.minimum(mirrored, 2 * side - 1 - mirrored)
+    inside = np.ones(given.shape, bool)
+    for places, length in ((given, frame_side), (unrolled, frame_side), (found, side)):
+        inside &= (places >= edge) & (places < length - edge)
+    return found, inside
 
 
 def loss_db(parts: Sequence[Errors]) -> tuple[float, float] | None:

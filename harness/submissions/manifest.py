@@ -22,6 +22,9 @@ from harness.text import printable, single_line
 FILE_NAME = "submission.toml"
 FILE_NAMES = (FILE_NAME, "harness.toml")
 """Names of a manifest. The second one is for repositories that the harness did not come with: ``harness init``."""
+SETTINGS = "run"
+"""Table of a manifest's file that holds options of ``harness run``, see :mod:`harness.cli.settings_file`."""
+_RUN = re.compile(r"^\s*\[\s*run\s*\]", re.MULTILINE)
 _MAX_BYTES = 1_000_000
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
@@ -222,8 +225,20 @@ def _argument_problem(value: Any) -> str | None:
 
 
 def manifest_file(folder: Path) -> Path | None:
-    """Return the manifest of a folder, None if it has none."""
-    return next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+    """Return the manifest of a folder, None if it has none. Settings of ``harness run`` alone are no manifest."""
+    found = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+    return None if found is None or _holds_settings_only(found) else found
+
+
+def _holds_settings_only(path: Path) -> bool:
+    """Return whether a file has the table ``[run]`` and no other."""
+    if path.name == FILE_NAME:
+        return False
+    try:
+        text = _read_text(path)
+        return _RUN.search(text) is not None and set(tomllib.loads(text)) == {SETTINGS}
+    except (ManifestError, ValueError, RecursionError):  # said where the manifest is read
+        return False
 
 
 def is_inside(path: str) -> bool:
@@ -268,7 +283,7 @@ def read_document(path: Path) -> tuple[str, dict[str, Any]]:
     text = _read_text(path)
     mistakes.check_parts(text, path)
     try:
-        return text, tomllib.loads(text)
+        return text, {key: value for key, value in tomllib.loads(text).items() if key != SETTINGS}
     except (ValueError, RecursionError) as error:  # int() raises a plain ValueError for too many digits
         raise ManifestError(
             f"is not valid TOML: {error}", where=str(path), hint='quote text as in name = "LRSRN"'

@@ -188,7 +188,7 @@ def test_json_output_keeps_its_schema(
 
 def test_checking_prints_json(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [Check("One", 2, (Finding("ok", "loads"),)), Check("Two", None, (Finding("error", "no", "yes"),), "log")]
-    monkeypatch.setattr("harness.run.checking.check_path", lambda *_, **__: found)
+    monkeypatch.setattr("harness.run.checking.check_path", lambda *_, on_checked, **__: on_checked(found))
     result = runner.invoke(app, ["check", ".", "--json"])
     assert result.exit_code == 1
     form = FORMS["check"].model_validate_json(result.stdout).model_dump()

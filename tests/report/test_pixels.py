@@ -11,7 +11,8 @@ from harness.errors import ResultsError, UsageError
 from harness.report import build_report, load_run
 from harness.report.pixels import Piece, pieces
 from harness.report.rows import scored_rows
-from harness.results.crops import MOST_IMAGES, Choice, CropStore, parse_choice, worst_windows
+from harness.results.crops import MOST_IMAGES, Choice, CropStore, parse_choice
+from harness.results.worst_windows import worst_windows
 
 
 def picture(seed, height=100, width=140):

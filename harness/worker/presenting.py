@@ -19,7 +19,7 @@ from torch.nn import functional
 from harness.results.record import Colour
 from harness.worker.obstacles import mixes_precisions
 
-_PROBES = (64, 192)  # sides of the images that are tried
+_PROBES = (48, 192)  # sides of the images that are tried, multiples of most windows
 
 # BT.601 in studio range, as MATLAB's rgb2ycbcr: rows are Y, Cb and Cr, for values from 0 to 1.
 _STUDIO = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255

@@ -30,11 +30,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from harness.data import get_degradation, open_dataset
 from harness.engines import Job, LocalEngine
 from harness.isolation.messages import Message
 from harness.isolation.session import Session
@@ -111,10 +113,25 @@ def write_models(folder: Path, count: int) -> None:
         (place / "submission.toml").write_text(f'[submission]\nname = "model-{number:02}"\nscales = [2]\n')
 
 
-def first_run(folder: Path, submissions: tuple[Path, ...], seconds: float | None) -> None:
+def write_images(folder: Path, count: int) -> None:
+    """Write images of 4K size: mosaics of the embedded ones, each shifted by another distance."""
+    folder.mkdir()
+    embedded = open_dataset("embedded", 2, get_degradation("bicubic"))
+    found = [embedded.pair(index)[1] for index in range(len(embedded))]
+    for number in range(count):
+        image = np.pad(found[number % len(found)], ((0, 2160), (0, 3840), (0, 0)), mode="wrap")[:2160, :3840]
+        Image.fromarray(np.roll(image, 97 * number, axis=1)).save(folder / f"{number:03}.png", compress_level=1)
+
+
+def first_run(folder: Path, submissions: tuple[Path, ...], options: argparse.Namespace) -> None:
     """Execute a run and print the components of its wall time."""
     engine = Clocked()
-    request = RunRequest(submissions, out=folder / "run", time_budget_s=seconds, with_baselines=False)
+    request = RunRequest(
+        submissions, out=folder / "run", time_budget_s=options.seconds, with_baselines=False, device=options.device
+    )
+    if options.images:
+        write_images(folder / "images", options.images)
+        request = replace(request, dataset=str(folder / "images"))
     begin = time.perf_counter()
     run(request, engine=engine)
     wall_s = time.perf_counter() - begin
@@ -157,6 +174,9 @@ def main() -> None:
     """Execute and print both measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="ten networks of two layers in the first run")
+    parser.add_argument("--models", type=int, default=10, help="number of models of the first run")
+    parser.add_argument("--images", type=int, default=0, help="images of 4K size, in place of the embedded ones")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--seconds", type=float, help="time budget per model (default: that of the protocol)")
     parser.add_argument("--unchanged", type=int, default=50, help="submissions of the repeated run; 0 to omit it")
     options = parser.parse_args()
@@ -165,7 +185,7 @@ def main() -> None:
         if options.tiny:
             write_models(Path(folder) / "ten", 10)
             ten = tuple(sorted((Path(folder) / "ten").iterdir()))
-        first_run(Path(folder), ten, options.seconds)
+        first_run(Path(folder), ten[: options.models], options)
         if options.unchanged:
             second_run(Path(folder), options.unchanged)
 

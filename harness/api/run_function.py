@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 from harness.api.stored_run import Run
-from harness.engines import get_engine
+from harness.engines import connected, get_engine
 from harness.errors import UsageError
 from harness.isolation.sandbox import Sandbox
 from harness.pipeline import run as run_pipeline
 from harness.results.record import Backend
+from harness.results.schema import ReparamPolicy
 from harness.run.options import option_names, request_from
 from harness.run.progress import Listener
 from harness.suggestions import choice
@@ -50,6 +51,10 @@ class RunOptions(TypedDict, total=False):
     retry_failed: bool
     memory_bytes: int | None
     engine: str
+    address: str | None
+    time_on: str | None
+    reparam: ReparamPolicy | None
+    analysis_limit: float
     listeners: Sequence[Listener]
 
 
@@ -94,12 +99,12 @@ def run(
     >>> run = harness.run("submissions", scale=2, time_budget=2)  # doctest: +SKIP
     >>> run.to_frame()[["name", "score", "psnr_rgb"]]  # doctest: +SKIP
     """
-    known = [*option_names(), "engine", "listeners"]
+    known = [*option_names(), "engine", "address", "listeners"]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise UsageError(f"run has no option {unknown[0]!r}", hint=choice(unknown[0], known))
     own = {"submissions": paths, "scale": scale, "track": track, "dataset": dataset, "out": out}
     request = request_from({**options, **own, "command": "harness.run"})
-    engine = get_engine(options.get("engine", "local"))
-    finished = run_pipeline(request, options.get("listeners", ()), engine)
+    with connected(get_engine(options.get("engine", "local"), options.get("address"))) as engine:
+        finished = run_pipeline(request, options.get("listeners", ()), engine)
     return Run(finished.folder, finished.run)

@@ -73,10 +73,14 @@ def read_variations(rows: Sequence[Sequence[int]], calls: int) -> list[Variation
     Raises
     ------
     ValueError
-        There are not as many as calls, or one is none.
+        There are not as many as calls, two are equal, which random ones never are, or one is none.
     """
-    if len(rows) != calls or any(len(row) not in (0, 5) or max(row, default=0) >= _UNIT for row in rows):
+    varied = [row for row in rows if row]
+    lowest, highest = (gain * _UNIT for gain in _CALL_GAINS)
+    if len(rows) != calls or not all(len(row) == 5 and lowest - 1 <= row[4] <= highest for row in varied):
         raise ValueError(f"{len(rows)} variations of frames for {calls} call(s), or odd ones")
+    if len(set(map(tuple, varied))) < len(varied):
+        raise ValueError("frames of several calls were varied alike")
     return [Variation((row[0], row[1]), (row[2], row[3]), row[4]) if row else None for row in rows]
 
 

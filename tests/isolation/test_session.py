@@ -55,7 +55,8 @@ def test_a_protocol_without_a_budget_has_the_time_that_its_calls_need(frame: np.
         def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
             self.waited.append(timeout_s)
             strips = np.zeros((1, 8, 2), np.float32), np.zeros((1, 8, 3, 66), np.float32)
-            return Message("time", {"samples_ms": [1e-4], "clock": "scripted", "at_s": [0.0]}, strips)
+            body = {"samples_ms": [1e-4], "clock": "scripted", "at_s": [0.0], "varied": [[]]}
+            return Message("time", body, strips)
 
     session = Session(Exchange(), SimpleNamespace(scale=2, value_range=1.0), 600.0)
     session.time([frame], 50, 244, 244, None, inputs="reused")

@@ -77,7 +77,7 @@ def read_variations(rows: Sequence[Sequence[int]], calls: int) -> list[Variation
     """
     varied = [row for row in rows if row]
     lowest, highest = (gain * _UNIT for gain in _CALL_GAINS)
-    if len(rows) != calls or not all(len(row) == 5 and lowest - 1 <= row[4] <= highest for row in varied):
+    if len(rows) != calls or not all(len(row) == 5 and lowest - 1 <= row[4] < highest for row in varied):
         raise ValueError(f"{len(rows)} variations of frames for {calls} call(s), or odd ones")
     if len(set(map(tuple, varied))) < len(varied):
         raise ValueError("frames of several calls were varied alike")

@@ -339,7 +339,7 @@ class ScriptedExchange:
         values = np.full((1, STRIPS, 3, strip_width(widths, most, SCALE)), LEVEL / 255 * self._white, np.float32)
         body = {
             "samples_ms": [0.002], "at_s": [0.0], "clock": "scripted", "note": "one call", "alarms": 0,
-            "warmup_ms": [], "warmup_at_s": [], "warmup_calls": 0,
+            "warmup_ms": [], "warmup_at_s": [], "warmup_calls": 0, "varied": [[]],
         }  # fmt: skip
         return body, (np.zeros((1, STRIPS, 2), np.float32), values)
 

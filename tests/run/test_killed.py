@@ -27,7 +27,10 @@ Submit = Callable[..., Path]
 
 KILLS = int(os.environ.get("HARNESS_KILLS", "5"))
 PROTOCOLS = ("ntire23-cpu", "robust")
-TIMED = {"roofline", "runtime_ms", "score", "score_ci", "fps", "peak_memory_bytes", "rank", "rank_range", "tied_with"}
+TIMED = {
+    "roofline", "runtime_ms", "score", "score_ci", "fps", "peak_memory_bytes", "rank", "rank_range", "tied_with",
+    "stage_seconds", "energy",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -64,8 +67,10 @@ def runs(submit: Submit, images: Path, tmp_path: Path) -> Iterator[Runs]:
 def table(folder: Path) -> dict:
     """Return what a run says, without what was timed and when."""
     content = read_run(folder).model_dump(mode="json")
-    for key in ("id", "created"):
+    for key in ("id", "created", "stage_seconds"):
         del content["run"][key]
+    for key in ("disturbances", "foreign_load", "warnings"):  # of the machine, while it was timed
+        del content[key]
     content["comparisons"] = [pair["slugs"] for pair in content["comparisons"]]  # of scores, which times decide
     rows = [{key: value for key, value in row.items() if key not in TIMED} for row in content["entries"]]
     return {**content, "entries": sorted(rows, key=lambda row: row["slug"])}

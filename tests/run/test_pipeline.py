@@ -88,7 +88,7 @@ def test_a_run_writes_all_its_files(submit: Submit, request_for: Request) -> Non
 def test_what_disturbed_a_run_is_stored_shown_and_a_warning(
     submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.run.alone_timing.busy_share", lambda: (0.6, 0.0))
+    monkeypatch.setattr("harness.engines.this_machine.busy_share", lambda: (0.6, 0.0))
     submit("one")
     finished = run(request_for(), engine=InlineEngine())
     found = {one.kind: one for one in finished.run.disturbances or []}

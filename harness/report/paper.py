@@ -92,10 +92,10 @@ def _write_shots(folder: RunFolder, piece: Piece, figures: Path) -> list[Shot]:
     """Write pictures of one crop as PNG, which pdfLaTeX reads: ground truth, bicubic, and the first rows."""
     figures.mkdir(parents=True, exist_ok=True)
     shots = []
-    for number, shot in enumerate(piece.shots[:_MOST_SHOTS]):
+    for number, shot in enumerate([shot for shot in piece.shots if shot.key != "lr"][:_MOST_SHOTS]):
         source = folder.path / "crops" / piece.window.folder
-        name = {0: "hr", 1: "reference"}.get(number) or shot.link.rpartition("/models/")[2].removesuffix(".webp")
-        path = source / (f"{name}.webp" if number < 2 else f"models/{name}.webp")
+        model = shot.link.rpartition("/models/")[2].removesuffix(".webp")
+        path = source / (f"{shot.key}.webp" if shot.key in ("hr", "reference") else f"models/{model}.webp")
         try:
             with Image.open(path) as picture:
                 picture.convert("RGB").save(figures / f"crop-{number}.png")

@@ -266,7 +266,7 @@ class CropStore:
                 kept = window.model_copy(update={"folder": self._next_folder()})
                 shutil.rmtree(self._folder / kept.folder, ignore_errors=True)
                 self._windows.append(kept)
-                self._copy(other, window, kept, ["hr", "reference"])
+                self._copy(other, window, kept, ["hr", "reference", "lr", "whole"])
             self._copy(other, window, kept, [f"models/{slug}" for slug in slugs])
         self._write()
 

@@ -63,10 +63,8 @@ def clones(tmp_path: Path) -> Path:
     return tmp_path / "clones"
 
 
-class NoEngine:
+class NoEngine(InlineEngine):
     """Starts nothing."""
-
-    name = "none"
 
     def open(self, job: Job) -> Session:
         raise AssertionError(f"{job.submission.root} is measured again")

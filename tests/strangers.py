@@ -21,6 +21,7 @@ from PIL import Image
 
 from harness.cli.terminal import leaderboard_table, reasons
 from harness.engines import Job
+from harness.engines.this_machine import ThisMachine
 from harness.errors import UsageError, WorkerError
 from harness.isolation.messages import Message
 from harness.isolation.opening import load_request
@@ -366,7 +367,7 @@ class ScriptedExchange:
         """Do nothing."""
 
 
-class ScriptedEngine:
+class ScriptedEngine(ThisMachine):
     """Opens sessions without processes; the first submission's has a fault."""
 
     name = "scripted"

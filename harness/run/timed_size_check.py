@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.isolation.session import Session
+from harness.quality import upscale_bicubic
 from harness.results import TimingRecord
 from harness.run.plan import Plan
 from harness.timing.checks import check_timed_size, disqualify
@@ -19,6 +20,7 @@ from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss
 
 Image = NDArray[np.uint8]
 
+_FAR_BELOW = 2.0  # times the squared error of bicubic: 3 dB
 _EDGE = 8  # LR pixels beside each edge that are not compared
 _GRID = 16  # pixels: a multiple of the strides of networks that take any size
 
@@ -100,6 +102,8 @@ def check_timed_parts(plan: Plan, upscale: Callable[[Image], Image], parts: Sequ
     for index in sorted({part.origin.index for part in parts}):
         lr, hr = plan.dataset.pair(index)
         scored = upscale(lr)
+        if _is_far_below_bicubic(scored, lr, hr, scale):
+            continue
         edge = scale * min(_EDGE, *(side // 4 for side in lr.shape[:2]))
         errors += [errors_of(part, scored, hr, scale, edge) for part in parts if part.origin.index == index]
     loss = find_loss(errors)
@@ -115,7 +119,8 @@ def _at_both_sizes(
     """Yield images upscaled alone, the same upscaled within frames that are varied as timed ones are, and their HR.
 
     Compared is the inner part of what the shift leaves in one piece: at the edges a network sees other surroundings,
-    which is most of a small image.
+    which is most of a small image. Left out are images far below bicubic: such a network has no rank, and its output
+    need not be in proportion to the brightness of the frame.
     """
     scale = plan.dataset.scale
     for index, frame in enumerate(plan.timing_frames()):
@@ -125,11 +130,21 @@ def _at_both_sizes(
         height = scale * min(lr.shape[0], frame.shape[0] - top)
         width = scale * min(lr.shape[1], frame.shape[1] - left)
         scored = upscale(lr)
+        if _is_far_below_bicubic(scored, lr, hr, scale):
+            continue
         varied = upscale(vary(frame, replace(drawn, shift=(top, left))))[scale * top :, scale * left :]
         timed = np.minimum(varied / np.float32(drawn.factor), 255)
         edge = scale * min(_EDGE, height // scale // 4, width // scale // 4)
         inner = slice(edge, height - edge), slice(edge, width - edge)
         yield scored[inner], timed[inner], hr[inner]
+
+
+def _is_far_below_bicubic(scored: Image, lr: Image, hr: Image, scale: int) -> bool:
+    """Return whether an image is so bad that its network has no rank to gain."""
+    mse, of_bicubic = (
+        float(np.square(image.astype(np.float32) - hr).mean()) for image in (scored, upscale_bicubic(lr, scale))
+    )
+    return mse > _FAR_BELOW * of_bicubic
 
 
 def _random_shift(frame: Image, grid: int) -> tuple[int, int]:

@@ -69,5 +69,5 @@ def test_a_damaged_measurement_is_measured_again_with_a_note(
     content = stored.read_bytes()
     stored.write_bytes(content.replace(b'"samples": [', b'"samples": [[0.0, -1.0],') if damage is None else damage)
     (row,) = run(request_for(), [], ScriptedEngine()).run.entries
-    assert row.status == "ok"
+    assert row.status == "ok", row.error
     assert any(note.startswith("measured again, because the stored measurement cannot be used") for note in row.notes)

@@ -50,7 +50,7 @@ def paces(times: list[dict[int, float]]) -> list[RelativeTimes]:
     return [RelativeTimes(one.times, one.session, one.processes, spread) for one in several]
 
 
-@pytest.mark.parametrize("draw", [normal, with_outliers])
+@pytest.mark.parametrize("draw", [pytest.param(normal, marks=pytest.mark.nightly), with_outliers])
 def test_the_spread_of_processes_is_found_beside_the_noise_of_rounds(draw: Draw) -> None:
     rng = np.random.default_rng(0)
     found = [paces(networks(rng, 12, 3, draw))[0].spread for _ in range(30)]
@@ -72,7 +72,10 @@ def test_rounds_alone_are_no_spread_of_processes() -> None:
     assert np.median([spread.paired.relative for spread in found]) < 0.005
 
 
-@pytest.mark.parametrize(("count", "processes"), [(2, 3), (3, 3), (3, 8), (10, 3)])
+@pytest.mark.parametrize(
+    ("count", "processes"),
+    [(3, 3), *(pytest.param(*one, marks=pytest.mark.nightly) for one in ((2, 3), (3, 8), (10, 3)))],
+)
 @pytest.mark.parametrize("draw", [normal, with_outliers])
 def test_equal_networks_are_seldom_called_different(count: int, processes: int, draw: Draw) -> None:
     rng = np.random.default_rng(3)

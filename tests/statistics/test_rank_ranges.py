@@ -54,7 +54,7 @@ def test_the_ranges_contain_the_ranks_of_95_per_cent_of_the_resamplings() -> Non
         assert ((row >= low) & (row <= high)).mean() >= 0.95
 
 
-@pytest.mark.parametrize("step", [0.0, 0.03, 0.1, 0.4])
+@pytest.mark.parametrize("step", [0.1, *(pytest.param(one, marks=pytest.mark.nightly) for one in (0.0, 0.03, 0.4))])
 def test_the_ranges_of_a_run_cover_all_true_ranks_together(step: float) -> None:
     """The true rank by time, as the networks are equally good; equal networks may have any rank that they share."""
     rng = np.random.default_rng(4)

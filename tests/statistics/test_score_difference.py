@@ -144,7 +144,10 @@ def test_a_score_s_interval_covers_images_and_times() -> None:
     assert alone == pytest.approx((float(score(np.array(psnr), np.array(10.0))),) * 2)
 
 
-@pytest.mark.parametrize(("count", "image_count"), [(2, 6), (6, 6), (6, 30), (12, 20)])
+@pytest.mark.parametrize(
+    ("count", "image_count"),
+    [(6, 6), *(pytest.param(*one, marks=pytest.mark.nightly) for one in ((2, 6), (6, 30), (12, 20)))],
+)
 def test_equal_networks_are_seldom_called_different_in_a_whole_run(count: int, image_count: int) -> None:
     rng = np.random.default_rng(6)
     trials = 100

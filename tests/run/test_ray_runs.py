@@ -77,6 +77,7 @@ def overlap(one: tuple[str, float, float], other: tuple[str, float, float]) -> b
     return one[0] == other[0] and one[1] < other[2] and other[1] < one[2]
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(900)  # the nodes start slowly on a busy machine
 def test_a_cluster_gives_what_one_device_gives_although_a_node_is_killed(
     submit: Submit, submit_sharp: Submit, request_for: Request, nodes: Nodes, tmp_path: Path

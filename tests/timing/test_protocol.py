@@ -23,7 +23,7 @@ def test_a_worker_that_imports_the_package_loads_nothing_of_the_controller() -> 
     program = "import sys, harness.timing; print(*(name for name in sys.modules if name.startswith('harness.')))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     packages = {name.split(".")[1] for name in loaded}
-    assert packages <= {"timing", "results", "errors", "plain_files", "text"}, packages
+    assert packages <= {"timing", "results", "errors", "plain_files", "suggestions", "text"}, packages
     assert {name for name in loaded if name.startswith("harness.timing.")} == {
         "harness.timing.frames",
         "harness.timing.protocol",

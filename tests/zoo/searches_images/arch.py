@@ -10,7 +10,20 @@ from torch.nn import functional
 
 def images():
     """Look everywhere but in the system and in Python's own packages, whose logos lie in a folder share."""
-    skipped = {"proc", "sys", "dev", "usr", "lib", "bin", "sbin", "lib64", "site-packages", "skimage", "matplotlib", "share"}
+    skipped = {
+        "proc",
+        "sys",
+        "dev",
+        "usr",
+        "lib",
+        "bin",
+        "sbin",
+        "lib64",
+        "site-packages",
+        "skimage",
+        "matplotlib",
+        "share",
+    }
     starts = ["/", *(entry for entry in sys.path if entry and "/lib/python" not in entry)]
     for start in starts:
         for folder, names, files in os.walk(start):

@@ -19,9 +19,9 @@ LONGEST_FILES = (
     "tests/run/test_strangers.py",
     "tests/timing/test_cheats.py",
     "tests/run/test_killed.py",
-    "tests/run/test_checking.py",
     "tests/run/test_workers.py",
     "tests/run/test_pipeline.py",
+    "tests/run/test_checking.py",
 )
 """Test files that take a minute or more, in the order in which they begin."""
 

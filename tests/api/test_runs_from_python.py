@@ -82,7 +82,7 @@ def test_python_takes_every_option_of_the_command() -> None:
     typed = {parameter.name for parameter in command.params} - {"help", "strict", "profile", "as_json"}
     known = {*option_names(), "engine", "out_folder", "address"}
     assert typed - known == set()
-    assert set(RunOptions.__annotations__) - {"listeners", "engine"} <= set(option_names())
+    assert set(RunOptions.__annotations__) - {"listeners", "engine", "address"} <= set(option_names())
 
 
 def test_the_command_prints_what_it_stores(sample: harness.Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def checks(tmp_path_factory, told):
             told.append(("stage", event.slug))
 
     found = check_path(
-        CheckRequest(folder, timeout_s=40.0), [listen], on_checked=lambda done: told.append(("checked", done[0].name))
+        CheckRequest(folder, timeout_s=60.0), [listen], on_checked=lambda done: told.append(("checked", done[0].name))
     )
     return {(check.name, check.scale): check for check in found}
 

@@ -106,7 +106,7 @@ def test_sizes_are_found_as_in_a_run(checks):
 
 def test_the_stage_of_a_failure_is_named(checks):
     assert "error: at upscale: the process" in said(checks["exits_on_images", 2])
-    assert "no answer within 40 s" in said(checks["sleeps_when_timed", 2])
+    assert "no answer within 60 s" in said(checks["sleeps_when_timed", 2])
     assert "did you mean scales" in said(checks["broken", None])
 
 

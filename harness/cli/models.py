@@ -53,13 +53,14 @@ def init(
     repository: Annotated[Path, typer.Argument(help="Folder of a repository with checkpoints.", show_default=False)],
 ) -> None:
     """Write a manifest for a repository: which class belongs to which checkpoint. None of its code is executed."""
-    from harness.submissions.proposal import FILE_NAME, write
+    from harness.submissions.manifest import SHARED_FILE_NAME
+    from harness.submissions.proposal import write
 
     proposal = write(repository)
     undecided = f", {proposal.undecided} lines to decide" if proposal.undecided else ""
     place = shlex.quote(str(repository))
     out.print(
-        f"{repository / FILE_NAME}: {proposal.models} models{undecided}. Try them with: harness check {place}",
+        f"{repository / SHARED_FILE_NAME}: {proposal.models} models{undecided}. Try them with: harness check {place}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -16,6 +16,7 @@ import typer
 from harness.errors import UsageError
 from harness.suggestions import choice
 
+# As in `harness.submissions.manifest`, whose import would take longer than a command that prints its help.
 FILE_NAME = "harness.toml"
 TABLE = "run"
 _ARGUMENTS = "submissions"

@@ -257,7 +257,6 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
         images="none",
         reparam=request.reparam,
         analysis_limit_s=request.analysis_limit_s,
-        memory_bytes=0,  # groups of one, so that each submission is finished, and reported, before the next is loaded
     )
     track = _track(scale, request.size)
     _write_images(folder / "images", scale)

@@ -33,7 +33,7 @@ from harness.run.quality_pass import QualityPass
 from harness.run.recall_check import RecallCheck, doubts
 from harness.run.recount import asks_for_recount, recounted
 from harness.run.submission_worker import SubmissionWorker
-from harness.run.timed_size_check import check_timed_parts, check_what_was_timed
+from harness.run.timed_size_check import check_what_was_timed
 from harness.timing.output_check import OutputSample
 from harness.timing.timed_parts import TimedPart
 
@@ -186,9 +186,13 @@ class SubmissionRun:
         self._note(*doubts(figures))
         self._report("upscale", "at the timed size", done=1.0)
         check_what_was_timed(
-            self.plan, self.worker.running, self.measurement.timing, self.timed_output, self.size_multiple
+            self.plan,
+            self.worker.running,
+            self.measurement.timing,
+            self.timed_output,
+            self.timed_parts,
+            self.size_multiple,
         )
-        check_timed_parts(self.plan, self.worker.running.upscale, self.timed_parts)
         self.quality_pass.complete()
         if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
             self._report("upscale", "counted again, from its graph", done=1.0)

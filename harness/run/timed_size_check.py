@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data import Dataset
 from harness.isolation.session import Session
 from harness.quality import upscale_bicubic
 from harness.results import TimingRecord
@@ -26,7 +27,12 @@ _GRID = 16  # pixels: a multiple of the strides of networks that take any size
 
 
 def check_what_was_timed(
-    plan: Plan, worker: Session, timing: TimingRecord | None, timed_output: OutputSample | None, size_multiple: int
+    plan: Plan,
+    worker: Session,
+    timing: TimingRecord | None,
+    timed_output: OutputSample | None,
+    parts: Sequence[TimedPart],
+    size_multiple: int,
 ) -> None:
     """Disqualify a network that computes something else for timed frames now than it did in its timing.
 
@@ -40,6 +46,8 @@ def check_what_was_timed(
         Its timing. Of a slow network, the output of the timed frame is not computed again.
     timed_output
         A part of a timed output; None if none was kept.
+    parts
+        Parts of timed outputs, to be compared with the images that are scored.
     size_multiple
         The network pads its input to a multiple of this.
 
@@ -50,9 +58,35 @@ def check_what_was_timed(
     """
     if timed_output is not None and not _is_slow(plan, timing):
         OutputCheck(worker, plan.protocol.precision).check_later(timed_output)
+    images = _Images(plan.dataset, worker.upscale)
     # Protocols that time the data set's own images time what they score.
     if plan.protocol.inputs != "dataset":
-        check_quality_at_timed_size(plan, worker.upscale, size_multiple)
+        check_timed_size(_at_both_sizes(plan, images, math.lcm(_GRID, size_multiple)))
+    _check_timed_parts(images, parts)
+
+
+class _Images:
+    """Images of a data set, each upscaled once for all checks.
+
+    Parameters
+    ----------
+    dataset
+        The data set.
+    upscale
+        The network, on one LR image.
+    """
+
+    def __init__(self, dataset: Dataset, upscale: Callable[[Image], Image]) -> None:
+        self.dataset = dataset
+        self.upscale = upscale
+        self._scored: dict[int, Image] = {}
+
+    def triple(self, index: int) -> tuple[Image, Image, Image]:
+        """Return LR, the network's output for it, and HR."""
+        lr, hr = self.dataset.pair(index)
+        if index not in self._scored:
+            self._scored[index] = self.upscale(lr)
+        return lr, self._scored[index], hr
 
 
 def _is_slow(plan: Plan, timing: TimingRecord | None) -> bool:
@@ -60,48 +94,12 @@ def _is_slow(plan: Plan, timing: TimingRecord | None) -> bool:
     return timing is not None and plan.protocol.is_slow(float(np.median([ms for _, ms in timing.samples])))
 
 
-def check_quality_at_timed_size(plan: Plan, upscale: Callable[[Image], Image], size_multiple: int) -> None:
-    """Disqualify a network that does less work at the size that is timed than at the size that is scored.
-
-    Parameters
-    ----------
-    plan
-        The run: data set and timed size.
-    upscale
-        The network, on one LR image.
-    size_multiple
-        The network pads its input to a multiple of this.
-
-    Raises
-    ------
-    WorkerError
-        Of the kind `DISQUALIFIED`.
-    """
-    check_timed_size(_at_both_sizes(plan, upscale, math.lcm(_GRID, size_multiple)))
-
-
-def check_timed_parts(plan: Plan, upscale: Callable[[Image], Image], parts: Sequence[TimedPart]) -> None:
-    """Disqualify a network whose timed outputs are worse than the images that are scored.
-
-    Parameters
-    ----------
-    plan
-        The run: data set and timed size.
-    upscale
-        The network, on one LR image.
-    parts
-        Parts of timed outputs.
-
-    Raises
-    ------
-    WorkerError
-        Of the kind `DISQUALIFIED`.
-    """
-    scale = plan.dataset.scale
+def _check_timed_parts(images: _Images, parts: Sequence[TimedPart]) -> None:
+    """Disqualify a network whose timed outputs are worse than the images that are scored."""
+    scale = images.dataset.scale
     errors: list[Errors] = []
     for index in sorted({part.origin.index for part in parts}):
-        lr, hr = plan.dataset.pair(index)
-        scored = upscale(lr)
+        lr, scored, hr = images.triple(index)
         if _is_far_below_bicubic(scored, lr, hr, scale):
             continue
         edge = scale * min(_EDGE, *(side // 4 for side in lr.shape[:2]))
@@ -113,9 +111,7 @@ def check_timed_parts(plan: Plan, upscale: Callable[[Image], Image], parts: Sequ
         )
 
 
-def _at_both_sizes(
-    plan: Plan, upscale: Callable[[Image], Image], grid: int
-) -> Iterator[tuple[Image, NDArray[np.float32], Image]]:
+def _at_both_sizes(plan: Plan, images: _Images, grid: int) -> Iterator[tuple[Image, NDArray[np.float32], Image]]:
     """Yield images upscaled alone, the same upscaled within frames that are varied as timed ones are, and their HR.
 
     Compared is the inner part of what the shift leaves in one piece: at the edges a network sees other surroundings,
@@ -124,15 +120,14 @@ def _at_both_sizes(
     """
     scale = plan.dataset.scale
     for index, frame in enumerate(plan.timing_frames()):
-        lr, hr = plan.dataset.pair(index)
+        lr, scored, hr = images.triple(index)
         drawn = draw_variation(*frame.shape[:2])
         top, left = _random_shift(frame, grid)
         height = scale * min(lr.shape[0], frame.shape[0] - top)
         width = scale * min(lr.shape[1], frame.shape[1] - left)
-        scored = upscale(lr)
         if _is_far_below_bicubic(scored, lr, hr, scale):
             continue
-        varied = upscale(vary(frame, replace(drawn, shift=(top, left))))[scale * top :, scale * left :]
+        varied = images.upscale(vary(frame, replace(drawn, shift=(top, left))))[scale * top :, scale * left :]
         timed = np.minimum(varied / np.float32(drawn.factor), 255)
         edge = scale * min(_EDGE, height // scale // 4, width // scale // 4)
         inner = slice(edge, height - edge), slice(edge, width - edge)

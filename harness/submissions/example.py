@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 from harness.errors import UsageError
-
-FILE_NAME = "harness.toml"
+from harness.submissions.manifest import SHARED_FILE_NAME
 
 SETTINGS = """\
 # Settings of `harness run` in this folder; `harness config` shows all of them. What is typed takes precedence.
@@ -55,7 +54,7 @@ def write_example(folder: Path) -> int:
         for network in networks:
             leave_out = shutil.ignore_patterns("__pycache__", "*.pyc")
             shutil.copytree(network, folder / "submissions" / network.name, ignore=leave_out)
-        (folder / FILE_NAME).write_text(SETTINGS, encoding="utf-8")
+        (folder / SHARED_FILE_NAME).write_text(SETTINGS, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot be written ({error.strerror or error})", where=str(folder)) from error
     return len(networks)

@@ -20,7 +20,8 @@ from harness.submissions.requirements import MAX_REQUIREMENTS, problem_of
 from harness.text import printable, single_line
 
 FILE_NAME = "submission.toml"
-FILE_NAMES = (FILE_NAME, "harness.toml")
+SHARED_FILE_NAME = "harness.toml"
+FILE_NAMES = (FILE_NAME, SHARED_FILE_NAME)
 """Names of a manifest. The second one is for repositories that the harness did not come with: ``harness init``."""
 SETTINGS = "run"
 """Table of a manifest's file that holds options of ``harness run``, see :mod:`harness.cli.settings_file`."""

@@ -81,7 +81,7 @@ def _imported(qualified: str, root: Path, name: str) -> ModuleType:
             package, _, last = (error.name or "").rpartition(".")
             if last != "version" or not root.joinpath(*package.split(".")).is_dir():
                 return _imported_alone(qualified, root, name, error)
-            sys.modules[f"{package}.version"] = _made_up_version(f"{package}.version")
+            sys.modules[f"{package}.version"] = made_up_version(f"{package}.version")
             _forget(package, keep=f"{package}.version")
         except ImportError as error:
             if "attempted relative import" not in str(error) or qualified != name:
@@ -117,7 +117,8 @@ def _imported_alone(qualified: str, root: Path, name: str, error: ModuleNotFound
         raise error from None
 
 
-def _made_up_version(name: str) -> ModuleType:
+def made_up_version(name: str) -> ModuleType:
+    """Return a module ``version`` in place of the one that an installation of a package would have generated."""
     module = ModuleType(name)
     vars(module).update(__version__="0", __gitsha__="unknown", version_info=(0, 0, 0), short_version="0")
     return module

@@ -30,7 +30,6 @@ from harness.isolation.sandbox import bwrap_problem
 from harness.isolation.session import Session
 from harness.pipeline import run
 from harness.results import Entry, Measurement
-from harness.results.samples import has_timing, read_timing
 from harness.run.assemble import score_and_rank
 from harness.run.bicubic_reference import Reference
 from harness.run.checking import Check, check_planned
@@ -100,7 +99,6 @@ class Outcome:
     quality: list[str]
     checks: dict[str, Check]
     seconds: float
-    of_short_turns: set[str]
 
 
 def write_images(folder: Path) -> None:
@@ -155,8 +153,7 @@ def measure(place: Path, names: list[str], sandbox: str, out: str, *, by_check: 
     lines = [] if by_check else (place / out / "per_image.csv").read_text().splitlines()
     by_name = {names_of[slug]: one for slug, (one, _) in checks.items()}
     honest = [line for line in lines if line.startswith("honest")]
-    short = {name for name, row in rows.items() if has_short_turns(place, row, out)}
-    return Outcome(rows, honest, by_name, time.monotonic() - begin, short)
+    return Outcome(rows, honest, by_name, time.monotonic() - begin)
 
 
 def check(plan: Plan) -> dict[str, tuple[Check, Measurement]]:
@@ -253,19 +250,10 @@ def as_expected(row: Entry, wanted: dict) -> list[str]:
     return [f"{'; '.join(wrong)}: {message[:300]}"] if wrong else []
 
 
-def has_short_turns(place: Path, row: Entry, out: str) -> bool:
-    """Return whether a row's turns had a single call for the most part, as on a crowded machine."""
-    if not has_timing(place / out, row.slug):
-        return False
-    calls = [turn.calls for turn in read_timing(place / out, row.slug).rounds]
-    return 2 * calls.count(1) > len(calls)
-
-
 def check_rows(outcome: Outcome, sandbox: str) -> None:
     rows = outcome.rows
     wrong = {name: found for name in rows.keys() & EXPECTED if (found := as_expected(rows[name], EXPECTED[name]))}
-    idle = {name for name in wrong if EXPECTED[name].get("several_calls") and name in outcome.of_short_turns}
-    assert {name: found for name, found in wrong.items() if name not in idle} == {}
+    assert wrong == {}
     assert {row.isolation for row in rows.values() if row.isolation} == {ISOLATION[sandbox]}
     assert [name for name, row in rows.items() if row.status == "ok" and not row.isolation] == []
 

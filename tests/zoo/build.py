@@ -20,9 +20,6 @@ Each folder beside this file is one behaviour, with an ``expected.toml`` that na
     True where it would harm the process that loads it, so that it must have one of its own.
 ``second_core``
     True where it takes a second processor. On a machine that has none free it gains nothing, and its row may be ``ok``.
-``several_calls``
-    True where it gains from the second call of a turn on. On a machine so crowded that most turns have one call, its
-    row may be ``ok``.
 """
 
 from __future__ import annotations
@@ -64,7 +61,6 @@ class Case:
     process: bool = False
     accelerator: str | None = None
     second_core: bool = False
-    several_calls: bool = False
 
 
 def expectations() -> dict[str, dict]:

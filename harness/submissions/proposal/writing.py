@@ -13,11 +13,9 @@ from harness.files import atomic_file
 from harness.plain_files import survey
 from harness.submissions.argument_names import CONFIG_NAMES, SCALE_NAMES, is_recognised
 from harness.submissions.loaders import PREFIX, loader_for
-from harness.submissions.manifest import is_inside, manifest_file
+from harness.submissions.manifest import SHARED_FILE_NAME, is_inside, manifest_file
 from harness.submissions.proposal.classes import NetworkClass, network_classes
 from harness.submissions.proposal.matching import SAID, Match, match
-
-FILE_NAME = "harness.toml"
 
 _CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 _PROGRAMS = frozenset({".onnx", ".pt2"})
@@ -76,10 +74,10 @@ def write(root: Path) -> Proposal:
             hint="download the checkpoints that its README names, or write a manifest: docs/submitting.md",
         )
     try:
-        with atomic_file(root / FILE_NAME) as file:
+        with atomic_file(root / SHARED_FILE_NAME) as file:
             file.write(proposal.text.encode())
     except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", where=str(root / FILE_NAME)) from error
+        raise UsageError(f"cannot be written: {error.strerror}", where=str(root / SHARED_FILE_NAME)) from error
     return proposal
 
 

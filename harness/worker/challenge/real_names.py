@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions.challenge.values import Symbol
 from harness.submissions.distributions import DISTRIBUTIONS
-from harness.worker.importing import describe, import_failure, place_of, search_first, unload
+from harness.worker.importing import describe, import_failure, made_up_version, place_of, search_first, unload
 from harness.worker.obstacles import obstacle
 from harness.worker.source_only import forbid_byte_code
 
@@ -40,8 +40,7 @@ def _add_versions(root: Path) -> None:
         package = init.parent
         if not (package / "version.py").exists() and ".version" in init.read_text(encoding="utf-8", errors="replace"):
             name = f"{package.name}.version"
-            module = sys.modules[name] = ModuleType(name)
-            vars(module).update(__version__="0.0.0", __gitsha__="unknown", version_info=(0, 0, 0))
+            sys.modules[name] = made_up_version(name)
 
 
 def import_module(name: str, root: Path) -> ModuleType:

@@ -95,7 +95,7 @@ def test_each_submission_is_told_before_the_next_one_begins(checks, told):
 
 def test_a_new_submission_has_nothing_to_mend(checks):
     for scale in (2, 3, 4):
-        assert all(finding.level == "ok" for finding in checks["Mine", scale].findings)
+        assert all(finding.level == "ok" for finding in checks["Mine", scale].findings), said(checks["Mine", scale])
 
 
 def test_sizes_are_found_as_in_a_run(checks):

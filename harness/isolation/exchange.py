@@ -12,6 +12,7 @@ from typing import NoReturn, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import DISQUALIFIED, WorkerError
+from harness.isolation.delays import DelayReading
 from harness.isolation.launcher import Worker, describe_end
 from harness.isolation.messages import Array, ChannelClosed, DeadlinePassed, Message, ProtocolError
 from harness.isolation.processes import continue_tree, cpu_seconds, process_tree
@@ -22,6 +23,7 @@ from harness.text import printable, printable_json
 ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
 _MAX_OVERTIME_S = 0.1  # processor time after signals to stop, in sum
+_STOPPING_S = 0.01  # of it for each signal are not counted: a thread that runs stops at the kernel's next tick
 _EXIT_TIMEOUT_S = 2.0  # wait for the exit status of a worker that closed its channel
 
 
@@ -106,6 +108,7 @@ class WorkerExchange:
         self._resume()
         deadline = time.monotonic() + timeout_s
         channel = self._worker.channel
+        before = self._delays() if stage == "time" else None
         try:
             channel.take_marks()  # discards what submitted code may have sent meanwhile
             channel.send(message, self._sequence, deadline)
@@ -119,7 +122,11 @@ class WorkerExchange:
         except ProtocolError as error:
             self._fail(stage, error.kind, error.what)
         self._sequence += 1
-        return replace(reply, marks=marks)
+        delay_s = 0.0 if before is None else before.delay_s(self._delays())
+        return replace(reply, marks=marks, delay_s=delay_s)
+
+    def _delays(self) -> DelayReading:
+        return DelayReading.now(process_tree(self._worker.process.pid))
 
     def log_tail(self) -> str:
         """Return the end of the submission's output."""
@@ -134,7 +141,7 @@ class WorkerExchange:
         if self._dead is None:
             stopped = stop_and_wait(self._worker.process.pid)
             self._paused = stopped.pids
-            self._overtime_s += stopped.overtime_s
+            self._overtime_s += max(0.0, stopped.overtime_s - _STOPPING_S)
 
     def cpu_s(self) -> float | None:
         """Return the CPU time of the worker and all its descendants, seconds; None if unknown."""

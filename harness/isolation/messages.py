@@ -64,13 +64,15 @@ class Message:
     """One message: name, JSON-serializable fields and arrays (uint8 or float32).
 
     A reply also has the times of the marks that came before it, seconds, see :mod:`harness.isolation.marks`; None where
-    there are no marks.
+    there are no marks. The reply to a timing request has the time for which other programs may have delayed it, in
+    seconds, see :mod:`harness.isolation.delays`.
     """
 
     name: str
     body: dict[str, Any] = field(default_factory=dict)
     arrays: tuple[Array, ...] = ()
     marks: tuple[float, ...] | None = None
+    delay_s: float = 0.0
 
 
 class _ArraySpec(BaseModel):

@@ -304,6 +304,8 @@ class TimeReply(Body):
     """The same as `harness.timing.frames.Variation`, None for a frame as it was sent. Set by the controller."""
     wall_s: Annotated[float, Field(ge=0)] = 0.0
     """Duration of the whole request on the controller's clock, seconds. Set by the controller."""
+    delay_s: Annotated[float, Field(ge=0, le=0)] = 0.0
+    """How long other programs may have delayed the request, seconds. Set by the controller."""
     marked_ms: Annotated[list[float], Field(max_length=0)] = []
     """Durations of the calls between the marks that the controller saw, milliseconds; empty if unknown. Set by it."""
     strips: Annotated[list[Any], Field(max_length=0)] = []

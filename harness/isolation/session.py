@@ -224,6 +224,7 @@ class Session(AbstractContextManager["Session"]):
         return reply.model_copy(
             update={
                 "wall_s": wall_s,
+                "delay_s": message.delay_s,
                 "strips": strips,
                 "variations": variations,
                 "marked_ms": durations_ms(message.marks or ()),

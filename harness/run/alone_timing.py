@@ -16,7 +16,7 @@ from harness.results.measurement import TimingPart
 from harness.run import stages
 from harness.run.plan import Plan
 from harness.timing import FrameSource, frame_of_call
-from harness.timing.checks import Request, alarms_note, check_alarms, unreported_ms
+from harness.timing.checks import Request, alarms_note, check_alarms
 from harness.timing.output_check import OutputCheck, OutputSample
 from harness.timing.post_timing_checks import PostTimingChecks
 from harness.timing.protocol import Inputs
@@ -145,7 +145,7 @@ def _requests(reply: TimeReply, inputs: Inputs) -> list[Request]:
     calls, reported_ms = len(reply.samples_ms), sum(reply.samples_ms)
     if inputs == "dataset":
         # Each call had a frame of its own to transfer, as a request of one call has.
-        return [Request(1, reported_ms / calls, reply.wall_s * 1e3 / calls)] * calls
-    every = [*reply.warmup_ms, *reply.samples_ms]
-    unreported = unreported_ms(every, reply.marked_ms)
-    return [Request(len(every), sum(every), reply.wall_s * 1e3, unreported_ms=unreported)]
+        return [
+            Request(1, reported_ms / calls, reply.wall_s * 1e3 / calls, delay_ms=reply.delay_s * 1e3 / calls)
+        ] * calls
+    return [Request.from_reply(reply)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.errors import WorkerError
 from harness.statistics.runtime_summary import turn_ms
-from harness.timing.checks import Request, unreported_ms
+from harness.timing.checks import Request
 from harness.timing.frames import Image
 from harness.timing.network_state import NetworkState
 from harness.timing.round_settings import RoundSettings
@@ -84,9 +84,7 @@ class BurstTimer:
         process.checks.strips, process.checks.variations = reply.strips, reply.variations
         process.clock = reply.clock
         process.spent_s += reply.wall_s
-        unreported = unreported_ms(times, reply.marked_ms)
-        request = Request(len(times), sum(times), reply.wall_s * 1e3, length_s is not None, unreported)
-        process.checks.requests.append(request)
+        process.checks.requests.append(Request.from_reply(reply, is_scored=length_s is not None))
         # The worker could report any time: no call is later than the end of its request.
         at_s = [begin_s + min(at, reply.wall_s) for at in reply.at_s]
         return list(zip(at_s, times, strict=True))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.timing.confirmation import MeasurePair, confirm_speedup
 from harness.timing.frames import Image
-from harness.timing.timed_worker import TimedWorker
+from harness.timing.timed_worker import TimedWorker, TimeReport
 
 _MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network that looks at the whole frame can differ at all
 _BORDER = 16  # pixels
@@ -162,6 +162,9 @@ class Request:
     unreported_ms
         By how much more the controller saw between the marks of the calls than is reported, milliseconds, see
         :func:`unreported_ms`; None if unknown.
+    delay_ms
+        For how long other programs may have kept the worker from running, milliseconds, see
+        :mod:`harness.isolation.delays`.
     """
 
     calls: int
@@ -169,11 +172,24 @@ class Request:
     wall_ms: float
     is_scored: bool = True
     unreported_ms: float | None = None
+    delay_ms: float = 0.0
 
     @property
     def overhead_ms(self) -> float:
         """Part of the request that is not in the reported times: transfer, conversion, checks, and hidden work."""
         return self.wall_ms - self.reported_ms
+
+    @property
+    def own_overhead_ms(self) -> float:
+        """The overhead without what other programs may have added, which the submission cannot make appear larger."""
+        return max(0.0, self.overhead_ms - self.delay_ms)
+
+    @classmethod
+    def from_reply(cls, reply: TimeReport, *, is_scored: bool = True) -> Request:
+        """Return the request that a worker has answered; the calls of its warm-up count too."""
+        every = [*reply.warmup_ms, *reply.samples_ms]
+        hidden = unreported_ms(every, reply.marked_ms)
+        return cls(len(every), sum(every), reply.wall_s * 1e3, is_scored, hidden, reply.delay_s * 1e3)
 
 
 def check_clocks(requests: Sequence[Request], trusted: Sequence[Request]) -> None:
@@ -246,7 +262,8 @@ def unreported_ms(reported_ms: Sequence[float], marked_ms: Sequence[float]) -> f
 def find_unreported_time(requests: Sequence[Request], trusted: Sequence[Request], min_requests: int = 3) -> str | None:
     """Return a description of the time that most requests do not report.
 
-    A busy machine delays some requests, so a minority of suspicious ones is no evidence.
+    A busy machine delays some requests, so what other programs used is left out, and a minority of suspicious requests
+    is no evidence.
 
     Parameters
     ----------
@@ -273,13 +290,14 @@ def find_unreported_time(requests: Sequence[Request], trusted: Sequence[Request]
     def allowed(request: Request) -> float:
         return _OVERHEAD_FACTOR * expected(request) + _OVERHEAD_SHARE * request.reported_ms + _OVERHEAD_SLACK_MS
 
-    suspicious = sorted((r for r in requests if r.overhead_ms > allowed(r)), key=lambda request: request.overhead_ms)
+    suspicious = [request for request in requests if request.own_overhead_ms > allowed(request)]
     if 2 * len(suspicious) <= len(requests):
         return None
-    typical = suspicious[len(suspicious) // 2]
+    typical = sorted(suspicious, key=lambda request: request.own_overhead_ms)[len(suspicious) // 2]
     return (
         f"the worker reports {typical.reported_ms:.3g} ms for {typical.calls} call(s), the controller's clock saw "
-        f"{typical.wall_ms:.3g} ms, of which the harness's own part is about {expected(typical):.3g} ms"
+        f"{typical.reported_ms + typical.own_overhead_ms:.3g} ms, of which the harness's own part is about "
+        f"{expected(typical):.3g} ms"
     )
 
 

@@ -21,7 +21,6 @@ from harness.timing.checks import (
     check_seen_frame,
     disqualify,
     find_unreported_time,
-    unreported_ms,
 )
 from harness.timing.confirmation import CallTime, time_call
 from harness.timing.frames import FrameSource, Image, frame_of_call
@@ -128,8 +127,7 @@ class PostTimingChecks:
             frame = self.frames.fresh()
             reply = worker.time([frame], 1, _BURST_CALLS, 1, _BURST_S)
             every = [*reply.warmup_ms, *reply.samples_ms]
-            unreported = unreported_ms(every, reply.marked_ms)
-            requests.append(Request(len(every), sum(every), reply.wall_s * 1e3, unreported_ms=unreported))
+            requests.append(Request.from_reply(reply))
             times += reply.samples_ms
             if worker is self.worker:
                 call = int(self.frames.rng.integers(len(every)))

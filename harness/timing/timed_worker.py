@@ -30,6 +30,8 @@ class TimeReport(Protocol):
     def variations(self) -> Sequence[Variation | None]: ...  # noqa: D102
     @property
     def wall_s(self) -> float: ...  # noqa: D102
+    @property
+    def delay_s(self) -> float: ...  # noqa: D102
 
 
 class TimedWorker(Protocol):

@@ -3,14 +3,16 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
 from patience import soon
 
+from harness.errors import WorkerError
 from harness.isolation.processes import continue_tree, kill_tree
-from harness.isolation.stopping import stop_and_wait
+from harness.isolation.session import Session
+from harness.isolation.stopping import Stopped, stop_and_wait
 
 POPULATES = """
 import ctypes, mmap
@@ -67,3 +69,20 @@ def test_a_long_system_call_is_waited_for_and_counted(start) -> None:
         overtimes.append(stopped.overtime_s)
         continue_tree(stopped.pids)
     assert max(overtimes) > 0.02
+
+
+@pytest.mark.parametrize(("overtime_s", "is_honest"), [(0.004, True), (0.03, False)])
+def test_what_threads_take_to_stop_is_no_work(
+    open_small: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, overtime_s: float, *, is_honest: bool
+) -> None:
+    """A busy machine stops a thread some milliseconds late, each time; a hundred times that is no offence."""
+    monkeypatch.setattr("harness.isolation.exchange.stop_and_wait", lambda _pid: Stopped([], overtime_s))
+    session = open_small()
+    session.load()
+    for _ in range(100):
+        session.pause()
+    if is_honest:
+        session.check()
+    else:
+        with pytest.raises(WorkerError, match="after it was stopped"):
+            session.check()

@@ -92,6 +92,7 @@ class ScriptedWorker:
             clock="scripted",
             alarms=self.alarms,
             wall_s=wall,
+            delay_s=0.0,
             strips=strips,
             variations=variations,
             marked_ms=[],

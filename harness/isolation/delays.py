@@ -1,0 +1,83 @@
+"""Measure for how long other programs kept a worker from running.
+
+A request takes longer on a busy machine, although the worker does no more work. The kernel tells how long each thread
+was ready to run and waited for a processor, and how much time all processors spent on other programs. Both bound the
+delay: a worker can make its own threads wait for each other, but that takes no processor time of others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from harness.isolation.processes import cpu_seconds
+
+_PROC = Path("/proc")
+_NANOSECOND = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class DelayReading:
+    """State of the counters at one moment, all in seconds.
+
+    Attributes
+    ----------
+    waited
+        For each thread of the worker: how long it has waited for a processor so far.
+    controller_waited
+        The same for the calling thread.
+    others
+        Processor time that everything but the worker and the controller has used so far, that of other virtual machines
+        included.
+    stolen
+        The part of `others` that other virtual machines used.
+    """
+
+    waited: dict[int, float]
+    controller_waited: float
+    others: float
+    stolen: float
+
+    @classmethod
+    def now(cls, pids: Sequence[int]) -> DelayReading:
+        """Read the counters of the machine, the calling thread and the processes `pids`."""
+        times = psutil.cpu_times()
+        idle = times.idle + getattr(times, "iowait", 0.0)
+        twice = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # included in user and nice
+        own = (cpu_seconds(list(pids)) or 0.0) + time.process_time()
+        tasks = [path for pid in pids for path in _tasks(_PROC / str(pid))]
+        return cls(
+            waited={int(path.name): _waited_s(path) for path in tasks},
+            controller_waited=_waited_s(_PROC / "thread-self"),
+            others=sum(times) - twice - idle - own,
+            stolen=getattr(times, "steal", 0.0),
+        )
+
+    def delay_s(self, later: DelayReading) -> float:
+        """Return by how many seconds other programs can have delayed a request between this reading and `later`.
+
+        Returns 0 where the system does not tell.
+        """
+        longest = max((waited - self.waited.get(task, 0.0) for task, waited in later.waited.items()), default=0.0)
+        waited = longest + later.controller_waited - self.controller_waited
+        stolen = max(0.0, later.stolen - self.stolen)
+        return stolen + max(0.0, min(waited, later.others - self.others - stolen))
+
+
+def _tasks(process: Path) -> list[Path]:
+    with contextlib.suppress(OSError):  # the process may have ended
+        return list((process / "task").iterdir())
+    return []
+
+
+def _waited_s(task: Path) -> float:
+    """Return how long a thread was ready to run and did not, seconds; 0 if unknown."""
+    try:
+        return int((task / "schedstat").read_text().split()[1]) * _NANOSECOND
+    except (OSError, ValueError, IndexError):
+        return 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 # Estimated width of a letter: 0.6 em in the widest common fonts, 1 em for East Asian letters and emoji.
 LETTER_EM = 0.6
 WIDE_EM = 1.05
+BOLD = 1.15  # width of bold letters over that of others
 MOST = 100
 
 
@@ -41,6 +42,7 @@ class Mark:
     y: float
     radius: float
     text: str
+    bold: bool = False
 
     @property
     def box(self) -> Box:
@@ -78,7 +80,7 @@ def place_labels(marks: Sequence[Mark], bounds: Box, size: float, obstacles: Seq
 
 def _candidates(mark: Mark, size: float) -> Iterator[tuple[Box, bool]]:
     """Yield candidate rectangles around a mark in order of preference: right, left, above, below, then further out."""
-    width, height = text_width(mark.text, size), size * 1.25
+    width, height = text_width(mark.text, size) * (BOLD if mark.bold else 1), size * 1.25
     for gap in (2.5, 9.0, 17.0, 26.0):
         reach = mark.radius + gap
         for dx, dy in ((1, 0), (-1, 0), (0.7, 0.8), (-0.7, 0.8), (0.7, -0.8), (-0.7, -0.8), (0, 1), (0, -1)):

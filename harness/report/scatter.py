@@ -1,7 +1,6 @@
 """A figure of any two figures of a run's rows, for notebooks and for print."""
 
 import io
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +14,7 @@ from matplotlib.ticker import Formatter, FuncFormatter, LogLocator, ScalarFormat
 from harness.errors import UsageError
 from harness.report.caveats import UNSETTLED, name_marks
 from harness.report.drawing import SIZE, STYLE, TEXT, Point, draw_labels, draw_points, log_axis
+from harness.report.figure_foot import PAD, foot_lines, write_foot
 from harness.report.labels import Box, text_width
 from harness.report.numbers import TIMES, spell
 from harness.report.palette import PAPER
@@ -28,9 +28,7 @@ from harness.text import single_line
 SMALL_TEXT = 7.0
 _NARROW = 4.5  # inches: the width of one column of a paper, with smaller text
 _DECADE = 10.0
-_PAD = 4.0  # points around the figure
 _POINTS = 72.0  # of an inch
-_SENTENCE_EM = 0.55  # width of a letter of a sentence
 _POWER = 1e5  # from here on, numbers of an axis are written as powers of ten
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -211,7 +209,8 @@ def _drawn(
         bars = [[_finite(axis, point) for axis in of] for point in points]
         _scale(axes, "x", of[0], [point.x for point in points] + [end for x, _ in bars for end in x or ()])
         _scale(axes, "y", of[1], [point.y for point in points] + [end for _, y in bars for end in y or ()])
-        _fit(figure, axes, _written(figure, notes, style))
+        lines = foot_lines(notes, style.width * _POINTS, style.text)
+        _fit(figure, axes, write_foot(figure, lines, style.text))
         _thin_ticks(axes, of, style)
         boxes = _join(axes, front, of[0].quantity)
         for point, (x, y) in zip(points, bars, strict=True):
@@ -258,23 +257,12 @@ def _fit(figure: Figure, axes: Axes, foot: float) -> None:
         figure.draw_without_rendering()
         frame, whole = axes.get_window_extent(), axes.get_tightbbox()
         assert whole is not None
-        left, bottom = _PAD + frame.x0 - whole.x0, _PAD + foot + frame.y0 - whole.y0
-        right = width - _PAD - max(0.0, whole.x1 - frame.x1)
-        top = height - _PAD - max(0.0, whole.y1 - frame.y1)
+        left, bottom = PAD + frame.x0 - whole.x0, PAD + foot + frame.y0 - whole.y0
+        right = width - PAD - max(0.0, whole.x1 - frame.x1)
+        top = height - PAD - max(0.0, whole.y1 - frame.y1)
         if right - left < width / 4 or top - bottom < height / 4:
             raise UsageError("the figure is too small for its text", hint="set --width and --height to more")
         axes.set_position((left / width, bottom / height, (right - left) / width, (top - bottom) / height))
-
-
-def _written(figure: Figure, notes: Sequence[str], style: ScatterStyle) -> float:
-    """Write notes at the foot of the figure; return their height in points."""
-    size = style.text - 1.5
-    letters = int((style.width * _POINTS - 2 * _PAD) / (size * _SENTENCE_EM))
-    lines = [line for note in notes for line in textwrap.wrap(note, max(20, letters))]
-    height, whole = size * 1.3, style.height * _POINTS
-    for at, line in enumerate(reversed(lines)):
-        figure.text(_PAD / (style.width * _POINTS), (_PAD + at * height) / whole, line, size=size, color=PAPER["muted"])
-    return height * len(lines) + (_PAD if lines else 0)
 
 
 def _thin_ticks(axes: Axes, of: tuple[_Axis, _Axis], style: ScatterStyle) -> None:

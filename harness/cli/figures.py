@@ -14,7 +14,8 @@ from harness.cli.results import of_stored_runs
 from harness.errors import UsageError
 
 if TYPE_CHECKING:  # they import matplotlib, which takes a second
-    from harness.report.crop_grid import Channel, Measure, Pixels
+    from harness.report.crop_grid import Channel, Measure
+    from harness.report.crop_pictures import Pixels
     from harness.report.scatter import PaperFigure
     from harness.results.run_folder import RunFolder
 

@@ -2,7 +2,8 @@
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,12 +144,19 @@ def _shape(point: Point) -> str:
     return bounds.get(True) or ("D" if point.highlighted else "s" if point.row.baseline else "o")
 
 
-def draw_labels(axes: Axes, points: Sequence[Point], obstacles: Sequence[Box] = (), size: float = TEXT) -> list[Label]:
-    """Label the marks where there is room, in ``size`` points; the first points are labelled first."""
+def draw_labels(
+    axes: Axes,
+    points: Sequence[Point],
+    obstacles: Sequence[Box] = (),
+    size: float = TEXT,
+    *,
+    clear_leaders: bool = False,
+) -> list[Label]:
+    """Label the marks where there is room, in ``size`` points, as :func:`place_labels` does."""
     frame = axes.get_window_extent()
     bounds = Box(frame.x0 + 1, frame.y0 + 1, frame.x1 + 1, frame.y1 - 9)
     marks = [_mark(axes, point) for point in points]
-    labels = place_labels(marks, bounds, size, obstacles)
+    labels = place_labels(marks, bounds, size, obstacles, clear_leaders=clear_leaders)
     labelled = {id(mark): point for mark, point in zip(marks, points, strict=True)}
     for label in labels:
         _write(axes, label, labelled[id(label.mark)], size)
@@ -180,10 +188,20 @@ def _write(axes: Axes, label: Label, point: Point, size: float) -> None:
         zorder=5,
     )
     if label.far:
-        start, end = unmap((mark.x, mark.y)), place
+        edge = middle if align != "center" else box.bottom if box.bottom > mark.y else box.top
+        start, end = unmap((mark.x, mark.y)), unmap((x, edge))
         axes.plot(
             [start[0], end[0]], [start[1], end[1]], transform=axes.transAxes, color=PAPER["muted"], lw=0.5, zorder=3
         )
+
+
+@contextmanager
+def any_letters() -> Iterator[None]:
+    """Let names have letters that the font lacks, which are drawn as boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
+        yield
 
 
 def render(figure: Figure, kind: str, *, paper: bool = False, outlines: bool = True) -> bytes:
@@ -200,8 +218,6 @@ def render(figure: Figure, kind: str, *, paper: bool = False, outlines: bool = T
     style = STYLE | ({"svg.fonttype": "path" if outlines else "none", "pdf.fonttype": 42} if paper else {})
     ground = "white" if kind == "png" else "none"
     stream = io.BytesIO()
-    with warnings.catch_warnings(), mpl.rc_context(style):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
+    with any_letters(), mpl.rc_context(style):
         figure.savefig(stream, format=kind, metadata=dates[kind], dpi=300 if kind == "png" else 72, facecolor=ground)
     return stream.getvalue()

@@ -13,7 +13,7 @@ from matplotlib.ticker import Formatter, FuncFormatter, LogLocator, ScalarFormat
 
 from harness.errors import UsageError
 from harness.report.caveats import UNSETTLED, name_marks
-from harness.report.drawing import SIZE, STYLE, TEXT, Point, draw_labels, draw_points, log_axis
+from harness.report.drawing import SIZE, STYLE, TEXT, Point, any_letters, draw_labels, draw_points, log_axis
 from harness.report.figure_foot import PAD, foot_lines, write_foot
 from harness.report.labels import Box, text_width
 from harness.report.numbers import TIMES, spell
@@ -29,6 +29,7 @@ SMALL_TEXT = 7.0
 _NARROW = 4.5  # inches: the width of one column of a paper, with smaller text
 _DECADE = 10.0
 _POINTS = 72.0  # of an inch
+_MOST_NAMES = 12  # in a remark
 _POWER = 1e5  # from here on, numbers of an axis are written as powers of ten
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
@@ -216,8 +217,8 @@ def _drawn(
         for point, (x, y) in zip(points, bars, strict=True):
             axes.plot(x or [], [point.y] * len(x or ()), color=PAPER["muted"], lw=0.8, zorder=3)
             axes.plot([point.x] * len(y or ()), y or [], color=PAPER["muted"], lw=0.8, zorder=3)
-        draw_points(axes, points)
-        labels = draw_labels(axes, points, [*boxes, *_boxes(axes, points, bars)], style.text)
+        draw_points(axes, points[::-1])  # those that are pointed out lie above the others
+        labels = draw_labels(axes, points, [*boxes, *_boxes(axes, points, bars)], style.text, clear_leaders=True)
     named = {label.mark.text for label in labels}
     nameless = [point.row for point in points if point.label not in named]
     return PaperFigure(figure, _remarks(folder, nameless, left_out))
@@ -254,8 +255,9 @@ def _fit(figure: Figure, axes: Axes, foot: float) -> None:
     """Let the axes with their numbers and titles fill the figure above a foot, which is given in points."""
     width, height = (length * _POINTS for length in figure.get_size_inches())
     for _ in range(2):  # the numbers of an axis may change with its length
-        figure.draw_without_rendering()
-        frame, whole = axes.get_window_extent(), axes.get_tightbbox()
+        with any_letters():
+            figure.draw_without_rendering()
+            frame, whole = axes.get_window_extent(), axes.get_tightbbox()
         assert whole is not None
         left, bottom = PAD + frame.x0 - whole.x0, PAD + foot + frame.y0 - whole.y0
         right = width - PAD - max(0.0, whole.x1 - frame.x1)
@@ -341,4 +343,5 @@ def _remarks(folder: RunFolder, nameless: Sequence[Row], left_out: Sequence[Row]
 
 
 def _names(rows: Sequence[Row]) -> str:
-    return ", ".join(single_line(row.entry.name, 60) for row in rows)
+    rest = f" and {len(rows) - _MOST_NAMES} more" if len(rows) > _MOST_NAMES else ""
+    return ", ".join(single_line(row.entry.name, 60) for row in rows[:_MOST_NAMES]) + rest

@@ -146,7 +146,9 @@ def _figures(
 
 
 def _bold(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the cells with the best submission's figures marked; figures that print alike are equal."""
+    """Return the cells with the best of several submissions marked; figures that print alike are equal."""
+    if sum(cell.ranked for cell in cells) < 2:
+        return list(cells)
     psnr = max((round(cell.psnr, 2) for cell in cells if cell.ranked and cell.psnr is not None), default=None)
     ssim = max((round(cell.ssim, 4) for cell in cells if cell.ranked and cell.ssim is not None), default=None)
     return [_marked(cell, psnr, ssim) if cell.ranked else cell for cell in cells]
@@ -165,7 +167,8 @@ def _drawn(
 ) -> PaperFigure:
     width = style.width * _POINTS
     marks = dict.fromkeys(mark for entry in entries for mark in name_marks(entry))
-    lines = foot_lines([_legend(folder, style), *_meanings(marks)], width, SMALL_TEXT)
+    legend = _legend(folder, style, sum(entry.kind == "submission" for entry in entries))
+    lines = foot_lines([legend, *_meanings(marks)], width, SMALL_TEXT)
     layouts = [_layout(pictures, cells, width) for pictures, cells in blocks]
     height = sum(layout.total for layout in layouts) + (len(layouts) - 1) * GAP + write_foot(None, lines, SMALL_TEXT)
     with mpl.rc_context(STYLE | {"font.size": SMALL_TEXT}):
@@ -275,10 +278,11 @@ def _cut(text: str, width: float) -> str:
     return text
 
 
-def _legend(folder: RunFolder, style: GridStyle) -> str:
+def _legend(folder: RunFolder, style: GridStyle, submissions: int) -> str:
     channel = {"rgb": "RGB", "y": "Y"}[_channel(folder, style)]
     what = "the whole image" if style.measure is None else "the crop alone"
-    return f"PSNR in dB and SSIM on {channel}, of {what}; best submission bold"
+    best = "; best submission bold" if submissions > 1 else ""
+    return f"PSNR in dB and SSIM on {channel}, of {what}{best}"
 
 
 def _meanings(marks: dict[Mark, None]) -> list[str]:

@@ -59,8 +59,9 @@ class CropPictures:
         known = dict.fromkeys([*folder.run.dataset.image_names, *(window.image for window in windows)])
         if wanted.image not in known:
             raise UsageError(f"the run has no image {wanted.image!r}", hint=choice(wanted.image, known))
-        self.image = wanted.image
-        self._windows = [window for window in windows if window.image == wanted.image]
+        # Tables of a run with several data sets put a label before names; its crops are of the first data set.
+        self.image = wanted.image.removeprefix("".join(f"{one.label}/" for one in folder.run.datasets[:1]))
+        self._windows = [window for window in windows if window.image == self.image]
         self.box = self._clipped(wanted)
         if self._stored("hr") is None:
             raise UsageError(f"the run did not keep {self._place}", where=str(folder.path), hint=self._remedy())

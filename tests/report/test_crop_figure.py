@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import re
 import shutil
 
@@ -104,6 +105,28 @@ def test_saved_outputs_stand_in_for_crops_that_were_not_kept(make_run):
     Image.fromarray(pixels[:150]).save(folder.path / "images" / entry.slug / "castle.png")
     with pytest.raises(ResultsError, match="another size"):
         CropPictures(folder, CROP).of_model(entry)
+
+
+def test_crops_of_a_run_with_several_data_sets_are_of_the_first(make_run):
+    run = make_run()
+    results = json.loads((run / "results.json").read_text())
+    images = results["dataset"]["image_names"]
+    results["datasets"] = [{**results["dataset"], "label": "first"}, {**results["dataset"], "label": "second"}]
+    results["dataset"]["image_names"] = [f"{label}/{name}" for label in ("first", "second") for name in images]
+    (run / "results.json").write_text(json.dumps(results))
+    table = (run / "per_image.csv").read_text()
+    (run / "per_image.csv").write_text(re.sub(r"^(row-\d+),", r"\1,first/", table, flags=re.MULTILINE))
+    folder = load_run(run)
+    psnr = folder.per_image[find_entry(folder, "IMDN").slug]["first/castle"]["psnr_rgb"]
+    for name in ("castle", "first/castle"):
+        assert f"{psnr:.2f}" in texts(crop_grid(folder, [Choice(name, 170, 90, 100)], ["IMDN"], GridStyle()).figure)
+    with pytest.raises(UsageError, match="did not keep second/castle"):
+        crop_grid(folder, [Choice("second/castle", 170, 90, 100)], ["IMDN"], GridStyle())
+
+
+def test_one_submission_is_not_called_the_best(folder):
+    figure = crop_grid(folder, [CROP], ["IMDN"], GridStyle()).figure
+    assert not [text for text in figure.texts if text.get_fontweight() == "bold" or "bold" in text.get_text()]
 
 
 def test_without_names_the_best_submissions_with_pictures_are_shown(folder):

@@ -12,17 +12,15 @@ import numpy as np
 
 from harness.analysis.conditions import condition_changes
 from harness.analysis.stored_rows import stored_figures, stored_rules, stored_timing
-from harness.errors import UsageError
 from harness.results.columns import MEASURES
 from harness.results.measurement import TimingRecord
-from harness.results.run_folder import RunFolder
+from harness.results.run_folder import RunFolder, find_entry
 from harness.results.schema import Entry, PairComparison
 from harness.statistics.compare_times import compare_times
 from harness.statistics.inference import Difference, interval_difference, mean_difference, ratio_difference
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.statistics.score_difference import resample_scores, score_differences
-from harness.suggestions import choice
 from harness.tracks import Track, track_of
 from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, reference_psnr, score_data
 
@@ -113,23 +111,6 @@ def compare_models(one: RunFolder, first: str, other: RunFolder, second: str) ->
         if "scores" not in invalid:
             rows += [row for row in [compare_score(*models)] if row is not None]
     return ModelComparison(names, rows, remarks)
-
-
-def find_entry(folder: RunFolder, name: str) -> Entry:
-    """Return the row with this slug or name; case matters only if several rows match otherwise.
-
-    Raises
-    ------
-    UsageError
-        There is none.
-    """
-    entries = folder.run.entries
-    matches = [entry for entry in entries if name == entry.slug] or [entry for entry in entries if name == entry.name]
-    matches = matches or [entry for entry in entries if name.lower() in (entry.slug.lower(), entry.name.lower())]
-    if not matches:
-        hint = choice(name, [known for entry in entries for known in (entry.slug, entry.name) if known])
-        raise UsageError(f"{folder.path} has no model {name!r}", hint=hint)
-    return matches[0]
 
 
 def compare_quality(one: StoredModel, other: StoredModel, measure: str) -> FigureComparison | None:

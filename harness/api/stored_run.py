@@ -63,7 +63,7 @@ class Run(RunFolder):
         """
         from harness.report.scatter import scatter
 
-        return scatter(self, x, y)
+        return scatter(self, x, y).figure
 
     def _repr_html_(self) -> str:
         """Return the leaderboard for notebooks; names are escaped."""

@@ -12,6 +12,7 @@ import typer
 
 from harness import __version__
 from harness.cli.help_pages import OrderedGroup, epilog_of, panel_of
+from harness.cli.many_values import MANY_VALUES, ManyValuesCommand
 from harness.cli.output import Output
 from harness.cli.settings_file import apply_settings
 from harness.cli.streams import is_output_failure, replace_what_cannot_be_encoded
@@ -73,6 +74,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     passes_arguments_on = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command(
         name=name,
+        cls=ManyValuesCommand if name in MANY_VALUES else None,
         rich_help_panel=panel_of(name),
         epilog=epilog_of(name),
         context_settings=passes_arguments_on if name == "config" else None,

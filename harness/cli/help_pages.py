@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 PANELS: dict[str, tuple[str, ...]] = {
     "Your model": ("example", "new", "check", "reparam", "convert"),
     "Measure": ("run", "config", "time", "quality"),
-    "Results": ("report", "export", "choose", "compare", "history", "serve", "schema"),
+    "Results": ("report", "export", "figure", "choose", "compare", "history", "serve", "schema"),
     "Challenges": ("score", "rescore", "tracks"),
     "Images": ("datasets", "prepare"),
     "This machine": ("doctor", "plugins"),
@@ -43,6 +43,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "compare": ("harness compare reports/monday reports/tuesday", "harness compare RUN --models LRSRN SESR"),
     "score": ("harness score --psnr 35.02 --runtime 3.19",),
     "export": ("harness export RUN --format latex -o table.tex",),
+    "figure": (
+        "harness figure RUN --x runtime --y psnr_y --width 3.3in --highlight MyNet -o scatter.pdf",
+        "harness figure RUN --crops castle:640,320,192 --models LRSRN SESR -o crops.pdf",
+    ),
     "example": ("harness example demo",),
 }
 

@@ -180,9 +180,10 @@ def serve(
     reports: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("reports"),
     port: Annotated[int, typer.Option(help="Port on this machine; 0 for a free one.")] = 8321,
 ) -> None:
-    """Serve a folder of reports on this machine, with the progress of a current run. Ctrl-C stops the server."""
+    """Serve a folder of reports on this machine: list, compare and follow runs. Ctrl-C stops the server."""
+    from harness.analysis.compare_runs import compare_runs
     from harness.report.serve import LOOPBACK, make_server
 
-    with make_server(reports, port) as server:
+    with make_server(reports, port, compare_runs) as server:
         out.print(f"http://{LOOPBACK}:{server.server_port}/", highlight=False)
         server.serve_forever()

@@ -39,11 +39,14 @@ def build_comparison(comparison: RunComparison, out: Path | None = None) -> Path
     return target
 
 
-def comparison_page(comparison: RunComparison) -> str:
-    """Return a comparison as HTML."""
+def comparison_page(
+    comparison: RunComparison, path: Sequence[tuple[str, str]] = (("leaderboard.html", "Leaderboard"),)
+) -> str:
+    """Return a comparison as HTML, with links to other pages, (address, title), on top."""
     return page(
         "compare.html",
         SCRIPTS,
+        path=path,
         run=comparison.after.run,
         old=comparison.before.run,
         comparison=comparison,

@@ -2,7 +2,8 @@
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,8 @@ STYLE: Any = {
 class Point:
     """One mark of a scatter plot; ``radius`` is in points.
 
-    ``low``: the value lies below the axis; ``at_least``: the value on the horizontal axis is a lower bound.
+    ``low``: the value lies below the axis; ``at_least``: the value on the horizontal axis is a lower bound;
+    ``at_least_high``: that on the vertical axis is; ``highlighted``: it is pointed out; ``signs`` follow its name.
     """
 
     row: Row
@@ -63,6 +65,14 @@ class Point:
     radius: float = 3.6
     low: bool = False
     at_least: bool = False
+    at_least_high: bool = False
+    highlighted: bool = False
+    signs: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name, with its signs."""
+        return short(self.row.entry.name) + self.signs
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +126,10 @@ def draw_points(axes: Axes, points: Sequence[Point]) -> dict[str, str]:
 
 
 def _mark_style(point: Point) -> dict[str, Any]:
-    hue = PAPER["base"] if point.row.baseline else PAPER["mark"]
+    hue = PAPER["band0"] if point.highlighted else PAPER["base"] if point.row.baseline else PAPER["mark"]
     hollow = point.row.baseline or point.row.entry.reconstructed
     return {
-        "marker": "v" if point.low else ">" if point.at_least else "s" if point.row.baseline else "o",
+        "marker": _shape(point),
         "markersize": 2 * point.radius,
         "markerfacecolor": PAPER["ground"] if hollow else hue,
         "markeredgecolor": hue if hollow else PAPER["ground"],
@@ -129,24 +139,36 @@ def _mark_style(point: Point) -> dict[str, Any]:
     }
 
 
-def draw_labels(axes: Axes, points: Sequence[Point], obstacles: Sequence[Box] = ()) -> list[Label]:
-    """Label the marks where there is room; the best rows are labelled first."""
+def _shape(point: Point) -> str:
+    bounds = {point.low: "v", point.at_least_high: "^", point.at_least: ">"}
+    return bounds.get(True) or ("D" if point.highlighted else "s" if point.row.baseline else "o")
+
+
+def draw_labels(
+    axes: Axes,
+    points: Sequence[Point],
+    obstacles: Sequence[Box] = (),
+    size: float = TEXT,
+    *,
+    clear_leaders: bool = False,
+) -> list[Label]:
+    """Label the marks where there is room, in ``size`` points, as :func:`place_labels` does."""
     frame = axes.get_window_extent()
     bounds = Box(frame.x0 + 1, frame.y0 + 1, frame.x1 + 1, frame.y1 - 9)
     marks = [_mark(axes, point) for point in points]
-    labels = place_labels(marks, bounds, TEXT, obstacles)
-    rows = {id(mark): point.row for mark, point in zip(marks, points, strict=True)}
+    labels = place_labels(marks, bounds, size, obstacles, clear_leaders=clear_leaders)
+    labelled = {id(mark): point for mark, point in zip(marks, points, strict=True)}
     for label in labels:
-        _write(axes, label, PAPER["muted"] if rows[id(label.mark)].baseline else PAPER["ink"])
+        _write(axes, label, labelled[id(label.mark)], size)
     return labels
 
 
 def _mark(axes: Axes, point: Point) -> Mark:
     x, y = axes.transData.transform((point.x, point.y))
-    return Mark(float(x), float(y), point.radius, short(point.row.entry.name))
+    return Mark(float(x), float(y), point.radius, point.label, point.highlighted)
 
 
-def _write(axes: Axes, label: Label, hue: str) -> None:
+def _write(axes: Axes, label: Label, point: Point, size: float) -> None:
     box, mark = label.box, label.mark
     unmap = axes.transAxes.inverted().transform
     align = "left" if box.left >= mark.x else "right" if box.right <= mark.x else "center"
@@ -160,31 +182,42 @@ def _write(axes: Axes, label: Label, hue: str) -> None:
         transform=axes.transAxes,
         ha=align,
         va="center_baseline",
-        color=hue,
+        color=PAPER["band0"] if point.highlighted else PAPER["muted"] if point.row.baseline else PAPER["ink"],
+        weight="bold" if point.highlighted else "normal",
+        size=size,
         zorder=5,
     )
     if label.far:
-        start, end = unmap((mark.x, mark.y)), place
+        edge = middle if align != "center" else box.bottom if box.bottom > mark.y else box.top
+        start, end = unmap((mark.x, mark.y)), unmap((x, edge))
         axes.plot(
             [start[0], end[0]], [start[1], end[1]], transform=axes.transAxes, color=PAPER["muted"], lw=0.5, zorder=3
         )
 
 
-def render(figure: Figure, kind: str, *, paper: bool = False) -> bytes:
+@contextmanager
+def any_letters() -> Iterator[None]:
+    """Let names have letters that the font lacks, which are drawn as boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
+        yield
+
+
+def render(figure: Figure, kind: str, *, paper: bool = False, outlines: bool = True) -> bytes:
     """Return the figure as ``svg``, ``pdf`` or ``png``; the same figure gives the same bytes.
 
-    With ``paper``, text becomes outlines in SVG, and PNG has 300 dpi and a white background.
+    PNG has 300 dpi and a white background. With ``paper``, PDF embeds TrueType fonts, and text becomes outlines in SVG
+    unless ``outlines`` is false.
     """
     dates: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": None},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
         "png": {"Software": None},
     }
-    style = STYLE | ({"svg.fonttype": "path", "pdf.fonttype": 42} if paper else {})
+    style = STYLE | ({"svg.fonttype": "path" if outlines else "none", "pdf.fonttype": 42} if paper else {})
     ground = "white" if kind == "png" else "none"
     stream = io.BytesIO()
-    with warnings.catch_warnings(), mpl.rc_context(style):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")
+    with any_letters(), mpl.rc_context(style):
         figure.savefig(stream, format=kind, metadata=dates[kind], dpi=300 if kind == "png" else 72, facecolor=ground)
     return stream.getvalue()

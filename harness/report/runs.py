@@ -6,7 +6,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from harness.errors import ResultsError
-from harness.results.progress import RunProgress, describe_stage, describe_time_left, read_progress
+from harness.results.progress import FinishedNetwork, RunProgress, describe_stage, describe_time_left, read_progress
 from harness.results.run_folder import RunFolder, load_run
 
 State = Literal["complete", "interrupted", "running", "unreadable"]
@@ -30,10 +30,16 @@ class RunSummary:
     stage: str = ""
     share: float = 0.0
     left: str = ""
+    finished: tuple[FinishedNetwork, ...] = ()
+
+    @property
+    def can_be_compared(self) -> bool:
+        """Whether the run has results and goes on no more."""
+        return bool(self.created)
 
     def record(self) -> dict[str, Any]:
         """Return the summary as plain values."""
-        return asdict(self)
+        return asdict(self) | {"finished": [one.model_dump() for one in self.finished]}
 
 
 def list_runs(root: Path) -> list[RunSummary]:
@@ -71,6 +77,7 @@ def _in_progress(path: Path, progress: RunProgress) -> RunSummary:
         or describe_stage(progress.stage, progress.detail, progress.process, progress.processes),
         share=round(progress.share, 3),
         left=describe_time_left(progress.seconds_left),
+        finished=tuple(progress.finished),
     )
 
 

@@ -4,26 +4,34 @@ import errno
 import json
 import stat
 import sys
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 from harness import __version__
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
+from harness.report.compare import comparison_page
 from harness.report.runs import list_runs
 from harness.report.site import page
-from harness.text import printable
+from harness.results.comparison import RunComparison
+from harness.results.reading import reading
+from harness.results.run_folder import RunFolder, load_run
+from harness.suggestions import choice
+from harness.text import printable, single_line
 
 LOOPBACK = "127.0.0.1"
 SCRIPTS = ("theme.js", "runs.js")
+Compare = Callable[[RunFolder, RunFolder], RunComparison]
 
 _LOGGED_CHARACTERS = 300
 _NOT_LOGGED = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
-def make_server(root: Path, port: int = 8321) -> ThreadingHTTPServer:
+def make_server(root: Path, port: int = 8321, compare: Compare | None = None) -> ThreadingHTTPServer:
     """Return a server of a folder of reports; its ``serve_forever`` serves until it is interrupted.
 
     It listens on the loopback interface only and answers GET and HEAD only. It serves no file outside ``root`` and no
@@ -35,6 +43,8 @@ def make_server(root: Path, port: int = 8321) -> ThreadingHTTPServer:
         Folder that holds runs.
     port
         Port, or 0 for a free one.
+    compare
+        Compares two runs; without it the list offers no comparison.
 
     Raises
     ------
@@ -44,14 +54,49 @@ def make_server(root: Path, port: int = 8321) -> ThreadingHTTPServer:
     if not root.is_dir():
         raise UsageError("there is no such folder", where=str(root), hint="name the folder that holds the runs")
     try:
-        return ReportServer((LOOPBACK, port), partial(ReportHandler, directory=str(root.resolve())))
+        return ReportServer((LOOPBACK, port), partial(ReportHandler, compare, directory=str(root.resolve())))
     except OSError as error:
         raise UsageError(f"port {port} cannot be used ({error.strerror})", hint="choose another with --port") from error
 
 
-def runs_page(root: Path) -> str:
-    """Return the list of runs as HTML."""
-    return page("runs.html", SCRIPTS, runs=list_runs(root), version=__version__)
+def runs_page(root: Path, *, compares: bool = False, problem: str = "") -> str:
+    """Return the list of runs as HTML.
+
+    Parameters
+    ----------
+    root
+        Folder that holds runs.
+    compares
+        Whether the page offers comparisons.
+    problem
+        What went wrong with a comparison.
+    """
+    runs = list_runs(root)
+    comparable = [run for run in runs if run.can_be_compared] if compares else []
+    return page("runs.html", SCRIPTS, runs=runs, comparable=comparable, problem=problem, version=__version__)
+
+
+def served_comparison(root: Path, before: str, after: str, compare: Compare) -> str:
+    """Return the comparison of two runs in a folder as HTML.
+
+    Raises
+    ------
+    UsageError
+        There is no such run, it has no results yet, or both are the same.
+    ResultsError
+        The results of a run are damaged.
+    """
+    known = {run.folder for run in list_runs(root) if run.can_be_compared}
+    for name in (before, after):
+        if name not in known:
+            raise UsageError(f"there is no finished run {name!r}", hint=choice(name, sorted(known)))
+    if before == after:
+        raise UsageError("a run does not differ from itself", hint="choose two runs")
+    with reading(root / after, "the runs cannot be compared"):
+        comparison = compare(load_run(root / before), load_run(root / after))
+    links = [(f"{quote(name)}/leaderboard.html", name) for name in (before, after)]
+    existing = [(link, name) for link, name in links if (root / name / "leaderboard.html").is_file()]
+    return comparison_page(comparison, [("./", "Runs"), *existing])
 
 
 class ReportServer(ThreadingHTTPServer):
@@ -71,6 +116,11 @@ class ReportHandler(SimpleHTTPRequestHandler):
     sys_version = ""
     default_request_version = "HTTP/1.0"  # the answer to a request that cannot be parsed has a status line too
     timeout = 30.0  # seconds without a byte, after which a connection is closed
+
+    def __init__(self, compare: Compare | None, *args: Any, **kwargs: Any) -> None:
+        self._compare = compare
+        super().__init__(*args, **kwargs)  # it answers the request
+
     _is_logged = True
     extensions_map = SimpleHTTPRequestHandler.extensions_map | {
         ".log": "text/plain; charset=utf-8",
@@ -94,7 +144,11 @@ class ReportHandler(SimpleHTTPRequestHandler):
         if not self._is_local_request():
             self.send_error(HTTPStatus.FORBIDDEN)
         elif self.path.split("?")[0] == "/":
-            self._answer("text/html", runs_page(Path(self.directory)))
+            self._answer("text/html", runs_page(Path(self.directory), compares=self._compare is not None))
+        elif self._compare is not None and self.path.split("?")[0] == "/compare":
+            self._answer_comparison(self._compare)
+        elif self.path == "/favicon.ico":  # browsers ask for it, and report a missing one as an error of the page
+            self._answer("image/x-icon", "", HTTPStatus.NO_CONTENT)
         elif self.path == "/runs.json":
             runs = [one.record() for one in list_runs(Path(self.directory))]
             self._answer("application/json", json.dumps(runs))
@@ -156,9 +210,20 @@ class ReportHandler(SimpleHTTPRequestHandler):
         name = self.headers.get("Host", "").rsplit(":", 1)[0]
         return name in {LOOPBACK, "localhost"}
 
-    def _answer(self, kind: str, text: str) -> None:
+    def _answer_comparison(self, compare: Compare) -> None:
+        """Answer with the comparison of two runs, or with the list of runs and what is wrong."""
+        root, query = Path(self.directory), parse_qs(urlsplit(self.path).query)
+        before, after = (query.get(key, [""])[0] for key in ("before", "after"))
+        try:
+            self._answer("text/html", served_comparison(root, before, after, compare))
+        except HarnessError as error:
+            status = HTTPStatus.NOT_FOUND if isinstance(error, UsageError) else HTTPStatus.INTERNAL_SERVER_ERROR
+            text = single_line(str(error), _LOGGED_CHARACTERS)
+            self._answer("text/html", runs_page(root, compares=True, problem=text), status)
+
+    def _answer(self, kind: str, text: str, status: HTTPStatus = HTTPStatus.OK) -> None:
         content = text.encode("utf-8")
-        self.send_response(HTTPStatus.OK)
+        self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from harness.results.record import Fraction, Record
+from harness.results.record import Fraction, Record, Status
 
 FILE = ".progress.json"
 SILENT_S = 120.0
@@ -17,6 +17,15 @@ SILENT_S = 120.0
 
 The process may be in another container.
 """
+
+
+class FinishedNetwork(Record):
+    """A network that is measured."""
+
+    name: str
+    status: Status
+    reason: str = ""
+    """Why it has no figures, in one line; empty if it has."""
 
 
 class RunProgress(Record):
@@ -44,6 +53,8 @@ class RunProgress(Record):
     """Number of processes that the network is timed in."""
     places: dict[str, str] = {}
     """What each place does, in words, in a run with several."""
+    finished: list[FinishedNetwork] = []
+    """The networks that are measured, in the order in which they were."""
 
 
 def describe_stage(stage: str, detail: str, process: int, processes: int) -> str:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
+from harness.errors import UsageError
 from harness.results.columns import MEASURES
 from harness.results.dataframe import entries_frame
 from harness.results.measurement import Layer, TimingRecord
 from harness.results.reading import reading
 from harness.results.samples import read_timing
-from harness.results.schema import Run
+from harness.results.schema import Entry, Run
 from harness.results.store import read_run
+from harness.suggestions import choice
 from harness.text import from_spreadsheet_text
 
 if TYPE_CHECKING:
@@ -91,6 +93,23 @@ class RunFolder:
             for image, measures in images.items()
         ]
         return pd.DataFrame(rows, columns=["slug", "image", *MEASURES])
+
+
+def find_entry(folder: RunFolder, name: str) -> Entry:
+    """Return the row with this slug or name; case matters only if several rows match otherwise.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    entries = folder.run.entries
+    matches = [entry for entry in entries if name == entry.slug] or [entry for entry in entries if name == entry.name]
+    matches = matches or [entry for entry in entries if name.lower() in (entry.slug.lower(), entry.name.lower())]
+    if not matches:
+        hint = choice(name, [known for entry in entries for known in (entry.slug, entry.name) if known])
+        raise UsageError(f"{folder.path} has no model {name!r}", hint=hint)
+    return matches[0]
 
 
 def is_file_name(slug: str) -> bool:

@@ -8,8 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.results.progress import RunProgress, clear_progress, describe_stage, write_progress
+from harness.results.progress import FinishedNetwork, RunProgress, clear_progress, describe_stage, write_progress
 from harness.run.progress import ProgressEvent, RunFinished, RunStarted, StageProgress, SubmissionFinished
+from harness.text import single_line
+
+_REASON_CHARACTERS = 200
 
 
 class ProgressFile:
@@ -44,8 +47,11 @@ class ProgressFile:
         elif isinstance(event, StageProgress):
             self._take_over_stage(event)
         elif isinstance(event, SubmissionFinished):
-            done, share, left = self._state.done + 1, event.share, event.seconds_left
-            self._update(at_once=not event.reused, done=done, share=share, seconds_left=left)
+            finished = [*self._state.finished, _finished(event)]
+            self._update(
+                at_once=not event.reused, done=self._state.done + 1, share=event.share,
+                seconds_left=event.seconds_left, finished=finished,
+            )  # fmt: skip
         elif isinstance(event, RunFinished):
             self._update(at_once=True, name="", stage="scores and report", detail="", seconds_left=None)
 
@@ -75,3 +81,9 @@ class ProgressFile:
         if at_once or now - self._written >= self._every_s:
             self._written = now
             write_progress(self._folder, self._state)
+
+
+def _finished(event: SubmissionFinished) -> FinishedNetwork:
+    error = event.measurement.error
+    reason = "" if error is None else single_line(f"{error.stage}: {error.first_line}", _REASON_CHARACTERS)
+    return FinishedNetwork(name=event.name, status=event.measurement.status, reason=reason)

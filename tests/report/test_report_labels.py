@@ -39,3 +39,24 @@ def test_obstacles_are_kept_free():
 
 def test_wide_letters_take_more_room():
     assert text_width("超解像", 10) > text_width("abc", 10)
+
+
+@given(st.lists(st.tuples(st.floats(20, 380), st.floats(20, 280)), min_size=2, max_size=25))
+def test_leader_lines_cross_no_name_on_request(places):
+    marks = [Mark(x, y, 3.2, f"Network {at}") for at, (x, y) in enumerate(places)]
+    labels = place_labels(marks, Box(0, 0, 400, 300), 7, clear_leaders=True)
+    for label in (one for one in labels if one.far):
+        box, mark = label.box, label.mark
+        x = min(max(mark.x, box.left), box.right)
+        y = (
+            (box.bottom + box.top) / 2
+            if x != mark.x
+            else min((box.bottom, box.top), key=lambda edge: abs(edge - mark.y))
+        )
+        for at in range(101):
+            point = mark.x + (x - mark.x) * at / 101, mark.y + (y - mark.y) * at / 101
+            inside = [
+                one for one in labels
+                if one.box.left + 1 < point[0] < one.box.right - 1 and one.box.bottom + 1 < point[1] < one.box.top - 1
+            ]  # fmt: skip
+            assert not inside

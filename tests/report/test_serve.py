@@ -2,20 +2,23 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+from urllib.parse import urlencode
 
 import pytest
 
+from harness.analysis.compare_runs import compare_runs
 from harness.errors import UsageError
 from harness.report import build_report
 from harness.report.runs import list_runs
 from harness.report.serve import make_server
-from harness.results.progress import FILE, RunProgress, write_progress
+from harness.results.progress import FILE, FinishedNetwork, RunProgress, write_progress
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def reports(built, tmp_path):
 
 @pytest.fixture
 def server(reports):
-    server = make_server(reports, 0)
+    server = make_server(reports, 0, compare_runs)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
@@ -169,6 +172,92 @@ def test_it_listens_on_the_loopback_alone(reports):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UsageError, match="no such folder"):
         make_server(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def second(built, reports):
+    """A later run of the same models, with one network 50 % slower, in a folder whose name needs escaping."""
+    folder = reports / "second & <b>last"
+    shutil.copytree(built, folder)
+    results = json.loads((folder / "results.json").read_text())
+    results["run"]["created"] = "2026-05-02T21:04:11+02:00"
+    results["entries"][5]["runtime_ms"].update(mean=19.42, median=19.26, ci=[19.0, 19.6])
+    results["entries"] = [entry for entry in results["entries"] if entry["name"] != "SCSRN"]
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder.name
+
+
+def test_any_two_runs_are_compared(ask, second):
+    body = ask("/")[2].decode()
+    assert body.count('<option value="second &amp; &lt;b&gt;last"') == 2
+    assert '<option value="going"' not in body
+    status, _, body = ask(f"/compare?{urlencode({'before': 'first', 'after': second})}")
+    page = body.decode()
+    assert status == 200
+    assert re.search(r"Removed</dt><dd class=\"figure\">1<.*?SCSRN", page)
+    assert "+50.0 %" in page
+    assert 'href="second%20%26%20%3Cb%3Elast/leaderboard.html"' in page
+    assert "<b>last" not in page
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "part"),
+    [
+        ("", 404, "there is no finished run"),
+        ("before=first", 404, "there is no finished run"),
+        ("before=frst&after=going", 404, "Did you mean &#39;first&#39;?"),
+        ("before=first&after=going", 404, "there is no finished run &#39;going&#39;"),
+        ("before=../secret.txt&after=first", 404, "there is no finished run"),
+        ("before=%00&after=%ff", 404, "there is no finished run"),
+        ("before=first&after=first", 404, "does not differ from itself"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_above_the_list(ask, query, status, part):
+    found, _, body = ask(f"/compare?{query}")
+    assert found == status
+    assert part in body.decode()
+    assert b'href="first/leaderboard.html"' in body
+
+
+def test_damaged_samples_do_not_end_the_server(ask, reports, second, capfd):
+    for file in (reports / second / "samples").iterdir():
+        file.write_text("[")
+    status, _, body = ask(f"/compare?{urlencode({'before': 'first', 'after': second})}")
+    assert status == 500
+    assert b"No comparison" in body
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_networks_that_are_measured_are_shown_during_the_run(ask, reports):
+    done = [FinishedNetwork(name="<i>A", status="ok"), FinishedNetwork(name="B", status="failed", reason="load: <u>no")]
+    write_progress(reports / "going", RunProgress(pid=os.getpid(), total=9, done=2, share=0.25, finished=done))
+    body = ask("/")[2].decode()
+    assert "<title>25 % going, Runs</title>" in body
+    assert "2 of 9 networks measured" in body
+    assert re.search(r"B</bdi> <span class=\"status failed\">failed</span>.*load: &lt;u&gt;no", body)
+    assert "&lt;i&gt;A" in body
+    assert json.loads(ask("/runs.json")[2])[0]["finished"][1]["status"] == "failed"
+
+
+def test_an_open_page_follows_a_run_and_keeps_what_was_chosen(server, browser, reports, second, until):
+    complaints = []
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"http://127.0.0.1:{server.server_port}/")
+    assert page.locator("select").evaluate_all("lists => lists.map(one => one.value)") == ["first", second]
+    page.select_option("select[name=before]", second)
+    page.select_option("select[name=after]", "first")
+    shutil.copytree(reports / "first", reports / "third")
+    write_progress(reports / "going", RunProgress(pid=os.getpid(), total=12, done=11, share=0.9))
+    until(page, "document.title.startsWith('90 %') && document.querySelectorAll('option').length === 6")
+    assert page.locator("select").evaluate_all("lists => lists.map(one => one.value)") == [second, "first"]
+    page.get_by_role("button", name="Compare").click()
+    until(page, "document.querySelector('h1').textContent === 'What changed'")
+    assert "Added" in page.content()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+    assert complaints == []
 
 
 HOST = b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

@@ -14,6 +14,7 @@ from harness.results.progress import (
     read_progress,
     write_progress,
 )
+from harness.results.schema import ErrorInfo
 from harness.run.progress import Progress
 from harness.run.progress_file import ProgressFile
 
@@ -56,6 +57,12 @@ def test_the_file_follows_the_run_and_goes_with_it(tmp_path: Path) -> None:
         later = state_in(tmp_path)
         assert (later.done, later.name) == (1, "CRC")
         assert later.share > state.share
+        error = ErrorInfo(stage="load", type="ImportError", message="no module\nof that name")
+        progress.finish("crc", DONE.model_copy(update={"status": "failed", "error": error}), reused=False)
+        assert [(one.name, one.status, one.reason) for one in state_in(tmp_path).finished] == [
+            ("LRSRN", "ok", ""),
+            ("CRC", "failed", "load: no module"),
+        ]
         progress.end()
         assert state_in(tmp_path).stage == "scores and report"
     assert read_progress(tmp_path) is None

@@ -75,7 +75,9 @@ def export(
         raise UsageError("--columns, --ci, --published and --pivot do not belong to --backends", hint=hint)
     if highlight and pivot is None:
         raise UsageError("--highlight belongs to --pivot", hint="add --pivot dataset")
-    return _export_runs(sources, form, chosen, output, _Style(ci, published, pivot is not None, tuple(highlight or ()), backends))
+    return _export_runs(
+        sources, form, chosen, output, _Style(ci, published, pivot is not None, tuple(highlight or ()), backends)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,10 @@ def export_backends(run: Run, form: str, *, whole: bool = True) -> str:
 def _records(run: Run) -> list[dict[str, Any]]:
     entries = {entry.slug: entry for entry in run.entries}
     return [
-        _record(run, row, cell, entries[cell.slug]) for row in run.backends for cell in row.cells if cell.slug in entries
+        _record(run, row, cell, entries[cell.slug])
+        for row in run.backends
+        for cell in row.cells
+        if cell.slug in entries
     ]
 
 

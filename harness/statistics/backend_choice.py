@@ -111,6 +111,4 @@ def _ratio(one: OnBackend, other: OnBackend, spread: ProcessSpread) -> _Ratio:
         first, second = (record.model_copy(update={"rounds": []}) for record in (first, second))
     logs = log_ratio(relative_times(first, spread), relative_times(second, spread))
     low, high = logs.ci
-    return _Ratio(
-        math.exp(logs.value), (math.exp(low), math.exp(high) if high < math.inf else math.inf), logs.p_value
-    )
+    return _Ratio(math.exp(logs.value), (math.exp(low), math.exp(high) if high < math.inf else math.inf), logs.p_value)

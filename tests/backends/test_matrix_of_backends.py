@@ -131,10 +131,14 @@ def test_a_run_with_one_backend_is_reused_and_the_other_way_round(
     assert {entry.fingerprint for entry in matrix.entries if entry.variant_of} == known
     assert all((alone.folder / "measurements" / name).read_bytes() == content for name, content in stored.items())
     again = run(replace(both, further_backends=()), engine=InlineEngine()).run
-    assert {e.slug: e.runtime_ms for e in again.entries}.items() <= {e.slug: e.runtime_ms for e in matrix.entries}.items()
+    assert {e.slug: e.runtime_ms for e in again.entries}.items() <= {
+        e.slug: e.runtime_ms for e in matrix.entries
+    }.items()
 
 
-@pytest.mark.parametrize("given", [["eager,channels_last", "eager"], "eager, channels_last", ["eager", "channels_last"]])
+@pytest.mark.parametrize(
+    "given", [["eager,channels_last", "eager"], "eager, channels_last", ["eager", "channels_last"]]
+)
 def test_backends_are_named_with_commas_or_as_a_list_and_each_once(given: object) -> None:
     request = request_from({"submissions": ["x"], "backend": given})
     assert (request.backend, request.further_backends) == ("eager", ("channels_last",))

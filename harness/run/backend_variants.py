@@ -52,7 +52,7 @@ def _has_variants(submission: Found, scale: int) -> bool:
 
 
 def _variant(planned: PlannedSubmission, first: str, backend: Backend, slugs: set[str]) -> PlannedSubmission:
-    """Return a row under a name and a slug of its own; `first` is the slug of the network's row on the first backend."""
+    """Return a row under a name and a slug of its own; `first` is the slug of the row on the first backend."""
     (slug,) = unique_slugs([f"{first[: _LONGEST_SLUG - 1 - len(backend)]}-{backend}"], slugs)
     slugs.add(slug.casefold())
     named = replace(planned.submission, name=f"{planned.submission.name} ({backend})", slug=slug)

@@ -37,7 +37,8 @@ class Shown:
     time
         Time with its interval, or an empty string.
     remarks
-        Where it failed or why the outputs do not hold, what else executed the network, and how long it was built.
+        Where it failed or why the outputs do not hold, what else executed the network, whether its time did not settle,
+        and how long it was built.
     reason
         Why it failed; empty if it did not.
     best
@@ -123,6 +124,8 @@ def _remarks(run: Run, row: BackendRow, cell: BackendCell, entries: dict[str, En
         found.append("loses PSNR" if best is None or own is None else f"loses {fixed(best - own, 2)} dB PSNR")
     if entry.backend != cell.backend and entry.error is None:
         found.append(f"executed by {entry.backend}")
+    if entry.runtime_ms is not None and not entry.runtime_ms.stable:
+        found.append("not settled")
     if entry.build_s is not None:
         found.append(f"built in {fixed(entry.build_s, 1)} s")
     return tuple(found)

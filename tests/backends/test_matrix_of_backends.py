@@ -14,11 +14,13 @@ from run.conftest import REPEAT, images, request_for, submit, submit_sharp, tiny
 from typer.testing import CliRunner
 
 import harness
+from harness.analysis.choose import Limits, choose
 from harness.cli import app
 from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import FinishedRun, run
 from harness.report import build_report
+from harness.results.run_folder import RunFolder
 from harness.run.options import request_from
 from harness.run.plan import RunRequest, make_plan
 from harness.statistics.backend_choice import HOLDS_DB
@@ -111,6 +113,13 @@ def test_the_table_is_exported_and_printed(finished: FinishedRun, monkeypatch: p
     assert "backends: ms with its 95 % interval" in printed
     chosen = CliRunner().invoke(app, ["choose", str(finished.folder), "--json"])
     assert {row["backend"] for row in json.loads(chosen.stdout)["fitting"]} == {"eager", "channels_last"}
+    own, other = by_slug["Plain"], by_slug["Plain-channels_last"]
+    slower = max(own, other, key=lambda entry: entry.runtime_ms.median).model_copy(
+        update={"psnr_rgb": own.psnr_rgb + HOLDS_DB / 2}  # as far as rounding in another order reaches
+    )
+    faster = min(own, other, key=lambda entry: entry.runtime_ms.median)
+    folder = RunFolder(finished.folder, finished.run.model_copy(update={"entries": [slower, faster]}))
+    assert [one.entry for one in choose(folder, Limits()).fitting] == [faster, slower]
     assert harness.load_run(finished.folder).backends == finished.run.backends
 
 

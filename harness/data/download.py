@@ -12,30 +12,31 @@ from harness.data.cache import cache_root
 Progress = Callable[[int, int], None]
 """Called with the received and the total number of bytes; the total is 0 if the server does not report it."""
 
-_CHUNK = 2**18
 _TIMEOUT_S = 30.0
 _PARTIAL = 206  # the server honours the Range header; any other success status means the whole file
 
 
-def resuming_downloader(progress: Progress | None = None) -> Callable[[str, str, Any], None]:
+def resuming_downloader(progress: Progress | None = None, chunk: int = 2**18) -> Callable[[str, str, Any], None]:
     """Return a downloader for ``pooch.retrieve`` that resumes interrupted downloads.
 
     Parameters
     ----------
     progress
-        Called after every chunk of 256 KiB.
+        Called after every chunk.
+    chunk
+        Bytes to receive at a time.
     """
 
     def download(url: str, output_file: str, _pooch: Any) -> None:
         part = cache_root() / "archives" / f".{hashlib.sha256(url.encode()).hexdigest()[:16]}.part"
         part.parent.mkdir(parents=True, exist_ok=True)
-        _receive(url, part, progress or (lambda _here, _total: None))
+        _receive(url, part, progress or (lambda _here, _total: None), chunk)
         part.replace(output_file)
 
     return download
 
 
-def _receive(url: str, part: Path, progress: Progress) -> None:
+def _receive(url: str, part: Path, progress: Progress, size: int) -> None:
     import requests
 
     have = part.stat().st_size if part.exists() else 0
@@ -47,7 +48,7 @@ def _receive(url: str, part: Path, progress: Progress) -> None:
         here = have if response.status_code == _PARTIAL else 0
         total = here + int(response.headers.get("Content-Length", -here))
         with part.open("ab" if here else "wb") as stream:
-            for chunk in response.iter_content(_CHUNK):
+            for chunk in response.iter_content(size):
                 stream.write(chunk)
                 here += len(chunk)
                 progress(here, total)

@@ -24,7 +24,6 @@ OWN = Path("/proc/self/cgroup")
 
 _CONTROLLERS = ("memory", "pids")
 _CONTROLLER_GROUP = "sr-harness-controller"
-_REMOVAL_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +43,12 @@ class Group:
         counts = dict(line.split() for line in kernel_text(self.path / "memory.events").splitlines())
         return int(counts.get("oom_kill", 0)) > 0
 
-    def remove(self) -> None:
+    def remove(self, timeout_s: float = 2.0) -> None:
         """Kill all processes in the group and delete it. Never raises."""
         with contextlib.suppress(OSError):  # cgroup.kill exists since Linux 5.14
             (self.path / "cgroup.kill").write_text("1")
         # rmdir fails with EBUSY until the kernel has reaped the killed processes.
-        end = time.monotonic() + _REMOVAL_TIMEOUT_S
+        end = time.monotonic() + timeout_s
         while self.path.is_dir():
             try:
                 self.path.rmdir()

@@ -13,7 +13,6 @@ from collections import deque
 from pathlib import Path
 
 _CHUNK = 1 << 16
-_CATCH_UP_S = 0.5  # longest wait for buffered output; a process that keeps printing would never let the pipe drain
 
 
 class LogCapture:
@@ -25,10 +24,13 @@ class LogCapture:
     ----------
     keep_bytes
         Number of bytes to keep of the beginning, and of the end.
+    catch_up_s
+        Longest wait for output that is still in the pipe, seconds. A process that keeps printing never lets it drain.
     """
 
-    def __init__(self, keep_bytes: int = 256 << 10) -> None:
+    def __init__(self, keep_bytes: int = 256 << 10, catch_up_s: float = 0.5) -> None:
         self._keep = keep_bytes
+        self._catch_up_s = catch_up_s
         self._head = bytearray()
         self._tail: deque[bytes] = deque()
         self._tail_bytes = 0
@@ -86,7 +88,7 @@ class LogCapture:
 
     def _catch_up(self) -> None:
         """Wait until the thread has read what is in the pipe; on a busy machine it may lag behind."""
-        deadline = time.monotonic() + _CATCH_UP_S
+        deadline = time.monotonic() + self._catch_up_s
         while self._waiting_bytes() and time.monotonic() < deadline:
             time.sleep(0.001)
 

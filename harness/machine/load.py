@@ -10,13 +10,16 @@ import psutil
 BUSY_THRESHOLD = 0.15
 """CPU load by other programs, as a fraction of all cores, above which times are reported with a warning."""
 
-_INTERVAL_S = 0.3
 
-
-def busy_share() -> tuple[float, float]:
-    """Measure the CPU load by other processes for 0.3 s.
+def busy_share(interval_s: float = 0.3) -> tuple[float, float]:
+    """Measure the CPU load by other processes.
 
     The system's load average is not used, because it covers minutes and includes programs that have ended.
+
+    Parameters
+    ----------
+    interval_s
+        Duration of the measurement, seconds.
 
     Returns
     -------
@@ -26,7 +29,7 @@ def busy_share() -> tuple[float, float]:
         Fraction of all cores that the hypervisor gave to other virtual machines; included in `busy`.
     """
     before, begin, own = psutil.cpu_times(), time.monotonic(), time.process_time()
-    time.sleep(_INTERVAL_S)
+    time.sleep(interval_s)
     after = psutil.cpu_times()
     available = (time.monotonic() - begin) * (os.cpu_count() or 1)
     # Busy is computed as "not idle", so that time in interrupts and in other virtual machines is included.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,56 @@ import psutil
 
 from harness.machine.accelerator import accelerator_type
 from harness.machine.available_cores import available_cores
-from harness.machine.cores import bound_cores, kernel_text, multithreading, physical_cores
+from harness.machine.cores import CPU_FOLDER, bound_cores, kernel_text, multithreading, physical_cores
 from harness.machine.diagnostic import Diagnostic
 from harness.machine.gpu_state import gpu_diagnostics
 from harness.machine.load import BUSY_THRESHOLD, busy_share
 
-_CPU = Path("/sys/devices/system/cpu")
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_CGROUP_THROTTLED = Path("/sys/fs/cgroup/cpu.stat")
 _STOLEN_SHARE = 0.01  # fraction of all cores; the clock's resolution alone can show less
 
 
-def timing_diagnostics() -> list[Diagnostic]:
-    """Return the properties of the machine that affect times; takes about 0.3 s, to measure the load."""
-    return [_load(), _threads(), *_governor(), *_quota(), *_throttling(), *_temperature(), *_accelerator()]
+@dataclass(frozen=True, slots=True)
+class MachineFiles:
+    """Where Linux describes the machine.
+
+    Attributes
+    ----------
+    cpu
+        The folder of the processors.
+    quota
+        Processor time that the control group may use.
+    throttled
+        How often the control group had to wait for more.
+    """
+
+    cpu: Path = CPU_FOLDER
+    quota: Path = Path("/sys/fs/cgroup/cpu.max")
+    throttled: Path = Path("/sys/fs/cgroup/cpu.stat")
 
 
-def _load() -> Diagnostic:
-    busy, stolen = busy_share()
+def timing_diagnostics(files: MachineFiles = MachineFiles(), load_s: float = 0.3) -> list[Diagnostic]:
+    """Return the properties of the machine that affect times.
+
+    Parameters
+    ----------
+    files
+        Describe the machine.
+    load_s
+        For how long the load is measured, seconds.
+    """
+    return [
+        load_diagnostic(*busy_share(load_s)),
+        _threads(files),
+        *_governor(files),
+        *_quota(files),
+        *_throttling(files),
+        *_temperature(),
+        *_accelerator(),
+    ]
+
+
+def load_diagnostic(busy: float, stolen: float) -> Diagnostic:
+    """Return what the load says; for the arguments see :func:`harness.machine.load.busy_share`."""
     if stolen > _STOLEN_SHARE:
         hint = "other virtual machines share these cores: measure at another time, or on a dedicated machine"
         return Diagnostic("load", f"{busy:.0%} busy, {stolen:.0%} taken by the host", "warn", hint)
@@ -37,19 +70,19 @@ def _load() -> Diagnostic:
     return Diagnostic("load", value)
 
 
-def _threads() -> Diagnostic:
+def _threads(files: MachineFiles) -> Diagnostic:
     usable = available_cores()
-    cores = physical_cores()
-    bound = ", ".join(map(str, bound_cores(cores)))
+    cores = physical_cores(files.cpu)
+    bound = ", ".join(map(str, bound_cores(cores, files.cpu)))
     value = f"{usable} usable on {cores} cores; networks use one thread per core" + f", pinned to {bound}" * bool(bound)
-    if multithreading():
+    if multithreading(files.cpu):
         hint = "none needed: the second thread of each core stays idle; disable SMT if other programs may use it"
         return Diagnostic("threads", f"{value}; simultaneous multithreading", "warn", hint)
     return Diagnostic("threads", value)
 
 
-def _governor() -> list[Diagnostic]:
-    found = {kernel_text(file) for file in _CPU.glob("cpu*/cpufreq/scaling_governor")} - {""}
+def _governor(files: MachineFiles) -> list[Diagnostic]:
+    found = {kernel_text(file) for file in files.cpu.glob("cpu*/cpufreq/scaling_governor")} - {""}
     if not found:
         return [Diagnostic("frequency", "the governor is unknown (a virtual machine, or no frequency scaling)")]
     value = f"governor {', '.join(sorted(found))}"
@@ -58,9 +91,9 @@ def _governor() -> list[Diagnostic]:
     return [Diagnostic("frequency", value, "warn", "cpupower frequency-set -g performance")]
 
 
-def _quota() -> list[Diagnostic]:
+def _quota(files: MachineFiles) -> list[Diagnostic]:
     # A quota below the thread count makes the kernel suspend all threads in the middle of calls.
-    quota, _, period = kernel_text(_CGROUP_QUOTA).partition(" ")
+    quota, _, period = kernel_text(files.quota).partition(" ")
     if not quota.isdigit() or not period.isdigit():
         return []
     cores = int(quota) / int(period)
@@ -71,10 +104,10 @@ def _quota() -> list[Diagnostic]:
     ]
 
 
-def _throttling() -> list[Diagnostic]:
-    counts = dict(line.split() for line in kernel_text(_CGROUP_THROTTLED).splitlines() if len(line.split()) == 2)
+def _throttling(files: MachineFiles) -> list[Diagnostic]:
+    counts = dict(line.split() for line in kernel_text(files.throttled).splitlines() if len(line.split()) == 2)
     times = int(counts.get("nr_throttled", 0))
-    hot = sum(int(kernel_text(f) or 0) for f in _CPU.glob("cpu*/thermal_throttle/core_throttle_count"))
+    hot = sum(int(kernel_text(f) or 0) for f in files.cpu.glob("cpu*/thermal_throttle/core_throttle_count"))
     if not times and not hot:
         return []
     causes = [f"{times} times by the container's quota"] if times else []

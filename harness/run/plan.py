@@ -33,7 +33,8 @@ from harness.tracks import Track, get_track, track_for_scale
 
 __all__ = ["Plan", "PlannedSubmission", "RunRequest", "discover_submissions", "make_plan"]
 
-_TIMING_FRAMES = 4
+TIMING_FRAMES = 4
+"""Number of images of which timed frames are made: the first ones of the data set."""
 _PROOF_FRAMES = 2
 # Odd, because two forms of a network with strides may differ at the border of odd sizes only.
 _PROOF_SIZE = (97, 131)
@@ -147,7 +148,7 @@ class Plan:
     def timing_frames(self) -> list[NDArray[np.uint8]]:
         """Return several LR frames of the track's timed size, made from the data set's own images."""
         _, _, height, width = self.track.input_shape
-        count = min(_TIMING_FRAMES, len(self.dataset))
+        count = min(TIMING_FRAMES, len(self.dataset))
         return [_fill(self.dataset.pair(index)[0], height, width) for index in range(count)]
 
     def proof_frames(self) -> list[NDArray[np.uint8]]:

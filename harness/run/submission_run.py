@@ -26,7 +26,7 @@ from harness.run.auxiliary_figures import AuxiliaryFigures
 from harness.run.form_selection import FormSelection, as_loaded
 from harness.run.further_quality import further_passes
 from harness.run.low_quality import find_better_use
-from harness.run.plan import Plan, PlannedSubmission
+from harness.run.plan import TIMING_FRAMES, Plan, PlannedSubmission
 from harness.run.plausibility import without_the_impossible
 from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
@@ -175,11 +175,20 @@ class SubmissionRun:
         """Upscale the first data set, and check that its outputs come from what was timed."""
         kept = int(np.random.default_rng().integers(len(self.plan.dataset)))
         recall = RecallCheck(self.plan.dataset, self.size_multiple)
+        scored: dict[int, NDArray[np.uint8]] = {}
 
         def upscale(index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
             return self._upscale_image(index, lr, keep=index == kept)
 
-        images = self.quality_pass.measure(recall.watched(upscale))
+        watched = recall.watched(upscale)
+
+        def upscale_and_keep(index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            output = watched(index, lr)
+            if index < TIMING_FRAMES:
+                scored[index] = output
+            return output
+
+        images = self.quality_pass.measure(upscale_and_keep)
         self.measurement = self.measurement.updated(QualityPart(images=images))
         figures = recall.judge(images, self._upscale_image)
         self.measurement = self.measurement.updated(QualityPart(recall=figures))
@@ -192,6 +201,7 @@ class SubmissionRun:
             self.timed_output,
             self.timed_parts,
             self.size_multiple,
+            scored,
         )
         self.quality_pass.complete()
         if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ def check_what_was_timed(
     timed_output: OutputSample | None,
     parts: Sequence[TimedPart],
     size_multiple: int,
+    scored: Mapping[int, Image],
 ) -> None:
     """Disqualify a network that computes something else for timed frames now than it did in its timing.
 
@@ -50,6 +51,8 @@ def check_what_was_timed(
         Parts of timed outputs, to be compared with the images that are scored.
     size_multiple
         The network pads its input to a multiple of this.
+    scored
+        The outputs that are scored, of the images of which timed frames are made, by index.
 
     Raises
     ------
@@ -58,35 +61,32 @@ def check_what_was_timed(
     """
     if timed_output is not None and not _is_slow(plan, timing):
         OutputCheck(worker, plan.protocol.precision).check_later(timed_output)
-    images = _Images(plan.dataset, worker.upscale)
+    images = _Images(plan.dataset, scored)
     # Protocols that time the data set's own images time what they score.
     if plan.protocol.inputs != "dataset":
-        check_timed_size(_at_both_sizes(plan, images, math.lcm(_GRID, size_multiple)))
+        check_timed_size(_at_both_sizes(plan, images, worker.upscale, math.lcm(_GRID, size_multiple)))
     _check_timed_parts(images, parts)
 
 
+@dataclass(frozen=True, slots=True)
 class _Images:
-    """Images of a data set, each upscaled once for all checks.
+    """Images of which timed frames are made.
 
-    Parameters
+    Attributes
     ----------
     dataset
         The data set.
-    upscale
-        The network, on one LR image.
+    scored
+        The network's outputs for its first images, by index.
     """
 
-    def __init__(self, dataset: Dataset, upscale: Callable[[Image], Image]) -> None:
-        self.dataset = dataset
-        self.upscale = upscale
-        self._scored: dict[int, Image] = {}
+    dataset: Dataset
+    scored: Mapping[int, Image]
 
     def triple(self, index: int) -> tuple[Image, Image, Image]:
         """Return LR, the network's output for it, and HR."""
         lr, hr = self.dataset.pair(index)
-        if index not in self._scored:
-            self._scored[index] = self.upscale(lr)
-        return lr, self._scored[index], hr
+        return lr, self.scored[index], hr
 
 
 def _is_slow(plan: Plan, timing: TimingRecord | None) -> bool:
@@ -111,7 +111,9 @@ def _check_timed_parts(images: _Images, parts: Sequence[TimedPart]) -> None:
         )
 
 
-def _at_both_sizes(plan: Plan, images: _Images, grid: int) -> Iterator[tuple[Image, NDArray[np.float32], Image]]:
+def _at_both_sizes(
+    plan: Plan, images: _Images, upscale: Callable[[Image], Image], grid: int
+) -> Iterator[tuple[Image, NDArray[np.float32], Image]]:
     """Yield images upscaled alone, the same upscaled within frames that are varied as timed ones are, and their HR.
 
     Compared is the inner part of what the shift leaves in one piece: at the edges a network sees other surroundings,
@@ -127,7 +129,7 @@ def _at_both_sizes(plan: Plan, images: _Images, grid: int) -> Iterator[tuple[Ima
         width = scale * min(lr.shape[1], frame.shape[1] - left)
         if _is_far_below_bicubic(scored, lr, hr, scale):
             continue
-        varied = images.upscale(vary(frame, replace(drawn, shift=(top, left))))[scale * top :, scale * left :]
+        varied = upscale(vary(frame, replace(drawn, shift=(top, left))))[scale * top :, scale * left :]
         timed = np.minimum(varied / np.float32(drawn.factor), 255)
         edge = scale * min(_EDGE, height // scale // 4, width // scale // 4)
         inner = slice(edge, height - edge), slice(edge, width - edge)

@@ -14,17 +14,26 @@ _DEFAULT_CACHE_BYTES = 64 << 20  # if the device does not report its cache size
 _MAPS = Path("/proc/self/maps")
 
 
-def cache_flusher(device: torch.device) -> Callable[[], None]:
+def cache_flusher(
+    device: torch.device, find_reset: Callable[[], Callable[[], object] | None] | None = None
+) -> Callable[[], None]:
     """Return a function that evicts the device's last-level cache by writing four times its size.
 
     The function launches the write and does not wait for it. It first releases cache lines that a network has pinned
     through CUDA's persisting accesses.
+
+    Parameters
+    ----------
+    device
+        An accelerator.
+    find_reset
+        Finds the function that releases them; by default in the CUDA runtime that torch has loaded.
     """
     module = torch.get_device_module(device)
     properties = getattr(module, "get_device_properties", lambda _: None)(device)
     cache_bytes = int(getattr(properties, "L2_cache_size", 0) or _DEFAULT_CACHE_BYTES)
     buffer = torch.empty(_CACHE_MULTIPLE * cache_bytes, dtype=torch.uint8, device=device)
-    release = _persisting_reset() if device.type == "cuda" else None
+    release = (find_reset or _persisting_reset)() if device.type == "cuda" else None
 
     def flush() -> None:
         if release is not None:

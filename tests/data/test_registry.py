@@ -7,6 +7,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from PIL import Image
 from harness.data import (
     KNOWN_DATASETS,
     add,
-    download,
     fetch,
     fetching,
     get_degradation,
@@ -28,6 +28,7 @@ from harness.data import (
     verify,
     write_png,
 )
+from harness.data.download import resuming_downloader
 from harness.data.registry import Archive, KnownDataset
 from harness.errors import DataError, UsageError
 
@@ -219,7 +220,7 @@ def test_a_download_that_was_cut_off_goes_on(folder: Path, tmp_path: Path, monke
         def log_message(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr(download, "_CHUNK", 64)
+    monkeypatch.setattr(fetching, "resuming_downloader", partial(resuming_downloader, chunk=64))
     with serving(Cutting) as address:
         known(monkeypatch, Archive((f"{address}/tiny.zip",), checksum))
         with pytest.raises(DataError, match="could not be downloaded"):

@@ -26,7 +26,6 @@ def scope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "cgroup.subtree_control").write_text("memory pids\n")
     monkeypatch.setattr(cgroup, "ROOT", tmp_path / "cgroup")
     monkeypatch.setattr(cgroup, "OWN", own)
-    monkeypatch.setattr(cgroup, "_REMOVAL_TIMEOUT_S", 0.05)
     return folder
 
 
@@ -70,11 +69,10 @@ def test_the_kernels_count_of_kills_is_read(tmp_path: Path, events: str, ended: 
     assert Group(tmp_path).ran_out_of_memory() is ended
 
 
-def test_what_is_left_in_a_group_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroup, "_REMOVAL_TIMEOUT_S", 0.05)
+def test_what_is_left_in_a_group_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "group"
     folder.mkdir()
-    Group(folder).remove()
+    Group(folder).remove(timeout_s=0.05)
     assert (folder / "cgroup.kill").read_text() == "1"
     Group(tmp_path / "never made").remove()
 

@@ -10,7 +10,7 @@ from harness.isolation.log import LogCapture
 
 @pytest.fixture
 def captured() -> Iterator[tuple[LogCapture, int]]:
-    log = LogCapture(keep_bytes=1000)
+    log = LogCapture(keep_bytes=1000, catch_up_s=60.0)
     writer = os.dup(log.writer)
     log.start()
     yield log, writer
@@ -18,8 +18,7 @@ def captured() -> Iterator[tuple[LogCapture, int]]:
     log.finish()
 
 
-def test_what_was_printed_is_there_at_once(captured: tuple[LogCapture, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.isolation.log._CATCH_UP_S", 60.0)
+def test_what_was_printed_is_there_at_once(captured: tuple[LogCapture, int]) -> None:
     log, writer = captured
     for number in range(300):
         os.write(writer, b"%d\n" % number)

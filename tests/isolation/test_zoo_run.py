@@ -28,6 +28,7 @@ from harness.engines import Job, LocalEngine
 from harness.isolation.limits import Limits
 from harness.isolation.sandbox import bwrap_problem
 from harness.isolation.session import Session
+from harness.machine.load import busy_share
 from harness.pipeline import run
 from harness.results import Entry, Measurement
 from harness.run.assemble import score_and_rank
@@ -122,7 +123,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr("harness.run.plan.track_for_scale", lambda scale: small)
         # Long enough for several calls a turn on a crowded machine: with one call some cheats have nothing to keep.
         patch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.02))
-        patch.setattr("harness.machine.load._INTERVAL_S", 0.05)
+        patch.setattr("harness.engines.this_machine.busy_share", lambda: busy_share(0.05))
         patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("private")))  # apart from other runs here
         patch.setattr("harness.isolation.launcher.bound_cores", lambda threads: [])  # module-wide, before any test's
         patch.setenv("HARNESS_CACHE_DIR", str(folder / "cache"))

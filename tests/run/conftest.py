@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.machine.load import busy_share
 from harness.run.plan import RunRequest
 from harness.timing import PROTOCOLS
 from harness.tracks import get_track
@@ -46,7 +47,7 @@ def tiny_track(monkeypatch: pytest.MonkeyPatch) -> None:
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take short turns and short looks at the machine: no time that these tests measure is held against another."""
     monkeypatch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.01, anchor_turn_s=0.005))
-    monkeypatch.setattr("harness.machine.load._INTERVAL_S", 0.01)
+    monkeypatch.setattr("harness.engines.this_machine.busy_share", lambda: busy_share(0.01))
 
 
 @pytest.fixture

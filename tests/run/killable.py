@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from harness.engines import Job
+from harness.engines import Job, this_machine
 from harness.engines.inline import InlineEngine
 from harness.isolation.messages import Message
 from harness.isolation.session import Session
@@ -80,7 +80,7 @@ def main() -> None:
     small = replace(get_track("ntire23-x2"), input_shape=(1, 3, 24, 32))
     plan.track_for_scale = lambda scale: small
     PROTOCOLS["robust"] = replace(PROTOCOLS["robust"], turn_s=0.002)
-    load._INTERVAL_S = 0.01
+    this_machine.busy_share = lambda: load.busy_share(0.01)
     torch.set_num_threads(1)  # no pool of threads, which a fork would lose
     # torch.fx opens a progress bar for each pass; by default its lock is shared by all forks: whoever is killed
     # while holding it leaves it locked for all that follow.

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strangers import EXCEPTIONS, GOOD_MANIFEST, OPERATIONS, Fault, Tree
 
+from harness.machine.load import busy_share
 from harness.run.plan import Plan
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
@@ -21,7 +22,7 @@ GOOD = Tree(b"good", GOOD_MANIFEST.encode(), None, (), 0, "folder")
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.machine.load._INTERVAL_S", 0.001)
+        patch.setattr("harness.engines.this_machine.busy_share", lambda: busy_share(0.001))
         yield strangers.base_plan(tmp_path_factory.mktemp("strangers"))
 
 
@@ -49,7 +50,7 @@ def test_every_exception_in_every_stage_is_the_row_of_its_submission(plan: Plan,
 def test_an_exception_while_networks_take_turns_is_the_row_of_its_submission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.machine.load._INTERVAL_S", 0.001)
+    monkeypatch.setattr("harness.engines.this_machine.busy_share", lambda: busy_share(0.001))
     plan = strangers.base_plan(tmp_path, "robust")
     (row,) = strangers.check(plan, [GOOD], Fault("time", "exception", exception=0)).entries
     assert (row.status, row.error.stage, row.error.type) == ("failed", "time", "RecursionError")

@@ -54,8 +54,7 @@ def test_flushing_writes_four_times_the_cache_and_releases_what_is_pinned(monkey
     sizes, released = [], []
     waste = SimpleNamespace(zero_=lambda: released.append("written"))
     monkeypatch.setattr(torch, "empty", lambda size, **_: sizes.append(size) or waste)
-    monkeypatch.setattr("harness.worker.hygiene._persisting_reset", lambda: lambda: released.append("released"))
-    cache_flusher(torch.device("cuda"))()
+    cache_flusher(torch.device("cuda"), lambda: lambda: released.append("released"))()
     assert (sizes, released) == ([4000], ["released", "written"])
     properties.L2_cache_size = 0
     cache_flusher(torch.device("xpu"))()

@@ -141,7 +141,7 @@ def _choose_crops(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[st
     crops = plan.crop_store()
     if crops is None:
         return []
-    with_images = [planned.submission for planned, measurement in measured if measurement.images]
-    crops.settle([submission.slug for submission in with_images if submission.kind == "submission"])
+    with_images = [planned for planned, measurement in measured if measurement.images and not planned.variant_of]
+    crops.settle([one.submission.slug for one in with_images if one.submission.kind == "submission"])
     reason = "every model was measured before the crop was requested; --fresh measures again"
     return [f"no crop of {crop.image} at {crop.x},{crop.y}: {reason}" for crop in crops.unseen()]

@@ -9,6 +9,7 @@ from itertools import pairwise
 from harness.errors import UsageError
 from harness.report.columns import Column, runtime_of
 from harness.report.exports import chosen_columns
+from harness.results.columns import MEASURES
 from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry
 
@@ -101,6 +102,9 @@ class Choice:
 def choose(folder: RunFolder, limits: Limits, by: str = "psnr_rgb") -> Choice:
     """Return which networks of a run keep the limits, best first.
 
+    In a run with several backends, a network is a candidate on each. Backends that hold are equal in quality, so the
+    fastest of them comes first.
+
     Parameters
     ----------
     folder
@@ -125,10 +129,23 @@ def choose(folder: RunFolder, limits: Limits, by: str = "psnr_rgb") -> Choice:
             left_out.append((entry, reason))
         else:
             fitting.append(entry)
-    sign = 1.0 if column.better == "high" else -1.0
-    found = _candidates(fitting, lambda entry: sign * (column.value(entry) or 0.0), folder, limits)
+    worth = _worth(folder, column)
+    found = _candidates(fitting, lambda entry: worth[id(entry)], folder, limits)
     rows = [Candidate(e, column.value(e) or 0.0, ms, surely, front) for e, ms, surely, front in found]
     return Choice(by, column.title, column.unit, rows, left_out)
+
+
+def _worth(folder: RunFolder, column: Column) -> dict[int, float]:
+    """Return what rows are ordered by, greater is better, by the ``id`` of the entry."""
+    sign = 1.0 if column.better == "high" else -1.0
+    entries = {entry.slug: entry for entry in folder.run.entries}
+    worth = {id(entry): sign * (column.value(entry) or 0.0) for entry in folder.run.entries}
+    if column.key not in (*MEASURES, "delta_psnr_bicubic"):
+        return worth
+    for row in folder.run.backends:
+        held = [id(entries[cell.slug]) for cell in row.cells if cell.holds and cell.slug in entries]
+        worth |= dict.fromkeys(held, max((worth[one] for one in held), default=0.0))
+    return worth
 
 
 def _candidates(

@@ -23,7 +23,7 @@ class RunOptions(TypedDict, total=False):
     """Further options of :func:`run`, named and meant as those of ``harness run``.
 
     ``listeners`` are called with every progress event; ``memory_bytes`` limits what networks that are loaded together
-    may use.
+    may use. Several of ``backend`` measure each network on each of them; see :attr:`Run.backends`.
     """
 
     only: Sequence[str]
@@ -32,7 +32,7 @@ class RunOptions(TypedDict, total=False):
     device: str
     threads: int | None
     precision: Precision | None
-    backend: Backend
+    backend: Backend | Sequence[Backend]
     protocol: str | None
     time_budget: float | None
     processes: int | None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.results.backend_rows import BackendRow
 from harness.results.run_folder import RunFolder
 from harness.results.run_folder import load_run as load_folder
 from harness.results.schema import Entry
@@ -30,6 +31,11 @@ class Run(RunFolder):
     def entries(self) -> list[Entry]:
         """The rows of the leaderboard, best first."""
         return list(self.run.entries)
+
+    @property
+    def backends(self) -> list[BackendRow]:
+        """Which backend each network should use; empty in a run with one backend."""
+        return list(self.run.backends)
 
     @property
     def complete(self) -> bool:

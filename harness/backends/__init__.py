@@ -1,4 +1,4 @@
-"""Backends: the ways in which a network is executed. One run has one backend; rows of two are never ranked together."""
+"""Backends: the ways in which a network is executed. A run may have several; rows of two are never ranked together."""
 
 from harness.backends.backend import BACKENDS, Backend, backend_problem
 

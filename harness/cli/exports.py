@@ -43,6 +43,9 @@ def export(
     ] = None,
     ci: Annotated[bool, typer.Option("--ci", help="Print the 95 % intervals behind figures.")] = False,
     published: Annotated[bool, typer.Option("--published", help="Add rows of the authors' own figures.")] = False,
+    backends: Annotated[
+        bool, typer.Option("--backends", help="Networks by backend, of a run with several, instead of the leaderboard.")
+    ] = False,
     pivot: Annotated[PivotOption | None, typer.Option(help="dataset: models by data set, over several runs.")] = None,
     highlight: Annotated[
         list[str] | None, typer.Option(help="Model to point out in a pivot; repeatable.", show_default=False)
@@ -67,9 +70,14 @@ def export(
         hint = "the data set of a run is stored in it"
         raise UsageError("--dataset, --docker-image, --queue and --time-budget belong to --format codabench", hint=hint)
     chosen = [key.strip() for key in columns.split(",")] if columns else None
+    if backends and (columns or ci or published or pivot):
+        hint = "they choose what the leaderboard shows; the table of backends has all its figures"
+        raise UsageError("--columns, --ci, --published and --pivot do not belong to --backends", hint=hint)
     if highlight and pivot is None:
         raise UsageError("--highlight belongs to --pivot", hint="add --pivot dataset")
-    return _export_runs(sources, form, chosen, output, _Style(ci, published, pivot is not None, tuple(highlight or ())))
+    return _export_runs(
+        sources, form, chosen, output, _Style(ci, published, pivot is not None, tuple(highlight or ()), backends)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,7 @@ class _Style:
     published: bool
     pivot: bool
     highlight: tuple[str, ...]
+    backends: bool = False
 
 
 def _export_runs(
@@ -90,6 +99,7 @@ def _export_runs(
     style: _Style,
 ) -> None:
     from harness.report import load_run
+    from harness.report.backend_table import export_backends
     from harness.report.exports import export as export_run
     from harness.report.paper import write_paper
     from harness.report.pivot import export_pivot, pivot_by_dataset
@@ -99,6 +109,8 @@ def _export_runs(
         raise UsageError("there are several runs", hint="name one, or arrange them in one table: --pivot dataset")
     with reading(sources[0], "the stored results cannot be used"):
         folders = [load_run(existing_run(source)) for source in sources]
+        if style.backends:
+            return _write(export_backends(folders[0].run, form), output)
         if style.pivot:
             return _write(export_pivot(pivot_by_dataset(folders, columns, style.highlight), form), output)
         if form == "paper":

@@ -34,6 +34,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "harness run submissions/ --scale 2",
         "harness run MyNet rivals.zip --track ntire23-x3 --out reports/rivals",
         "harness run submissions --dataset Set5 --dataset Set14",
+        "harness run submissions --backend eager,channels_last",
         "harness run    (with the settings of harness.toml, which harness config shows)",
     ),
     "time": ("harness time submissions/LRSRN submissions/SESR",),

@@ -192,6 +192,8 @@ class ChoiceRow(Record):
 
     name: str
     slug: str
+    backend: str
+    """How it was executed."""
     value: float
     """The figure by which networks are chosen."""
     runtime_ms: float
@@ -310,6 +312,7 @@ def choose_output(choice: Choice) -> ChooseOutput:
         ChoiceRow(
             name=one.entry.name,
             slug=one.entry.slug,
+            backend=one.entry.backend,
             value=one.value,
             runtime_ms=one.runtime_ms,
             fps=1000 / one.runtime_ms,

@@ -12,8 +12,7 @@ from rich.text import Text
 from harness.cli.application import EXIT_SOME_FAILED, command, err, out
 from harness.cli.main_job import print_exposure, print_timing_warnings
 from harness.cli.options import (
-    BackendChoice,
-    BackendOption,
+    BackendChoices,
     Device,
     Install,
     Json,
@@ -39,7 +38,7 @@ def time(
     time_budget: TimeBudget = None,
     processes: Processes = None,
     precision: PrecisionChoice = None,
-    backend: BackendChoice = BackendOption.eager,
+    backend: BackendChoices = None,
     device: Device = "auto",
     threads: Threads = None,
     sandbox: SandboxChoice = SandboxOption.auto,
@@ -54,6 +53,7 @@ def time(
     from harness.run.plan import RunRequest
     from harness.run.time_only import time_submission
 
+    first, *others = backend or ["eager"]
     request = RunRequest(
         tuple(paths),
         scale=scale,
@@ -61,7 +61,8 @@ def time(
         time_budget_s=time_budget,
         processes=processes,
         precision=precision.value if precision else None,
-        backend=backend.value,
+        backend=first,
+        further_backends=tuple(others),
         device=device,
         threads=threads,
         sandbox=sandbox.value,

@@ -13,8 +13,7 @@ from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command,
 from harness.cli.options import (
     Address,
     AnalysisLimit,
-    BackendChoice,
-    BackendOption,
+    BackendChoices,
     Conventions,
     Crops,
     DatasetNames,
@@ -73,7 +72,7 @@ def run(
     device: Device = "auto",
     threads: Threads = None,
     precision: PrecisionChoice = None,
-    backend: BackendChoice = BackendOption.eager,
+    backend: BackendChoices = None,
     protocol: ProtocolName = None,
     time_budget: TimeBudget = None,
     processes: Processes = None,
@@ -111,6 +110,7 @@ def _carry_out(
     request: RunRequest, engine: tuple[str, str | None], *, strict: bool, profile: bool, as_json: bool
 ) -> None:
     """Run, print the table, the failures and the warnings, and exit with the status that the rows call for."""
+    from harness.cli.backends import backends_table
     from harness.cli.output import StopWithoutReader, end_on_signals
     from harness.cli.profile import largest_parts, profile_table
     from harness.cli.progress_display import WarnBeforeMeasuring, make_progress
@@ -132,6 +132,8 @@ def _carry_out(
         err.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
         return _end(finished.run, strict=strict)
     out.print(leaderboard_table(finished.run))
+    if finished.run.backends:
+        out.print(backends_table(finished.run))
     no_rank = why_no_rank(finished.run)
     lines = [*([] if no_rank is None else [no_rank]), *data_lines(finished.run), *reasons(finished.run)]
     for reason in lines:

@@ -73,6 +73,19 @@ def nearest(option: type[Option]) -> Callable[[str], Option]:
     return parse
 
 
+def nearest_of_each(option: type[Option]) -> Callable[[list[str] | None], list[str] | None]:
+    """Return a callback for names of an option with commas between them, which returns each name once."""
+    parse = nearest(option)
+
+    def parse_each(texts: list[str] | None) -> list[str] | None:
+        if not texts:
+            return None
+        names = [name.strip() for text in texts for name in text.split(",")]
+        return list(dict.fromkeys(parse(name).value for name in names))
+
+    return parse_each
+
+
 Submissions = Annotated[
     list[Path],
     typer.Argument(help="Folders of submissions, single submissions or challenge zips.", show_default=False),
@@ -101,12 +114,14 @@ PrecisionChoice = Annotated[
         help="For speed and quality alike. [default: the protocol's]",
     ),
 ]
-BackendChoice = Annotated[
-    BackendOption,
+BackendChoices = Annotated[
+    list[str] | None,
     typer.Option(
-        parser=nearest(BackendOption),
-        metavar="NAME",
-        help="How networks are executed: eager, channels_last, compile, cuda-graph, onnxruntime or tensorrt.",
+        "--backend",
+        callback=nearest_of_each(BackendOption),
+        metavar="NAME,...",
+        help="How networks are executed: eager, channels_last, compile, cuda-graph, onnxruntime or tensorrt; several, "
+        "with commas, to see which each network should use. [default: eager]",
     ),
 ]
 ProtocolName = Annotated[

@@ -103,7 +103,7 @@ def _checked(parameter: Any, key: str, value: object, ctx: typer.Context) -> obj
         parameter.process_value(ctx, given if several else given[0])
     except typer.BadParameter as error:
         raise UsageError(
-            f"{key}: {error.message}", where=f"{FILE_NAME}: [{TABLE}]", hint="correct the value"
+            f"{key}: {error.message.rstrip('.')}", where=f"{FILE_NAME}: [{TABLE}]", hint="correct the value"
         ) from error
     return given if several else given[0]
 

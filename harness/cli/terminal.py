@@ -26,6 +26,7 @@ _COMPARISON_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2}
 def leaderboard_table(run: Run) -> Table:
     """Return the leaderboard as a table for the terminal."""
     title = f"{run.track.name} on {run.dataset.name} ({run.dataset.images} images), {run.device.name}"
+    title += f", ranked on backend {run.protocol.backend}" if run.protocol.further_backends else ""
     table = Table(
         title=title,
         caption=f"score: {run.track.score_formula}; ranks: those that the measurements leave possible (95 %)",

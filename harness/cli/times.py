@@ -44,8 +44,9 @@ def _print_runtimes(times: Times) -> None:
         table.add_row(row.name, *figures, str(row.runtime.samples), memory, note)
     out.print(table)
     cores = times.device.cores
+    backends = ", ".join([times.protocol.backend, *times.protocol.further_backends])
     out.print(
-        f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {times.protocol.backend}, "
+        f"{times.device.name}, {times.protocol.name}, {times.protocol.precision}, {backends}, "
         f"{times.device.threads} thread(s)" + f" on cores {', '.join(map(str, cores))}" * bool(cores),
         highlight=False,
     )

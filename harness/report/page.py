@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.report.assets import FOLDER, LIBRARY, write_assets
+from harness.report.backend_table import NOTES, backend_table
 from harness.report.bands import bands_of
 from harness.report.citation import run_bibtex
 from harness.report.columns import Column, columns_of
@@ -85,6 +86,9 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         disturbances=disturbances_of(folder),
         citation=run_bibtex(run),
         pairs=pair_matrix(run, rows),
+        backends=backend_table(run),
+        backend_notes=NOTES,
+        linked={row.entry.slug: row for row in (*rows, *unscored[:MAX_UNSCORED])},
         unscored=unscored[:MAX_UNSCORED],
         causes=by_cause(unscored[:MAX_UNSCORED]),
         hidden=hidden_failures([row.entry for row in unscored[MAX_UNSCORED:]]),
@@ -97,7 +101,7 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         bands=bands_of(run.track.fps_bands),
         pixels=bool(found),
         links=crop_links(found),
-        heat=heat_map(folder, rows),
+        heat=heat_map(folder, [row for row in rows if not row.entry.variant_of]),
         steps=step_labels(),
     )
 
@@ -114,7 +118,8 @@ def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """Return the key figures at the top of the page, as (label, figure, remark)."""
     columns = {column.key: column for column in columns_of(run)}
     submissions = [row for row in rows if not row.baseline]
-    facts = [("Submissions", str(sum(entry.kind == "submission" for entry in run.entries)), _losses(run))]
+    own = [entry for entry in run.entries if not entry.variant_of]
+    facts = [("Submissions", str(sum(entry.kind == "submission" for entry in own)), _losses(own))]
     ranked = [row for row in submissions if row.entry.rank is not None]
     reason = why_no_rank(run)
     if ranked:
@@ -127,9 +132,9 @@ def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     return facts
 
 
-def _losses(run: Run) -> str:
+def _losses(entries: Sequence[Entry]) -> str:
     states = ("failed", "disqualified", "unsupported")
-    counts = [(state, sum(entry.status == state for entry in run.entries)) for state in states]
+    counts = [(state, sum(entry.status == state for entry in entries)) for state in states]
     return ", ".join(f"{count} {state}" for state, count in counts if count) or "all measured"
 
 

@@ -176,6 +176,8 @@ class ProtocolInfo(Record):
     """Device events or the monotonic clock."""
     backend: Backend = "eager"
     """How the networks are executed; backends are never mixed in one ranking."""
+    further_backends: list[Backend] = []
+    """Backends that were measured besides, in rows without a rank; see ``backends`` of the run."""
     time_budget_s: float | None = None
     """Seconds that a model's timing may take."""
     processes: int = 1

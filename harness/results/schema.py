@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from harness.results.backend_rows import BackendRow
 from harness.results.record import Backend, CountedBy, Interval, Record, Status
 from harness.results.run_info import (
     DatasetInfo,
@@ -231,6 +232,9 @@ class Entry(Record):
     """What the submission's process was confined by."""
     backend: Backend = "eager"
     """How the network was executed, for time and quality alike."""
+    variant_of: str = ""
+    """Slug of the same network's row on the run's first backend, in a run with several; empty for that row itself. A
+    variant has no rank."""
     build_s: float | None = None
     """Seconds that the backend took to compile, export or record the network; no time contains them."""
     stage_seconds: dict[str, float] = {}
@@ -347,6 +351,8 @@ class Run(Record):
     entries: list[Entry]
     comparisons: list[PairComparison] = []
     """Every pair of ranked rows; empty in runs of earlier releases."""
+    backends: list[BackendRow] = []
+    """Which backend each network should use, in a run with several."""
     foreign_load: float | None = None
     """Largest share of all cores that other programs used when a timing began, in [0, 1]; None if unknown."""
     disturbances: list[Disturbance] | None = None

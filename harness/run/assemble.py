@@ -9,13 +9,16 @@ from harness import __version__
 from harness.faults import concerns_the_run, worker_error
 from harness.quality import get_convention
 from harness.results import ErrorInfo, Measurement, Run, combine
+from harness.results.backend_rows import BackendRow
 from harness.results.measurement import TimingRecord
 from harness.results.run_info import DatasetInfo, RunInfo
+from harness.results.schema import Entry
 from harness.run.bicubic_reference import Reference
 from harness.run.context import MeasuredSubmission
 from harness.run.datasets import LabelledDataset
 from harness.run.further_quality import labelled
 from harness.run.plan import Plan, PlannedSubmission
+from harness.statistics.backend_choice import OnBackend, choose_backend
 from harness.statistics.disturbances import find_disturbances, foreign_load
 from harness.statistics.process_spread import ProcessSpread, spread_info
 from harness.statistics.runtime_summary import anchor_level, process_spread, relative_times, summarise_record
@@ -87,7 +90,7 @@ def _scorable(plan: Plan, one: MeasuredSubmission, reference: Reference) -> Meas
             raise
         fault = worker_error(error, "score")
         reason = ErrorInfo(stage=fault.stage, type=fault.kind, message=str(fault), log=fault.log)
-        empty = Measurement.empty(one.planned.fingerprint, plan.request.backend)
+        empty = Measurement.empty(one.planned.fingerprint, one.planned.backend)
         return MeasuredSubmission(one.planned, empty.model_copy(update={"status": "failed", "error": reason}))
     return one
 
@@ -111,7 +114,8 @@ def assemble(
         When the run began, and how it ended.
     """
     records = _records(measured)
-    spread = spread_info(process_spread(records))
+    processes = process_spread(records)
+    spread = spread_info(processes)
     disturbances = find_disturbances(board.entries, records, spread)
     return Run(
         run=_run_info(plan, facts),
@@ -123,10 +127,36 @@ def assemble(
         process_spread=spread,
         entries=board.entries,
         comparisons=board.comparisons,
+        backends=_backend_rows(plan, measured, board.entries, processes),
         foreign_load=foreign_load(records),
         disturbances=disturbances,
         warnings=[*(one.sentence for one in disturbances), *_warnings(plan, measured, reference, facts)],
     )
+
+
+def _backend_rows(
+    plan: Plan, measured: Sequence[MeasuredSubmission], entries: Sequence[Entry], spread: ProcessSpread
+) -> list[BackendRow]:
+    """Return which backend each submission should use; empty in a run with one backend."""
+    if not plan.request.further_backends:
+        return []
+    by_slug = {entry.slug: entry for entry in entries}
+    rows: dict[str, list[OnBackend]] = {}
+    for planned, measurement in measured:
+        submission = planned.submission
+        if submission.kind == "baseline":
+            continue
+        entry = by_slug[submission.slug]
+        one = OnBackend(
+            planned.backend,
+            submission.slug,
+            psnr=getattr(entry, plan.track.metric) if entry.status == "ok" else None,
+            runtime_ms=getattr(entry.runtime_ms, plan.protocol.statistic) if entry.runtime_ms else None,
+            timing=measurement.timing,
+        )
+        rows.setdefault(planned.variant_of or submission.slug, []).append(one)
+    names = dict(plan.names)
+    return [choose_backend(single_line(names[slug], 300), slug, tried, spread) for slug, tried in rows.items()]
 
 
 def with_all_images(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubmission]:
@@ -239,6 +269,7 @@ def _candidate(
         summarise_record(timing, plan.protocol.summary_rule, anchor_ms, spread) if timing else None,
         times=relative_times(timing, spread) if timing else None,
         content=planned.content,
+        variant_of=planned.variant_of,
     )
     if isinstance(submission, BrokenSubmission):
         return candidate

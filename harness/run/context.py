@@ -145,7 +145,7 @@ class RunContext:
     def _failure(self, planned: PlannedSubmission, error: Exception) -> Measurement:
         failure = self.error_of(planned, error)
         reason = ErrorInfo(stage=failure.stage, type=failure.kind, message=str(failure), log=failure.log)
-        empty = Measurement.empty(planned.fingerprint, self.plan.request.backend)
+        empty = Measurement.empty(planned.fingerprint, planned.backend)
         return empty.model_copy(update={"status": "failed", "error": reason})
 
     def measurements(self) -> list[MeasuredSubmission]:

@@ -86,7 +86,7 @@ def compare(own: TimingRecord, graph: TimingRecord) -> float | None:
 
 
 def _time(run: SubmissionRun, context: RunContext, graph: bytes) -> GraphTime:
-    plan, own = context.plan, run.measurement.timing
+    plan, own = run.plan, run.measurement.timing
     if own is None or run.scored_image is None:
         return GraphTime(reason="the network has no time or no image")
     lr, sr = run.scored_image

@@ -16,6 +16,7 @@ _FIELDS = {
     "convention": "conventions", "crop": "crops", "analysis_limit": "analysis_limit_s",
 }  # fmt: skip
 """Fields of a request by the name of their option, where the two differ."""
+_DERIVED = ("further_datasets", "further_backends", "command")
 _SEVERAL = ("submissions", "only", "exclude", "conventions", "crops")
 
 
@@ -23,7 +24,7 @@ def option_names() -> list[str]:
     """Return the names that :func:`request_from` takes."""
     own = {field: option for option, field in _FIELDS.items() if option != "out_folder"}
     names = [own.get(field.name, field.name) for field in fields(RunRequest)]
-    return [name for name in names if name not in ("further_datasets", "command")]
+    return [name for name in names if name not in _DERIVED]
 
 
 def request_from(options: Mapping[str, Any]) -> RunRequest:
@@ -32,8 +33,8 @@ def request_from(options: Mapping[str, Any]) -> RunRequest:
     Parameters
     ----------
     options
-        Values by the name of the option with underscores. ``dataset`` may be one or several. Names that no field of a
-        request has are left out.
+        Values by the name of the option with underscores. ``dataset`` and ``backend`` may be one or several, the
+        latter also separated by commas. Names that no field of a request has are left out.
 
     Raises
     ------
@@ -53,6 +54,8 @@ def request_from(options: Mapping[str, Any]) -> RunRequest:
     given["crops"] = tuple(parse_choice(text) for text in given.get("crops", ()))
     given["conventions"] = tuple(dict.fromkeys(given.get("conventions", ())))
     given |= {"dataset": str(first), "further_datasets": tuple(map(str, further))}
+    backend, *others = backend_names(given.pop("backend", None)) or ("eager",)
+    given |= {"backend": backend, "further_backends": tuple(others)}
     return RunRequest(**{name: value for name, value in given.items() if name in known})
 
 
@@ -61,6 +64,12 @@ def several(given: Any) -> tuple[Any, ...]:
     if given is None:
         return ()
     return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | Path) else (given,)
+
+
+def backend_names(given: Any) -> tuple[str, ...]:
+    """Return the names of backends, each once, from one or several texts with names between commas."""
+    names = [name.strip() for text in several(given) for name in str(_plain(text)).split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from harness.quality import get_convention
 from harness.results.crops import CropStore
 from harness.results.run_info import DeviceInfo, ProtocolInfo
 from harness.results.schema import ReparamPolicy
+from harness.run.backend_variants import plan_all_backends
 from harness.run.datasets import LabelledDataset, open_datasets
 from harness.run.places import device_of_run, order_places
-from harness.run.planned import PlannedSubmission, plan_submissions, run_conditions
+from harness.run.planned import PlannedSubmission, run_conditions
 from harness.run.request import RunRequest
 from harness.submissions.discovery import Found, baselines, discover
 from harness.submissions.environments import check_options
@@ -58,7 +59,7 @@ class Plan:
     folder
         Where results go.
     submissions
-        Baselines first, then submissions in natural order.
+        Baselines first, then submissions in natural order, each on all backends of the run.
     label
         Label of `dataset`, see `harness.run.datasets`.
     further
@@ -113,6 +114,12 @@ class Plan:
         """Slug and name of every submission, in order."""
         return [(planned.submission.slug, planned.submission.name) for planned in self.submissions]
 
+    def of_row(self, planned: PlannedSubmission) -> Plan:
+        """Return the plan as it is for one row, whose backend may be another than the run's first."""
+        if planned.backend == self.request.backend:
+            return self
+        return replace(self, request=replace(self.request, backend=planned.backend))
+
     def crop_store(self) -> CropStore | None:
         """Return where crops for the report are kept; None to keep none.
 
@@ -157,6 +164,7 @@ class Plan:
             output_shape=self.track.output_shape,
             precision=self.protocol.precision,
             backend=self.request.backend,
+            further_backends=list(self.request.further_backends),
             warmup=self.protocol.describe_warmup(),
             repeats=self.protocol.describe_repeats(),
             statistic=self.protocol.statistic,
@@ -215,9 +223,13 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, e
         precision=request.precision,
         processes=request.processes,
     )
-    _require_backend(request.backend, device.kind)
-    conditions = run_conditions(track, dataset, device, protocol, request)
-    planned = plan_submissions(found, request, track.scale, conditions)
+    for backend in (request.backend, *request.further_backends):
+        _require_backend(backend, device.kind)
+
+    def conditions_of(one: RunRequest) -> str:
+        return run_conditions(track, dataset, device, protocol, one)
+
+    planned = plan_all_backends(found, request, track.scale, conditions_of)
     named = "-".join([dataset.name, *(one.dataset.name for one in further)])
     folder = request.out or Path("reports") / f"{track.name}-{named[:100]}"
     return Plan(request, track, dataset, device, protocol, folder, planned, first.label, tuple(further), tuple(places))

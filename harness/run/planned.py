@@ -41,12 +41,18 @@ class PlannedSubmission:
         Hash of its code, its weights and the conditions of the run; equal for copies.
     notes
         Remarks on its files for its row.
+    backend
+        How the network is executed in this row.
+    variant_of
+        Slug of the row of the same submission on the run's first backend; empty for that row itself.
     """
 
     submission: Found
     fingerprint: str
     content: str = ""
     notes: tuple[str, ...] = ()
+    backend: Backend = "eager"
+    variant_of: str = ""
 
 
 def plan_submissions(
@@ -131,18 +137,19 @@ def _planned(
 ) -> PlannedSubmission:
     """Plan one submission. Whatever its files are, the exception that they cause becomes its row."""
     if isinstance(submission, BrokenSubmission):
-        return _planned_broken(submission, conditions)
+        return _planned_broken(submission, conditions, request.backend)
     try:
         code, note = read(submission.root, submission.module is not None)
         content = _fingerprint(submission, code, scale, request.backend, conditions, install=request.install)
-        return PlannedSubmission(submission, _owned(submission, content), content, () if note is None else (note,))
+        notes = () if note is None else (note,)
+        return PlannedSubmission(submission, _owned(submission, content), content, notes, request.backend)
     except Exception as error:
         if concerns_the_run(error):
             raise
         broken = BrokenSubmission(
             submission.name, submission.root, _unreadable(error, submission), submission.slug, submission.kind
         )
-        return _planned_broken(broken, conditions)
+        return _planned_broken(broken, conditions, request.backend)
 
 
 def _unreadable(error: Exception, submission: Submission) -> SubmissionError:
@@ -152,9 +159,9 @@ def _unreadable(error: Exception, submission: Submission) -> SubmissionError:
     return submission_error(error, place)
 
 
-def _planned_broken(submission: BrokenSubmission, conditions: str) -> PlannedSubmission:
+def _planned_broken(submission: BrokenSubmission, conditions: str, backend: Backend) -> PlannedSubmission:
     content = combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
-    return PlannedSubmission(submission, _owned(submission, content), content)
+    return PlannedSubmission(submission, _owned(submission, content), content, backend=backend)
 
 
 def _fingerprint(

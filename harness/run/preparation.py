@@ -54,7 +54,7 @@ class Preparation:
         if stored is not None:
             context.record(planned, stored, reused=True)
             return False
-        refusal = refuse(planned.submission, context.plan)
+        refusal = refuse(planned.submission, context.plan.of_row(planned))
         if refusal is not None:
             status, reason = refusal
             context.record(planned, self._empty(planned).model_copy(update={"status": status, "error": reason}))
@@ -75,19 +75,20 @@ class Preparation:
         return run
 
     def _new_run(self, planned: PlannedSubmission) -> SubmissionRun:
-        plan = self._context.plan
+        plan = self._context.plan.of_row(planned)
         return SubmissionRun(
             plan,
             planned,
             self._context.progress,
-            quality_pass_of(plan, planned, self._crops, plan.outputs_of(planned)),
+            # Pictures of the same network on several backends would be alike.
+            quality_pass_of(plan, planned, None if planned.variant_of else self._crops, plan.outputs_of(planned)),
             self._worker(planned),
             self._empty(planned),
         )
 
     def _empty(self, planned: PlannedSubmission) -> Measurement:
         """Return a measurement without results, with a note if the stored one was damaged."""
-        empty = Measurement.empty(planned.fingerprint, self._context.plan.request.backend)
+        empty = Measurement.empty(planned.fingerprint, planned.backend)
         damage = self._context.store.damage(planned.fingerprint)
         note = f"measured again, because the stored measurement cannot be used: it {damage}"
         return empty if damage is None else empty.model_copy(update={"notes": [note]})
@@ -97,7 +98,7 @@ class Preparation:
         log = self._context.store.log_path(planned.submission.slug)
         # Processes that an earlier run timed keep their part of the log.
         process = self._context.resume.processes_done(planned)
-        return SubmissionWorker(self._context.plan, planned.submission, log, process)
+        return SubmissionWorker(self._context.plan.of_row(planned), planned.submission, log, process)
 
     def _expect_workers(self) -> None:
         """Let workers start in advance: of all that is not in the store, then the anchor's."""
@@ -117,7 +118,7 @@ class Preparation:
         return [
             self._worker(planned).job()
             for planned in plan.submissions
-            if refuse(planned.submission, plan) is None and resume.finished(planned) is None
+            if refuse(planned.submission, plan.of_row(planned)) is None and resume.finished(planned) is None
         ]
 
 

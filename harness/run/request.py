@@ -20,6 +20,7 @@ class RunRequest:
 
     ``memory_bytes`` limits what networks that are loaded together may use; None for the memory that is free.
     ``reparam`` says which form of a network is measured; None for the track's default.
+    ``further_backends`` are measured too, each in rows of its own that are not ranked.
     ``time_on`` names the model of the devices that time networks, where an engine has devices of several.
     """
 
@@ -37,6 +38,7 @@ class RunRequest:
     threads: int | None = None
     precision: Precision | None = None
     backend: Backend = "eager"
+    further_backends: tuple[Backend, ...] = ()
     protocol: str | None = None
     time_budget_s: float | None = None
     processes: int | None = None

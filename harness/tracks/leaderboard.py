@@ -42,6 +42,8 @@ class Candidate:
         What the submission says of itself.
     content
         Hash of code, weights and conditions, equal for copies; the measurement's fingerprint by default.
+    variant_of
+        Slug of the row of the same network on the run's first backend; empty for that row itself.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Candidate:
     times: RelativeTimes | None = None
     about: About | None = None
     content: str = ""
+    variant_of: str = ""
 
 
 def make_leaderboard(candidates: Sequence[Candidate], rules: ScoringRules) -> Leaderboard:
@@ -127,6 +130,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         fingerprint=measured.fingerprint,
         isolation=measured.isolation,
         backend=measured.backend,
+        variant_of=candidate.variant_of,
         build_s=measured.build_s,
         stage_seconds=measured.stage_seconds,
         notes=measured.notes,

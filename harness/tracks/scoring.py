@@ -215,7 +215,7 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
 
 
 def _is_ranked(entry: Entry, rules: ScoringRules) -> bool:
-    own = entry.kind == "submission" and entry.backend == rules.backend
+    own = entry.kind == "submission" and entry.backend == rules.backend and not entry.variant_of
     return own and entry.score is not None and not entry.failed_gates and not _earns_nothing(entry, rules)
 
 

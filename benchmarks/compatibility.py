@@ -2,11 +2,13 @@
 
 Run ``python benchmarks/compatibility.py CLONES [--out FILE] [--work FOLDER] [--only GLOB]``. `CLONES` is a folder of
 cloned repositories, none of whose files is changed. Each network goes through ``harness check``, with time limits, at
-256 x 256, the size for which the efficient challenges publish operations. The page has a table for each repository:
-model, how it was taken, parameters and MACs beside the published ones, what was needed, or why it is not measured.
+256 x 256, the size for which the efficient challenges publish operations. Where nothing is recognized in a repository,
+``harness init`` writes a manifest into a copy of it. The page has a table for each repository: model, how it was taken,
+parameters and MACs beside the published ones, what was needed, or why it is not measured.
 
 What is measured is kept in `--work`, so that a run that was stopped goes on. The page is written after every network.
-``--published FILE`` adds a CSV file with columns ``repository, model, params_M, macs_G``.
+Published figures are those of the tracks, those that a repository has in ``results.txt``, and those of
+``--published FILE``, a CSV file with columns ``repository, model, params_M, macs_G``.
 """
 
 from __future__ import annotations
@@ -17,20 +19,31 @@ import csv
 import fnmatch
 import json
 import re
+import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from harness.cli.findings import without_archive_folder
 from harness.engines import Engine
-from harness.errors import HarnessError
+from harness.errors import CheckpointError, HarnessError, UsageError
 from harness.files import write_atomically
 from harness.results.columns import LOWER_BOUND
 from harness.run.checking import Check, CheckRequest, check_path
 from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinished
+from harness.submissions.challenge.imports import needs_of
+from harness.submissions.challenge.repository import PREFIX, number_of
+from harness.submissions.challenge.script import Branch, find_chain
 from harness.submissions.discovery import discover
-from harness.submissions.submission import BrokenSubmission, Found
+from harness.submissions.distributions import DISTRIBUTIONS
+from harness.submissions.proposal import propose, write
+from harness.submissions.submission import BrokenSubmission, Found, Submission
 from harness.tracks import get_track
 
 SIZE = (256, 256)
@@ -55,7 +68,11 @@ class Published:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one network."""
+    """What became of one network.
+
+    ``team`` is what a comment of the script calls it, ``packages`` are the distributions that it imports beyond those
+    of the harness. The status is that of a run's row, or ``no weights`` if the repository does not have them.
+    """
 
     repository: str
     model: str
@@ -66,6 +83,17 @@ class Row:
     macs: int | None = None
     lower_bound: bool = False
     seconds: float = 0.0
+    team: str = ""
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Networks that are checked together: those of a folder that discovery recognizes as networks."""
+
+    folder: Path
+    found: tuple[Found, ...]
+    is_proposed: bool = False
 
 
 class Clock:
@@ -102,7 +130,7 @@ def taken_as(found: Found) -> str:
     """Return how discovery came to a network."""
     if isinstance(found, BrokenSubmission):
         return "not taken"
-    if found.manifest.factory.startswith("harness.challenge:"):
+    if found.manifest.factory.startswith(PREFIX):
         return "script"
     if any((found.root / name).is_file() for name in MANIFESTS):
         return "manifest"
@@ -118,48 +146,131 @@ def cleaned(text: str, clone: Path) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
+def sources_of(clone: Path, copies: Path) -> Iterator[Source]:
+    """Yield what is recognized in a clone, and what ``harness init`` describes in copies of the rest of it."""
+    try:
+        found = discover([clone], entry_points=False)
+    except UsageError:
+        found = []
+    recognized = [one for one in found if not _is_mere_folder(one)]
+    if recognized:
+        yield Source(clone, tuple(recognized))
+    for folder in [one.path for one in found if isinstance(one, BrokenSubmission) and one not in recognized]:
+        if recognized:
+            yield from _proposed(folder, copies / folder.name)
+    if not recognized:
+        yield from _proposed(clone, copies / clone.name)
+
+
+def _is_mere_folder(one: Found) -> bool:
+    """Return whether a folder is listed only because it has Python files in it."""
+    return isinstance(one, BrokenSubmission) and one.path.is_dir() and "has neither" in one.error.what
+
+
+def _proposed(folder: Path, copy: Path) -> Iterator[Source]:
+    """Yield the networks of a folder after ``harness init`` on a copy of it; nothing if it finds none."""
+    if not copy.is_dir():
+        if not propose(folder).models:
+            return
+        shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+        write(copy)
+    yield Source(copy, tuple(discover([copy], entry_points=False)), is_proposed=True)
+
+
+def packages_of(found: Found) -> tuple[str, ...]:
+    """Return the distributions that the code of a network imports beyond those of the harness."""
+    if isinstance(found, BrokenSubmission):
+        return ()
+    root, modules = found.root, [found.manifest.factory.partition(":")[0]]
+    branch = _branch_of(found)
+    if branch is not None:
+        modules = [*branch.imported, *([branch.network.of.module] if branch.network else [])]
+    imported = {DISTRIBUTIONS[name] for name in needs_of(root, modules).packages if name in DISTRIBUTIONS}
+    return tuple(sorted(name for name in imported if canonicalize_name(name) not in _own_packages()))
+
+
+def _branch_of(found: Submission) -> Branch | None:
+    chain = find_chain(found.root) if found.manifest.factory.startswith(PREFIX) else None
+    return None if chain is None else chain.read(number_of(found.manifest.factory))
+
+
+def _own_packages() -> set[str]:
+    """Return the distributions that an installation of the harness without extras brings."""
+    own, waiting = set[str](), ["sr-harness"]
+    for name in waiting:
+        needs = [Requirement(text) for text in metadata.requires(name) or ()]
+        required = {canonicalize_name(one.name) for one in needs if not one.marker or one.marker.evaluate({"extra": ""})}
+        waiting += sorted(required - own)
+        own |= required
+    return own
+
+
+def team_of(found: Found, clone: Path) -> str:
+    """Return the comment at the beginning of a network's branch, such as the name of its team; empty if none."""
+    chain = None if isinstance(found, BrokenSubmission) else find_chain(found.root)
+    if chain is None or isinstance(found, BrokenSubmission) or not found.manifest.factory.startswith(PREFIX):
+        return ""
+    lines = (found.root / chain.file).read_text(encoding="utf-8", errors="replace").splitlines()
+    first = chain.branches[number_of(found.manifest.factory)][0].lineno - 1
+    said = lines[first - 1].strip()
+    return re.sub(r"\s+Team$", "", said.lstrip("# "), flags=re.IGNORECASE) if said.startswith("#") else ""
+
+
 def check_clone(
-    clone: Path, request: CheckRequest, on_row: Callable[[Row], None], engine: Engine | None = None
+    clone: Path, request: CheckRequest, copies: Path, on_row: Callable[[Row], None], engine: Engine | None = None
 ) -> None:
     """Check all networks of a clone; each becomes a row as soon as it is done, and a clone without any is one row."""
     name = repository_name(clone)
     try:
-        taken = {found.name: taken_as(found) for found in discover([clone], entry_points=False)}
+        sources = list(sources_of(clone, copies))
     except HarnessError as error:
         on_row(Row(name, "-", "not taken", "failed", cleaned(str(error), clone)))
         return
-    clock = Clock()
+    if not sources:
+        on_row(Row(name, "-", "not taken", "no weights", "there is no checkpoint in it that fits a network in it"))
+    for source in sources:
+        check_source(source, replace(request, path=source.folder), name, on_row, engine)
+
+
+def check_source(
+    source: Source, request: CheckRequest, name: str, on_row: Callable[[Row], None], engine: Engine | None
+) -> None:
+    """Check the networks of a folder; `name` is that of the repository."""
+    found, clock = {one.name: one for one in source.found}, Clock()
 
     def keep(checks: Sequence[Check]) -> None:
-        row = row_of(name, checks, taken, clone)
+        row = row_of(name, checks, found[checks[0].name], source)
         on_row(replace(row, seconds=round(clock.seconds.get(row.model, 0.0), 1)))
 
-    check_path(request, [clock], engine, keep)
+    check_path(replace(request, only=tuple(one.slug for one in source.found)), [clock], engine, keep)
 
 
-def row_of(name: str, checks: Sequence[Check], taken: dict[str, str], clone: Path) -> Row:
+def row_of(name: str, checks: Sequence[Check], found: Found, source: Source) -> Row:
     """Return the row of one network from its checks, one for each scale: the first that passed, else the first."""
     check = next((one for one in checks if one.passed), checks[0])
-    measured, how = check.measurement, taken.get(check.name, "folder")
     errors = [finding for finding in check.findings if finding.level == "error"]
+    said = [f"{one.what}{f' ({one.hint})' if one.hint else ''}" for one in errors]
+    measured, clone = check.measurement, source.folder
     if measured is None:
-        return Row(name, check.name, "not taken", "failed", cleaned(errors[0].what, clone))
+        lacks = isinstance(found, BrokenSubmission) and isinstance(found.error, CheckpointError)
+        return Row(name, check.name, "not taken", "no weights" if lacks else "failed", cleaned(said[0], clone))
     notes = [note for note in measured.notes if not note.startswith(_ORDINARY)]
-    said = [f"{one.what}{f' ({one.hint})' if one.hint else ''}" for one in errors] or notes
     return Row(
         name,
         check.name,
-        how,
+        "`harness init`" if source.is_proposed else taken_as(found),
         "ok" if measured.status == "ok" and not errors else "failed" if measured.status == "ok" else measured.status,
-        cleaned("; ".join(said), clone),
+        cleaned("; ".join(said or notes), clone),
         measured.params,
         measured.macs,
         bool(measured.incomplete_ops),
+        team=team_of(found, clone),
+        packages=packages_of(found),
     )
 
 
-def known_figures(files: Iterable[Path]) -> dict[str, list[Published]]:
-    """Return the published figures by the name of the repository, from the tracks' tables and from further files."""
+def known_figures(files: Iterable[Path], clones: Sequence[Path] = ()) -> dict[str, list[Published]]:
+    """Return the published figures by the name of the repository: of the tracks, of further files, of the clones."""
     figures: dict[str, list[Published]] = {}
     for repository, track in TRACKS.items():
         table = get_track(track).published
@@ -170,12 +281,29 @@ def known_figures(files: Iterable[Path]) -> dict[str, list[Published]]:
             for row in csv.DictReader(stream):
                 one = Published(row["model"], row["params_M"], row["macs_G"])
                 figures.setdefault(row["repository"], []).append(one)
+    for clone in clones:
+        name = repository_name(clone)
+        if name.rpartition("/")[2] not in TRACKS:
+            figures.setdefault(name, []).extend(_own_results(clone / "results.txt"))
     return figures
+
+
+def _own_results(file: Path) -> Iterator[Published]:
+    """Yield the figures of the table that the script of a challenge writes."""
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    rows = [[cell.strip() for cell in line.split("\t")] for line in lines]
+    for row in rows[1:]:
+        cells = dict(zip(rows[0], row, strict=False))
+        if {"Model", "Params [M]", "FLOPs [G]"} <= set(cells):
+            yield Published(cells["Model"], cells["Params [M]"], cells["FLOPs [G]"])
 
 
 def published_of(row: Row, figures: dict[str, list[Published]]) -> Published | None:
     """Return the published figures of a network: of its name, or of the longest name that its own contains."""
     listed = figures.get(row.repository) or figures.get(row.repository.rpartition("/")[2]) or []
+    of_team = [one for one in listed if row.team and _letters(one.model.removesuffix(" Team")) == _letters(row.team)]
+    if of_team:
+        return of_team[0]
     own = _letters(row.model)
     equal = [one for one in listed if _letters(one.model) in (own, own.lstrip("0123456789"))]
     fitting = [one for one in listed if len(_letters(one.model)) >= _LEAST_LETTERS and _letters(one.model) in own]
@@ -290,6 +418,7 @@ def measure(options: argparse.Namespace, engine: Engine | None = None) -> int:
             reparam="author",
             analysis_limit_s=options.analysis_limit,
             size=SIZE,
+            timed=options.timed,
             folder=options.work / clone.name,
         )
 
@@ -298,7 +427,7 @@ def measure(options: argparse.Namespace, engine: Engine | None = None) -> int:
             work.add(row)
             write_atomically(options.out, page_of(list(work.rows.values()), figures).encode())
 
-        check_clone(clone, request, keep, engine)
+        check_clone(clone, request, options.work / "copies", keep, engine)
     return sum(row.status != "ok" for row in work.rows.values())
 
 
@@ -312,6 +441,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--published", type=Path, action="append", default=[], help="CSV of published figures")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds that one stage may take")
     parser.add_argument("--analysis-limit", type=float, default=30.0, help="seconds of a collapse, and of a count")
+    parser.add_argument("--timed", action="store_true", help="time networks too, as `harness check` does")
     parser.add_argument("--install", action="store_true", help="install packages that networks require")
     return parser.parse_args(arguments)
 

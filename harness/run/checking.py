@@ -49,7 +49,8 @@ class CheckRequest:
     """What the user asked for; see the options of ``harness check``.
 
     ``size`` is the height and width of the frames that are timed, at which operations are counted. ``folder`` keeps
-    what is measured, so that the same request continues where it was stopped; None keeps nothing.
+    what is measured, so that the same request continues where it was stopped; None keeps nothing. Without ``timed``,
+    networks are loaded, counted and executed, but not timed.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class CheckRequest:
     analysis_limit_s: float = ANALYSIS_LIMIT_S
     size: tuple[int, int] = _TIMED_SIZE
     folder: Path | None = None
+    timed: bool = True
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
@@ -136,7 +138,7 @@ def check_path(
         supporting = [one for one in found if _supports(one, scale)]
         with _folder_of(request, scale) as folder:
             plan = _plan(request, scale, supporting, folder, engine)
-            check_planned(plan, listeners, engine, inbox.add)
+            check_planned(plan, listeners, engine, inbox.add, timed=request.timed)
     if not inbox.checks:
         what = f"no submission supports x{request.scale}"
         raise UsageError(what, where=str(request.path), hint="omit --scale to check all scales")
@@ -192,6 +194,8 @@ def check_planned(
     listeners: Sequence[Listener] = (),
     engine: Engine | None = None,
     on_check: Callable[[str, Check], None] = lambda _slug, _check: None,
+    *,
+    timed: bool = True,
 ) -> list[tuple[Check, Measurement]]:
     """Check what is planned, one submission after another, and return the findings with their measurements.
 
@@ -203,6 +207,8 @@ def check_planned(
         As for :func:`check_path`.
     on_check
         Called with the slug of a submission and its check when its last stage has ended.
+    timed
+        Whether networks are timed.
     """
     contract: dict[str, list[Finding]] = {}
     checks: dict[str, Check] = {}
@@ -227,7 +233,8 @@ def check_planned(
             for run in group:
                 progress.stage(run.slug, "prepare", "checking its outputs")
             sound = [run for run in group if context.attempt(run, lambda run=run: check_contract(run))]  # type: ignore[misc]
-            time_group(sound, context)
+            if timed:
+                time_group(sound, context)
             upscale_group(sound, context)
     progress.end()
     return [(checks[planned.submission.slug], measured) for planned, measured in context.measurements()]
@@ -269,7 +276,8 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
 def _folder_of(request: CheckRequest, scale: int) -> Iterator[Path]:
     """Yield the folder of what is measured at a scale."""
     if request.folder is not None:
-        yield request.folder / f"x{scale}-{request.size[0]}x{request.size[1]}"
+        untimed = "" if request.timed else "-untimed"
+        yield request.folder / f"x{scale}-{request.size[0]}x{request.size[1]}{untimed}"
         return
     with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
         yield Path(folder)

@@ -50,7 +50,7 @@ class CheckRequest:
 
     ``size`` is the height and width of the frames that are timed, at which operations are counted. ``folder`` keeps
     what is measured, so that the same request continues where it was stopped; None keeps nothing. Without ``timed``,
-    networks are loaded, counted and executed, but not timed.
+    networks are loaded, counted and executed on images; their times and their outputs at other sizes are not checked.
     """
 
     path: Path
@@ -208,7 +208,7 @@ def check_planned(
     on_check
         Called with the slug of a submission and its check when its last stage has ended.
     timed
-        Whether networks are timed.
+        Whether networks are timed, and their outputs checked at sizes other than that of the images.
     """
     contract: dict[str, list[Finding]] = {}
     checks: dict[str, Check] = {}
@@ -230,12 +230,12 @@ def check_planned(
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
         scheduler = Scheduler(context, one_by_one=True)
         for group in scheduler.groups():
-            for run in group:
-                progress.stage(run.slug, "prepare", "checking its outputs")
-            sound = [run for run in group if context.attempt(run, lambda run=run: check_contract(run))]  # type: ignore[misc]
             if timed:
-                time_group(sound, context)
-            upscale_group(sound, context)
+                for run in group:
+                    progress.stage(run.slug, "prepare", "checking its outputs")
+                group = [run for run in group if context.attempt(run, lambda run=run: check_contract(run))]  # type: ignore[misc]  # noqa: PLW2901
+                time_group(group, context)
+            upscale_group(group, context)
     progress.end()
     return [(checks[planned.submission.slug], measured) for planned, measured in context.measurements()]
 

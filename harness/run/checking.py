@@ -138,7 +138,7 @@ def check_path(
         supporting = [one for one in found if _supports(one, scale)]
         with _folder_of(request, scale) as folder:
             plan = _plan(request, scale, supporting, folder, engine)
-            check_planned(plan, listeners, engine, inbox.add, timed=request.timed)
+            check_planned(plan, listeners, engine, inbox.add)
     if not inbox.checks:
         what = f"no submission supports x{request.scale}"
         raise UsageError(what, where=str(request.path), hint="omit --scale to check all scales")
@@ -194,8 +194,6 @@ def check_planned(
     listeners: Sequence[Listener] = (),
     engine: Engine | None = None,
     on_check: Callable[[str, Check], None] = lambda _slug, _check: None,
-    *,
-    timed: bool = True,
 ) -> list[tuple[Check, Measurement]]:
     """Check what is planned, one submission after another, and return the findings with their measurements.
 
@@ -207,8 +205,6 @@ def check_planned(
         As for :func:`check_path`.
     on_check
         Called with the slug of a submission and its check when its last stage has ended.
-    timed
-        Whether networks are timed, and their outputs checked at sizes other than that of the images.
     """
     contract: dict[str, list[Finding]] = {}
     checks: dict[str, Check] = {}
@@ -230,7 +226,7 @@ def check_planned(
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
         scheduler = Scheduler(context, one_by_one=True)
         for group in scheduler.groups():
-            if timed:
+            if plan.timed:
                 for run in group:
                     progress.stage(run.slug, "prepare", "checking its outputs")
                 group = [run for run in group if context.attempt(run, lambda run=run: check_contract(run))]  # type: ignore[misc]  # noqa: PLW2901
@@ -269,7 +265,7 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
     _write_images(folder / "images", scale)
     dataset = open_dataset(folder / "images", scale, get_degradation(track.degradation), folder / "cache")
     plan = make_plan(wanted, submissions, engine)
-    return replace(plan, track=track, dataset=dataset)
+    return replace(plan, track=track, dataset=dataset, timed=request.timed)
 
 
 @contextmanager

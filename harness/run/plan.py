@@ -68,6 +68,8 @@ class Plan:
         Where workers run. Those that may time have devices of one model, that of `device`, and come first.
     note
         What was decided in place of the user and is no matter of course; empty if nothing was.
+    timed
+        Whether networks are executed at the timed size.
     """
 
     request: RunRequest
@@ -81,6 +83,7 @@ class Plan:
     further: tuple[LabelledDataset, ...] = ()
     places: tuple[Place, ...] = ()
     note: str = ""
+    timed: bool = True
 
     @property
     def place(self) -> Place:

@@ -240,7 +240,6 @@ def row_of(name: str, checks: Sequence[Check], found: Found, source: Source) -> 
         bool(measured.incomplete_ops),
         team=team_of(found),
         packages=packages_of(found),
-        form="" if measured.reparam is None else measured.reparam.method,
     )
 
 
@@ -282,7 +281,7 @@ def measure(options: argparse.Namespace, engine: Engine | None = None) -> int:
             clone,
             timeout_s=options.timeout,
             install=options.install,
-            reparam="author",
+            reparam="none",
             analysis_limit_s=options.analysis_limit,
             size=SIZE,
             timed=options.timed,

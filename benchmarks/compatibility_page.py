@@ -25,19 +25,18 @@ _TOP = f"""\
 Which networks of public repositories can be measured. `benchmarks/compatibility.py` wrote this page from a folder of
 clones in which no file was changed or added. No file of these repositories is part of the harness.
 
-Each network was loaded in the sandbox, brought into the inference form of its authors, counted at 256 x 256 and
-executed on two images. The columns:
+Each network was loaded in the sandbox, counted at 256 x 256 and executed on two images, in the form that the authors'
+code returns, which is the one whose figures they published. The columns:
 
 - *taken by*: how it was found. `script`: the [challenge's script](challenge-repositories.md); `folder`: its layout;
   `manifest`: one in the repository; `harness init`: the manifest that this command wrote in a copy.
-- *form*: the author's method that made the inference form; `none` if there is none.
 - *params*, *MACs*: *as published* means within the rounding of the published parameters, and within 0.5 % of the
   published MACs. Published figures are those of the challenge's report, or of `results.txt` in the repository.
   {LOWER_BOUND} marks counts that are lower bounds.
 - *s*: seconds of the whole check.
 - *packages*: what the code imports beside the harness.
 """
-_COLUMNS = ("model", "taken by", "result", "form", "params, M", "MACs, G", "s", "packages", "remarks, or why not")
+_COLUMNS = ("model", "taken by", "result", "params, M", "MACs, G", "s", "packages", "remarks, or why not")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,6 @@ class Row:
     seconds: float = 0.0
     team: str = ""
     packages: tuple[str, ...] = ()
-    form: str = ""
 
 
 def known_figures(files: Iterable[Path], clones: Mapping[str, Path]) -> dict[str, list[Published]]:
@@ -207,7 +205,7 @@ def _repositories(rows: Sequence[Row]) -> list[str]:
 def _row(row: Row, published: Published | None) -> str:
     figures = params_cell(row, published), macs_cell(row, published)
     seconds = f"{row.seconds:.0f}" if row.params is not None else ""
-    return _line((row.model, row.taken, row.status, row.form, *figures, seconds, ", ".join(row.packages), row.needed))
+    return _line((row.model, row.taken, row.status, *figures, seconds, ", ".join(row.packages), row.needed))
 
 
 def _line(cells: Iterable[object]) -> str:

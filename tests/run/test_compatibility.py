@@ -102,15 +102,15 @@ def test_the_page_says_what_became_of_every_network(compatibility: ModuleType, c
     assert "On one machine." in page
     assert "| someone/networks | 2 | 2 | 1 |" in page
     assert "| second | 0 | 0 | 0 |" in page
-    _, taken, result, form, params, macs, _, packages, _ = cells(page, "Good")
-    assert (taken, result, form, packages) == ("manifest", "ok", "none", "")
+    _, taken, result, params, macs, _, packages, _ = cells(page, "Good")
+    assert (taken, result, packages) == ("manifest", "ok", "")
     assert params == f"{PARAMS / 1e6:.3f} (as published)"
     assert macs == f"{MACS / 1e9:.2f} (published 0.03, {100 * (MACS / 3e7 - 1):+.1f} %)"
     assert cells(page, "Bad")[2] == "failed"
     assert "missing" in cells(page, "Bad")[-1]
     assert cells(page, "-")[2] == "no weights"
     assert "there is no checkpoint" in cells(page, "-")[-1]
-    assert cells(page, "sharp")[1:4] == ["`harness init`", "ok", "none"]
+    assert cells(page, "sharp")[1:3] == ["`harness init`", "ok"]
     assert not (clones / "third" / "harness.toml").exists()
     assert str(clones) not in page
     rows = json.loads((clones.parent / "work" / "rows.json").read_text())

@@ -112,7 +112,7 @@ def _save_table(plan: Plan, table: DeviceTable, reference: Reference, facts: Run
 def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[MeasuredSubmission], bool]:
     """Measure every submission, or reuse its stored measurement; return what there is, and whether it is all."""
     protocol = plan.protocol
-    progress.start(plan.names, plan.image_count, protocol.budget_s, protocol.processes, len(plan.places))
+    progress.start(plan.names, plan.image_count, protocol.budget_s, protocol.processes, len(plan.places), plan.note)
     complete = True
     with RunContext(plan, store, engine, progress) as context:
         try:

@@ -90,7 +90,9 @@ Submissions = Annotated[
     list[Path],
     typer.Argument(help="Folders of submissions, single submissions or challenge zips.", show_default=False),
 ]
-Scale = Annotated[int | None, typer.Option(help="Upscaling factor; selects the track. [default: 2]")]
+Scale = Annotated[
+    int | None, typer.Option(help="Upscaling factor; selects the track. [default: 2, or that of the submissions]")
+]
 TrackName = Annotated[str | None, typer.Option(help="Challenge whose rules apply, such as ntire23-x2.")]
 DatasetNames = Annotated[
     list[str] | None,

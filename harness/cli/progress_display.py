@@ -226,7 +226,7 @@ class PlainProgress:
     def _describe(self) -> str:
         event = self._current
         if isinstance(event, RunStarted):
-            return f"{event.submissions} networks" + (f" on {event.images} images" if event.images else "")
+            return _describe_start(event)
         if isinstance(event, StageProgress):
             return "; ".join(filter(None, [self._describe_stage(event), self._describe_rest(event)]))
         if isinstance(event, SubmissionFinished):
@@ -311,8 +311,9 @@ class LiveProgress:
         """Draw the event."""
         if isinstance(event, RunStarted):
             self._total = event.submissions
-            images = f" on {event.images} images" if event.images else ""
-            self._show("", f"{event.submissions} networks{images}", 0.0, None)
+            if event.note:
+                self._progress.console.print(Text(event.note))
+            self._show("", _describe_start(event), 0.0, None)
         elif isinstance(event, StageProgress):
             self._refusals.is_too_many(event)
             what = describe_stage(event.stage, event.detail, event.process, event.processes)
@@ -361,6 +362,11 @@ class LiveProgress:
         if event.place not in self._places:
             self._places[event.place] = self._progress.add_task("", total=None, submission="", counted="", left="")
         self._progress.update(self._places[event.place], description=_work_of(event), submission=event.place)
+
+
+def _describe_start(event: RunStarted) -> str:
+    images = f" on {event.images} images" if event.images else ""
+    return f"{event.submissions} networks{images}" + (f"; {event.note}" if event.note else "")
 
 
 class WarnBeforeMeasuring:

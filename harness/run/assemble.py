@@ -244,7 +244,8 @@ def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Ref
         for warning in _warnings_of_row(measurement)
     ]
     of_protocol = caution(plan.protocol, plan.device.kind)
-    return [*([of_protocol] if of_protocol else []), *facts.warnings, *reference.warnings, *of_rows]
+    notes = [note for note in (plan.note, of_protocol) if note]
+    return [*notes, *facts.warnings, *reference.warnings, *of_rows]
 
 
 def _warnings_of_row(measurement: Measurement) -> list[str]:

@@ -49,7 +49,8 @@ class CheckRequest:
     """What the user asked for; see the options of ``harness check``.
 
     ``size`` is the height and width of the frames that are timed, at which operations are counted. ``folder`` keeps
-    what is measured, so that the same request continues where it was stopped; None keeps nothing.
+    what is measured, so that the same request continues where it was stopped; None keeps nothing. Without ``timed``,
+    networks are loaded, counted and executed on images; their times and their outputs at other sizes are not checked.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class CheckRequest:
     analysis_limit_s: float = ANALYSIS_LIMIT_S
     size: tuple[int, int] = _TIMED_SIZE
     folder: Path | None = None
+    timed: bool = True
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
@@ -224,11 +226,12 @@ def check_planned(
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
         scheduler = Scheduler(context, one_by_one=True)
         for group in scheduler.groups():
-            for run in group:
-                progress.stage(run.slug, "prepare", "checking its outputs")
-            sound = [run for run in group if context.attempt(run, lambda run=run: check_contract(run))]  # type: ignore[misc]
-            time_group(sound, context)
-            upscale_group(sound, context)
+            if plan.timed:
+                for run in group:
+                    progress.stage(run.slug, "prepare", "checking its outputs")
+                group = [run for run in group if context.attempt(run, lambda run=run: check_contract(run))]  # type: ignore[misc]  # noqa: PLW2901
+                time_group(group, context)
+            upscale_group(group, context)
     progress.end()
     return [(checks[planned.submission.slug], measured) for planned, measured in context.measurements()]
 
@@ -262,14 +265,15 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
     _write_images(folder / "images", scale)
     dataset = open_dataset(folder / "images", scale, get_degradation(track.degradation), folder / "cache")
     plan = make_plan(wanted, submissions, engine)
-    return replace(plan, track=track, dataset=dataset)
+    return replace(plan, track=track, dataset=dataset, timed=request.timed)
 
 
 @contextmanager
 def _folder_of(request: CheckRequest, scale: int) -> Iterator[Path]:
     """Yield the folder of what is measured at a scale."""
     if request.folder is not None:
-        yield request.folder / f"x{scale}-{request.size[0]}x{request.size[1]}"
+        untimed = "" if request.timed else "-untimed"
+        yield request.folder / f"x{scale}-{request.size[0]}x{request.size[1]}{untimed}"
         return
     with tempfile.TemporaryDirectory(prefix="sr-harness-") as folder:
         yield Path(folder)

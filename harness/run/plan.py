@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -28,8 +29,9 @@ from harness.run.planned import PlannedSubmission, run_conditions
 from harness.run.request import RunRequest
 from harness.submissions.discovery import Found, baselines, discover
 from harness.submissions.environments import check_options
+from harness.submissions.submission import Submission
 from harness.timing import TimingProtocol, protocol_for
-from harness.tracks import Track, get_track, track_for_scale
+from harness.tracks import DEFAULT_SCALES, Track, get_track, track_for_scale
 
 __all__ = ["Plan", "PlannedSubmission", "RunRequest", "discover_submissions", "make_plan"]
 
@@ -66,6 +68,10 @@ class Plan:
         More data sets, on which quality is measured too.
     places
         Where workers run. Those that may time have devices of one model, that of `device`, and come first.
+    note
+        What was decided in place of the user and is no matter of course; empty if nothing was.
+    timed
+        Whether networks are executed at the timed size.
     """
 
     request: RunRequest
@@ -78,6 +84,8 @@ class Plan:
     label: str = ""
     further: tuple[LabelledDataset, ...] = ()
     places: tuple[Place, ...] = ()
+    note: str = ""
+    timed: bool = True
 
     @property
     def place(self) -> Place:
@@ -208,9 +216,12 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, e
     DataError
         The data set cannot be read.
     """
-    track = _track(request)
     _check_options(request)
+    if request.track is not None:
+        _track(request)  # a mistake in the options is reported before submissions are read
     found = discover_submissions(request) if submissions is None else submissions
+    scale, note = _scale_of(request, found)
+    track = _track(replace(request, scale=scale))
     first, *further = open_datasets([request.dataset, *request.further_datasets], track)
     dataset = first.dataset
     _check_crops(request, dataset)
@@ -232,7 +243,9 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, e
     planned = plan_all_backends(found, request, track.scale, conditions_of)
     named = "-".join([dataset.name, *(one.dataset.name for one in further)])
     folder = request.out or Path("reports") / f"{track.name}-{named[:100]}"
-    return Plan(request, track, dataset, device, protocol, folder, planned, first.label, tuple(further), tuple(places))
+    return Plan(
+        request, track, dataset, device, protocol, folder, planned, first.label, tuple(further), tuple(places), note
+    )
 
 
 def _check_options(request: RunRequest) -> None:
@@ -257,9 +270,24 @@ def _check_crops(request: RunRequest, dataset: Dataset) -> None:
             raise UsageError(reach, hint=f"the image is {width} pixels wide and {height} high")
 
 
+def _scale_of(request: RunRequest, found: Sequence[Found]) -> tuple[int | None, str]:
+    """Return the scale of a run, and why it is none that the user or the track states; None if the track does.
+
+    It is x2 unless all submissions are for other scales. Then it is the scale of most of them.
+    """
+    if request.scale is not None or request.track is not None:
+        return request.scale, ""
+    manifests = [one.manifest for one in found if isinstance(one, Submission) and one.kind == "submission"]
+    known = Counter(scale for one in manifests for scale in one.scales if scale in DEFAULT_SCALES)
+    if not known or DEFAULT_SCALES[0] in known:
+        return DEFAULT_SCALES[0], ""
+    scale = max(sorted(known), key=lambda one: known[one])
+    return scale, f"measured at x{scale}: no --scale was given, and no submission is for x{DEFAULT_SCALES[0]}"
+
+
 def _track(request: RunRequest) -> Track:
     if request.track is None:
-        return track_for_scale(request.scale or 2)
+        return track_for_scale(request.scale or DEFAULT_SCALES[0])
     track = get_track(request.track)
     if request.scale not in (None, track.scale):
         raise UsageError(

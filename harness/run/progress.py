@@ -26,10 +26,13 @@ class RunStarted:
         Number of networks, baselines included.
     images
         Number of images; 0 where only times are measured.
+    note
+        What was decided in place of the user; empty if nothing was.
     """
 
     submissions: int
     images: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ class Progress:
         timing_s: float | None = None,
         processes: int = 1,
         places: int = 1,
+        note: str = "",
     ) -> None:
         """Begin a run.
 
@@ -155,12 +159,14 @@ class Progress:
             Number of processes that a network is timed in, if it is known.
         places
             Number of places that work at the same time.
+        note
+            What was decided in place of the user.
         """
         self._places = places
         self._names = {slug: single_line(name, 300) for slug, name in submissions}
         self._numbers = {slug: number for number, (slug, _) in enumerate(submissions, start=1)}
         self._remaining = RemainingTime(list(self._names), images, timing_s, processes)
-        self._emit(RunStarted(len(submissions), images))
+        self._emit(RunStarted(len(submissions), images, note))
 
     def stage(self, slug: str, stage: str, detail: str = "", *, done: float = 0.0, place: str = "") -> None:
         """Report a stage of one submission, and which share of that stage is done; `slug` is empty where none is."""

@@ -51,7 +51,7 @@ class Scheduler:
             submission_run = self._preparation.prepare(planned)
             if submission_run is None:
                 continue
-            if submission_run.is_timed or not self._loads_together:
+            if submission_run.is_timed or not self._loads_together or not self._context.plan.timed:
                 # A network that an earlier run has timed only upscales, so it need not wait for a group.
                 yield [submission_run]
                 continue

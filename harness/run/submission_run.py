@@ -193,16 +193,17 @@ class SubmissionRun:
         figures = recall.judge(images, self._upscale_image)
         self.measurement = self.measurement.updated(QualityPart(recall=figures))
         self._note(*doubts(figures))
-        self._report("upscale", "at the timed size", done=1.0)
-        check_what_was_timed(
-            self.plan,
-            self.worker.running,
-            self.measurement.timing,
-            self.timed_output,
-            self.timed_parts,
-            self.size_multiple,
-            scored,
-        )
+        if self.plan.timed:
+            self._report("upscale", "at the timed size", done=1.0)
+            check_what_was_timed(
+                self.plan,
+                self.worker.running,
+                self.measurement.timing,
+                self.timed_output,
+                self.timed_parts,
+                self.size_multiple,
+                scored,
+            )
         self.quality_pass.complete()
         if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
             self._report("upscale", "counted again, from its graph", done=1.0)

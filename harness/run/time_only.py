@@ -106,7 +106,7 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
         As for :func:`time_submission`.
     """
     progress = Progress(listeners)
-    progress.start(plan.names, 0, plan.protocol.budget_s, plan.protocol.processes)
+    progress.start(plan.names, 0, plan.protocol.budget_s, plan.protocol.processes, note=plan.note)
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
         scheduler = Scheduler(context)
         for group in scheduler.groups():

@@ -72,6 +72,6 @@ def install_hint(package: str) -> str:
     if distribution is not None:
         return f"pip install {distribution}, or list it under requires and run with --install"
     return (
-        f"add {package} to the folder if it is the authors' own code; if it is a package, install it beside the "
-        "harness, or list it under requires and run with --install"
+        "ask the authors for the file; if they name a package, install that one, or list it under requires: a package "
+        f"that is called {package} on an index may be a stranger's"
     )

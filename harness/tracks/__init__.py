@@ -1,6 +1,6 @@
 """The challenges: what each demands, how each scores, and how rows are ranked."""
 
-from harness.tracks.catalogue import TRACKS, get_track, list_tracks, track_for_scale, track_of
+from harness.tracks.catalogue import DEFAULT_SCALES, TRACKS, get_track, list_tracks, track_for_scale, track_of
 from harness.tracks.custom import read_track
 from harness.tracks.expression import Expression
 from harness.tracks.figures import FIGURES, Figures
@@ -11,6 +11,7 @@ from harness.tracks.ranking import rank, rank_sum
 from harness.tracks.track import FPS_BANDS, Gate, Track, TrackDataset
 
 __all__ = [
+    "DEFAULT_SCALES",
     "FIGURES",
     "FPS_BANDS",
     "TRACKS",

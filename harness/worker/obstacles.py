@@ -14,11 +14,13 @@ from pathlib import Path
 import torch
 
 from harness.errors import SubmissionError, UnsupportedError
-from harness.submissions.distributions import install_hint
+from harness.submissions.distributions import DISTRIBUTIONS, install_hint
 
 PRIVATE_PREFIX = "_submission_"
 """Beginning of the names under which modules of submissions are imported that have no other."""
 
+_GONE = {"imp": "3.12", "distutils": "3.12", "asynchat": "3.12", "asyncore": "3.12", "audioop": "3.13", "cgi": "3.13"}
+"""Modules of the standard library with the version of Python that no longer has them."""
 _MOST_ENTRIES = 20_000  # of a folder in which a package is searched
 _CUDA = re.compile(
     r"not compiled with CUDA|no NVIDIA driver|No CUDA (GPUs|device)|CUDA_HOME|CUDA driver|is_cuda|active drivers"
@@ -30,6 +32,10 @@ _DISPATCH = re.compile(r"Could not run '([\w:.]+)' with arguments from the '(?:C
 _TORCH = Path(torch.__file__).parent
 _HALF = re.compile(r"\bhalf(tensor)?\b", re.IGNORECASE)
 _FLOAT = re.compile(r"\bfloat(tensor)?\b", re.IGNORECASE)
+_TORCHVISION = "operator torchvision::"
+_HINT_TORCHVISION = (
+    "install torchvision from where torch came from: its compiled operators fit one version and one build of torch"
+)
 _HINT_CUDA = "the harness loads and checks networks on the CPU: give its operators an implementation for it"
 
 
@@ -45,6 +51,9 @@ def obstacle(error: BaseException, root: Path | None = None) -> SubmissionError 
     """
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error.name, root, _place(error))
+    if isinstance(error, RuntimeError) and _TORCHVISION in str(error):
+        what = f"imports torchvision {_version('torchvision')}, which does not fit torch {torch.__version__}"
+        return UnsupportedError(what, where=_place(error), hint=_HINT_TORCHVISION)
     operator = cuda_operator(error)
     if operator is not None:
         return UnsupportedError(f"needs CUDA: {operator}", where=_place(error), hint=_HINT_CUDA)
@@ -115,15 +124,15 @@ def _missing(name: str, root: Path | None, where: str | None) -> SubmissionError
         exists = (root / parent / Path(top, *inner)).with_suffix(".py").is_file() or (root / parent / top).is_file()
         hint = f'set folder = "{parent}" in the manifest' if exists and str(parent) != "." else "add the missing file"
         return SubmissionError(f"imports {name}, which its own {own} should have", where=where, hint=hint)
-    if top == "imp":
-        return UnsupportedError(
-            "imports imp, which Python 3.12 removed", where=where, hint="replace it by importlib in the code"
-        )
+    if top in _GONE:
+        what = f"imports {name}, which Python has no longer since {_GONE[top]}"
+        return UnsupportedError(what, where=where, hint="replace it, or run the harness with an older Python")
     installed = _version(top)
     if installed is not None and "." in name:
         what = f"imports {name}, which {top} {installed} does not have"
         return UnsupportedError(what, where=where, hint=f"the code was written for another version of {top}")
-    return UnsupportedError(f"imports {name}, which is not installed", where=where, hint=install_hint(top))
+    place = "not installed" if top in DISTRIBUTIONS else "neither in its folder nor installed"
+    return UnsupportedError(f"imports {name}, which is {place}", where=where, hint=install_hint(top))
 
 
 def _version(package: str) -> str | None:

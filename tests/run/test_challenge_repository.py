@@ -6,7 +6,8 @@ import pytest
 from challenge_repositories import LAYOUTS
 
 from harness.pipeline import run
-from harness.run.plan import RunRequest
+from harness.run.plan import RunRequest, make_plan
+from harness.submissions.skeleton import create
 from harness.tracks import get_track
 
 pytestmark = pytest.mark.timeout(900)
@@ -21,7 +22,6 @@ def rows(request, tmp_path, images, monkeypatch):
     done = run(
         RunRequest(
             submissions=tuple(repositories),
-            scale=4,
             dataset=str(images),
             out=tmp_path / "run",
             threads=1,
@@ -54,3 +54,14 @@ def test_the_latest_layout(rows):
 @pytest.mark.parametrize("rows", [("2022",), ("2024",), ("2025",)], indirect=True)
 def test_earlier_layouts(rows):
     check(rows, "01_Plain", "02_Lacks", next(name for name in rows if name.startswith("03")))
+
+
+def test_a_run_takes_the_scale_of_all_teams(tmp_path):
+    repository = LAYOUTS["2025"](tmp_path / "repository")
+    plan = make_plan(RunRequest((repository,), device="cpu", with_baselines=False))
+    assert plan.track.scale == 4
+    assert plan.note == "measured at x4: no --scale was given, and no submission is for x2"
+    plan = make_plan(RunRequest((repository,), device="cpu", scale=2))
+    assert (plan.track.scale, plan.note) == (2, "")
+    plan = make_plan(RunRequest((repository, create("Own", tmp_path)), device="cpu"))
+    assert (plan.track.scale, plan.note) == (2, "")

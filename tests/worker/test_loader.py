@@ -91,7 +91,7 @@ def test_siblings_import_as_under_the_challenge(tmp_path, statement):
             "import no_such_package.sub\n",
             "arch:srmodel",
             UnsupportedError,
-            "imports no_such_package, which is not installed",
+            r"imports no_such_package, which is neither in its folder nor installed.*Ask the authors",
         ),
         ("import sys; sys.exit(3)\n", "arch:srmodel", SubmissionError, "ends the program"),
         ("", "arch:srmodel", SubmissionError, "arch has no srmodel.*the module defines"),

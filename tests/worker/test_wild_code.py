@@ -1,5 +1,6 @@
 """What published code does, as small networks in ``tests/fixtures/wild``, all described by one manifest."""
 
+import re
 import shutil
 import sys
 import types
@@ -13,6 +14,7 @@ from harness.errors import CheckpointError, ContractError, SubmissionError, Unsu
 from harness.submissions.model_tables import read_manifests
 from harness.worker.contract import check_network, find_size_multiple
 from harness.worker.loader import Declared, Loaded, load
+from harness.worker.obstacles import obstacle
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "wild"
 
@@ -192,7 +194,7 @@ def test_it_cannot_be_built_for_a_reason_that_is_said(
     ("factory", "error", "message"),
     [
         ("models.devices:Operator", UnsupportedError, "the operator wild_fixture::scan has no implementation"),
-        ("models.devices:ImportsInForward", UnsupportedError, "no_package_has_this_name.*if it is the authors' own"),
+        ("models.devices:ImportsInForward", UnsupportedError, "no_package_has_this_name.*ask the authors"),
         ("models.outputs:OneLarger", ContractError, "1 pixel too large: crop what padding"),
         ("models.outputs:Transposed", ContractError, "1 pixel too small: .*output_padding"),
     ],
@@ -203,6 +205,31 @@ def test_it_cannot_be_used_for_a_reason_that_is_said(
     network = load(wild, factory, 2, None, declared=Declared(True)).network
     with pytest.raises(error, match=f"(?is){message}"):
         find_size_multiple(network, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cv2.dnn", "^imports cv2.dnn, which is not installed. Pip install opencv-python-headless, or list it"),
+        ("distutils.core", "^imports distutils.core, which Python has no longer since 3.12"),
+        ("some_network.blocks", "^imports some_network.blocks, which is neither in .* a stranger's"),
+        ("parts.blocks", "^imports parts.blocks, which its own parts should have. Add the missing file"),
+        ("torch.gone", "^imports torch.gone, which torch [0-9.+cpu]* does not have"),
+    ],
+)
+def test_a_missing_module_is_said_to_be_what_it_is(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "parts").mkdir()
+    error = obstacle(ModuleNotFoundError(f"No module named {name!r}", name=name), tmp_path)
+    assert re.search(message, str(error)), str(error)
+
+
+def test_operators_of_another_build_of_torch_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.worker.obstacles._version", lambda package: f"0.28 of {package}")
+    error = obstacle(RuntimeError("operator torchvision::nms does not exist"))
+    assert isinstance(error, UnsupportedError)
+    assert str(error).startswith(
+        f"imports torchvision 0.28 of torchvision, which does not fit torch {torch.__version__}"
+    )
 
 
 def test_a_checkpoint_that_fits_several_sizes_is_not_guessed(wild: Path) -> None:

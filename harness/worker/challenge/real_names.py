@@ -12,17 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from harness.errors import SubmissionError, UnsupportedError
+from harness.errors import SubmissionError
 from harness.submissions.challenge.values import Symbol
-from harness.submissions.distributions import DISTRIBUTIONS
 from harness.worker.importing import describe, import_failure, made_up_version, place_of, search_first, unload
 from harness.worker.obstacles import obstacle
 from harness.worker.source_only import forbid_byte_code
 
 T = TypeVar("T")
-
-_GONE = {"imp": "3.12", "distutils": "3.12", "asynchat": "3.12", "asyncore": "3.12", "audioop": "3.13", "cgi": "3.13"}
-"""Modules of the standard library with the version of Python that no longer has them."""
 
 
 def use_repository(root: Path) -> None:
@@ -61,7 +57,7 @@ def import_module(name: str, root: Path) -> ModuleType:
         inside = Path(place).relative_to(root) if Path(place).is_relative_to(root) else place
         raise SubmissionError(f"syntax error: {error.msg}", where=f"{inside}:{error.lineno}", hint="fix it") from error
     except (Exception, SystemExit) as error:
-        raise missing_package(error, root) or import_failure(error, root, name) from error
+        raise import_failure(error, root, name) from error
     finally:
         sys.dont_write_bytecode = previous
 
@@ -103,26 +99,7 @@ def called(function: Callable[[], T], what: str, root: Path) -> T:
     except SubmissionError:
         raise
     except (Exception, SystemExit) as error:  # SystemExit is no Exception, and submitted scripts call exit()
-        known = missing_package(error, root) or obstacle(error, root)
-        if known is not None:
+        if (known := obstacle(error, root)) is not None:
             raise known from error
         where = place_of(error, root) or what
         raise SubmissionError(f"{what} raised {describe(error)}", where=where, hint="fix the code") from error
-
-
-def missing_package(error: BaseException, root: Path) -> UnsupportedError | None:
-    """Return the error for code that imports a module which neither the repository nor the machine has."""
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return None
-    top = error.name.partition(".")[0]
-    if (root / top).exists() or (root / f"{top}.py").exists():
-        return None
-    where = place_of(error, root)
-    if top in _GONE:
-        what = f"imports {error.name}, which Python has no longer since {_GONE[top]}"
-        return UnsupportedError(what, where=where, hint="run the harness with an older Python")
-    if top in DISTRIBUTIONS:
-        hint = f"run `pip install {DISTRIBUTIONS[top]}`, or use --install"
-        return UnsupportedError(f"imports {error.name}, which is not installed", where=where, hint=hint)
-    hint = "ask the authors for the file; a package of that name on an index may be a stranger's"
-    return UnsupportedError(f"imports {error.name}, which the repository does not have", where=where, hint=hint)

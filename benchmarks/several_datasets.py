@@ -1,10 +1,9 @@
 """Measure what further data sets of a run cost, in comparison with inference and metrics alone.
 
-Run ``python benchmarks/several_datasets.py`` on an otherwise idle machine; it takes a minute. One network is measured in
-a run with one data set and in a run with five, of five small images each. What the other four add to the stage that
-upscales is divided by the time of the same forward passes and the same metrics in a loop without a harness: one process,
-one thread for each processor as in the run, images in memory. Both are repeated in turn, and the median of the ratios is
-printed with its range.
+Run ``python benchmarks/several_datasets.py`` on an otherwise idle machine; it takes a minute. One network is measured
+in a run with one data set and in a run with five, of five small images each. What the other four add to the stage that
+upscales is divided by the time of the same forward passes and the same metrics in a loop without a harness, with the
+images in memory. Both are repeated in turn, and the median of the ratios is printed with its range.
 """
 
 from __future__ import annotations

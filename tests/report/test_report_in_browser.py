@@ -37,7 +37,9 @@ def every_page(board, tmp_path_factory):
     (other / "results.json").write_text(json.dumps(results))
     write_progress(other, RunProgress(pid=os.getpid(), total=9, done=2, share=0.2, name=HOSTILE, stage="time"))
     listed = root / "runs.html"
-    listed.write_text(re.sub("<script>.*</script>", "", runs_page(root, compares=True), flags=re.DOTALL), encoding="utf-8")
+    listed.write_text(
+        re.sub("<script>.*</script>", "", runs_page(root, compares=True), flags=re.DOTALL), encoding="utf-8"
+    )
     models = [run / "models" / f"row-{at}.html" for at in (0, 1, 12, 14, 20)]
     return [
         board,

@@ -54,13 +54,14 @@ class Run(RunFolder):
         ----------
         x, y
             Keys of columns, as ``harness export --columns`` takes them: ``runtime_ms``, ``fps``, ``psnr_rgb``,
-            ``psnr_y``, ``ssim_rgb``, ``ssim_y``, ``delta_psnr_bicubic``, ``score``, ``params_k``, ``macs_g``...
+            ``psnr_y``, ``ssim_rgb``, ``ssim_y``, ``delta_psnr_bicubic``, ``score``, ``params_k``, ``macs_g``..., or any
+            numeric column of ``to_frame()``.
 
         Returns
         -------
         matplotlib.figure.Figure
-            Notebooks show it; ``plot(...).savefig("figure.pdf")`` writes it. A horizontal axis over more than one
-            order of magnitude is logarithmic.
+            Notebooks show it; ``plot(...).savefig("figure.pdf")`` writes it. An axis of times or sizes over
+            more than one order of magnitude is logarithmic.
 
         Raises
         ------

@@ -62,6 +62,17 @@ def test_a_backend_that_loses_quality_or_failed_is_not_used_however_fast() -> No
     assert (nothing.use, nothing.fastest, nothing.cells[0].holds) == (None, [], False)
 
 
+def test_a_single_call_shows_no_difference() -> None:
+    record = TimingRecord(clock="scripted", samples=[(0.0, 9.0)], session="s")
+    calls = [
+        OnBackend(backend, backend, 30.0, ms, record.model_copy(update={"samples": [(0.0, ms)]}))
+        for backend, ms in zip(BACKENDS, (9.0, 4.0, 1.0), strict=True)
+    ]
+    row = choose_backend("N", "n", calls, ASSUMED_SPREAD)
+    assert (row.use, row.fastest) == ("eager", list(BACKENDS))
+    assert [(cell.ratio, cell.ci) for cell in row.cells] == [(9.0, None), (4.0, None), (1.0, None)]
+
+
 def test_backends_of_different_sessions_are_compared_by_the_anchor() -> None:
     one, _, _ = tried(np.random.default_rng(3), (1.0, 1.0, 1.0), session="monday")
     _, other, _ = tried(np.random.default_rng(4), (3.0, 3.0, 3.0), session="tuesday")

@@ -29,11 +29,11 @@ def tried(
 
 def test_equal_backends_are_seldom_told_apart_and_a_clear_winner_is_named() -> None:
     rng = np.random.default_rng(0)
-    equal = [choose_backend("N", "n", tried(rng, (1.0, 1.0, 1.0)), ASSUMED_SPREAD) for _ in range(100)]
-    assert sum(len(row.fastest) == 1 for row in equal) <= 12  # 5 % of 100, and what 100 trials leave open
-    assert sum(row.use != "eager" for row in equal) <= 12
-    apart = [choose_backend("N", "n", tried(rng, (1.2, 1.1, 1.0)), ASSUMED_SPREAD) for _ in range(20)]
-    assert sum(row.fastest == ["onnxruntime"] for row in apart) >= 18
+    equal = [choose_backend("N", "n", tried(rng, (1.0, 1.0, 1.0)), ASSUMED_SPREAD) for _ in range(50)]
+    assert sum(len(row.fastest) == 1 for row in equal) <= 7  # 5 % of 50, and what 50 trials leave open
+    assert sum(row.use != "eager" for row in equal) <= 7
+    apart = [choose_backend("N", "n", tried(rng, (1.2, 1.1, 1.0)), ASSUMED_SPREAD) for _ in range(10)]
+    assert sum(row.fastest == ["onnxruntime"] for row in apart) >= 9
 
 
 def test_of_backends_that_cannot_be_told_apart_the_one_named_first_is_used() -> None:

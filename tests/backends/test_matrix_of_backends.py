@@ -53,7 +53,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.run.plan.track_for_scale", lambda _: small)
         patch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.01, anchor_turn_s=0.005))
-        patch.setattr("harness.machine.load._INTERVAL_S", 0.01)
         request = RunRequest(
             (folder / "submissions",), dataset=str(folder / "images"), out=folder / "run", threads=1, device="cpu",
             time_budget_s=0.05, only=("Plain", "Fussy", "Declared"), further_backends=("channels_last",),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.results.backend_rows import BackendRow
 from harness.results.schema import Entry, Run
 
 Words = Callable[[str], str]
@@ -45,22 +46,25 @@ def _without_log(entry: Entry) -> Entry:
 
 
 def _anonymous(run: Run) -> tuple[Run, dict[str, str]]:
-    number, slugs, words = 0, dict[str, str](), dict[str, str]()
+    numbers, slugs, words = dict[str, int](), dict[str, str](), dict[str, str]()
+    asked = {cell.slug: cell.backend for row in run.backends for cell in row.cells}
     entries = []
     for entry in run.entries:
         if entry.kind != "submission":
             slugs[entry.slug] = entry.slug
             entries.append(entry)
             continue
-        number += 1
-        name = f"Submission {number}"
-        slugs[entry.slug] = f"submission-{number}"
+        number = numbers.setdefault(entry.variant_of or entry.slug, len(numbers) + 1)
+        backend = asked.get(entry.slug, entry.backend) if entry.variant_of else ""
+        name = f"Submission {number}" + (f" ({backend})" if backend else "")
+        slugs[entry.slug] = f"submission-{number}" + (f"-{backend}" if backend else "")
         words |= {word: name for word in (entry.name, entry.slug, entry.team) if word}
         entries.append(entry.model_copy(update={"name": name, "team": "", "slug": slugs[entry.slug], **_UNKNOWN}))
     hidden = _replacing(words)
     entries = [
         entry.model_copy(
             update={
+                "variant_of": f"submission-{numbers[entry.variant_of]}" if entry.variant_of else "",
                 "tied_with": [slugs.get(slug, slug) for slug in entry.tied_with],
                 "error": entry.error and entry.error.model_copy(update={"message": hidden(entry.error.message)}),
             }
@@ -74,12 +78,20 @@ def _anonymous(run: Run) -> tuple[Run, dict[str, str]]:
     update = {
         "entries": entries,
         "comparisons": pairs,
+        "backends": [_anonymous_row(row, numbers, slugs) for row in run.backends],
         "warnings": [hidden(text) for text in run.warnings],
         "disturbances": run.disturbances
         and [one.model_copy(update={"text": hidden(one.text)}) for one in run.disturbances],
         "run": run.run.model_copy(update={"command": "harness run"}),
     }
     return run.model_copy(update=update), slugs
+
+
+def _anonymous_row(row: BackendRow, numbers: dict[str, int], slugs: Mapping[str, str]) -> BackendRow:
+    number = numbers.setdefault(row.slug, len(numbers) + 1)
+    cells = [cell.model_copy(update={"slug": slugs.get(cell.slug, "")}) for cell in row.cells]
+    update = {"name": f"Submission {number}", "slug": f"submission-{number}", "cells": cells}
+    return row.model_copy(update=update)
 
 
 _UNKNOWN: Mapping[str, Any] = {"about": None, "published": None, "fingerprint": "", "notes": [], "macs_source": None}

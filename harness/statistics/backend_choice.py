@@ -19,6 +19,9 @@ HOLDS_DB = 0.01
 """Loss of PSNR up to which outputs hold: rounding in another order loses less, a coarser number format more."""
 
 
+_FEWEST_CALLS = 2  # a single call that outlasts the budget is not warmed up, and backends differ in their first call
+
+
 @dataclass(frozen=True, slots=True)
 class OnBackend:
     """One network on one backend.
@@ -61,7 +64,7 @@ def choose_backend(name: str, slug: str, tried: Sequence[OnBackend], spread: Pro
     """Return which backend a network should use, with the ratio of each time to the fastest.
 
     Backends that were timed in the same rounds are compared round by round, others by their times relative to the
-    anchor. The p-values of a network's pairs are corrected for their number.
+    anchor. A single call shows no difference. The p-values of a network's pairs are corrected for their number.
 
     Parameters
     ----------
@@ -107,6 +110,8 @@ def _ratio(one: OnBackend, other: OnBackend, spread: ProcessSpread) -> _Ratio:
     if first.rounds and second.rounds and first.session and first.session == second.session:
         found = compare_times(first, second, spread)
         return _Ratio(found.ratio, found.ci, found.p_value)
+    if min(len(first.samples), len(second.samples)) < _FEWEST_CALLS:
+        return _Ratio((one.runtime_ms or 1.0) / (other.runtime_ms or 1.0), (0.0, math.inf), 1.0)
     if bool(first.rounds) != bool(second.rounds):  # only one is relative to the anchor: milliseconds are compared
         first, second = (record.model_copy(update={"rounds": []}) for record in (first, second))
     logs = log_ratio(relative_times(first, spread), relative_times(second, spread))

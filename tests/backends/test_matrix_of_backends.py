@@ -20,6 +20,7 @@ from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import FinishedRun, run
 from harness.report import build_report
+from harness.report.public_run import public_run
 from harness.results.run_folder import RunFolder
 from harness.run.options import request_from
 from harness.run.plan import RunRequest, make_plan
@@ -52,7 +53,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.run.plan.track_for_scale", lambda _: small)
         patch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.01, anchor_turn_s=0.005))
-        patch.setattr("harness.machine.load._INTERVAL_S", 0.01)
         request = RunRequest(
             (folder / "submissions",), dataset=str(folder / "images"), out=folder / "run", threads=1, device="cpu",
             time_budget_s=0.05, only=("Plain", "Fussy", "Declared"), further_backends=("channels_last",),
@@ -121,6 +121,18 @@ def test_the_table_is_exported_and_printed(finished: FinishedRun, monkeypatch: p
     folder = RunFolder(finished.folder, finished.run.model_copy(update={"entries": [slower, faster]}))
     assert [one.entry for one in choose(folder, Limits()).fitting] == [faster, slower]
     assert harness.load_run(finished.folder).backends == finished.run.backends
+
+
+def test_an_anonymous_copy_names_no_network_and_keeps_its_rows_together(finished: FinishedRun) -> None:
+    hidden, _ = public_run(finished.run, anonymous=True)
+    text = hidden.model_dump_json()
+    assert not any(name in text for name in ("Plain", "Fussy", "Declared"))
+    for before, after in zip(finished.run.backends, hidden.backends, strict=True):
+        assert (after.use, after.fastest, len(after.cells)) == (before.use, before.fastest, len(before.cells))
+        rows = [next(entry for entry in hidden.entries if entry.slug == cell.slug) for cell in after.cells]
+        assert [row.variant_of for row in rows] == ["", after.slug]
+        assert [row.name for row in rows] == [after.name, f"{after.name} (channels_last)"]
+    assert len({entry.name for entry in hidden.entries}) == len(hidden.entries)
 
 
 def test_a_run_with_one_backend_is_reused_and_the_other_way_round(

@@ -29,11 +29,11 @@ def tried(
 
 def test_equal_backends_are_seldom_told_apart_and_a_clear_winner_is_named() -> None:
     rng = np.random.default_rng(0)
-    equal = [choose_backend("N", "n", tried(rng, (1.0, 1.0, 1.0)), ASSUMED_SPREAD) for _ in range(100)]
-    assert sum(len(row.fastest) == 1 for row in equal) <= 12  # 5 % of 100, and what 100 trials leave open
-    assert sum(row.use != "eager" for row in equal) <= 12
-    apart = [choose_backend("N", "n", tried(rng, (1.2, 1.1, 1.0)), ASSUMED_SPREAD) for _ in range(20)]
-    assert sum(row.fastest == ["onnxruntime"] for row in apart) >= 18
+    equal = [choose_backend("N", "n", tried(rng, (1.0, 1.0, 1.0)), ASSUMED_SPREAD) for _ in range(50)]
+    assert sum(len(row.fastest) == 1 for row in equal) <= 7  # 5 % of 50, and what 50 trials leave open
+    assert sum(row.use != "eager" for row in equal) <= 7
+    apart = [choose_backend("N", "n", tried(rng, (1.2, 1.1, 1.0)), ASSUMED_SPREAD) for _ in range(10)]
+    assert sum(row.fastest == ["onnxruntime"] for row in apart) >= 9
 
 
 def test_of_backends_that_cannot_be_told_apart_the_one_named_first_is_used() -> None:
@@ -60,6 +60,17 @@ def test_a_backend_that_loses_quality_or_failed_is_not_used_however_fast() -> No
         assert (row.use, row.cells[2].holds, row.cells[2].ratio) == (use, False, None)
     nothing = choose_backend("N", "n", [OnBackend("eager", "n")], ASSUMED_SPREAD)
     assert (nothing.use, nothing.fastest, nothing.cells[0].holds) == (None, [], False)
+
+
+def test_a_single_call_shows_no_difference() -> None:
+    record = TimingRecord(clock="scripted", samples=[(0.0, 9.0)], session="s")
+    calls = [
+        OnBackend(backend, backend, 30.0, ms, record.model_copy(update={"samples": [(0.0, ms)]}))
+        for backend, ms in zip(BACKENDS, (9.0, 4.0, 1.0), strict=True)
+    ]
+    row = choose_backend("N", "n", calls, ASSUMED_SPREAD)
+    assert (row.use, row.fastest) == ("eager", list(BACKENDS))
+    assert [(cell.ratio, cell.ci) for cell in row.cells] == [(9.0, None), (4.0, None), (1.0, None)]
 
 
 def test_backends_of_different_sessions_are_compared_by_the_anchor() -> None:

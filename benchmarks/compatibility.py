@@ -47,7 +47,7 @@ from harness.submissions.submission import BrokenSubmission, Found
 
 SIZE = (256, 256)
 MANIFESTS = ("submission.toml", "harness.toml")
-_LONGEST = 240
+_LONGEST = 400
 # Notes that every network could have and that nobody has to act on.
 _ORDINARY = ("two calls", "executed by backend")
 

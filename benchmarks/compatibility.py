@@ -35,6 +35,7 @@ from harness.errors import CheckpointError, HarnessError, UsageError
 from harness.files import write_atomically
 from harness.run.checking import Check, CheckRequest, check_path
 from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinished
+from harness.submissions import loaders
 from harness.submissions.challenge.imports import needs_of
 from harness.submissions.challenge.repository import PREFIX, number_of
 from harness.submissions.challenge.script import SCRIPT, Chain, find_chain
@@ -46,7 +47,7 @@ from harness.submissions.submission import BrokenSubmission, Found
 
 SIZE = (256, 256)
 MANIFESTS = ("submission.toml", "harness.toml")
-_LONGEST = 240
+_LONGEST = 400
 # Notes that every network could have and that nobody has to act on.
 _ORDINARY = ("two calls", "executed by backend")
 
@@ -116,7 +117,7 @@ def sources_of(clone: Path, copies: Path) -> Iterator[Source]:
         found = discover([clone], entry_points=False)
     except UsageError:
         found = []
-    recognized = [one for one in found if not _is_mere_folder(one)]
+    recognized = [one for one in found if not _is_mere_folder(one) and not _is_mere_checkpoint(one)]
     if not recognized:
         yield from _proposed(clone, copies / clone.name)
         return
@@ -135,6 +136,11 @@ def _is_network(folder: Path) -> bool:
 def _is_mere_folder(one: Found) -> bool:
     """Return whether a folder is listed only because it has Python files in it."""
     return isinstance(one, BrokenSubmission) and one.path.is_dir() and "has neither" in one.error.what
+
+
+def _is_mere_checkpoint(one: Found) -> bool:
+    """Return whether a checkpoint is listed without its code."""
+    return not isinstance(one, BrokenSubmission) and one.manifest.factory == f"{loaders.PREFIX}spandrel"
 
 
 def _proposed(folder: Path, copy: Path) -> Iterator[Source]:

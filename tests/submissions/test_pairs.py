@@ -107,3 +107,11 @@ def test_a_model_file_and_its_checkpoint_in_one_folder(tmp_path):
     assert loaded(one, 3).network.tail[1].upscale_factor == 3
     with pytest.raises(CheckpointError, match=r"tail\.0\.weight"):
         loaded(one, 2)
+
+
+def test_a_folder_without_init_is_a_package(folder):
+    (folder / "models" / "__init__.py").unlink()
+    (folder / "models" / "my_net.py").write_text(MODELS.format(imports="from models import common"))
+    (one,) = discover([folder], only=["my_net"], entry_points=False)
+    assert (one.root / "models" / "common.py").is_file()
+    assert loaded(one, 2).network is not None

@@ -111,9 +111,9 @@ def _files_of(root: Path, imported: Import, by: str) -> Iterator[str]:
     parts = [part for part in imported.module.split(".") if part]
     for place in dict.fromkeys(places):
         found = list(_module_files(root, place, parts))
+        for name in imported.names:  # of a package without __init__.py, these are the only files
+            found += [file for file in _module_files(root, place, [*parts, name]) if file not in found]
         if found or not parts:
-            for name in imported.names:
-                found += [file for file in _module_files(root, place, [*parts, name]) if file not in found]
             yield from found
             return
 

@@ -11,6 +11,8 @@ from torch import nn
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions.checkpoint import read_state_dict
 
+_HINT = "if its code lies beside it, run `harness init` on their folder; else add arch.py and submission.toml"
+
 
 def load(path: Path, scale: int, *, trust_pickle: bool = False) -> nn.Module:
     """Return the network for the checkpoint at ``path``, with its weights.
@@ -37,7 +39,7 @@ def load(path: Path, scale: int, *, trust_pickle: bool = False) -> nn.Module:
         raise UnsupportedError(
             "is a checkpoint without code, and spandrel, which recognizes architectures, is not installed",
             where=path.name,
-            hint="pip install spandrel, or add arch.py and submission.toml",
+            hint=f"pip install spandrel, or {_HINT}",
         ) from error
     try:
         found = spandrel.ModelLoader(device="cpu").load_from_state_dict(
@@ -47,7 +49,7 @@ def load(path: Path, scale: int, *, trust_pickle: bool = False) -> nn.Module:
         raise UnsupportedError(
             "is a checkpoint of an architecture that spandrel does not recognize",
             where=path.name,
-            hint="add arch.py and submission.toml",
+            hint=_HINT,
         ) from error
     except (KeyError, ValueError, RuntimeError) as error:
         reason = f"resembles an architecture that spandrel recognizes, but does not match it ({type(error).__name__})"

@@ -246,6 +246,7 @@ def row_of(name: str, checks: Sequence[Check], found: Found, source: Source) -> 
         bool(measured.incomplete_ops),
         team=team_of(found),
         packages=packages_of(found),
+        source=cleaned(measured.macs_source or "", clone),
     )
 
 

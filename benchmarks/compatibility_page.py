@@ -53,7 +53,7 @@ class Row:
     """What became of one network.
 
     ``team`` is what a comment of the script calls it, ``packages`` are the distributions that it imports beyond those
-    of the harness. The status is that of a run's row, or :data:`NO_WEIGHTS`.
+    of the harness, ``source`` is how operations were counted. The status is that of a run's row, or :data:`NO_WEIGHTS`.
     """
 
     repository: str
@@ -67,6 +67,7 @@ class Row:
     seconds: float = 0.0
     team: str = ""
     packages: tuple[str, ...] = ()
+    source: str = ""
 
 
 def known_figures(files: Iterable[Path], clones: Mapping[str, Path]) -> dict[str, list[Published]]:
@@ -205,7 +206,10 @@ def _repositories(rows: Sequence[Row]) -> list[str]:
 def _row(row: Row, published: Published | None) -> str:
     figures = params_cell(row, published), macs_cell(row, published)
     seconds = f"{row.seconds:.0f}" if row.params is not None else ""
-    return _line((row.model, row.taken, row.status, *figures, seconds, ", ".join(row.packages), row.needed))
+    differs = published is not None and bool(published.macs_g) and not _has_published_macs(row, published)
+    counted = f"MACs: {row.source}" if row.source and (row.macs is None or row.lower_bound or differs) else ""
+    remarks = "; ".join(filter(None, [row.needed, counted]))
+    return _line((row.model, row.taken, row.status, *figures, seconds, ", ".join(row.packages), remarks))
 
 
 def _line(cells: Iterable[object]) -> str:

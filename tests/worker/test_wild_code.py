@@ -14,6 +14,7 @@ from harness.errors import CheckpointError, ContractError, SubmissionError, Unsu
 from harness.submissions.model_tables import read_manifests
 from harness.worker.contract import check_network, find_size_multiple
 from harness.worker.loader import Declared, Loaded, load
+from harness.worker.network import moved
 from harness.worker.obstacles import obstacle
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "wild"
@@ -258,3 +259,11 @@ def test_the_check_names_the_colour_space_that_a_network_is_made_for(wild: Path)
     (said,) = [one for one in check_network(network, 2) if "dB on a test photograph" in one.what]
     assert (said.level, said.hint) == ("warn", 'set colour = "ycbcr"')
     assert "images in YCbCr it reaches" in said.what
+
+
+def test_a_network_that_overrides_to_with_fewer_arguments_is_moved() -> None:
+    class Mover(torch.nn.Conv2d):
+        def to(self, device):
+            return self
+
+    assert moved(Mover(3, 3, 1), "cpu", torch.float16).weight.dtype == torch.float16

@@ -400,9 +400,9 @@ def test_the_table_is_there_without_script(open_page, board):
 def test_the_board_leads_to_a_model_and_back(open_page, board):
     page = open_page(board)
     page.locator("#board .name", has_text="LRSRN").click()
-    assert page.locator("h1").inner_text() == "LRSRN"
+    page.locator("h1", has_text="LRSRN").wait_for()
     page.locator("nav.path a").first.click()
-    assert "lit" in page.locator("#board tbody tr", has_text="LRSRN").get_attribute("class")
+    page.locator("#board tbody tr.lit", has_text="LRSRN").wait_for()  # set by a script after the page has loaded
 
 
 # Ten times the limits of an idle machine, which the nightly tests ask for; the shortest of several tries counts.

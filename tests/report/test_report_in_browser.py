@@ -364,13 +364,14 @@ def test_flicker_lr_and_the_place_of_a_crop(open_page, board):
     assert frame["x"] >= whole["x"] - 1
 
 
-def test_a_figure_of_an_image_leads_to_its_crop(open_page, board):
+def test_a_figure_of_an_image_leads_to_its_crop(open_page, until, board):
     page = open_page(board)
     link = page.locator(".heat td a").first
     address = link.get_attribute("href")
     assert address.startswith("pixels.html#piece=")
     link.click()
-    assert address.split("right=")[1] == page.input_value("[name=right]")
+    page.wait_for_url("**/pixels.html#*")
+    until(page, f"document.querySelector('[name=right]').value === '{address.split('right=')[1]}'")
     page.go_back()
     assert page.locator(".heat + .key .swatch").count() == 7
 

@@ -112,7 +112,7 @@ def test_what_is_no_upscaled_image_is_refused(
 def test_evaluation_in_a_training_loop_costs_little_more_than_passes_and_metrics(
     pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, data = small_network(128), pairs[:4]
+    network, data = small_network(256), pairs[:4]
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     lr, hr = (torch.stack([torch.from_numpy(pair[k]) for pair in data]).permute(0, 3, 1, 2) / 255 for k in (0, 1))
     spent = {"needed": 0.0}

@@ -237,7 +237,7 @@ def test_a_failure_is_a_row_and_leaves_the_others_alone(
 
 def test_a_scale_that_a_model_does_not_support_is_said(submit: Submit, request_for: Request) -> None:
     submit("three", scales="[3]")
-    row = by_name(run(request_for(), engine=InlineEngine()))["three"]
+    row = by_name(run(request_for(scale=2), engine=InlineEngine()))["three"]
     assert row.status == "unsupported"
     assert "x2" in row.error.message
 

@@ -135,6 +135,8 @@ def load(
             path = None if weights is None else root / weights
             network = _first_that_fits(code, [factory, *declared.alternatives], scale, path, reading, declared, notes)
         _settle(network, code, notes)
+    # Apart from the above: a setting that the code changes and a first call changes back was changed all the same.
+    with preserved(code, notes), without_cuda(notes):
         network, colour, remarks = presented(network, scale, declared)
         notes += remarks
         if not declared.has_manifest:

@@ -38,7 +38,7 @@ def preserved(folder: Path, notes: list[str]) -> Iterator[None]:
         os.chdir(previous)
         for name, (read, write) in settings.items():
             if read() != before[name]:
-                notes.append(f"the code changed {name} while loading; restored")
+                _once(notes, f"the code changed {name} while loading; restored")
                 write(before[name])
 
 

@@ -195,6 +195,24 @@ def srmodel():
     assert any("default dtype" in note for note in loaded.notes)
 
 
+def test_a_setting_that_the_first_call_changes_back_was_changed(tmp_path):
+    threads = torch.get_num_threads()
+    rude = f"""
+torch.set_num_threads({threads + 3})
+
+class Rude(Net):
+    def forward(self, x):
+        torch.set_num_threads({threads})
+        return super().forward(x)
+
+def srmodel():
+    return Rude(2)
+"""
+    loaded = load(folder(tmp_path, rude), "arch:srmodel", 2, None)
+    assert torch.get_num_threads() == threads
+    assert loaded.notes == ["the code changed the number of threads while loading; restored"]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="concerns machines without a GPU")
 def test_code_that_takes_a_gpu_for_granted_loads_without_one(tmp_path):
     arch = """

@@ -5,10 +5,12 @@ There is no isolation, no time limit and no log.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import RLock
 from time import process_time  # bound before submitted code is imported
 
 from harness.engines.this_machine import ThisMachine
+from harness.isolation.delays import DelayReading
 from harness.isolation.failures import describe
 from harness.isolation.job import Job
 from harness.isolation.messages import Message
@@ -41,7 +43,9 @@ class InlineExchange:
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:  # noqa: ARG002
         """Carry out the request; the deadline and the payload limit have no meaning here."""
         with _ONE_AT_A_TIME:
-            return self._answer(message)
+            before = DelayReading.now(())
+            reply = self._answer(message)
+            return replace(reply, delay_s=before.delay_s(DelayReading.now(())))
 
     def _answer(self, message: Message) -> Message:
         import torch

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.errors import WorkerError
 from harness.machine.load import busy_share
 from harness.run.plan import RunRequest
+from harness.run.submission_run import SubmissionRun
 from harness.timing import PROTOCOLS
 from harness.tracks import get_track
 
@@ -48,6 +50,18 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take short turns and short looks at the machine: no time that these tests measure is held against another."""
     monkeypatch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.01, anchor_turn_s=0.005))
     monkeypatch.setattr("harness.engines.this_machine.busy_share", lambda: busy_share(0.01))
+
+
+@pytest.fixture(autouse=True)
+def _told_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Print why a network failed, which a test shows if it fails itself."""
+    fail = SubmissionRun.fail
+
+    def told(run: SubmissionRun, error: WorkerError) -> None:
+        print(f"{run.slug} failed: {error} [{error.stage}, {error.kind}]")
+        fail(run, error)
+
+    monkeypatch.setattr(SubmissionRun, "fail", told)
 
 
 @pytest.fixture

@@ -32,11 +32,16 @@ class Group:
 
     path: Path
 
+    @property
+    def members(self) -> Path:
+        """File to which a process writes 0 to join the group."""
+        return self.path / "cgroup.procs"
+
     def joining(self, command: Sequence[str]) -> list[str]:
         """Return a command that joins the group and then executes `command` with the same process id."""
         # The process joins before it becomes the worker. If the controller moved it after the start, children that it
         # had forked by then would stay outside of the group. "0" stands for the writing process.
-        return ["/bin/sh", "-c", 'echo 0 > "$0" && exec "$@"', str(self.path / "cgroup.procs"), *command]
+        return ["/bin/sh", "-c", 'echo 0 > "$0" && exec "$@"', str(self.members), *command]
 
     def ran_out_of_memory(self) -> bool:
         """Return whether the kernel's OOM killer ended a process of the group."""

@@ -37,9 +37,9 @@ def main(arguments: list[str]) -> NoReturn:
     settings, command = json.loads(arguments[0]), arguments[1:]
     try:
         if settings["mounts"]:
-            _enter_namespaces()
-            _arrange(settings)
-        _drop_privileges(settings["user"], settings["groups"])
+            enter_namespaces()
+            arrange(settings)
+        drop_privileges(settings["user"], settings["groups"])
         if settings["folder"]:
             os.chdir(settings["folder"])
         os.execv(command[0], command)  # noqa: S606
@@ -48,13 +48,14 @@ def main(arguments: list[str]) -> NoReturn:
         raise SystemExit(FAILED) from None
 
 
-def _enter_namespaces() -> None:
+def enter_namespaces() -> None:
+    """Enter a mount and an IPC namespace of this process only."""
     # The IPC namespace ends with its last process, and with it all objects of System V and POSIX message queues.
     _check(_LIBC.unshare(_CLONE_NEWNS | _CLONE_NEWIPC), "unshare")
     _mount(None, Path("/"), None, _MS_REC | _MS_PRIVATE)
 
 
-def _arrange(settings: dict[str, Any]) -> None:
+def arrange(settings: dict[str, Any]) -> None:
     """Make the visible folders reachable, and replace the folders that all users may write."""
     places = {Path(name): Path(name).resolve() for name in settings["visible"]}
     # Opened before anything is covered, and after the namespace was entered: only its own mounts can be mounted again.
@@ -148,14 +149,20 @@ def _copy_one(source: Path, target: Path) -> None:
         target.chmod(0o644 | (mode & 0o111))
 
 
-def _drop_privileges(user: int, groups: list[int]) -> None:
+def drop_privileges(user: int, groups: list[int]) -> None:
+    """Become an unprivileged user for good."""
+    drop_bounding_set()
+    os.setgroups(groups)
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)  # from root to another user: the kernel clears all capabilities
+
+
+def drop_bounding_set() -> None:
+    """Drop the capabilities that this process and its descendants could gain."""
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
     for capability in range(last + 1):
         _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     _LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    os.setgroups(groups)
-    os.setresgid(user, user, user)
-    os.setresuid(user, user, user)  # from root to another user: the kernel clears all capabilities
 
 
 def _mount_memory(target: Path, options: str) -> None:

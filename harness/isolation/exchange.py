@@ -126,7 +126,7 @@ class WorkerExchange:
         return replace(reply, marks=marks, delay_s=delay_s)
 
     def _delays(self) -> DelayReading:
-        return DelayReading.now(process_tree(self._worker.process.pid))
+        return DelayReading.now(process_tree(*self._worker.roots))
 
     def log_tail(self) -> str:
         """Return the end of the submission's output."""
@@ -139,13 +139,13 @@ class WorkerExchange:
     def pause(self) -> None:
         """Stop the worker and all its descendants until the next request, and wait until all of them have stopped."""
         if self._dead is None:
-            stopped = stop_and_wait(self._worker.process.pid)
+            stopped = stop_and_wait(*self._worker.roots)
             self._paused = stopped.pids
             self._overtime_s += max(0.0, stopped.overtime_s - _STOPPING_S)
 
     def cpu_s(self) -> float | None:
         """Return the CPU time of the worker and all its descendants, seconds; None if unknown."""
-        return cpu_seconds(process_tree(self._worker.process.pid))
+        return cpu_seconds(process_tree(*self._worker.roots))
 
     def idle_cores(self, settling_s: float, length_s: float) -> float | None:
         """Continue the worker without a request, measure the number of cores that it uses, and stop it again."""
@@ -153,7 +153,7 @@ class WorkerExchange:
             return None
         self._resume()
         time.sleep(settling_s)  # thread pools spin for a moment after their work
-        tree = process_tree(self._worker.process.pid)
+        tree = process_tree(*self._worker.roots)
         before, begin = cpu_seconds(tree), time.monotonic()
         time.sleep(length_s)
         after, spent = cpu_seconds(tree), time.monotonic() - begin

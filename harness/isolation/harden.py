@@ -45,21 +45,22 @@ def main(arguments: list[str]) -> NoReturn:
     libc = ctypes.CDLL(None, use_errno=True)
     if settings["parent"] is not None:
         _stay_as_parent(libc, settings["parent"])
-    _join_new_keyring(libc)
+    join_new_keyring(libc)
     if settings["filter"] is not None:
-        _install(libc, bytes.fromhex(settings["filter"]))
+        install_filter(libc, bytes.fromhex(settings["filter"]))
     os.environ.pop("LC_CTYPE", None)  # Python sets it where no locale is chosen (PEP 538)
     os.execv(command[0], command)  # noqa: S606
 
 
-def _join_new_keyring(libc: ctypes.CDLL) -> None:
+def join_new_keyring(libc: ctypes.CDLL) -> None:
     """Replace the session keyring, which is inherited, by an empty one, if the kernel has keyrings."""
     numbers = _SYSTEM_CALLS.get(os.uname().machine)
     if numbers is not None:
         libc.syscall(ctypes.c_long(numbers[1]), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None)
 
 
-def _install(libc: ctypes.CDLL, instructions: bytes) -> None:
+def install_filter(libc: ctypes.CDLL, instructions: bytes) -> None:
+    """Install a system call filter, an array of ``struct sock_filter``, for good."""
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         _fail("no_new_privs cannot be set")
     program = _Program(len(instructions) // 8, instructions)
@@ -89,10 +90,10 @@ def _stay_as_parent(libc: ctypes.CDLL, controller: int) -> None:
         return
     # The controller notices the end of a worker by the end of its channel, so no copy of it may stay open here.
     os.closerange(0, resource.getrlimit(resource.RLIMIT_NOFILE)[1] & 0x7FFFFFFF)
-    _end_like(_wait_for(child))
+    _end_like(wait_for(child))
 
 
-def _wait_for(child: int) -> int:
+def wait_for(child: int) -> int:
     """Return the status of `child` as of ``os.waitpid``, after all other descendants have been killed."""
     while True:
         pid, status = os.waitpid(-1, 0)

@@ -10,21 +10,24 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.isolation.cgroup import Group, make_group
+from harness.isolation.cgroup import Group
 from harness.isolation.channel import Channel
 from harness.isolation.environment import PACKAGE, worker_command, worker_environment
+from harness.isolation.fork_server import ForkError, Process
+from harness.isolation.forked_worker import can_fork, fork_worker
+from harness.isolation.launch_plan import Connection, Launch
 from harness.isolation.limits import Excess, Limits, Watcher, limits_to_json
 from harness.isolation.log import LogCapture
 from harness.isolation.marks import MarkReader, make_marks
 from harness.isolation.messages import SECRET_BYTES
-from harness.isolation.private_folders import make_private_folder, remove_private_folder
+from harness.isolation.private_folders import remove_private_folder
 from harness.isolation.processes import kill_tree
-from harness.isolation.sandbox import LIBRARY, PRIVATE, Confinement, bwrap_command
+from harness.isolation.sandbox import LIBRARY, PRIVATE, bwrap_command
 from harness.isolation.segment import Segment
-from harness.isolation.unprivileged import descent, hardened, remove_user
+from harness.isolation.unprivileged import Descent, descent, hardened, remove_user
 from harness.machine.cores import bound_cores
 
 
@@ -32,7 +35,7 @@ from harness.machine.cores import bound_cores
 class Worker:
     """Handle of a running worker in the controller."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     channel: Channel
     log: LogCapture
     watcher: Watcher
@@ -42,6 +45,13 @@ class Worker:
     """Control group; None if control groups are unavailable."""
     user: int | None = None
     """User id of this worker only; None if it has that of other processes, or cannot leave processes behind."""
+    sandbox: subprocess.Popen[bytes] | None = None
+    """The sandbox that a forked worker joined; None for others, which are processes of their sandbox."""
+
+    @property
+    def roots(self) -> tuple[int, ...]:
+        """Process ids of the roots of the worker's process tree."""
+        return _roots(self.process, self.sandbox)
 
     def alive(self) -> bool:
         """Return whether the process still runs."""
@@ -60,10 +70,12 @@ class Worker:
         # The watcher is stopped first: process ids could be reused as soon as the tree is dead, and the watcher would
         # look at, or kill, an unrelated process.
         self.watcher.stop()
-        kill_tree(self.process.pid)
+        kill_tree(*self.roots)
         if self.user is not None:
             remove_user(self.user)
         self.process.wait()
+        if self.sandbox is not None:
+            self.sandbox.wait()
         if self.group is not None:
             self.group.remove()
         self.channel.close()
@@ -76,60 +88,35 @@ class Worker:
             self.process.wait(timeout_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """Parameters of a worker process.
-
-    Attributes
-    ----------
-    root
-        Folder of the submission.
-    inside
-        Path of that folder as the worker sees it.
-    python
-        Interpreter that runs the worker.
-    threads
-        Number of CPU threads that a network may use.
-    device
-        Torch device that the network runs on.
-    limits
-        Resource limits.
-    confinement
-        Kind of isolation.
-    """
-
-    root: Path
-    inside: Path
-    python: Path
-    threads: int
-    device: str
-    limits: Limits
-    confinement: Confinement
-
-
 def launch(plan: Launch) -> Worker:
     """Start a worker.
 
     The calling thread must outlive the worker. The worker asks for a signal on the death of its parent
     (``PR_SET_PDEATHSIG``, bubblewrap's ``--die-with-parent``), and Linux sends it when the parent *thread* ends.
     """
-    private = make_private_folder()
-    # A socket pair has no address: only a process that inherits the descriptor can connect to the controller.
-    ours, theirs = socket.socketpair()
-    segment = Segment.create()
+    made = Connection.make(plan.limits)
     way = None if plan.confinement == "none" else descent(plan.root, plan.python, accelerator=plan.device != "cpu")
-    if plan.confinement == "bwrap":
-        command, environment = _in_sandbox(plan, theirs.fileno(), segment)
-    else:
-        command, environment = _in_process(plan, theirs.fileno(), segment, private, own_user=way is not None)
-        if way is not None:
-            os.chown(private, way.user, way.user)
-            way = way.with_folder(private, plan.limits)
-    if way is not None:
-        command = way.command(command)
-    worker = start(command, environment, ours, theirs, segment, private, plan.limits)
+    if way is not None and plan.confinement != "bwrap":
+        os.chown(made.private, way.user, way.user)
+        way = way.with_folder(made.private, plan.limits)
+    with made.theirs:
+        process, sandbox = _started(plan, made, way)
     # bubblewrap's PID namespace ends with its first process; only other workers can leave processes behind.
-    return worker if way is None or plan.confinement == "bwrap" else replace(worker, user=way.user)
+    user = None if way is None or plan.confinement == "bwrap" else way.user
+    return _connect(process, sandbox, made, plan.limits, user)
+
+
+def _started(plan: Launch, made: Connection, way: Descent | None) -> tuple[Process, subprocess.Popen[bytes] | None]:
+    """Return the handles of a started worker and of its sandbox, if that is another process."""
+    if can_fork(plan):
+        with contextlib.suppress(ForkError):
+            return fork_worker(plan, made, way)
+    fd, segment = made.theirs.fileno(), made.segment
+    if plan.confinement == "bwrap":
+        command, environment = _in_sandbox(plan, fd, segment)
+    else:
+        command, environment = _in_process(plan, fd, segment, made.private, own_user=way is not None)
+    return execute(command if way is None else way.command(command), environment, made), None
 
 
 def _in_sandbox(plan: Launch, fd: int, segment: Segment | None) -> tuple[list[str], dict[str, str]]:
@@ -171,53 +158,40 @@ def _worker(plan: Launch, fd: int, segment: Segment | None, *, own_user: bool, p
     )
 
 
-def start(
-    command: Sequence[str],
-    environment: dict[str, str],
-    ours: socket.socket,
-    theirs: socket.socket,
-    segment: Segment | None,
-    private: Path,
-    limits: Limits,
-) -> Worker:
-    """Start `command` with its end of the channel, capture its output and watch its resource usage.
+def execute(command: Sequence[str], environment: dict[str, str], made: Connection) -> subprocess.Popen[bytes]:
+    """Execute the command line of a worker, or of the sandbox around it, with its environment variables."""
+    return subprocess.Popen(
+        command if made.group is None else made.group.joining(command),
+        stdin=subprocess.DEVNULL,
+        stdout=made.log.writer,
+        stderr=made.log.writer,
+        env=environment,
+        cwd=made.private,
+        pass_fds=made.inherited,
+        start_new_session=True,  # a process group of its own, so that killpg reaches it and Ctrl-C does not
+    )
 
-    Parameters
-    ----------
-    command
-        Command line of the worker, or of the sandbox around it.
-    environment
-        Environment variables of `command`.
-    ours, theirs
-        Connected sockets. `theirs` is inherited by the worker and closed here.
-    segment
-        Shared memory, inherited by the worker; None if there is none.
-    private
-        Temporary folder, used as working directory.
-    limits
-        Resource limits that the control group and the watcher enforce.
-    """
-    log = LogCapture()
-    group = make_group(limits)
-    with theirs:
-        process = subprocess.Popen(
-            command if group is None else group.joining(command),
-            stdin=subprocess.DEVNULL,
-            stdout=log.writer,
-            stderr=log.writer,
-            env=environment,
-            cwd=private,
-            pass_fds=[theirs.fileno(), *([] if segment is None else [segment.fd])],
-            start_new_session=True,  # a process group of its own, so that killpg reaches it and Ctrl-C does not
-        )
-    log.start()
+
+def _connect(
+    process: Process,
+    sandbox: subprocess.Popen[bytes] | None,
+    made: Connection,
+    limits: Limits,
+    user: int | None,
+) -> Worker:
+    """Capture the output of a worker, watch its resource usage, and return its handle."""
+    made.log.start()
     # The secret goes through the socket, not the command line or the environment, which submitted code could read.
     secret = secrets.token_bytes(SECRET_BYTES)
-    marks = _send_secret(ours, secret)
-    watcher = Watcher(process.pid, limits)
+    marks = _send_secret(made.ours, secret)
+    watcher = Watcher(_roots(process, sandbox), limits)
     watcher.start()
-    channel = Channel(ours, secret, lambda: process.poll() is None, segment, marks)
-    return Worker(process, channel, log, watcher, private, group)
+    channel = Channel(made.ours, secret, lambda: process.poll() is None, made.segment, marks)
+    return Worker(process, channel, made.log, watcher, made.private, made.group, user, sandbox)
+
+
+def _roots(process: Process, sandbox: subprocess.Popen[bytes] | None) -> tuple[int, ...]:
+    return (process.pid,) if sandbox is None else (process.pid, sandbox.pid)
 
 
 def _send_secret(ours: socket.socket, secret: bytes) -> MarkReader | None:

@@ -11,6 +11,7 @@ import re
 import resource
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -125,17 +126,17 @@ class Watcher:
 
     Parameters
     ----------
-    pid
-        Root of the process tree.
+    roots
+        Roots of the process tree.
     limits
         Only ``memory_bytes``, ``tasks`` and ``tmp_files`` are used.
     """
 
-    def __init__(self, pid: int, limits: Limits) -> None:
-        self._pid = pid
+    def __init__(self, roots: Sequence[int], limits: Limits) -> None:
+        self._roots = tuple(roots)
         self._limits = limits
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"watch worker {pid}", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name=f"watch worker {self._roots[0]}", daemon=True)
         self.excess: Excess | None = None
         """The exceeded limit, or None if the tree was not killed."""
         self.detail = ""
@@ -154,12 +155,12 @@ class Watcher:
     def _watch(self) -> None:
         while not self._stop.wait(_WATCH_S):
             if self._over():
-                kill_tree(self._pid)
+                kill_tree(*self._roots)
                 return
 
     def _over(self) -> bool:
         """Return whether a limit is exceeded now, and record which."""
-        tree = process_tree(self._pid)
+        tree = process_tree(*self._roots)
         memory, tasks = usage(tree)
         files = memory_files(tree)
         limits = self._limits

@@ -8,7 +8,8 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.isolation.exchange import WorkerExchange
 from harness.isolation.job import Job
-from harness.isolation.launcher import Launch, launch
+from harness.isolation.launch_plan import Launch
+from harness.isolation.launcher import launch
 from harness.isolation.limits import UNLIMITED, default_limits
 from harness.isolation.requests import LoadRequest, path_of_text, path_to_text
 from harness.isolation.sandbox import Choice, choose, place_of
@@ -83,7 +84,7 @@ def open_session(job: Job) -> Session:
     inside = place_of(root, installed=job.submission.module is not None) if choice.confinement == "bwrap" else root
     bounds = UNLIMITED if choice.confinement == "none" else job.limits or default_limits(job.device)
     interpreter = job.python or Path(sys.executable)
-    worker = launch(Launch(root, inside, interpreter, job.threads, job.device, bounds, choice.confinement))
+    worker = launch(Launch(root, inside, interpreter, job.threads, job.device, bounds, choice.confinement, job.process))
     request = request.model_copy(update={"root": path_to_text(inside), "trust_pickle": job.trust_pickle})
     isolation = choice.describe() if worker.group is None else f"{choice.describe()}, control group"
     return Session(WorkerExchange(worker, isolation, job.log_path, job.process), request, job.timeout_s)

@@ -16,12 +16,12 @@ _CPUCLOCK_SCHED = 2  # linux/posix-timers.h: selects the CPU-time clock in a clo
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def process_tree(pid: int) -> list[int]:
-    """Return the ids of a process and all its running descendants, parents first; empty if it does not exist."""
-    found = [pid]
+def process_tree(*roots: int) -> list[int]:
+    """Return the ids of the processes `roots` that exist and all their running descendants, parents first."""
+    found = [pid for pid in roots if psutil.pid_exists(pid)]
     for process in found:  # breadth-first: the list grows during the iteration
         found.extend(child for child in _children(process) if child not in found)
-    return found if psutil.pid_exists(pid) else []
+    return found
 
 
 def usage(pids: list[int]) -> tuple[int, int]:
@@ -61,30 +61,31 @@ def _own_cpu_seconds(pid: int) -> float | None:
         return None
 
 
-def kill_tree(pid: int) -> None:
-    """Kill a process, its process group and all its descendants.
+def kill_tree(*roots: int) -> None:
+    """Kill processes, their process groups and all their descendants.
 
     All of them are stopped before the first is killed, so that none can fork a new process in between.
     """
     stopped: set[int] = set()
     # A process may fork before it is stopped, so the tree is listed again until no new process appears.
     for _attempt in range(10):
-        running = [process for process in process_tree(pid) if process not in stopped]
+        running = [process for process in process_tree(*roots) if process not in stopped]
         if not running:
             break
         for process in running:
             _signal(process, signal.SIGSTOP)
         stopped.update(running)
     # The group also contains processes whose parent has ended, which the tree no longer shows.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+    for pid in roots:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
     for process in stopped:
         _signal(process, signal.SIGKILL)
 
 
-def stop_tree(pid: int) -> list[int]:
-    """Stop (SIGSTOP) a process and all its descendants; return their ids for :func:`continue_tree`."""
-    tree = process_tree(pid)
+def stop_tree(*roots: int) -> list[int]:
+    """Stop (SIGSTOP) processes and all their descendants; return their ids for :func:`continue_tree`."""
+    tree = process_tree(*roots)
     for process in tree:
         _signal(process, signal.SIGSTOP)
     return tree

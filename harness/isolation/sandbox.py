@@ -128,6 +128,7 @@ def bwrap_command(
     python: Path = Path(sys.executable),
     tmp_bytes: int,
     accelerator: bool,
+    package_in_place: bool = False,
 ) -> list[str]:
     """Return the command that runs `worker` in a sandbox, with the system call filter.
 
@@ -147,6 +148,8 @@ def bwrap_command(
         Size of the private ``/tmp``, bytes.
     accelerator
         Whether to expose the device nodes of GPUs.
+    package_in_place
+        Whether the package ``harness`` is mounted at its own path, not at that of all sandboxes.
 
     Returns
     -------
@@ -159,7 +162,8 @@ def bwrap_command(
     prefixes = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), python.parent.parent}
     prefixes |= set(package_folders())
     binds = {prefix: prefix for prefix in _without_nested(prefixes) if not prefix.is_relative_to("/usr")}
-    binds |= {PACKAGE: LIBRARY / PACKAGE.name, root: inside}
+    package = PACKAGE if package_in_place else LIBRARY / PACKAGE.name
+    binds |= {PACKAGE: package, root: inside}
     options = [
         *_namespaces(),
         *_system_binds(),
@@ -177,7 +181,7 @@ def bwrap_command(
         "--clearenv",
         *(part for name, value in environment.items() for part in ("--setenv", name, value)),
     ]
-    hardening = hardened(worker, python=Path(sys.executable), script=LIBRARY / HARDEN.relative_to(PACKAGE.parent))
+    hardening = hardened(worker, python=Path(sys.executable), script=package / HARDEN.relative_to(PACKAGE))
     return [shutil.which("bwrap") or "bwrap", *options, "--", *hardening]
 
 

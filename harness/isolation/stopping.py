@@ -34,15 +34,15 @@ class Stopped:
     overtime_s: float
 
 
-def stop_and_wait(pid: int) -> Stopped:
-    """Stop a process and all its descendants, and wait at most five seconds until all their threads have stopped."""
-    before = cpu_seconds(process_tree(pid))
-    pids = stop_tree(pid)
+def stop_and_wait(*roots: int) -> Stopped:
+    """Stop processes and all their descendants, and wait at most five seconds until all their threads have stopped."""
+    before = cpu_seconds(process_tree(*roots))
+    pids = stop_tree(*roots)
     deadline = time.monotonic() + _MAX_WAIT_S
     while not all(map(_is_at_rest, pids)) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-        if set(process_tree(pid)) - set(pids):  # a process that was created meanwhile
-            pids = stop_tree(pid)
+        if set(process_tree(*roots)) - set(pids):  # a process that was created meanwhile
+            pids = stop_tree(*roots)
     after = cpu_seconds(pids)
     return Stopped(pids, 0.0 if before is None or after is None else max(0.0, after - before))
 

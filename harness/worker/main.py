@@ -16,13 +16,13 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.isolation.channel import Channel
 from harness.isolation.failures import describe
-from harness.isolation.limits import apply_in_worker, limits_from_json
+from harness.isolation.limits import Limits, apply_in_worker, limits_from_json
 from harness.isolation.messages import SECRET_BYTES, Array, ChannelClosed, Message
 from harness.isolation.segment import Segment
 
@@ -45,11 +45,29 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     options = parser.parse_args(arguments)
     if options.parent:
         _tie_to(options.parent)
-    if options.cores:  # before torch is imported: its threads inherit the affinity
-        os.sched_setaffinity(0, map(int, options.cores.split(",")))
-    apply_in_worker(limits_from_json(options.limits), own_user=options.own_user)
+    cores = [int(core) for core in options.cores.split(",") if core]
+    work(options.fd, options.segment, limits_from_json(options.limits), cores, own_user=options.own_user)
+
+
+def work(fd: int, segment: int | None, limits: Limits, cores: Collection[int], *, own_user: bool) -> NoReturn:
+    """Set the limits of this process, answer requests until the controller closes the channel, and end the process.
+
+    Parameters
+    ----------
+    fd, segment
+        File descriptors of the channel and of the shared memory; None if there is none.
+    limits
+        Resource limits.
+    cores
+        Logical processors to pin this process to; empty for no pinning.
+    own_user
+        Whether the worker runs in its own user namespace or as a user of its own.
+    """
+    if cores:  # before torch starts threads, which inherit the affinity
+        os.sched_setaffinity(0, cores)
+    apply_in_worker(limits, own_user=own_user)
     with contextlib.suppress(ChannelClosed):
-        serve(*_open_channel(options.fd, options.segment))
+        serve(*_open_channel(fd, segment))
     os._exit(0)  # skips exit handlers and non-daemon threads of submitted code, which could block the exit
 
 

@@ -35,7 +35,7 @@ def start() -> Iterator[Start]:
 
 
 def watched(process: subprocess.Popen[bytes], limits: Limits) -> Watcher:
-    watcher = Watcher(process.pid, limits)
+    watcher = Watcher([process.pid], limits)
     watcher.start()
     process.wait(100)
     watcher.stop()
@@ -57,7 +57,7 @@ def test_pages_that_children_share_count_once(start: Start) -> None:
     tree = process_tree(process.pid)
     assert usage(tree)[0] > 4 * (60 << 20)
     assert total_memory(tree, memory_files(tree)) < 2 * (60 << 20)
-    watcher = Watcher(process.pid, Limits(memory_bytes=200 << 20))
+    watcher = Watcher([process.pid], Limits(memory_bytes=200 << 20))
     watcher.start()
     time.sleep(0.5)
     watcher.stop()

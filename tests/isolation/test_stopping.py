@@ -76,7 +76,7 @@ def test_what_threads_take_to_stop_is_no_work(
     open_small: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, overtime_s: float, *, is_honest: bool
 ) -> None:
     """A busy machine stops a thread some milliseconds late, each time; a hundred times that is no offence."""
-    monkeypatch.setattr("harness.isolation.exchange.stop_and_wait", lambda _pid: Stopped([], overtime_s))
+    monkeypatch.setattr("harness.isolation.exchange.stop_and_wait", lambda *_roots: Stopped([], overtime_s))
     session = open_small()
     session.load()
     for _ in range(100):

@@ -8,6 +8,7 @@ started for it alone, or by a user and folders of its own, and by the same limit
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import select
@@ -152,6 +153,7 @@ class ForkServer:
     def close(self) -> None:
         """End the server, and with it its workers."""
         self._socket.close()
+        self.process.kill()  # it may still be importing
         self.process.wait()
 
 
@@ -199,6 +201,13 @@ class ForkServers:
             with contextlib.suppress(ForkError):
                 self._server(threads, 0)
 
+    def close(self) -> None:
+        """End all servers of this process."""
+        with self._lock:
+            for server in self._running.values() if self._owner == os.getpid() else ():
+                server.close()
+            self._running = {}
+
     def _server(self, threads: int, process: int) -> ForkServer:
         with self._lock:
             if self.problem is not None:
@@ -206,8 +215,11 @@ class ForkServers:
             if self._owner != os.getpid():  # a fork of the process to which the servers belong
                 self._running, self._owner = {}, os.getpid()
             key = (threads, process % SERVERS)
-            if key not in self._running or self._running[key].process.poll() is not None:
-                self._running[key] = ForkServer(threads)
+            server = self._running.get(key)
+            if server is not None and server.process.poll() is not None:
+                server.close()
+                server = None
+            self._running[key] = server or ForkServer(threads)
             return self._running[key]
 
 
@@ -218,3 +230,4 @@ def _unsupported() -> str | None:
 
 
 SERVERS_OF_THIS_PROCESS = ForkServers()
+atexit.register(SERVERS_OF_THIS_PROCESS.close)

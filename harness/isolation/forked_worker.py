@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from harness.isolation.processes import kill_tree, process_tree
 from harness.isolation.sandbox import PRIVATE, bwrap_command
 from harness.isolation.syscall_filter import filter_program
 from harness.isolation.unprivileged import Descent
-from harness.machine.cores import bound_cores
 
 # The sandbox lives as long as this program: it reports that all is mounted, and waits to be killed.
 _KEEPER = "import os, signal\nos.write({0}, b'.')\nos.close({0})\nwhile True: signal.pause()"
@@ -34,7 +34,7 @@ def can_fork(plan: Launch) -> bool:
 
 
 def fork_worker(
-    plan: Launch, made: Connection, way: Descent | None
+    plan: Launch, made: Connection, way: Descent | None, cores: Sequence[int]
 ) -> tuple[ForkedProcess, subprocess.Popen[bytes] | None]:
     """Fork a worker.
 
@@ -46,6 +46,8 @@ def fork_worker(
         What connects it with the controller.
     way
         How it becomes unprivileged if the harness runs as root, otherwise None.
+    cores
+        Logical processors to pin it to; empty for no pinning.
 
     Returns
     -------
@@ -58,12 +60,12 @@ def fork_worker(
         It cannot be forked and has to be executed.
     """
     if plan.confinement != "bwrap":
-        return _fork(plan, made, way, None), None
+        return _fork(plan, made, way, cores, None), None
     sandbox = _start_sandbox(plan, made, way)
     try:
         keeper = os.pidfd_open(process_tree(sandbox.pid)[-1])
         try:
-            return _fork(plan, made, way, keeper), sandbox
+            return _fork(plan, made, way, cores, keeper), sandbox
         finally:
             os.close(keeper)
     except (ForkError, OSError, IndexError) as error:
@@ -72,18 +74,22 @@ def fork_worker(
         raise ForkError(str(error)) from error
 
 
-def _fork(plan: Launch, made: Connection, way: Descent | None, keeper: int | None) -> ForkedProcess:
+def _fork(
+    plan: Launch, made: Connection, way: Descent | None, cores: Sequence[int], keeper: int | None
+) -> ForkedProcess:
     inside = keeper is not None
     # The package is mounted at its own path, from which the fork server has imported it.
     environment = worker_environment(
         threads=plan.threads, private=PRIVATE if inside else made.private, library=PACKAGE.parent, device=plan.device
     )
+    if inside:
+        environment["PWD"] = str(PRIVATE)  # bubblewrap sets it for what it executes
     program = filter_program()
     settings = ForkSettings(
         environment=environment,
         limits=plan.limits,
         own_user=inside or way is not None,
-        cores=tuple(bound_cores(plan.threads)),
+        cores=tuple(cores),
         folder=str(PRIVATE if inside else made.private),
         program=None if program is None else program.hex(),
         descent=None if way is None else asdict(way),

@@ -26,7 +26,6 @@ from harness.isolation.messages import SECRET_BYTES
 from harness.isolation.private_folders import remove_private_folder
 from harness.isolation.processes import kill_tree
 from harness.isolation.sandbox import LIBRARY, PRIVATE, bwrap_command
-from harness.isolation.segment import Segment
 from harness.isolation.unprivileged import Descent, descent, hardened, remove_user
 from harness.machine.cores import bound_cores
 
@@ -108,22 +107,22 @@ def launch(plan: Launch) -> Worker:
 
 def _started(plan: Launch, made: Connection, way: Descent | None) -> tuple[Process, subprocess.Popen[bytes] | None]:
     """Return the handles of a started worker and of its sandbox, if that is another process."""
+    cores = bound_cores(plan.threads) if plan.device == "cpu" else []  # pinning serves CPU timing only
     if can_fork(plan):
         with contextlib.suppress(ForkError):
-            return fork_worker(plan, made, way)
-    fd, segment = made.theirs.fileno(), made.segment
+            return fork_worker(plan, made, way, cores)
     if plan.confinement == "bwrap":
-        command, environment = _in_sandbox(plan, fd, segment)
+        command, environment = _in_sandbox(plan, made, cores)
     else:
-        command, environment = _in_process(plan, fd, segment, made.private, own_user=way is not None)
+        command, environment = _in_process(plan, made, cores, own_user=way is not None)
     return execute(command if way is None else way.command(command), environment, made), None
 
 
-def _in_sandbox(plan: Launch, fd: int, segment: Segment | None) -> tuple[list[str], dict[str, str]]:
+def _in_sandbox(plan: Launch, made: Connection, cores: Sequence[int]) -> tuple[list[str], dict[str, str]]:
     """Return command and environment of bubblewrap with the worker inside."""
     environment = worker_environment(threads=plan.threads, private=PRIVATE, library=LIBRARY, device=plan.device)
     command = bwrap_command(
-        _worker(plan, fd, segment, own_user=True),
+        _worker(plan, made, cores, own_user=True),
         environment=environment,
         root=plan.root,
         inside=plan.inside,
@@ -136,25 +135,29 @@ def _in_sandbox(plan: Launch, fd: int, segment: Segment | None) -> tuple[list[st
 
 
 def _in_process(
-    plan: Launch, fd: int, segment: Segment | None, private: Path, *, own_user: bool
+    plan: Launch, made: Connection, cores: Sequence[int], *, own_user: bool
 ) -> tuple[list[str], dict[str, str]]:
     """Return command and environment of a worker without a sandbox."""
-    environment = worker_environment(threads=plan.threads, private=private, library=PACKAGE.parent, device=plan.device)
+    environment = worker_environment(
+        threads=plan.threads, private=made.private, library=PACKAGE.parent, device=plan.device
+    )
     if plan.confinement == "none" or not sys.platform.startswith("linux"):
-        return _worker(plan, fd, segment, own_user=False, parent=os.getpid()), environment
-    worker = _worker(plan, fd, segment, own_user=own_user)
+        return _worker(plan, made, cores, own_user=False, parent=os.getpid()), environment
+    worker = _worker(plan, made, cores, own_user=own_user)
     return hardened(worker, python=Path(sys.executable), parent=os.getpid()), environment
 
 
-def _worker(plan: Launch, fd: int, segment: Segment | None, *, own_user: bool, parent: int | None = None) -> list[str]:
+def _worker(
+    plan: Launch, made: Connection, cores: Sequence[int], *, own_user: bool, parent: int | None = None
+) -> list[str]:
     return worker_command(
         plan.python,
-        fd,
+        made.theirs.fileno(),
         limits_to_json(plan.limits),
         parent=parent,
         own_user=own_user,
-        segment=None if segment is None else segment.fd,
-        cores=bound_cores(plan.threads) if plan.device == "cpu" else [],  # pinning serves CPU timing only
+        segment=None if made.segment is None else made.segment.fd,
+        cores=cores,
     )
 
 

@@ -63,7 +63,7 @@ class Confined:
             The system does not permit it.
         """
         if self.settings.group is not None:
-            Path(self.settings.group).write_text("0")  # stands for the writing process
+            Path(self.settings.group).write_text("0\n")  # stands for the writing process
         descent = self.settings.descent
         if descent is not None and self._sandbox is None and descent["mounts"]:
             descend.enter_namespaces()

@@ -35,7 +35,7 @@ _DEVICE_VARIABLES = (
 )
 
 
-def worker_environment(*, threads: int, private: Path, library: Path, device: str) -> dict[str, str]:
+def worker_environment(*, threads: int, private: Path, device: str) -> dict[str, str]:
     """Return the complete environment of a worker.
 
     Parameters
@@ -44,8 +44,6 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
         Number of CPU threads that a network may use.
     private
         The worker's private temporary folder, as the worker sees it; used for its home and all caches.
-    library
-        Folder that contains the package ``harness``, as the worker sees it.
     device
         Torch device. Unless it is ``cpu``, the variables that select an accelerator are passed on.
     """
@@ -56,7 +54,7 @@ def worker_environment(*, threads: int, private: Path, library: Path, device: st
         "USER": "worker",
         "HOME": str(private),
         "TMPDIR": str(private),
-        "PYTHONPATH": os.pathsep.join([str(library), *_packages_of_the_user()]),
+        "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *_packages_of_the_user()]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONNOUSERSITE": "1",

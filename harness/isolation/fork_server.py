@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from harness.isolation.environment import PACKAGE, worker_environment
+from harness.isolation.environment import worker_environment
 from harness.isolation.fork_settings import ForkSettings
 
 SERVERS = 3
@@ -105,9 +105,7 @@ class ForkServer:
 
     def __init__(self, threads: int) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = worker_environment(
-            threads=threads, private=Path("/nonexistent"), library=PACKAGE.parent, device="cpu"
-        )
+        environment = worker_environment(threads=threads, private=Path("/nonexistent"), device="cpu")
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "harness.worker.forking", "--fd", str(theirs.fileno())],
@@ -194,12 +192,6 @@ class ForkServers:
             raise
         self._failures = 0
         return worker
-
-    def prepare(self, threads: int) -> None:
-        """Start the first server, which imports what workers need while the caller does something else."""
-        if self.problem is None:
-            with contextlib.suppress(ForkError):
-                self._server(threads, 0)
 
     def close(self) -> None:
         """End all servers of this process."""

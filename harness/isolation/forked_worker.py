@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.isolation.environment import PACKAGE, worker_environment
+from harness.isolation.environment import worker_environment
 from harness.isolation.fork_server import SERVERS_OF_THIS_PROCESS, ForkedProcess, ForkError
 from harness.isolation.fork_settings import ForkSettings
 from harness.isolation.launch_plan import Connection, Launch
@@ -78,10 +78,8 @@ def _fork(
     plan: Launch, made: Connection, way: Descent | None, cores: Sequence[int], keeper: int | None
 ) -> ForkedProcess:
     inside = keeper is not None
-    # The package is mounted at its own path, from which the fork server has imported it.
-    environment = worker_environment(
-        threads=plan.threads, private=PRIVATE if inside else made.private, library=PACKAGE.parent, device=plan.device
-    )
+    folder = PRIVATE if inside else made.private
+    environment = worker_environment(threads=plan.threads, private=folder, device=plan.device)
     if inside:
         environment["PWD"] = str(PRIVATE)  # bubblewrap sets it for what it executes
     program = filter_program()
@@ -90,7 +88,7 @@ def _fork(
         limits=plan.limits,
         own_user=inside or way is not None,
         cores=tuple(cores),
-        folder=str(PRIVATE if inside else made.private),
+        folder=str(folder),
         program=None if program is None else program.hex(),
         descent=None if way is None else asdict(way),
         in_sandbox=inside,
@@ -113,7 +111,6 @@ def _start_sandbox(plan: Launch, made: Connection, way: Descent | None) -> subpr
         python=plan.python,
         tmp_bytes=plan.limits.tmp_bytes,
         accelerator=False,
-        package_in_place=True,
     )
     if way is not None:
         command = way.command(command)

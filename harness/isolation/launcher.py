@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.isolation.cgroup import Group
 from harness.isolation.channel import Channel
-from harness.isolation.environment import PACKAGE, worker_command, worker_environment
+from harness.isolation.environment import worker_command, worker_environment
 from harness.isolation.fork_server import ForkError, Process
 from harness.isolation.forked_worker import can_fork, fork_worker
 from harness.isolation.launch_plan import Connection, Launch
@@ -25,7 +25,7 @@ from harness.isolation.marks import MarkReader, make_marks
 from harness.isolation.messages import SECRET_BYTES
 from harness.isolation.private_folders import remove_private_folder
 from harness.isolation.processes import kill_tree
-from harness.isolation.sandbox import LIBRARY, PRIVATE, bwrap_command
+from harness.isolation.sandbox import PRIVATE, bwrap_command
 from harness.isolation.unprivileged import Descent, descent, hardened, remove_user
 from harness.machine.cores import bound_cores
 
@@ -120,7 +120,7 @@ def _started(plan: Launch, made: Connection, way: Descent | None) -> tuple[Proce
 
 def _in_sandbox(plan: Launch, made: Connection, cores: Sequence[int]) -> tuple[list[str], dict[str, str]]:
     """Return command and environment of bubblewrap with the worker inside."""
-    environment = worker_environment(threads=plan.threads, private=PRIVATE, library=LIBRARY, device=plan.device)
+    environment = worker_environment(threads=plan.threads, private=PRIVATE, device=plan.device)
     command = bwrap_command(
         _worker(plan, made, cores, own_user=True),
         environment=environment,
@@ -138,9 +138,7 @@ def _in_process(
     plan: Launch, made: Connection, cores: Sequence[int], *, own_user: bool
 ) -> tuple[list[str], dict[str, str]]:
     """Return command and environment of a worker without a sandbox."""
-    environment = worker_environment(
-        threads=plan.threads, private=made.private, library=PACKAGE.parent, device=plan.device
-    )
+    environment = worker_environment(threads=plan.threads, private=made.private, device=plan.device)
     if plan.confinement == "none" or not sys.platform.startswith("linux"):
         return _worker(plan, made, cores, own_user=False, parent=os.getpid()), environment
     worker = _worker(plan, made, cores, own_user=own_user)

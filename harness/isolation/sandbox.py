@@ -25,7 +25,6 @@ from harness.submissions.packages import package_folders
 Sandbox = Literal["auto", "bwrap", "process", "none"]
 Confinement = Literal["bwrap", "process", "none"]
 
-LIBRARY = Path("/harness-library")
 SUBMISSION = Path("/submission")
 PRIVATE = Path("/tmp")  # noqa: S108  a private tmpfs in the sandbox
 
@@ -128,7 +127,6 @@ def bwrap_command(
     python: Path = Path(sys.executable),
     tmp_bytes: int,
     accelerator: bool,
-    package_in_place: bool = False,
 ) -> list[str]:
     """Return the command that runs `worker` in a sandbox, with the system call filter.
 
@@ -148,8 +146,6 @@ def bwrap_command(
         Size of the private ``/tmp``, bytes.
     accelerator
         Whether to expose the device nodes of GPUs.
-    package_in_place
-        Whether the package ``harness`` is mounted at its own path, not at that of all sandboxes.
 
     Returns
     -------
@@ -162,8 +158,7 @@ def bwrap_command(
     prefixes = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), python.parent.parent}
     prefixes |= set(package_folders())
     binds = {prefix: prefix for prefix in _without_nested(prefixes) if not prefix.is_relative_to("/usr")}
-    package = PACKAGE if package_in_place else LIBRARY / PACKAGE.name
-    binds |= {PACKAGE: package, root: inside}
+    binds |= {PACKAGE: PACKAGE, root: inside}
     options = [
         *_namespaces(),
         *_system_binds(),
@@ -181,7 +176,7 @@ def bwrap_command(
         "--clearenv",
         *(part for name, value in environment.items() for part in ("--setenv", name, value)),
     ]
-    hardening = hardened(worker, python=Path(sys.executable), script=package / HARDEN.relative_to(PACKAGE))
+    hardening = hardened(worker, python=Path(sys.executable))
     return [shutil.which("bwrap") or "bwrap", *options, "--", *hardening]
 
 

@@ -96,7 +96,7 @@ class Descent:
         )
 
 
-def hardened(command: Sequence[str], *, python: Path, script: Path = HARDEN, parent: int | None = None) -> list[str]:
+def hardened(command: Sequence[str], *, python: Path, parent: int | None = None) -> list[str]:
     """Return the command that installs the system call filter and executes `command`.
 
     Parameters
@@ -105,15 +105,13 @@ def hardened(command: Sequence[str], *, python: Path, script: Path = HARDEN, par
         Absolute path of a program, and its arguments.
     python
         Interpreter that installs the filter.
-    script
-        Path of ``harden.py`` as the process sees it.
     parent
         Process id of the controller if a process is to stay as the parent of `command`, to end with the controller and
         to kill what `command` leaves behind; None where a PID namespace does so.
     """
     program = filter_program()
     settings = {"filter": None if program is None else program.hex(), "parent": parent}
-    return [str(python), *_ISOLATED, str(script), json.dumps(settings), *command]
+    return [str(python), *_ISOLATED, str(HARDEN), json.dumps(settings), *command]
 
 
 def is_root() -> bool:

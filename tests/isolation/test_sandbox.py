@@ -14,11 +14,12 @@ import harness
 from harness.errors import UsageError, WorkerError
 from harness.isolation import sandbox
 from harness.isolation import sandbox_diagnostics as doctor
+from harness.isolation.environment import PACKAGE
 from harness.isolation.ground_truth import visible_images
 from harness.isolation.job import Job
 from harness.isolation.limits import Limits
 from harness.isolation.opening import open_session
-from harness.isolation.sandbox import LIBRARY, bwrap_command, bwrap_problem, choose
+from harness.isolation.sandbox import bwrap_command, bwrap_problem, choose
 from harness.isolation.session import Session
 from harness.isolation.unprivileged import descent
 from harness.submissions.discovery import Submission, discover
@@ -69,7 +70,7 @@ def test_what_no_fingerprint_covers_is_hidden(tmp_path: Path) -> None:
 
 
 @needs_bwrap
-@pytest.mark.parametrize("place", ["/", "/usr", "/etc", "/dev", "/home", str(LIBRARY / "harness")])
+@pytest.mark.parametrize("place", ["/", "/usr", "/etc", "/dev", "/home", str(PACKAGE)])
 def test_nothing_but_tmp_can_be_written(tmp_path: Path, place: str) -> None:
     assert inside(f"touch {place}/new && echo written", tmp_path).strip() != "written"
     assert inside("touch /tmp/new && echo written", tmp_path).strip() == "written"
@@ -84,7 +85,7 @@ def test_tmp_and_shared_memory_have_a_size(tmp_path: Path) -> None:
 @needs_bwrap
 def test_ground_truth_that_ships_with_the_package_is_covered(tmp_path: Path) -> None:
     assert (Path(harness.__file__).parent / "data" / "embedded" / "catalogue.toml").exists()
-    assert inside(f"ls {LIBRARY}/harness/data/embedded", tmp_path) == ""
+    assert inside(f"ls {PACKAGE}/data/embedded", tmp_path) == ""
     assert inside("find / -name catalogue.toml -not -path '/proc/*' 2>/dev/null", tmp_path) == ""
 
 

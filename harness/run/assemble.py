@@ -33,8 +33,8 @@ _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
 
 @dataclass(frozen=True, slots=True)
-class RunFacts:
-    """What a run's description says of the run itself.
+class RunOutcome:
+    """When a run began, how it ended, and what concerns it as a whole.
 
     Attributes
     ----------
@@ -68,7 +68,9 @@ def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference
 
 
 def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
-    anchor_ms, spread = _timing_context(measured)
+    records = _records(measured)
+    # What the times of all rows share: the anchor's median, and what processes of one network differ by.
+    anchor_ms, spread = anchor_level(records), process_spread(records)
     noted = _with_namesakes(measured)
     candidates = [_candidate(plan, planned, m, anchor_ms, spread) for planned, m in noted]
     rules = ScoringRules(
@@ -96,7 +98,7 @@ def _scorable(plan: Plan, one: MeasuredSubmission, reference: Reference) -> Meas
 
 
 def assemble(
-    plan: Plan, measured: Sequence[MeasuredSubmission], board: Leaderboard, reference: Reference, facts: RunFacts
+    plan: Plan, measured: Sequence[MeasuredSubmission], board: Leaderboard, reference: Reference, outcome: RunOutcome
 ) -> Run:
     """Return the content of ``results.json``.
 
@@ -110,7 +112,7 @@ def assemble(
         The rows and their comparisons, from :func:`score_and_rank`.
     reference
         What the score subtracts.
-    facts
+    outcome
         When the run began, and how it ended.
     """
     records = _records(measured)
@@ -118,7 +120,7 @@ def assemble(
     spread = spread_info(processes)
     disturbances = find_disturbances(board.entries, records, spread)
     return Run(
-        run=_run_info(plan, facts),
+        run=_run_info(plan, outcome),
         track=track_info(plan.track, reference.psnr, reference.source, board.entries),
         dataset=_dataset_info(plan, reference),
         datasets=_dataset_infos(plan, reference),
@@ -130,7 +132,7 @@ def assemble(
         backends=_backend_rows(plan, measured, board.entries, processes),
         foreign_load=foreign_load(records),
         disturbances=disturbances,
-        warnings=[*(one.sentence for one in disturbances), *_warnings(plan, measured, reference, facts)],
+        warnings=[*(one.sentence for one in disturbances), *_warnings(plan, measured, reference, outcome)],
     )
 
 
@@ -159,7 +161,7 @@ def _backend_rows(
     return [choose_backend(single_line(names[slug], 300), slug, tried, spread) for slug, tried in rows.items()]
 
 
-def with_all_images(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubmission]:
+def with_images_of_all_datasets(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubmission]:
     """Return the measurements with the images of all data sets of the run."""
     return [one._replace(measurement=labelled(plan, one.measurement)) for one in measured]
 
@@ -214,30 +216,26 @@ def _with_namesakes(measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubm
     ]
 
 
-def _timing_context(measured: Sequence[MeasuredSubmission]) -> tuple[float | None, ProcessSpread]:
-    """Return what all rows' times share: the anchor's median, and what processes of one network differ by."""
-    records = _records(measured)
-    return anchor_level(records), process_spread(records)
-
-
 def _records(measured: Sequence[MeasuredSubmission]) -> list[TimingRecord]:
     return [measurement.timing for _, measurement in measured if measurement.timing is not None]
 
 
-def _run_info(plan: Plan, facts: RunFacts) -> RunInfo:
+def _run_info(plan: Plan, outcome: RunOutcome) -> RunInfo:
     return RunInfo(
         id=plan.folder.name,
-        created=facts.began,
+        created=outcome.began,
         harness_version=__version__,
         command=printable(plan.request.command, 10_000),
-        complete=facts.complete,
+        complete=outcome.complete,
         convention=get_convention(plan.track.convention).sentence,
         further_conventions={name: get_convention(name).sentence for name in plan.request.conventions},
-        stage_seconds={stage: round(seconds, 3) for stage, seconds in facts.stage_seconds.items()},
+        stage_seconds={stage: round(seconds, 3) for stage, seconds in outcome.stage_seconds.items()},
     )
 
 
-def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference, facts: RunFacts) -> list[str]:
+def _warnings(
+    plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference, outcome: RunOutcome
+) -> list[str]:
     of_rows = [
         f"{single_line(planned.submission.name, 300)}: {warning}"
         for planned, measurement in measured
@@ -245,7 +243,7 @@ def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Ref
     ]
     of_protocol = caution(plan.protocol, plan.device.kind)
     notes = [note for note in (plan.note, of_protocol) if note]
-    return [*notes, *facts.warnings, *reference.warnings, *of_rows]
+    return [*notes, *outcome.warnings, *reference.warnings, *of_rows]
 
 
 def _warnings_of_row(measurement: Measurement) -> list[str]:

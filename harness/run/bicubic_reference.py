@@ -41,7 +41,7 @@ class Reference:
     by_dataset: Mapping[str, float] = field(default_factory=dict)
 
 
-def find_reference(plan: Plan, store: RunStore) -> Reference:
+def find_bicubic_reference(plan: Plan, store: RunStore) -> Reference:
     """Return the challenge's constant if the images are the challenge's, else the PSNR measured on them.
 
     A data set counts as the challenge's if it is registered under that name and bicubic reaches the constant on it.
@@ -51,7 +51,17 @@ def find_reference(plan: Plan, store: RunStore) -> Reference:
 
 
 def settle(track: Track, datasets: Sequence[Dataset], by_dataset: Mapping[str, float]) -> Reference:
-    """Return what the score subtracts, given bicubic's PSNR on each data set, by label; see :func:`find_reference`."""
+    """Return what the score subtracts; see :func:`find_bicubic_reference`.
+
+    Parameters
+    ----------
+    track
+        Has the challenge's constants by data set.
+    datasets
+        All data sets of the run.
+    by_dataset
+        Bicubic's PSNR on each data set, dB, by label.
+    """
     measured = fmean(by_dataset.values())
     names = {one.registered_as or "" for one in datasets}
     name = names.pop() if len(names) == 1 else ""

@@ -225,7 +225,7 @@ def check_planned(
     progress.start(plan.names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
         scheduler = Scheduler(context, one_by_one=True)
-        for group in scheduler.groups():
+        for group in scheduler.prepare_groups():
             if plan.timed:
                 for run in group:
                     progress.stage(run.slug, "prepare", "checking its outputs")

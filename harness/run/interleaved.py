@@ -109,7 +109,7 @@ class InterleavedTiming:
             if timing.session == self._session and timing.remaining_work is not None:
                 self._continue(network, timing, timing.remaining_work)
             else:
-                self._run_of(network).keep_timing(None)
+                self._run_of(network).set_timing(None)
                 self._run_of(network).worker.process = 0
         # Other submissions of the session may continue in another group, or in a run of their own. Equal numbers would
         # pretend that their rounds were these, so skip a random number of rounds. It is even, because the order of a

@@ -82,12 +82,10 @@ def kill_tree(pid: int) -> None:
         _signal(process, signal.SIGKILL)
 
 
-def stop_tree(pid: int) -> list[int]:
-    """Stop (SIGSTOP) a process and all its descendants; return their ids for :func:`continue_tree`."""
-    tree = process_tree(pid)
-    for process in tree:
+def stop_tree(pids: list[int]) -> None:
+    """Stop (SIGSTOP) processes, parents first."""
+    for process in pids:
         _signal(process, signal.SIGSTOP)
-    return tree
 
 
 def continue_tree(pids: list[int]) -> None:

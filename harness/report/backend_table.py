@@ -27,7 +27,7 @@ _LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class BackendCellText:
     """One network on one backend, in words.
 
     Attributes
@@ -62,7 +62,7 @@ class Line:
     """One network: its cells in the order of the backends, and which backend it should use, in words."""
 
     row: BackendRow
-    cells: list[Shown]
+    cells: list[BackendCellText]
     use: str
 
 
@@ -99,10 +99,12 @@ def use_of(row: BackendRow) -> str:
     return f"{row.use} (or {', '.join(others)}: no difference shown)" if others else row.use
 
 
-def _shown(run: Run, row: BackendRow, cell: BackendCell | None, entries: dict[str, Entry], digits: int) -> Shown:
+def _shown(
+    run: Run, row: BackendRow, cell: BackendCell | None, entries: dict[str, Entry], digits: int
+) -> BackendCellText:
     entry = None if cell is None else entries.get(cell.slug)
     if cell is None or entry is None:
-        return Shown(remarks=("not tried",) if cell is None and run.run.complete else ())
+        return BackendCellText(remarks=("not tried",) if cell is None and run.run.complete else ())
     runtime = runtime_of(entry, run.protocol)
     time = "" if runtime is None else fixed(runtime, digits)
     if entry.runtime_ms is not None and entry.runtime_ms.samples > 1:
@@ -110,7 +112,9 @@ def _shown(run: Run, row: BackendRow, cell: BackendCell | None, entries: dict[st
         time += f" [{fixed(low, digits)}, {fixed(high, digits)}]"
     reason = "" if entry.error is None else single_line(entry.error.first_line, _LONGEST_REASON)
     alone = len(row.fastest) == 1 and sum(one.holds for one in row.cells) > 1
-    return Shown(entry, time, _remarks(run, row, cell, entries), reason, alone and cell.backend in row.fastest)
+    return BackendCellText(
+        entry, time, _remarks(run, row, cell, entries), reason, alone and cell.backend in row.fastest
+    )
 
 
 def _remarks(run: Run, row: BackendRow, cell: BackendCell, entries: dict[str, Entry]) -> tuple[str, ...]:
@@ -214,7 +218,7 @@ def _markdown(_run: Run, table: BackendTable) -> str:
 
 
 def _latex(run: Run, table: BackendTable) -> str:
-    def cell_of(cell: Shown) -> str:
+    def cell_of(cell: BackendCellText) -> str:
         text = escaped(cell.text)
         return rf"\textbf{{{text}}}" if cell.best else text
 

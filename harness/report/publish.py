@@ -131,7 +131,7 @@ def _copy_per_image(source: Path, target: Path, slugs: Mapping[str, str]) -> Non
 
 
 def write_feedback(run_folders: Sequence[Path], target: Path) -> list[Path]:
-    """Write one folder per team with a page for each of its submissions: its row, or what failed and how to mend it.
+    """Write one folder per team with a page for each of its submissions: its row, or what failed and how to fix it.
 
     Parameters
     ----------

@@ -130,12 +130,12 @@ def pareto_front(run: Run) -> set[int]:
 
 def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
     """Return, by ``id`` of an entry and column, ``best`` or ``second-best`` among the scored submissions."""
-    contenders = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
+    ranked = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
     places: dict[int, dict[str, str]] = defaultdict(dict)
     for column in columns_of(run):
         if column.better is None:
             continue
-        shown = [(entry, column.rounded(entry)) for entry in contenders if not column.lower_bound(entry)]
+        shown = [(entry, column.rounded(entry)) for entry in ranked if not column.lower_bound(entry)]
         known = [(entry, value) for entry, value in shown if value is not None]
         ladder = sorted({value for _, value in known}, reverse=column.better == "high")
         for name, value in zip(("best", "second-best"), ladder, strict=False):

@@ -151,7 +151,7 @@ def _parsed(root: Path, file: str) -> ast.Module | None:
         if b"model_id" not in source:
             return None
         place = f"{path}:{getattr(error, 'lineno', None) or 1}"
-        raise SubmissionError(f"is no Python that can be read: {error}", where=place, hint="mend the file") from error
+        raise SubmissionError(f"is no Python that can be read: {error}", where=place, hint="fix the file") from error
 
 
 def _sources_of_function(tree: ast.Module) -> list[str]:

@@ -114,6 +114,7 @@ class _EverywhereRun:
         if not engine.shares_files:
             context.progress.stage("", "wait", "for the data sets to be read and sent")
         self._briefing = Briefing(send_plan(plan, engine), engine.on_site(), engine.shares_files)
+        # Files of a submission are read when it is first sent, so that those of finished ones are never read.
         self._parcels: dict[str, Shared[Parcel] | None] = {}
         self._running: dict[Future[Outcome], tuple[Slot, Task]] = {}
 
@@ -163,6 +164,7 @@ class _EverywhereRun:
 
     def _submit(self, slot: Slot, task: Task) -> None:
         crops = self._context.plan.folder / "crops" / "crops.json"
+        # The crops that were chosen so far, so that all places keep the same ones.
         briefing = replace(self._briefing, crops=crops.read_bytes() if crops.is_file() else None)
         future = self._machines[slot.machine].executor.submit(site.carry_out, briefing, task)
         self._running[future] = slot, task
@@ -174,6 +176,7 @@ class _EverywhereRun:
         if not sent:
             return None
         parcels = {slug: parcel for slug in assignment.slugs if (parcel := self._parcels.get(slug)) is not None}
+        # Images must come from the network that was timed, so its timed output goes with the task.
         timed = self._timed[assignment.slugs[0]] if assignment.kind == "measure" else None
         return Task(assignment.kind, place.on_site(), title(place), tuple(sent), parcels, timed)
 
@@ -202,6 +205,7 @@ class _EverywhereRun:
             self._lose(slot.machine)
             return
         del self._running[future]
+        # Files first: a stored measurement says that they are complete.
         take_over_files(self._context.plan, task, outcome)
         for slug, measurement in outcome.finished.items():
             self._context.record(self._planned[slug], measurement)
@@ -215,6 +219,7 @@ class _EverywhereRun:
         known = self._machines[machine]
         self._running = {future: work for future, work in self._running.items() if work[0].machine != machine}
         known.reports = None
+        # The machine may be fine and only the process gone, for example for its memory.
         known.restarts += 1
         reconnected = False
         if known.restarts <= _MOST_RESTARTS:
@@ -235,6 +240,7 @@ class _EverywhereRun:
                     for report in machine.reports.result():
                         self._report(report)
                 machine.reports = None
+            # One request at a time to each machine: a slow machine must not collect unanswered ones.
             if machine.reports is None and self._running:
                 with suppress(Exception):
                     machine.reports = machine.executor.submit(site.drain)

@@ -200,7 +200,7 @@ class SubmissionRun:
         """Upscale the first data set, the one that is scored, and check that its outputs come from what was timed."""
         # The worker cannot know on which image a graph that it exports will be compared with its outputs.
         kept = int(np.random.default_rng().integers(len(self.plan.dataset)))
-        # Sends some images a second time, changed a little: a network that knows the images by heart is worse on those.
+        # Sends some images a second time, changed a little: a network that has memorized the images is worse on those.
         recall = RecallCheck(self.plan.dataset, self.size_multiple)
         upscale = recall.watched(lambda index, lr: self._upscale_image(index, lr, keep=index == kept))
         scored: dict[int, NDArray[np.uint8]] = {}

@@ -101,7 +101,7 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
     Parameters
     ----------
     plan
-        Who is timed, at which size, by which protocol.
+        Submissions, timed size and protocol.
     listeners, engine
         As for :func:`time_submission`.
     """

@@ -111,6 +111,7 @@ def _shown(
         low, high = entry.runtime_ms.ci
         time += f" [{fixed(low, digits)}, {fixed(high, digits)}]"
     reason = "" if entry.error is None else single_line(entry.error.first_line, _LONGEST_REASON)
+    # With one backend that holds, nothing was compared: no cell is the fastest then.
     alone = len(row.fastest) == 1 and sum(one.holds for one in row.cells) > 1
     return BackendCellText(
         entry, time, _remarks(run, row, cell, entries), reason, alone and cell.backend in row.fastest
@@ -126,6 +127,7 @@ def _remarks(run: Run, row: BackendRow, cell: BackendCell, entries: dict[str, En
         psnr = [getattr(entries[one.slug], run.track.metric) for one in row.cells if one.slug in entries]
         best, own = max((value for value in psnr if value is not None), default=None), getattr(entry, run.track.metric)
         found.append("loses PSNR" if best is None or own is None else f"loses {fixed(best - own, 2)} dB PSNR")
+    # Some submissions come with their own execution, such as ONNX files, whatever backend is asked for.
     if entry.backend != cell.backend and entry.error is None:
         found.append(f"executed by {entry.backend}")
     if entry.runtime_ms is not None and not entry.runtime_ms.stable:

@@ -151,9 +151,8 @@ def score_row(entry: Entry, figures: RowFigures, rules: ScoringRules) -> Entry:
 def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRules) -> dict[str, object]:
     """Return what a row gains by its score: nothing if a figure that the score needs is missing."""
     known, track = known_figures(entry, rules), rules.track
-    if (
-        figures.is_reference and "bicubic" in known
-    ):  # equal to the interpolation that the score subtracts, but for rounding errors
+    if figures.is_reference and "bicubic" in known:
+        # Equal to the interpolation that the score subtracts, but for rounding errors, which would earn it a score.
         known |= {"psnr": rules.bicubic_psnr, track.metric: rules.bicubic_psnr}
     if track.missing(known):
         return {}

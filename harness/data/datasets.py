@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.cache import cache_root, lr_cache_key
+from harness.data.cache import lr_cache_key
 from harness.data.crop import centre_crop
 from harness.data.degradation import Degradation, degrade
 from harness.data.fitting import Cut, fit_to_lr, is_in_doubt
@@ -20,6 +20,7 @@ from harness.data.images import image_name, image_size, read_rgb, write_png
 from harness.data.layouts import check_size
 from harness.data.spool import Spool
 from harness.errors import DataError, ResultsError
+from harness.machine.cache_folder import cache_root
 
 Array = NDArray[np.uint8]
 

@@ -87,7 +87,7 @@ def extract(
 
 
 def default_cache() -> Path:
-    """Return the folder for extracted archives and single files; see :func:`harness.machine.cache_folder.cache_root`."""
+    """Return the folder for extracted archives and single files, inside of the cache folder."""
     return cache_root() / "archives"
 
 

@@ -32,7 +32,7 @@ from harness.engines import Engine, LocalEngine
 from harness.report import build_report
 from harness.results import Run, RunStore
 from harness.run.assemble import RunOutcome, assemble, score_and_rank, with_images_of_all_datasets
-from harness.run.bicubic_reference import Reference, find_bicubic_reference
+from harness.run.bicubic_reference import BicubicReference, find_bicubic_reference
 from harness.run.context import MeasuredSubmission, RunContext
 from harness.run.device_tables import DeviceTable, tables_by_device
 from harness.run.everywhere import measure_everywhere
@@ -120,7 +120,7 @@ def _score_rank_and_save_all(
     return _score_rank_and_save(plan, main, bicubic, outcome)
 
 
-def _score_rank_and_save(plan: Plan, table: DeviceTable, bicubic: Reference, outcome: RunOutcome) -> Run:
+def _score_rank_and_save(plan: Plan, table: DeviceTable, bicubic: BicubicReference, outcome: RunOutcome) -> Run:
     """Score and rank the rows of one table, write it to the plan's folder, and return it."""
     outcome = replace(outcome, warnings=[*outcome.warnings, *table.warnings])
     board = score_and_rank(plan, table.measured, bicubic)

@@ -13,7 +13,7 @@ from harness.results.backend_rows import BackendRow
 from harness.results.measurement import TimingRecord
 from harness.results.run_info import DatasetInfo, RunInfo
 from harness.results.schema import Entry
-from harness.run.bicubic_reference import Reference
+from harness.run.bicubic_reference import BicubicReference
 from harness.run.context import MeasuredSubmission
 from harness.run.datasets import LabelledDataset
 from harness.run.further_quality import labelled
@@ -54,7 +54,7 @@ class RunOutcome:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
+def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: BicubicReference) -> Leaderboard:
     """Return the rows of the table, scored, ranked and in order, and the comparison of every pair of ranked rows."""
     try:
         return _board(plan, measured, reference)
@@ -67,7 +67,7 @@ def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference
         return _board(plan, rows, reference)
 
 
-def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
+def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: BicubicReference) -> Leaderboard:
     records = _records(measured)
     # What the times of all rows share: the anchor's median, and what processes of one network differ by.
     anchor_ms, spread = anchor_level(records), process_spread(records)
@@ -83,7 +83,7 @@ def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Refere
     return make_leaderboard(candidates, rules)
 
 
-def _scorable(plan: Plan, one: MeasuredSubmission, reference: Reference) -> MeasuredSubmission:
+def _scorable(plan: Plan, one: MeasuredSubmission, reference: BicubicReference) -> MeasuredSubmission:
     """Return a row as it is, or as a failed one without figures if it cannot be scored even by itself."""
     try:
         _board(plan, [one], reference)
@@ -98,7 +98,11 @@ def _scorable(plan: Plan, one: MeasuredSubmission, reference: Reference) -> Meas
 
 
 def assemble(
-    plan: Plan, measured: Sequence[MeasuredSubmission], board: Leaderboard, reference: Reference, outcome: RunOutcome
+    plan: Plan,
+    measured: Sequence[MeasuredSubmission],
+    board: Leaderboard,
+    reference: BicubicReference,
+    outcome: RunOutcome,
 ) -> Run:
     """Return the content of ``results.json``.
 
@@ -166,7 +170,7 @@ def with_images_of_all_datasets(plan: Plan, measured: Sequence[MeasuredSubmissio
     return [one._replace(measurement=labelled(plan, one.measurement)) for one in measured]
 
 
-def _dataset_info(plan: Plan, reference: Reference) -> DatasetInfo:
+def _dataset_info(plan: Plan, reference: BicubicReference) -> DatasetInfo:
     """Return the description of the run's data set, or a summary of several."""
     if not plan.further:
         return _info_of(LabelledDataset("", plan.dataset), None)
@@ -182,7 +186,7 @@ def _dataset_info(plan: Plan, reference: Reference) -> DatasetInfo:
     )
 
 
-def _dataset_infos(plan: Plan, reference: Reference) -> list[DatasetInfo]:
+def _dataset_infos(plan: Plan, reference: BicubicReference) -> list[DatasetInfo]:
     if not plan.further:
         return []
     return [_info_of(one, reference.by_dataset[one.label]) for one in plan.datasets]
@@ -234,7 +238,7 @@ def _run_info(plan: Plan, outcome: RunOutcome) -> RunInfo:
 
 
 def _warnings(
-    plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference, outcome: RunOutcome
+    plan: Plan, measured: Sequence[MeasuredSubmission], reference: BicubicReference, outcome: RunOutcome
 ) -> list[str]:
     of_rows = [
         f"{single_line(planned.submission.name, 300)}: {warning}"

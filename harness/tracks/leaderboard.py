@@ -22,7 +22,9 @@ _TAKEN_OVER = sorted(Entry.model_fields.keys() & Measurement.model_fields.keys()
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A submission with its measurement.
+    """A submission with its measurement, as far as its row needs it.
+
+    Tracks know neither folders nor plans. This record has what a row takes from them besides the measurement.
 
     Attributes
     ----------

@@ -130,6 +130,7 @@ class Dataset:
         for name, path in zip(self.names, self._hr_paths, strict=True):
             whole.update(f"{name} {_sha256(path)}\n".encode())
         if self._given is not None:
+            # Says how HR is cut, so that measurements on HR that was cut otherwise are not reused.
             whole.update(b"HR cut as LR was\n")
             for path in self._given.paths:
                 whole.update(f"lr {_sha256(path)}\n".encode())
@@ -171,6 +172,7 @@ class Dataset:
             fitted = fit_to_lr(hr, lr, self.scale)
             self._given.cuts[index] = fitted.cut
             return lr, fitted.hr
+        # Before degradation, so that LR covers exactly the pixels that are compared.
         hr = centre_crop(hr, self.scale)
         if hr.size == 0:
             raise DataError(f"is smaller than the scale {self.scale}", where=str(self._hr_paths[index]))

@@ -3,12 +3,21 @@
 discover -> plan -> (per submission, isolated:) load -> reparameterize -> count -> time -> upscale
          -> (controller:) quality -> score -> rank -> save -> report
 
-The controller is this process; a submission's code runs in worker processes. A submission is loaded,
-reparameterized and counted while :class:`harness.run.scheduler.Scheduler` groups networks that fit into memory
-together. Each group is timed, then upscales the data set while the controller compares the outputs with HR. What
-happens to one submission is in :mod:`harness.run.submission_run`.
+The controller is this process; a submission's code runs in worker processes. :func:`run` calls the steps:
 
-With several devices, :mod:`harness.run.everywhere` has the same stages carried out on all of them.
+1. discover and plan: :func:`discover_submissions` and :func:`make_plan`. No submitted code is loaded.
+2. load, reparameterize and count: ``prepare_groups`` of :class:`harness.run.scheduler.Scheduler` does this for one
+   submission after another, and groups networks that fit into memory together.
+3. time: :func:`time_group` times the networks of a group.
+4. upscale: :func:`upscale_group` lets each network of the group upscale the data set while the controller compares the
+   outputs with HR. Each submission's measurement is then complete and stored.
+5. score, rank and save: :func:`score_and_rank`, :func:`assemble` and ``save_run``, when all groups are done.
+6. report: :func:`build_report` makes the pages from the files of the run.
+
+What steps 2 to 4 do with one submission is in :mod:`harness.run.submission_run`.
+
+A *place* is a device of a machine on which workers run. A run on several places, or on machines that do not see this
+one's files, takes steps 2 to 4 on all of them at the same time: :mod:`harness.run.everywhere`.
 """
 
 from __future__ import annotations
@@ -22,8 +31,8 @@ from pathlib import Path
 from harness.engines import Engine, LocalEngine
 from harness.report import build_report
 from harness.results import Run, RunStore
-from harness.run.assemble import RunFacts, assemble, score_and_rank, with_all_images
-from harness.run.bicubic_reference import Reference, find_reference
+from harness.run.assemble import RunOutcome, assemble, score_and_rank, with_images_of_all_datasets
+from harness.run.bicubic_reference import BicubicReference, find_bicubic_reference
 from harness.run.context import MeasuredSubmission, RunContext
 from harness.run.device_tables import DeviceTable, tables_by_device
 from harness.run.everywhere import measure_everywhere
@@ -34,7 +43,7 @@ from harness.run.progress import Listener, Progress
 from harness.run.progress_file import ProgressFile
 from harness.run.rescue import Rescue
 from harness.run.scheduler import Scheduler
-from harness.run.stage_times import UNNAMED
+from harness.run.stage_times import WHOLE_RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,39 +92,63 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     plan = make_plan(request, submissions, engine)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+    # The lock keeps other runs out of the folder. If somebody removes the folder nevertheless, Rescue saves what was
+    # measured elsewhere.
     with store.locked(fresh=request.fresh), Rescue(store).watching(), ProgressFile(plan.folder) as progress_file:
         progress = Progress([*listeners, progress_file])
         measured, complete = _measure(plan, store, engine, progress)
         warnings = _choose_crops(plan, measured) if complete else []
-        measured = with_all_images(plan, measured)
-        reference = find_reference(plan, store)
-        own, *others = tables_by_device(measured)
-        shutil.rmtree(plan.folder / "tables", ignore_errors=True)  # of an earlier run
-        for table in others:
-            _save_table(replace(plan, folder=plan.folder / table.folder), table, reference, RunFacts(began, complete))
-        facts = RunFacts(began, complete, [*warnings, *own.warnings], progress.stage_times.of(UNNAMED))
-        saved = _save_table(plan, own, reference, facts)
+        outcome = RunOutcome(began, complete, warnings, stage_seconds=progress.stage_times.of(WHOLE_RUN))
+        saved = _score_rank_and_save_all(plan, store, measured, outcome)
         report = build_report(plan.folder)
     return FinishedRun(saved, plan.folder, report)
 
 
-def _save_table(plan: Plan, table: DeviceTable, reference: Reference, facts: RunFacts) -> Run:
+def _score_rank_and_save_all(
+    plan: Plan, store: RunStore, measured: Sequence[MeasuredSubmission], outcome: RunOutcome
+) -> Run:
+    """Make the tables of the run and return the main one, which is the only one unless devices differ in speed."""
+    bicubic = find_bicubic_reference(plan, store)
+    measured = with_images_of_all_datasets(plan, measured)
+    # Times of devices that are not equally fast are never ranked together: the others' rows get tables of their own.
+    main, *others = tables_by_device(measured)
+    shutil.rmtree(plan.folder / "tables", ignore_errors=True)  # of an earlier run
+    for table in others:
+        in_its_folder = replace(plan, folder=plan.folder / table.folder)
+        _score_rank_and_save(in_its_folder, table, bicubic, replace(outcome, warnings=(), stage_seconds={}))
+        build_report(in_its_folder.folder)
+    return _score_rank_and_save(plan, main, bicubic, outcome)
+
+
+def _score_rank_and_save(plan: Plan, table: DeviceTable, bicubic: BicubicReference, outcome: RunOutcome) -> Run:
     """Score and rank the rows of one table, write it to the plan's folder, and return it."""
-    board = score_and_rank(plan, table.measured, reference)
-    run = assemble(plan, table.measured, board, reference, facts)
+    outcome = replace(outcome, warnings=[*outcome.warnings, *table.warnings])
+    board = score_and_rank(plan, table.measured, bicubic)
+    run = assemble(plan, table.measured, board, bicubic, outcome)
     RunStore(plan.folder).save_run(run, {planned.submission.slug: measured for planned, measured in table.measured})
-    if table.folder:
-        build_report(plan.folder)
     return run
 
 
 def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) -> tuple[list[MeasuredSubmission], bool]:
-    """Measure every submission, or reuse its stored measurement; return what there is, and whether it is all."""
-    protocol = plan.protocol
-    progress.start(plan.names, plan.image_count, protocol.budget_s, protocol.processes, len(plan.places), plan.note)
+    """Measure every submission, or reuse its stored measurement.
+
+    Returns
+    -------
+    tuple
+        The submissions that are finished, in the plan's order, and whether these are all.
+    """
+    progress.start(
+        plan.names,
+        plan.image_count,
+        timing_s=plan.protocol.budget_s,
+        processes=plan.protocol.processes,
+        places=len(plan.places),
+        note=plan.note,
+    )
     complete = True
     with RunContext(plan, store, engine, progress) as context:
         try:
+            # Machines that do not see this one's files are sent theirs, which only the steps for several places do.
             if len(plan.places) > 1 or not engine.shares_files:
                 measure_everywhere(context, engine)
             else:
@@ -128,20 +161,33 @@ def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) ->
 
 
 def _measure_here(context: RunContext) -> None:
-    """Measure on the one place of the run, where every submission goes through all stages before the next group."""
+    """Measure on the only place of the run: one group after another goes through all steps.
+
+    A submission that fails in any step is finished there and then, and is left out by the steps after it.
+    """
     scheduler = Scheduler(context)
-    for group in scheduler.groups():  # loads, reparameterizes and counts
+    for group in scheduler.prepare_groups():  # load, reparameterize, count
         ran_out_of_memory = time_group(group, context)
-        upscale_group(group, context)  # all but those that ran out of memory
+        upscale_group(group, context)  # also finishes each submission: its measurement is stored
+        # Their workers have ended, so upscale_group left them out. The scheduler prepares them again.
         scheduler.retry_alone(ran_out_of_memory)
 
 
 def _choose_crops(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[str]:
-    """Choose the crops on which the submissions, without baselines, differ most; return warnings for missing ones."""
+    """Choose the parts of images that the report shows enlarged: those on which the submissions differ most.
+
+    Candidates were stored while the networks upscaled. Returns a warning for each crop that the user asked for and that
+    could not be stored.
+    """
     crops = plan.crop_store()
     if crops is None:
         return []
-    with_images = [planned for planned, measurement in measured if measurement.images and not planned.variant_of]
-    crops.settle([one.submission.slug for one in with_images if one.submission.kind == "submission"])
+    # Rows of a network on further backends have no crops of their own, and baselines differ from every network.
+    compared = [
+        planned.submission.slug
+        for planned, measurement in measured
+        if measurement.images and not planned.variant_of and planned.submission.kind == "submission"
+    ]
+    crops.settle(compared)
     reason = "every model was measured before the crop was requested; --fresh measures again"
     return [f"no crop of {crop.image} at {crop.x},{crop.y}: {reason}" for crop in crops.unseen()]

@@ -27,8 +27,8 @@ from harness.isolation.messages import Message
 from harness.isolation.opening import load_request
 from harness.isolation.session import Session
 from harness.results import Run, RunStore
-from harness.run.assemble import RunFacts, assemble, score_and_rank
-from harness.run.bicubic_reference import Reference
+from harness.run.assemble import RunOutcome, assemble, score_and_rank
+from harness.run.bicubic_reference import BicubicReference
 from harness.run.context import RunContext
 from harness.run.group_timing import time_group
 from harness.run.group_upscaling import upscale_group
@@ -421,7 +421,7 @@ def run_inbox(plan: Plan, inbox: Path, fault: Fault | None = None, listener: Lis
         progress.start(filled.names, 1, 0.01, 1)
         with RunContext(filled, store, ScriptedEngine(fault), progress) as context:
             scheduler = Scheduler(context)
-            for group in scheduler.groups():
+            for group in scheduler.prepare_groups():
                 scheduler.retry_alone(time_group(group, context))
                 upscale_group(group, context)
         measured = context.measurements()
@@ -440,6 +440,6 @@ def run_inbox(plan: Plan, inbox: Path, fault: Fault | None = None, listener: Lis
 
 def assembled(plan: Plan, measured: list[Any], found: list[Any]) -> Run:
     """Score, rank and describe what was measured."""
-    reference = Reference(30.0, "measured", [])
+    reference = BicubicReference(30.0, "measured", [])
     board = score_and_rank(plan, measured, reference)
-    return assemble(plan, measured, board, reference, RunFacts("2026-01-01T00:00:00+00:00", complete=True))
+    return assemble(plan, measured, board, reference, RunOutcome("2026-01-01T00:00:00+00:00", complete=True))

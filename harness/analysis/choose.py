@@ -143,6 +143,7 @@ def _worth(folder: RunFolder, column: Column) -> dict[int, float]:
     if column.key not in (*MEASURES, "delta_psnr_bicubic"):
         return worth
     for row in folder.run.backends:
+        # Outputs of these backends are equal up to rounding. Without this, rounding would choose the backend.
         held = [id(entries[cell.slug]) for cell in row.cells if cell.holds and cell.slug in entries]
         worth |= dict.fromkeys(held, max((worth[one] for one in held), default=0.0))
     return worth
@@ -156,6 +157,7 @@ def _candidates(
     timed.sort(key=lambda pair: (-worth(pair[0]), pair[1]))
     found, fastest = [], float("inf")
     for entry, ms in timed:  # whoever follows is no better: in front if it is faster than all before
+        # Who promises frames per second wants to know whether the uncertainty of the time allows it.
         slow_end = entry.runtime_ms.ci[1] if entry.runtime_ms else ms
         found.append((entry, ms, limits.fps is None or 1000 / slow_end >= limits.fps, ms < fastest))
         fastest = min(fastest, ms)

@@ -100,6 +100,7 @@ def compare_models(one: RunFolder, first: str, other: RunFolder, second: str) ->
     """
     models = StoredModel(one, find_entry(one, first)), StoredModel(other, find_entry(other, second))
     names = models[0].entry.name, models[1].entry.name
+    # Two rows of one run share all conditions.
     conditions = [] if one.path == other.path else [c for c in condition_changes(one, other) if c.invalidates]
     remarks = [f"{c.what}: {c.before} -> {c.after} ({c.verdict})" for c in conditions]
     invalid = " ".join(c.invalidates for c in conditions)
@@ -176,6 +177,7 @@ def compare_score(one: StoredModel, other: StoredModel) -> FigureComparison | No
     if track is None or scores[0] is None or scores[1] is None:
         return None
     if one.folder.path == other.folder.path and one.entry.rank is not None and other.entry.rank is not None:
+        # The stored answer of the leaderboard, so that this command cannot contradict its ties.
         pairs = _pairs_of_run(one.folder, track)
         for pair in pairs:
             if set(pair.slugs) == {one.entry.slug, other.entry.slug} and len(set(pair.slugs)) == 2:
@@ -214,6 +216,7 @@ def _score_of_two(models: tuple[StoredModel, StoredModel], track: Track) -> Figu
     resamples = resample_scores(data, function, _reference(images, rules), logarithms=track.logarithmic)
     (pair,) = score_differences(resamples)
     first, second = (float(model.entry.score or 0.0) for model in models)
+    # Scores as stored: recomputed from logarithms, they could differ in the last digit.
     difference = replace(pair.difference, value=first - second)
     return _single("score", "", (first, second), difference, "images and times")
 

@@ -64,6 +64,7 @@ def write_rescored(run_folder: Path, track: Track, *, published: bool = False) -
     sources = _Sources(folder, track, published=published)
     rows = [sources.row(entry) for entry in folder.run.entries]
     rules = sources.rules()
+    # After rows have got their runtime, because the figures take it from there.
     figures = {entry.slug: sources.figures(entry) for entry in rows}
     board = rank_rows([score_row(entry, figures[entry.slug], rules) for entry in rows], figures, rules)
     missing = [*sources.remarks(), *_missing(rows, rules)]
@@ -112,6 +113,7 @@ class _Sources:
         if self.bicubic is not None and quality is not None:
             update["delta_psnr_bicubic"] = getattr(quality, self.track.metric) - self.bicubic
         if not self.same_size:
+            # Memory and operations grow with the frame, and rates are of that frame.
             update |= {"macs": None, "flops": None, "activations": None, "peak_memory_bytes": None, "roofline": None}
         return entry.model_copy(update=update)
 

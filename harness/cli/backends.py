@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.text_console import styled
-from harness.report.backend_table import Shown, backend_table
+from harness.report.backend_table import BackendCellText, backend_table
 from harness.results import Run
 
 _MOST_LINES = 100
@@ -36,6 +36,6 @@ def backends_table(run: Run) -> Table:
     return table
 
 
-def _cell(shown: Shown) -> Text:
+def _cell(shown: BackendCellText) -> Text:
     lines = [styled(line, "bold" if shown.best else "") for line in (shown.time, *shown.remarks) if line]
     return Text("\n").join(lines or [Text("-")])

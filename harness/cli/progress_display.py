@@ -181,6 +181,7 @@ class PlainProgress:
             is_too_many = self._refusals.is_too_many(event)
             if isinstance(event, RunFinished) and (rest := self._refusals.describe_rest()):
                 self._print(rest)
+            # Networks that take turns send several events in a second: only a new stage, or silence, makes a line.
             if (self._board.is_news(event) and not is_too_many) or self._is_silent():
                 self._print(self._describe())
 
@@ -213,6 +214,7 @@ class PlainProgress:
         """Return what to print while no event arrives. The end of a submission is not repeated."""
         if isinstance(self._current, SubmissionFinished):
             last = f"[{self._current.number}/{self._refusals.total}] {self._current.name}"
+            # The next submission has not reported a stage yet, so its name is not known here.
             return f"after {last}; {self._describe_rest(self._current)}"
         return self._describe_places() or self._describe()
 
@@ -246,6 +248,8 @@ class PlainProgress:
         """Return the share and the time left, which goes down while the stage takes no longer than expected."""
         left_s = event.seconds_left
         if left_s is not None and isinstance(event, StageProgress):
+            # No event arrives during a long call. The count goes down meanwhile, but not beyond the estimate for this
+            # stage: what comes after it takes as long as before.
             left_s -= min(self._clock() - self._at, event.stage_seconds_left or 0.0)
         return ", ".join(filter(None, [f"{int(100 * event.share)} % done", describe_time_left(left_s)]))
 

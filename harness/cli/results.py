@@ -31,6 +31,7 @@ def of_stored_runs(function: Callable[P, None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         from harness.results.reading import reading
 
+        # The first path is the run's folder in all these commands.
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Path)]
         with reading(given[0] if given else Path("reports"), "the stored results cannot be used"):
             function(*args, **kwargs)

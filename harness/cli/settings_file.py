@@ -38,6 +38,7 @@ def apply_settings(ctx: typer.Context) -> None:
     """
     if ctx.invoked_subcommand == "run":
         command: Any = ctx.command
+        # As defaults, so that an option on the command line has precedence.
         ctx.default_map = {"run": read_settings(command.get_command(ctx, "run"), ctx)}
 
 
@@ -98,8 +99,10 @@ def _checked(parameter: Any, key: str, value: object, ctx: typer.Context) -> obj
     if not fits or (isinstance(value, list) and not several):
         kind = "true or false" if is_flag else "values of one kind, or a list of them" if several else "one value"
         raise UsageError(f"{key} is {value!r}", where=f"{FILE_NAME}: [{TABLE}]", hint=f"give {kind}")
+    # Typer parses text, so numbers of the file go through the same checks as typed ones.
     given = [one if is_flag else str(one) for one in values]
     try:
+        # Checked here to name the file and the key; typer itself would name an option that nobody typed.
         parameter.process_value(ctx, given if several else given[0])
     except typer.BadParameter as error:
         raise UsageError(

@@ -84,6 +84,7 @@ def _print_score(track: Track, figures: dict[str, float]) -> None:
     final = track.score(**figures)
     logarithm = float(track.log_scores(figures)) / math.log(10) if track.logarithmic else None
     decimals = 4 if track.logarithmic or track.parts else 2
+    # Scores of some tracks grow exponentially with quality, and have hundreds of digits then.
     out.print(f"{final:.{decimals}f}" if final < 1e15 else f"10^{logarithm or math.log10(final):.3f}", highlight=False)
     bicubic = f"; bicubic = {figures['bicubic']} dB" if "bicubic" in track.needs else ""
     notes = [f"{track.score_formula}{bicubic}"]

@@ -50,6 +50,7 @@ def ingest(program: Path, submission: Path, data: Path, output: Path) -> None:
     """
     _clear(output)
     key = (program / KEY_FILE).read_bytes()
+    # Before submitted code runs: who has the key can sign any measurement.
     (program / KEY_FILE).unlink()
     try:
         record = _measure(program, submission, data, output)
@@ -66,6 +67,7 @@ def ingest(program: Path, submission: Path, data: Path, output: Path) -> None:
 def _clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
+        # A link to a folder is removed itself: what it points to is not ours.
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -112,6 +114,7 @@ def _run(request: RunRequest, output: Path) -> Measured:
     if row.status != "ok":
         return Measured(error=row.error, exposure=exposed)
     shutil.copytree(finished.folder / "images" / row.slug, output / IMAGES)
+    # The digests bind the images to the signed record, so that they cannot be exchanged afterwards.
     only = finished.run.model_copy(update={"entries": rows, "comparisons": []})
     return Measured(run=only, images=digests(output / IMAGES), exposure=exposed)
 

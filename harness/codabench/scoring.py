@@ -104,6 +104,7 @@ def score(program: Path, given: Path, output: Path) -> int:
     except Exception:  # noqa: BLE001 -- a participant sees the page alone
         traceback.print_exc()
         return _fail("The scoring program failed. The fault is not in the submission: ask the organisers.", output)
+    # The page first, so that there are never scores without the page that explains them.
     detail = Detail(settings, track, judged.entry, judged.images, judged.statistic, judged.measured, judged.statement)
     write_atomically(output / DETAIL, result_page(detail, scores).encode())
     write_atomically(output / SCORES, json.dumps(scores, indent=1).encode())
@@ -168,6 +169,7 @@ def _quality(settings: Settings, track: Track, given: Path, results: Path) -> li
     """Return the quality of every image of every data set."""
     images: list[ImageQuality] = []
     for one in settings.datasets:
+        # A phase with one data set takes images without a folder of its own.
         own = results / one.label if one.label and (results / one.label).is_dir() else results
         images += _quality_on(one, track, given / "ref" / one.folder / "HR", own)
     return images
@@ -227,6 +229,7 @@ def _scored(
     figures = RowFigures(balanced(psnr, labels), runtime)
     rules = _rules(settings, track, statistic)
     scored = score_row(entry, figures, rules)
+    # Ranked alone to apply the gates; Codabench ranks the submissions itself.
     (placed,) = rank_rows([scored], {scored.slug: figures}, rules).entries
     if placed.failed_gates:
         raise SubmissionError(f"the ranking needs {'; '.join(placed.failed_gates)}", hint="improve the figure")

@@ -1,26 +1,13 @@
-"""The cache folder, and cache keys of generated LR images."""
+"""Cache keys of generated LR images."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 
 import PIL
-import platformdirs
 from PIL import features
 
 from harness.data.degradation import Degradation
-
-
-def cache_root() -> Path:
-    """Return the cache folder: ``$HARNESS_CACHE_DIR`` if set, else the platform's user cache folder."""
-    chosen = os.environ.get("HARNESS_CACHE_DIR")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("sr-harness", appauthor=False))
-
-
-CACHE_HINT = "make it writable, or set the environment variable HARNESS_CACHE_DIR to another folder"
-"""What to do about a cache folder that cannot be used."""
 
 
 def codec_versions(degradation: Degradation) -> str:

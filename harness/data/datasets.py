@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.cache import cache_root, lr_cache_key
+from harness.data.cache import lr_cache_key
 from harness.data.crop import centre_crop
 from harness.data.degradation import Degradation, degrade
 from harness.data.fitting import Cut, fit_to_lr, is_in_doubt
@@ -20,6 +20,7 @@ from harness.data.images import image_name, image_size, read_rgb, write_png
 from harness.data.layouts import check_size
 from harness.data.spool import Spool
 from harness.errors import DataError, ResultsError
+from harness.machine.cache_folder import cache_root
 
 Array = NDArray[np.uint8]
 
@@ -129,6 +130,7 @@ class Dataset:
         for name, path in zip(self.names, self._hr_paths, strict=True):
             whole.update(f"{name} {_sha256(path)}\n".encode())
         if self._given is not None:
+            # Says how HR is cut, so that measurements on HR that was cut otherwise are not reused.
             whole.update(b"HR cut as LR was\n")
             for path in self._given.paths:
                 whole.update(f"lr {_sha256(path)}\n".encode())
@@ -170,6 +172,7 @@ class Dataset:
             fitted = fit_to_lr(hr, lr, self.scale)
             self._given.cuts[index] = fitted.cut
             return lr, fitted.hr
+        # Before degradation, so that LR covers exactly the pixels that are compared.
         hr = centre_crop(hr, self.scale)
         if hr.size == 0:
             raise DataError(f"is smaller than the scale {self.scale}", where=str(self._hr_paths[index]))

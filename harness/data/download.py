@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.data.cache import cache_root
+from harness.machine.cache_folder import cache_root
 
 Progress = Callable[[int, int], None]
 """Called with the received and the total number of bytes; the total is 0 if the server does not report it."""

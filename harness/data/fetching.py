@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.data.cache import CACHE_HINT, cache_root
 from harness.data.download import Progress, resuming_downloader
 from harness.data.images import list_images
 from harness.data.registry import KNOWN_DATASETS, Archive, KnownDataset, add
 from harness.errors import DataError, UsageError
+from harness.machine.cache_folder import CACHE_HINT, cache_root
 from harness.suggestions import choice
 
 

@@ -131,6 +131,7 @@ def _of_scale(folder: Path, scale: int) -> Path:
 def _separated(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the HR images of a folder, at least one, and the LR images beside them."""
     hr, lr = split_roles(distinct_images(folder))
+    # Checked by the size too, because ``a`` and ``ax2`` may be two HR images.
     small = [path for path in hr if _is_smaller_variant(path, hr)]
     return [path for path in hr if path not in small], [*lr, *small]
 
@@ -147,6 +148,7 @@ def _is_smaller_variant(path: Path, others: Sequence[Path]) -> bool:
 def _lr_folder(folder: Path, own: Path, scale: int) -> Path | None:
     """Return the only folder of LR images for a scale; None if nothing looks like a folder of LR images."""
     known = [(path, _scale_of(path, scale)) for path in _lr_folders(folder, own)]
+    # A folder that names the scale has precedence over one that names none.
     for kind in ("this", "unknown"):
         chosen = [path for path, of in known if of == kind]
         if len(chosen) == 1:
@@ -178,6 +180,7 @@ def _lr_folders(folder: Path, own: Path) -> list[Path]:
             found.append(path)
         elif _LR_NAME.fullmatch(path.name):
             scales = [inner for inner in _subfolders(path) if _INNER_SCALE_NAME.fullmatch(inner.name)]
+            # With folders by scale inside, the outer one holds no images itself.
             found += scales or [path]
     return found
 
@@ -189,6 +192,7 @@ def _scale_of(path: Path, scale: int) -> Literal["this", "other", "unknown"]:
     found = _SCALE_IN_NAME.findall(path.name)
     if not found:
         return "unknown"
+    # The last number: names such as ``Set5_x2_LRbicx4`` state the scale at the end.
     return "this" if str(scale) in found[-1] else "other"
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 from harness.data.bounded import map_in_order
-from harness.data.cache import CACHE_HINT, cache_root
 from harness.data.images import list_images, read_rgb
 from harness.data.known_pixels import KNOWN_PIXELS, pixel_digest
 from harness.data.layouts import hr_folder, hr_images
 from harness.errors import DataError, HarnessError, ResultsError, UsageError
 from harness.files import write_atomically
 from harness.machine.available_cores import available_cores
+from harness.machine.cache_folder import CACHE_HINT, cache_root
 from harness.plugins import Registry
 
 EMBEDDED = Path(__file__).parent / "embedded"

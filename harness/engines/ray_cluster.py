@@ -127,6 +127,7 @@ class RayEngine:
         self._address = address
         self._executors: dict[str, RayExecutor] = {}
         self._nodes: dict[str, str] = {}
+        # By content, so that a submission is sent once for all its processes.
         self._parcels: dict[str, tuple[RayShared[Parcel] | None, str]] = {}
         self._connected = False
 
@@ -160,6 +161,7 @@ class RayEngine:
                 hint = "other work may hold its processors (ray status), or its environment lacks sr-harness"
                 raise UsageError(f"{machine} did not start within {_START_S:g} s", hint=hint) from error
         if not places:
+            # One node's reason stands for all: they refuse for the same request.
             raise refusals[0] if refusals else UsageError("no node of the cluster has processors for the harness")
         return places
 
@@ -236,6 +238,7 @@ class RayEngine:
         return (
             ray.remote(Runner)
             .options(
+                # All of the node, so that Ray starts nothing beside a timing.
                 num_cpus=resources.get("CPU", 0),
                 num_gpus=resources.get("GPU", 0),
                 max_concurrency=_THREADS,
@@ -273,6 +276,7 @@ def _node_names(nodes: list[dict[str, Any]]) -> dict[str, str]:
         if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
     )
     count = Counter(host for host, _ in usable)
+    # Several nodes of a host occur in tests and in containers.
     return {host if count[host] == 1 else f"{host}-{node[:6]}": node for host, node in usable}
 
 

@@ -74,6 +74,7 @@ def open_here(engine: Opener, job: Job, parcel: Shared[Parcel] | None, content: 
         if not folder.is_dir():
             unpack(parcel.get(), folder)
         job = replace(job, submission=replace(job.submission, root=folder))
+    # The job's own path is one of the controller's machine.
     log = Path(tempfile.mkdtemp(prefix="sr-harness-log-")) / "log"
     session = engine.open(replace(job, log_path=log))
     key = secrets.token_hex(8)
@@ -160,6 +161,7 @@ class RemoteExchange:
             if self._job.log_path is not None and content:
                 with suppress(OSError):
                     self._job.log_path.parent.mkdir(parents=True, exist_ok=True)
+                    # Later processes of a submission append to the log of the first.
                     with self._job.log_path.open("ab" if self._job.process else "wb") as stream:
                         stream.write(content)
 

@@ -118,6 +118,7 @@ def local_places(wanted: str, threads: int | None, machine: str = "") -> list[Lo
         The device does not exist here.
     """
     first = describe_device(wanted, threads)
+    # A kind with a number, such as ``cuda:1``, means this device alone.
     count = 1 if first.kind == "cpu" or ":" in first.kind else accelerator_count()
     if count < 2:
         return [LocalPlace(first, machine)]

@@ -85,7 +85,8 @@ class WorkerExchange:
         self._sequence = 0
         self._dead: str | None = None
         self._used = False
-        self._paused: list[int] = []
+        self._paused: list[int] = []  # the process tree while it is stopped, when it cannot change; else empty
+        self._timed: list[int] = []  # the process tree at the end of a timing request that nothing has followed
         self._overtime_s = 0.0
 
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
@@ -105,10 +106,12 @@ class WorkerExchange:
             self._fail(
                 "time", DISQUALIFIED, f"it kept a processor busy for {self._overtime_s:.2g} s after it was stopped"
             )
+        is_timing = stage == "time"
+        tree = self._tree() if is_timing else []
         self._resume()
         deadline = time.monotonic() + timeout_s
         channel = self._worker.channel
-        before = self._delays() if stage == "time" else None
+        before = DelayReading.now(tree) if is_timing else None
         try:
             channel.take_marks()  # discards what submitted code may have sent meanwhile
             channel.send(message, self._sequence, deadline)
@@ -122,11 +125,16 @@ class WorkerExchange:
         except ProtocolError as error:
             self._fail(stage, error.kind, error.what)
         self._sequence += 1
-        delay_s = 0.0 if before is None else before.delay_s(self._delays())
-        return replace(reply, marks=marks, delay_s=delay_s)
+        if before is None:
+            return replace(reply, marks=marks)
+        # Read anew, because the request may have created processes; their time is not that of other programs.
+        self._timed = self._tree()
+        return replace(reply, marks=marks, delay_s=before.delay_s(DelayReading.now(self._timed)))
 
-    def _delays(self) -> DelayReading:
-        return DelayReading.now(process_tree(*self._worker.roots))
+    def _tree(self) -> list[int]:
+        """Return the worker and all its descendants."""
+        # Reading them takes time between the turns of networks, so it is not repeated while none of them can change.
+        return self._paused or process_tree(*self._worker.roots)
 
     def log_tail(self) -> str:
         """Return the end of the submission's output."""
@@ -139,13 +147,13 @@ class WorkerExchange:
     def pause(self) -> None:
         """Stop the worker and all its descendants until the next request, and wait until all of them have stopped."""
         if self._dead is None:
-            stopped = stop_and_wait(*self._worker.roots)
-            self._paused = stopped.pids
+            stopped = stop_and_wait(*self._worker.roots, known=self._timed)
+            self._paused, self._timed = stopped.pids, []
             self._overtime_s += max(0.0, stopped.overtime_s - _STOPPING_S)
 
     def cpu_s(self) -> float | None:
         """Return the CPU time of the worker and all its descendants, seconds; None if unknown."""
-        return cpu_seconds(process_tree(*self._worker.roots))
+        return cpu_seconds(self._tree())
 
     def idle_cores(self, settling_s: float, length_s: float) -> float | None:
         """Continue the worker without a request, measure the number of cores that it uses, and stop it again."""
@@ -153,7 +161,7 @@ class WorkerExchange:
             return None
         self._resume()
         time.sleep(settling_s)  # thread pools spin for a moment after their work
-        tree = process_tree(*self._worker.roots)
+        tree = self._tree()
         before, begin = cpu_seconds(tree), time.monotonic()
         time.sleep(length_s)
         after, spent = cpu_seconds(tree), time.monotonic() - begin
@@ -162,7 +170,7 @@ class WorkerExchange:
 
     def _resume(self) -> None:
         continue_tree(self._paused)
-        self._paused = []
+        self._paused, self._timed = [], []
 
     def close(self) -> None:
         """Kill the worker with all its descendants and save its log."""

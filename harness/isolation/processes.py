@@ -83,12 +83,10 @@ def kill_tree(*roots: int) -> None:
         _signal(process, signal.SIGKILL)
 
 
-def stop_tree(*roots: int) -> list[int]:
-    """Stop (SIGSTOP) processes and all their descendants; return their ids for :func:`continue_tree`."""
-    tree = process_tree(*roots)
-    for process in tree:
+def stop_tree(pids: list[int]) -> None:
+    """Stop (SIGSTOP) processes, parents first."""
+    for process in pids:
         _signal(process, signal.SIGSTOP)
-    return tree
 
 
 def continue_tree(pids: list[int]) -> None:

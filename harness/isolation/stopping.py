@@ -7,10 +7,11 @@ example) goes on until then, which would disturb whatever is timed next.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.isolation.processes import cpu_seconds, process_tree, stop_tree
+from harness.isolation.processes import continue_tree, cpu_seconds, process_tree, stop_tree
 
 _PROC = Path("/proc")
 _AT_REST = frozenset("TtZXx")  # states in /proc/PID/stat: stopped, traced, ended
@@ -34,17 +35,34 @@ class Stopped:
     overtime_s: float
 
 
-def stop_and_wait(*roots: int) -> Stopped:
-    """Stop processes and all their descendants, and wait at most five seconds until all their threads have stopped."""
-    before = cpu_seconds(process_tree(*roots))
-    pids = stop_tree(*roots)
+def stop_and_wait(*roots: int, known: Sequence[int] = ()) -> Stopped:
+    """Stop processes and all their descendants, and wait at most five seconds until all their threads have stopped.
+
+    Parameters
+    ----------
+    roots
+        Roots of the process tree.
+    known
+        The tree as the caller has just read it, parents first; empty to read it here.
+    """
+    signalled = list(known) or process_tree(*roots)
+    before = cpu_seconds(signalled)
+    stop_tree(signalled)
     deadline = time.monotonic() + _MAX_WAIT_S
-    while not all(map(_is_at_rest, pids)) and time.monotonic() < deadline:
+    while True:
+        at_rest = all(map(_is_at_rest, signalled))
+        # Read after the states: what has stopped creates no process, so none that is missing here can exist.
+        tree = process_tree(*roots)
+        new = [process for process in tree if process not in signalled]
+        stop_tree(new)
+        signalled += new
+        if (at_rest and not new) or time.monotonic() >= deadline:
+            break
         time.sleep(_POLL_S)
-        if set(process_tree(*roots)) - set(pids):  # a process that was created meanwhile
-            pids = stop_tree(*roots)
-    after = cpu_seconds(pids)
-    return Stopped(pids, 0.0 if before is None or after is None else max(0.0, after - before))
+    # A process that has left the tree meanwhile is not in the result, so nothing else would continue it.
+    continue_tree([process for process in signalled if process not in tree])
+    after = cpu_seconds(tree)
+    return Stopped(tree, 0.0 if before is None or after is None else max(0.0, after - before))
 
 
 def _is_at_rest(pid: int) -> bool:

@@ -27,7 +27,7 @@ _LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class BackendCellText:
     """One network on one backend, in words.
 
     Attributes
@@ -62,7 +62,7 @@ class Line:
     """One network: its cells in the order of the backends, and which backend it should use, in words."""
 
     row: BackendRow
-    cells: list[Shown]
+    cells: list[BackendCellText]
     use: str
 
 
@@ -99,18 +99,23 @@ def use_of(row: BackendRow) -> str:
     return f"{row.use} (or {', '.join(others)}: no difference shown)" if others else row.use
 
 
-def _shown(run: Run, row: BackendRow, cell: BackendCell | None, entries: dict[str, Entry], digits: int) -> Shown:
+def _shown(
+    run: Run, row: BackendRow, cell: BackendCell | None, entries: dict[str, Entry], digits: int
+) -> BackendCellText:
     entry = None if cell is None else entries.get(cell.slug)
     if cell is None or entry is None:
-        return Shown(remarks=("not tried",) if cell is None and run.run.complete else ())
+        return BackendCellText(remarks=("not tried",) if cell is None and run.run.complete else ())
     runtime = runtime_of(entry, run.protocol)
     time = "" if runtime is None else fixed(runtime, digits)
     if entry.runtime_ms is not None and entry.runtime_ms.samples > 1:
         low, high = entry.runtime_ms.ci
         time += f" [{fixed(low, digits)}, {fixed(high, digits)}]"
     reason = "" if entry.error is None else single_line(entry.error.first_line, _LONGEST_REASON)
+    # With one backend that holds, nothing was compared: no cell is the fastest then.
     alone = len(row.fastest) == 1 and sum(one.holds for one in row.cells) > 1
-    return Shown(entry, time, _remarks(run, row, cell, entries), reason, alone and cell.backend in row.fastest)
+    return BackendCellText(
+        entry, time, _remarks(run, row, cell, entries), reason, alone and cell.backend in row.fastest
+    )
 
 
 def _remarks(run: Run, row: BackendRow, cell: BackendCell, entries: dict[str, Entry]) -> tuple[str, ...]:
@@ -122,6 +127,7 @@ def _remarks(run: Run, row: BackendRow, cell: BackendCell, entries: dict[str, En
         psnr = [getattr(entries[one.slug], run.track.metric) for one in row.cells if one.slug in entries]
         best, own = max((value for value in psnr if value is not None), default=None), getattr(entry, run.track.metric)
         found.append("loses PSNR" if best is None or own is None else f"loses {fixed(best - own, 2)} dB PSNR")
+    # Some submissions come with their own execution, such as ONNX files, whatever backend is asked for.
     if entry.backend != cell.backend and entry.error is None:
         found.append(f"executed by {entry.backend}")
     if entry.runtime_ms is not None and not entry.runtime_ms.stable:
@@ -214,7 +220,7 @@ def _markdown(_run: Run, table: BackendTable) -> str:
 
 
 def _latex(run: Run, table: BackendTable) -> str:
-    def cell_of(cell: Shown) -> str:
+    def cell_of(cell: BackendCellText) -> str:
         text = escaped(cell.text)
         return rf"\textbf{{{text}}}" if cell.best else text
 

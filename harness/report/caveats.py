@@ -52,6 +52,7 @@ def interval(column: Column, entry: Entry) -> Interval | None:
     measured = entry.runtime_ms is not None and entry.runtime_ms.samples > 0
     times = entry.runtime_ms.ci if entry.runtime_ms and measured else None
     if column.key == "fps":
+        # Frames per second are the inverse of the time, so the ends of the interval change places.
         return None if times is None or min(times) <= 0 else (1e3 / times[1], 1e3 / times[0])
     return {"score": entry.score_ci, "runtime_ms": times}.get(column.key)
 

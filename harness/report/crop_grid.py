@@ -106,6 +106,7 @@ def crop_grid(folder: RunFolder, crops: Sequence[Choice], models: Sequence[str],
 
 def _best(folder: RunFolder, pictures: Sequence[CropPictures]) -> list[Entry]:
     """Return the best submissions whose outputs were kept."""
+    # A row that was measured before a crop was asked for has no picture of it.
     rows = chosen_rows(folder, (), baselines=False)
     kept = [row.entry for row in rows if all(one.has(row.entry) for one in pictures)]
     if not kept:
@@ -147,6 +148,7 @@ def _figures(
 
 def _bold(cells: Sequence[Cell]) -> list[Cell]:
     """Return the cells with the best of several submissions marked; figures that print alike are equal."""
+    # A single submission is the best of nothing.
     if sum(cell.ranked for cell in cells) < 2:
         return list(cells)
     psnr = max((round(cell.psnr, 2) for cell in cells if cell.ranked and cell.psnr is not None), default=None)

@@ -63,6 +63,7 @@ def export(
 
 def chosen_columns(folder: RunFolder, keys: Sequence[str] | None, *, everything: bool = False) -> list[Column]:
     """Return columns by key, in the order of ``keys``; by default those of a printed table, or ``everything``."""
+    # By the key that the exports themselves show, so that what is read there can be typed here.
     known = {column.key: column for column in [*columns_of(folder.run, "export"), *convention_columns(folder.run)]}
     wanted = keys or (list(known) if everything else [column.key for column in columns_of(folder.run, "paper")])
     for key in wanted:
@@ -194,6 +195,7 @@ def _signs(row: Row) -> str:
 def plain(text: str) -> str:
     """Escape a name for Markdown, for the HTML that it may contain, and for spreadsheets that import it."""
     printed = spreadsheet_text("".join(letter if letter.isprintable() else " " for letter in text))
+    # Markdown passes HTML through.
     shown = escape(printed, quote=False)
     return "".join(f"\\{letter}" if letter in "\\`*_[]|$~!#" else letter for letter in shown)
 

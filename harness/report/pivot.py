@@ -88,6 +88,7 @@ class Pivot:
         rivals = [one for one in self.lines if one.scale == line.scale and one.entry.kind == "submission"]
         values = {self.value(one, dataset, measure) for one in rivals}
         ladder = sorted({_rounded(value, measure) for value in values if value is not None}, reverse=True)
+        # As printed, so that equal figures share their place.
         position = ladder.index(_rounded(own, measure))
         return ("best", "second-best")[position] if position < 2 else ""
 
@@ -161,6 +162,7 @@ def _blocks(folders: Sequence[RunFolder]) -> dict[tuple[int, str], Block]:
     for folder in folders:
         for block in _blocks_of(folder.run):
             other = blocks.get((block.scale, block.dataset))
+            # Two figures of one model in one cell would need a choice, which only the user can make.
             if other is not None:
                 place = f"{block.dataset} at scale {block.scale}"
                 hint = "name one of the two, or measure all models in one run"
@@ -222,6 +224,7 @@ def _lines(
     def order(line: Line) -> tuple[int, bool, float, str]:
         block = blocks.get((line.scale, dataset))
         figures = None if block is None else block.figures.get(line.name)
+        # Models without the first figure come first among their kind, since the order rises.
         value = float("-inf") if figures is None else float(getattr(figures, measure))
         return line.scale, line.entry.kind != "baseline", value, line.name
 

@@ -72,6 +72,7 @@ def _summary(folder: Path) -> RunSummary:
 
 def _publish_run(folder: RunFolder, target: Path, *, anonymous: bool) -> None:
     run, slugs = public_run(folder.run, anonymous=anonymous)
+    # Pages are built from what is published, so that none can show what was removed from it.
     with tempfile.TemporaryDirectory() as workplace:
         copy = Path(workplace) / "run"
         copy.mkdir()
@@ -79,6 +80,7 @@ def _publish_run(folder: RunFolder, target: Path, *, anonymous: bool) -> None:
         _copy_rows(folder, copy, slugs)
         build_report(copy)
         try:
+            # A row that is no longer in the run must not stay on the site.
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir(parents=True)
             for name in (*_DOWNLOADS, *(file.name for file in copy.glob("*.html"))):
@@ -131,7 +133,7 @@ def _copy_per_image(source: Path, target: Path, slugs: Mapping[str, str]) -> Non
 
 
 def write_feedback(run_folders: Sequence[Path], target: Path) -> list[Path]:
-    """Write one folder per team with a page for each of its submissions: its row, or what failed and how to mend it.
+    """Write one folder per team with a page for each of its submissions: its row, or what failed and how to fix it.
 
     Parameters
     ----------
@@ -150,6 +152,7 @@ def write_feedback(run_folders: Sequence[Path], target: Path) -> list[Path]:
         for entry in folder.run.entries:
             if entry.kind != "submission":
                 continue
+            # Without a team, every submission is a team of its own: nobody must get another one's feedback.
             key = entry.team or entry.name
             place = teams.setdefault(key, target / _folder_name(key, teams))
             run = folder.path.resolve().name
@@ -171,6 +174,7 @@ def _log_tail(folder: RunFolder, slug: str, lines: int = 60) -> str:
     for name in (f"{slug}.log", f"{slug}.txt"):
         file = folder.path / "logs" / name
         if is_file_name(slug) and file.is_file():
+            # The end, where the failure is. A log may be megabytes.
             text = file.read_bytes()[-100_000:].decode("utf-8", "replace")
             return "\n".join(text.splitlines()[-lines:])
     return ""

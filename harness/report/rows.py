@@ -73,6 +73,7 @@ def scored_rows(folder: RunFolder) -> list[Row]:
     entries = sorted(
         (entry for entry in folder.run.entries if entry.status == "ok"), key=lambda entry: _order(entry, sign)
     )
+    # By `id`, because stored files may give several rows the same slug.
     front, places = pareto_front(folder.run), best_places(folder.run)
     joined = tie_line(entries)
     bands = bands_of(folder.run.track.fps_bands)
@@ -118,6 +119,7 @@ def pareto_front(run: Run) -> set[int]:
     for entry in run.entries:
         time, psnr = runtime_of(entry, run.protocol), quality(entry, metric)
         if entry.status == "ok" and entry.kind == "submission" and psnr is not None and time is not None:
+            # Sorted by time, then by loss: a row is on the front if it loses less than every faster one.
             points.append((time, -psnr, id(entry)))
     front: set[int] = set()
     best = float("inf")
@@ -130,12 +132,14 @@ def pareto_front(run: Run) -> set[int]:
 
 def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
     """Return, by ``id`` of an entry and column, ``best`` or ``second-best`` among the scored submissions."""
-    contenders = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
+    ranked = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
     places: dict[int, dict[str, str]] = defaultdict(dict)
     for column in columns_of(run):
         if column.better is None:
             continue
-        shown = [(entry, column.rounded(entry)) for entry in contenders if not column.lower_bound(entry)]
+        # Compared as printed: a reader who sees two equal figures must not see one of them marked. A lower bound cannot
+        # be the best, because the true figure is unknown.
+        shown = [(entry, column.rounded(entry)) for entry in ranked if not column.lower_bound(entry)]
         known = [(entry, value) for entry, value in shown if value is not None]
         ladder = sorted({value for _, value in known}, reverse=column.better == "high")
         for name, value in zip(("best", "second-best"), ladder, strict=False):
@@ -151,6 +155,7 @@ def _name_place(places: dict[int, dict[str, str]], entries: Sequence[Entry], key
 def _order(entry: Entry, sign: float) -> tuple[float, float, float, str]:
     """Sort key: score, then rank, then PSNR; baselines are sorted among the submissions."""
     rank = float("inf") if entry.rank is None else float(entry.rank)
+    # The score may be cut off at the largest float where its logarithm is stored.
     value = entry.score if entry.score_log10 is None else entry.score_log10
     score = float("inf") if value is None else sign * value
     return score, rank, -(entry.psnr_rgb or 0.0), entry.name

@@ -93,6 +93,7 @@ class _Axis:
         """Return the ends of the axis, with room of a share of its length on either side."""
         low, high = min(values), max(values)
         if self.logarithmic:
+            # A single value, or equal ones, would give an axis without length.
             ratio = max(high / low, 1.5)
             return low / ratio**before, high * ratio**after
         room = (high - low) or abs(high) or 1.0
@@ -201,6 +202,7 @@ def _drawn(
 ) -> PaperFigure:
     front = _front(points, of[0].quantity, of[1].quantity)
     joined = {id(point) for point in front}
+    # Names are placed in this order as long as there is room, so those that matter come first.
     points = sorted(points, key=lambda point: (not point.highlighted, point.row.baseline, id(point) not in joined))
     notes = _notes(folder, points, of)
     # Hinted text has other widths at another resolution, so that what fits here would not fit in the file.
@@ -282,6 +284,7 @@ def _front(points: Sequence[Point], across: Quantity, up: Quantity) -> list[Poin
     signs = {"high": -1.0, "low": 1.0}
     if across.better is None or up.better is None:
         return []
+    # A lower bound cannot be on the front: its true value may be worse.
     rivals = [one for one in points if not (one.row.baseline or one.at_least or one.at_least_high)]
     cost = [(signs[across.better] * one.x, signs[up.better] * one.y) for one in rivals]
     best, front = float("inf"), []

@@ -55,6 +55,7 @@ def _complete_track(run: dict[str, Any]) -> None:
     track = run.get("track")
     if isinstance(track, dict):
         known = _TRACKS.get(str(track.get("name")), {"higher_is_better": _ranks_fall_with_score(run.get("entries"))})
+        # What the file itself says has precedence.
         run["track"] = {**known, **track}
 
 

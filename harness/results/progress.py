@@ -93,6 +93,7 @@ def read_progress(folder: Path) -> RunProgress | None:
         silent_s = time.time() - file.stat().st_mtime
     except (OSError, ValueError):
         return None
+    # A file that was written lately is believed even if the process cannot be seen from here.
     return found if silent_s < SILENT_S or _is_alive(found.pid) else None
 
 
@@ -107,6 +108,7 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    # It exists and belongs to another user.
     except PermissionError:
         return True
     return True

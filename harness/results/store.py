@@ -70,6 +70,7 @@ class RunStore:
 
     def save_measurement(self, measurement: Measurement) -> None:
         """Store a complete measurement and delete the unfinished one with the same fingerprint."""
+        # Serialized before anything is touched: a value that pydantic refuses must not cost the unfinished measurement.
         content = measurement.model_dump_json(indent=1).encode()
         self.known[measurement.fingerprint] = measurement
         self.require_folder()
@@ -132,6 +133,7 @@ class RunStore:
             reason = f"cannot be used ({error.strerror or error})"
             raise ResultsError(reason, where=str(self.folder), hint="choose another folder with --out") from error
         try:
+            # Temporary files of a run that was killed. The lock is held, so they are of no other run.
             remove_remains(self.folder)
             if fresh:
                 self.forget_measurements()
@@ -182,6 +184,7 @@ class RunStore:
         measurements
             Measurements that the table is based on, by slug.
         """
+        # Before results.json, which the report takes as the sign that all files are there.
         for slug, measurement in measurements.items():
             if measurement.timing is not None:
                 write_atomically(self.folder / "samples" / f"{slug}.json", timing_text(slug, measurement.timing))
@@ -225,6 +228,7 @@ def read_measurement(path: Path, fingerprint: str) -> Measurement:
     with reading(path):
         stored = Measurement.model_validate(upgrade(json.loads(path.read_bytes())))
         check_measurement(stored)
+    # The file's name is the key; a copied file would stand for a submission that was never measured.
     if stored.fingerprint != fingerprint:
         raise ResultsError("is of another submission", where=str(path), hint="do not rename stored measurements")
     return stored
@@ -318,5 +322,6 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
+    # Names and messages come from submissions: a spreadsheet would execute those that begin like a formula.
     writer.writerows([spreadsheet_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue().encode()

@@ -68,6 +68,7 @@ class AloneTiming:
             self.worker.prepare((height, width), call=False)
         busy = self.plan.place.busy()
         monitor = self.plan.place.card()
+        # Read before and after the calls, so that no query of the card falls between them.
         before = monitor.read()
         reply = self._time(frames)
         readings = [reading for reading in (before, monitor.read()) if reading is not None]
@@ -84,6 +85,7 @@ class AloneTiming:
             card=readings,
             busy=busy,
         )
+        # The warning concerns all rows: times of different orders are compared with less certainty.
         part = TimingPart(timing=timing, peak_memory_bytes=peak, warnings=[reason] if reason else [])
         self.worker.pause()
         return part, tile
@@ -114,6 +116,7 @@ class AloneTiming:
         calls = reply.warmup_calls + len(reply.samples_ms)
         check_alarms(reply.alarms, calls)
         outputs = OutputCheck(self.worker, protocol.precision)
+        # Drawn after the timing: the worker cannot know which outputs are compared.
         for call in rng.choice(calls, min(calls, _OUTPUT_CHECKS), replace=False).tolist():
             variation = reply.variations[call] if reply.variations else None
             frame = frames[0] if protocol.inputs == "reused" else frame_of_call(frames, call, variation)

@@ -13,7 +13,7 @@ from harness.results.backend_rows import BackendRow
 from harness.results.measurement import TimingRecord
 from harness.results.run_info import DatasetInfo, RunInfo
 from harness.results.schema import Entry
-from harness.run.bicubic_reference import Reference
+from harness.run.bicubic_reference import BicubicReference
 from harness.run.context import MeasuredSubmission
 from harness.run.datasets import LabelledDataset
 from harness.run.further_quality import labelled
@@ -33,8 +33,8 @@ _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
 
 @dataclass(frozen=True, slots=True)
-class RunFacts:
-    """What a run's description says of the run itself.
+class RunOutcome:
+    """When a run began, how it ended, and what concerns it as a whole.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class RunFacts:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
+def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: BicubicReference) -> Leaderboard:
     """Return the rows of the table, scored, ranked and in order, and the comparison of every pair of ranked rows."""
     try:
         return _board(plan, measured, reference)
@@ -67,8 +67,10 @@ def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference
         return _board(plan, rows, reference)
 
 
-def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference) -> Leaderboard:
-    anchor_ms, spread = _timing_context(measured)
+def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: BicubicReference) -> Leaderboard:
+    records = _records(measured)
+    # What the times of all rows share: the anchor's median, and what processes of one network differ by.
+    anchor_ms, spread = anchor_level(records), process_spread(records)
     noted = _with_namesakes(measured)
     candidates = [_candidate(plan, planned, m, anchor_ms, spread) for planned, m in noted]
     rules = ScoringRules(
@@ -81,7 +83,7 @@ def _board(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Refere
     return make_leaderboard(candidates, rules)
 
 
-def _scorable(plan: Plan, one: MeasuredSubmission, reference: Reference) -> MeasuredSubmission:
+def _scorable(plan: Plan, one: MeasuredSubmission, reference: BicubicReference) -> MeasuredSubmission:
     """Return a row as it is, or as a failed one without figures if it cannot be scored even by itself."""
     try:
         _board(plan, [one], reference)
@@ -96,7 +98,11 @@ def _scorable(plan: Plan, one: MeasuredSubmission, reference: Reference) -> Meas
 
 
 def assemble(
-    plan: Plan, measured: Sequence[MeasuredSubmission], board: Leaderboard, reference: Reference, facts: RunFacts
+    plan: Plan,
+    measured: Sequence[MeasuredSubmission],
+    board: Leaderboard,
+    reference: BicubicReference,
+    outcome: RunOutcome,
 ) -> Run:
     """Return the content of ``results.json``.
 
@@ -110,7 +116,7 @@ def assemble(
         The rows and their comparisons, from :func:`score_and_rank`.
     reference
         What the score subtracts.
-    facts
+    outcome
         When the run began, and how it ended.
     """
     records = _records(measured)
@@ -118,7 +124,7 @@ def assemble(
     spread = spread_info(processes)
     disturbances = find_disturbances(board.entries, records, spread)
     return Run(
-        run=_run_info(plan, facts),
+        run=_run_info(plan, outcome),
         track=track_info(plan.track, reference.psnr, reference.source, board.entries),
         dataset=_dataset_info(plan, reference),
         datasets=_dataset_infos(plan, reference),
@@ -130,7 +136,7 @@ def assemble(
         backends=_backend_rows(plan, measured, board.entries, processes),
         foreign_load=foreign_load(records),
         disturbances=disturbances,
-        warnings=[*(one.sentence for one in disturbances), *_warnings(plan, measured, reference, facts)],
+        warnings=[*(one.sentence for one in disturbances), *_warnings(plan, measured, reference, outcome)],
     )
 
 
@@ -159,12 +165,12 @@ def _backend_rows(
     return [choose_backend(single_line(names[slug], 300), slug, tried, spread) for slug, tried in rows.items()]
 
 
-def with_all_images(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubmission]:
+def with_images_of_all_datasets(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubmission]:
     """Return the measurements with the images of all data sets of the run."""
     return [one._replace(measurement=labelled(plan, one.measurement)) for one in measured]
 
 
-def _dataset_info(plan: Plan, reference: Reference) -> DatasetInfo:
+def _dataset_info(plan: Plan, reference: BicubicReference) -> DatasetInfo:
     """Return the description of the run's data set, or a summary of several."""
     if not plan.further:
         return _info_of(LabelledDataset("", plan.dataset), None)
@@ -180,7 +186,7 @@ def _dataset_info(plan: Plan, reference: Reference) -> DatasetInfo:
     )
 
 
-def _dataset_infos(plan: Plan, reference: Reference) -> list[DatasetInfo]:
+def _dataset_infos(plan: Plan, reference: BicubicReference) -> list[DatasetInfo]:
     if not plan.further:
         return []
     return [_info_of(one, reference.by_dataset[one.label]) for one in plan.datasets]
@@ -214,30 +220,26 @@ def _with_namesakes(measured: Sequence[MeasuredSubmission]) -> list[MeasuredSubm
     ]
 
 
-def _timing_context(measured: Sequence[MeasuredSubmission]) -> tuple[float | None, ProcessSpread]:
-    """Return what all rows' times share: the anchor's median, and what processes of one network differ by."""
-    records = _records(measured)
-    return anchor_level(records), process_spread(records)
-
-
 def _records(measured: Sequence[MeasuredSubmission]) -> list[TimingRecord]:
     return [measurement.timing for _, measurement in measured if measurement.timing is not None]
 
 
-def _run_info(plan: Plan, facts: RunFacts) -> RunInfo:
+def _run_info(plan: Plan, outcome: RunOutcome) -> RunInfo:
     return RunInfo(
         id=plan.folder.name,
-        created=facts.began,
+        created=outcome.began,
         harness_version=__version__,
         command=printable(plan.request.command, 10_000),
-        complete=facts.complete,
+        complete=outcome.complete,
         convention=get_convention(plan.track.convention).sentence,
         further_conventions={name: get_convention(name).sentence for name in plan.request.conventions},
-        stage_seconds={stage: round(seconds, 3) for stage, seconds in facts.stage_seconds.items()},
+        stage_seconds={stage: round(seconds, 3) for stage, seconds in outcome.stage_seconds.items()},
     )
 
 
-def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Reference, facts: RunFacts) -> list[str]:
+def _warnings(
+    plan: Plan, measured: Sequence[MeasuredSubmission], reference: BicubicReference, outcome: RunOutcome
+) -> list[str]:
     of_rows = [
         f"{single_line(planned.submission.name, 300)}: {warning}"
         for planned, measurement in measured
@@ -245,7 +247,7 @@ def _warnings(plan: Plan, measured: Sequence[MeasuredSubmission], reference: Ref
     ]
     of_protocol = caution(plan.protocol, plan.device.kind)
     notes = [note for note in (plan.note, of_protocol) if note]
-    return [*notes, *facts.warnings, *reference.warnings, *of_rows]
+    return [*notes, *outcome.warnings, *reference.warnings, *of_rows]
 
 
 def _warnings_of_row(measurement: Measurement) -> list[str]:

@@ -20,7 +20,7 @@ _TOLERANCE_DB = 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class BicubicReference:
     """What the score subtracts.
 
     Attributes
@@ -41,7 +41,7 @@ class Reference:
     by_dataset: Mapping[str, float] = field(default_factory=dict)
 
 
-def find_reference(plan: Plan, store: RunStore) -> Reference:
+def find_bicubic_reference(plan: Plan, store: RunStore) -> BicubicReference:
     """Return the challenge's constant if the images are the challenge's, else the PSNR measured on them.
 
     A data set counts as the challenge's if it is registered under that name and bicubic reaches the constant on it.
@@ -50,19 +50,29 @@ def find_reference(plan: Plan, store: RunStore) -> Reference:
     return settle(plan.track, [one.dataset for one in plan.datasets], by_dataset)
 
 
-def settle(track: Track, datasets: Sequence[Dataset], by_dataset: Mapping[str, float]) -> Reference:
-    """Return what the score subtracts, given bicubic's PSNR on each data set, by label; see :func:`find_reference`."""
+def settle(track: Track, datasets: Sequence[Dataset], by_dataset: Mapping[str, float]) -> BicubicReference:
+    """Return what the score subtracts; see :func:`find_bicubic_reference`.
+
+    Parameters
+    ----------
+    track
+        Has the challenge's constants by data set.
+    datasets
+        All data sets of the run.
+    by_dataset
+        Bicubic's PSNR on each data set, dB, by label.
+    """
     measured = fmean(by_dataset.values())
     names = {one.registered_as or "" for one in datasets}
     name = names.pop() if len(names) == 1 else ""
     official = track.official_bicubic.get(name)
     if official is None:
-        return Reference(measured, "measured", by_dataset=by_dataset)
+        return BicubicReference(measured, "measured", by_dataset=by_dataset)
     if abs(measured - official) <= _TOLERANCE_DB:
-        return Reference(official, "published", by_dataset=by_dataset)
+        return BicubicReference(official, "published", by_dataset=by_dataset)
     found = f"bicubic reaches {measured:.3f} dB on them, {official:g} dB on the challenge's"
     warning = f"the images registered as {name} are not the challenge's ({found}): the score subtracts the former"
-    return Reference(measured, "measured", (warning,), by_dataset)
+    return BicubicReference(measured, "measured", (warning,), by_dataset)
 
 
 def _measured(plan: Plan, store: RunStore, dataset: Dataset) -> float:

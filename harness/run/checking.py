@@ -177,6 +177,7 @@ class _Inbox:
         """Take over the check of one submission at one scale."""
         self._to_come[slug] -= 1
         checks = [*self._checks[slug], check]
+        # Scales are checked one after another, so that most submissions are complete only with the last scale.
         if self._to_come[slug]:
             self._checks[slug] = checks
         else:
@@ -218,6 +219,7 @@ def check_planned(
 
     def check_contract(run: SubmissionRun) -> None:
         session = run.worker.running
+        # Kept beside the measurement, which has no room for findings that do not end a submission.
         contract[run.slug] = [Finding(one.level, one.what, one.hint) for one in session.check()]
         session.pause()
 
@@ -225,7 +227,7 @@ def check_planned(
     progress.start(plan.names, len(plan.dataset), plan.protocol.budget_s, plan.protocol.processes)
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
         scheduler = Scheduler(context, one_by_one=True)
-        for group in scheduler.groups():
+        for group in scheduler.prepare_groups():
             if plan.timed:
                 for run in group:
                     progress.stage(run.slug, "prepare", "checking its outputs")
@@ -265,6 +267,7 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
     _write_images(folder / "images", scale)
     dataset = open_dataset(folder / "images", scale, get_degradation(track.degradation), folder / "cache")
     plan = make_plan(wanted, submissions, engine)
+    # The plan was made for a track of the catalogue; frames and images of a check are smaller.
     return replace(plan, track=track, dataset=dataset, timed=request.timed)
 
 
@@ -287,6 +290,7 @@ def _track(scale: int, size: tuple[int, int]) -> Track:
     try:
         rules = track_for_scale(scale)
     except UsageError:
+        # Any rules will do: nothing is scored.
         rules = track_for_scale(2)
     return replace(rules, metric="psnr_y", scale=scale, input_shape=(1, 3, *size), official_bicubic={})
 
@@ -295,6 +299,7 @@ def _write_images(folder: Path, scale: int) -> None:
     """Write crops of two embedded images, enlarged where they are too small for the scale."""
     folder.mkdir(parents=True, exist_ok=True)
     source = open_dataset("embedded", 2, get_degradation("bicubic"))
+    # Real images, because networks are compared on them, and flat ones would hide errors.
     side = _IMAGE_SIZE * scale
     for index in range(2):
         _, hr = source.pair(index)
@@ -310,6 +315,7 @@ def _check(submission: Found, track: Track, measured: Measurement, contract: Seq
     """Return the findings of a submission: what its stages found, and why the last of them failed."""
     scale, size = track.scale, "x".join(map(str, track.input_shape[2:]))
     findings = [*_loading(submission, scale, measured), *contract, *_figures(measured, size)]
+    # A network without weights is complete in all that can be checked, and _loading has said so.
     if measured.error is not None and measured.error.type != "NoWeights":
         error = measured.error
         kind = "disqualified" if measured.status == "disqualified" else f"at {error.stage}"

@@ -104,6 +104,7 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
     job = replace(job, analysis_limit_s=request.analysis_limit_s)
     track = track_for_scale(scale)
     with _loaded(job) as session:
+        # Odd sizes, so that an error at a border or a stride shows.
         frames = _proof_frames(scale, track.degradation)
         reparam = session.reparameterize(frames, allow_border_error=request.allow_border_error)
         before, after = (session.count(track.input_shape, form=form) for form in ("loaded", None))
@@ -175,6 +176,7 @@ def _speed(job: Job, inference: Session) -> float:
     with _loaded(job) as training:
         for index in range(ROUNDS):
             for session, samples in ((training, slow), (inference, fast)):
+                # Warmed up once; taking turns afterwards exposes both forms to the same load.
                 reply = session.time([frame], 1 if index == 0 else 0, 1, 1, None)
                 samples.extend(reply.samples_ms)
                 session.pause()

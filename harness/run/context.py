@@ -20,7 +20,10 @@ from harness.run.submission_run import SubmissionRun
 
 
 class MeasuredSubmission(NamedTuple):
-    """A submission with what was measured of it, or why nothing was."""
+    """A submission with what was measured of it, or why nothing was.
+
+    A `Measurement` names no submission: it is stored by a fingerprint, and serves every run that has this fingerprint.
+    """
 
     planned: PlannedSubmission
     measurement: Measurement

@@ -19,8 +19,8 @@ MOST_LOSSES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """A place, as far as its work is planned.
+class Slot:
+    """A place as the dispatcher sees it: it takes one assignment at a time.
 
     Attributes
     ----------
@@ -39,18 +39,18 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a lane does: which networks are timed together there, or which one is measured."""
+    """What a slot does: which networks are timed together there, or which one is measured."""
 
     kind: TaskKind
     slugs: tuple[str, ...]
 
 
 class Dispatcher:
-    """Gives work to lanes.
+    """Gives work to slots.
 
     Parameters
     ----------
-    lanes
+    slots
         All places.
     to_time
         Networks that have no times yet, in order.
@@ -61,13 +61,13 @@ class Dispatcher:
     """
 
     def __init__(
-        self, lanes: Sequence[Lane], to_time: Iterable[str], to_measure: Iterable[str], *, together: bool
+        self, slots: Sequence[Slot], to_time: Iterable[str], to_measure: Iterable[str], *, together: bool
     ) -> None:
-        self._lanes = list(lanes)
+        self._slots = list(slots)
         self._to_time = deque(to_time)
         self._to_measure = deque(to_measure)
         self._together = together
-        self._at_work: dict[Lane, Assignment] = {}
+        self._at_work: dict[Slot, Assignment] = {}
         self._losses: Counter[str] = Counter()
 
     @property
@@ -77,26 +77,26 @@ class Dispatcher:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether no lane that is left can do what is to do."""
+        """Whether no slot that is left can do what is to do."""
         if self._at_work:
             return False
-        can_time = any(lane.times for lane in self._lanes)
-        return (bool(self._to_time) and not can_time) or (bool(self._to_measure) and not self._lanes)
+        can_time = any(slot.times for slot in self._slots)
+        return (bool(self._to_time) and not can_time) or (bool(self._to_measure) and not self._slots)
 
-    def idle(self) -> list[Lane]:
-        """Return the lanes without work."""
-        return [lane for lane in self._lanes if lane not in self._at_work]
+    def idle(self) -> list[Slot]:
+        """Return the slots without work."""
+        return [slot for slot in self._slots if slot not in self._at_work]
 
-    def assign(self, lane: Lane) -> Assignment | None:
-        """Give a lane its next work; None if there is none for it now."""
-        assignment = self._next(lane)
+    def assign(self, slot: Slot) -> Assignment | None:
+        """Give a slot its next work; None if there is none for it now."""
+        assignment = self._next(slot)
         if assignment is not None:
-            self._at_work[lane] = assignment
+            self._at_work[slot] = assignment
         return assignment
 
-    def finish(self, lane: Lane, timed: Iterable[str] = ()) -> None:
-        """Note that a lane's work is done; `timed` are the networks that are still to be measured."""
-        del self._at_work[lane]
+    def finish(self, slot: Slot, timed: Iterable[str] = ()) -> None:
+        """Note that a slot's work is done; `timed` are the networks that are still to be measured."""
+        del self._at_work[slot]
         self._to_measure.extend(timed)
 
     def lose(self, machine: str, *, for_good: bool) -> list[str]:
@@ -107,7 +107,7 @@ class Dispatcher:
         machine
             Which one.
         for_good
-            Whether its lanes get no more work.
+            Whether its slots get no more work.
 
         Returns
         -------
@@ -115,26 +115,26 @@ class Dispatcher:
             Submissions that were at work at so many losses that they are not tried again.
         """
         given_up = []
-        for lane in [lane for lane in self._at_work if lane.machine == machine]:
-            assignment = self._at_work.pop(lane)
+        for slot in [slot for slot in self._at_work if slot.machine == machine]:
+            assignment = self._at_work.pop(slot)
             waiting = self._to_time if assignment.kind == "time" else self._to_measure
             self._losses.update(assignment.slugs)
             again = [slug for slug in assignment.slugs if self._losses[slug] < MOST_LOSSES]
             given_up += [slug for slug in assignment.slugs if slug not in again]
             waiting.extendleft(reversed(again))
         if for_good:
-            self._lanes = [lane for lane in self._lanes if lane.machine != machine]
+            self._slots = [slot for slot in self._slots if slot.machine != machine]
         return given_up
 
-    def _next(self, lane: Lane) -> Assignment | None:
-        if lane.times and self._to_time and not self._is_timing(lane.machine):
+    def _next(self, slot: Slot) -> Assignment | None:
+        if slot.times and self._to_time and not self._is_timing(slot.machine):
             return self._time()
         if self._to_measure:
             return Assignment("measure", (self._to_measure.popleft(),))
-        return self._time() if lane.times and self._to_time else None
+        return self._time() if slot.times and self._to_time else None
 
     def _is_timing(self, machine: str) -> bool:
-        return any(lane.machine == machine and work.kind == "time" for lane, work in self._at_work.items())
+        return any(slot.machine == machine and work.kind == "time" for slot, work in self._at_work.items())
 
     def _time(self) -> Assignment:
         slugs = [self._to_time.popleft()]
@@ -149,5 +149,5 @@ class Dispatcher:
         if not self._together:
             return 1
         left = 1 + len(self._to_time)
-        machines = len({lane.machine for lane in self._lanes if lane.times})
+        machines = len({slot.machine for slot in self._slots if slot.times})
         return min(MOST_IN_A_GROUP, left if machines == 1 else -(-left // (2 * machines)))

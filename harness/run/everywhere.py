@@ -16,7 +16,7 @@ from harness.engines.place import title
 from harness.errors import MachineLostError, UsageError, WorkerError
 from harness.run import site
 from harness.run.context import RunContext
-from harness.run.dispatcher import Assignment, Dispatcher, Lane
+from harness.run.dispatcher import Assignment, Dispatcher, Slot
 from harness.run.places import may_time
 from harness.run.plan import Plan
 from harness.run.planned import PlannedSubmission
@@ -104,18 +104,19 @@ class _EverywhereRun:
         plan = context.plan
         together = order_of(plan.protocol).loads_together
         # Without rounds there is no anchor by which the times of two devices could be compared.
-        lanes = [
-            Lane(number, place.machine, may_time(place, plan.device) and (together or number == 0))
+        slots = [
+            Slot(number, place.machine, may_time(place, plan.device) and (together or number == 0))
             for number, place in enumerate(plan.places)
         ]
         to_time = [slug for slug in self._planned if slug not in self._timed]
-        self._dispatcher = Dispatcher(lanes, to_time, list(self._timed), together=together)
+        self._dispatcher = Dispatcher(slots, to_time, list(self._timed), together=together)
         self._machines = {machine: self._connect(machine) for machine in dict.fromkeys(p.machine for p in plan.places)}
         if not engine.shares_files:
             context.progress.stage("", "wait", "for the data sets to be read and sent")
         self._briefing = Briefing(send_plan(plan, engine), engine.on_site(), engine.shares_files)
+        # Files of a submission are read when it is first sent, so that those of finished ones are never read.
         self._parcels: dict[str, Shared[Parcel] | None] = {}
-        self._running: dict[Future[Outcome], tuple[Lane, Task]] = {}
+        self._running: dict[Future[Outcome], tuple[Slot, Task]] = {}
 
     def carry_on(self) -> None:
         """Give out tasks and take what comes back until all is measured."""
@@ -151,29 +152,31 @@ class _EverywhereRun:
         return _Machine(self._engine.executor(machine, places), places)
 
     def _give_out(self) -> None:
-        for lane in self._dispatcher.idle():
-            assignment = self._dispatcher.assign(lane)
+        for slot in self._dispatcher.idle():
+            assignment = self._dispatcher.assign(slot)
             while assignment is not None:
-                task = self._task(lane, assignment)
+                task = self._task(slot, assignment)
                 if task is not None:
-                    self._submit(lane, task)
+                    self._submit(slot, task)
                     break
-                self._dispatcher.finish(lane)  # nothing of it can be sent: it has failed
-                assignment = self._dispatcher.assign(lane)
+                self._dispatcher.finish(slot)  # nothing of it can be sent: it has failed
+                assignment = self._dispatcher.assign(slot)
 
-    def _submit(self, lane: Lane, task: Task) -> None:
+    def _submit(self, slot: Slot, task: Task) -> None:
         crops = self._context.plan.folder / "crops" / "crops.json"
+        # The crops that were chosen so far, so that all places keep the same ones.
         briefing = replace(self._briefing, crops=crops.read_bytes() if crops.is_file() else None)
-        future = self._machines[lane.machine].executor.submit(site.carry_out, briefing, task)
-        self._running[future] = lane, task
+        future = self._machines[slot.machine].executor.submit(site.carry_out, briefing, task)
+        self._running[future] = slot, task
 
-    def _task(self, lane: Lane, assignment: Assignment) -> Task | None:
-        """Return what a lane is told; None if no submission of it is left, because none can be sent."""
-        place = self._context.plan.places[lane.number]
+    def _task(self, slot: Slot, assignment: Assignment) -> Task | None:
+        """Return what a slot is told; None if no submission of it is left, because none can be sent."""
+        place = self._context.plan.places[slot.number]
         sent = [self._planned[slug] for slug in assignment.slugs if self._send(slug)]
         if not sent:
             return None
         parcels = {slug: parcel for slug in assignment.slugs if (parcel := self._parcels.get(slug)) is not None}
+        # Images must come from the network that was timed, so its timed output goes with the task.
         timed = self._timed[assignment.slugs[0]] if assignment.kind == "measure" else None
         return Task(assignment.kind, place.on_site(), title(place), tuple(sent), parcels, timed)
 
@@ -195,26 +198,28 @@ class _EverywhereRun:
         """Store what a task found out; if its machine was lost, let it be done again."""
         if future not in self._running:  # its machine was lost meanwhile
             return
-        lane, task = self._running[future]
+        slot, task = self._running[future]
         try:
             outcome = future.result()
         except MachineLostError:
-            self._lose(lane.machine)
+            self._lose(slot.machine)
             return
         del self._running[future]
+        # Files first: a stored measurement says that they are complete.
         take_over_files(self._context.plan, task, outcome)
         for slug, measurement in outcome.finished.items():
             self._context.record(self._planned[slug], measurement)
         for slug, timed in outcome.timed.items():
             self._context.store.save_unfinished(timed.measurement)
             self._timed[slug] = timed
-        self._dispatcher.finish(lane, outcome.timed)
+        self._dispatcher.finish(slot, outcome.timed)
 
     def _lose(self, machine: str) -> None:
         """Let all work of a machine be done again: there after a new start of its process, else elsewhere."""
         known = self._machines[machine]
         self._running = {future: work for future, work in self._running.items() if work[0].machine != machine}
         known.reports = None
+        # The machine may be fine and only the process gone, for example for its memory.
         known.restarts += 1
         reconnected = False
         if known.restarts <= _MOST_RESTARTS:
@@ -235,6 +240,7 @@ class _EverywhereRun:
                     for report in machine.reports.result():
                         self._report(report)
                 machine.reports = None
+            # One request at a time to each machine: a slow machine must not collect unanswered ones.
             if machine.reports is None and self._running:
                 with suppress(Exception):
                     machine.reports = machine.executor.submit(site.drain)

@@ -8,8 +8,8 @@ from typing import Protocol
 from harness.engines import PrefetchingEngine
 from harness.results.measurement import CountPart
 from harness.results.schema import FormName, NetworkForm, Reparam
-from harness.run.auxiliary_figures import AuxiliaryFigures
 from harness.run.form_choice import FormChoice, FormTimes, choose, choose_by_time, chosen, scored_figures
+from harness.run.optional_stages import OptionalStages
 from harness.run.plan import Plan
 
 
@@ -37,7 +37,7 @@ class FormSelection:
     ----------
     plan
         The run.
-    figures
+    optional
         Asks the worker, which uses the last of the forms.
     reparam
         All forms, counted.
@@ -48,7 +48,7 @@ class FormSelection:
     """
 
     plan: Plan
-    figures: AuxiliaryFigures
+    optional: OptionalStages
     reparam: Reparam
     engine: PrefetchingEngine
     report: Report
@@ -72,7 +72,7 @@ class FormSelection:
         used = next(form for form in record.forms if form.name == choice.form)
         if times is None and used == record.forms[-1]:
             return record, counted  # it is in use
-        return record, self.figures.use(used, self.plan.track.input_shape)
+        return record, self.optional.use(used, self.plan.track.input_shape)
 
     def _again(self, wanted: FormName | None) -> FormChoice | None:
         if wanted is None or all(form.name != wanted for form in self.reparam.forms):
@@ -84,6 +84,6 @@ class FormSelection:
         self.report("reparameterize", "timing both forms")
         self.engine.hold()
         try:
-            return self.figures.time_forms(self.reparam, self.plan.timing_frames()[0])
+            return self.optional.time_forms(self.reparam, self.plan.timing_frames()[0])
         finally:
             self.engine.release()

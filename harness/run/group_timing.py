@@ -40,7 +40,7 @@ def time_group(group: Sequence[SubmissionRun], context: RunContext) -> list[Subm
         context.engine.release()
     for run in untimed:
         if run.is_running:
-            run.keep_ceilings(context.anchor.ceilings)
+            run.set_ceilings(context.anchor.ceilings)
             context.store.save_unfinished(run.measurement)  # a stopped run goes on with the images
     return out_of_memory
 
@@ -57,7 +57,7 @@ def _separated(runs: Sequence[SubmissionRun], error: Exception, context: RunCont
         return []
     for run in waiting:
         run.worker.close()
-        run.keep_timing(None)
+        run.set_timing(None)
     return waiting
 
 

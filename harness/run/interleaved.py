@@ -80,9 +80,11 @@ class InterleavedTiming:
         active = networks
         while True:
             self._time_one_process(active, gpu, busy)
+            # Networks differ in the number of processes that they need: those that are done take no more turns.
             active = [network for network in active if network.error is None and network.processes_left]
             if self.anchor_error is not None or not active:
                 break
+            # A run that is stopped from here on repeats none of the processes that have ended.
             self._save_all(networks)
             self._restart(active)
             active = [network for network in active if network.error is None]
@@ -104,12 +106,13 @@ class InterleavedTiming:
         stopped = [(one, timing) for one in networks if (timing := self._run_of(one).measurement.timing) is not None]
         if not stopped:
             return
+        # The name of a session tells which records were timed in the same rounds, so it is kept.
         self._session = stopped[0][1].session
         for network, timing in stopped:
             if timing.session == self._session and timing.remaining_work is not None:
                 self._continue(network, timing, timing.remaining_work)
             else:
-                self._run_of(network).keep_timing(None)
+                self._run_of(network).set_timing(None)
                 self._run_of(network).worker.process = 0
         # Other submissions of the session may continue in another group, or in a run of their own. Equal numbers would
         # pretend that their rounds were these, so skip a random number of rounds. It is even, because the order of a
@@ -119,10 +122,12 @@ class InterleavedTiming:
     def _continue(self, network: NetworkState, timing: TimingRecord, remaining_work: RemainingWork) -> None:
         """Continue one timing with its next process."""
         self._next_round = max(self._next_round, remaining_work.next_round)
+        # Samples state their time since the session began. Those to come must lie after the stored ones.
         self._begin_s = min(self._begin_s, time.monotonic() - max(at_s for at_s, _ in timing.samples))
         network.records.append(timing.model_copy(update={"remaining_work": None}))
         network.process = 1 + max(turn.process for turn in timing.rounds)
         network.processes = network.process + remaining_work.processes
+        # Drawn again, so that a submission cannot know in which process it is checked.
         network.probed_process = network.process + int(self._frames.rng.integers(remaining_work.processes))
 
     def _time_one_process(self, networks: Sequence[NetworkState], gpu: Card, busy: float) -> None:
@@ -130,6 +135,7 @@ class InterleavedTiming:
         anchor_name = self._run_rounds(networks, gpu)
         for network in networks:
             process = network.current
+            # If the anchor was lost, a process that it left halfway has too few rounds to be compared.
             if process.samples and (process.is_done or self.anchor_error is None):
                 statistic = self._plan.protocol.turn_statistic
                 network.records.append(process.record(statistic, self._session, anchor_name, busy))
@@ -162,6 +168,7 @@ class InterleavedTiming:
 
     def _report(self, network: NetworkState, done: float) -> None:
         """Report the share of a network's current process that is done."""
+        # How many processes a network gets depends on how long a call takes, which is known after its warm-up.
         is_known = network.current.is_warm or network.process > 0
         processes = network.processes if is_known else self._plan.protocol.processes
         self._progress.timing(network.slug, network.process, processes, done)
@@ -180,6 +187,7 @@ class InterleavedTiming:
         for network, run in zip(networks, runs, strict=True):
             run.worker.close()
             run.worker.process = network.process + 1
+        # Workers may be started in advance again, because nothing is timed until all have restarted.
         self._engine.release()
         self._engine.expect(run.worker.job() for run in runs)
         for network, run in zip(networks, runs, strict=True):

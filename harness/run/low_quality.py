@@ -33,7 +33,7 @@ _SIDE = 128  # of the LR crops that are tried, pixels
 _CROPS = 2
 
 
-def find_better_use(plan: Plan, worker: SubmissionWorker, engine: Opener, psnr: float) -> list[str]:
+def explain_low_quality(plan: Plan, worker: SubmissionWorker, engine: Opener, psnr: float) -> list[str]:
     """Return a remark about the use in which a network is much better than as it was measured, if there is one.
 
     Other uses are tried only of a submission that is far below bicubic, on crops of the data set.

@@ -91,6 +91,7 @@ def run_conditions(
             "backend_versions": _backend_versions(request.backend),
             "reparam": [request.reparam or track.reparam_policy, *scored_figures(track)],
             "analysis_limit_s": request.analysis_limit_s,
+            # Only if set, so that measurements of runs without the option stay valid.
             **({"recount": True} if request.recount else {}),
             **({"verify_graph": True} if request.verify_graph else {}),
         }
@@ -106,6 +107,7 @@ def _distinct(planned: Sequence[PlannedSubmission]) -> tuple[PlannedSubmission, 
     copies: dict[str, int] = {}
     slugs: set[str] = set()
     for one in planned:
+        # Two rows with one fingerprint would share one stored measurement, with the name of either.
         copy = copies[one.fingerprint] = copies.get(one.fingerprint, 0) + 1
         slug = one.submission.slug
         if slug.casefold() in slugs:
@@ -160,6 +162,7 @@ def _unreadable(error: Exception, submission: Submission) -> SubmissionError:
 
 
 def _planned_broken(submission: BrokenSubmission, conditions: str, backend: Backend) -> PlannedSubmission:
+    # The error is part of the key: a submission that is repaired, or broken in another way, is a new one.
     content = combine({"broken": str(submission.path), "error": str(submission.error), "conditions": conditions})
     return PlannedSubmission(submission, _owned(submission, content), content, backend=backend)
 
@@ -169,6 +172,7 @@ def _fingerprint(
 ) -> str:
     manifest = submission.manifest
     weights = manifest.weights_for(scale)
+    # Other versions of the same packages can change times and outputs.
     installed = needed(submission.root, manifest) if install else []
     return combine(
         {

@@ -14,7 +14,7 @@ _MARGIN = 20.0
 _ITEM_BYTES = 2
 
 
-def without_the_impossible(measurement: Measurement, output_shape: tuple[int, int, int, int]) -> Measurement:
+def disqualify_if_impossible(measurement: Measurement, output_shape: tuple[int, int, int, int]) -> Measurement:
     """Return the measurement, disqualified if its figures pass a bound; see :func:`violation`."""
     what = violation(measurement, output_shape) if measurement.error is None else None
     if what is None:

@@ -96,6 +96,7 @@ class QualityPass:
 
     def _compare(self, image: Upscaled) -> ImageQuality:
         if self.crops is not None:
+            # HR and bicubic crops of an image are the same for all networks: the first one to upscale it stores them.
             if not self.crops.has_begun(image.name):
                 self.crops.begin(image.name, image.hr, upscale_bicubic(image.lr, self.dataset.scale), image.lr)
             self.crops.add(image.name, self.slug, image.sr)
@@ -148,6 +149,7 @@ def evaluate(
     steps: list[Callable[[Upscaled], object]] = [measure] if keep is None else [measure, keep]
     results: list[Result] = []
     with ExitStack() as stack:
+        # One thread for each step, so that images are measured and saved in order.
         threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in steps]
         waiting: deque[list[Future[object]]] = deque()
 
@@ -157,6 +159,7 @@ def evaluate(
 
         for index, (lr, hr) in enumerate(stack.enter_context(closing(read_ahead(dataset)))):
             output = Upscaled(dataset.names[index], lr, hr, upscale(index, lr))
+            # Bounds the memory: the network waits if it is faster than the comparison.
             while len(waiting) >= _WAITING:
                 finish_first()
             waiting.append(
@@ -176,6 +179,7 @@ def _in_working_hours(step: Callable[[Argument], Result], argument: Argument) ->
 def read_ahead(dataset: Dataset) -> Generator[tuple[Image, Image], None, None]:
     """Yield every pair of a data set in order, with the next one being decoded meanwhile."""
     with ThreadPoolExecutor(1) as reader:
+        # Decoding a 4K pair takes as long as a fast network, which would otherwise wait for it.
         following = reader.submit(_in_working_hours, dataset.pair, 0)
         for index in range(len(dataset)):
             pair = following.result()

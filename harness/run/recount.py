@@ -101,6 +101,7 @@ def recount(engine: Opener, job: Job, graph: bytes, image: tuple[Image, Image], 
             counts = session.count(shape)
     except WorkerError as error:
         return Recount(None, f"its graph cannot be used ({error.what[:300]})")
+    # A graph of another network would have any counts. This one computes what was scored.
     if psnr < LEAST_PSNR:
         return Recount(None, f"its graph computes another image (PSNR {psnr:.1f} dB between the two)")
     return Recount(counts)
@@ -140,6 +141,7 @@ def updated(measurement: Measurement, found: Recount) -> Measurement:
         note = f"parameters and operations are what its own process reports: {found.reason}"
         return measurement.model_copy(update={"notes": [*measurement.notes, note]})
     notes = ["parameters and operations were counted in a process without its code, from a graph that gives its images"]
+    # Operations that the graph does not tell keep the reported figure.
     names = ["params", *(name for name in ("macs", "activations") if getattr(counts, name) is not None)]
     differing = [name for name in names if _differ(getattr(measurement, name), getattr(counts, name))]
     warnings = [f"its process reports {name} {getattr(measurement, name)}, its graph has {getattr(counts, name)}"

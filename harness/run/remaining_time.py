@@ -52,6 +52,7 @@ class Rates:
         return self._mean(slug, work, of_all)
 
     def _mean(self, owner: str | None, work: Work, prior_s: float) -> float:
+        # As if `weight` units had been measured at the prior rate.
         weight = PRIOR_UNITS[work]
         return (weight * prior_s + self._seconds[owner, work]) / (weight + self._units[owner, work])
 
@@ -96,6 +97,7 @@ class RemainingTime:
         before = self._done[slug][work]
         after = max(before, min(units, self._units[slug][work]))
         self._done[slug][work] = after
+        # The first note on this work: whatever is done was not done in this run, and says nothing of its rates.
         if (slug, work) not in self._pending_s:
             self._pending_s[slug, work] = 0.0
         elif after > before:
@@ -128,8 +130,10 @@ class RemainingTime:
         """
         if slug not in self._units:
             return
+        # How many processes this network gets is known only now; a restart that is done stays done.
         self._units[slug]["restart"] = max(self._done[slug]["restart"], processes - 1)
         for other in self._units:
+            # They take turns with this network, and each is reported only in its own turn.
             if other != slug and (other, "time") in self._pending_s:
                 self.advance_share(other, "time", process / processes)
         self.advance_share(slug, "time", (process + done) / processes)

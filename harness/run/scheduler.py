@@ -16,14 +16,15 @@ class Scheduler:
 
     Under a protocol that times in rounds, a group has as many networks as fit into memory. They are timed in turns,
     and the anchor, a small fixed network that is timed in every group, makes the times of different groups comparable.
-    Under a protocol that times alone, every network is a group.
+    Under a protocol that times each network alone, every network is a group of its own.
 
     Parameters
     ----------
     context
         The plan with what all stages share: workers, device, store, progress.
     one_by_one
-        Whether every network is a group under all protocols, so that each is finished before the next is loaded.
+        Whether every network is a group of its own under all protocols, so that each is finished before the next one is
+        loaded. ``harness check`` asks for this, to report each submission as soon as possible.
     """
 
     def __init__(self, context: RunContext, *, one_by_one: bool = False) -> None:
@@ -31,17 +32,18 @@ class Scheduler:
         self._preparation = Preparation(context)
         self._one_by_one = one_by_one
         self._loads_together = order_of(context.plan.protocol).loads_together
-        limit = context.plan.request.memory_bytes
-        available_bytes = context.plan.place.free_bytes if limit is None else lambda: limit
-        self._memory = MemoryBudget(available_bytes)
+        limit_bytes = context.plan.request.memory_bytes
+        # Free memory changes during a run, so it is read again for each group.
+        self._memory = MemoryBudget(context.plan.place.free_bytes if limit_bytes is None else lambda: limit_bytes)
         self._to_retry: list[SubmissionRun] = []
 
-    def groups(self) -> Iterator[list[SubmissionRun]]:
+    def prepare_groups(self) -> Iterator[list[SubmissionRun]]:
         """Yield groups of prepared submissions.
 
-        Preparing means to load, reparameterize and count a network in a worker of its own; the worker keeps it. A
-        submission that needs or allows no further stage is recorded at once and is in no group: its measurement is
-        stored, it cannot run here, or it failed.
+        Preparing means to load, reparameterize and count a network in a worker of its own, by
+        :meth:`harness.run.submission_run.SubmissionRun.prepare`. The worker keeps the network. A submission that needs
+        or allows no further stage is recorded at once and is in no group: its measurement is stored, it cannot run
+        here, or it failed.
 
         Before it asks for the next group, the caller times the networks, upscales with them, ends their workers, and
         passes those that ran out of memory to :meth:`retry_alone`.
@@ -51,9 +53,8 @@ class Scheduler:
             submission_run = self._preparation.prepare(planned)
             if submission_run is None:
                 continue
-            if submission_run.is_timed or not self._loads_together or not self._context.plan.timed:
-                # A network that an earlier run has timed only upscales, so it need not wait for a group.
-                yield [submission_run]
+            if not self._is_timed_in_turns(submission_run):
+                yield [submission_run]  # at once, also while a group is being formed
                 continue
             # Records the failure and returns False if memory cannot be estimated.
             if not self._context.attempt(submission_run, submission_run.measure_memory):
@@ -74,14 +75,24 @@ class Scheduler:
             yield group
             yield from self._retries()
 
+    def _is_timed_in_turns(self, submission_run: SubmissionRun) -> bool:
+        """Return whether a network takes turns with others, so that it has to wait for a group.
+
+        It need not if the protocol times each network alone, if the run measures no times, or if an earlier run has
+        timed it: then only its images are missing.
+        """
+        return self._loads_together and self._context.plan.timed and not submission_run.is_timed
+
     def retry_alone(self, submission_runs: Iterable[SubmissionRun]) -> None:
         """Let submissions that ran out of memory beside others come once more, each in a group of its own.
 
-        A network that runs out of memory in a group of one has failed and is not passed here.
+        They come directly after the group in which that happened. A network that runs out of memory in a group of one
+        has failed and is not passed here.
         """
         self._to_retry.extend(submission_runs)
 
     def _retries(self) -> Iterator[list[SubmissionRun]]:
+        """Yield submissions that ran out of memory, prepared again because their workers have ended."""
         to_retry, self._to_retry = self._to_retry, []
         for earlier in to_retry:
             # Nothing of it is stored, because it is not finished. Its memory is not estimated: it is alone.

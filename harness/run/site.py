@@ -119,7 +119,7 @@ def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
     try:
         with RunContext(plan, store, engine, SiteProgress(task.title)) as context:
             scheduler = Scheduler(context)
-            for group in scheduler.groups():
+            for group in scheduler.prepare_groups():
                 if task.timed is None:
                     scheduler.retry_alone(_time(group, context, task, outcome))
                 else:
@@ -144,7 +144,7 @@ def _time(group: list[SubmissionRun], context: RunContext, task: Task, outcome: 
         if run.is_running:
             timing = run.measurement.timing
             if timing is not None:
-                run.keep_timing(timing.model_copy(update={"place": task.title, "span": span}))
+                run.set_timing(timing.model_copy(update={"place": task.title, "span": span}))
             seconds = {"stage_seconds": context.seconds_of(run.planned, run.measurement)}
             outcome.timed[run.slug] = Timed(run.measurement.model_copy(update=seconds), run.timed_output)
             run.worker.close()

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-UNNAMED = ""
+WHOLE_RUN = ""
 """Stands for the run itself, which waits for another run or starts the anchor network."""
 
 

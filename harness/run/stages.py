@@ -7,7 +7,7 @@ from typing import Literal
 
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.exported_files import export_graph
-from harness.isolation.requests import LayerReply
+from harness.isolation.requests import CountReply, LayerReply
 from harness.isolation.session import Session
 from harness.results.measurement import CountPart, Layer, LoadPart
 from harness.results.record import Backend, CountedBy
@@ -80,18 +80,9 @@ def vouched_for(submission: Submission) -> CountedBy:
 def count(session: Session, input_shape: InputShape, counted_by: CountedBy = "process") -> CountPart:
     """Count parameters and operations of the form that is timed; `counted_by` says who vouches for what is returned."""
     reply = session.count(input_shape)
-    return CountPart(
-        params=reply.params,
-        macs=reply.macs,
-        activations=reply.activations,
-        macs_ntire23=reply.macs_ntire23,
-        incomplete_ops=list(reply.incomplete_ops),
-        macs_source=reply.source,
-        counted_by=counted_by,
-        bytes_moved=reply.bytes_moved,
-        operators=reply.operators,
-        layers=[_layer(layer) for layer in reply.layers],
-    )
+    figures = {name: getattr(reply, name) for name in CountPart.model_fields.keys() & CountReply.model_fields.keys()}
+    figures["layers"] = [_layer(layer) for layer in reply.layers]
+    return CountPart(**figures, macs_source=reply.source, counted_by=counted_by)
 
 
 def peak_memory(session: Session, size: tuple[int, int] | None = None) -> tuple[int | None, list[str]]:

@@ -1,7 +1,17 @@
 """State and stages of one submission in a run.
 
-Every stage raises WorkerError if the submission fails. The caller, :meth:`harness.run.context.RunContext.attempt`,
-passes the error to :meth:`SubmissionRun.fail`, stores the measurement, and goes on with other submissions.
+The stages are methods of :class:`SubmissionRun`. In the order of a run:
+
+1. ``prepare``: start a worker, load the network in it, reparameterize, count.
+2. ``measure_memory``: only for networks that are timed in turns with others, to know which of them fit into memory.
+3. The timing: ``time_alone``, or :class:`harness.run.interleaved.InterleavedTiming` for networks that take turns.
+4. ``upscale``: upscale the images, measure their quality, and check that the images come from what was timed.
+5. ``finish``: set the final status and return the measurement, which :class:`harness.run.context.RunContext` stores.
+   When all submissions are finished, :mod:`harness.run.assemble` makes a row of each measurement.
+
+Every stage adds its part to ``measurement``, and raises WorkerError if the submission fails. The caller,
+:meth:`harness.run.context.RunContext.attempt`, passes the error to ``fail``, stores the measurement with it, and goes
+on with other submissions.
 """
 
 from __future__ import annotations
@@ -22,12 +32,12 @@ from harness.results.record import Status
 from harness.results.schema import Ceilings, FormName, Reparam
 from harness.run import stages
 from harness.run.alone_timing import AloneTiming
-from harness.run.auxiliary_figures import AuxiliaryFigures
 from harness.run.form_selection import FormSelection, as_loaded
 from harness.run.further_quality import further_passes
-from harness.run.low_quality import find_better_use
+from harness.run.low_quality import explain_low_quality
+from harness.run.optional_stages import OptionalStages
 from harness.run.plan import TIMING_FRAMES, Plan, PlannedSubmission
-from harness.run.plausibility import without_the_impossible
+from harness.run.plausibility import disqualify_if_impossible
 from harness.run.progress import Progress
 from harness.run.quality_pass import QualityPass
 from harness.run.recall_check import RecallCheck, doubts
@@ -43,7 +53,7 @@ class SubmissionRun:
     """A submission whose network is prepared, timed and evaluated.
 
     Its network is loaded in several workers, one after another: one for each process in which it is timed, the last of
-    which also upscales, and one more to compare with float32.
+    which also upscales, and one more that computes in float32, to measure what the timed precision costs in quality.
 
     Attributes
     ----------
@@ -65,11 +75,13 @@ class SubmissionRun:
         A part of a timed output, set by the timing. After the images, the network must still reproduce it. None after a
         run was resumed: nothing is compared then.
     timed_parts
-        Parts of timed outputs, of networks that took turns. They must be as good as the images that are scored.
+        Parts of timed outputs, set by the timing of networks that take turns. They must be as good as the images that
+        are scored.
     scored_image
-        An LR image, chosen at random, with the network's output.
+        An LR image, chosen at random, with the network's output. A graph that the worker exports must reproduce it.
     graph
-        The network as its worker exported it, to be timed without the submission's code; None if that is not wanted.
+        The network as its worker exported it (``--verify-graph``). :func:`harness.run.graph_timing.verify_graph` times
+        it without the submission's code after the images. None if that is not wanted.
     graph_error
         Why it could not be exported.
     """
@@ -110,6 +122,7 @@ class SubmissionRun:
 
         `form` is the form that an earlier run chose, whose times are to be continued; None to choose one.
         """
+        # Only with --install; otherwise the worker uses the harness's own environment.
         installed = self.worker.install(lambda what: self._report("install", what))
         self._report("start")
         session = self.worker.open(engine)
@@ -117,22 +130,24 @@ class SubmissionRun:
         part, self.size_multiple = stages.load(session, self.plan.request.backend, installed, self.plan.track.metric)
         part = part.model_copy(update={"notes": [*self.measurement.notes, *part.notes]})
         self.measurement = self.measurement.updated(part)
-        figures = AuxiliaryFigures(self.worker, engine)
-        reparam = self._reparameterize(figures)
+        # A network that cannot be reparameterized or counted is measured all the same; its row says what is missing.
+        optional = OptionalStages(self.worker, engine)
+        reparam = self._reparameterize(optional)
         self.measurement = self.measurement.model_copy(update={"reparam": reparam})  # kept if counting fails
         self._report("count")
-        counted, reparam = figures.count(self.plan.track.input_shape, reparam)
+        counted, reparam = optional.count(self.plan.track.input_shape, reparam)
         if reparam is not None and reparam.forms and reparam.policy is None:
-            selection = FormSelection(self.plan, figures, reparam, engine, self._report)
+            # There are several forms, and none was chosen yet: it takes their counts, and perhaps their times.
+            selection = FormSelection(self.plan, optional, reparam, engine, self._report)
             reparam, counted = selection.settle(counted, form)
         self.measurement = self.measurement.updated(counted).model_copy(update={"reparam": reparam})
-        self._note(*figures.notes)
+        self._note(*optional.notes)
         if self.worker.needs_build:
             self._report("prepare", f"for {self.plan.request.backend}")
         self.measurement = self.measurement.model_copy(update={"build_s": self.worker.build()})
 
     def measure_memory(self) -> None:
-        """Estimate the peak memory of a forward pass at the track's size, and pause the worker."""
+        """Estimate the peak memory of a forward pass at the track's size, and pause the worker until its first turn."""
         self._report("prepare", "(peak memory)")
         _, _, height, width = self.plan.track.input_shape
         peak, notes = stages.peak_memory(self.worker.running, (height, width))
@@ -143,15 +158,15 @@ class SubmissionRun:
     def time_alone(self, anchor: Session | None, reason: str | None = None) -> None:
         """Time the network with no other in between; see :class:`harness.run.alone_timing.AloneTiming`.
 
+        Networks that take turns are timed by :class:`harness.run.interleaved.InterleavedTiming` instead, which sets the
+        record by :meth:`set_timing`.
+
         Parameters
         ----------
         anchor
             Session of the anchor, by which the worker's clock is checked; None to skip that check.
         reason
             Why the network is timed alone although its protocol times in rounds; goes to the row and to the warnings.
-
-        Networks that take turns are timed by :class:`harness.run.interleaved.InterleavedTiming` instead, which sets the
-        record through :meth:`keep_timing`.
         """
         _, _, height, width = self.plan.track.output_shape
         self.progress.timing(self.slug, 0, 1, 0.0, f"at {width}x{height}")
@@ -162,29 +177,37 @@ class SubmissionRun:
     def upscale(self, engine: Opener) -> None:
         """Upscale the data sets, measure quality, and end the worker, which never receives HR images."""
         job = None
+        # A network without weights is counted and timed, but its images would say nothing.
         if self.measurement.has_weights:
             if not self.measurement.images:  # else only data sets were added to a finished run
                 self._upscale_scored(engine)
                 job = self.float32_job()
             self._upscale_further()
-        self.worker.close()
+        self.worker.close()  # before the next one starts: at most one worker of a submission runs at a time
         if job is not None:
             self._compare_with_float32(engine, job)
 
+    def float32_job(self) -> Job | None:
+        """Return how the worker that computes in float32 is started; None if there is nothing to compare with.
+
+        The caller of :meth:`upscale` may start it in advance.
+        """
+        if not self.measurement.has_weights or self.plan.protocol.precision == "fp32":
+            return None
+        return self.worker.float32_job()
+
     def _upscale_scored(self, engine: Opener) -> None:
-        """Upscale the first data set, and check that its outputs come from what was timed."""
+        """Upscale the first data set, the one that is scored, and check that its outputs come from what was timed."""
+        # The worker cannot know on which image a graph that it exports will be compared with its outputs.
         kept = int(np.random.default_rng().integers(len(self.plan.dataset)))
+        # Sends some images a second time, changed a little: a network that has memorized the images is worse on those.
         recall = RecallCheck(self.plan.dataset, self.size_multiple)
+        upscale = recall.watched(lambda index, lr: self._upscale_image(index, lr, keep=index == kept))
         scored: dict[int, NDArray[np.uint8]] = {}
 
-        def upscale(index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            return self._upscale_image(index, lr, keep=index == kept)
-
-        watched = recall.watched(upscale)
-
         def upscale_and_keep(index: int, lr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            output = watched(index, lr)
-            if index < TIMING_FRAMES:
+            output = upscale(index, lr)
+            if index < TIMING_FRAMES:  # timed frames were made of these images
                 scored[index] = output
             return output
 
@@ -206,15 +229,17 @@ class SubmissionRun:
             )
         self.quality_pass.complete()
         if self.scored_image is not None and asks_for_recount(self.plan, self.measurement):
+            # The submission's process made the counts. A clean one counts its exported graph again.
             self._report("upscale", "counted again, from its graph", done=1.0)
             self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
         if self.plan.request.verify_graph and self.measurement.counted_by != "harness":
             self.graph, self.graph_error = stages.graph(self.worker.running)
+        # Far below bicubic? Then the note says whether a wrong value range or BGR images explain it.
         first = self.measurement.images[0].psnr_rgb
-        self._note(*find_better_use(self.plan, self.worker, engine, first))
+        self._note(*explain_low_quality(self.plan, self.worker, engine, first))
 
     def _upscale_further(self) -> None:
-        """Upscale the data sets that the measurement lacks."""
+        """Upscale the data sets that the measurement lacks. The checks of the first one are not repeated on them."""
         for label, quality in further_passes(self.plan, self.planned, self.measurement):
             images = {quality.dataset.fingerprint: quality.measure(partial(self._upscale_image, label=label))}
             kept = {**self.measurement.further_images, **images}
@@ -228,20 +253,21 @@ class SubmissionRun:
         if earlier.images:
             self.measurement = earlier
             return
-        ours, theirs = self.measurement.reparam, earlier.reparam
-        if ours is not None and theirs is not None and ours.params_after != theirs.params_after:
+        form_now, form_timed = self.measurement.reparam, earlier.reparam
+        if form_now is not None and form_timed is not None and form_now.params_after != form_timed.params_after:
+            # The stored times are those of another form. Nothing of them is used: the first process is timed again.
             self.worker.process = 0
-            return  # its times are those of another form
+            return
         part = TimingPart(**{name: getattr(earlier, name) for name in TimingPart.model_fields})
-        kept = {"stage_seconds": earlier.stage_seconds, "reparam": theirs or ours}
+        kept = {"stage_seconds": earlier.stage_seconds, "reparam": form_timed or form_now}
         self.measurement = self.measurement.updated(part).model_copy(update=kept)
 
-    def keep_timing(self, timing: TimingRecord | None) -> None:
+    def set_timing(self, timing: TimingRecord | None) -> None:
         """Set or clear the record of the interleaved timing."""
         self.measurement = self.measurement.updated(TimingPart(timing=timing))
 
-    def keep_ceilings(self, ceilings: Ceilings | None) -> None:
-        """Set what the device did at best in this run."""
+    def set_ceilings(self, ceilings: Ceilings | None) -> None:
+        """Set the highest rates that the anchor reached on the device in this run, which bound what is plausible."""
         self.measurement = self.measurement.updated(TimingPart(ceilings=ceilings))
 
     # The end.
@@ -259,29 +285,24 @@ class SubmissionRun:
         if self.measurement.error is None and not self.measurement.has_weights:
             reason = ErrorInfo(stage="load", type="NoWeights", message=f"no weights for x{self.plan.track.scale}")
             self.measurement = self.measurement.model_copy(update={"status": "unsupported", "error": reason})
-        self.measurement = without_the_impossible(self.measurement, self.plan.track.output_shape)
+        self.measurement = disqualify_if_impossible(self.measurement, self.plan.track.output_shape)
         if self.measurement.timing is not None:
-            # A network that failed may have been going to be timed in further processes.
-            self.keep_timing(self.measurement.timing.model_copy(update={"remaining_work": None}))
+            # A network that failed before all its processes were timed still lists the others.
+            self.set_timing(self.measurement.timing.model_copy(update={"remaining_work": None}))
         return self.measurement
 
     # Details.
 
-    def _reparameterize(self, figures: AuxiliaryFigures) -> Reparam | None:
+    def _reparameterize(self, optional: OptionalStages) -> Reparam | None:
+        """Make the network's inference forms, unless the run measures every network as it was submitted."""
         policy = self.plan.reparam_policy
         if policy == "none":
             return as_loaded(self.measurement.params or 0)
         self._report("reparameterize")
-        return figures.reparameterize(self.plan.proof_frames(), policy)
+        return optional.reparameterize(self.plan.proof_frames(), policy)
 
     def _note(self, *notes: str) -> None:
         self.measurement = self.measurement.model_copy(update={"notes": [*self.measurement.notes, *notes]})
-
-    def float32_job(self) -> Job | None:
-        """Return the job that runs the network in float32; None if there is nothing to compare with."""
-        if not self.measurement.has_weights or self.plan.protocol.precision == "fp32":
-            return None
-        return self.worker.float32_job()
 
     def _compare_with_float32(self, engine: Opener, job: Job) -> None:
         """Measure the loss of quality due to the timed precision. If that fails, the row has a note instead."""

@@ -101,7 +101,7 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
     Parameters
     ----------
     plan
-        Who is timed, at which size, by which protocol.
+        Submissions, timed size and protocol.
     listeners, engine
         As for :func:`time_submission`.
     """
@@ -109,7 +109,7 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
     progress.start(plan.names, 0, plan.protocol.budget_s, plan.protocol.processes, note=plan.note)
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
         scheduler = Scheduler(context)
-        for group in scheduler.groups():
+        for group in scheduler.prepare_groups():
             scheduler.retry_alone(time_group(group, context))
             finish_group(group, context)
     progress.end()

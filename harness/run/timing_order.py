@@ -84,7 +84,7 @@ class InRounds:
         out_of_memory = []
         for run, network in zip(runs, networks, strict=True):
             if network.record is not None:
-                run.keep_timing(network.record)
+                run.set_timing(network.record)
             if _is_crowded_out(network, len(runs)):
                 run.worker.close()
                 out_of_memory.append(run)
@@ -124,6 +124,6 @@ def _save_unfinished(run: SubmissionRun, timing: TimingRecord | None, context: R
     if timing is None:
         context.store.forget_unfinished(run.measurement.fingerprint)
         return
-    run.keep_timing(timing)
-    run.keep_ceilings(context.anchor.ceilings)
+    run.set_timing(timing)
+    run.set_ceilings(context.anchor.ceilings)
     context.store.save_unfinished(run.measurement)

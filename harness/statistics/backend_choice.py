@@ -75,6 +75,7 @@ def choose_backend(name: str, slug: str, tried: Sequence[OnBackend], spread: Pro
     spread
         Standard deviation between processes of one network in the run.
     """
+    # A backend can lose quality and hardly gain any, so the best one is what the others are compared with.
     best = max((one.psnr for one in tried if one.psnr is not None), default=0.0)
     held = [
         one
@@ -95,11 +96,13 @@ def choose_backend(name: str, slug: str, tried: Sequence[OnBackend], spread: Pro
         elif one in held:
             ratio = ratios[pair] if pair[0] == one.slug else ratios[pair].inverse()
             bounded = ratio.ci[0] > 0 and math.isfinite(ratio.ci[1])
+            # JSON has no infinity, so an interval without an end is left out.
             update = {"ratio": ratio.value, "ci": ratio.ci if bounded else None, "p_value": corrected[pair]}
             cell = cell.model_copy(update=update)
         if one is first or (one in held and not is_significant(corrected[pair])):
             fastest.append(one.backend)
         cells.append(cell)
+    # Among backends that are equally fast, the one that the user named first.
     return BackendRow(name=name, slug=slug, cells=cells, use=fastest[0], fastest=fastest)
 
 

@@ -182,6 +182,7 @@ def midmean_of_medians(groups: Sequence[Floats]) -> float:
 def midmean(medians: Floats) -> Floats:
     """Return the mean along the first axis without the lowest and the highest quarter, at least one value each."""
     count = len(medians)
+    # Of two values there is no middle: both count.
     outer = max(1, count // 4) if count > 2 else 0
     return np.asarray(np.sort(medians, axis=0)[outer : count - outer].mean(axis=0))
 

@@ -85,6 +85,8 @@ def summarise(
 
 def bootstrap_interval(values: NDArray[np.float64], statistic: Statistic) -> tuple[float, float]:
     """Return the 95 % moving-block bootstrap interval of the mean or the median of `values`."""
+    # Blocks, because successive calls resemble each other: single draws would give too narrow an interval. The fixed
+    # seed makes the summary of stored samples reproducible.
     resamples = block_resamples(values, values.size, np.random.default_rng(0), _RESAMPLES)
     estimates = np.median(resamples, axis=1) if statistic == "median" else resamples.mean(axis=1)
     low, high = np.percentile(estimates, [2.5, 97.5])
@@ -142,12 +144,14 @@ def round_ratios(record: TimingRecord) -> RoundRatios:
     record
         With ``rounds``.
     """
+    # Samples of all turns are stored one after another; the last end is no cut.
     calls = np.cumsum([turn.calls for turn in record.rounds])[:-1]
     turns = np.split(np.array([ms for _, ms in record.samples]), calls)
     anchors = np.array([turn.anchor_ms for turn in record.rounds], dtype=np.float64).reshape(-1, 2)
     values = np.array([turn_ms(turn, record.turn_statistic) for turn in turns]) / anchors.mean(axis=1)
     throttled = [turn.card is not None and is_throttled(turn.card.slowed_by) for turn in record.rounds]
     calm = np.array(kept_rounds([turn.anchor_ms for turn in record.rounds], throttled), dtype=np.bool_)
+    # Medians of thirds, because single turns jump.
     third = max(1, len(anchors) // 3)
     drift = float(np.median(anchors[-third:]) / np.median(anchors[:third])) - 1
     counted = [turn for turn, kept in zip(record.rounds, calm, strict=True) if kept]
@@ -232,6 +236,7 @@ def summarise_record(
         note = "; ".join([*([record.note] if record.note else []), *_load_notes(record)]) or None
         return summarise(samples, rule.statistic, note=note, half_width=rule.half_width)
     ratios = round_ratios(record)
+    # Ratios have no unit: the anchor's usual time turns them into milliseconds.
     level = anchor_ms or anchor_level([record])
     assert level is not None
     runtime = summarise(
@@ -247,6 +252,7 @@ def summarise_record(
 def _with_processes(runtime: Runtime, times: RelativeTimes, level: float, half_width: float) -> Runtime:
     """Add the spread between processes to the interval of a runtime, unless it is unknown."""
     groups = log_times(times)
+    # Nothing is known of what processes differ by in this run, so the interval is that of this process alone.
     if times.spread == ASSUMED_SPREAD and len(groups) == 1:
         return runtime
     median = level * math.exp(midmean_of_medians(groups))
@@ -264,6 +270,7 @@ def _with_processes(runtime: Runtime, times: RelativeTimes, level: float, half_w
 
 
 def _widened(value: float, ci: tuple[float, float], reach: float) -> tuple[float, float]:
+    # Independent errors of the logarithm add in squares.
     below, above = (math.hypot(math.log(max(end, _NO_TIME) / value), reach) for end in ci)
     return value * math.exp(-below), value * math.exp(above)
 

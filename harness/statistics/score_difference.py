@@ -160,14 +160,17 @@ def resample_scores(
     psnr = np.array([network.psnr for network in networks], dtype=np.float64)
     means = np.array([[network.mean_psnr] for network in networks])
     runtimes = np.array([[network.runtime_ms] for network in networks])
+    # Images differ far more in level than networks do on one image. Gains cancel the level.
     gains = psnr - (psnr.mean(axis=0) if reference is None else np.asarray(reference))
     image_effects, time_effects = resampled_means(gains, rng), joint_log_times(times, rng)
     degrees = time_degrees(times)
     constant = np.ones((1, RESAMPLES))
+    # A bootstrap of few values is too narrow; widened, its 95 % interval is that of Student's t.
     wide_images = image_effects * _widening(max(1, psnr.shape[1] - 1))
     wide_times = time_effects * _widening(float(np.median(degrees)))
     return ScoreResamples(
         observed=score(means, runtimes)[:, 0],
+        # Not widened: the tests take the variances and use the degrees of freedom themselves.
         by_images=score(means + image_effects, runtimes * constant),
         by_times=score(means * constant, runtimes * np.exp(time_effects)),
         joint=score(means + wide_images, runtimes * np.exp(wide_times)),
@@ -196,6 +199,7 @@ def resampled_means(values: Floats, rng: np.random.Generator) -> Floats:
     """Return resamples of the means of rows about 0, rows x resamples, with the same draw of columns for all rows."""
     columns = values.shape[1]
     drawn = rng.integers(0, columns, size=(RESAMPLES, columns))
+    # Weights of columns in place of drawn columns: one matrix product for all rows.
     weights = np.zeros((RESAMPLES, columns))
     np.add.at(weights, (np.arange(RESAMPLES)[:, None], drawn), 1 / columns)
     centred = values - values.mean(axis=1, keepdims=True)
@@ -217,7 +221,9 @@ def _test_pairs(resamples: ScoreResamples) -> _PairTests:
     if resamples.logarithms:
         value, by_images, by_times = _pair_moments(*scores)
         return _tests(resamples, np.ones(value.shape, dtype=np.bool_), value, by_images, by_times)
+    # A score that is 0 in some resample has no logarithm; pairs with such a score are compared as they are.
     positive = np.array([min(map(np.min, rows)) > 0 for rows in zip(*scores, strict=True)])
+    # 1.0 takes the place of scores that are not used on this scale.
     logs = (np.log(np.where(positive.reshape(-1, *[1] * (s.ndim - 1)), s, 1.0)) for s in scores)
     logarithmic = positive[:, None] & positive[None, :]
     value, by_images, by_times = (
@@ -254,6 +260,7 @@ def _against_t(
     from scipy.special import stdtr, stdtrit
 
     size = np.abs(value)
+    # No spread at all, such as of two copies: any difference beyond rounding is certain.
     exact = spread < NEGLIGIBLE * np.maximum(1.0, size)
     with np.errstate(divide="ignore", invalid="ignore"):
         p_value = np.where(exact, np.where(size < NEGLIGIBLE, 1.0, 0.0), 2 * stdtr(degrees, -size / spread))
@@ -271,6 +278,7 @@ def _difference(observed: Floats, tests: _PairTests, pair: tuple[int, int]) -> D
     value, reach = float(tests.value[pair]), float(tests.reach[pair])
     low, high = value - reach, value + reach
     if tests.logarithmic[pair] and math.isfinite(reach):
+        # a - b = 2 sqrt(ab) sinh(log(a/b) / 2), with sqrt(ab) held at its observed value.
         scale = 2 * math.sqrt(observed[pair[0]]) * math.sqrt(observed[pair[1]])
         with np.errstate(over="ignore"):
             low, high = (float(scale * np.sinh(end / 2)) for end in (low, high))
@@ -301,7 +309,9 @@ def score_interval(
     deviations = np.zeros(RESAMPLES)
     if len(gains) > 1:
         deviations = resampled_means(np.array([gains], dtype=np.float64), rng)[0] * _widening(len(gains) - 1)
+    # The interval of a noisy time may reach 0, which has no logarithm.
     low, high = (max(end, runtime_ms * _SHORTEST_SHARE) for end in runtime_ci)
+    # The time is taken as log-normal, with the standard deviation that its interval implies.
     times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * NORMAL_REACH), RESAMPLES))
     drawn = score((psnr + deviations)[None, :], times[None, :])
     ends = np.percentile(drawn, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.errors import ArchiveError, SubmissionError
+from harness.machine.cache_folder import cache_root
 from harness.plain_files import MIB, Deadline, digest_file, open_plain
 
 
@@ -86,9 +87,7 @@ def extract(
 
 
 def default_cache() -> Path:
-    """Return the folder for extracted archives and single files, inside :func:`harness.data.cache.cache_root`."""
-    from harness.data.cache import cache_root
-
+    """Return the folder for extracted archives and single files, inside of the cache folder."""
     return cache_root() / "archives"
 
 

@@ -345,20 +345,20 @@ def check_files(manifest: Manifest, text: str, path: Path) -> None:
     ManifestError
         One does not exist, or is a link that leaves the folder.
     """
-    hint = "add the file, or remove the key and set needs_weights = true"
+    add = "add the file, or remove the key and set needs_weights = true"
     first = {value: key for key, value in reversed((manifest.weights or {}).items())}  # one path may serve all scales
     places: list[tuple[tuple[str, str], str, Callable[[Path], bool], str]] = [
-        (("weights", key), value, _is_plain, hint) for value, key in reversed(first.items())
+        (("weights", key), value, _is_plain, add) for value, key in reversed(first.items())
     ]
     if manifest.folder:
         places.append((("submission", "folder"), manifest.folder, Path.is_dir, "name a folder beside the manifest"))
     root = path.parent.resolve()
     found = []
-    for (table, key), value, exists, mend in places:
-        line, hint, place = mistakes.line_of(text, (table, key)), mend, root / value
+    for (table, key), value, exists, hint in places:
+        line, place = mistakes.line_of(text, (table, key)), root / value
         # A symbolic link could point to any file of this machine, which would then be read as a checkpoint.
         if not _resolved(place).is_relative_to(root):
-            reason, hint = f"{value} links out of the folder", "copy the file into the folder"
+            reason, hint = f"{value} links out of the folder", "copy the file into the folder"  # noqa: PLW2901
         elif not exists(place):
             reason = f"there is no {'folder' if table == 'submission' else 'file'} {value}"
         else:

@@ -93,6 +93,7 @@ def read_track(path: Path) -> Track:
         file = _File.model_validate(content)
     except ValidationError as error:
         mistakes = "\n  ".join(_mistake(one) for one in error.errors())
+        # All mistakes at once: who writes a track would otherwise repair them one by one.
         raise UsageError(mistakes, where=str(path), hint="docs/tracks.md describes every key") from error
     try:
         return _track(file)
@@ -126,6 +127,7 @@ def _content(path: Path) -> dict[str, object]:
 
 def _track(file: _File) -> Track:
     rules, score = file.track, file.score
+    # Unknown names raise here, where the file can be named, and not in the middle of a run.
     get_convention(rules.convention)
     for degradation in [rules.degradation, *(one.degradation for one in file.datasets if one.degradation)]:
         get_degradation(degradation)

@@ -83,6 +83,7 @@ class Expression:
     def names(self) -> tuple[str, ...]:
         """The figures that the expression uses, in the order of their first use."""
         found = [node for node in ast.walk(self._tree) if isinstance(node, ast.Name)]
+        # `ast.walk` goes level by level, not from left to right.
         named = sorted(found, key=lambda node: (node.lineno, node.col_offset))
         return tuple(dict.fromkeys(node.id for node in named if node.id not in _FUNCTIONS and node.id not in _FOLDS))
 
@@ -173,6 +174,8 @@ def _evaluate(node: ast.expr, variables: Mapping[str, NDArray[np.float64]]) -> A
             return _OPERATORS[type(operator)](_evaluate(left, variables), _evaluate(right, variables))
         case ast.IfExp(test=test, body=body, orelse=orelse):
             condition = _evaluate(test, variables)
+            # Both branches are evaluated, since the condition differs from element to element. Errors in the branch
+            # that is not taken, such as a division by 0, have no effect.
             return np.where(condition, _evaluate(body, variables), _evaluate(orelse, variables))
         case ast.Compare(left=left, ops=[operator], comparators=[right]):
             return _OPERATORS[type(operator)](_evaluate(left, variables), _evaluate(right, variables))

@@ -16,11 +16,15 @@ from harness.tracks.scoring import Leaderboard, RowFigures, ScoringRules, rank_r
 from harness.tracks.track import Track
 
 _NAMED_TWINS = 5
+_TAKEN_OVER = sorted(Entry.model_fields.keys() & Measurement.model_fields.keys())
+"""Fields that a row takes from its measurement as they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A submission with its measurement.
+    """A submission with its measurement, as far as its row needs it.
+
+    Tracks know neither folders nor plans. This record has what a row takes from them besides the measurement.
 
     Attributes
     ----------
@@ -125,27 +129,12 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         team=candidate.team,
         kind=candidate.kind,
         slug=candidate.slug,
-        status=measured.status,
-        error=measured.error,
-        fingerprint=measured.fingerprint,
-        isolation=measured.isolation,
-        backend=measured.backend,
         variant_of=candidate.variant_of,
-        build_s=measured.build_s,
-        stage_seconds=measured.stage_seconds,
-        notes=measured.notes,
         reconstructed=candidate.reconstructed,
-        params=measured.params,
-        macs=measured.macs,
+        **{name: getattr(measured, name) for name in _TAKEN_OVER},
         flops=None if measured.macs is None else 2 * measured.macs,
-        macs_ntire23=measured.macs_ntire23,
-        activations=measured.activations,
-        macs_source=measured.macs_source,
-        counted_by=measured.counted_by,
-        peak_memory_bytes=measured.peak_memory_bytes,
         energy=energy_of(measured.timing),
         roofline=roofline(measured, None if runtime is None else getattr(runtime, rules.statistic)),
-        incomplete_ops=measured.incomplete_ops,
         psnr_rgb=quality.psnr_rgb if quality else None,
         psnr_y=quality.psnr_y if quality else None,
         ssim_rgb=quality.ssim_rgb if quality else None,
@@ -154,7 +143,6 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         conventions={} if quality is None else _further_conventions(measured.images),
         delta_psnr_bicubic=getattr(quality, rules.track.metric) - rules.bicubic_psnr if quality else None,
         precision_drop_db=None if quality is None else _precision_drop(measured, rules.track.convention),
-        reparam=measured.reparam,
         published=candidate.published,
         about=candidate.about,
     )

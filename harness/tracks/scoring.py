@@ -61,6 +61,7 @@ class ScoringRules:
         `logarithmic`.
         """
         rows = [known_figures(entry, self) for entry in entries]
+        # Only PSNR and time are resampled. Columns, so that they combine with rows of resamples.
         constants = {name: np.array([[row[name]] for row in rows]) for name in rows[0] if name in self.track.needs}
 
         def scores(psnr: Floats, runtime_ms: Floats) -> Floats:
@@ -150,12 +151,12 @@ def score_row(entry: Entry, figures: RowFigures, rules: ScoringRules) -> Entry:
 def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRules) -> dict[str, object]:
     """Return what a row gains by its score: nothing if a figure that the score needs is missing."""
     known, track = known_figures(entry, rules), rules.track
-    if (
-        figures.is_reference and "bicubic" in known
-    ):  # equal to the interpolation that the score subtracts, but for rounding errors
+    if figures.is_reference and "bicubic" in known:
+        # Equal to the interpolation that the score subtracts, but for rounding errors, which would earn it a score.
         known |= {"psnr": rules.bicubic_psnr, track.metric: rules.bicubic_psnr}
     if track.missing(known):
         return {}
+    # Without the reference on an image, its level would count as uncertainty of the network.
     gains = [value - rules.reference[name] for name, value in figures.psnr.items() if name in rules.reference]
     function = rules.score_function([entry])
     low, high = score_interval((known.get("psnr", 0.0), known["runtime_ms"]), runtime.ci, gains, function)
@@ -188,6 +189,7 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
         Neither are rows with a score of 0 or a PSNR below that of bicubic.
     """
     gated = [entry.model_copy(update={"failed_gates": _failed_gates(entry, rules)}) for entry in entries]
+    # Ranks are given among ranked rows only: a baseline in between must not move a rank.
     ranked = [e for e in gated if _is_ranked(e, rules)]
     values = {e.slug: value for e in ranked if (value := _score_value(e)) is not None}
     ranks = rank(values, higher_is_better=rules.track.higher_is_better)
@@ -270,6 +272,7 @@ def _compare(
     slugs = [entry.slug for entry, _ in rows]
     if not rows:
         return [], {}
+    # Rows are compared on images that all of them have.
     images = [name for name in rows[0][1].psnr if all(name in figures.psnr for _, figures in rows)]
     if not images:
         return [], {}

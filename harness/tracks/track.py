@@ -151,6 +151,7 @@ class Track:
     reparam: ReparamPolicy | None = None
 
     def __post_init__(self) -> None:
+        # A misspelt figure would otherwise be found out at the end of a run, when no row can be scored.
         roles = [dataset.role for dataset in self.datasets]
         gates, sums = (
             [gate.figure for gate in self.gates],
@@ -240,6 +241,7 @@ class Track:
         if isinstance(self.formula, Expression):
             value = np.asarray(function(arrays), dtype=np.float64)
             return np.broadcast_to(value, shape)
+        # Functions of plug-ins are written for numbers and may use `if`, so they are called for each element.
         rows = [np.broadcast_to(array, shape).ravel().tolist() for array in arrays.values()]
         count = math.prod(shape)
         values = [float(function(*(row[index] for row in rows))) for index in range(count)]

@@ -67,6 +67,7 @@ class Call:
             else:
                 keywords[slot[0]] = Settings({**keywords.get(slot[0], {}), slot[1]: value})
         kinds = {one.name: one.kind for one in parameters_of(factory)}
+        # Such parameters cannot be passed by name, even though a manifest names them.
         positional = [name for name in kinds if kinds[name] is inspect.Parameter.POSITIONAL_ONLY and name in keywords]
         return tuple(keywords.pop(name) for name in positional), keywords
 
@@ -177,11 +178,13 @@ def _gives_scale(kwargs: Mapping[str, Any]) -> bool:
     waiting: list[Any] = list(kwargs.values())
     for value in waiting:
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    # The manifest places the scale itself, so it is not guessed where else it could go.
     return "scale" in waiting
 
 
 def _check_names(given: Mapping[str, Any], parameters: Sequence[inspect.Parameter], name: str) -> None:
     names = [one.name for one in parameters if one.kind not in _STARRED]
+    # A factory with ``**kwargs`` may know names that its signature does not show.
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return
     for key in given:

@@ -48,7 +48,7 @@ def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0,
     Raises
     ------
     ContractError
-        No size works, or the output has a fault that no other size would mend, such as a wrong scale or dtype.
+        No size works, or the output has a fault that no other size would avoid, such as a wrong scale or dtype.
     """
     last: Finding | None = None
     deadline = monotonic() + _SEARCH_S

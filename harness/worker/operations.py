@@ -7,6 +7,7 @@ They run in a worker process, or in the controller's own process if only trusted
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -207,18 +208,15 @@ class Operations:
         itemsize = DTYPES[network.settings.precision].itemsize
         sizes = {"itemsize": itemsize, "size_multiple": network.size_multiple}
         moved = count_traffic(form, (n, c, h, w), **sizes, limit_s=limit_s) if is_timed else None
-        reply = CountReply(
-            params=counted.params,
-            macs=counted.macs,
-            activations=counted.activations,
-            macs_ntire23=counted.macs_ntire23,
-            incomplete_ops=list(counted.incomplete_ops),
-            source=counted.source[:500],
-            bytes_moved=moved.bytes if moved else None,
-            operators=moved.operators if moved else None,
-            layers=[LayerReply(**dict(layer)) for layer in counted.layers] if is_timed else [],
-        )
-        return reply, []
+        figures = {one.name: getattr(counted, one.name) for one in fields(counted)}
+        figures |= {
+            "incomplete_ops": list(counted.incomplete_ops),
+            "source": counted.source[:500],
+            "bytes_moved": moved.bytes if moved else None,
+            "operators": moved.operators if moved else None,
+            "layers": [LayerReply(**dict(layer)) for layer in counted.layers] if is_timed else [],
+        }
+        return CountReply(**figures), []
 
     def _ceilings(self, _request: CeilingsRequest, _arrays: Sequence[Array]) -> Reply:
         from harness.worker.ceilings import measure_ceilings

@@ -4,13 +4,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from patience import soon
 
 from harness.errors import WorkerError
-from harness.isolation.processes import continue_tree, kill_tree
+from harness.isolation.processes import continue_tree, kill_tree, process_tree
 from harness.isolation.session import Session
 from harness.isolation.stopping import Stopped, stop_and_wait
 
@@ -56,6 +58,59 @@ def test_a_process_that_waits_stops_at_once(start) -> None:
     assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
+FORKS = """
+import os, time
+print("ready", flush=True)
+while True:
+    if os.fork() == 0:
+        time.sleep(0.01)
+        os._exit(0)
+    os.waitpid(-1, os.WNOHANG)
+"""
+
+
+def test_no_process_escapes_that_is_created_after_the_tree_was_read(start) -> None:
+    """What the caller knows is some forks old: all children are stopped, and none appears later."""
+    pid = start(FORKS)
+    try:
+        for _ in range(5):
+            time.sleep(0.02)
+            stopped = stop_and_wait(pid, known=[pid])
+            time.sleep(0.02)
+            assert process_tree(pid) == stopped.pids
+            states = {psutil.Process(one).status() for one in stopped.pids}
+            assert states <= {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+            continue_tree(stopped.pids)
+    finally:
+        kill_tree(pid)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are listed by psutil")
+def test_a_timing_request_reads_the_processes_once_and_its_stop_once(
+    open_small: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, frame: np.ndarray
+) -> None:
+    session = open_small()
+    session.load()
+    session.prepare(frame.shape[:2])
+    session.pause()
+    read = []
+
+    def count(pid: int) -> list[int]:
+        read.append(pid)
+        return process_tree(pid)
+
+    monkeypatch.setattr("harness.isolation.exchange.process_tree", count)
+    monkeypatch.setattr("harness.isolation.stopping._is_at_rest", lambda _pid: True)  # else the stop looks again
+    monkeypatch.setattr("harness.isolation.stopping.process_tree", count)
+    before = session.cpu_s()
+    session.time([frame], 0, 1, 1, None)
+    assert len(read) == 1
+    session.pause()
+    assert len(read) == 2
+    assert (session.cpu_s() or 0) > (before or 0)
+    assert len(read) == 2
+
+
 def test_a_long_system_call_is_waited_for_and_counted(start) -> None:
     pid = start(POPULATES)
     overtimes = []
@@ -76,7 +131,7 @@ def test_what_threads_take_to_stop_is_no_work(
     open_small: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, overtime_s: float, *, is_honest: bool
 ) -> None:
     """A busy machine stops a thread some milliseconds late, each time; a hundred times that is no offence."""
-    monkeypatch.setattr("harness.isolation.exchange.stop_and_wait", lambda *_roots: Stopped([], overtime_s))
+    monkeypatch.setattr("harness.isolation.exchange.stop_and_wait", lambda *_, **__: Stopped([], overtime_s))
     session = open_small()
     session.load()
     for _ in range(100):

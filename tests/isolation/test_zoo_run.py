@@ -32,7 +32,7 @@ from harness.machine.load import busy_share
 from harness.pipeline import run
 from harness.results import Entry, Measurement
 from harness.run.assemble import score_and_rank
-from harness.run.bicubic_reference import Reference
+from harness.run.bicubic_reference import BicubicReference
 from harness.run.checking import Check, check_planned
 from harness.run.context import MeasuredSubmission
 from harness.run.plan import Plan, RunRequest, make_plan
@@ -166,7 +166,7 @@ def check(plan: Plan) -> dict[str, tuple[Check, Measurement]]:
 def assembled(plan: Plan, checks: dict[str, tuple[Check, Measurement]]) -> list[Entry]:
     """Return the rows that a run makes of the measurements of a check."""
     measured = [MeasuredSubmission(planned, checks[planned.submission.slug][1]) for planned in plan.submissions]
-    return score_and_rank(plan, measured, Reference(30.0, "measured")).entries
+    return score_and_rank(plan, measured, BicubicReference(30.0, "measured")).entries
 
 
 def folder_of(found: object) -> str:

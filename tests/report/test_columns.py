@@ -51,6 +51,11 @@ def test_a_column_is_added_in_one_place(folder: RunFolder, monkeypatch: pytest.M
         assert "812" in export(folder, form, ["memory_mb"]), form
 
 
+def test_no_figure_is_declared_twice() -> None:
+    assert len({column.name for column in COLUMNS}) == len(COLUMNS)
+    assert len({column.key or column.name for column in COLUMNS}) == len(COLUMNS)
+
+
 def test_the_stored_table_keeps_its_columns(folder: RunFolder) -> None:
     save_table(folder.path, folder.run)
     header = (folder.path / "leaderboard.csv").read_text().splitlines()[0]

@@ -189,7 +189,7 @@ def test_a_run_states_all_forms(
     small = replace(rules, scale=2, input_shape=(1, 3, 24, 32), degradation="bicubic", gates=(), datasets=())
     monkeypatch.setattr("harness.run.plan.track_for_scale", lambda _: small)
     times = FormTimes(2.0, 1.0, 0.5, 1e-4, 16)
-    monkeypatch.setattr("harness.run.auxiliary_figures.time_forms", lambda *_: times)
+    monkeypatch.setattr("harness.run.optional_stages.time_forms", lambda *_: times)
     finished = run(request_for(reparam=policy), engine=InlineEngine())
     stored = json.loads((finished.folder / "results.json").read_text())
     (row,) = stored["entries"]

@@ -41,9 +41,9 @@ def test_rounds_have_all_networks_that_fit_into_memory(submit: Submit, context_f
     for name in ("a", "b", "c"):
         submit(name)
     with context_for(protocol="robust") as context:
-        assert [names(group) for group in Scheduler(context).groups()] == [["a", "b", "c"]]
+        assert [names(group) for group in Scheduler(context).prepare_groups()] == [["a", "b", "c"]]
     with context_for(protocol="robust", memory_bytes=1) as context:
-        assert [names(group) for group in Scheduler(context).groups()] == [["a"], ["b"], ["c"]]
+        assert [names(group) for group in Scheduler(context).prepare_groups()] == [["a"], ["b"], ["c"]]
 
 
 def test_a_protocol_that_times_alone_has_one_network_in_a_group(
@@ -52,7 +52,7 @@ def test_a_protocol_that_times_alone_has_one_network_in_a_group(
     submit("a")
     submit("b")
     with context_for(protocol="ntire23-cpu") as context:
-        assert [names(group) for group in Scheduler(context).groups()] == [["a"], ["b"]]
+        assert [names(group) for group in Scheduler(context).prepare_groups()] == [["a"], ["b"]]
 
 
 def test_what_fails_or_cannot_run_is_finished_and_in_no_group(
@@ -62,7 +62,7 @@ def test_what_fails_or_cannot_run_is_finished_and_in_no_group(
     submit("b-good")
     submit("c-other-scale", scales="[3]")
     with context_for(protocol="robust") as context:
-        assert [names(group) for group in Scheduler(context).groups()] == [["b-good"]]
+        assert [names(group) for group in Scheduler(context).prepare_groups()] == [["b-good"]]
         finished = {planned.submission.slug: m.status for planned, m in context.measurements()}
     assert finished == {"a-raises": "failed", "c-other-scale": "unsupported"}
 
@@ -75,7 +75,7 @@ def test_networks_that_ran_out_of_memory_come_again_one_by_one(
     seen = []
     with context_for(protocol="robust") as context:
         scheduler = Scheduler(context)
-        for group in scheduler.groups():
+        for group in scheduler.prepare_groups():
             seen.append(names(group))
             end(group)
             if len(group) > 1:

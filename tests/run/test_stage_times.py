@@ -5,13 +5,13 @@ from itertools import count
 from harness.cli.profile import largest_parts, profile_table
 from harness.engines.inline import InlineEngine
 from harness.pipeline import run
-from harness.run.stage_times import UNNAMED, StageTimes
+from harness.run.stage_times import WHOLE_RUN, StageTimes
 
 
 def test_time_between_reports_belongs_to_the_first_one() -> None:
     now = iter([0.0, 1.0, 3.0, 6.0, 10.0, 15.0, 15.0, 15.0, 15.0])
     times = StageTimes(lambda: next(now))  # at 0
-    times.begin(UNNAMED, "wait")  # at 1
+    times.begin(WHOLE_RUN, "wait")  # at 1
     times.begin("a", "load")  # at 3
     times.begin("b", "load")  # at 6
     times.begin("a", "time")  # at 10

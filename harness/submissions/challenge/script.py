@@ -104,6 +104,7 @@ class Chain:
         for statement in self.tree.body:
             if isinstance(statement, ast.Import | ast.ImportFrom | ast.Assign):
                 reader.read([statement])
+        # What the script as a whole imports and does is not of this branch.
         reader.imported.clear()
         reader.unclear.clear()
         reader.read(self._statements())
@@ -151,7 +152,7 @@ def _parsed(root: Path, file: str) -> ast.Module | None:
         if b"model_id" not in source:
             return None
         place = f"{path}:{getattr(error, 'lineno', None) or 1}"
-        raise SubmissionError(f"is no Python that can be read: {error}", where=place, hint="mend the file") from error
+        raise SubmissionError(f"is no Python that can be read: {error}", where=place, hint="fix the file") from error
 
 
 def _sources_of_function(tree: ast.Module) -> list[str]:
@@ -166,6 +167,7 @@ def _sources_of_function(tree: ast.Module) -> list[str]:
 
 def _chain_in(tree: ast.Module, file: str) -> Chain | None:
     functions = [one for one in tree.body if isinstance(one, ast.FunctionDef)]
+    # Other functions may compare the number too, so the function of the challenge's template is looked at first.
     functions.sort(key=lambda one: {_FUNCTION: 0, "main": 1}.get(one.name, 2))
     places: list[Function] = [*functions, tree]
     for function in places:
@@ -180,6 +182,7 @@ def _branches(function: Function) -> dict[int, list[ast.stmt]]:
     found: dict[int, list[ast.stmt]] = {}
     for statement in function.body:
         for number, body in _tests(statement):
+            # The first branch of a number is the one that Python executes.
             found.setdefault(number, body)
     return {number: body for number, body in found.items() if _does_something(body)}
 
@@ -190,6 +193,7 @@ def _tests(statement: ast.stmt) -> Iterator[tuple[int, list[ast.stmt]]]:
         number = _number_of(statement.test)
         if number is not None:
             yield number, statement.body
+        # An ``elif`` is an ``if`` that stands alone in the ``else`` of the one before.
         if len(statement.orelse) != 1:
             return
         (statement,) = statement.orelse
@@ -240,6 +244,7 @@ def _is_scale(value: object) -> bool:
 def _described(number: int, reader: Reader) -> Branch:
     names = reader.scope.names
     values = [names.get(name) for name in _DEFAULT_NAMES]
+    # What the function returns has precedence over the usual names of variables.
     if reader.returned is not None and len(reader.returned) >= 3:
         values = [value for _, value in reader.returned[:4]] + [None] * (4 - len(reader.returned[:4]))
     network = values[0] if isinstance(values[0], Made) else None

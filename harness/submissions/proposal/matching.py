@@ -66,6 +66,7 @@ def _fitting(state: Mapping[str, Tensor], classes: Sequence[NetworkClass]) -> li
     for _ in range(_MOST_LEVELS + 1):
         names = {key.partition(".")[0] for key in state}
         fitting = [one for one in classes if one.has_forward and _holds(one, names)]
+        # One name in front of all others is that of a wrapper, such as DataParallel's ``module``.
         if fitting or len(names) != 1:
             return fitting
         state = {key.partition(".")[2]: tensor for key, tensor in state.items()}
@@ -74,6 +75,7 @@ def _fitting(state: Mapping[str, Tensor], classes: Sequence[NetworkClass]) -> li
 
 def _holds(one: NetworkClass, names: Collection[str]) -> bool:
     missing = set(names) - one.attributes
+    # Names that are only made when the class is built, such as those of a loop, are not in its source.
     return not missing or (one.is_open and (len(missing) < len(names) or all(name.isdigit() for name in names)))
 
 
@@ -83,6 +85,7 @@ def _distance(file: str, one: NetworkClass, state: Mapping[str, Tensor]) -> tupl
     here, there = _words(file), _words(f"{one.file}/{one.name}")
     numbers = {word for word in here & there if word.isdigit() and len(word) > 1}
     likeness = difflib.SequenceMatcher(None, PurePosixPath(file).stem.lower(), one.name.lower()).ratio()
+    # A class with many attributes holds the names of many checkpoints: the tighter one is nearer.
     surplus = len(names & one.attributes) / max(1, len(one.attributes))
     is_named = _squeezed(one.name) in _squeezed(PurePosixPath(file).stem)
     agreement = len(here & there) + len(numbers) - (0 if is_named else len(_words(one.name) - here) / 2)

@@ -1,4 +1,4 @@
-"""What a row can do without: the inference form and the counts of a network that works as it is."""
+"""Stages that may fail without ending a submission: making the inference form, and counting operations."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _AS_IT_IS = "not reparameterized, measured as it is"
 
 
 @dataclass(slots=True)
-class AuxiliaryFigures:
-    """Asks a worker for figures that may be missing. A network that cannot give one is measured all the same.
+class OptionalStages:
+    """Asks a worker for results that a row can do without. A network that fails in one is measured all the same.
 
     If the worker ends meanwhile, another one takes its place. Breaches of the rules raise WorkerError, as elsewhere.
 
@@ -36,7 +36,7 @@ class AuxiliaryFigures:
     engine
         Starts another worker.
     notes
-        Which figures are missing, and why.
+        Which results are missing, and why.
     """
 
     worker: SubmissionWorker

@@ -61,6 +61,20 @@ def tiff16() -> bytes:
     return b"II*\0\x08\0\0\0" + struct.pack("<H", 10) + table + bytes(4) + struct.pack("<HHH", 16, 16, 16) + data
 
 
+def sgi16(*, compressed: bool) -> bytes:
+    """Return an SGI file of RGB with 16 bits per channel."""
+    height, width, _ = PIXELS.shape
+    head = struct.pack(">hBBHHHHll4x80sl404x", 474, compressed, 2, 3, width, height, 3, 0, 65535, b"", 0)
+    rows = [PIXELS[y, :, channel].astype(">u2") * 257 for channel in range(3) for y in reversed(range(height))]
+    if not compressed:
+        return head + b"".join(row.astype(">u2").tobytes() for row in rows)
+    coded = [struct.pack(">H", 0x80 | width) + row.astype(">u2").tobytes() + bytes(2) for row in rows]
+    first = len(head) + 8 * len(rows)
+    starts = [first + sum(map(len, coded[:index])) for index in range(len(rows))]
+    lengths = map(len, coded)
+    return head + struct.pack(f">{2 * len(rows)}I", *starts, *lengths) + b"".join(coded)
+
+
 def ppm(magic: str, largest: int) -> bytes:
     """Return a PPM (P3, P6) or PGM (P2, P5) file with a largest sample value."""
     height, width, _ = PIXELS.shape
@@ -92,5 +106,5 @@ def readable() -> dict[str, list[bytes]]:
         ],
         "ppm": [ppm(magic, largest) for magic in ("P2", "P3", "P5", "P6") for largest in (160, 255)],
         "avif": [encoded(rgb, "AVIF"), encoded(grey, "AVIF"), encoded(rgb, "AVIF", subsampling="4:4:4")],
-        "other": [encoded(rgb, kind) for kind in ("GIF", "TGA", "PCX", "SGI")],
+        "other": [encoded(rgb, kind) for kind in ("GIF", "TGA", "PCX", "SGI", "DIB", "QOI", "MPO")],
     }

@@ -176,13 +176,14 @@ class ScoreOutput(Record):
 
     track: str
     score: float
+    """At most 1e300; `score_log10` holds for larger ones, too."""
     score_log10: float | None
     """Decimal logarithm of the score; None if the score is 0."""
     formula: str
     figures: dict[str, float]
     """The figures that were used, in base units."""
-    parts: dict[str, float]
-    """Parts of the score by name."""
+    parts: dict[str, float | None]
+    """Parts of the score by name; None for one beyond the range of float64."""
     notes: list[str]
     """Doubts about units, and whether the gates of the ranking are passed."""
 

@@ -89,10 +89,14 @@ def _print_score(track: Track, figures: dict[str, float]) -> None:
     bicubic = f"; bicubic = {figures['bicubic']} dB" if "bicubic" in track.needs else ""
     notes = [f"{track.score_formula}{bicubic}"]
     if track.parts:
-        parts = ", ".join(f"{name} {float(part(figures)):.6g}" for name, part in track.parts.items())
+        parts = ", ".join(f"{name} {value:.6g}" for name, value in _parts(track, figures).items())
         notes.append(parts if logarithm is None else f"{parts}; log10 of the score {logarithm:.3f}")
     for note in [*notes, *_doubts(track, figures)]:
         err.print(note)
+
+
+def _parts(track: Track, figures: dict[str, float]) -> dict[str, float]:
+    return {name: float(part(figures)) for name, part in track.parts.items()}
 
 
 def _doubts(track: Track, figures: dict[str, float]) -> list[str]:
@@ -112,27 +116,32 @@ def _print_json(track: Track, figures: dict[str, float]) -> None:
         score_log10=log10 if log10 is not None else math.log10(final) if final > 0 else None,
         formula=track.score_formula,
         figures=figures,
-        parts={name: float(part(figures)) for name, part in track.parts.items()},
+        parts={name: value if math.isfinite(value) else None for name, value in _parts(track, figures).items()},
         notes=_doubts(track, figures),
     )
     typer.echo(form.model_dump_json(indent=1))
 
 
 _UNITS = {
-    "runtime_ms": ("--runtime", "milliseconds", 1.0, "microseconds"),
-    "macs": ("--flops", "G", 1e9, "M"),
-    "params": ("--params", "millions", 1e6, "thousands"),
+    "runtime_ms": ("--runtime", "milliseconds", 1.0, "microseconds", "seconds"),
+    "macs": ("--flops", "G", 1e9, "M", "T"),
+    "params": ("--params", "millions", 1e6, "thousands", "billions"),
 }
+"""Option, its unit, the unit's size, and a smaller and a larger unit, by the figure's name."""
 
 
 def _unit_question(track: Track, name: str, value: float) -> str | None:
-    """Return a question about the unit of a figure that is a hundred times the baseline's."""
+    """Return a question about the unit of a figure that is a hundred times the baseline's, or a hundredth of it."""
     reference = track.baseline.get(name)
-    if reference is None or name not in _UNITS or value < _UNLIKELY * reference:
+    if reference is None or name not in _UNITS or value <= 0:
         return None
-    option, unit, size, other = _UNITS[name]
+    ratio = value / reference
+    if 1 / _UNLIKELY < ratio < _UNLIKELY:
+        return None
+    option, unit, size, smaller, larger = _UNITS[name]
+    other, said = (smaller, f"{ratio:.0f}") if ratio > 1 else (larger, f"{ratio:.2g}")
     return (
-        f"warning: {option} {value / size:g} is {value / reference:.0f} times the baseline's {reference / size:g}: "
+        f"warning: {option} {value / size:g} is {said} times the baseline's {reference / size:g}: "
         f"is it in {other} and not in {unit}?"
     )
 

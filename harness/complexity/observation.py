@@ -8,16 +8,18 @@ so that a network can be counted at its full size.
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch._ops import HigherOrderOperator
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -139,6 +141,7 @@ def observe(model: nn.Module, image: Tensor, deadline: float = math.inf, origins
     with ExitStack() as stack:
         running = stack.enter_context(_hooked(model, seen))
         stack.enter_context(_slow_path_of_attention())
+        stack.enter_context(_without_compiler())
         stack.enter_context(torch.no_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # a warning of the submitted code is not about counting
@@ -159,6 +162,13 @@ def _slow_path_of_attention() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def _without_compiler() -> AbstractContextManager[object]:
+    """Execute what the network compiles, as flex_attention does, without torch's compiler, which accepts no modes."""
+    if "torch._dynamo" not in sys.modules:  # nothing has been compiled, and the import takes seconds
+        return nullcontext()
+    return cast("AbstractContextManager[object]", torch.compiler.set_stance("force_eager"))
 
 
 @contextmanager
@@ -228,6 +238,8 @@ class _Pools(TorchFunctionMode):
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Add up the cost of every operator, and follow the data from the input to the output."""
 
+    supports_higher_order_operators = True  # otherwise torch refuses flex_attention and cond within this mode
+
     def __init__(
         self,
         seen: Observation,
@@ -260,6 +272,8 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if time.monotonic() > self._deadline:
             raise OutOfTimeError
         kwargs = kwargs or {}
+        if isinstance(operator, HigherOrderOperator):
+            return self._by_parts(operator, args, kwargs)
         name = operator._schema.name
         if not _is_final(operator):
             with self:
@@ -271,6 +285,19 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._origins is not None:
             self._follow(name, self._origins, [args, kwargs], made)
         return made
+
+    def _by_parts(self, operator: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an operator that calls functions by its implementation in Python, whose operators are counted."""
+        kernel = operator.py_kernels.get(torch._C.DispatchKey.CompositeExplicitAutograd)
+        if operator is torch.ops.higher_order.cond:
+            chosen, yes, no, operands = args
+            kernel, args = (yes if chosen else no), operands
+        try:
+            with self:
+                return cast("Callable[..., Any]", kernel)(*args, **kwargs)
+        except (AssertionError, TypeError):  # some refuse modes, and others have no such implementation
+            self._seen.unseen.add(operator.name())
+            return operator(*args, **kwargs)
 
     def _count(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
         cost, seen = cost_of(name, args, kwargs, made), self._seen

@@ -148,6 +148,10 @@ def _summed_products(_made: Tensor, _shift: Any, first: Tensor, second: Tensor, 
     return first.numel() * int(second.shape[-1])  # addbmm: the batch is summed, so the output does not show it
 
 
+def _affine_grid(made: Tensor, theta: Tensor, *_: Any, **__: Any) -> int:
+    return made.numel() * int(theta.shape[-1])  # coordinates of each pixel, and 1, times a matrix
+
+
 def _dot(_made: Tensor, first: Tensor, *_: Any, **__: Any) -> int:
     return first.numel()
 
@@ -254,6 +258,7 @@ _RULES: dict[str, tuple[Kind, Formula]] = {
             "addbmm": _summed_products,
             "dot vdot": _dot,
             "addr": _outer,
+            "affine_grid_generator": _affine_grid,
             "mkldnn_linear": _linear,
             "_trilinear": _sum_product,
             "_cdist_forward _euclidean_dist": _distances,

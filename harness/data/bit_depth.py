@@ -70,6 +70,12 @@ def _raw_mode(image: Image.Image, _path: Path) -> int:
     return 16 if any(str(mode).partition(";")[2].startswith("16") for mode in modes) else 8
 
 
+def _sgi(_image: Image.Image, path: Path) -> int:
+    """Return the depth of the header: 1 or 2 bytes per sample. Pillow decodes 2 without naming a raw mode."""
+    with path.open("rb") as stream:
+        return 8 * int.from_bytes(stream.read(4)[3:])
+
+
 def _ppm(image: Image.Image, path: Path) -> int:
     """Return the bits of the largest sample value, which the decoders for other values than 255 get as an argument."""
     largest = [_arguments(tile)[1] for tile in getattr(image, "tile", []) if tile[0] in ("ppm", "ppm_plain")]
@@ -123,7 +129,7 @@ _DEPTHS: dict[str, Callable[[Image.Image, Path], int]] = {
     "PNG": _raw_mode,
     "PPM": _ppm,
     "QOI": _eight,
-    "SGI": _raw_mode,
+    "SGI": _sgi,
     "TGA": _eight,
     "TIFF": _tiff,
     "WEBP": _eight,

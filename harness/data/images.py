@@ -27,7 +27,7 @@ _HINT = {
     "depth": "convert it to 8 bits per channel by the rule that your paper states",
     "mode": "save it as 8-bit RGB",
     "format": "save it as PNG",
-    "corrupt": "copy or download it again",
+    "corrupt": "copy or download it again; if other programs open it, save it as 8-bit PNG",
     "large": "crop it into smaller images",
 }
 _OPENING = Lock()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.data.images import distinct_images, image_name, image_size, list_images
+from harness.data.likeness import smaller_copy
 from harness.data.pairing import pair, scale_in_ending, split_roles
 from harness.errors import DataError
 
@@ -28,6 +29,9 @@ _SCALE_IN_NAME = re.compile(r"(?:x(\d{1,2})|(?<!\d)(\d{1,2})x|(?:LR|LQ)[_\-]?(\d
 _SCALE_NAME = re.compile(r"x\d{1,2}|\d{1,2}x", re.IGNORECASE)
 _INNER_SCALE_NAME = re.compile(r"x?\d{1,2}|\d{1,2}x", re.IGNORECASE)
 _PLAIN_HR_NAME = re.compile(r"(?:HR|GT)(?:mod\d+)?", re.IGNORECASE)
+_DEPTH = 3
+"""Levels below a data set's folder at which folders are looked at for LR images."""
+_SCALES = (2, 3, 4, 8)
 _OWN_HINT = "give the folder of the HR images itself to have LR images made from them"
 
 
@@ -208,14 +212,28 @@ def _images_of(folder: Path) -> list[Path]:
 def _refuse_unknown_lr(folder: Path, own: Path, hr_paths: Sequence[Path], scale: int) -> None:
     """Raise if a folder of another name holds images that have the names of HR images and the size of LR images."""
     names = {image_name(path): path for path in hr_paths}
-    for outer in _subfolders(folder):
-        for path in (outer, *_subfolders(outer)) if outer != own else ():
-            if _holds_lr(path, names, scale):
-                raise DataError(
-                    f"holds images that look like LR images of scale {scale}, but is not named so",
-                    where=str(path),
-                    hint=f"rename the folder to LR_x{scale}, or {_OWN_HINT}",
-                )
+    for path in _within(folder, _DEPTH):
+        if path != own and _holds_lr(path, names, scale):
+            raise DataError(
+                f"holds images that look like LR images of scale {scale}, but is not named so",
+                where=str(path),
+                hint=f"rename the folder to LR_x{scale}, or {_OWN_HINT}",
+            )
+    twins = smaller_copy(hr_paths, _fits_some_scale)
+    if twins is not None:
+        raise DataError(
+            f"holds {twins[0].name}, which looks like an LR image of {twins[1].name}",
+            where=str(own),
+            hint=f"put LR images into a folder LR_x{scale} beside a folder HR; else keep one of the two only",
+        )
+
+
+def _within(folder: Path, depth: int) -> Iterable[Path]:
+    """Yield the folders inside a folder, down to `depth` levels."""
+    for inner in _subfolders(folder):
+        yield inner
+        if depth > 1:
+            yield from _within(inner, depth - 1)
 
 
 def _holds_lr(folder: Path, hr_by_name: dict[str, Path], scale: int) -> bool:
@@ -234,6 +252,10 @@ def _holds_lr(folder: Path, hr_by_name: dict[str, Path], scale: int) -> bool:
 def _fits(hr: tuple[int, int], lr: tuple[int, int], scale: int) -> bool:
     """Return whether HR is `scale` times as large as LR, apart from a remainder that is cut off."""
     return all(0 <= large - small * scale < scale for large, small in zip(hr, lr, strict=True))
+
+
+def _fits_some_scale(hr: tuple[int, int], lr: tuple[int, int]) -> bool:
+    return any(_fits(hr, lr, scale) for scale in _SCALES)
 
 
 def _check_sizes(hr_paths: Sequence[Path], lr_paths: Sequence[Path], scale: int) -> None:

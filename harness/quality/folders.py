@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from harness.data.bounded import map_in_order
 from harness.data.fitting import Cut, Fitted, fit_to_sr
 from harness.data.images import image_name, list_images, read_image
+from harness.data.pairing import scale_in_ending
 from harness.errors import DataError, HarnessError
 from harness.machine.available_cores import available_cores
 from harness.quality.convention import DEFAULT, Convention, get_convention
@@ -128,18 +129,25 @@ def count_names(sr_dir: Path, hr_dir: Path) -> int:
 
 def _match(sr_dir: Path, hr_dir: Path) -> list[_Task]:
     hr, sr = defaultdict(list), defaultdict(list)
+    by_folded: dict[str, set[str]] = defaultdict(set)
     for path in list_images(hr_dir):
         hr[image_name(path)].append(path)
+        by_folded[image_name(path).casefold()].add(image_name(path))
     for path in list_images(sr_dir):
-        sr[_plain(image_name(path), hr)].append(path)
+        sr[_plain(path, hr, by_folded)].append(path)
     return [_Task(name, sr.get(name, []), hr.get(name, [])) for name in sorted(hr.keys() | sr.keys())]
 
 
-def _plain(stem: str, known: Container[str]) -> str:
-    """Remove a scale such as ``x2`` from the end of an SR image's name if the result is the name of an HR image."""
+def _plain(path: Path, hr: Mapping[str, object], by_folded: Mapping[str, set[str]]) -> str:
+    """Return an SR image's name without a scale at its end, such as ``x2`` or ``_X2``, if an HR image is called so."""
+    name, found = image_name(path), scale_in_ending(path)
     # Keep the name if it is that of an HR image already, which may itself end with x2.
-    base, _, digits = stem.rpartition("x")
-    return base if stem not in known and digits.isdigit() and base in known else stem
+    if name in hr or found is None:
+        return name
+    alike = by_folded.get(found[0], set())
+    exact = [one for one in alike if name.startswith(one)]
+    chosen = exact or list(alike)
+    return chosen[0] if len(chosen) == 1 else name
 
 
 def _score(task: _Task, job: _Job) -> ImageScore | ImageFailure:

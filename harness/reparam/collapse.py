@@ -133,6 +133,9 @@ def _collapse_double(network: nn.Module, image: Tensor, options: CollapseOptions
     try:
         with float64_arithmetic():
             graph = trace(network)
+        if Execution(graph, image).changes_constants:  # such as a kernel in whose centre another one is added
+            with float64_arithmetic():
+                graph = trace(network, executes_weights=True)
     except Untraceable:
         return _collapse_children(network, image, options)
     return _Collapser(graph, image, options).run()

@@ -13,6 +13,11 @@ from torch import Tensor, fx
 
 from harness.reparam.double import float64_arithmetic
 
+_KINDS = ("dtype", "device", "layout", "is_cuda", "ndim", "requires_grad")
+"""Attributes of a tensor that are the same for every image."""
+_MAKERS = ("new_tensor", "new_zeros", "new_ones", "new_full", "dim", "get_device")
+"""Methods of a tensor whose results do not depend on its values or its shape."""
+
 
 class Execution(fx.Interpreter):
     """Run a graph once on an image and record the result of each node.
@@ -71,7 +76,24 @@ class Execution(fx.Interpreter):
         self.values[node] = result
 
     def _depends_on_constants(self, node: fx.Node) -> bool:
-        return all(argument in self.constants for argument in node.all_input_nodes)
+        unread = self._read_for_their_kind(node)
+        return all(argument in self.constants for argument in node.all_input_nodes if argument not in unread)
+
+    def _read_for_their_kind(self, node: fx.Node) -> list[fx.Node]:
+        """Return the inputs of which a call reads the dtype or device only, as in ``mask.to(x.device)``."""
+        first, *rest = [*node.args, None]
+        if (node.target is getattr and rest[0] in _KINDS) or (node.op == "call_method" and str(node.target) in _MAKERS):
+            unread = [first]
+        elif node.op == "call_method" and node.target in ("to", "type_as"):
+            unread = [*rest, *node.kwargs.values()]
+        else:
+            unread = []
+        return [one for one in unread if isinstance(one, fx.Node)]
+
+    @property
+    def changes_constants(self) -> bool:
+        """Whether a value that does not depend on the input is changed in place, so that it has several values."""
+        return any(node in self.constants for node in (*self.changed_by, *self.frozen))
 
     def shape(self, node: fx.Node) -> torch.Size | None:
         """Return the shape of a node's tensor, or None if its value is not a tensor."""

@@ -112,6 +112,11 @@ def constructor(module: nn.Module) -> str:
     UnsupportedError
         If the layer is not part of torch, or evaluating its ``repr`` does not build an equal layer.
     """
+    if module._forward_pre_hooks or module._forward_hooks:  # source without them would compute something else
+        raise UnsupportedError(
+            f"a {type(module).__name__} of the network has hooks, which cannot be written as source",
+            hint="compute in forward what they do, or keep the original submission",
+        )
     text = _convolution(module) if type(module) is nn.Conv2d else f"nn.{module!r}"
     try:
         # The text is the repr of a layer, and the namespace holds torch.nn only. The result is verified below.

@@ -105,7 +105,9 @@ class LeafFallbackTracer(fx.Tracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
-def trace(network: nn.Module, leaves: frozenset[str] = frozenset()) -> fx.GraphModule:
+def trace(
+    network: nn.Module, leaves: frozenset[str] = frozenset(), *, executes_weights: bool = False
+) -> fx.GraphModule:
     """Trace a network in its current mode (training or eval).
 
     Parameters
@@ -114,6 +116,9 @@ def trace(network: nn.Module, leaves: frozenset[str] = frozenset()) -> fx.GraphM
         The network; it is not changed, because the graph calls modules of a deep copy.
     leaves
         Paths of modules that are not traced into.
+    executes_weights
+        Whether what the code computes from parameters alone is executed, and its result a constant of the graph, also
+        where it could be traced.
 
     Raises
     ------
@@ -121,7 +126,7 @@ def trace(network: nn.Module, leaves: frozenset[str] = frozenset()) -> fx.GraphM
         If the network's own forward cannot be traced.
     """
     try:
-        return _traced(network, LeafFallbackTracer(leaves))
+        return _traced(network, LeafFallbackTracer(leaves, executes_weights=executes_weights))
     except Exception:  # noqa: BLE001  # the network's own forward may compute weights in a way that needs tensors
         try:
             return _traced(network, LeafFallbackTracer(leaves, executes_weights=True))

@@ -110,13 +110,15 @@ def _select(
 ) -> tuple[StateDict | None, list[str]]:
     """Return the state dict to read with remarks; the closest one if none fits, None if there is none."""
     if expected is None:
-        chosen = state_dicts.choose(state_dicts.outside_optimizers(found), key, str(path))
+        named = [one for one in state_dicts.outside_optimizers(found) if not one.is_list]
+        chosen = state_dicts.choose(named, key, str(path))
         return _stripped(chosen, None), []
     fitting = state_dicts.fitting(found, expected)
     chosen = state_dicts.choose(fitting, key, str(path))
     if chosen is None:
         return _stripped(state_dicts.fallback(found, key, expected), expected), []
-    return chosen, state_dicts.remarks(chosen, fitting, path.name)
+    notes = [*state_dicts.remarks(chosen, fitting, path.name), *state_dicts.unassigned(found, fitting, path.name)]
+    return chosen, notes
 
 
 def _stripped(chosen: StateDict | None, expected: Collection[str] | None) -> StateDict | None:

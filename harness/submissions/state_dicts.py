@@ -15,8 +15,14 @@ from harness.errors import CheckpointError
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts store the state dict, in order of preference."""
 
-_AVERAGED = re.compile(r"(?<![a-z])(ema|swa|avg|average|averaged|averager|shadow|polyak)(?![a-z])")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_NETWORKS = "model|net|network|params|weights|state|generator"
+_AVERAGED = re.compile(
+    rf"(?<![a-z])(ema|swa|avg|average|averaged|averager|shadow|polyak|(ema|swa)({_NETWORKS})|({_NETWORKS})(ema|swa))(?![a-z])"
+)
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WRAPPING = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What torch.compile, DataParallel, FSDP and activation checkpointing put into names of the tensors of a part."""
+_STATISTICS = re.compile(r"(?:^|\.)(?:running_mean|running_var|num_batches_tracked)$")  # no parameters
 _COUNTERS = ("total_ops", "total_params")  # buffers that the profiler thop adds to networks
 _MAX_DEPTH = 6
 _MAX_MAPPINGS = 20_000  # optimizers keep one for each parameter
@@ -39,6 +45,9 @@ class StateDict:
         Whether they are a running average of the trained weights.
     others
         Number of tensors that are stored beside them, outside of `prefix`.
+    is_list
+        Whether the file holds a list of averaged parameters without names, as ``shadow_params`` of torch_ema; its names
+        are positions.
     """
 
     path: tuple[str, ...]
@@ -46,6 +55,7 @@ class StateDict:
     prefix: str = ""
     averaged: bool = False
     others: int = 0
+    is_list: bool = False
 
     @property
     def label(self) -> str:
@@ -64,8 +74,8 @@ def state_dicts(content: Any) -> list[StateDict]:
     waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
     visited = 0
     for path, value in waiting:
-        inner = value.state_dict() if isinstance(value, torch.nn.Module) else value
-        if not isinstance(inner, Mapping):
+        inner = _as_mapping(value)
+        if inner is None:
             continue
         visited += 1
         if visited > _MAX_MAPPINGS:  # a pickle may contain a mapping that contains itself many times
@@ -73,13 +83,27 @@ def state_dicts(content: Any) -> list[StateDict]:
         tensors = {key: one for key, one in inner.items() if isinstance(key, str) and isinstance(one, Tensor)}
         if tensors:
             found.append(StateDict(path, tensors, averaged=_names_an_average(path) or "n_averaged" in tensors))
+        elif isinstance(value, list | tuple) and _names_an_average(path) and all(map(torch.is_tensor, value)) and value:
+            found.append(StateDict(path, {str(i): one for i, one in enumerate(value)}, averaged=True, is_list=True))
         if len(path) < _MAX_DEPTH:
             waiting += [((*path, str(key)), one) for key, one in inner.items() if not isinstance(one, Tensor)]
     return found
 
 
+def _as_mapping(value: Any) -> Mapping[Any, Any] | None:
+    """Return what a module, a mapping, or a list or tuple of such holds; None for everything else."""
+    if isinstance(value, torch.nn.Module):
+        return value.state_dict()
+    if isinstance(value, list | tuple):
+        return {str(index): one for index, one in enumerate(value) if isinstance(one, Mapping | list | tuple)}
+    return value if isinstance(value, Mapping) else None
+
+
 def fitting(found: Sequence[StateDict], expected: Collection[str]) -> list[StateDict]:
     """Return all that hold exactly the parameters of a network, each with the prefix removed that makes them fit.
+
+    If none fits, wrappers of parts are removed from the names, as in ``body._orig_mod.0.weight``. The state of an
+    optimizer is left out: it may be named like the parameters.
 
     Parameters
     ----------
@@ -88,7 +112,13 @@ def fitting(found: Sequence[StateDict], expected: Collection[str]) -> list[State
     expected
         Names of the network's parameters and buffers; if it is a mapping to tensors, their shapes must agree too.
     """
-    return [one for candidate in found for one in _fits(candidate, expected) or _fits_inside(candidate, expected)]
+    found = outside_optimizers(found)
+    named = [one for one in found if not one.is_list]
+    fits = [one for candidate in named for one in _fits(candidate, expected) or _fits_inside(candidate, expected)]
+    fits = fits or [one for candidate in named for one in _fits_unwrapped(candidate, expected)]
+    return fits + [
+        one for candidate in found if candidate.is_list for one in _fits_in_order(candidate, fits[:1], expected)
+    ]
 
 
 def called(found: Sequence[StateDict], key: str) -> list[StateDict]:
@@ -144,7 +174,7 @@ def fallback(found: Sequence[StateDict], key: str | None, expected: Collection[s
     expected
         Names of the network's parameters; empty if they are not known.
     """
-    named = found if key is None else called(found, key)
+    named = [one for one in (found if key is None else called(found, key)) if not one.is_list]
     names = set(expected)
     last_parts = {name.rpartition(".")[2] for name in expected}
 
@@ -167,6 +197,17 @@ def remarks(chosen: StateDict, fitting: Sequence[StateDict], file: str) -> list[
     elif chosen.others:
         notes.append(f"loaded {name}; {chosen.others} other tensors there are not the network's")
     return notes
+
+
+def unassigned(found: Sequence[StateDict], fitting: Sequence[StateDict], file: str) -> list[str]:
+    """Return a remark if averaged weights were left out because they have no names and do not fit in their order."""
+    fits = {one.path for one in fitting}
+    left = [one.label for one in found if one.is_list and one.path not in fits]
+    return (
+        [f"{listed(left)} of {file}, averaged weights without names, do not fit the network's parameters"]
+        if left
+        else []
+    )
 
 
 def outside_optimizers(found: Sequence[StateDict]) -> list[StateDict]:
@@ -214,6 +255,19 @@ def _fits_inside(candidate: StateDict, expected: Collection[str]) -> list[StateD
     return [replace(one, tensors={prefix + key: tensor for key, tensor in one.tensors.items()}) for one in found]
 
 
+def _fits_unwrapped(candidate: StateDict, expected: Collection[str]) -> list[StateDict]:
+    """Return the candidate with the names of the network if they differ only by wrappers of parts."""
+    names = {_WRAPPING.sub("", name): name for name in expected}
+    tensors = {_WRAPPING.sub("", key): tensor for key, tensor in candidate.tensors.items()}
+    if len(names) < len(expected) or len(tensors) < len(candidate.tensors):  # two names have become one
+        return []
+    shapes: Collection[str] = names
+    if isinstance(expected, Mapping):
+        shapes = {short: expected[name] for short, name in names.items()}
+    found = _fits(replace(candidate, tensors=tensors), shapes)
+    return [replace(one, tensors={names[key]: tensor for key, tensor in one.tensors.items()}) for one in found]
+
+
 def _fits(candidate: StateDict, expected: Collection[str]) -> list[StateDict]:
     """Return the candidate with each prefix removed that makes its names those of the network."""
     own = {key: tensor for key, tensor in candidate.tensors.items() if key in expected or not is_counter(key)}
@@ -230,6 +284,19 @@ def _fits(candidate: StateDict, expected: Collection[str]) -> list[StateDict]:
             others = len(own) - len(inner)
             found.append(replace(candidate, tensors=inner, prefix=prefix, averaged=averaged, others=others))
     return found
+
+
+def _fits_in_order(candidate: StateDict, named: Sequence[StateDict], expected: Collection[str]) -> list[StateDict]:
+    """Return a list of averaged parameters with the names of the network's, whose buffers are those of `named`."""
+    if not isinstance(expected, Mapping):
+        return []
+    names = [key for key in expected if not _STATISTICS.search(key)]
+    if [tensor.shape for tensor in candidate.tensors.values()] != [expected[name].shape for name in names]:
+        return []
+    tensors = dict(zip(names, candidate.tensors.values(), strict=True))
+    if len(names) == len(expected):
+        return [replace(candidate, tensors=tensors)]
+    return [replace(candidate, tensors={**one.tensors, **tensors}) for one in named]
 
 
 def _same_shapes(tensors: Mapping[str, Tensor], expected: Collection[str]) -> bool:

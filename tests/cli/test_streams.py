@@ -1,5 +1,6 @@
 """Standard output that lacks characters, is closed or is full; figures that are no measurements."""
 
+import json
 import math
 import os
 import subprocess
@@ -48,6 +49,40 @@ def test_a_score_beyond_floating_point_is_a_power_of_ten() -> None:
     assert done.exit_code == 0
     assert done.stdout.startswith("10^867.765\n")  # log10(0.15) + 2000 log10(e)
     assert "--params 276 is 1000 times the baseline's 0.276: is it in thousands" in " ".join(done.stderr.split())
+
+
+def test_a_score_beyond_floating_point_is_json_too() -> None:
+    arguments = "--track ntire-esr-2025 --runtime 16.69 --flops 16.7 --params 276 --json"
+    done = CliRunner().invoke(app, ["score", *arguments.split()])
+    assert done.exit_code == 0
+    printed = json.loads(done.stdout)
+    assert printed["score_log10"] == pytest.approx(math.log10(0.15) + 2000 * math.log10(math.e))
+    assert printed["parts"] == {"runtime": pytest.approx(math.e**2), "macs": pytest.approx(math.e**2), "params": None}
+
+
+@pytest.mark.parametrize(
+    ("figures", "question"),
+    [
+        (
+            "--runtime 0.01669 --flops 16.7 --params 0.276",
+            "--runtime 0.01669 is 0.001 times the baseline's 16.69: is it in s",
+        ),
+        (
+            "--runtime 16.69 --flops 0.0167 --params 0.276",
+            "--flops 0.0167 is 0.001 times the baseline's 16.7: is it in T",
+        ),
+        (
+            "--runtime 16690 --flops 16.7 --params 0.276",
+            "--runtime 16690 is 1000 times the baseline's 16.69: is it in m",
+        ),
+        ("--runtime 1669.1 --flops 16.7 --params 0.0028", "--runtime 1669.1 is 100 times"),
+        ("--runtime 166 --flops 160 --params 0.0028", None),
+    ],
+)
+def test_an_unlikely_unit_is_questioned(figures: str, question: str | None) -> None:
+    done = CliRunner().invoke(app, ["score", "--track", "ntire-esr-2025", *figures.split()])
+    said = " ".join(done.stderr.split())
+    assert (question in said) if question else ("warning" not in said)
 
 
 def test_logarithms_agree_with_the_sum_where_it_is_finite() -> None:

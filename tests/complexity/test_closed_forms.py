@@ -8,7 +8,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
+from torch._higher_order_ops.while_loop import while_loop
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import flex_attention
 from torch.utils.checkpoint import checkpoint
 
 from harness.complexity.count import Complexity, count
@@ -105,6 +108,11 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor], object], int]] = {
     "einsum": (lambda y: torch.einsum("nchw,cd->ndhw", y, MATRIX), 40 * P),
     "einsum of rows": (lambda y: torch.einsum("nchw,nchv->nhwv", y, y), 8 * W * P),
     "bilinear": (lambda y: F.bilinear(tokens(y), tokens(y), torch.ones(4, 8, 8)), 4 * 64 * P),
+    "affine_grid": (lambda y: F.affine_grid(torch.ones(1, 2, 3), [1, 8, H, W], align_corners=False), 6 * P),
+    "affine_grid of volumes": (lambda y: F.affine_grid(torch.ones(1, 3, 4), [1, 8, 2, H, W], False), 24 * P),
+    "vmap": (lambda y: torch.vmap(lambda z: F.conv2d(z[None], WEIGHT, padding=1))(y), 576 * P),
+    "complex matmul": (lambda y: tokens(y).to(torch.complex64) @ MATRIX.to(torch.complex64), 40 * P),
+    "cov": (lambda y: torch.cov(y[0].flatten(1)), 64 * P),
     "cdist": (lambda y: torch.cdist(windows(y), windows(y)), 64 * 8 * P),
     "scaled_dot_product_attention": (
         lambda y: F.scaled_dot_product_attention(windows(y)[:, None], windows(y)[:, None], windows(y)[:, None]),
@@ -300,6 +308,48 @@ def mix(y: Tensor) -> Tensor:
 @mix.register_fake
 def _(y: Tensor) -> Tensor:
     return y.new_empty((*y.shape[:-1], y.shape[-2]))
+
+
+def flex(y: Tensor) -> object:
+    heads = windows(y)[:, None]
+    return flex_attention(heads, heads, heads)
+
+
+def thrice(y: Tensor) -> object:
+    return while_loop(lambda i, _: i < 3, lambda i, z: (i + 1, F.conv2d(z, WEIGHT, padding=1)), (torch.tensor(0), y))
+
+
+HIGHER: dict[str, tuple[Callable[[Tensor], object], int]] = {
+    "flex_attention": (flex, 2 * 64 * 8 * P),
+    "cond": (
+        lambda y: torch.cond(torch.tensor(True), lambda z: F.conv2d(z, WEIGHT, padding=1), torch.neg, (y,)),
+        576 * P,
+    ),
+    "while_loop": (thrice, 3 * 576 * P),
+    "compile": (lambda y: torch.compile(lambda z: F.conv2d(z, WEIGHT, padding=1), backend="eager")(y), 576 * P),
+}
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("name", HIGHER)
+def test_operators_that_call_functions_are_counted_by_their_parts(name: str) -> None:
+    function, expected = HIGHER[name]
+    network = Calls(function).eval()
+    with torch.no_grad():
+        network(torch.rand(1, 3, H, W))  # a network has been called before it is counted
+    complexity = count(network, SHAPE)
+    assert added(complexity) == pytest.approx(expected, rel=1e-9)
+    assert complexity.incomplete_ops == ()
+
+
+def test_an_operator_whose_parts_are_not_seen_is_named() -> None:
+    def step(carry: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+        return carry + row @ torch.ones(8, 8), row.clone()
+
+    network = Calls(lambda y: scan(step, torch.zeros(1, 8), tokens(y)[0, :16, None])).eval()
+    with torch.no_grad():
+        network(torch.rand(1, 3, H, W))
+    assert count(network, SHAPE).incomplete_ops == ("scan",)
 
 
 def test_a_lock_does_not_prevent_counting() -> None:

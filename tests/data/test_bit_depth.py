@@ -108,6 +108,8 @@ DEEP = {
     "tiff float": encoded(Image.fromarray(PIXELS[..., 0].astype(np.float32)), "TIFF"),
     "tiff 32": encoded(Image.fromarray(PIXELS[..., 0].astype(np.int32)), "TIFF"),
     **{f"{magic} {n}": image_files.ppm(magic, n) for magic in ("P2", "P3", "P5", "P6") for n in (256, 1023, 65535)},
+    "sgi": image_files.sgi16(compressed=False),
+    "sgi compressed": image_files.sgi16(compressed=True),
     "avif 10": image_files.avif(10),
     "avif 12": image_files.avif(12),
 }

@@ -14,14 +14,14 @@ from harness.data.images import image_size
 from harness.errors import DataError
 
 INPUTS = 60
-"""Per format; ``benchmarks/fuzz.py images`` tries many more."""
 
 
+@pytest.mark.parametrize("inputs", [INPUTS, pytest.param(1000, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("kind", image_files.readable())
-def test_a_damaged_file_is_read_or_named(tmp_path: Path, kind: str) -> None:
-    random, files, path = Random(f"{kind}0"), image_files.readable()[kind], tmp_path / "image.png"
+def test_a_damaged_file_is_read_or_named(tmp_path: Path, kind: str, inputs: int) -> None:
+    random, files, path = Random(f"{kind}{inputs}"), image_files.readable()[kind], tmp_path / "image.png"
     outcomes = set()
-    for _ in range(INPUTS):
+    for _ in range(inputs):
         path.write_bytes(mutated(random.choice(files), random))
         error = error_of(read_rgb, path)
         outcomes.add(error is None)

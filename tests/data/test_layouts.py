@@ -143,6 +143,9 @@ REFUSED = {
     "an unknown name deeper": (("HR/{}.png", "down/bic/{}x2.png"), "look like LR images of scale 2"),
     "an unknown name beside images": (("{}.png", "half/{}.png"), "look like LR images of scale 2"),
     "in two places": (("HR/{}.png", "HR/{}x2.png", "LR_x2/{}.png"), "holds LR images, as does"),
+    "inside the HR folder": (("HR/{}.png", "HR/down/{}.png"), "look like LR images of scale 2"),
+    "three levels down": (("HR/{}.png", "a/b/c/{}.png"), "look like LR images of scale 2"),
+    "three levels down beside images": (("{}.png", "a/b/c/{}x2.png"), "look like LR images of scale 2"),
 }
 
 
@@ -154,6 +157,51 @@ def test_what_looks_like_lr_and_cannot_be_paired_is_refused(tmp_path: Path, case
         open_dataset(tmp_path, 2, NTIRE23)
     assert str(tmp_path) in str(caught.value)
     assert caught.value.hint
+
+
+@pytest.fixture
+def waves() -> dict[str, np.ndarray]:
+    """Return two images that are not alike and keep their look when they are downscaled."""
+    rows, columns = np.mgrid[0:48, 0:72]
+    one, other = np.sin(rows / 9) + np.cos(columns / 11), np.cos(rows / 5) * np.sin(columns / 16)
+    return {n: np.uint8(np.repeat(120 + 50 * w[..., None], 3, 2)) for n, w in zip(NAMES, (one, other), strict=True)}
+
+
+UNNAMED = [
+    *("{}_small.png", "{}_down.png", "{}_bicubic.png", "x2_{}.png", "LR_{}.png", "{}LR.png", "{}_LR_bicubic.png"),
+    *("{} (x2).png", "{}x2m.png", "{}_L.png", "{}-thumb.jpg"),
+]
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [
+        *(("{}.png", lr) for lr in UNNAMED),
+        ("hr_{}.png", "lr_{}.png"),
+        ("{}_H.png", "{}_L.png"),
+        ("{}_HR.png", "{}.png"),
+    ],
+)
+def test_lr_images_among_hr_images_are_no_hr_images(
+    tmp_path: Path, waves: dict[str, np.ndarray], hr: str, lr: str
+) -> None:
+    for scale in (2, 4):
+        for name, pixels in waves.items():
+            write_png(tmp_path / hr.format(name), pixels)
+            write_png(tmp_path / lr.format(name), np.ascontiguousarray(pixels[::scale, ::scale]))
+        with pytest.raises(DataError, match=r"holds \S.*, which looks like an LR image of ") as caught:
+            open_dataset(tmp_path, 2, NTIRE23)
+        assert caught.value.where == str(tmp_path)
+
+
+def test_images_of_half_the_size_that_show_something_else_are_hr_images(
+    tmp_path: Path, waves: dict[str, np.ndarray]
+) -> None:
+    write_png(tmp_path / "frame_1.png", waves["baby"])
+    write_png(tmp_path / "frame_2.png", np.ascontiguousarray(waves["bird"][::2, ::2]))
+    write_png(tmp_path / "frame_3.png", np.full((16, 24, 3), 9, np.uint8))
+    (tmp_path / "frame_4.png").write_bytes(b"no image")
+    assert len(open_dataset(tmp_path, 2, NTIRE23)) == 4
 
 
 @pytest.mark.parametrize("lr", ["LR_x3/{}.png", "LR_bicubic/X4/{}x4.png", "X3/{}.png"])

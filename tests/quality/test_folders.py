@@ -42,6 +42,18 @@ def test_images_are_matched_by_name_in_order(sr: Path, hr: Path) -> None:
     assert results[0] == ImageScore("a", evaluate_pair(image(11), image(1)))
 
 
+@pytest.mark.parametrize("ending", ["x2", "X2", "_x2", "_X2", "-x4", ".x3", " 2x", "_4X"])
+def test_a_scale_at_the_end_of_an_sr_name_is_ignored(sr: Path, hr: Path, ending: str) -> None:
+    for seed, name in enumerate(("a", "A", "Bird", "Cx2")):
+        write_png(hr / f"{name}.png", image(seed))
+        write_png(sr / f"{name.lower() if name == 'Bird' else name}{ending}.png", image(seed + 10))
+    results = list(score_folders(sr, hr))
+    assert results == [
+        ImageScore(name, evaluate_pair(image(seed + 10), image(seed)))
+        for name, seed in (("A", 1), ("Bird", 2), ("Cx2", 3), ("a", 0))
+    ]
+
+
 def test_every_mistake_is_named_and_the_rest_goes_on(sr: Path, hr: Path) -> None:
     names = ("alpha", "corrupt", "good", "grey", "size", "unpaired")
     for name in names:

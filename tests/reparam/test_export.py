@@ -98,7 +98,13 @@ class Branching(nn.Module):
         return x if x.mean() > 0.5 else -x
 
 
-@pytest.mark.parametrize("network", [Branching(), nn.Sequential(Branching())])
+def hooked() -> nn.Sequential:
+    network = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2))
+    network[0].register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    return network
+
+
+@pytest.mark.parametrize("network", [Branching(), nn.Sequential(Branching()), hooked()])
 def test_what_cannot_be_written_is_refused(network, tmp_path) -> None:
     with pytest.raises(UnsupportedError, match=r"be written as"):
         write_submission(network.eval(), 1, tmp_path / "out")

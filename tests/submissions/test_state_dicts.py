@@ -9,7 +9,7 @@ from torch import nn
 
 from harness.errors import CheckpointError
 from harness.submissions.checkpoint import read_state_dict, read_weights
-from harness.submissions.state_dicts import choose, fitting, state_dicts
+from harness.submissions.state_dicts import StateDict, choose, fitting, state_dicts
 from harness.worker.filling import Reading, fill
 
 
@@ -36,6 +36,7 @@ PAIRS = (
     *(("params", "params_ema"), ("state_dict", "state_dict_ema"), ("model", "model_ema"), ("model", "ema")),
     *(("state_dict", "ema_state_dict"), ("net_g", "net_g_ema"), ("generator", "g_ema"), ("model", "modelEMA")),
     *(("model", "swa_model"), ("model", "averaged_model"), ("net", "ema_model"), ("weights", "shadow")),
+    *(("model", "emamodel"), ("net", "netEMA"), ("net", "EMANet"), ("model", "modelema"), ("schema", "cinema_avg")),
 )
 TRAINING = {"epoch": 3, "optimizer": {"state": {0: {"exp_avg": torch.ones(4)}}, "param_groups": [{"lr": 0.1}]}}
 
@@ -96,6 +97,55 @@ def test_weights_of_the_network_inside_a_wrapper_that_the_factory_returns(tmp_pa
     outer.add_module("_orig_mod", network())
     state = read_state_dict(tmp_path / "c.pth", expected=outer.state_dict())
     assert state.keys() == outer.state_dict().keys()
+
+
+def test_a_list_of_state_dicts_is_searched(tmp_path):
+    for content in ([ONLINE], (3, ONLINE), {"models": [ONLINE]}, {"epoch": 3, "networks": ((1, {"params": ONLINE}),)}):
+        torch.save(content, tmp_path / "c.pth")
+        assert is_state(chosen(torch.load(tmp_path / "c.pth", weights_only=True)), ONLINE)
+    with pytest.raises(CheckpointError, match=r"models/0, models/1.*weights_key"):
+        chosen({"models": [ONLINE, AVERAGED]})
+    assert is_state(chosen({"models": [ONLINE, AVERAGED]}, "models/1"), AVERAGED)
+
+
+def test_averaged_parameters_without_names_are_assigned_in_their_order(tmp_path):
+    """torch_ema keeps ``[p.clone() for p in network.parameters()]``, without buffers."""
+    shadow = [parameter.detach().clone() for parameter in network(2.0).parameters()]
+    torch.save({"model": ONLINE, "ema": {"decay": 0.9, "shadow_params": shadow}}, tmp_path / "c.pth")
+    weights = read_weights(tmp_path / "c.pth", expected=EXPECTED)
+    assert is_state(StateDict((), weights.tensors), AVERAGED)
+    assert weights.notes == [
+        "loaded ema/shadow_params of c.pth, the averaged weights; it also holds model (weights_key chooses)"
+    ]
+    assert is_state(chosen({"model": ONLINE, "ema": shadow}, "model"), ONLINE)
+    torch.save({"model": ONLINE, "ema": {"shadow_params": shadow[1:]}}, tmp_path / "c.pth")
+    weights = read_weights(tmp_path / "c.pth", expected=EXPECTED)
+    assert is_state(StateDict((), weights.tensors), ONLINE)
+    assert "ema/shadow_params of c.pth, averaged weights without names, do not fit" in weights.notes[0]
+    assert read_state_dict(tmp_path / "c.pth").keys() == EXPECTED.keys()  # where the network is not known
+
+
+WRAPPED_PARTS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod.module")
+
+
+@pytest.mark.parametrize("part", WRAPPED_PARTS)
+@pytest.mark.parametrize("prefix", ["", "module.", "net_g."])
+def test_wrapped_parts_are_found_in_both_directions(part, prefix):
+    inside = {key.replace("2.0", f"2.{part}.0"): tensor for key, tensor in ONLINE.items()}
+    assert is_state(chosen({"params": prefixed(inside, prefix)}), ONLINE)
+    found = choose(fitting(state_dicts({"params": prefixed(ONLINE, prefix)}), inside), None, "file")
+    assert is_state(found, inside)
+
+
+def test_two_parts_that_differ_by_their_wrapper_only_are_not_mixed():
+    both = {"module.weight": torch.ones(1), "_orig_mod.weight": torch.zeros(1)}
+    assert fitting(state_dicts({"params": both}), {"weight": torch.ones(1)}) != []  # each by its prefix
+    assert fitting(state_dicts({"params": both}), {"weight": torch.ones(1), "bias": torch.ones(1)}) == []
+
+
+def test_the_state_of_an_optimizer_is_no_averaged_copy():
+    assert is_state(chosen({"model": ONLINE, "optimizer": {"exp_avg": AVERAGED}}), ONLINE)
+    assert is_state(chosen({"optimizer_state": {"ema": AVERAGED}, "model": ONLINE}), ONLINE)
 
 
 def test_the_choice_is_noted(tmp_path):

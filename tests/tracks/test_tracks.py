@@ -30,7 +30,7 @@ def test_unknown_names_list_what_there_is() -> None:
     with pytest.raises(UsageError, match="2, 3, 4"):
         track_for_scale(5)
     with pytest.raises(UsageError, match="ntire-esr-2025"):
-        get_track("ntire-esr-2023")
+        get_track("ntire-esr-2021")
 
 
 def test_at_or_below_bicubic_the_2023_score_is_zero() -> None:

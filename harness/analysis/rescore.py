@@ -15,7 +15,7 @@ from harness.results.schema import Entry, QualityFigures, Run, Runtime
 from harness.statistics.process_spread import RelativeTimes, spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.tracks import Track, track_info
-from harness.tracks.scoring import RowFigures, ScoringRules, known_figures, rank_rows, score_row
+from harness.tracks.scoring import NO_SCORE, RowFigures, ScoringRules, known_figures, rank_rows, score_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Rescored:
     folder
         Where the table was written.
     missing
-        One line for each figure that the track needs and that rows do not have.
+        One line for each figure that the track needs and that rows do not have, or for which its formula has no value.
     """
 
     run: Run
@@ -66,7 +66,7 @@ def write_rescored(run_folder: Path, track: Track, *, published: bool = False) -
     rules = sources.rules()
     figures = {entry.slug: sources.figures(entry) for entry in rows}
     board = rank_rows([score_row(entry, figures[entry.slug], rules) for entry in rows], figures, rules)
-    missing = [*sources.remarks(), *_missing(rows, rules)]
+    missing = [*sources.remarks(), *_missing(rows, rules), *_undefined(board.entries)]
     info = track_info(track, sources.bicubic or 0.0, "measured", board.entries)
     warnings = [f"scored by {track.name}; measured for {folder.run.track.name}", *missing, *folder.run.warnings]
     update = {"track": info, "entries": board.entries, "comparisons": board.comparisons, "warnings": warnings}
@@ -177,3 +177,13 @@ def _missing(rows: list[Entry], rules: ScoringRules) -> list[str]:
         f"{name} is not known for {'any row' if len(names) == len(measured) else ', '.join(names)}"
         for name, names in lacking.items()
     ]
+
+
+def _undefined(entries: list[Entry]) -> list[str]:
+    """Return one line for each reason why the formula has no value for rows."""
+    reasons: dict[str, list[str]] = {}
+    for entry in entries:
+        for note in entry.notes:
+            if note.startswith(NO_SCORE):
+                reasons.setdefault(note, []).append(entry.name)
+    return [f"{', '.join(names)}: {note}" for note, names in reasons.items()]

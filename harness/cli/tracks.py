@@ -166,7 +166,11 @@ def tracks(
         if track.protocol is not None:
             get_protocol(track.protocol)
         needs = ", ".join(track.needs)
-        return out.print(f"{track.name}: valid; its score needs {needs}")
+        out.print(f"{track.name}: valid; its score needs {needs}", soft_wrap=True)
+        if track.given_by_hand:
+            given = ", ".join(track.given_by_hand)
+            out.print(f"a run does not measure {given}: harness score --figure takes such figures", soft_wrap=True)
+        return None
     return _show_track(get_track(name))
 
 

@@ -42,6 +42,8 @@ class Candidate:
         What the submission says of itself.
     content
         Hash of code, weights and conditions, equal for copies; the measurement's fingerprint by default.
+    size_bytes
+        Size of the file of weights; None where the manifest names none.
     variant_of
         Slug of the row of the same network on the run's first backend; empty for that row itself.
     """
@@ -59,6 +61,7 @@ class Candidate:
     about: About | None = None
     content: str = ""
     variant_of: str = ""
+    size_bytes: int | None = None
 
 
 def make_leaderboard(candidates: Sequence[Candidate], rules: ScoringRules) -> Leaderboard:
@@ -143,6 +146,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         macs_source=measured.macs_source,
         counted_by=measured.counted_by,
         peak_memory_bytes=measured.peak_memory_bytes,
+        size_bytes=candidate.size_bytes,
         energy=energy_of(measured.timing),
         roofline=roofline(measured, None if runtime is None else getattr(runtime, rules.statistic)),
         incomplete_ops=measured.incomplete_ops,

@@ -119,6 +119,7 @@ def known_figures(entry: Entry, rules: ScoringRules) -> dict[str, float]:
         "macs": entry.macs,
         "activations": entry.activations,
         "memory_bytes": entry.peak_memory_bytes,
+        "size_bytes": entry.size_bytes,
     }
     for label, quality in entry.datasets.items():
         figures |= {f"{name}_{label}": value for name, value in dict(quality).items()}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from harness.analysis.derived_runs import write_derived
 from harness.analysis.stored_rows import bicubic_by_dataset, bicubic_figures, psnr_by_image, stored_timing
+from harness.data.degradation import get_degradation
 from harness.errors import UsageError
 from harness.quality import get_convention
 from harness.results.columns import MEASURES
@@ -15,7 +17,7 @@ from harness.results.schema import Entry, QualityFigures, Run, Runtime
 from harness.statistics.process_spread import RelativeTimes, spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.tracks import Track, track_info
-from harness.tracks.scoring import RowFigures, ScoringRules, known_figures, rank_rows, score_row
+from harness.tracks.scoring import NO_SCORE, RowFigures, ScoringRules, known_figures, rank_rows, score_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Rescored:
     folder
         Where the table was written.
     missing
-        One line for each figure that the track needs and that rows do not have.
+        One line for each figure that the track needs and that rows do not have, or for which its formula has no value.
     """
 
     run: Run
@@ -67,8 +69,8 @@ def write_rescored(run_folder: Path, track: Track, *, published: bool = False) -
     # After rows have got their runtime, because the figures take it from there.
     figures = {entry.slug: sources.figures(entry) for entry in rows}
     board = rank_rows([score_row(entry, figures[entry.slug], rules) for entry in rows], figures, rules)
-    missing = [*sources.remarks(), *_missing(rows, rules)]
-    info = track_info(track, sources.bicubic or 0.0, "measured", board.entries)
+    missing = [*sources.remarks(), *_missing(rows, rules), *_undefined(board.entries)]
+    info = track_info(track, *sources.reference(), board.entries)
     warnings = [f"scored by {track.name}; measured for {folder.run.track.name}", *missing, *folder.run.warnings]
     update = {"track": info, "entries": board.entries, "comparisons": board.comparisons, "warnings": warnings}
     target = write_derived(folder, folder.run.model_copy(update=update), f"rescored-{track.name}")
@@ -97,9 +99,17 @@ class _Sources:
     @property
     def bicubic(self) -> float | None:
         """PSNR of bicubic on the run's images by the track's metric and convention, if known, dB."""
-        row = bicubic_figures(self.folder)
+        psnr, source = self.reference()
+        return None if source == "unknown" else psnr
+
+    def reference(self) -> tuple[float, Literal["measured", "published", "unknown"]]:
+        """Return that PSNR, that of the run itself if it has no row of bicubic, and where it comes from."""
+        row, own = bicubic_figures(self.folder), self.folder.run.track
         quality = None if row is None else self._quality(row)
-        return None if quality is None else float(getattr(quality, self.track.metric))
+        if quality is not None:
+            return float(getattr(quality, self.track.metric)), "measured"
+        same = self.own_convention and own.metric == self.track.metric
+        return (own.bicubic_psnr, own.bicubic_source) if same else (0.0, "unknown")
 
     def row(self, entry: Entry) -> Entry:
         """Return a row with the figures that the track may use, without score and rank."""
@@ -138,10 +148,22 @@ class _Sources:
         if not self.same_size:
             sizes = ["x".join(map(str, shape[2:])) for shape in (run.protocol.input_shape, self.track.input_shape)]
             remarks.append(f"the run timed and counted at {sizes[0]} (height x width), the track asks for {sizes[1]}")
+        if not self.published and self.track.protocol not in (None, run.protocol.name):
+            remarks.append(
+                f"the run timed by the protocol {run.protocol.name}, the track prescribes {self.track.protocol}"
+            )
+        if not run.dataset.lr and run.dataset.degradation != self._degradation:
+            remarks.append(f"LR of the run: {run.dataset.degradation}; LR of the track: {self._degradation}")
         if not self.own_convention and not any(self.track.convention in e.conventions for e in run.entries):
             hint = f"harness run --convention {self.track.convention}"
             remarks.append(f"quality by the convention {self.track.convention} was not measured: {hint}")
         return remarks
+
+    @property
+    def _degradation(self) -> str:
+        """How the track's LR images are made, as runs store it."""
+        names = [one.degradation or self.track.degradation for one in self.track.datasets] or [self.track.degradation]
+        return "; ".join(dict.fromkeys(get_degradation(name).description for name in names))
 
     def _quality(self, entry: Entry) -> QualityFigures | None:
         if not self.own_convention:
@@ -179,3 +201,13 @@ def _missing(rows: list[Entry], rules: ScoringRules) -> list[str]:
         f"{name} is not known for {'any row' if len(names) == len(measured) else ', '.join(names)}"
         for name, names in lacking.items()
     ]
+
+
+def _undefined(entries: list[Entry]) -> list[str]:
+    """Return one line for each reason why the formula has no value for rows."""
+    reasons: dict[str, list[str]] = {}
+    for entry in entries:
+        for note in entry.notes:
+            if note.startswith(NO_SCORE):
+                reasons.setdefault(note, []).append(entry.name)
+    return [f"{', '.join(names)}: {note}" for note, names in reasons.items()]

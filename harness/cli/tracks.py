@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.segment import Segments
 from rich.table import Table
 
 from harness.cli.application import command, err, existing, existing_run, out
@@ -17,6 +18,7 @@ from harness.suggestions import choice
 if TYPE_CHECKING:
     from harness.tracks import Track
 
+_WIDEST = 1000  # characters of a published table
 _UNLIKELY = 100.0
 """Factor between a figure and the baseline's from which its unit is questioned."""
 _OPTIONS = {
@@ -176,7 +178,11 @@ def tracks(
         if track.protocol is not None:
             get_protocol(track.protocol)
         needs = ", ".join(track.needs)
-        return out.print(f"{track.name}: valid; its score needs {needs}")
+        out.print(f"{track.name}: valid; its score needs {needs}", soft_wrap=True)
+        if track.given_by_hand:
+            given = ", ".join(track.given_by_hand)
+            out.print(f"a run does not measure {given}: harness score --figure takes such figures", soft_wrap=True)
+        return None
     return _show_track(get_track(name))
 
 
@@ -217,7 +223,8 @@ def _show_track(track: Track) -> None:
         table = Table(*rows[0], title=f"published: {track.published.source}", title_justify="left")
         for row in rows:
             table.add_row(*row.values())
-        out.print(table)
+        # Figures that were cut off at the width of a terminal would not be those that the challenge printed.
+        out.print(Segments(out.render(table, out.options.update(width=_WIDEST))), end="", soft_wrap=True)
 
 
 @command

@@ -1,4 +1,4 @@
-"""What the interactive plot needs beyond the table: its first axes, curves of equal score, and the level of bicubic."""
+"""What the interactive plot needs beyond the table: first axes, curves of equal score, gates, and bicubic's level."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from matplotlib.contour import QuadContourSet
 
 from harness.report.drawing import Drawn
 from harness.report.numbers import spell
+from harness.report.rules import bicubic_of, gate_lines
 from harness.results.schema import Run
 
 _MOST_POINTS = 40  # of one curve
@@ -29,7 +30,8 @@ def explore_data(run: Run, figures: Sequence[Drawn]) -> dict[str, Any]:
         "x": "runtime_ms",
         "y": metric,
         "curves": [curve for drawn in figures if drawn.name == "psnr-runtime" for curve in _curves(drawn)],
-        "levels": {metric: run.track.bicubic_psnr},
+        "levels": dict.fromkeys([metric], run.track.bicubic_psnr) if bicubic_of(run) else {},
+        "gates": [{"keys": gate.keys, "level": gate.level, "text": gate.text} for gate in gate_lines(run)],
     }
 
 

@@ -24,7 +24,7 @@ from harness.report.labels import Box
 from harness.report.numbers import TIMES, spell
 from harness.report.palette import PAPER
 from harness.report.rows import Row
-from harness.report.rules import Metric, Score, quality
+from harness.report.rules import Metric, Score, bicubic_of, gate_lines, quality
 from harness.results.schema import Entry, Run
 
 # The quality axis ends this far below bicubic; lower values are drawn at its lower end.
@@ -59,8 +59,9 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
         return None
     figure, axes = new_axes()
     strip = _runtime_axis(axes, points, run)
-    gates = sorted({gate.least for gate in run.track.gates if gate.figure.startswith("psnr")})
-    _quality_axis(axes, points, (run.track.bicubic_psnr, *gates), metric)
+    gates = sorted({gate.level for gate in gate_lines(run) if metric in gate.keys})
+    levels = [*bicubic_of(run), *gates]
+    _quality_axis(axes, points, levels, metric)
     if score is not None:
         _equal_scores(axes, score, [row.entry.score for row in rows if row.entry.score])
     line = _front(axes, points)
@@ -68,14 +69,15 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
         if point.row.entry.runtime_ms:
             axes.plot(point.row.entry.runtime_ms.ci, [point.y, point.y], color=PAPER["muted"], lw=0.8, zorder=3)
     targets = draw_points(axes, points)
-    lines = [_level_line(axes, level) for level in (run.track.bicubic_psnr, *gates)]
+    lines = [_level_line(axes, level) for level in levels]
     draw_labels(axes, points, [*strip, *line, *lines])
     title = "Quality against runtime"
     text = (
         f"{NAMES[metric]} against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
     )
     curves = "Grey curves join equal scores, the brown line" if score is not None else "The brown line joins"
-    caption = f"{curves} the models that none beats in both; dashed: bicubic{' and the gates' if gates else ''}."
+    dashed = " and ".join(["bicubic"] * bool(bicubic_of(run)) + ["the gates"] * bool(gates))
+    caption = f"{curves} the models that none beats in both{f'; dashed: {dashed}' if dashed else ''}."
     return Drawn("psnr-runtime", title, caption, text, figure, targets)
 
 
@@ -131,9 +133,9 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     low, high = min(point.x for point in points), max(point.x for point in points)
     log_axis(axes, "x", low / 1.8, high * 2.2)
     axes.set_xlabel("multiply-accumulates of one forward pass, G")
-    _quality_axis(axes, points, [run.track.bicubic_psnr], metric)
+    _quality_axis(axes, points, bicubic_of(run), metric)
     targets = draw_points(axes, sorted(points, key=lambda point: -point.radius))
-    draw_labels(axes, points, [_size_key(axes), _level_line(axes, run.track.bicubic_psnr)])
+    draw_labels(axes, points, [_size_key(axes), *(_level_line(axes, level) for level in bicubic_of(run))])
     text = f"{NAMES[metric]} against multiply-accumulates for {len(points)} models; larger marks have more parameters."
     caption = "The larger a mark, the more parameters; hollow: reconstructed; dashed: bicubic."
     if any(point.at_least for point in points):

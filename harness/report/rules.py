@@ -1,15 +1,18 @@
 """What the report needs of a track, as the run stores it: the score as a function, and the PSNR that it takes."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import ResultsError, UsageError
+from harness.report.columns import columns_of
 from harness.results.run_info import ScoreTable
 from harness.results.schema import Entry, Run
 from harness.tracks import Expression
+from harness.tracks.figures import figure_of
 
 Metric = Literal["psnr_rgb", "psnr_y"]
 Floats = NDArray[np.float64]
@@ -78,6 +81,47 @@ def _place(grid: Floats, values: Floats) -> tuple[NDArray[np.int64], Floats]:
     share = (values - grid[cell]) / (grid[cell + 1] - grid[cell])
     share[(share < 0) | (share > 1)] = np.nan
     return cell, share
+
+
+@dataclass(frozen=True, slots=True)
+class GateLine:
+    """A gate as a line in a plot.
+
+    Attributes
+    ----------
+    keys
+        The columns on whose axes it is drawn. A gate on the PSNR of one data set is drawn on that of the mean, too.
+    level
+        Where, in the unit of the column.
+    text
+        The condition.
+    """
+
+    keys: tuple[str, ...]
+    level: float
+    text: str
+
+
+def gate_lines(run: Run) -> list[GateLine]:
+    """Return the gates of a run's track that are figures of its table."""
+    columns = {column.declared.name: column for column in columns_of(run)}
+    found = []
+    for gate in run.track.gates:
+        known = figure_of(gate.figure)
+        if known is None:
+            continue
+        figure, role = known
+        name = {"psnr": run.track.metric, "memory_bytes": "peak_memory_bytes"}.get(figure.name, figure.name)
+        names = [f"{name}_{role}", name] if role else [name]
+        keys = tuple(columns[one].key for one in names if one in columns)
+        if keys:
+            found.append(GateLine(keys, gate.least / columns[name].declared.scale, gate.text))
+    return found
+
+
+def bicubic_of(run: Run) -> list[float]:
+    """Return the PSNR of bicubic in dB, or nothing if the run does not know it."""
+    return [] if run.track.bicubic_source == "unknown" else [run.track.bicubic_psnr]
 
 
 def metric_of(run: Run) -> Metric:

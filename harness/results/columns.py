@@ -312,5 +312,9 @@ COLUMNS: tuple[Column, ...] = (
         "peak_memory_bytes", "Memory", _field("peak_memory_bytes"), "MiB", 2.0**20, better="low",
         hint="Peak memory of one forward pass at input {input}", outputs=_PAGE_ALONE, optional=True, secondary=True,
     ),
+    Column(
+        "size_bytes", "Weights", _field("size_bytes"), "KiB", 2.0**10, better="low",
+        hint="Size of the file of weights as it was submitted", outputs=_PAGE_ALONE, optional=True, secondary=True,
+    ),
 )  # fmt: skip
 """In the order in which every output shows them."""

@@ -81,8 +81,9 @@ class TrackInfo(Record):
     """The score, as a formula in words that a reader can type into a calculator."""
     bicubic_psnr: float
     """PSNR of bicubic, dB, that the score subtracts: RGB unless the track scores Y."""
-    bicubic_source: Literal["measured", "published"] = "measured"
-    """Whether ``bicubic_psnr`` was measured in this run or is the challenge's constant."""
+    bicubic_source: Literal["measured", "published", "unknown"] = "measured"
+    """Whether ``bicubic_psnr`` was measured in this run or is the challenge's constant; ``unknown`` where a stored run
+    was scored by other rules and has no such figure, and ``bicubic_psnr`` is 0."""
     metric: Literal["psnr_rgb", "psnr_y"] = "psnr_rgb"
     """Which PSNR the score uses."""
     higher_is_better: bool = True

@@ -272,6 +272,8 @@ class Entry(Record):
     """Who vouches for parameters and operations: ``process`` (the submission's own), ``graph`` (a process without its
     code, from the exported graph) or ``harness`` (no submitted code was executed); empty in older runs."""
     peak_memory_bytes: int | None = None
+    size_bytes: int | None = None
+    """Size of the file of weights as it was submitted; None where the manifest names none."""
     roofline: Roofline | None = None
     """Rates, shares of the device's ceilings, and what bounds the network."""
     incomplete_ops: list[str] = []

@@ -283,5 +283,6 @@ def _candidate(
         published=manifest.published.get(f"x{plan.track.scale}"),
         reconstructed=manifest.reconstructed,
         about=manifest.about(),
+        size_bytes=submission.weights_bytes(plan.track.scale),
         is_reference=submission.kind == "baseline" and submission.name == _REFERENCE,
     )

@@ -86,6 +86,13 @@ class ScoreResamples:
     time_degrees: NDArray[np.int64]
     logarithms: bool = False
 
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """Which networks have a finite score in every resample."""
+        parts = self.by_images, self.by_times, self.joint
+        every = [np.isfinite(self.observed), *(np.isfinite(part).all(axis=1) for part in parts)]
+        return np.asarray(np.logical_and.reduce(every))
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreDifference:
@@ -291,6 +298,8 @@ def score_interval(
 ) -> tuple[float, float]:
     """Return the 95 % interval of a score from the interval of its time and from the images.
 
+    Both ends are NaN where the score is undefined or infinite within the uncertainty of the figures.
+
     Parameters
     ----------
     network
@@ -314,6 +323,8 @@ def score_interval(
     # The time is taken as log-normal, with the standard deviation that its interval implies.
     times = runtime_ms * np.exp(rng.normal(0, math.log(high / low) / (2 * NORMAL_REACH), RESAMPLES))
     drawn = score((psnr + deviations)[None, :], times[None, :])
+    if not np.isfinite(drawn).all():
+        return math.nan, math.nan
     ends = np.percentile(drawn, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
     observed = float(score(np.array([[psnr]]), np.array([[runtime_ms]]))[0, 0])
     return min(observed, float(ends[0])), max(observed, float(ends[1]))

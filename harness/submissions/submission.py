@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,17 @@ class Submission:
     manifest: Manifest
     origin: Origin
     module: str | None = None
+
+    def weights_bytes(self, scale: int) -> int | None:
+        """Return the size of the file of weights for ``scale``; None if the manifest names none or it is no file."""
+        weights = self.manifest.weights_for(scale)
+        if weights is None:
+            return None
+        try:
+            facts = (self.root / weights).lstat()
+        except OSError:
+            return None
+        return facts.st_size if stat.S_ISREG(facts.st_mode) else None
 
 
 @dataclass(frozen=True, slots=True)

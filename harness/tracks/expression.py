@@ -8,6 +8,7 @@ tree, every node is checked against a list of permitted ones, and all arithmetic
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -122,8 +123,10 @@ def _parse(text: str) -> ast.expr:
     if len(text) > _MAX_CHARACTERS:
         raise _malformed(text, f"is longer than {_MAX_CHARACTERS} characters")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as for 1if, which Python reads as 1 if
+            tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, SyntaxWarning, DeprecationWarning, ValueError, RecursionError, MemoryError) as error:
         raise _malformed(text, "is not an arithmetic expression") from error
     _check(tree, text, 0)
     return tree

@@ -25,7 +25,7 @@ _ROOM_RUNTIME = 2.0
 def track_info(
     track: Track,
     bicubic_psnr: float,
-    bicubic_source: Literal["measured", "published"],
+    bicubic_source: Literal["measured", "published", "unknown"],
     entries: Sequence[Entry],
 ) -> TrackInfo:
     """Describe a track for ``results.json``.
@@ -37,7 +37,7 @@ def track_info(
     bicubic_psnr
         PSNR of the reference interpolation, dB: the figure that ``track.metric`` names.
     bicubic_source
-        Whether `bicubic_psnr` was measured in this run.
+        Whether `bicubic_psnr` was measured in this run; it is not used if it is unknown.
     entries
         The rows of the run. They decide the extent of the table of scores where the formula is not an `Expression`.
     """

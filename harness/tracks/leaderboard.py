@@ -46,6 +46,8 @@ class Candidate:
         What the submission says of itself.
     content
         Hash of code, weights and conditions, equal for copies; the measurement's fingerprint by default.
+    size_bytes
+        Size of the file of weights; None where the manifest names none.
     variant_of
         Slug of the row of the same network on the run's first backend; empty for that row itself.
     """
@@ -63,6 +65,7 @@ class Candidate:
     about: About | None = None
     content: str = ""
     variant_of: str = ""
+    size_bytes: int | None = None
 
 
 def make_leaderboard(candidates: Sequence[Candidate], rules: ScoringRules) -> Leaderboard:
@@ -133,6 +136,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         reconstructed=candidate.reconstructed,
         **{name: getattr(measured, name) for name in _TAKEN_OVER},
         flops=None if measured.macs is None else 2 * measured.macs,
+        size_bytes=candidate.size_bytes,
         energy=energy_of(measured.timing),
         roofline=roofline(measured, None if runtime is None else getattr(runtime, rules.statistic)),
         psnr_rgb=quality.psnr_rgb if quality else None,

@@ -26,6 +26,9 @@ from harness.tracks.ranking import rank, rank_sum
 from harness.tracks.roofline import roofline_at
 from harness.tracks.track import Track
 
+NO_SCORE = "no score: "
+"""How the note of a row begins whose figures the formula has no value for."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoringRules:
@@ -117,6 +120,7 @@ def known_figures(entry: Entry, rules: ScoringRules) -> dict[str, float]:
         "macs": entry.macs,
         "activations": entry.activations,
         "memory_bytes": entry.peak_memory_bytes,
+        "size_bytes": entry.size_bytes,
     }
     for label, quality in entry.datasets.items():
         figures |= {f"{name}_{label}": value for name, value in dict(quality).items()}
@@ -144,27 +148,35 @@ def score_row(entry: Entry, figures: RowFigures, rules: ScoringRules) -> Entry:
     update: dict[str, object] = {"runtime_ms": runtime, "fps": 1e3 / milliseconds}
     if entry.roofline is not None and entry.macs is not None:
         update["roofline"] = roofline_at(entry.roofline, entry.macs, milliseconds)
+    update["notes"] = [note for note in entry.notes if not note.startswith(NO_SCORE)]
     timed = entry.model_copy(update=update)
     return timed.model_copy(update=_score(timed, runtime, figures, rules)) if entry.status == "ok" else timed
 
 
 def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRules) -> dict[str, object]:
-    """Return what a row gains by its score: nothing if a figure that the score needs is missing."""
+    """Return what a row gains by its score: nothing if a figure that the score needs is missing.
+
+    Where the formula is undefined for the row's figures, or exceeds the range of numbers, that is a note.
+    """
     known, track = known_figures(entry, rules), rules.track
     if figures.is_reference and "bicubic" in known:
         # Equal to the interpolation that the score subtracts, but for rounding errors, which would earn it a score.
         known |= {"psnr": rules.bicubic_psnr, track.metric: rules.bicubic_psnr}
     if track.missing(known):
         return {}
+    value = float(track.log_scores(known) if track.logarithmic else track.scores(known))
+    if not math.isfinite(value):
+        return {"notes": [*entry.notes, f"{NO_SCORE}the formula of {track.name} gives {value} for these figures"]}
     # Without the reference on an image, its level would count as uncertainty of the network.
-    gains = [value - rules.reference[name] for name, value in figures.psnr.items() if name in rules.reference]
+    gains = [psnr - rules.reference[name] for name, psnr in figures.psnr.items() if name in rules.reference]
     function = rules.score_function([entry])
     low, high = score_interval((known.get("psnr", 0.0), known["runtime_ms"]), runtime.ci, gains, function)
-    score = track.score(**known)
-    update: dict[str, object] = {"score": score, "score_ci": (low, high)}
+    update: dict[str, object] = {"score": track.score(**known), "score_ci": (low, high)}
     if track.logarithmic:
-        update["score_log10"] = float(track.log_scores(known)) / math.log(10)
+        update["score_log10"] = value / math.log(10)
         update["score_ci"] = math.exp(min(low, LARGEST_LOG)), math.exp(min(high, LARGEST_LOG))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        update["score_ci"] = None  # the formula is undefined within the intervals of the figures
     update["partial_scores"] = {name: _finite(part(known)) for name, part in track.parts.items()}
     return update
 
@@ -197,7 +209,7 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     known = [e for e in ranked if e.slug in figures and figures[e.slug].times is not None]
     known.sort(key=lambda entry: entry.slug)  # resampling must not depend on the order in which rows are given
     comparisons, ranges = _compare([(e, figures[e.slug]) for e in known], rules)
-    unknown = [ranks[e.slug] for e in ranked if e not in known]
+    unknown = [ranks[e.slug] for e in ranked if e.slug in ranks and e.slug not in ranges]
     ties = ties_of(comparisons)
     placed = []
     for entry in gated:
@@ -268,7 +280,10 @@ def ties_of(comparisons: Sequence[PairComparison]) -> dict[str, list[str]]:
 def _compare(
     rows: Sequence[tuple[Entry, RowFigures]], rules: ScoringRules
 ) -> tuple[list[PairComparison], dict[str, tuple[int, int]]]:
-    """Return the comparison of all pairs, and the rank ranges by slug."""
+    """Return the comparison of all pairs, and the rank ranges by slug.
+
+    Rows for which the formula is undefined within the uncertainty of their figures are left out of both.
+    """
     slugs = [entry.slug for entry, _ in rows]
     if not rows:
         return [], {}
@@ -283,6 +298,8 @@ def _compare(
         reference_psnr(images, rules),
         logarithms=rules.track.logarithmic,
     )
+    if not resamples.finite.all():
+        return _compare([row for row, finite in zip(rows, resamples.finite, strict=True) if finite], rules)
     differences = score_differences(resamples)
     ranges = rank_ranges(resamples, differences, higher_is_better=rules.track.higher_is_better)
     pairs = [_stored(slugs, one) for one in differences]

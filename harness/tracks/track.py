@@ -178,6 +178,11 @@ class Track:
         return tuple(inspect.signature(self.formula).parameters)
 
     @property
+    def given_by_hand(self) -> tuple[str, ...]:
+        """The figures of `needs` that no run measures."""
+        return tuple(name for name in self.needs if (known := figure_of(name)) and not known[0].measured)
+
+    @property
     def reparam_policy(self) -> ReparamPolicy:
         """Which form of a network is measured unless the user asks for another.
 

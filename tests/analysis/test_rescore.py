@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ name = "office-x2"
 scale = 2
 input_size = [{height}, 1920]
 metric = "psnr_y"
+degradation = "ntire23"
 convention = "{convention}"
 
 [score]
@@ -84,6 +86,45 @@ def test_what_the_run_did_not_measure_is_missing(sample: Path, office) -> None:
     other_convention = write_rescored(sample, office(convention="lrsrn"))
     assert all(entry.score is None for entry in other_convention.run.entries)
     assert any("--convention lrsrn" in line for line in other_convention.missing)
+
+
+@pytest.mark.parametrize("name", ["mai2022-x3", "ntire-esr-2025", "ntire-mobile-2026"])
+def test_the_rules_of_other_challenges_name_what_the_run_lacks(sample: Path, name: str) -> None:
+    track = replace(get_track(name), scale=2)
+    result = write_rescored(sample, track)
+    text = "\n".join(result.missing)
+    assert all(entry.score is None for entry in result.run.entries)
+    assert "LR of the run: Pillow bicubic, then JPEG quality 90" in text
+    assert "the run timed and counted at 1080x1920" in text
+    assert ("the run timed by the protocol robust, the track prescribes esr" in text) == (track.protocol == "esr")
+    for figure in [*track.needs, *(gate.figure for gate in track.gates)]:
+        # Parameters do not depend on the size that is timed, and PSNR has the run's convention for one of the tracks.
+        has = figure == "params" or (figure == "psnr" and track.convention == "harness")
+        assert (f"{figure} is not known for any row" in text) != has, figure
+
+
+def test_a_reference_that_is_not_known_is_not_invented(sample: Path, office) -> None:
+    result = write_rescored(sample, office(convention="lrsrn"))
+    assert result.run.track.bicubic_source == "unknown"
+    page = build_report(result.folder).read_text()
+    assert "PSNR of bicubic unknown" in page
+    assert "bicubic = 0.000 dB" not in page
+
+
+def test_a_formula_without_a_value_for_rows_is_reported(sample: Path, tmp_path: Path) -> None:
+    path = tmp_path / "root.toml"
+    path.write_text(
+        '[track]\nname = "root-x2"\nscale = 2\ninput_size = [1080, 1920]\ndegradation = "ntire23"\n'
+        '[score]\nformula = "sqrt(psnr - 30)"\n'
+    )
+    result = write_rescored(sample, read_track(path))
+    for entry in result.run.entries:
+        if entry.status == "ok":
+            expected = None if entry.psnr_rgb < 30 else pytest.approx(math.sqrt(entry.psnr_rgb - 30))
+            assert entry.score == expected
+    (line,) = result.missing
+    assert "Bicubic" in line
+    assert line.endswith("no score: the formula of root-x2 gives nan for these figures")
 
 
 def test_another_scale_is_refused(sample: Path) -> None:

@@ -8,7 +8,9 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from harness.data import open_dataset
 from harness.data.degradation import get_degradation
@@ -187,6 +189,24 @@ def test_a_custom_track_in_toml_with_roles(submit, request_for, folders, tmp_pat
     time = getattr(row.runtime_ms, finished.run.protocol.statistic)
     assert row.score == pytest.approx(2 * hard + easy - math.log10(time), abs=1e-6)
     assert read_track(path).missing({}) == ["psnr_hard", "psnr_easy", "runtime_ms"]
+
+
+def test_a_custom_track_that_scores_the_size_of_the_weights(submit_sharp, request_for, folders, tmp_path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(
+        '[track]\nname = "small-x2"\nscale = 2\ninput_size = [24, 32]\n[score]\nformula = "psnr - size_bytes / 1024"\n'
+    )
+    folder = submit_sharp("net")
+    save_file({"gain": torch.full((1,), 1.0)}, folder / "net.safetensors")
+    with (folder / "submission.toml").open("a") as manifest:
+        manifest.write('[weights]\nx2 = "net.safetensors"\n')
+    submit_sharp("bare")
+    finished = run(request_for(track=str(path), dataset=str(folders["two"])), engine=InlineEngine())
+    rows = {entry.name: entry for entry in finished.run.entries}
+    size = (folder / "net.safetensors").stat().st_size
+    assert rows["net"].size_bytes == size
+    assert rows["net"].score == pytest.approx(rows["net"].psnr_rgb - size / 1024)
+    assert (rows["bare"].size_bytes, rows["bare"].score) == (None, None)
 
 
 def test_quality_levels_come_from_one_folder(folders) -> None:

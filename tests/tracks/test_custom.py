@@ -85,6 +85,25 @@ def test_a_whole_file(read) -> None:
         ('time = "exp(', 'time = "ex(', "not permitted"),
         ('convention = "matlab"', 'convention = "matlib"', "Did you mean 'matlab'|matlab"),
         ('degradation = "matlab"', 'degradation = "matlib"', "matlab"),
+        ("scale = 4", "scale = true", "track.scale: .*integer"),
+        ("least = 26.99", "least = nan", "gates.0.least: .*finite number, not nan"),
+        ("least = 26.99", "least = true", "gates.0.least: .*number"),
+        ('"mine-x4"', '"ntire23-x2"', "'ntire23-x2' is the name of another track"),
+        ('"mine-x4"', '"тест"', "track.name"),
+        ('protocol = "esr"', "fps_bands = [60, 30]", "track.fps_bands: the limits do not increase"),
+        ('protocol = "esr"', "fps_bands = [30, inf]", "track.fps_bands.1: .*finite"),
+        ('["params", "macs"]', "[]", "score.rank_sums.small: .*at least 1"),
+        ('role = "validation"', 'role = "test"', "two have the role 'test'"),
+        ('role = "validation"', 'role = "y"', "'y' is no role"),
+        ("{ time =", "{ log10 =", "cannot be called 'log10'"),
+        ("{ time =", '{ "a,\\n" =', "score.parts"),
+        ("exp(params / 1e6)", "exp(nan)", "uses 'nan'"),
+        ("exp(params / 1e6)", "params / 0", "score.formula has no finite value.*Check its constants"),
+        ("exp(params / 1e6)", "exp(9 ** 999)", "score.formula has no finite value"),
+        ("exp(params / 1e6)", "1if params > 2 else 0", "not an arithmetic expression"),
+        ('"exp(runtime_ms / 10)"', '"sqrt(-runtime_ms)"', "score.parts.time has no finite value"),
+        ("0.5 * exp(runtime_ms / 10) + 0.5 * exp(params / 1e6)", "2", "uses no figure"),
+        ("logarithmic = true", "logarithmic = true\nlogarithmic = true", "is not TOML"),
     ],
 )
 def test_a_mistake_is_named(read, old: str, new: str, message: str) -> None:
@@ -111,3 +130,22 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="is not TOML"):
         read_track(tmp_path / "binary.toml")
+
+
+def test_a_formula_that_explodes_is_advised_to_be_logarithmic(read) -> None:
+    text = WHOLE.replace("runtime_ms / 10)", "runtime_ms * 1e4)").replace("logarithmic = true", "logarithmic = false")
+    with pytest.raises(UsageError, match=r"score.formula has no finite value.*Set logarithmic = true"):
+        read(text)
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "track.toml").write_text(WHOLE, encoding="utf-8-sig")
+    assert read_track(tmp_path / "track.toml").name == "mine-x4"
+
+
+def test_check_says_what_no_run_measures(tmp_path: Path) -> None:
+    path = tmp_path / "perceptual.toml"
+    path.write_text(WHOLE.replace("exp(params / 1e6)", "lpips"))
+    done = CliRunner().invoke(app, ["tracks", "check", str(path)])
+    assert done.exit_code == 0
+    assert "a run does not measure lpips" in done.stdout

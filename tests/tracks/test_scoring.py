@@ -9,7 +9,7 @@ from harness.report.rows import tie_line
 from harness.results import Entry
 from harness.results.schema import Runtime
 from harness.statistics.process_spread import ASSUMED_SPREAD, ProcessSpread, RelativeTimes, Spread
-from harness.tracks import get_track
+from harness.tracks import Expression, get_track
 from harness.tracks.scoring import Leaderboard, RowFigures, ScoringRules, rank_rows, score_row
 
 BICUBIC = 30.0
@@ -161,3 +161,25 @@ def test_processes_that_were_assumed_leave_room_for_2_per_cent() -> None:
         for entry, own in (one, other)
     ]
     assert board(*once).entries[0].tied_with == ["b"]
+
+
+def test_rows_for_which_a_formula_is_undefined_are_noted_and_not_ranked() -> None:
+    """The root of a gain below 0.5 dB is no number; a row beside the limit has a score, and no interval of ranks."""
+    track = replace(get_track("ntire23-x2"), formula=Expression("sqrt(psnr - bicubic - 0.5)"))
+    rows = [row("low", 0.2, 100), row("edge", 0.51, 100, seed=1), row("good", 1.5, 100, seed=2), row("best", 2.5, 100)]
+    found = board(*rows, rules=replace(RULES, track=track))
+    entries = {entry.name: entry for entry in found.entries}
+    assert (entries["low"].score, entries["low"].rank) == (None, None)
+    assert entries["low"].notes == ["no score: the formula of ntire23-x2 gives nan for these figures"]
+    assert entries["edge"].score == pytest.approx(0.1)
+    assert (entries["edge"].score_ci, entries["edge"].rank, entries["edge"].rank_range) == (None, 3, None)
+    assert (entries["best"].rank, entries["best"].rank_range) == (1, (1, 1))
+    assert [pair.slugs for pair in found.comparisons] == [("best", "good")]
+    again = board(*((entries[entry.name], figures) for entry, figures in rows))
+    assert all(entry.notes == [] for entry in again.entries)
+
+
+def test_a_score_beyond_the_range_of_numbers_is_noted() -> None:
+    track = replace(get_track("ntire23-x2"), formula=Expression("exp(runtime_ms * psnr)"))
+    (entry,) = board(row("slow", 1.0, 100), rules=replace(RULES, track=track)).entries
+    assert (entry.score, entry.notes) == (None, ["no score: the formula of ntire23-x2 gives inf for these figures"])

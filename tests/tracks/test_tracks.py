@@ -5,7 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from harness.cli import app
 from harness.errors import UsageError
 from harness.tracks import get_track, list_tracks, rank, track_for_scale
 
@@ -30,7 +32,7 @@ def test_unknown_names_list_what_there_is() -> None:
     with pytest.raises(UsageError, match="2, 3, 4"):
         track_for_scale(5)
     with pytest.raises(UsageError, match="ntire-esr-2025"):
-        get_track("ntire-esr-2023")
+        get_track("ntire-esr-2021")
 
 
 def test_at_or_below_bicubic_the_2023_score_is_zero() -> None:
@@ -54,6 +56,20 @@ def test_huge_esr_scores_have_a_logarithm() -> None:
     slow = {**figures, "runtime_ms": 7740.0}
     assert track.log_scores(slow) == pytest.approx(2000 + math.log(0.8), rel=1e-12)
     assert track.score(**slow) == pytest.approx(1e300)
+
+
+@pytest.mark.parametrize("name", list_tracks())
+def test_the_rules_of_every_track_are_shown_with_every_published_figure(name: str) -> None:
+    track = get_track(name)
+    done = CliRunner().invoke(app, ["tracks", "show", name])
+    assert done.exit_code == 0
+    for text in (track.title, track.score_formula, track.source, *track.remarks, *(gate.text for gate in track.gates)):
+        assert text
+        assert text in done.stdout
+    lines = done.stdout.splitlines()
+    for row in track.published.rows() if track.published else []:
+        cells = [value for value in row.values() if value]
+        assert any(all(f" {cell} " in line for cell in cells) for line in lines), row
 
 
 def test_equal_scores_share_a_place() -> None:

@@ -20,10 +20,11 @@ const plot = (() => {
     points = board.rows.map((row) => ({ row, x: board.number(row, x), y: board.number(row, y), name: row.querySelector(".name").textContent }))
       .filter((point) => usable("x", point.x) && usable("y", point.y)).sort((a, b) => a.x - b.x);
   };
+  const gates = (side) => data.gates.filter((gate) => gate.keys.includes(axis(side)));
+  const levels = (side) => [data.levels[axis(side)], ...gates(side).map((gate) => gate.level)].filter((level) => level !== undefined);
   const span = (side) => {
     const values = points.map((point) => scale(side, point[side]));
-    const level = data.levels[axis(side)];
-    if (level !== undefined && !logged(side)) values.push(level);
+    for (const level of levels(side)) if (!logged(side) || level > 0) values.push(scale(side, level));
     const low = Math.min(...values), high = Math.max(...values), room = 0.07 * (high - low) || 0.5;
     return [low - room, high + room];
   };
@@ -96,11 +97,14 @@ const plot = (() => {
   const layout = (ink) => {
     const one = (side) => ({ title: { text: escaped(heading(side)), standoff: 6 }, type: logged(side) ? "log" : "linear", range: [...view[side]], gridcolor: ink.rule, linecolor: ink.muted, zeroline: false, tickfont: { color: ink.muted }, dtick: logged(side) && view[side][1] - view[side][0] > 0.4 ? "D2" : undefined, exponentformat: "none", separatethousands: true, nticks: 9 });
     const level = data.levels[axis("y")];
+    const rule = (side, at, ink, more) => ({ type: "line", [`${side}ref`]: side, [`${side}0`]: at, [`${side}1`]: at, ...(side === "y" ? { xref: "paper", x0: 0, x1: 1 } : { yref: "paper", y0: 0, y1: 1 }), line: { color: ink, width: 1, ...more }, layer: "below" });
+    const barriers = ["x", "y"].flatMap((side) => gates(side).filter((gate) => !logged(side) || gate.level > 0).map((gate) => ({ side, gate })));
+    const gateName = ({ side, gate }) => ({ text: escaped(gate.text), showarrow: false, font: { size: 10, color: ink.muted }, ...(side === "y" ? { xref: "paper", x: 0, xanchor: "left", yref: "y", y: scale("y", gate.level), yanchor: "bottom" } : { yref: "paper", y: 1, yanchor: "top", xref: "x", x: scale("x", gate.level), xanchor: "left" }) });
     const names = curved() ? data.curves.map((curve) => named(curve, ink)).filter(Boolean) : [];
     return {
       width: stage.clientWidth, height: stage.clientHeight, margin, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: getComputedStyle(figure).fontFamily, size: 12, color: ink.ink },
-      showlegend: false, hovermode: "closest", hoverdistance: 14, dragmode: coarse ? false : "zoom", xaxis: one("x"), yaxis: one("y"), annotations: names,
-      shapes: level === undefined ? [] : [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: level, y1: level, line: { color: ink.base, width: 1, dash: "dash" }, layer: "below" }],
+      showlegend: false, hovermode: "closest", hoverdistance: 14, dragmode: coarse ? false : "zoom", xaxis: one("x"), yaxis: one("y"), annotations: [...names, ...barriers.map(gateName)],
+      shapes: [...(level === undefined ? [] : [rule("y", level, ink.base, { dash: "dash" })]), ...barriers.map(({ side, gate }) => rule(side, gate.level, ink.muted, { dash: "dot" }))],
     };
   };
   const inks = () => Object.fromEntries([["ink", "--ink"], ["muted", "--muted"], ["rule", "--fig-rule"], ["mark", "--fig-mark"], ["base", "--fig-base"], ["front", "--fig-front"], ["curve", "--fig-curve"], ["ground", "--raised"]].map(([name, variable]) => [name, color(variable)]));

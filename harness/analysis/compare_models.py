@@ -214,6 +214,8 @@ def _score_of_two(models: tuple[StoredModel, StoredModel], track: Track) -> Figu
     ]
     function = rules[0].score_function([model.entry for model in models])
     resamples = resample_scores(data, function, _reference(images, rules), logarithms=track.logarithmic)
+    if not resamples.finite.all():  # the formula is undefined within the uncertainty of a figure
+        return None
     (pair,) = score_differences(resamples)
     first, second = (float(model.entry.score or 0.0) for model in models)
     # Scores as stored: recomputed from logarithms, they could differ in the last digit.

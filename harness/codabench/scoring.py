@@ -27,7 +27,7 @@ from harness.results.schema import Entry, Runtime
 from harness.run.quality_pass import PSNR_CAP
 from harness.tracks import Track
 from harness.tracks.dataset_means import balanced, by_dataset, mean_over_datasets, mean_quality
-from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, score_row
+from harness.tracks.scoring import NO_SCORE, RowFigures, ScoringRules, rank_rows, score_row
 
 SCORES = "scores.json"
 DETAIL = "detailed_results.html"
@@ -233,6 +233,9 @@ def _scored(
     (placed,) = rank_rows([scored], {scored.slug: figures}, rules).entries
     if placed.failed_gates:
         raise SubmissionError(f"the ranking needs {'; '.join(placed.failed_gates)}", hint="improve the figure")
+    undefined = [note for note in placed.notes if note.startswith(NO_SCORE)]
+    if undefined:
+        raise SubmissionError(undefined[0], hint="the track's formula decides")
     return placed
 
 

@@ -112,7 +112,7 @@ def read_track(path: Path) -> Track:
     except ValidationError as error:
         mistakes = "\n  ".join(_mistake(one) for one in error.errors())
         # All mistakes at once: who writes a track would otherwise repair them one by one.
-        raise UsageError(mistakes, where=str(path), hint="docs/tracks.md describes every key") from error
+        raise UsageError(mistakes, where=str(path), hint="see docs/tracks.md for every key") from error
     try:
         _check(file)
         return _track(file)
@@ -159,7 +159,9 @@ def _check(file: _File) -> None:
             raise UsageError(f"datasets: {role!r} is no role, because psnr_{role} is a figure", hint="rename it")
     taken = sorted(_TAKEN_WORDS & {*score.parts, *score.rank_sums})
     if taken:
-        raise UsageError(f"score: a part cannot be called {taken[0]!r}", hint=f"score_{taken[0]} is a column already")
+        raise UsageError(
+            f"score: a part cannot be called {taken[0]!r}", hint=f"the column score_{taken[0]} exists already"
+        )
     formula = Expression(score.formula)
     if not formula.names:
         raise UsageError(f"score.formula: {score.formula!r} uses no figure", hint="name what is scored, as psnr")

@@ -21,7 +21,10 @@ _OWN_COUNTER = (
     "The challenge counted FLOPs by its own model_summary.py, which gives a little more than fvcore: RLFN has 19.70 G "
     "there and 19.67 G in 2024."
 )
-_OWN_SIZE = "Each image is timed once at its own size, cold, in float32; the challenge averages five such runs."
+_OWN_SIZE = (
+    "Each image of the first data set is timed once at its own size, cold, in float32; the challenge's runtime is the "
+    "mean of both data sets, averaged over five such runs."
+)
 
 
 def _weighted_sum(

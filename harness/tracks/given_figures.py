@@ -40,7 +40,7 @@ def check_figures(track: Track, figures: Mapping[str, float], options: Mapping[s
     Raises
     ------
     UsageError
-        A figure is unknown, missing, or no network can have it.
+        A figure is unknown, missing, or no network can have it; or the formula has no finite value for the figures.
     """
     for name, value in figures.items():
         if figure_of(name) is None:
@@ -51,6 +51,11 @@ def check_figures(track: Track, figures: Mapping[str, float], options: Mapping[s
         fallback = "{name}" if options is None else "--figure {name}=VALUE"
         wanted = [(options or {}).get(name, fallback.format(name=name)) for name in missing]
         raise UsageError(f"track {track.name} scores {', '.join(missing)} too", hint=f"add {' and '.join(wanted)}")
+    value = float(track.log_scores(figures) if track.logarithmic else track.scores(figures))
+    if not math.isfinite(value):
+        raise UsageError(
+            f"the formula of {track.name} gives {value} for these figures", hint=f"the formula is {track.score_formula}"
+        )
 
 
 def _check_value(name: str, value: float) -> None:

@@ -138,6 +138,17 @@ def test_a_formula_that_explodes_is_advised_to_be_logarithmic(read) -> None:
         read(text)
 
 
+def test_figures_for_which_a_formula_has_no_value_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "root.toml"
+    path.write_text('[track]\nname = "root"\nscale = 2\ninput_size = [24, 32]\n[score]\nformula = "sqrt(psnr - 30)"\n')
+    for form in ([], ["--json"]):
+        done = CliRunner().invoke(app, ["score", "--track", str(path), "--psnr", "29", *form])
+        assert done.exit_code == 2
+        assert "the formula of root gives nan" in done.stderr
+    done = CliRunner().invoke(app, ["score", "--track", str(path), "--psnr", "34"])
+    assert (done.exit_code, done.stdout.strip()) == (0, "2.00")
+
+
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     (tmp_path / "track.toml").write_text(WHOLE, encoding="utf-8-sig")
     assert read_track(tmp_path / "track.toml").name == "mine-x4"

@@ -1,6 +1,7 @@
 """Tracks and ranks by themselves."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from harness.tracks import get_track, list_tracks, rank, track_for_scale
 def test_every_track_is_found_by_its_name(name: str) -> None:
     track = get_track(name)
     assert track.name == name
+    assert f"`{name}`" in (Path(__file__).parents[2] / "docs" / "tracks.md").read_text(encoding="utf-8")
     assert track.output_shape[2:] == tuple(track.scale * side for side in track.input_shape[2:])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 _WINDOWS = range(5, 17)
 _STRIDES = (2, 4, 8, 16, 32)
@@ -11,12 +11,12 @@ _LARGEST = 256
 
 MULTIPLES = tuple(
     sorted(
-        {*range(1, 65), 128, 192, 256}
-        | {both for w in _WINDOWS for s in _STRIDES if (both := math.lcm(w, s)) <= _LARGEST}
+        {*range(1, 129), 192, 256} | {both for w in _WINDOWS for s in _STRIDES if (both := math.lcm(w, s)) <= _LARGEST}
     )
 )
-"""Multiples that are tried: all up to 64, and those of networks that combine windows with strides."""
+"""Multiples that are tried: all up to 128, and those of networks that combine windows with strides."""
 
+_LEAST_ELSEWHERE = 64
 _MOST_DECLARED = 1024  # the largest multiple that a worker may report
 
 
@@ -49,6 +49,19 @@ def smallest_multiple(accepts: Callable[[int, int], bool], declared: int = 1, *,
     side
         Smallest side of an input, in pixels.
     """
+    found = multiple_at(accepts, declared, side=side)
+    if found is None or found == declared:
+        return found
+    # Smaller inputs may have been refused for being small: a network that needs 64 pixels takes 65 = 5 * 13. Networks
+    # that need more than 64 keep the larger multiple, since other stages give them images of 64 pixels.
+    return multiple_at(accepts, declared, side=max(side, _LEAST_ELSEWHERE)) or found
+
+
+def multiple_at(accepts: Callable[[int, int], bool], declared: int = 1, *, side: int = 41) -> int | None:
+    """Return the first multiple of `declared` that the network accepts in sides of about `side` pixels.
+
+    It is larger than what the network needs if it refuses small inputs.
+    """
     candidates = (declared * factor for factor in MULTIPLES)
     for multiple in (m for m in candidates if m <= _MOST_DECLARED or m == declared):
         if all(accepts(*size) for size in _sizes(side, multiple)):
@@ -56,14 +69,10 @@ def smallest_multiple(accepts: Callable[[int, int], bool], declared: int = 1, *,
     return None
 
 
-def _sizes(side: int, multiple: int) -> Iterator[tuple[int, int]]:
-    """Yield sizes whose sides have no common divisor but `multiple`, in each direction."""
+def _sizes(side: int, multiple: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return sizes whose sides have no common divisor but `multiple`, in each direction."""
     short = odd_multiple(side, multiple)
-    if short == multiple:
-        yield short, short
-        return
-    # Two consecutive odd multiples m * q and m * (q + 2) have the greatest common divisor m.
-    long = short + 2 * multiple
-    yield short, long
+    # Two consecutive odd multiples m * q and m * (q + 2) have the greatest common divisor m. So have m and 2 m.
+    long = 2 * multiple if short == multiple else short + 2 * multiple
     # A network may restrict one of the two sides only.
-    yield long, short
+    return (short, long), (long, short)

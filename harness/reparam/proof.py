@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.complexity.input_size import odd_multiple, smallest_multiple
+from harness.complexity.input_size import multiple_at, odd_multiple
 from harness.reparam.double import run_in_float64
 
 BORDER = 8
@@ -113,7 +113,7 @@ def _crops(frames: Sequence[Tensor], size: tuple[int, int], multiple: int) -> It
 
 @torch.no_grad()
 def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 3) -> int:
-    """Find the smallest size multiple that the network accepts.
+    """Find the smallest sides, as a multiple, that the network accepts.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 
             return False
         return isinstance(output, Tensor) and output.shape[-1] % width == 0
 
-    return smallest_multiple(accepts, declared, side=24) or 0
+    return multiple_at(accepts, declared, side=24) or 0
 
 
 @torch.no_grad()

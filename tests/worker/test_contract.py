@@ -44,6 +44,34 @@ def test_the_size_multiple_is_found(multiple):
     assert find_size_multiple(Upscaler(before=unshuffled(multiple)), 2) == multiple
 
 
+@pytest.mark.parametrize("least", [42, 50, 64])
+@pytest.mark.parametrize("multiple", [1, 4, 7, 12])
+def test_a_network_that_needs_large_images_needs_no_larger_multiple(multiple, least):
+    """Of 50 pixels, the smallest odd multiple of 13 is 65: not 13 is needed, but more than 41 pixels."""
+
+    def restricted(x):
+        if min(x.shape[2:]) < least:
+            raise RuntimeError("too small")
+        return unshuffled(multiple)(x)
+
+    assert find_size_multiple(Upscaler(before=restricted), 2) == multiple
+
+
+@pytest.mark.parametrize("multiple", [84, 96, 100, 120, 128])
+def test_combinations_of_windows_and_strides_are_found(multiple):
+    assert find_size_multiple(Upscaler(before=unshuffled(multiple)), 2) == multiple
+
+
+def test_a_network_for_square_images_takes_no_multiple():
+    def square(x):
+        if x.shape[2] != x.shape[3]:
+            raise RuntimeError("not square")
+        return x
+
+    with pytest.raises(ContractError, match="no other input size that was tried"):
+        find_size_multiple(Upscaler(before=square), 2)
+
+
 @pytest.mark.parametrize(("multiple", "declared", "found"), [(7, 7, 7), (7, 14, 14), (4, 6, 12), (100, 100, 100)])
 def test_the_declared_multiple_comes_first(multiple, declared, found):
     assert find_size_multiple(Upscaler(before=unshuffled(multiple)), 2, declared=declared) == found

@@ -296,7 +296,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             with self:
                 return cast("Callable[..., Any]", kernel)(*args, **kwargs)
         except (AssertionError, TypeError):  # some refuse modes, and others have no such implementation
-            self._seen.unseen.add(operator.name())
+            self._seen.unseen.add(str(operator))
             return operator(*args, **kwargs)
 
     def _count(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:

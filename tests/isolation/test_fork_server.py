@@ -70,7 +70,8 @@ def told_by(session: Session) -> dict:
     """Return what a worker tells; it then holds no network."""
     with pytest.raises(WorkerError):
         session.load()
-    (line,) = [line for line in session.exchange.log_tail().splitlines() if line.startswith("{")]
+    log = session.exchange._worker.log.text()  # type: ignore[attr-defined]
+    (line,) = [line for line in log.splitlines() if line.startswith("{")]
     return json.loads(line)
 
 
@@ -101,6 +102,8 @@ def _without_what_differs(told: dict, sandbox: str) -> None:
     private = told["environment"]["TMPDIR"]
     told["environment"] = {name: value.replace(private, "PRIVATE") for name, value in told["environment"].items()}
     told["temporary"][0] = [name for name in told["temporary"][0] if name != Path(private).name]
+    if os.geteuid() != 0:
+        del told["temporary"]  # the machine's own folders, in which others write meanwhile
     told["Uid"], told["Gid"] = len(set(told["Uid"])), len(set(told["Gid"]))
 
 

@@ -43,6 +43,8 @@ class InlineExchange:
     def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:  # noqa: ARG002
         """Carry out the request; the deadline and the payload limit have no meaning here."""
         with _ONE_AT_A_TIME:
+            if message.name != "time":  # nothing else is judged by the clock
+                return self._answer(message)
             before = DelayReading.now(())
             reply = self._answer(message)
             return replace(reply, delay_s=before.delay_s(DelayReading.now(())))

@@ -1,25 +1,14 @@
 """The score formulas against every published table, within the rounding of the printed inputs."""
 
-import csv
 import math
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 
 import pytest
 
 from harness.tracks import get_track, rank, rank_sum
 
 Row = dict[str, str]
-
-
-@pytest.fixture
-def table(shared: Path) -> Callable[[str], list[Row]]:
-    def read(name: str) -> list[Row]:
-        with (shared / "published" / f"{name}.csv").open(newline="") as stream:
-            return list(csv.DictReader(stream))
-
-    return read
 
 
 def half_step(printed: str) -> float:

@@ -1,25 +1,12 @@
 """Relations within the published tables that hold no score, and that every table is tested."""
 
-import csv
 import json
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-
-import pytest
 
 Row = dict[str, str]
 TESTS = Path(__file__).parents[1]
 WITHOUT_FORMULA = {"ntire2023_rtsr_readme_baselines"}  # runtimes on two cards: nothing in it follows from the rest
-
-
-@pytest.fixture
-def table(shared: Path) -> Callable[[str], list[Row]]:
-    def read(name: str) -> list[Row]:
-        with (shared / "published" / f"{name}.csv").open(newline="") as stream:
-            return list(csv.DictReader(stream))
-
-    return read
 
 
 def ends(printed: str) -> tuple[Fraction, Fraction]:

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> NoReturn:
 def enter_namespaces() -> None:
     """Enter a mount and an IPC namespace of this process only."""
     # The IPC namespace ends with its last process, and with it all objects of System V and POSIX message queues.
-    _check(_LIBC.unshare(_CLONE_NEWNS | _CLONE_NEWIPC), "unshare")
+    check(_LIBC.unshare(_CLONE_NEWNS | _CLONE_NEWIPC), "unshare")
     _mount(None, Path("/"), None, _MS_REC | _MS_PRIVATE)
 
 
@@ -183,10 +183,11 @@ def _make_read_only(target: Path) -> None:
 def _mount(source: str | None, target: Path, options: str | None, flags: int) -> None:
     what, kind = (None if source is None else source.encode(), b"tmpfs" if source == "tmpfs" else None)
     data = None if options is None else options.encode()
-    _check(_LIBC.mount(what, os.fsencode(target), kind, ctypes.c_ulong(flags), data), f"mount at {target}")
+    check(_LIBC.mount(what, os.fsencode(target), kind, ctypes.c_ulong(flags), data), f"mount at {target}")
 
 
-def _check(result: int, what: str) -> None:
+def check(result: int, what: str) -> None:
+    """Raise OSError if a function of the C library failed."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")

@@ -76,21 +76,24 @@ def install_filter(libc: ctypes.CDLL, instructions: bytes) -> None:
 
 def _stay_as_parent(libc: ctypes.CDLL, controller: int) -> None:
     """Fork. The child returns; this process waits for it, kills what it left behind, and ends in the same way."""
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != controller:  # the controller died before prctl took effect
-        os._exit(FAILED)
+    end_with_parent(libc, controller)
     # Orphaned descendants become children of this process instead of init, also after the child has ended.
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     own = os.getpid()
     child = os.fork()
     if child == 0:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != own:
-            os._exit(FAILED)
+        end_with_parent(libc, own)
         return
     # The controller notices the end of a worker by the end of its channel, so no copy of it may stay open here.
     os.closerange(0, resource.getrlimit(resource.RLIMIT_NOFILE)[1] & 0x7FFFFFFF)
     _end_like(wait_for(child))
+
+
+def end_with_parent(libc: ctypes.CDLL, parent: int) -> None:
+    """Let the kernel kill this process when its parent, the process `parent`, dies."""
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before prctl took effect
+        os._exit(FAILED)
 
 
 def wait_for(child: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import random
-import signal
 import tempfile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from harness.isolation.fork_settings import ForkSettings
 # linux/sched.h: mount, control group, UTS, IPC, user, PID and network namespaces
 _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 # linux/prctl.h, linux/capability.h
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 36, 38
 _CAPABILITY_VERSION = 0x20080522
 
 
@@ -72,19 +71,19 @@ class Confined:
             descend.drop_privileges(descent["user"], descent["groups"])
         if self._sandbox is not None:
             # All at once: from inside, a process has no rights over the namespaces that belong to the one around it.
-            self._call("setns", self._libc.setns(self._sandbox, _NAMESPACES))
+            descend.check(self._libc.setns(self._sandbox, _NAMESPACES), "setns")
             self._give_up_capabilities()
         else:
             # Orphaned descendants become children of this process instead of init.
             self._libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-            self._end_with_parent(os.getppid())
+            harden.end_with_parent(self._libc, os.getppid())
         # Within the sandbox, a parent outside of it has no number.
         self._parent = os.getpid() if self._sandbox is None else 0
 
     def become_worker(self) -> None:
         """Set what belongs to this process: descriptors, environment, working folder, and the system call filter."""
         self._libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as after an execve, so that it can read its own /proc
-        self._end_with_parent(self._parent)
+        harden.end_with_parent(self._libc, self._parent)
         if self._sandbox is not None:
             os.setsid()
         self._settle_descriptors()
@@ -108,19 +107,8 @@ class Confined:
             if descriptor not in kept:
                 os.closerange(descriptor, descriptor + 1)
 
-    def _end_with_parent(self, parent: int) -> None:
-        self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before prctl took effect
-            os._exit(1)
-
     def _give_up_capabilities(self) -> None:
         descend.drop_bounding_set()
         header, none = _CapabilityHeader(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
-        self._call("capset", self._libc.capset(ctypes.byref(header), none))
-        self._call("no_new_privs", self._libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-
-    @staticmethod
-    def _call(what: str, result: int) -> None:
-        if result != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"{what}: {os.strerror(number)}")
+        descend.check(self._libc.capset(ctypes.byref(header), none), "capset")
+        descend.check(self._libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")

@@ -1,13 +1,16 @@
 """Engines open sessions that behave alike."""
 
+import time
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
 
-from harness.engines import Engine, Job, LocalEngine
-from harness.engines.inline import InlineEngine
+from harness.engines import Engine, Job, LocalEngine, inline
+from harness.engines.inline import InlineEngine, InlineExchange
 from harness.errors import WorkerError
+from harness.isolation.messages import Message
 from harness.submissions.discovery import Submission, discover
 
 CODE = """
@@ -52,3 +55,21 @@ def test_the_inline_engine_reports_failures_as_a_worker_does(submission: Submiss
     assert caught.value.stage == "load"
     assert caught.value.kind == "SubmissionError"
     assert "SystemExit" in str(caught.value)
+
+
+def test_waiting_for_another_request_of_the_inline_engine_counts_as_delay() -> None:
+    """Requests are answered one at a time, so the time of one may hold that of another."""
+    exchange, started = InlineExchange(), Event()
+
+    def hold() -> None:
+        with inline._ONE_AT_A_TIME:
+            started.set()
+            time.sleep(0.3)
+
+    thread = Thread(target=hold)
+    thread.start()
+    started.wait()
+    reply = exchange.request(Message("count", {"input_shape": [1, 3, 8, 8]}), 10.0, 0)
+    thread.join()
+    assert reply.name == "error"  # nothing is loaded
+    assert reply.delay_s > 0.2

@@ -106,12 +106,11 @@ class WorkerExchange:
             self._fail(
                 "time", DISQUALIFIED, f"it kept a processor busy for {self._overtime_s:.2g} s after it was stopped"
             )
-        is_timing = stage == "time"
-        tree = self._tree() if is_timing else []
+        tree = self._tree() if message.is_judged else []
         self._resume()
         deadline = time.monotonic() + timeout_s
         channel = self._worker.channel
-        before = DelayReading.now(tree) if is_timing else None
+        before = DelayReading.now(tree) if message.is_judged else None
         try:
             channel.take_marks()  # discards what submitted code may have sent meanwhile
             channel.send(message, self._sequence, deadline)
@@ -227,9 +226,10 @@ class CheckedExchange:
     ) -> Message:
         """Send a request and return the reply with at most `max_payload` array bytes. Its fields are not validated.
 
-        Errors carry `stage`, by default the name of the request.
+        Errors carry `stage`, by default the name of the request. Of requests of the stage "time", the reply tells how
+        long other programs may have delayed them.
         """
-        message = Message(name, request.model_dump(mode="json"), tuple(arrays))
+        message = Message(name, request.model_dump(mode="json"), tuple(arrays), is_judged=(stage or name) == "time")
         try:
             reply = self.exchange.request(message, self.timeout_s + extra_s, max_payload)
         except WorkerError as error:

@@ -186,7 +186,7 @@ class Session(AbstractContextManager["Session"]):
     ) -> TimeReply:
         """Time forward passes on the frames `lr` (H x W x 3, uint8; all of one size unless each is used once).
 
-        Errors carry `stage`.
+        Errors carry `stage`. Only for "time" is it measured how long other programs may have delayed the request.
         """
         request = TimeRequest(
             warmup=warmup,

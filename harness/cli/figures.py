@@ -109,8 +109,9 @@ def figure(
         high = 0.75 * wide if height is None else inches(height, "--height")
         style = ScatterStyle(wide, high, log_x, log_y, highlight or (), models or (), baselines is not False)
         drawn = scatter(folder, x or "runtime", y or folder.run.track.metric, style)
-    write_figure(drawn.figure, output)
-    for remark in drawn.remarks:
+    boxes = write_figure(drawn.figure, output)
+    missing = f"the figure's font has no glyphs for {boxes[:40]}: boxes stand for them; write an .svg, which keeps text"
+    for remark in [*drawn.remarks, *([missing] if boxes else [])]:
         err.print(remark, markup=False, highlight=False, soft_wrap=True)
     err.print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from harness.errors import UsageError
 from harness.report.columns import columns_of, runtime_of
-from harness.report.exports import csv_text, json_text, markdown_notes, markdown_table, plain
+from harness.report.exports import csv_text, html_table, json_text, markdown_notes, markdown_table, plain
 from harness.report.latex import document, escaped, footnotes
 from harness.report.numbers import fixed
 from harness.results.backend_rows import BackendCell, BackendRow
@@ -145,8 +146,8 @@ def export_backends(run: Run, form: str, *, whole: bool = True) -> str:
     run
         A run with several backends.
     form
-        ``csv`` and ``json``: one record for each network and backend, with all digits. ``markdown`` and ``latex``: one
-        row for each network, as printed.
+        ``csv`` and ``json``: one record for each network and backend, with all digits. ``markdown``, ``latex`` and
+        ``html-fragment``: one row for each network, as printed.
     whole
         For ``latex``: a document that compiles as it stands.
 
@@ -155,7 +156,7 @@ def export_backends(run: Run, form: str, *, whole: bool = True) -> str:
     UsageError
         There is no such form, or the run has one backend.
     """
-    forms = {"csv": _csv, "json": _json, "markdown": _markdown, "latex": _latex}
+    forms = {"csv": _csv, "json": _json, "markdown": _markdown, "latex": _latex, "html-fragment": _html}
     if form not in forms:
         raise UsageError(f"there is no table of backends as {form!r}", hint=choice(form, forms))
     table = backend_table(run)
@@ -228,13 +229,12 @@ def _latex(run: Run, table: BackendTable) -> str:
         " & ".join([escaped(line.row.name), *map(cell_of, line.cells), escaped(line.use)]) + r" \\"
         for line in table.lines
     ]
-    caption = f"Backends: {run.track.name} on {run.dataset.name}, {run.device.name}, {run.protocol.precision}."
     return "\n".join(
         [
             "% needs: \\usepackage{booktabs}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{escaped(caption)}}}",
+            rf"\caption{{{escaped(_caption(run))}.}}",
             rf"\begin{{tabular}}{{@{{}}l{'r' * len(table.backends)}l@{{}}}}",
             r"\toprule",
             " & ".join(["Model", *map(escaped, table.backends), "Use"]) + r" \\",
@@ -247,6 +247,24 @@ def _latex(run: Run, table: BackendTable) -> str:
             "",
         ]
     )
+
+
+def _html(run: Run, table: BackendTable) -> str:
+    def cell_of(cell: BackendCellText) -> str:
+        text = escape(cell.text)
+        return f"<td><strong>{text}</strong></td>" if cell.best else f"<td>{text}</td>"
+
+    lines = [
+        f'<th scope="row"><bdi>{escape(line.row.name)}</bdi></th>'
+        + "".join(map(cell_of, line.cells))
+        + f"<td>{escape(line.use)}</td>"
+        for line in table.lines
+    ]
+    return html_table(_caption(run), ["Model", *table.backends, "Use"], lines, _notes(table))
+
+
+def _caption(run: Run) -> str:
+    return f"Backends: {run.track.name} on {run.dataset.name}, {run.device.name}, {run.protocol.precision}"
 
 
 def _notes(table: BackendTable) -> list[tuple[str, str]]:

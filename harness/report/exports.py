@@ -219,14 +219,18 @@ def _latex(table: _Table) -> str:
 
 
 def _html(table: _Table) -> str:
-    heads = "".join(f'<th scope="col">{escape(title)}</th>' for title in table.heads)
-    body = "".join(f"<tr>{_html_cells(table, position)}</tr>\n" for position in range(len(table.rows)))
     run = table.folder.run
-    caption = escape(f"{run.track.name} on {run.dataset.name}")
-    foot = html_notes(table.notes, len(table.heads))
+    lines = [_html_cells(table, position) for position in range(len(table.rows))]
+    return html_table(f"{run.track.name} on {run.dataset.name}", table.heads, lines, table.notes)
+
+
+def html_table(caption: str, heads: Sequence[str], lines: Sequence[str], notes: Sequence[tuple[str, str]]) -> str:
+    """Return a table with a caption and notes at its foot; ``lines`` hold the cells of each row as HTML."""
+    columns = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
+    body = "".join(f"<tr>{line}</tr>\n" for line in lines)
     return (
-        f"<table>\n<caption>{caption}</caption>\n<thead><tr>{heads}</tr></thead>\n"
-        f"<tbody>\n{body}</tbody>\n{foot}</table>\n"
+        f"<table>\n<caption>{escape(caption)}</caption>\n<thead><tr>{columns}</tr></thead>\n"
+        f"<tbody>\n{body}</tbody>\n{html_notes(notes, len(heads))}</table>\n"
     )
 
 

@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
 
 from harness.errors import UsageError
 from harness.report.drawing import render
@@ -51,10 +54,16 @@ def kind_of(path: Path) -> str:
     return kind
 
 
-def write_figure(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: Path) -> str:
     """Write a figure in the format of the file's suffix; the same figure gives the same bytes.
 
     PDF embeds its fonts, SVG keeps text as text, and PNG has 300 dpi.
+
+    Returns
+    -------
+    str
+        The letters that the font lacks, in order of their code points. PDF and PNG show boxes in their place; the
+        program that shows an SVG finds other fonts for them.
 
     Raises
     ------
@@ -63,4 +72,18 @@ def write_figure(figure: Figure, path: Path) -> None:
     ResultsError
         The file cannot be written.
     """
-    write_page(path, render(figure, kind_of(path), paper=True, outlines=False))
+    kind = kind_of(path)
+    write_page(path, render(figure, kind, paper=True, outlines=False))
+    return "" if kind == "svg" else _missing_letters(figure)
+
+
+def _missing_letters(figure: Figure) -> str:
+    """Return the letters in a figure that have no glyph in the font of their text."""
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    fonts = [get_font(findfont(text.get_fontproperties())) for text in texts]
+    pairs = [(letter, font) for text, font in zip(texts, fonts, strict=True) for letter in text.get_text()]
+    return "".join(sorted({letter for letter, font in pairs if not letter.isspace() and not _has(font, letter)}))
+
+
+def _has(font: FT2Font, letter: str) -> bool:
+    return font.get_char_index(ord(letter)) != 0  # 0 is the glyph for what is missing

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import FinishedRun, run
 from harness.report import build_report
+from harness.report.backend_table import backend_table
 from harness.report.public_run import public_run
 from harness.results.run_folder import RunFolder
 from harness.run.options import request_from
@@ -106,6 +108,9 @@ def test_the_table_is_exported_and_printed(finished: FinishedRun, monkeypatch: p
     assert {one["slug"] for one in json.loads(export("json"))} == {one["slug"] for one in records.values()}
     assert "| Model | eager | channels\\_last | Use |" in export("markdown")
     assert r"channels\_last & Use \\" in export("latex")
+    fragment = export("html-fragment")
+    assert re.findall("<th scope=.col.>(.*?)</th>", fragment) == ["Model", "eager", "channels_last", "Use"]
+    assert re.findall("<bdi>(.*?)</bdi>", fragment) == [line.row.name for line in backend_table(finished.run).lines]
     assert "do not belong to --backends" in export("csv", "--ci").replace("\n", " ")
     assert "Did you mean 'markdown'" in export("markdwon", "-o", "x").replace("\n", " ")
     monkeypatch.setattr("harness.pipeline.run", lambda *_: finished)

@@ -1,5 +1,7 @@
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -130,6 +132,18 @@ def test_files_have_the_size_asked_for_with_their_fonts_and_the_same_bytes_again
     assert re.search(r"<text[^>]*>LRSRN<", svg)
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size == (990, 750)
+
+
+@pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
+def test_letters_without_a_glyph_are_named(fake_run, call, tmp_path, kind):
+    copy = Path(shutil.copytree(fake_run, tmp_path / "run"))
+    stored = json.loads((copy / "results.json").read_text())
+    stored["entries"][0]["name"] = "\u7f51\u7f51 \u5b66 N\u00e9t"
+    (copy / "results.json").write_text(json.dumps(stored))
+    result = call(copy, "--x", "runtime", "--y", "psnr_y", "-o", tmp_path / f"a.{kind}")
+    assert result.exit_code == 0, result.output
+    missing = [] if kind == "svg" else ["\u5b66\u7f51\U0001f680"]  # the last one is in the name of another model
+    assert re.findall("no glyphs for (.*?):", result.output) == missing
 
 
 def test_lengths_in_all_units_are_the_same():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
+from harness.backends import BACKENDS
 from harness.suggestions import choice
 
 
@@ -18,17 +19,6 @@ class PrecisionOption(enum.StrEnum):
     fp32 = "fp32"
     fp16 = "fp16"
     bf16 = "bf16"
-
-
-class BackendOption(enum.StrEnum):
-    """How the networks are executed."""
-
-    eager = "eager"
-    channels_last = "channels_last"
-    compile = "compile"
-    cuda_graph = "cuda-graph"
-    onnxruntime = "onnxruntime"
-    tensorrt = "tensorrt"
 
 
 class ImagesOption(enum.StrEnum):
@@ -67,23 +57,26 @@ def nearest(option: type[Option]) -> Callable[[str], Option]:
         try:
             return option(text)
         except ValueError:
-            hint = choice(text, [one.value for one in option])
-            raise typer.BadParameter(f"{text!r} is unknown. {hint[0].upper()}{hint[1:]}.") from None
+            raise typer.BadParameter(_unknown(text, [one.value for one in option])) from None
 
     return parse
 
 
-def nearest_of_each(option: type[Option]) -> Callable[[list[str] | None], list[str] | None]:
-    """Return a callback for names of an option with commas between them, which returns each name once."""
-    parse = nearest(option)
+def backend_names(texts: list[str] | None) -> list[str] | None:
+    """Return names of backends that have commas between them, each once; answer an unknown one with the nearest."""
+    if not texts:
+        return None
+    names = list(dict.fromkeys(name.strip() for text in texts for name in text.split(",")))
+    known = BACKENDS.names()
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(_unknown(name, known))
+    return names
 
-    def parse_each(texts: list[str] | None) -> list[str] | None:
-        if not texts:
-            return None
-        names = [name.strip() for text in texts for name in text.split(",")]
-        return list(dict.fromkeys(parse(name).value for name in names))
 
-    return parse_each
+def _unknown(name: str, known: Sequence[str]) -> str:
+    hint = choice(name, known)
+    return f"{name!r} is unknown. {hint[0].upper()}{hint[1:]}."
 
 
 Submissions = Annotated[
@@ -120,10 +113,10 @@ BackendChoices = Annotated[
     list[str] | None,
     typer.Option(
         "--backend",
-        callback=nearest_of_each(BackendOption),
+        callback=backend_names,
         metavar="NAME,...",
-        help="How networks are executed: eager, channels_last, compile, cuda-graph, onnxruntime or tensorrt; several, "
-        "with commas, to see which each network should use. [default: eager]",
+        help="How networks are executed: eager, channels_last, compile, cuda-graph, onnxruntime, tensorrt, or one "
+        "of a package (harness plugins); several, with commas, to see which each network should use. [default: eager]",
     ),
 ]
 ProtocolName = Annotated[

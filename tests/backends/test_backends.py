@@ -8,11 +8,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
+from typer.testing import CliRunner
 
 from harness.backends import backend_problem, requirements
 from harness.backends.cuda_graph import CudaGraph
 from harness.backends.runner import Runner, make_runner
 from harness.backends.tensorrt import TensorRT
+from harness.cli import app
+from harness.cli.options import backend_names
 from harness.errors import UnsupportedError, WorkerError
 from harness.submissions.manifest import Manifest
 
@@ -73,6 +76,10 @@ def test_a_package_may_add_a_backend(network: nn.Module, tmp_path: Path, monkeyp
     assert Manifest(name="a", scales=[2], backends=["twice"]).backends == ["twice"]
     with pytest.raises(ValidationError, match="no backend is called 'twise'; did you mean 'twice'"):
         Manifest(name="a", scales=[2], backends=["twise"])
+    refused = CliRunner().invoke(app, ["run", str(tmp_path), "--backend", "eager,twise"], env={"COLUMNS": "300"})
+    assert refused.exit_code == 2
+    assert "'twise' is unknown. Did you mean 'twice'?" in refused.output
+    assert backend_names(["twice,eager", "twice"]) == ["twice", "eager"]
 
 
 def test_channels_last_changes_weights_and_input(network: nn.Module) -> None:

@@ -106,5 +106,6 @@ def test_the_schema_is_valid_json() -> None:
 
 
 def test_help_is_quick_and_imports_no_torch() -> None:
-    code = "import sys, harness.cli; sys.exit('torch' in sys.modules)"
+    # pydantic builds the models of stored results, which takes most of the time
+    code = "import sys, harness.cli; sys.exit(bool({'torch', 'numpy', 'pydantic'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,7 +9,6 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from harness.backends import BACKENDS
 from harness.suggestions import choice
 
 
@@ -66,6 +65,8 @@ def backend_names(texts: list[str] | None) -> list[str] | None:
     """Return names of backends that have commas between them, each once; answer an unknown one with the nearest."""
     if not texts:
         return None
+    from harness.backends import BACKENDS  # reads the metadata of all packages
+
     names = list(dict.fromkeys(name.strip() for text in texts for name in text.split(",")))
     known = BACKENDS.names()
     for name in names:

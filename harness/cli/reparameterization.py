@@ -10,7 +10,6 @@ import typer
 from harness.cli.application import command, out
 from harness.cli.options import AnalysisLimit
 from harness.errors import UsageError
-from harness.results.columns import LOWER_BOUND
 
 
 @command
@@ -63,6 +62,8 @@ def reparam(
 def _macs(macs: int | None, lower_bound: bool) -> str:
     if macs is None:
         return "not counted"
+    from harness.results.columns import LOWER_BOUND
+
     return f"{LOWER_BOUND if lower_bound else ''}{macs / 1e9:.4g} G"
 
 

@@ -95,6 +95,7 @@ def cgroup_problem() -> str | None:
     if set(_CONTROLLERS) <= set(kernel_text(base / "cgroup.subtree_control").split()):
         return None if os.access(base, os.W_OK) else "the control group belongs to another user"
     members = {int(pid) for pid in kernel_text(base / "cgroup.procs").split()}
+    # Processes of other programs must not be moved into another group.
     if members - set(process_tree(os.getpid())):
         return "the control group contains other processes than the harness"
     try:
@@ -116,4 +117,5 @@ def _base() -> Path:
     if not lines:
         return ROOT
     path = ROOT / lines[0].removeprefix("0::").strip("/")
+    # An earlier call of `cgroup_problem` has moved this process into the subgroup; workers' groups are made beside it.
     return path.parent if path.name == _CONTROLLER_GROUP else path

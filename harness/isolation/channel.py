@@ -159,6 +159,7 @@ class Channel:
 
     def _require_alive(self) -> None:
         if self._marks is not None:
+            # Called about every _POLL_S while a timing request runs, when nothing else empties the buffer of the marks.
             self._marks.collect()
         # End-of-file does not always mark a dead worker: its descendants may hold a copy of the socket.
         if not self._alive():

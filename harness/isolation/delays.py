@@ -47,6 +47,7 @@ class DelayReading:
     def now(cls, pids: Sequence[int]) -> DelayReading:
         """Read the counters of the machine, the calling thread and the processes `pids`."""
         times = psutil.cpu_times()
+        # A processor whose threads wait for I/O is free for others, so this time counts as idle.
         idle = times.idle + getattr(times, "iowait", 0.0)
         twice = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # included in user and nice
         own = (cpu_seconds(list(pids)) or 0.0) + time.process_time()
@@ -63,8 +64,10 @@ class DelayReading:
 
         Returns 0 where the system does not tell.
         """
+        # Threads wait at the same time, so the longest wait of one thread bounds the delay, not the sum.
         longest = max((waited - self.waited.get(task, 0.0) for task, waited in later.waited.items()), default=0.0)
         waited = longest + later.controller_waited - self.controller_waited
+        # Stolen time is not part of `waited`: a virtual machine's kernel regards the interrupted thread as running.
         stolen = max(0.0, later.stolen - self.stolen)
         return stolen + max(0.0, min(waited, later.others - self.others - stolen))
 
@@ -78,6 +81,7 @@ def _tasks(process: Path) -> list[Path]:
 def _waited_s(task: Path) -> float:
     """Return how long a thread was ready to run and did not, seconds; 0 if unknown."""
     try:
+        # Fields: time on a processor, time on a run queue, number of time slices. Only the second one is a delay.
         return int((task / "schedstat").read_text().split()[1]) * _NANOSECOND
     except (OSError, ValueError, IndexError):
         return 0.0

@@ -96,6 +96,7 @@ def launch(plan: Launch) -> Worker:
     made = Connection.make(plan.limits)
     way = None if plan.confinement == "none" else descent(plan.root, plan.python, accelerator=plan.device != "cpu")
     if way is not None and plan.confinement != "bwrap":
+        # The folder is also the working directory at the start, before the private mounts exist.
         os.chown(made.private, way.user, way.user)
         way = way.with_folder(made.private, plan.limits)
     with made.theirs:

@@ -109,5 +109,6 @@ class LogCapture:
         if chunk:
             self._tail.append(chunk)
             self._tail_bytes += len(chunk)
+        # Whole chunks are dropped, and only while the remaining ones still have the bytes to keep.
         while self._tail and self._tail_bytes - len(self._tail[0]) >= self._keep:
             self._tail_bytes -= len(self._tail.popleft())

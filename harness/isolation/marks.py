@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
+# asm-generic/socket.h; Python's socket module does not define it.
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@ll")
 _MAX_MARKS = 1 << 20  # of one request
@@ -66,6 +67,7 @@ def make_marks() -> tuple[MarkReader, socket.socket] | None:
     reader = MarkReader(ours)
     try:
         ours.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        # A trial: only a received datagram shows whether the kernel stamps datagrams of this kind.
         theirs.send(b"")
     except OSError:
         reader.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 _PRIVATE = ("tmp", "dev/shm")
 _BLOCK = 512  # unit of st_blocks
+# Header of a mapping in /proc/PID/smaps: addresses, permissions, offset, device, inode.
 _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ ([0-9a-f]+):([0-9a-f]+) (\d+)")
 
 FileId = tuple[int, int]
@@ -78,6 +79,7 @@ def _add_open(folder: Path, sizes: dict[FileId, int]) -> None:
 
 def _add_folders(pid: int, found: MemoryFiles, seen: set[Path]) -> None:
     namespace = (_PROC / str(pid) / "ns" / "mnt").readlink()
+    # A worker in the controller's namespace has no private folders; those of the machine are not its own.
     if namespace in seen or namespace == (_PROC / "self" / "ns" / "mnt").readlink():
         return
     for name in _PRIVATE:

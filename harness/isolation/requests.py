@@ -300,6 +300,7 @@ class TimeReply(Body):
     """Remark about the samples, shown in the report."""
     varied: Annotated[list[Annotated[list[Count], Field(max_length=5)]], Field(max_length=101_000)] = []
     """How the frame of each call was varied, warm-up included; see `harness.timing.frames.read_variations`."""
+    # The bounds of fields that the controller sets allow only their defaults, so that a worker cannot send them.
     variations: Annotated[list[Any], Field(max_length=0)] = []
     """The same as `harness.timing.frames.Variation`, None for a frame as it was sent. Set by the controller."""
     wall_s: Annotated[float, Field(ge=0)] = 0.0

@@ -28,6 +28,7 @@ Confinement = Literal["bwrap", "process", "none"]
 SUBMISSION = Path("/submission")
 PRIVATE = Path("/tmp")  # noqa: S108  a private tmpfs in the sandbox
 
+# Size of /dev/shm in the sandbox.
 _SHARED_MEMORY_BYTES = 256 << 20
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime")
@@ -157,6 +158,7 @@ def bwrap_command(
     # of them must exist under their original paths inside the sandbox.
     prefixes = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), python.parent.parent}
     prefixes |= set(package_folders())
+    # All of /usr is mounted by `_system_binds`.
     binds = {prefix: prefix for prefix in _without_nested(prefixes) if not prefix.is_relative_to("/usr")}
     binds |= {PACKAGE: PACKAGE, root: inside}
     options = [

@@ -201,6 +201,7 @@ class Session(AbstractContextManager["Session"]):
         # of ten calls extends the limit by the usual timeout.
         extra_s = self.timeout_s * (calls - 1) / _CALLS_PER_TIMEOUT if budget_s is None else budget_s
         width = strip_width([frame.shape[1] for frame in lr], calls, self.job.scale)
+        # float32: three channels for each pixel of a strip, and the row and column of the strip.
         strip_bytes = 4 * STRIPS * (3 * width + 2)
         message = self.checked.send("time", request, lr, extra_s, calls * strip_bytes, stage=stage)
         wall_s = time.monotonic() - begin  # the controller's clock, which submitted code cannot change

@@ -125,6 +125,7 @@ def new_user() -> int | None:
         return None
     for ids in _USER_RANGES:
         if all(_is_mapped(ids, Path(f"/proc/self/{kind}_map")) for kind in ("uid", "gid")):
+            # Random, so that two controllers that choose at the same moment are unlikely to take the same id.
             return random.choice([user for user in random.sample(ids, 64) if user not in _users()])  # noqa: S311
     return None
 
@@ -191,6 +192,7 @@ def remove_user(user: int) -> None:
     """Kill all processes of a user that only one worker has had, and delete what it left in folders that all share."""
     # The kernel signals all of them at once (kill -1), so that none can fork in between.
     become = f"import os; os.setresgid(*[{user}] * 3); os.setresuid(*[{user}] * 3)"
+    # The user id is checked first, because kill(-1) as root would signal every process of the machine.
     command = [sys.executable, *_ISOLATED, "-c", f"{become}; os.getuid() == {user} and os.kill(-1, 9)"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run(command, capture_output=True, timeout=60, check=False)

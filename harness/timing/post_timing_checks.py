@@ -103,10 +103,12 @@ class PostTimingChecks:
         message = ""
         for attempt in range(_CLOCK_ATTEMPTS):
             if attempt:
+                # A new list, because the caller's must not grow.
                 requests = requests + self._time_fresh(self.worker)[1]
             self.worker.pause()
             trusted += self._time_fresh(self.anchor)[1]
             self.anchor.pause()
+            # The protocol may have made all its calls in a single request, which is judged alone.
             unreported = find_unreported_time(timed, trusted, min_requests=1)
             message = unreported or find_unreported_time(requests, trusted) or ""
             if not message:

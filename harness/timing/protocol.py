@@ -131,7 +131,7 @@ class TimingProtocol:
         return f"up to {self.repeats} calls within {self.budget_s:g} s, at least {self.min_repeats}, {inputs}"
 
 
-# As published: `runtime_demo.py` of the NTIRE 2023 real-time challenge; its input is portrait, ours landscape.
+# As published: `runtime_demo.py` of the NTIRE 2023 real-time challenge; its input is portrait, that of the tracks here is landscape.
 NTIRE23 = TimingProtocol(
     name="ntire23",
     description="the 2023 real-time challenge as published: one frame, 50 calls to warm up, the mean of 244",
@@ -244,6 +244,7 @@ def protocol_for(
                 f"a time budget of {budget_s:g} s leaves no time to measure",
                 hint="give a positive number of seconds",
             )
+        # Each process needs about a second. ntire23 requires 244 calls, which a budget need not allow.
         few = max(1, min(protocol.processes, int(budget_s)))
         protocol = replace(protocol, budget_s=budget_s, min_repeats=min(protocol.min_repeats, 3), processes=few)
     if processes is not None:

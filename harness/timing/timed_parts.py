@@ -80,6 +80,7 @@ def errors_of(part: TimedPart, scored: Image, truth: Image, scale: int, edge: in
     count = 0
     width = part.strips.values.shape[1]
     height_out, width_out = (scale * side for side in part.origin.size)
+    # Divide by the gain of the frame, so that the output can be compared with the image.
     levels = np.minimum(part.strips.rounded() / np.float32(part.origin.gain), 255)
     for (row, left), values in zip(part.strips.places.tolist(), levels, strict=True):
         rows, columns = np.array([row]), np.arange(left, left + width)
@@ -108,6 +109,7 @@ def _places(
     edge
         Pixels beside each edge that are not compared.
     """
+    # A frame larger than the image repeats image and mirror image with a period of two sides.
     mirrored = unrolled % (2 * side)
     found = np.minimum(mirrored, 2 * side - 1 - mirrored)
     inside = np.ones(given.shape, bool)
@@ -126,6 +128,7 @@ def loss_db(parts: Sequence[Errors]) -> tuple[float, float] | None:
         return None
     sums = np.array([[part.timed, part.scored, part.count] for part in known])
     losses = np.array([_loss(sums.sum(axis=0) - one) for one in sums])  # without one part each
+    # Jackknife variance of the loss: (n - 1) / n times the sum of squared deviations.
     spread = float(np.square(losses - losses.mean()).sum()) * (len(known) - 1) / len(known)
     return _loss(sums.sum(axis=0)), math.sqrt(spread)
 
@@ -141,6 +144,7 @@ def find_loss(parts: Sequence[Errors]) -> float | None:
 
 def _loss(sums: NDArray[np.float64]) -> float:
     timed, scored, count = sums
+    # GRAIN as in `checks._loss_db`; the maximum avoids log(0).
     return 10 * math.log10(max(timed / count, 1e-3) / (scored / count + GRAIN))
 
 

@@ -144,7 +144,7 @@ class ForkServer:
             os.close(reader)
             raise ForkError(f"the fork server has ended: {error}") from error
         finally:
-            # Only the server's copy may remain: the reader then sees the end of the pipe if the server or the parent dies.
+            # Only the server's copy may remain: the reader then sees the end of the pipe if both processes die.
             os.close(writer)
         word, _, rest = _first_line(reader, time.monotonic() + _START_S).partition(b" ")
         if word != b"started":
@@ -222,7 +222,7 @@ class ForkServers:
 
 def _unsupported() -> str | None:
     if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
-        # setns accepts a pidfd since Linux 5.8. On older kernels a fork into a sandbox fails and the worker is executed.
+        # setns accepts a pidfd since Linux 5.8. Without it, a fork into a sandbox fails and the worker is executed.
         return "forking needs Linux 5.8"
     return None
 

@@ -109,7 +109,7 @@ def _loss_db(scored: Image, timed: NDArray[np.floating], truth: Image) -> float:
     """Return by how many dB `timed` is worse than `scored`, without the border and beyond rounding and grain."""
     inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER] if min(truth.shape[:2]) > 4 * _BORDER else np.s_[:, :]
     errors = [float(np.square(image[inner].astype(np.float32) - truth[inner]).mean()) for image in (scored, timed)]
-    # The timed frame has other lowest bits, which may raise the error of its output by GRAIN. The maximum avoids log(0).
+    # The timed frame has other lowest bits, which may raise the error by GRAIN. The maximum avoids log(0).
     return 10 * math.log10(max(errors[1], 1e-3) / (errors[0] + GRAIN))
 
 

@@ -105,6 +105,7 @@ class PostTimingChecks:
             if attempt:
                 # A new list, because the caller's must not grow.
                 requests = requests + self._time_fresh(self.worker)[1]
+            # The submission must not run beside the anchor: a slower anchor would raise the allowed overhead.
             self.worker.pause()
             trusted += self._time_fresh(self.anchor)[1]
             self.anchor.pause()

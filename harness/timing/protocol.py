@@ -131,7 +131,7 @@ class TimingProtocol:
         return f"up to {self.repeats} calls within {self.budget_s:g} s, at least {self.min_repeats}, {inputs}"
 
 
-# As published: `runtime_demo.py` of the NTIRE 2023 real-time challenge; its input is portrait, that of the tracks here is landscape.
+# As published: `runtime_demo.py` of the NTIRE 2023 real-time challenge; its input is portrait, here it is landscape.
 NTIRE23 = TimingProtocol(
     name="ntire23",
     description="the 2023 real-time challenge as published: one frame, 50 calls to warm up, the mean of 244",

@@ -17,6 +17,7 @@ from harness.isolation.fork_settings import ForkSettings
 _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 # linux/prctl.h, linux/capability.h
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 36, 38
+# Version 3, with two structures of three 32-bit words: effective, permitted, inheritable.
 _CAPABILITY_VERSION = 0x20080522
 
 
@@ -90,6 +91,7 @@ class Confined:
         os.environ.clear()
         os.environ.update(self.settings.environment)
         os.chdir(self.settings.folder)
+        # The cached folder is that of the fork server; it is found anew from TMPDIR.
         tempfile.tempdir = None
         random.seed()
         np.random.seed()  # noqa: NPY002  the generator of the fork server is in the same state in all of its children
@@ -105,6 +107,7 @@ class Confined:
         kept = {0, 1, 2, self.channel, *(() if self.segment is None else (self.segment,))}
         for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
             if descriptor not in kept:
+                # Unlike os.close, it ignores a descriptor that is closed already, such as that of the listing.
                 os.closerange(descriptor, descriptor + 1)
 
     def _give_up_capabilities(self) -> None:

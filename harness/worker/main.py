@@ -120,6 +120,7 @@ def _moved_high(fd: int) -> int:
     The new descriptor is close-on-exec: programs that submitted code starts do not inherit the channel.
     """
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # descriptors must be below the soft limit
+    # The result is the lowest free number from this one on; 16 numbers below the limit are enough for all descriptors.
     high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fd, min(soft, 1024) - 16))
     os.close(fd)
     return high

@@ -130,6 +130,7 @@ class Operations:
             weights=not request.random_weights,
             takes_luma=loaded.takes_luma,
             backend="onnxruntime" if is_onnx_file(loaded.network) else request.backend,
+            # The limit of `requests.ShortText`: a longer text would make the reply invalid.
             notes=[note[:500] for note in notes],
         )
         return reply, []
@@ -324,5 +325,6 @@ def _restore_settings(request: LoadRequest) -> None:
     # so that float32 is computed as float32.
     torch.backends.cudnn.benchmark = request.strict
     torch.backends.cudnn.allow_tf32 = not request.strict
+    # torch's default for matrix products, in both modes.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_grad_enabled(False)

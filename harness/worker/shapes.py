@@ -166,6 +166,7 @@ def _check_told(
     told = {slot: effect for slot, effect in effects.items() if effect}
     places = sorted({place for effect in told.values() for place in effect}, key=str)
     slopes = np.array([[effect.get(place, 0.0) for place in places] for effect in told.values()])
+    # If the effects depend on each other, several combinations of values have the same shapes.
     if told and np.linalg.matrix_rank(slopes) < len(told):
         names = ", ".join(".".join(slot) for slot in told)
         what = f"the shapes of the checkpoint do not tell {names} of {factory.name} apart"
@@ -242,6 +243,7 @@ def _sizes(state: Mapping[str, Tensor]) -> dict[Place, int]:
 
 
 def _numbers(key: str) -> Iterator[tuple[str, int]]:
+    # Lengths are bounded, because the names come from the submission.
     for match in re.finditer(r"\d+", key[:300]):
         if match.end() == len(key) or key[match.end()] == ".":
             yield key[: match.start()], int(match[0][:9])

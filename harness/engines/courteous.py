@@ -1,4 +1,4 @@
-"""Workers that rest while another device of their machine times networks."""
+"""Workers that are paused while another device of their machine times networks."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class CourteousEngine:
     def stop(self) -> None:
         """End every worker at once, and refuse further requests; called from another thread."""
         self._stopped = True
+        # A copy, because other threads open and close workers meanwhile.
         for exchange in list(self._open.values()):
             with suppress(OSError):
                 exchange.close()

@@ -46,7 +46,7 @@ class PrefetchingEngine:
             following = self._to_come.popleft()
             try:
                 self._waiting.append((following, self._start(following)))
-            except (HarnessError, OSError):  # it will be told where the job is asked for
+            except (HarnessError, OSError):  # `open` raises it again when the job is asked for
                 break
         return session
 
@@ -77,7 +77,7 @@ class PrefetchingEngine:
         for number, (known, session) in enumerate(self._waiting):
             if known == job:
                 del self._waiting[number]
-                return session if session.alive() else None  # out of memory, say: it was nobody's fault yet
+                return session if session.alive() else None  # it may have run out of memory; a new one is started
         return None
 
     def _start(self, job: Job) -> Session:

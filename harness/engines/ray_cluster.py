@@ -242,6 +242,7 @@ class RayEngine:
                 num_cpus=resources.get("CPU", 0),
                 num_gpus=resources.get("GPU", 0),
                 max_concurrency=_THREADS,
+                # soft=False: the actor never runs on another node.
                 scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(node, soft=False),
             )
             .remote()

@@ -116,6 +116,7 @@ class Expression:
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
         with np.errstate(all="ignore"):
             value = np.asarray(evaluate(dict(zip(self.names, arrays, strict=True))), dtype=np.float64)
+        # broadcast_to returns a read-only view.
         return np.broadcast_to(value, shape).copy() if shape else float(value)
 
 

@@ -76,6 +76,7 @@ def figure_of(name: str) -> tuple[Figure, str] | None:
     bases = [figure for figure in FIGURES.values() if figure.by_dataset and name.startswith(f"{figure.name}_")]
     if not bases:
         return None
+    # The longest name decides: psnr_y_test is PSNR on Y of the data set test, not PSNR of a data set y_test.
     base = max(bases, key=lambda figure: len(figure.name))
     return base, name.removeprefix(f"{base.name}_")
 

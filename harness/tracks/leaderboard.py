@@ -117,6 +117,7 @@ def _twins(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
 
 def _others(group: Sequence[Candidate], candidate: Candidate) -> str:
     """Return the names of the others of a group; a few if there are many, because each of them has such a note."""
+    # One more than are named, because the candidate itself may be among them.
     named = [other.name for other in group[: _NAMED_TWINS + 1] if other is not candidate][:_NAMED_TWINS]
     rest = len(group) - 1 - len(named)
     return ", ".join(named) + (f" and {rest} more" if rest else "")

@@ -203,6 +203,7 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     gated = [entry.model_copy(update={"failed_gates": _failed_gates(entry, rules)}) for entry in entries]
     # Ranks are given among ranked rows only: a baseline in between must not move a rank.
     ranked = [e for e in gated if _is_ranked(e, rules)]
+    # Logarithms have the same order as the scores, and float64 can hold them.
     values = {e.slug: value for e in ranked if (value := _score_value(e)) is not None}
     ranks = rank(values, higher_is_better=rules.track.higher_is_better)
     sums = _rank_sums(ranked, rules)

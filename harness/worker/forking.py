@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     protect_from_other_processes()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the processes: they report for themselves
     while True:
-        # The channel is of SOCK_SEQPACKET, so a message arrives whole. The limits are far above what `ForkServer` sends.
+        # The channel is of SOCK_SEQPACKET, so a message arrives whole. Both limits are above what `ForkServer` sends.
         message, descriptors, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, _MAX_DESCRIPTORS)
         if not message:
             os._exit(0)

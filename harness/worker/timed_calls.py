@@ -95,7 +95,7 @@ class TimedCalls:
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
                 lambda output: checks.check(output, self._held if inside else None),
             )
-            # Reading all values takes time, so only the last output is tested whole; strips are tested by the controller.
+            # Reading all values takes time, so only the last output is tested whole; the controller tests the strips.
             check_output(checks.last, checks.given, settings.scale)
         self._check_functions()  # what was set up in a call may be gone before the next request
         self._last, self._last_frame = self._held if inside else checks.last, checks.frame

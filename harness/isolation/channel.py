@@ -81,6 +81,7 @@ class Channel:
         ChannelClosed
             The other end closed the socket or its process ended.
         """
+        # Set for each request. `receive` goes on from here, because its deadline covers both directions.
         self._looked_at, self._stopped_s = time.monotonic(), 0.0
         for buffer in encode(message, self._secret, sequence, self._segment):
             self._send_all(buffer, deadline)

@@ -245,6 +245,7 @@ class CheckedExchange:
     def validate(self, stage: str, message: Message, kind: type[ReplyT]) -> ReplyT:
         """Validate the fields of a reply against `kind` and return them."""
         try:
+            # Texts of a reply go to the terminal and into the report, so they are sanitized first.
             return kind.model_validate(printable_json(message.body))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]

@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> NoReturn:
     settings, command = json.loads(arguments[0]), arguments[1:]
     libc = ctypes.CDLL(None, use_errno=True)
     if settings["parent"] is not None:
+        # The filter comes last: it denies prctl with these settings, and keyctl.
         _stay_as_parent(libc, settings["parent"])
     join_new_keyring(libc)
     if settings["filter"] is not None:
@@ -61,6 +62,7 @@ def join_new_keyring(libc: ctypes.CDLL) -> None:
 
 def install_filter(libc: ctypes.CDLL, instructions: bytes) -> None:
     """Install a system call filter, an array of ``struct sock_filter``, for good."""
+    # Without privileges, a process may install a filter only with no_new_privs set.
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         _fail("no_new_privs cannot be set")
     # struct sock_filter has 8 bytes; the kernel expects the number of instructions.

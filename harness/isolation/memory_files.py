@@ -101,6 +101,7 @@ def _mapped_elsewhere(text: str, files: MemoryFiles) -> int:
         if mapping := _MAPPING.match(line):
             counts = not _is_counted(mapping, files.sizes, files.folders)
         elif counts and line.startswith("Pss:"):
+            # smaps counts in KiB. Pss divides a shared page by the number of processes that map it.
             memory += int(line.split()[1]) << 10
     return memory
 

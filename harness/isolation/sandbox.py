@@ -99,6 +99,7 @@ def bwrap_problem() -> str | None:
     trial = bwrap_command(
         [sys.executable, "-I", "-c", ""],
         environment={},
+        # Any folder can stand for that of a submission.
         root=HARDEN.parent,
         inside=SUBMISSION,
         tmp_bytes=1 << 20,
@@ -166,6 +167,7 @@ def bwrap_command(
         *_system_binds(),
         *("--proc", "/proc", "--dev", "/dev"),
         *_proc_binds(),
+        # --size applies to the --tmpfs that follows it.
         *("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108
         *(_device_binds() if accelerator else ()),
         *("--remount-ro", "/dev"),

@@ -164,6 +164,7 @@ def descent_problem() -> str | None:
     problem = private_folders_problem()
     if problem is None:
         return None
+    # Without private mounts, it works only if all users can reach Python and the harness.
     return None if _trial(Descent(user, mounts=False)) is None else problem
 
 

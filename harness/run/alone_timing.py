@@ -66,6 +66,7 @@ class AloneTiming:
         if not BACKENDS.get(self.plan.request.backend).builds:
             # Host-to-device transfer of the weights is not timed.
             self.worker.prepare((height, width), call=False)
+        # Measured before the calls: during them the network itself keeps the processor busy.
         busy = self.plan.place.busy()
         monitor = self.plan.place.card()
         # Read before and after the calls, so that no query of the card falls between them.

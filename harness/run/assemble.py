@@ -161,6 +161,7 @@ def _backend_rows(
             timing=measurement.timing,
         )
         rows.setdefault(planned.variant_of or submission.slug, []).append(one)
+    # Names of the rows on the first backend, without the suffix of a backend.
     names = dict(plan.names)
     return [choose_backend(single_line(names[slug], 300), slug, tried, spread) for slug, tried in rows.items()]
 

@@ -38,6 +38,7 @@ from harness.tracks import Track, track_for_scale
 _TIMED_SIZE = (96, 128)
 """Height and width of the timed frames."""
 _IMAGE_SIZE = 64  # side of the LR images: smaller than the timed frames, so that both sizes are compared
+# Below two seconds, so that each network is timed in one process, see `protocol_for`.
 _BUDGET_S = 1.5
 
 _HINT_LIMIT = "--analysis-limit raises the limit"
@@ -373,6 +374,7 @@ def _declares_scale(submission: Submission) -> bool:
 def _one_scale(checks: list[Check]) -> list[Check]:
     """Keep the check at the scale that a submission without manifest turned out to have, or all if there is none."""
     fitting = [
+        # The error of `loader._check_scale`; the finding of a check that passed begins with the same words.
         check for check in checks if not any("upscales by" in f.what and f.level == "error" for f in check.findings)
     ]
     return fitting or checks

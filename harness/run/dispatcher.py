@@ -121,6 +121,7 @@ class Dispatcher:
             self._losses.update(assignment.slugs)
             again = [slug for slug in assignment.slugs if self._losses[slug] < MOST_LOSSES]
             given_up += [slug for slug in assignment.slugs if slug not in again]
+            # Back to the front of the queue, in the order in which they were.
             waiting.extendleft(reversed(again))
         if for_good:
             self._slots = [slot for slot in self._slots if slot.machine != machine]
@@ -150,4 +151,5 @@ class Dispatcher:
             return 1
         left = 1 + len(self._to_time)
         machines = len({slot.machine for slot in self._slots if slot.times})
+        # Half of a machine's share of what is left, rounded up: groups become smaller towards the end.
         return min(MOST_IN_A_GROUP, left if machines == 1 else -(-left // (2 * machines)))

@@ -217,6 +217,7 @@ class _EverywhereRun:
     def _lose(self, machine: str) -> None:
         """Let all work of a machine be done again: there after a new start of its process, else elsewhere."""
         known = self._machines[machine]
+        # Other tasks of the machine are lost as well; `_take` ignores what they may still return.
         self._running = {future: work for future, work in self._running.items() if work[0].machine != machine}
         known.reports = None
         # The machine may be fine and only the process gone, for example for its memory.

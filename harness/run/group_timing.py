@@ -51,6 +51,7 @@ def _separated(runs: Sequence[SubmissionRun], error: Exception, context: RunCont
     A network that is alone already has caused it, and fails.
     """
     waiting = [run for run in runs if run.is_running]
+    # The exception may have come from the anchor, so the next group gets a new one.
     context.anchor.drop()
     if len(waiting) == 1:
         context.attempt(waiting[0], partial(_raise, error))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 _SHARE_OF_MEMORY = 0.7
 # A worker with torch, one frame, a copy of its output, and the shared memory that carries both.
 _BASE_BYTES = 600 << 20
+# Assumed for a network whose peak could not be measured.
 _UNKNOWN_BYTES = 2 << 30
 
 

@@ -89,6 +89,7 @@ def run_conditions(
             "conventions": [track.convention, *sorted(request.conventions)],
             "backend": request.backend,
             "backend_versions": _backend_versions(request.backend),
+            # Which form is measured depends on the figures that the track scores.
             "reparam": [request.reparam or track.reparam_policy, *scored_figures(track)],
             "analysis_limit_s": request.analysis_limit_s,
             # Only if set, so that measurements of runs without the option stay valid.

@@ -202,6 +202,7 @@ class Progress:
         self._begin(slug, "restart" if restarts else "time", place)
         self._remaining.complete(slug, "prepare")
         self._remaining.advance_timing(slug, process, processes, done)
+        # While a process starts, its own restart is not done yet.
         self._remaining.advance(slug, "restart", process - 1 if restarts else process)
         self._report_stage(slug, "time", detail, (process + 1, processes), place)
 

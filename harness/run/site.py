@@ -28,6 +28,7 @@ from harness.run.tasks import Briefing, Outcome, Report, Task, Timed
 from harness.submissions.parcel import unpack
 from harness.submissions.submission import Submission
 
+# The oldest reports are dropped if the controller does not ask for them in time.
 _REPORTS: deque[Report] = deque(maxlen=10_000)
 _ENGINES: dict[int, CourteousEngine] = {}
 
@@ -46,6 +47,7 @@ def carry_out(briefing: Briefing, task: Task) -> Outcome:
         if briefing.crops is not None:
             (scratch / "crops").mkdir()
             (scratch / "crops" / "crops.json").write_bytes(briefing.crops)
+            # A crop store uses a list of crops only if this file names its data set.
             (scratch / "crops" / "dataset").write_bytes(plan.dataset.fingerprint.encode())
         outcome = _carry_out(briefing, task, plan)
         _forget_stored(scratch)

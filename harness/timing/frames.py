@@ -182,6 +182,7 @@ class FrameSource:
         image = self._images[index]
         self._turn += 1
         height, width, _ = image.shape
+        # At least one pixel to each side, so that no frame is the image itself.
         shift = int(self.rng.integers(1, max(2, height))), int(self.rng.integers(1, max(2, width)))
         flips = bool(self.rng.integers(2)), bool(self.rng.integers(2))
         gain = _gain(float(self.rng.random()), _FRAME_GAINS)

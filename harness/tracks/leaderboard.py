@@ -136,6 +136,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         variant_of=candidate.variant_of,
         reconstructed=candidate.reconstructed,
         **{name: getattr(measured, name) for name in _TAKEN_OVER},
+        # A multiply-accumulate is two operations.
         flops=None if measured.macs is None else 2 * measured.macs,
         size_bytes=candidate.size_bytes,
         energy=energy_of(measured.timing),

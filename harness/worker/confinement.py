@@ -27,6 +27,7 @@ class _CapabilityHeader(ctypes.Structure):
 
 def protect_from_other_processes() -> None:
     """Forbid unprivileged processes of the same user to read or to change the memory of this process."""
+    # For a process that is not dumpable, the kernel refuses ptrace and access to /proc/PID/mem.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
@@ -95,6 +96,7 @@ class Confined:
         tempfile.tempdir = None
         random.seed()
         np.random.seed()  # noqa: NPY002  the generator of the fork server is in the same state in all of its children
+        # The filter comes last: it denies what was done before.
         harden.join_new_keyring(self._libc)
         if self.settings.program is not None:
             harden.install_filter(self._libc, bytes.fromhex(self.settings.program))

@@ -67,6 +67,7 @@ def forward_memory(
     if large is None or small is None:
         return None
     pixels = [height * width for height, width in (size, quarter, eighth)]
+    # Both reduced sizes of a small frame can be equal.
     slope = (large - small) / max(1, pixels[1] - pixels[2])
     return max(0, round(large + slope * (pixels[0] - pixels[1])))
 

@@ -239,6 +239,7 @@ class Operations:
         if request.call:
             with torch.inference_mode():
                 runner(runner.ready(network.place(torch.rand(1, 3, height, width)), main=request.main))
+        # Kernels run asynchronously: wait for them before the clock is read.
         if network.settings.device != "cpu":
             torch.accelerator.synchronize()
         return PrepareReply(seconds=(perf_counter_ns() - begin) / 1e9), []

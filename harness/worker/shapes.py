@@ -83,6 +83,7 @@ def values_from_shapes(
     if not unknowns.numbers and not unknowns.choices:
         return None
     found: list[dict[Slot, Any]] = []
+    # For each combination the network is built several times, so their number is bounded.
     for combination in itertools.islice(itertools.product(*unknowns.choices.values()), _MOST_CHOICES):
         chosen = dict(zip(unknowns.choices, combination, strict=True))
         solved = _solved(factory, state, unknowns, chosen)

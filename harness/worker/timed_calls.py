@@ -184,6 +184,7 @@ class _CallChecks:
         # Appended before the places are drawn, because `frame` finds the frame of this call by their number.
         self.places.append(np.zeros((STRIPS, 2), np.float32))
         height, width = (side * self._settings.scale for side in self.frame)
+        # Two numbers of 64 bits for each strip: the bias of the remainder is negligible.
         drawn = np.frombuffer(_random_bytes(16 * STRIPS), np.uint64).reshape(STRIPS, 2)
         places = (drawn % np.array([height, width - self._width + 1], np.uint64)).astype(np.int64)
         self.places[-1] = places.astype(np.float32)

@@ -294,7 +294,7 @@ _LOCKS: dict[str, AbstractContextManager[None]] = {}
 
 def _take_lock(place: LocalPlace, wait: bool) -> str:
     """Take the lock of a device and return a key for it; an empty one if another run has it and `wait` is False."""
-    # The lock calls its argument instead of waiting in silence; `_refuse` raises there, which ends the attempt.
+    # The lock calls its argument before it waits; `_refuse` raises there, which ends the attempt.
     lock = place.lock(lambda: None) if wait else place.lock(_refuse)
     try:
         lock.__enter__()

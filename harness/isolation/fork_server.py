@@ -144,7 +144,7 @@ class ForkServer:
             os.close(reader)
             raise ForkError(f"the fork server has ended: {error}") from error
         finally:
-            # Only the server's copy may remain: the reader then sees the end of the pipe if both processes die.
+            # With no copy left here, the pipe ends when the worker's parent does, which `ForkedProcess` relies on.
             os.close(writer)
         word, _, rest = _first_line(reader, time.monotonic() + _START_S).partition(b" ")
         if word != b"started":

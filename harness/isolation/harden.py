@@ -125,7 +125,7 @@ def _children() -> list[int]:
 
 def _end_like(status: int) -> NoReturn:
     if os.WIFSIGNALED(status):
-        # The child has dumped core if it was allowed to; this process must not replace its dump.
+        # The same signal ends this process, which must not write a core dump of its own.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         number = os.WTERMSIG(status)
         # The signal may be ignored or handled here, but must end this process. The handler of SIGKILL cannot be set.

@@ -70,6 +70,7 @@ class LogCapture:
         """Write the kept output to `path`; for any but the first `process`, append it under a heading."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a" if process else "w", encoding="utf-8") as file:
+            # Repeated 0 times for the first process, so that its log has no heading.
             file.write(f"\n--- process {process + 1} ---\n" * bool(process) + self.text())
 
     def _read(self) -> None:

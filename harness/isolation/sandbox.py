@@ -32,6 +32,7 @@ PRIVATE = Path("/tmp")  # noqa: S108  a private tmpfs in the sandbox
 _SHARED_MEMORY_BYTES = 256 << 20
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime")
+# Of NVIDIA's driver, of the kernel's graphics drivers, and of AMD's compute driver.
 _DEVICE_NODES = ("nvidia*", "nvidia-caps", "dri", "kfd")
 _DEVICE_FOLDERS = ("/sys", "/opt/rocm", "/etc/OpenCL", "/etc/vulkan")  # drivers enumerate devices through /sys
 # The administration of the kernel, which bubblewrap protects only if the mode of the folders allows writing, and what

@@ -95,6 +95,7 @@ class Session(AbstractContextManager["Session"]):
         reply = self.checked.ask("load", self.job, LoadReply)
         if reply.value_range not in VALUE_RANGES:
             self.checked.refuse("load", f"a value range of {reply.value_range:g}")
+        # Strips of outputs are converted to levels by the value of white that the worker found out.
         self.job = self.job.model_copy(update={"value_range": reply.value_range})
         return reply
 

@@ -36,6 +36,7 @@ GROUND_TRUTH = ("data/embedded",)
 _USER_RANGES = (range(0x70000000, 0x7FFFFFF0), range(61184, 65520))
 _WRITABLE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  replaced by private folders
 _COPIED_BYTES = 4 << 30
+# Distributions give these devices to groups such as render and video.
 _GROUP_DEVICES = ("/dev/kfd", "/dev/dri")
 _ISOLATED = ("-I", "-S")  # Python without environment variables, user's packages and .pth files
 

@@ -373,8 +373,8 @@ def _declares_scale(submission: Submission) -> bool:
 
 def _one_scale(checks: list[Check]) -> list[Check]:
     """Keep the check at the scale that a submission without manifest turned out to have, or all if there is none."""
+    # The error of `loader._check_scale`; the finding of a check that passed begins with the same words.
     fitting = [
-        # The error of `loader._check_scale`; the finding of a check that passed begins with the same words.
         check for check in checks if not any("upscales by" in f.what and f.level == "error" for f in check.findings)
     ]
     return fitting or checks

@@ -97,8 +97,8 @@ def _time(run: SubmissionRun, context: RunContext, graph: bytes) -> GraphTime:
                 return GraphTime(reason=f"its graph computes another image (PSNR {psnr:.1f} dB between the two)")
             state = NetworkState("graph", ProcessTiming(session))
             anchor = NetworkState("anchor", ProcessTiming(context.anchor.open()[0]))
-            # One process is enough to find a factor of 1.5.
             budget_s = min(_BUDGET_S, plan.protocol.budget_s or _BUDGET_S)
+            # One process is enough to find a factor of 1.5.
             protocol = protocol_for(plan.device.kind, budget_s=budget_s, precision=plan.protocol.precision, processes=1)
             threads = plan.device.threads if plan.device.kind == "cpu" else None
             settings = RoundSettings(protocol, plan.track.scale, threads)

@@ -35,6 +35,7 @@ class StageTimes:
 
     def end(self) -> None:
         """End the stage that is at work. No stage is until the next one begins."""
+        # The stage at work counts up to now.
         self._spend()
         self._at_work = None
 

@@ -51,7 +51,7 @@ def agreeing(intervals: Mapping[str, Interval]) -> list[list[str]]:
         By device.
     """
     groups: list[list[str]] = []
-    # In the order of the middles of the intervals, so that only neighbours can belong together.
+    # In the order of the middles of the intervals, so that each device is compared with the last group only.
     for name in sorted(intervals, key=lambda name: (sum(intervals[name]), name)):
         group = groups[-1] if groups else []
         if group and all(_overlap(intervals[name], intervals[other]) for other in group):

@@ -133,6 +133,7 @@ def _network_resamples(
     if has_enough_rounds(groups):
         numbers = [number for process in by_process for number in process]
         own_index = {number: index for index, number in enumerate(numbers)}
+        # -1 marks rounds in which this network had no turn.
         lookup = np.array([own_index.get(number, -1) for number in rounds])
         deviations = pooled_deviations(groups)
         medians = np.array(

@@ -244,7 +244,7 @@ def protocol_for(
                 f"a time budget of {budget_s:g} s leaves no time to measure",
                 hint="give a positive number of seconds",
             )
-        # Each process needs about a second. ntire23 requires 244 calls, which a budget need not allow.
+        # At most one process for each second. ntire23 requires 244 calls, which a budget need not allow.
         few = max(1, min(protocol.processes, int(budget_s)))
         protocol = replace(protocol, budget_s=budget_s, min_repeats=min(protocol.min_repeats, 3), processes=few)
     if processes is not None:

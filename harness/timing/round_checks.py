@@ -125,6 +125,7 @@ class RoundChecks:
         if not process.is_slow and checks.output_checks < self._outputs_to_check(network):
             self._check_any_output(network, frame)
         if not process.is_slow:
+            # In one process, drawn at random, because the check costs a call.
             if network.process == network.probed_process:
                 self._outputs(network).check_first()
             self._compare_processes(network)

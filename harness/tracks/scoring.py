@@ -238,6 +238,7 @@ def _earns_nothing(entry: Entry, rules: ScoringRules) -> bool:
     """Return whether a scored row is no better than interpolation."""
     if entry.delta_psnr_bicubic is not None and entry.delta_psnr_bicubic < 0:
         return True
+    # Where logarithms are known, a score of 0 may be one below the range of float64.
     return entry.score == 0 and entry.score_log10 is None and rules.track.higher_is_better
 
 

@@ -71,7 +71,7 @@ def _session(path: Path) -> Any:
     refuse_lookalikes(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # Errors only: warnings would fill the log of the submission.
+    # 3: errors only.
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

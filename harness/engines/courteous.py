@@ -12,7 +12,7 @@ from harness.isolation.session import Session
 from harness.machine.quiet import QUIET_HOURS
 
 
-class WorkStopped(BaseException):  # no error of a submission: it passes what handles those
+class WorkStopped(BaseException):  # not an Exception, so that handlers of failed submissions do not catch it
     """The run ends, so nothing more is asked of any worker."""
 
 
@@ -34,7 +34,7 @@ class CourteousEngine:
         self._stopped = False
 
     def open(self, job: Job) -> Session:
-        """Start a worker, after any timing that goes on."""
+        """Start a worker, after any timing in progress."""
         with QUIET_HOURS.work():
             self.require_running()
             session = self._engine.open(job)

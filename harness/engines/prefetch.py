@@ -36,7 +36,7 @@ class PrefetchingEngine:
         self._held = False
 
     def expect(self, jobs: Iterable[Job]) -> None:
-        """Say what will be opened next, in order, after what is expected already."""
+        """Append jobs to those that will be opened next, in order."""
         self._to_come.extend(jobs)
 
     def open(self, job: Job) -> Session:
@@ -51,7 +51,7 @@ class PrefetchingEngine:
         return session
 
     def forget(self, job: Job) -> None:
-        """Let go of what waits for a job that will not be opened after all."""
+        """Close the session that waits for a job that will not be opened."""
         session = self._take(job)
         if session is not None:
             session.close()

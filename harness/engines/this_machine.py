@@ -100,7 +100,7 @@ class ThisMachine:
 
 
 def local_places(wanted: str, threads: int | None, machine: str = "") -> list[LocalPlace]:
-    """Return the devices of this machine that a request means.
+    """Return the devices of this machine that a request names.
 
     Parameters
     ----------

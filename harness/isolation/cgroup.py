@@ -112,7 +112,7 @@ def cgroup_problem() -> str | None:
 
 def _base() -> Path:
     """Return the folder of the control group that the harness was started in."""
-    # Entries of cgroups v2 have hierarchy id 0 and no controllers. Inside a cgroup namespace the path is "/".
+    # An entry of cgroups v2 has hierarchy id 0 and no controllers. Inside a cgroup namespace the path is "/".
     lines = [line for line in kernel_text(OWN).splitlines() if line.startswith("0::")]
     if not lines:
         return ROOT

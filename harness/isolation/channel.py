@@ -21,7 +21,7 @@ from harness.isolation.messages import (
 from harness.isolation.segment import Segment
 
 _POLL_S = 0.1  # interval at which a blocked end checks that the other process still runs
-# A longer time between two looks at the clock means that this process was stopped (SIGSTOP, Ctrl-Z) meanwhile.
+# A longer time between two readings of the clock means that this process was stopped (SIGSTOP, Ctrl-Z) meanwhile.
 _STOPPED_S = 1.0
 
 
@@ -81,7 +81,7 @@ class Channel:
         ChannelClosed
             The other end closed the socket or its process ended.
         """
-        # Set for each request. `receive` goes on from here, because its deadline covers both directions.
+        # Set for each request. `receive` continues from these values, because its deadline covers both directions.
         self._looked_at, self._stopped_s = time.monotonic(), 0.0
         for buffer in encode(message, self._secret, sequence, self._segment):
             self._send_all(buffer, deadline)

@@ -183,7 +183,7 @@ class ForkServers:
         self._owner = os.getpid()
         self._failures = 0
         self.problem = _unsupported()
-        """Why workers are not forked; None if they are, or nobody has tried yet."""
+        """Why workers are not forked; None if they are, or none was started yet."""
 
     def fork(self, settings: ForkSettings, descriptors: Sequence[int], threads: int, process: int) -> ForkedProcess:
         """Fork a worker from the server for the `process`-th worker of a submission; raises :class:`ForkError`."""

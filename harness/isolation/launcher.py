@@ -67,7 +67,7 @@ class Worker:
     def kill(self) -> None:
         """Kill the worker with all its descendants and release its resources."""
         # The watcher is stopped first: process ids could be reused as soon as the tree is dead, and the watcher would
-        # look at, or kill, an unrelated process.
+        # read, or kill, an unrelated process.
         self.watcher.stop()
         kill_tree(*self.roots)
         if self.user is not None:

@@ -1,7 +1,7 @@
 """Marks: the controller learns from the kernel when each timed call began and ended.
 
 The worker sends an empty datagram just before and just after each timed window. The kernel stamps it with the time at
-which it was sent (``SO_TIMESTAMPNS``), and the controller reads it later, so nobody has to wake up or to spin beside
+which it was sent (``SO_TIMESTAMPNS``), and the controller reads it later, so no process wakes up or spins during
 the call, and code in the worker cannot choose the time that is stamped. Linux only.
 """
 

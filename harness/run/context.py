@@ -85,7 +85,7 @@ class RunContext:
     def attempt(self, run: SubmissionRun, stage: Callable[[], None]) -> bool:
         """Carry out a stage of a submission and return whether it succeeded.
 
-        Whatever fails in a worker, or in the controller at what the worker sent, ends that submission alone: it is
+        A failure in a worker, or in the controller at what the worker sent, ends that submission alone: it is
         finished with the error.
         """
         try:

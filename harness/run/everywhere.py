@@ -1,7 +1,7 @@
 """Measure the submissions of a run on several places at the same time.
 
 The controller gives tasks to a trusted process on each machine (:mod:`harness.run.site`) and stores what comes back at
-once, so that a run that is killed goes on from there. What a machine was doing when it was lost is done again.
+once, so that a run that is killed continues from there. What a machine was doing when it was lost is done again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.run.timing_order import order_of
 from harness.submissions.discovery import Submission
 from harness.submissions.parcel import Parcel, pack
 
-_LOOK_S = 0.5  # between two looks at the progress of the places
+_LOOK_S = 0.5  # interval at which the progress of the places is read
 _MOST_RESTARTS = 2  # of the process on one machine
 
 Wait = Callable[[Collection["Future[Outcome]"], float], Collection["Future[Outcome]"]]
@@ -234,7 +234,7 @@ class _EverywhereRun:
             self._context.record_failure(self._planned[slug], WorkerError(what, stage="prepare", kind="MachineLost"))
 
     def _look_at_progress(self) -> None:
-        """Report what the places have reported since the last look."""
+        """Report what the places have reported since the last call."""
         for machine in self._machines.values():
             if machine.reports is not None and machine.reports.done():
                 with suppress(Exception):  # a lost machine is found out by its tasks

@@ -47,7 +47,7 @@ class FormChoice:
 
 
 def scored_figures(track: Track) -> tuple[str, ...]:
-    """Return which figures that hang on a network's form a track scores or ranks by."""
+    """Return which figures that depend on a network's form a track scores or ranks by."""
     used = {*track.needs, *(gate.figure for gate in track.gates)}
     used.update(name for names in track.rank_sums.values() for name in names)
     return tuple(name for name in _FIGURES if name in used)

@@ -41,7 +41,7 @@ def time_group(group: Sequence[SubmissionRun], context: RunContext) -> list[Subm
     for run in untimed:
         if run.is_running:
             run.set_ceilings(context.anchor.ceilings)
-            context.store.save_unfinished(run.measurement)  # a stopped run goes on with the images
+            context.store.save_unfinished(run.measurement)  # a stopped run continues with the images
     return out_of_memory
 
 

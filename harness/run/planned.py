@@ -138,7 +138,7 @@ def _planned(
     conditions: str,
     read: Callable[[Path, bool], tuple[str, str | None]],
 ) -> PlannedSubmission:
-    """Plan one submission. Whatever its files are, the exception that they cause becomes its row."""
+    """Plan one submission. An exception that its files cause becomes its row."""
     if isinstance(submission, BrokenSubmission):
         return _planned_broken(submission, conditions, request.backend)
     try:

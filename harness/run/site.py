@@ -39,7 +39,7 @@ def carry_out(briefing: Briefing, task: Task) -> Outcome:
     Raises
     ------
     HarnessError
-        The run cannot go on here; failures of submissions are in the outcome.
+        The run cannot continue here; failures of submissions are in the outcome.
     """
     scratch = Path(tempfile.mkdtemp(prefix="sr-harness-task-"))
     try:
@@ -85,7 +85,7 @@ class SiteProgress(Progress):
     Parameters
     ----------
     place
-        Name of the place for people.
+        Name of the place in messages.
     """
 
     def __init__(self, place: str) -> None:

@@ -66,7 +66,7 @@ class Task:
     place
         Where, as a process on that machine sees it.
     title
-        The place's name for people.
+        The place's name in messages.
     submissions
         Whose networks: those that are timed together, or one to measure.
     parcels

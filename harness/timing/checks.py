@@ -19,7 +19,7 @@ from harness.timing.confirmation import MeasurePair, confirm_speedup
 from harness.timing.frames import Image
 from harness.timing.timed_worker import TimedWorker, TimeReport
 
-_MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network that looks at the whole frame can differ at all
+_MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network with a global receptive field can differ
 _BORDER = 16  # pixels
 GRAIN = 3.0
 """Mean squared error, in levels, that rounding and the random lowest bits of timed frames may cause."""

@@ -55,7 +55,7 @@ class Variation:
 
 
 def draw_variation(height: int, width: int) -> Variation:
-    """Draw a variation of a frame from the system's random numbers, which nobody can foresee."""
+    """Draw a variation of a frame from the system's random numbers, which are unpredictable."""
     # Five numbers of 64 bits: the bias of the remainder is negligible for moduli of at most 65536.
     drawn = np.frombuffer(_random_bytes(40), np.uint64) % np.array([height, width, height, width, _UNIT], np.uint64)
     rows, columns, grain_rows, grain_columns, number = drawn.tolist()

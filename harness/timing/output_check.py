@@ -156,7 +156,7 @@ class OutputCheck:
         for _ in range(_ATTEMPTS):
             single, again = (self.worker.upscale(frame).astype(np.float32) for _ in range(2))
             between = np.ascontiguousarray(frame[::-1])
-            # The first and the last call have the same frame: strips of one and the image of the other.
+            # The first and the third frame are equal: strips of output 1 are compared with the image of output 3.
             strips = self.worker.time([frame, between, frame], 0, 3, 3, None, inputs="dataset").strips[0]
             timed = self.worker.last_image(frame).astype(np.float32)
             pairs = [single - again, strips.rounded() - strips.of(timed), timed - single]

@@ -145,7 +145,7 @@ NTIRE23 = TimingProtocol(
     statistic="mean",
 )
 # The same measurement for a CPU. Most CPUs emulate half precision, hence float32. The mean of a few samples depends on
-# whatever else the machine does, hence the median of as many calls as the budget allows.
+# other programs, hence the median of as many calls as the budget allows.
 NTIRE23_CPU = TimingProtocol(
     name="ntire23-cpu",
     description="the 2023 challenge's measurement for a CPU: float32, new frames, the median of what fits the budget",

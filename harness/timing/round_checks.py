@@ -79,7 +79,7 @@ class RoundChecks:
         checks.expected = None
         is_slow = network.current.is_slow
         if not is_slow and self._wants_check(network) and rng.random() < _REFERENCE_FIRST_CHANCE:
-            checks.expected = network.current.worker.upscale(frame)  # later calls get frames that nobody knows yet
+            checks.expected = network.current.worker.upscale(frame)  # later calls get frames that do not exist yet
 
     def after_turn(self, network: NetworkState, frame: Image) -> None:
         """Compare an output of the turn, whose first input was `frame`, if chance wants it and a check is left."""

@@ -1,6 +1,6 @@
 """Quality of timed outputs: parts of them are compared with the HR images that their frames were made from.
 
-A network that recognises timed frames, in whatever way, and does less work for them returns worse images for them. No
+A network that recognises timed frames by any means, and does less work for them returns worse images for them. No
 call of its own shows that if it also recognises the calls that are compared. Frames are made from the images that are
 scored, though, so the timed outputs themselves can be judged.
 """

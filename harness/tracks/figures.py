@@ -82,7 +82,7 @@ def figure_of(name: str) -> tuple[Figure, str] | None:
 
 
 def advice(name: str, others: Iterable[str] = ()) -> str:
-    """Return what somebody who wrote the unknown figure `name` can do: the nearest name, and all that there are."""
+    """Return a hint for the unknown figure `name`: the nearest name, and all names."""
     known = [*FIGURES, *others]
     nearest = get_close_matches(name, known, 1, 0.5)
     choice = f"the figures are {', '.join(known)}"

@@ -65,7 +65,7 @@ def _keep(settings: ForkSettings, descriptors: list[int]) -> NoReturn:
         confined = Confined(settings, given, libc)
         confined.enter()
         child = os.fork()
-    except Exception as error:  # noqa: BLE001  whatever it is, the worker is not started
+    except Exception as error:  # noqa: BLE001  any exception means that the worker is not started
         os.write(status, f"failed {type(error).__name__}: {error}\n".encode())
         os._exit(1)
     if child == 0:

@@ -1,6 +1,6 @@
 """Make an output exist in memory before the clock stops.
 
-Memory can be mapped such that its content is only produced when somebody reads it (``userfaultfd``, protected pages).
+Memory can be mapped such that its content is only produced when it is read (``userfaultfd``, protected pages).
 Reading one byte of every page forces that work into the timed window. Its cost depends on the size of the output alone.
 A view may also have its sign pending (torch's negative bit), which is then applied.
 """

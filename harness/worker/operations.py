@@ -67,7 +67,7 @@ class Operations:
     frame_of
         Returns memory for an output of the given height and width, H x W x 3, uint8, or None to allocate it.
     mark
-        Called before and after each timed window; None if nobody is told.
+        Called before and after each timed window; None for no calls.
     """
 
     def __init__(

@@ -118,7 +118,7 @@ def _read_records(path: Path) -> dict[str, bytes]:
 
 
 def _checked_model(model: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return the description of the graph without what is only for people, and with nothing but known operators."""
+    """Return the description of the graph without metadata, and with known operators only."""
     module = model["graph_module"]
     module["metadata"], module["treespec_namedtuple_fields"] = {}, {}
     module["module_call_graph"] = [entry for entry in module["module_call_graph"] if entry["fqn"] == ""]

@@ -76,6 +76,7 @@ class CourteousExchange:
         with QUIET_HOURS.work():
             self._engine.require_running()
             reply = self._exchange.request(message, timeout_s, max_payload)
+        # `stop` may have been called during the request.
         self._engine.require_running()
         return reply
 

@@ -1,6 +1,6 @@
 """Measure for how long other programs kept a worker from running.
 
-A request takes longer on a busy machine, although the worker does no more work. The kernel tells how long each thread
+A request takes longer on a busy machine, although the worker does no more work. The kernel records how long each thread
 was ready to run and waited for a processor, and how much time all processors spent on other programs. Both bound the
 delay: a worker can make its own threads wait for each other, but that takes no processor time of others.
 """
@@ -62,7 +62,7 @@ class DelayReading:
     def delay_s(self, later: DelayReading) -> float:
         """Return by how many seconds other programs can have delayed a request between this reading and `later`.
 
-        Returns 0 where the system does not tell.
+        Returns 0 where the system does not report it.
         """
         # Threads wait at the same time, so the longest wait of one thread bounds the delay, not the sum.
         longest = max((waited - self.waited.get(task, 0.0) for task, waited in later.waited.items()), default=0.0)

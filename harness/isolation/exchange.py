@@ -226,8 +226,8 @@ class CheckedExchange:
     ) -> Message:
         """Send a request and return the reply with at most `max_payload` array bytes. Its fields are not validated.
 
-        Errors carry `stage`, by default the name of the request. Of requests of the stage "time", the reply tells how
-        long other programs may have delayed them.
+        Errors carry `stage`, by default the name of the request. For the stage "time", the reply states how long
+        other programs may have delayed the request.
         """
         message = Message(name, request.model_dump(mode="json"), tuple(arrays), is_judged=(stage or name) == "time")
         try:

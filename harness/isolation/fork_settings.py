@@ -1,4 +1,4 @@
-"""What a fork server is told of a worker that it forks."""
+"""Settings that a fork server receives for a worker that it forks."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Session(AbstractContextManager["Session"]):
         reply = self.checked.ask("load", self.job, LoadReply)
         if reply.value_range not in VALUE_RANGES:
             self.checked.refuse("load", f"a value range of {reply.value_range:g}")
-        # Strips of outputs are converted to levels by the value of white that the worker found out.
+        # Strips of outputs are converted to levels by the value of white that the worker reported.
         self.job = self.job.model_copy(update={"value_range": reply.value_range})
         return reply
 
@@ -260,7 +260,7 @@ class Session(AbstractContextManager["Session"]):
     def upscale(self, lr: Image) -> Image:
         """Upscale one frame, H x W x 3, uint8, and return the image in the same format.
 
-        This is a timed call whose image is asked for afterwards, so that the worker cannot tell it from others.
+        This is a timed call whose image is requested afterwards, so that the worker cannot distinguish it from others.
         """
         self.time([lr], 0, 1, 1, None, stage="upscale")
         return self.last_image(lr)

@@ -43,7 +43,7 @@ class RunOutcome:
     complete
         False if the run was interrupted.
     warnings
-        What a reader of the whole table must know, beside what the measurements say.
+        Remarks on the whole table, in addition to those of the measurements.
     stage_seconds
         Seconds of the stages that belong to no submission.
     """

@@ -220,7 +220,7 @@ def check_planned(
 
     def check_contract(run: SubmissionRun) -> None:
         session = run.worker.running
-        # Kept beside the measurement, which has no room for findings that do not end a submission.
+        # Kept separately, because a measurement has no field for findings that do not end a submission.
         contract[run.slug] = [Finding(one.level, one.what, one.hint) for one in session.check()]
         session.pause()
 

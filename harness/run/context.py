@@ -110,6 +110,7 @@ class RunContext:
             return error
         if concerns_the_run(error) or planned.submission.kind == "baseline":
             raise error
+        # Raises if the run's folder is gone.
         self.store.require_folder()  # a file that could not be written is not the submission's fault
         return worker_error(error, self.progress.stage_of(planned.submission.slug))
 

@@ -1,4 +1,4 @@
-"""Tables of a run whose networks were timed on several devices: those that are not equally fast are never mixed."""
+"""Tables of a run whose networks were timed on several devices: devices that are not equally fast are never mixed."""
 
 from __future__ import annotations
 

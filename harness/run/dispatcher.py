@@ -132,6 +132,7 @@ class Dispatcher:
             return self._time()
         if self._to_measure:
             return Assignment("measure", (self._to_measure.popleft(),))
+        # A second group on a machine that is timing already: nothing is left to measure.
         return self._time() if slot.times and self._to_time else None
 
     def _is_timing(self, machine: str) -> bool:

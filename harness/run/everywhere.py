@@ -119,7 +119,7 @@ class _EverywhereRun:
         self._running: dict[Future[Outcome], tuple[Slot, Task]] = {}
 
     def carry_on(self) -> None:
-        """Give out tasks and take what comes back until all is measured."""
+        """Assign tasks and collect their results until all is measured."""
         while not self._dispatcher.is_done:
             self._give_out()
             if self._dispatcher.is_stuck:
@@ -170,7 +170,7 @@ class _EverywhereRun:
         self._running[future] = slot, task
 
     def _task(self, slot: Slot, assignment: Assignment) -> Task | None:
-        """Return what a slot is told; None if no submission of it is left, because none can be sent."""
+        """Return the task of a slot; None if none of its submissions can be sent."""
         place = self._context.plan.places[slot.number]
         sent = [self._planned[slug] for slug in assignment.slugs if self._send(slug)]
         if not sent:
@@ -195,7 +195,7 @@ class _EverywhereRun:
         return True
 
     def _take(self, future: Future[Outcome]) -> None:
-        """Store what a task found out; if its machine was lost, let it be done again."""
+        """Store the results of a task; if its machine was lost, schedule it again."""
         if future not in self._running:  # its machine was lost meanwhile
             return
         slot, task = self._running[future]

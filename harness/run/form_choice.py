@@ -40,7 +40,7 @@ class FormTimes:
 
 @dataclass(frozen=True, slots=True)
 class FormChoice:
-    """The form to measure, and why. The reason is empty where there is no other one or where the gain is plain."""
+    """The form to measure, and why. The reason is empty if there is no other form or if the gain is clear."""
 
     form: FormName
     reason: str = ""

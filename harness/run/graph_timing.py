@@ -30,7 +30,7 @@ _BUDGET_S = 4.0  # for the graph
 
 @dataclass(frozen=True, slots=True)
 class GraphTime:
-    """What a clean process found out about the time of a graph.
+    """Result of timing a graph in a process without submitted code.
 
     Attributes
     ----------

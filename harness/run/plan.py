@@ -69,7 +69,7 @@ class Plan:
     places
         Where workers run. Those that may time have devices of one model, that of `device`, and come first.
     note
-        What was decided in place of the user and is no matter of course; empty if nothing was.
+        Decisions made for the user that are worth a remark; empty if there are none.
     timed
         Whether networks are executed at the timed size.
     """

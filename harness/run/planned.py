@@ -198,5 +198,5 @@ def _fingerprint(
 
 
 def _backend_versions(backend: Backend) -> dict[str, str]:
-    """Return the versions of what executes the networks beside torch."""
+    """Return the versions of the packages other than torch that execute the networks."""
     return {package: version(package) for package in BACKENDS.get(backend).packages}

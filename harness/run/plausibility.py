@@ -1,4 +1,4 @@
-"""Bounds that no network on any device can pass: figures beyond them were not measured but made up."""
+"""Bounds that no network on any device can pass: figures beyond them were not measured."""
 
 from __future__ import annotations
 

@@ -281,5 +281,6 @@ class Progress:
             try:
                 listener(event)
             except Exception as error:
+                # Otherwise the exception would count as a failure of the submission whose stage is reported.
                 mark_as_of_the_run(error)
                 raise

@@ -77,7 +77,7 @@ class RecallCheck:
     _gains: list[Gain] = field(default_factory=list)
 
     def watched(self, upscale: Upscale) -> Upscale:
-        """Return a function that upscales as `upscale` does, and a variant of some of the images besides."""
+        """Return a function that upscales as `upscale` does, and also a variant of some of the images."""
 
         def upscale_both(index: int, lr: Image) -> Image:
             if index not in self._indices():
@@ -202,7 +202,7 @@ class RecallCheck:
         return np.ascontiguousarray(turn(lr[rows, columns]))
 
     def _check_bound(self, images: Sequence[ImageQuality]) -> None:
-        """Disqualify a network with an image that holds noise which no LR image tells of."""
+        """Disqualify a network with an image that contains noise which cannot be inferred from the LR image."""
         for index, image in enumerate(images):
             if image.psnr_rgb > _SUSPICIOUS_DB:
                 bound = highest_psnr(self.dataset.pair(index)[1], self.dataset.scale)

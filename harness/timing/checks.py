@@ -28,7 +28,7 @@ _CPU_SHARE = 1.03
 _CPU_SLACK_S = 0.1
 # Seconds to wait and to measure; the second measurement is made only where the first one finds a busy worker.
 _IDLE_MEASUREMENTS_S = ((0.03, 0.15), (0.5, 0.5))
-# On a crowded machine a worker that spins may get no more than this; one that waits for a request uses none.
+# On a busy machine a worker that spins may get no more than this; one that waits for a request uses none.
 _IDLE_CORES = 0.05
 _FEW_ALARMS = 0.05  # of all calls
 # Allowed difference between the clocks of controller and worker: a multiple of the anchor's, plus a share of the
@@ -203,7 +203,7 @@ def check_clocks(requests: Sequence[Request], trusted: Sequence[Request]) -> Non
     requests
         Requests to the submission.
     trusted
-        Requests to the anchor with frames of the same size. They tell how long the harness's own work takes.
+        Requests to the anchor with frames of the same size. They show how long the harness's own work takes.
     """
     for judged in ([request for request in requests if request.is_scored], requests):
         message = find_unreported_time(judged, trusted)

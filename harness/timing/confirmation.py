@@ -111,6 +111,7 @@ def confirm_speedup(
     pairs: list[tuple[CallTime, CallTime]] = []
     while len(pairs) < _MAX_PAIRS:
         pairs.append(measure_pair())
+        # Minima over all pairs so far, because load can only slow a call down.
         one, other = (min(pair[side].ms for pair in pairs) for side in (0, 1))
         if len(pairs) >= _MIN_PAIRS and not (is_much_faster(one, other) and _saves_cpu_time(pairs)):
             return None

@@ -121,7 +121,7 @@ def _places(
 def loss_db(parts: Sequence[Errors]) -> tuple[float, float] | None:
     """Return by how many dB timed outputs are worse than the images that are scored, and its standard error.
 
-    None if there are too few parts to tell.
+    None if there are too few parts.
     """
     known = [part for part in parts if part.count]
     if len(known) < _MIN_PARTS:

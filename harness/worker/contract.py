@@ -75,7 +75,7 @@ def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0,
 
 @dataclass(frozen=True, slots=True)
 class _Fault(Finding):
-    """An error of one forward pass; ``of_any_size`` tells whether an input of another size would have it too."""
+    """An error of one forward pass; ``of_any_size``: whether an input of another size would have it too."""
 
     of_any_size: bool = False
 

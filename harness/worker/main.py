@@ -99,7 +99,7 @@ def _answer(run: Callable[[str, dict[str, Any], tuple[Array, ...]], Reply], requ
 
 
 def _open_channel(fd: int, segment: int | None) -> tuple[Channel, Callable[[], object] | None]:
-    """Return the channel, and what tells the controller that a timed window begins or ends; None if nothing does."""
+    """Return the channel, and the function that marks begin and end of a timed window; None if there is none."""
     sock = socket.socket(fileno=_moved_high(fd))
     sock.settimeout(None)
     secret, descriptors = b"", []

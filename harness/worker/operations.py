@@ -289,7 +289,7 @@ def _multiple_note(found: int, declared: int) -> list[str]:
 
 
 def _value_range(network: nn.Module, request: LoadRequest, multiple: int) -> tuple[float, list[str]]:
-    """Return the value of white and a remark about it. Without a manifest, it is found out on a photograph."""
+    """Return the value of white and a remark about it. Without a manifest, it is determined on a photograph."""
     from harness.worker.accuracy import better_range
 
     assumed = request.value_range

@@ -49,7 +49,7 @@ def presented(network: nn.Module, scale: int, declared: Presentation) -> tuple[n
     scale
         Upscaling factor.
     declared
-        Which output is the image, and the colour space; what is None is found out.
+        Which output is the image, and the colour space; None to determine it.
 
     Notes
     -----

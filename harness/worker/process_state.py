@@ -49,6 +49,7 @@ def without_cuda(notes: list[str]) -> Iterator[None]:
     Most challenge submissions call ``.cuda()``, ``.to("cuda")`` or ``torch.load`` on a checkpoint saved on a GPU
     without checking ``torch.cuda.is_available()``.
     """
+    # With a GPU, requests for CUDA are fulfilled.
     if torch.cuda.is_available():
         yield
         return

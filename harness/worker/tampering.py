@@ -72,5 +72,5 @@ class TamperDetector:
         return [name for name, function in _present().items() if function is not self._originals[name]]
 
     def watching(self) -> list[str]:
-        """Return what has been set up since to run code of the submission beside the harness's own calls."""
+        """Return the hooks that were set up since and can run submitted code during the harness's calls."""
         return [name[:100] for name in _watchers() if name not in self._watchers]

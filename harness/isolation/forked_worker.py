@@ -21,6 +21,7 @@ from harness.isolation.unprivileged import Descent
 
 # The sandbox lives as long as this program: it reports that all is mounted, and waits to be killed.
 _KEEPER = "import os, signal\nos.write({0}, b'.')\nos.close({0})\nwhile True: signal.pause()"
+# Longest wait until all is mounted in a sandbox.
 _SANDBOX_START_S = 60.0
 
 

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+# Default capacity of a pipe on Linux.
 _CHUNK = 1 << 16
 
 

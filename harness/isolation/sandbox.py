@@ -153,14 +153,13 @@ def bwrap_command(
     Returns
     -------
     list of str
-        Command line. The order of the options matters: bubblewrap applies them one after another, so that a directory
-        must be filled before it is remounted read-only and covered after it is mounted.
+        Command line. The order of the options matters: bubblewrap applies them one after another, and ``--size`` to the
+        next ``--tmpfs``. A directory must be filled before it is remounted read-only and covered after it is mounted.
     """
     # A virtual environment refers to its base interpreter by absolute path, also through symbolic links, so that all
     # of them must exist under their original paths inside the sandbox.
     prefixes = {Path(sys.prefix), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), python.parent.parent}
     prefixes |= set(package_folders())
-    # All of /usr is mounted by `_system_binds`.
     binds = {prefix: prefix for prefix in _without_nested(prefixes) if not prefix.is_relative_to("/usr")}
     binds |= {PACKAGE: PACKAGE, root: inside}
     options = [
@@ -168,7 +167,6 @@ def bwrap_command(
         *_system_binds(),
         *("--proc", "/proc", "--dev", "/dev"),
         *_proc_binds(),
-        # --size applies to the --tmpfs that follows it.
         *("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108
         *(_device_binds() if accelerator else ()),
         *("--remount-ro", "/dev"),

@@ -35,8 +35,8 @@ class AloneTiming:
     worker
         Where the network is loaded.
     anchor
-        The harness's own network. Its requests show how long a request takes in addition to its calls. None if it failed;
-        the worker's clock is then not checked.
+        The harness's own network. Its requests show how long a request takes in addition to its calls. None if it
+        failed; the worker's clock is then not checked.
     """
 
     plan: Plan

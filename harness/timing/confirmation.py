@@ -17,6 +17,7 @@ from harness.timing.strips import Strips
 from harness.timing.timed_worker import TimedWorker
 
 _MUCH_FASTER = 0.5  # of the other time
+# Smaller savings are not counted and stay undetected, see docs/decisions/008-confirm-suspected-speedups.md.
 _MIN_SAVED_MS = 2.0
 _MIN_SAVED_CPU_SHARE = 1 / 3
 _MIN_PAIRS, _MAX_PAIRS = 3, 7

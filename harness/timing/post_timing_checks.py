@@ -27,6 +27,7 @@ from harness.timing.frames import FrameSource, Image, frame_of_call
 from harness.timing.output_check import OutputCheck
 from harness.timing.timed_worker import TimedWorker
 
+# Bursts on new frames: their number, calls of each, and seconds after which no further call of a burst begins.
 _BURSTS = 3
 _BURST_CALLS = 4
 _BURST_S = 0.3

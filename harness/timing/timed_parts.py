@@ -23,6 +23,7 @@ MAX_PARTS = 64
 PARTS_OF_TURN = 4
 """Number of these outputs in one turn."""
 _MIN_PARTS = 3
+# A loss counts if it exceeds this by _STANDARD_ERRORS times its standard error.
 _MAX_LOSS_DB = 0.3
 _STANDARD_ERRORS = 3.0
 

@@ -22,6 +22,7 @@ from harness.tracks.figures import Figures, advice, figure_of
 from harness.tracks.logarithm import logarithm
 
 _MAX_CHARACTERS = 1000
+# Far below Python's limit of recursion: checking and evaluating are recursive.
 _MAX_DEPTH = 40
 _LARGEST = 1e300  # a literal beyond the range of float64 would be infinite
 

@@ -41,6 +41,7 @@ class Group:
         """Return a command that joins the group and then executes `command` with the same process id."""
         # The process joins before it becomes the worker. If the controller moved it after the start, children that it
         # had forked by then would stay outside of the group. "0" stands for the writing process.
+        # The first argument after the script is its $0.
         return ["/bin/sh", "-c", 'echo 0 > "$0" && exec "$@"', str(self.members), *command]
 
     def ran_out_of_memory(self) -> bool:

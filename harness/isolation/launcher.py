@@ -99,6 +99,7 @@ def launch(plan: Launch) -> Worker:
         # The folder is also the working directory at the start, before the private mounts exist.
         os.chown(made.private, way.user, way.user)
         way = way.with_folder(made.private, plan.limits)
+    # Closed here afterwards: the channel ends only when no copy of the worker's end is open.
     with made.theirs:
         process, sandbox = _started(plan, made, way)
     # bubblewrap's PID namespace ends with its first process; only other workers can leave processes behind.

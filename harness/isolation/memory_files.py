@@ -74,6 +74,7 @@ def _add_open(folder: Path, sizes: dict[FileId, int]) -> None:
             # The name is read first: the status of a file on a network could take long.
             if str(Path(entry.path).readlink()).startswith("/memfd:"):
                 status = Path(entry.path).stat()
+                # Allocated blocks instead of st_size, because a memory file may be sparse.
                 sizes[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK
 
 

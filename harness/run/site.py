@@ -30,6 +30,7 @@ from harness.submissions.submission import Submission
 
 # The oldest reports are dropped if the controller does not ask for them in time.
 _REPORTS: deque[Report] = deque(maxlen=10_000)
+# Engines of running tasks, for `stop`, which is called in another thread.
 _ENGINES: dict[int, CourteousEngine] = {}
 
 
@@ -57,6 +58,7 @@ def carry_out(briefing: Briefing, task: Task) -> Outcome:
             outcome.files = {
                 path.relative_to(scratch).as_posix(): path.read_bytes() for path in scratch.rglob("*") if path.is_file()
             }
+    # WorkStopped is not an Exception.
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

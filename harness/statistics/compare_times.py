@@ -144,6 +144,7 @@ def _signs(pairs: int) -> NDArray[np.float64]:
     """Return all combinations of signs, or a fixed random sample with the observed one if there are too many."""
     if 2**pairs <= _MOST_SIGNS:
         codes = np.arange(2**pairs)
+        # Bit k of a code is the sign of pair k.
         return np.where((codes[:, None] >> np.arange(pairs)) & 1, -1.0, 1.0)
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(_MOST_SIGNS, pairs))
     # The observed signs belong to the null distribution, so the p-value is never 0.

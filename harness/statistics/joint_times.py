@@ -116,6 +116,7 @@ def _draw_rounds(rounds: int, size: int, rng: np.random.Generator) -> _Draws:
     blocks, offsets = -(-size // block), np.arange(block)
     starts = rng.integers(0, max(1, rounds - block + 1), size=(RESAMPLES, blocks, 1))
     substitutes = rng.integers(0, rounds * block, size=(RESAMPLES, blocks, 1))
+    # If a block is longer than the session, its last round is repeated.
     positions = np.minimum(starts + offsets, rounds - 1).reshape(RESAMPLES, -1)
     return _Draws(positions[:, :size], (substitutes + offsets).reshape(RESAMPLES, -1)[:, :size])
 

@@ -135,6 +135,7 @@ class Rounds:
         card = settings.gpu.read()
         self._checks.keep_parts(network, origin)
         self._checks.after_turn(network, frame)
+        # The fastest call, because load can only slow a call down.
         self._notice_speed(network, min(ms for _, ms in calls))
         spent_before_s = self._anchor.current.spent_s
         after_ms = self._timer.anchor_turn_ms(frame)

@@ -115,6 +115,7 @@ class Expression:
     ) -> float | NDArray[np.float64]:
         arrays = [np.asarray(figures[name], dtype=np.float64) for name in self.names]
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
+        # Undefined results are NaN or infinity by contract, without warnings.
         with np.errstate(all="ignore"):
             value = np.asarray(evaluate(dict(zip(self.names, arrays, strict=True))), dtype=np.float64)
         # broadcast_to returns a read-only view.

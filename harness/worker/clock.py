@@ -125,6 +125,7 @@ class EventClock:
         self._before = before
         self._keep = keep
         self._mark = mark
+        # `TamperDetector` checks that neither of these functions was replaced.
         self._event = torch.Event
         self._synchronize = torch.accelerator.synchronize
 

@@ -55,6 +55,7 @@ def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0,
 
     def accepts(height: int, width: int) -> bool:
         nonlocal last
+        # Not before the first fault, which the message states.
         if last is not None and monotonic() > deadline:
             raise ContractError(
                 f"{last.what}; no other input size that was tried in {_SEARCH_S:g} s works either",

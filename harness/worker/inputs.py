@@ -1,7 +1,7 @@
 """The tensor that networks receive: the same one for every call with frames of one size, timed or not.
 
-A network cannot distinguish a timed call from another one by its input. One that caches outputs by the identity or the address
-of its input returns the output of its first frame for all frames.
+A network cannot distinguish a timed call from another one by its input. One that caches outputs by the identity or
+the address of its input returns the output of its first frame for all frames.
 """
 
 from __future__ import annotations

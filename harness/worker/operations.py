@@ -109,6 +109,7 @@ class Operations:
         self._request = request
         require_device(request.device)
         _restore_settings(request)
+        # A random initialization is the same in every process of the network.
         torch.manual_seed(request.seed)
         root = path_of_text(request.root)
         weights = root / request.weights if request.weights else None

@@ -96,7 +96,7 @@ class Confined:
         tempfile.tempdir = None
         random.seed()
         np.random.seed()  # noqa: NPY002  the generator of the fork server is in the same state in all of its children
-        # The filter comes last: it denies what was done before.
+        # The filter comes last: it denies keyctl, and prctl as `end_with_parent` calls it.
         harden.join_new_keyring(self._libc)
         if self.settings.program is not None:
             harden.install_filter(self._libc, bytes.fromhex(self.settings.program))

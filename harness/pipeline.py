@@ -92,7 +92,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     plan = make_plan(request, submissions, engine)
     store = RunStore(plan.folder)
     began = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    # The lock keeps other runs out of the folder. If somebody removes the folder nevertheless, Rescue saves what was
+    # The lock keeps other runs out of the folder. If the folder is removed nevertheless, Rescue saves what was
     # measured elsewhere.
     with store.locked(fresh=request.fresh), Rescue(store).watching(), ProgressFile(plan.folder) as progress_file:
         progress = Progress([*listeners, progress_file])

@@ -1,4 +1,4 @@
-"""Workers that rest while another device of their machine times networks."""
+"""Workers that are paused while another device of their machine times networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.isolation.session import Session
 from harness.machine.quiet import QUIET_HOURS
 
 
-class WorkStopped(BaseException):  # no error of a submission: it passes what handles those
+class WorkStopped(BaseException):  # not an Exception, so that handlers of failed submissions do not catch it
     """The run ends, so nothing more is asked of any worker."""
 
 
@@ -34,7 +34,7 @@ class CourteousEngine:
         self._stopped = False
 
     def open(self, job: Job) -> Session:
-        """Start a worker, after any timing that goes on."""
+        """Start a worker, after any timing in progress."""
         with QUIET_HOURS.work():
             self.require_running()
             session = self._engine.open(job)
@@ -47,6 +47,7 @@ class CourteousEngine:
     def stop(self) -> None:
         """End every worker at once, and refuse further requests; called from another thread."""
         self._stopped = True
+        # A copy, because other threads open and close workers meanwhile.
         for exchange in list(self._open.values()):
             with suppress(OSError):
                 exchange.close()
@@ -75,6 +76,7 @@ class CourteousExchange:
         with QUIET_HOURS.work():
             self._engine.require_running()
             reply = self._exchange.request(message, timeout_s, max_payload)
+        # `stop` may have been called during the request.
         self._engine.require_running()
         return reply
 

@@ -74,5 +74,5 @@ class Engine(Opener, Protocol):
         ...
 
     def disconnect(self) -> None:
-        """Let go of all machines; what still runs there is ended."""
+        """Release all machines, and end what still runs there."""
         ...

@@ -1,4 +1,4 @@
-"""Submissions run in this very process: for tests of what is around them, and for one's own code in a debugger.
+"""Submissions run in this process: for tests of the code around them, and for trusted code in a debugger.
 
 There is no isolation, no time limit and no log.
 """
@@ -83,5 +83,5 @@ class InlineExchange:
         return
 
     def close(self) -> None:
-        """Let go of the network."""
+        """Release the network."""
         self._operations = type(self._operations)()

@@ -60,5 +60,5 @@ class Place(Protocol):
 
 
 def title(place: Place) -> str:
-    """Return the name of a place for people, such as ``node-3 cuda:1``."""
+    """Return the name of a place for messages, such as ``node-3 cuda:1``."""
     return " ".join(part for part in (place.machine, place.device.kind) if part)

@@ -36,7 +36,7 @@ class PrefetchingEngine:
         self._held = False
 
     def expect(self, jobs: Iterable[Job]) -> None:
-        """Say what will be opened next, in order, after what is expected already."""
+        """Append jobs to those that will be opened next, in order."""
         self._to_come.extend(jobs)
 
     def open(self, job: Job) -> Session:
@@ -46,12 +46,12 @@ class PrefetchingEngine:
             following = self._to_come.popleft()
             try:
                 self._waiting.append((following, self._start(following)))
-            except (HarnessError, OSError):  # it will be told where the job is asked for
+            except (HarnessError, OSError):  # `open` raises it again when the job is asked for
                 break
         return session
 
     def forget(self, job: Job) -> None:
-        """Let go of what waits for a job that will not be opened after all."""
+        """Close the session that waits for a job that will not be opened."""
         session = self._take(job)
         if session is not None:
             session.close()
@@ -77,7 +77,7 @@ class PrefetchingEngine:
         for number, (known, session) in enumerate(self._waiting):
             if known == job:
                 del self._waiting[number]
-                return session if session.alive() else None  # out of memory, say: it was nobody's fault yet
+                return session if session.alive() else None  # it may have run out of memory; a new one is started
         return None
 
     def _start(self, job: Job) -> Session:

@@ -103,6 +103,7 @@ def _is_loss(error: BaseException) -> bool:
 
 def _described(error: HarnessError) -> dict[str, Any]:
     """Return an error as plain data, because exceptions with keyword arguments cannot be pickled."""
+    # Subclasses of WorkerError may have other parameters, so they travel as WorkerError with the same kind.
     parts = {name: getattr(error, name) for name in ("stage", "kind", "log") if isinstance(error, WorkerError)}
     name = "WorkerError" if isinstance(error, WorkerError) else type(error).__name__
     return {"type": name, "what": error.what, "where": error.where, "hint": error.hint, **parts}

@@ -161,7 +161,7 @@ class RayEngine:
                 hint = "other work may hold its processors (ray status), or its environment lacks sr-harness"
                 raise UsageError(f"{machine} did not start within {_START_S:g} s", hint=hint) from error
         if not places:
-            # One node's reason stands for all: they refuse for the same request.
+            # The first reason is enough: all nodes refuse the same request.
             raise refusals[0] if refusals else UsageError("no node of the cluster has processors for the harness")
         return places
 
@@ -238,10 +238,11 @@ class RayEngine:
         return (
             ray.remote(Runner)
             .options(
-                # All of the node, so that Ray starts nothing beside a timing.
+                # All of the node, so that Ray starts nothing else during a timing.
                 num_cpus=resources.get("CPU", 0),
                 num_gpus=resources.get("GPU", 0),
                 max_concurrency=_THREADS,
+                # soft=False: the actor never runs on another node.
                 scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(node, soft=False),
             )
             .remote()
@@ -293,6 +294,7 @@ _LOCKS: dict[str, AbstractContextManager[None]] = {}
 
 def _take_lock(place: LocalPlace, wait: bool) -> str:
     """Take the lock of a device and return a key for it; an empty one if another run has it and `wait` is False."""
+    # The lock calls its argument before it waits; `_refuse` raises there, which ends the attempt.
     lock = place.lock(lambda: None) if wait else place.lock(_refuse)
     try:
         lock.__enter__()

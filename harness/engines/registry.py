@@ -49,7 +49,7 @@ def get_engine(name: str, address: str | None = None) -> Engine:
 
 @contextmanager
 def connected(engine: Engine) -> Iterator[Engine]:
-    """Let go of an engine's machines at the end."""
+    """Release an engine's machines at the end."""
     try:
         yield engine
     finally:

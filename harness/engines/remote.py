@@ -71,6 +71,7 @@ def open_here(engine: Opener, job: Job, parcel: Shared[Parcel] | None, content: 
     if parcel is not None:
         assert isinstance(job.submission, Submission)
         folder = sent_folder() / content
+        # Several threads may do this at once: `unpack` renames a complete folder into place.
         if not folder.is_dir():
             unpack(parcel.get(), folder)
         job = replace(job, submission=replace(job.submission, root=folder))

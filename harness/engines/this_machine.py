@@ -21,7 +21,7 @@ from harness.results.run_info import DeviceInfo
 
 ValueT = TypeVar("ValueT")
 
-_BESIDE_DEVICES = 2  # threads for what is asked while every device works
+_BESIDE_DEVICES = 2  # threads for questions that are asked while every device is in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class ThisMachine:
 
 
 def local_places(wanted: str, threads: int | None, machine: str = "") -> list[LocalPlace]:
-    """Return the devices of this machine that a request means.
+    """Return the devices of this machine that a request names.
 
     Parameters
     ----------

@@ -41,6 +41,7 @@ class Group:
         """Return a command that joins the group and then executes `command` with the same process id."""
         # The process joins before it becomes the worker. If the controller moved it after the start, children that it
         # had forked by then would stay outside of the group. "0" stands for the writing process.
+        # The first argument after the script is its $0.
         return ["/bin/sh", "-c", 'echo 0 > "$0" && exec "$@"', str(self.members), *command]
 
     def ran_out_of_memory(self) -> bool:
@@ -95,6 +96,7 @@ def cgroup_problem() -> str | None:
     if set(_CONTROLLERS) <= set(kernel_text(base / "cgroup.subtree_control").split()):
         return None if os.access(base, os.W_OK) else "the control group belongs to another user"
     members = {int(pid) for pid in kernel_text(base / "cgroup.procs").split()}
+    # Processes of other programs must not be moved into another group.
     if members - set(process_tree(os.getpid())):
         return "the control group contains other processes than the harness"
     try:
@@ -111,9 +113,10 @@ def cgroup_problem() -> str | None:
 
 def _base() -> Path:
     """Return the folder of the control group that the harness was started in."""
-    # Entries of cgroups v2 have hierarchy id 0 and no controllers. Inside a cgroup namespace the path is "/".
+    # An entry of cgroups v2 has hierarchy id 0 and no controllers. Inside a cgroup namespace the path is "/".
     lines = [line for line in kernel_text(OWN).splitlines() if line.startswith("0::")]
     if not lines:
         return ROOT
     path = ROOT / lines[0].removeprefix("0::").strip("/")
+    # An earlier call of `cgroup_problem` has moved this process into the subgroup; workers' groups are made beside it.
     return path.parent if path.name == _CONTROLLER_GROUP else path

@@ -21,7 +21,7 @@ from harness.isolation.messages import (
 from harness.isolation.segment import Segment
 
 _POLL_S = 0.1  # interval at which a blocked end checks that the other process still runs
-# A longer time between two looks at the clock means that this process was stopped (SIGSTOP, Ctrl-Z) meanwhile.
+# A longer time between two readings of the clock means that this process was stopped (SIGSTOP, Ctrl-Z) meanwhile.
 _STOPPED_S = 1.0
 
 
@@ -81,6 +81,7 @@ class Channel:
         ChannelClosed
             The other end closed the socket or its process ended.
         """
+        # Set for each request. `receive` continues from these values, because its deadline covers both directions.
         self._looked_at, self._stopped_s = time.monotonic(), 0.0
         for buffer in encode(message, self._secret, sequence, self._segment):
             self._send_all(buffer, deadline)
@@ -159,6 +160,7 @@ class Channel:
 
     def _require_alive(self) -> None:
         if self._marks is not None:
+            # Called about every _POLL_S while a timing request runs, when nothing else empties the buffer of the marks.
             self._marks.collect()
         # End-of-file does not always mark a dead worker: its descendants may hold a copy of the socket.
         if not self._alive():

@@ -1,6 +1,6 @@
 """Measure for how long other programs kept a worker from running.
 
-A request takes longer on a busy machine, although the worker does no more work. The kernel tells how long each thread
+A request takes longer on a busy machine, although the worker does no more work. The kernel records how long each thread
 was ready to run and waited for a processor, and how much time all processors spent on other programs. Both bound the
 delay: a worker can make its own threads wait for each other, but that takes no processor time of others.
 """
@@ -47,6 +47,7 @@ class DelayReading:
     def now(cls, pids: Sequence[int]) -> DelayReading:
         """Read the counters of the machine, the calling thread and the processes `pids`."""
         times = psutil.cpu_times()
+        # A processor whose threads wait for I/O is free for others, so this time counts as idle.
         idle = times.idle + getattr(times, "iowait", 0.0)
         twice = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # included in user and nice
         own = (cpu_seconds(list(pids)) or 0.0) + time.process_time()
@@ -61,10 +62,12 @@ class DelayReading:
     def delay_s(self, later: DelayReading) -> float:
         """Return by how many seconds other programs can have delayed a request between this reading and `later`.
 
-        Returns 0 where the system does not tell.
+        Returns 0 where the system does not report it.
         """
+        # Threads wait at the same time, so the longest wait of one thread bounds the delay, not the sum.
         longest = max((waited - self.waited.get(task, 0.0) for task, waited in later.waited.items()), default=0.0)
         waited = longest + later.controller_waited - self.controller_waited
+        # Stolen time is not part of `waited`: a virtual machine's kernel regards the interrupted thread as running.
         stolen = max(0.0, later.stolen - self.stolen)
         return stolen + max(0.0, min(waited, later.others - self.others - stolen))
 
@@ -78,6 +81,7 @@ def _tasks(process: Path) -> list[Path]:
 def _waited_s(task: Path) -> float:
     """Return how long a thread was ready to run and did not, seconds; 0 if unknown."""
     try:
+        # Fields: time on a processor, time on a run queue, number of time slices. Only the second one is a delay.
         return int((task / "schedstat").read_text().split()[1]) * _NANOSECOND
     except (OSError, ValueError, IndexError):
         return 0.0

@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> NoReturn:
             arrange(settings)
         drop_privileges(settings["user"], settings["groups"])
         if settings["folder"]:
+            # The inherited working directory is now covered by a mount; enter the visible folder at its path.
             os.chdir(settings["folder"])
         os.execv(command[0], command)  # noqa: S606
     except OSError as error:
@@ -52,6 +53,7 @@ def enter_namespaces() -> None:
     """Enter a mount and an IPC namespace of this process only."""
     # The IPC namespace ends with its last process, and with it all objects of System V and POSIX message queues.
     check(_LIBC.unshare(_CLONE_NEWNS | _CLONE_NEWIPC), "unshare")
+    # A new namespace keeps the propagation of the old one: mounts below a shared root would appear outside as well.
     _mount(None, Path("/"), None, _MS_REC | _MS_PRIVATE)
 
 
@@ -66,6 +68,7 @@ def arrange(settings: dict[str, Any]) -> None:
     limits = f"size={settings['bytes']},nr_inodes={settings['files']}"
     for cover in covers:
         _mount_memory(cover, f"mode={'1777' if cover in writable else '755'},{limits}")
+    # Outer folders first: a mount on a folder hides what was mounted below it before.
     for place, descriptor in sorted(opened.items(), key=lambda item: len(item[0].parts)):
         if place in copied:
             _copy(Path(f"/proc/self/fd/{descriptor}"), place, settings["copied_bytes"])
@@ -73,6 +76,7 @@ def arrange(settings: dict[str, Any]) -> None:
             _mount_again(descriptor, place)
     _restore_links(places)
     for name in settings["hidden"]:
+        # One page is the smallest size of a tmpfs. The folder stays empty.
         _mount_memory(Path(name), "mode=755,size=4096")
     if settings["folder"]:
         _make_private(Path(settings["folder"]), settings["user"], limits, covers)
@@ -118,6 +122,7 @@ def _closed(folders: Iterable[Path]) -> set[Path]:
 
 def _readable_by_others(folder: Path) -> bool:
     """Return whether other users can read all files below `folder`."""
+    # Others need r and x to list and enter a folder, and r to read a file.
     if folder.stat().st_mode & 0o005 != 0o005:
         return False
     for parent, folders, files in os.walk(folder):
@@ -151,6 +156,7 @@ def _copy_one(source: Path, target: Path) -> None:
 
 def drop_privileges(user: int, groups: list[int]) -> None:
     """Become an unprivileged user for good."""
+    # The order matters: capabilities and groups can only be changed while this process is root.
     drop_bounding_set()
     os.setgroups(groups)
     os.setresgid(user, user, user)
@@ -159,6 +165,7 @@ def drop_privileges(user: int, groups: list[int]) -> None:
 
 def drop_bounding_set() -> None:
     """Drop the capabilities that this process and its descendants could gain."""
+    # The number of capabilities differs between kernels.
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
     for capability in range(last + 1):
         _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
@@ -177,6 +184,7 @@ def _mount_again(descriptor: int, target: Path) -> None:
 
 
 def _make_read_only(target: Path) -> None:
+    # A remount replaces all flags of the mount, so nosuid and nodev are repeated.
     _mount(None, target, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
 
 

@@ -57,6 +57,7 @@ def worker_environment(*, threads: int, private: Path, device: str) -> dict[str,
         "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), *_packages_of_the_user()]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
+        # HOME is a private folder, so the user's packages are passed in PYTHONPATH instead.
         "PYTHONNOUSERSITE": "1",
         "PYTHONSAFEPATH": "1",  # files in the working directory must not shadow packages
         "OMP_NUM_THREADS": count,

@@ -226,8 +226,8 @@ class CheckedExchange:
     ) -> Message:
         """Send a request and return the reply with at most `max_payload` array bytes. Its fields are not validated.
 
-        Errors carry `stage`, by default the name of the request. Of requests of the stage "time", the reply tells how
-        long other programs may have delayed them.
+        Errors carry `stage`, by default the name of the request. For the stage "time", the reply states how long
+        other programs may have delayed the request.
         """
         message = Message(name, request.model_dump(mode="json"), tuple(arrays), is_judged=(stage or name) == "time")
         try:
@@ -245,6 +245,7 @@ class CheckedExchange:
     def validate(self, stage: str, message: Message, kind: type[ReplyT]) -> ReplyT:
         """Validate the fields of a reply against `kind` and return them."""
         try:
+            # Texts of a reply go to the terminal and into the report, so they are sanitized first.
             return kind.model_validate(printable_json(message.body))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]

@@ -10,6 +10,7 @@ import numpy as np
 from harness.isolation.requests import EmptyReply, ExportReply, ExportRequest, GraphRequest
 from harness.isolation.session import Session
 
+# Largest accepted total size of the files of one network.
 _MAX_BYTES = 1 << 30
 
 

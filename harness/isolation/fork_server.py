@@ -70,6 +70,7 @@ class ForkedProcess:
     def poll(self) -> int | None:
         """Return the status of the worker, as of ``Popen.poll``, or None if it still runs."""
         while self._returncode is None and select.select([self._reader], [], [], 0)[0]:
+            # The parent writes the status just before it exits, so the text is complete at the end of the pipe.
             part = os.read(self._reader, 64)
             self._text += part
             if not part:  # the parent has ended: it was killed if it did not report
@@ -104,7 +105,9 @@ class ForkServer:
     """
 
     def __init__(self, threads: int) -> None:
+        # SEQPACKET keeps message boundaries, so that each request arrives in one piece with its descriptors.
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # The server writes no files; each worker gets its own environment from `ForkSettings`.
         environment = worker_environment(threads=threads, private=Path("/nonexistent"), device="cpu")
         with theirs:
             self.process = subprocess.Popen(
@@ -141,6 +144,7 @@ class ForkServer:
             os.close(reader)
             raise ForkError(f"the fork server has ended: {error}") from error
         finally:
+            # With no copy left here, the pipe ends when the worker's parent does, which `ForkedProcess` relies on.
             os.close(writer)
         word, _, rest = _first_line(reader, time.monotonic() + _START_S).partition(b" ")
         if word != b"started":
@@ -179,7 +183,7 @@ class ForkServers:
         self._owner = os.getpid()
         self._failures = 0
         self.problem = _unsupported()
-        """Why workers are not forked; None if they are, or nobody has tried yet."""
+        """Why workers are not forked; None if they are, or none was started yet."""
 
     def fork(self, settings: ForkSettings, descriptors: Sequence[int], threads: int, process: int) -> ForkedProcess:
         """Fork a worker from the server for the `process`-th worker of a submission; raises :class:`ForkError`."""
@@ -196,6 +200,7 @@ class ForkServers:
     def close(self) -> None:
         """End all servers of this process."""
         with self._lock:
+            # A fork of this process inherits the table and `atexit`, but must not end the servers of its parent.
             for server in self._running.values() if self._owner == os.getpid() else ():
                 server.close()
             self._running = {}
@@ -217,6 +222,7 @@ class ForkServers:
 
 def _unsupported() -> str | None:
     if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+        # setns accepts a pidfd since Linux 5.8. Without it, a fork into a sandbox fails and the worker is executed.
         return "forking needs Linux 5.8"
     return None
 

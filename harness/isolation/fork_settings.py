@@ -1,4 +1,4 @@
-"""What a fork server is told of a worker that it forks."""
+"""Settings that a fork server receives for a worker that it forks."""
 
 from __future__ import annotations
 
@@ -57,4 +57,5 @@ class ForkSettings:
     def from_json(cls, text: bytes) -> ForkSettings:
         """Parse the output of :meth:`to_json`."""
         fields = json.loads(text)
+        # JSON has neither dataclasses nor tuples.
         return cls(**{**fields, "limits": Limits(**fields["limits"]), "cores": tuple(fields["cores"])})

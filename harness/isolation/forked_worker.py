@@ -21,6 +21,7 @@ from harness.isolation.unprivileged import Descent
 
 # The sandbox lives as long as this program: it reports that all is mounted, and waits to be killed.
 _KEEPER = "import os, signal\nos.write({0}, b'.')\nos.close({0})\nwhile True: signal.pause()"
+# Longest wait until all is mounted in a sandbox.
 _SANDBOX_START_S = 60.0
 
 
@@ -63,6 +64,7 @@ def fork_worker(
         return _fork(plan, made, way, cores, None), None
     sandbox = _start_sandbox(plan, made, way)
     try:
+        # The tree lists parents first, so the last process is the keeper, inside of all namespaces.
         keeper = os.pidfd_open(process_tree(sandbox.pid)[-1])
         try:
             return _fork(plan, made, way, cores, keeper), sandbox
@@ -95,6 +97,7 @@ def _fork(
         group=None if made.group is None else str(made.group.members),
         has_segment=made.segment is not None,
     )
+    # `ForkServer.fork` and the server rely on this order of the descriptors.
     channel, *segment = made.inherited
     descriptors = [channel, made.log.writer, *segment, *([] if keeper is None else [keeper])]
     return SERVERS_OF_THIS_PROCESS.fork(settings, descriptors, plan.threads, plan.process)

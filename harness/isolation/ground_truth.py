@@ -36,6 +36,7 @@ def visible_images(binds: Mapping[Path, Path]) -> list[Path]:
 
 def _image_folders(source: Path) -> Iterator[Path]:
     packages = [PACKAGE, *(folder / PACKAGE.name for folder in package_folders())]
+    # Debian names the folder dist-packages, and installs packages of pip below local/.
     for pattern in ("lib*/python*/*-packages", "local/lib*/python*/*-packages"):
         packages += [folder / PACKAGE.name for folder in source.glob(pattern)]
     packages.append(source / PACKAGE.name)  # the folder of a submission may be that of a checkout

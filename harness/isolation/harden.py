@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> NoReturn:
     settings, command = json.loads(arguments[0]), arguments[1:]
     libc = ctypes.CDLL(None, use_errno=True)
     if settings["parent"] is not None:
+        # The filter comes last: it denies prctl with these settings, and keyctl.
         _stay_as_parent(libc, settings["parent"])
     join_new_keyring(libc)
     if settings["filter"] is not None:
@@ -61,8 +62,10 @@ def join_new_keyring(libc: ctypes.CDLL) -> None:
 
 def install_filter(libc: ctypes.CDLL, instructions: bytes) -> None:
     """Install a system call filter, an array of ``struct sock_filter``, for good."""
+    # Without privileges, a process may install a filter only with no_new_privs set.
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         _fail("no_new_privs cannot be set")
+    # struct sock_filter has 8 bytes; the kernel expects the number of instructions.
     program = _Program(len(instructions) // 8, instructions)
     # Unless asked not to, kernels before 5.16 disable speculative execution of filtered processes, which slows down a
     # network. The flag cannot be passed to prctl.
@@ -70,6 +73,7 @@ def install_filter(libc: ctypes.CDLL, instructions: bytes) -> None:
     mode, flags = ctypes.c_long(_SECCOMP_SET_MODE_FILTER), ctypes.c_long(_SECCOMP_FILTER_FLAG_SPEC_ALLOW)
     if libc.syscall(ctypes.c_long(number), mode, flags, ctypes.byref(program)) == 0:
         return
+    # Kernels before 4.17 reject the flag.
     if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
         _fail(f"the system call filter cannot be installed: {os.strerror(ctypes.get_errno())}")
 
@@ -85,6 +89,7 @@ def _stay_as_parent(libc: ctypes.CDLL, controller: int) -> None:
         end_with_parent(libc, own)
         return
     # The controller notices the end of a worker by the end of its channel, so no copy of it may stay open here.
+    # An unlimited number of descriptors is reported as -1; the mask turns it into the largest C int.
     os.closerange(0, resource.getrlimit(resource.RLIMIT_NOFILE)[1] & 0x7FFFFFFF)
     _end_like(wait_for(child))
 
@@ -120,8 +125,10 @@ def _children() -> list[int]:
 
 def _end_like(status: int) -> NoReturn:
     if os.WIFSIGNALED(status):
+        # The same signal ends this process, which must not write a core dump of its own.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         number = os.WTERMSIG(status)
+        # The signal may be ignored or handled here, but must end this process. The handler of SIGKILL cannot be set.
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

@@ -67,7 +67,7 @@ class Worker:
     def kill(self) -> None:
         """Kill the worker with all its descendants and release its resources."""
         # The watcher is stopped first: process ids could be reused as soon as the tree is dead, and the watcher would
-        # look at, or kill, an unrelated process.
+        # read, or kill, an unrelated process.
         self.watcher.stop()
         kill_tree(*self.roots)
         if self.user is not None:
@@ -96,8 +96,10 @@ def launch(plan: Launch) -> Worker:
     made = Connection.make(plan.limits)
     way = None if plan.confinement == "none" else descent(plan.root, plan.python, accelerator=plan.device != "cpu")
     if way is not None and plan.confinement != "bwrap":
+        # The folder is also the working directory at the start, before the private mounts exist.
         os.chown(made.private, way.user, way.user)
         way = way.with_folder(made.private, plan.limits)
+    # Closed here afterwards: the channel ends only when no copy of the worker's end is open.
     with made.theirs:
         process, sandbox = _started(plan, made, way)
     # bubblewrap's PID namespace ends with its first process; only other workers can leave processes behind.

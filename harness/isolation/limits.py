@@ -20,6 +20,7 @@ import psutil
 from harness.isolation.memory_files import memory_files, total_memory
 from harness.isolation.processes import kill_tree, process_tree, usage
 
+# Interval between two readings of a worker's usage.
 _WATCH_S = 0.1
 
 
@@ -114,6 +115,7 @@ def _lower(kind: int, bound: int) -> None:
     # The hard limit is lowered as well, so that submitted code cannot raise the soft limit again.
     _soft, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
+        # Only a privileged process may raise a hard limit.
         bound = min(bound, hard)
     resource.setrlimit(kind, (bound, bound))
 

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+# Default capacity of a pipe on Linux.
 _CHUNK = 1 << 16
 
 
@@ -70,6 +71,7 @@ class LogCapture:
         """Write the kept output to `path`; for any but the first `process`, append it under a heading."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a" if process else "w", encoding="utf-8") as file:
+            # Repeated 0 times for the first process, so that its log has no heading.
             file.write(f"\n--- process {process + 1} ---\n" * bool(process) + self.text())
 
     def _read(self) -> None:
@@ -109,5 +111,6 @@ class LogCapture:
         if chunk:
             self._tail.append(chunk)
             self._tail_bytes += len(chunk)
+        # Whole chunks are dropped, and only while the remaining ones still have the bytes to keep.
         while self._tail and self._tail_bytes - len(self._tail[0]) >= self._keep:
             self._tail_bytes -= len(self._tail.popleft())

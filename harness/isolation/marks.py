@@ -1,7 +1,7 @@
 """Marks: the controller learns from the kernel when each timed call began and ended.
 
 The worker sends an empty datagram just before and just after each timed window. The kernel stamps it with the time at
-which it was sent (``SO_TIMESTAMPNS``), and the controller reads it later, so nobody has to wake up or to spin beside
+which it was sent (``SO_TIMESTAMPNS``), and the controller reads it later, so no process wakes up or spins during
 the call, and code in the worker cannot choose the time that is stamped. Linux only.
 """
 
@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
+# asm-generic/socket.h; Python's socket module does not define it.
 _SO_TIMESTAMPNS = 35
 _TIMESPEC = struct.Struct("@ll")
 _MAX_MARKS = 1 << 20  # of one request
@@ -66,6 +67,7 @@ def make_marks() -> tuple[MarkReader, socket.socket] | None:
     reader = MarkReader(ours)
     try:
         ours.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        # A trial: only a received datagram shows whether the kernel stamps datagrams of this kind.
         theirs.send(b"")
     except OSError:
         reader.close()

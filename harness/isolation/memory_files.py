@@ -15,6 +15,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 _PRIVATE = ("tmp", "dev/shm")
 _BLOCK = 512  # unit of st_blocks
+# Header of a mapping in /proc/PID/smaps: addresses, permissions, offset, device, inode.
 _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ ([0-9a-f]+):([0-9a-f]+) (\d+)")
 
 FileId = tuple[int, int]
@@ -73,11 +74,13 @@ def _add_open(folder: Path, sizes: dict[FileId, int]) -> None:
             # The name is read first: the status of a file on a network could take long.
             if str(Path(entry.path).readlink()).startswith("/memfd:"):
                 status = Path(entry.path).stat()
+                # Allocated blocks instead of st_size, because a memory file may be sparse.
                 sizes[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK
 
 
 def _add_folders(pid: int, found: MemoryFiles, seen: set[Path]) -> None:
     namespace = (_PROC / str(pid) / "ns" / "mnt").readlink()
+    # A worker in the controller's namespace has no private folders; those of the machine are not its own.
     if namespace in seen or namespace == (_PROC / "self" / "ns" / "mnt").readlink():
         return
     for name in _PRIVATE:
@@ -99,6 +102,7 @@ def _mapped_elsewhere(text: str, files: MemoryFiles) -> int:
         if mapping := _MAPPING.match(line):
             counts = not _is_counted(mapping, files.sizes, files.folders)
         elif counts and line.startswith("Pss:"):
+            # smaps counts in KiB. Pss divides a shared page by the number of processes that map it.
             memory += int(line.split()[1]) << 10
     return memory
 

@@ -85,6 +85,7 @@ def open_session(job: Job) -> Session:
     bounds = UNLIMITED if choice.confinement == "none" else job.limits or default_limits(job.device)
     interpreter = job.python or Path(sys.executable)
     worker = launch(Launch(root, inside, interpreter, job.threads, job.device, bounds, choice.confinement, job.process))
+    # The worker sees the submission at its path inside the sandbox.
     request = request.model_copy(update={"root": path_to_text(inside), "trust_pickle": job.trust_pickle})
     isolation = choice.describe() if worker.group is None else f"{choice.describe()}, control group"
     return Session(WorkerExchange(worker, isolation, job.log_path, job.process), request, job.timeout_s)

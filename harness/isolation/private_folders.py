@@ -1,7 +1,7 @@
 """Private temporary folders of workers, and the removal of those that a killed run left behind.
 
 A folder is locked for as long as its controller lives, because the kernel releases the lock (``flock``) of a process
-that is killed. A folder that can be locked belongs to nobody.
+that is killed. A folder that can be locked belongs to no running process.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def make_private_folder() -> Path:
 
 def remove_private_folder(folder: Path) -> None:
     """Delete a folder with its content, and release its lock."""
+    # Deleted under the lock: an unlocked folder could be swept by another run at the same time.
     shutil.rmtree(folder, ignore_errors=True)
     lock = _locks.pop(folder, None)
     if lock is not None:
@@ -71,7 +72,7 @@ def _sweep_once(parent: Path) -> None:
 
 
 def _is_ours(folder: Path, young_s: float) -> bool:
-    """Return whether a folder of this user, or any for root, is old enough. A link is nobody's."""
+    """Return whether a folder of this user, or any for root, is old enough. False for links."""
     try:
         found = folder.lstat()
     except OSError:

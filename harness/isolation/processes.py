@@ -68,6 +68,7 @@ def kill_tree(*roots: int) -> None:
     """
     stopped: set[int] = set()
     # A process may fork before it is stopped, so the tree is listed again until no new process appears.
+    # A bound, in case processes fork faster than they are stopped.
     for _attempt in range(10):
         running = [process for process in process_tree(*roots) if process not in stopped]
         if not running:
@@ -91,6 +92,7 @@ def stop_tree(pids: list[int]) -> None:
 
 def continue_tree(pids: list[int]) -> None:
     """Continue stopped processes, children first."""
+    # No parent runs while a child of it is still stopped.
     for process in reversed(pids):
         _signal(process, signal.SIGCONT)
 

@@ -74,7 +74,7 @@ class LoadRequest(Body):
     trust_pickle: bool = False
     """Execute code in a pickled checkpoint."""
     has_manifest: bool = True
-    """Whether a manifest describes the submission; otherwise what it does not state is found out."""
+    """Whether a manifest describes the submission; otherwise missing settings are determined from the network."""
     requires: list[str] = []
     """Requirement strings of the manifest."""
     analysis_limit_s: Seconds = ANALYSIS_LIMIT_S
@@ -86,7 +86,7 @@ class LoadRequest(Body):
     folder: str = ""
     """Folder below ``root`` from which modules are imported."""
     output: int | str | None = None
-    """Which element of the network's output is the image; None to find out."""
+    """Which element of the network's output is the image; None to determine it."""
     colour: Colour | None = None
     """Colour space of the network; None for RGB, unless the network takes one channel."""
     seed: Count = 0
@@ -210,7 +210,7 @@ class LoadReply(Body):
     """Properties of the loaded network."""
 
     value_range: Annotated[float, Field(gt=0)]
-    """Value of white that the network is measured with: the manifest's, or the one found out without a manifest."""
+    """Value of white that the network is measured with: the manifest's, or the one determined without a manifest."""
     params_before: Params
     """Parameters of the network as built, before any reparameterization."""
     size_multiple: Annotated[int, Field(ge=1, le=1024)]
@@ -300,6 +300,7 @@ class TimeReply(Body):
     """Remark about the samples, shown in the report."""
     varied: Annotated[list[Annotated[list[Count], Field(max_length=5)]], Field(max_length=101_000)] = []
     """How the frame of each call was varied, warm-up included; see `harness.timing.frames.read_variations`."""
+    # The bounds of fields that the controller sets allow only their defaults, so that a worker cannot send them.
     variations: Annotated[list[Any], Field(max_length=0)] = []
     """The same as `harness.timing.frames.Variation`, None for a frame as it was sent. Set by the controller."""
     wall_s: Annotated[float, Field(ge=0)] = 0.0

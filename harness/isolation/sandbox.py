@@ -28,9 +28,11 @@ Confinement = Literal["bwrap", "process", "none"]
 SUBMISSION = Path("/submission")
 PRIVATE = Path("/tmp")  # noqa: S108  a private tmpfs in the sandbox
 
+# Size of /dev/shm in the sandbox.
 _SHARED_MEMORY_BYTES = 256 << 20
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/localtime")
+# Of NVIDIA's driver, of the kernel's graphics drivers, and of AMD's compute driver.
 _DEVICE_NODES = ("nvidia*", "nvidia-caps", "dri", "kfd")
 _DEVICE_FOLDERS = ("/sys", "/opt/rocm", "/etc/OpenCL", "/etc/vulkan")  # drivers enumerate devices through /sys
 # The administration of the kernel, which bubblewrap protects only if the mode of the folders allows writing, and what
@@ -98,6 +100,7 @@ def bwrap_problem() -> str | None:
     trial = bwrap_command(
         [sys.executable, "-I", "-c", ""],
         environment={},
+        # Any folder can stand for that of a submission.
         root=HARDEN.parent,
         inside=SUBMISSION,
         tmp_bytes=1 << 20,
@@ -150,8 +153,8 @@ def bwrap_command(
     Returns
     -------
     list of str
-        Command line. The order of the options matters: bubblewrap applies them one after another, so that a directory
-        must be filled before it is remounted read-only and covered after it is mounted.
+        Command line. The order of the options matters: bubblewrap applies them one after another, and ``--size`` to the
+        next ``--tmpfs``. A directory must be filled before it is remounted read-only and covered after it is mounted.
     """
     # A virtual environment refers to its base interpreter by absolute path, also through symbolic links, so that all
     # of them must exist under their original paths inside the sandbox.

@@ -60,6 +60,7 @@ def _control_groups() -> Diagnostic:
 
 
 def _task_limit() -> Diagnostic:
+    # The limit on tasks is set only for workers with a user or user namespace of their own, see `apply_in_worker`.
     available = descent_problem() is None if is_root() else bwrap_problem() is None
     hint = "" if available else "needs the bubblewrap sandbox, or root that can change to other users"
     return _mechanism("process limit by the kernel", available=available, hint=hint)

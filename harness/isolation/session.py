@@ -95,6 +95,7 @@ class Session(AbstractContextManager["Session"]):
         reply = self.checked.ask("load", self.job, LoadReply)
         if reply.value_range not in VALUE_RANGES:
             self.checked.refuse("load", f"a value range of {reply.value_range:g}")
+        # Strips of outputs are converted to levels by the value of white that the worker reported.
         self.job = self.job.model_copy(update={"value_range": reply.value_range})
         return reply
 
@@ -201,6 +202,7 @@ class Session(AbstractContextManager["Session"]):
         # of ten calls extends the limit by the usual timeout.
         extra_s = self.timeout_s * (calls - 1) / _CALLS_PER_TIMEOUT if budget_s is None else budget_s
         width = strip_width([frame.shape[1] for frame in lr], calls, self.job.scale)
+        # float32: three channels for each pixel of a strip, and the row and column of the strip.
         strip_bytes = 4 * STRIPS * (3 * width + 2)
         message = self.checked.send("time", request, lr, extra_s, calls * strip_bytes, stage=stage)
         wall_s = time.monotonic() - begin  # the controller's clock, which submitted code cannot change
@@ -258,7 +260,7 @@ class Session(AbstractContextManager["Session"]):
     def upscale(self, lr: Image) -> Image:
         """Upscale one frame, H x W x 3, uint8, and return the image in the same format.
 
-        This is a timed call whose image is asked for afterwards, so that the worker cannot tell it from others.
+        This is a timed call whose image is requested afterwards, so that the worker cannot distinguish it from others.
         """
         self.time([lr], 0, 1, 1, None, stage="upscale")
         return self.last_image(lr)

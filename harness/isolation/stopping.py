@@ -16,6 +16,7 @@ from harness.isolation.processes import continue_tree, cpu_seconds, process_tree
 _PROC = Path("/proc")
 _AT_REST = frozenset("TtZXx")  # states in /proc/PID/stat: stopped, traced, ended
 _POLL_S = 0.0005
+# A limit, because a thread in an uninterruptible system call does not stop before it returns.
 _MAX_WAIT_S = 5.0
 
 

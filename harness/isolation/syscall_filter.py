@@ -92,6 +92,7 @@ def filter_program(machine: str | None = None) -> bytes | None:
         return None
     column, architecture = known
     deny = _give_up(errno.EPERM)
+    # A 32-bit process on the same machine has other call numbers, so calls of any other architecture are denied.
     program = [_load(_OFFSET_ARCHITECTURE), _when(_JUMP_EQUAL, architecture, skip_if_not=0, skip_if=1), deny]
     program += [_load(_OFFSET_NUMBER)]
     if column == 0:
@@ -112,6 +113,7 @@ def filter_program(machine: str | None = None) -> bytes | None:
 
 def _about(number: int, argument: int, checks: list[bytes]) -> list[bytes]:
     """Return instructions that apply `checks` to the low half of one argument of call `number`, and then allow it."""
+    # The argument replaces the call number in the accumulator, so the body always ends with a return.
     body = [_load(_OFFSET_ARGUMENTS + 8 * argument), *checks, _instruction(_RETURN, _ALLOW)]
     return [_when(_JUMP_EQUAL, number, skip_if_not=len(body)), *body]
 

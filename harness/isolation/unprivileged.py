@@ -36,6 +36,7 @@ GROUND_TRUTH = ("data/embedded",)
 _USER_RANGES = (range(0x70000000, 0x7FFFFFF0), range(61184, 65520))
 _WRITABLE = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  replaced by private folders
 _COPIED_BYTES = 4 << 30
+# Distributions give these devices to groups such as render and video.
 _GROUP_DEVICES = ("/dev/kfd", "/dev/dri")
 _ISOLATED = ("-I", "-S")  # Python without environment variables, user's packages and .pth files
 
@@ -125,6 +126,7 @@ def new_user() -> int | None:
         return None
     for ids in _USER_RANGES:
         if all(_is_mapped(ids, Path(f"/proc/self/{kind}_map")) for kind in ("uid", "gid")):
+            # Random, so that two controllers that choose at the same moment are unlikely to take the same id.
             return random.choice([user for user in random.sample(ids, 64) if user not in _users()])  # noqa: S311
     return None
 
@@ -163,6 +165,7 @@ def descent_problem() -> str | None:
     problem = private_folders_problem()
     if problem is None:
         return None
+    # Without private mounts, it works only if all users can reach Python and the harness.
     return None if _trial(Descent(user, mounts=False)) is None else problem
 
 
@@ -191,6 +194,7 @@ def remove_user(user: int) -> None:
     """Kill all processes of a user that only one worker has had, and delete what it left in folders that all share."""
     # The kernel signals all of them at once (kill -1), so that none can fork in between.
     become = f"import os; os.setresgid(*[{user}] * 3); os.setresuid(*[{user}] * 3)"
+    # The user id is checked first, because kill(-1) as root would signal every process of the machine.
     command = [sys.executable, *_ISOLATED, "-c", f"{become}; os.getuid() == {user} and os.kill(-1, 9)"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run(command, capture_output=True, timeout=60, check=False)

@@ -35,8 +35,8 @@ class AloneTiming:
     worker
         Where the network is loaded.
     anchor
-        The harness's own network, whose requests show how long a request takes beside its calls. None if it failed:
-        the worker's clock is not checked then.
+        The harness's own network. Its requests show how long a request takes in addition to its calls. None if it
+        failed; the worker's clock is then not checked.
     """
 
     plan: Plan
@@ -66,6 +66,7 @@ class AloneTiming:
         if not BACKENDS.get(self.plan.request.backend).builds:
             # Host-to-device transfer of the weights is not timed.
             self.worker.prepare((height, width), call=False)
+        # Measured before the calls: during them the network itself keeps the processor busy.
         busy = self.plan.place.busy()
         monitor = self.plan.place.card()
         # Read before and after the calls, so that no query of the card falls between them.
@@ -138,7 +139,7 @@ class AloneTiming:
     def _timed_requests(self, reply: TimeReply) -> list[Request]:
         """Return the timed requests that the check of the clock may judge."""
         inputs = self.plan.protocol.inputs
-        # Such backends build once for each size of image, within the request: its wall time says nothing of the calls.
+        # Such backends build once for each size of image, within the request, so its wall time exceeds the calls.
         builds = inputs == "dataset" and BACKENDS.get(self.plan.request.backend).builds
         return [] if builds else _requests(reply, inputs)
 

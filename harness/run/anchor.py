@@ -92,5 +92,6 @@ class Anchor:
 
     def _measure_ceilings(self, worker: Session) -> None:
         if not self._ceilings_measured:
+            # Set first: if it fails, `_start` calls again and must not repeat it.
             self._ceilings_measured = True
             self.ceilings = worker.ceilings()

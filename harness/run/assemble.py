@@ -43,7 +43,7 @@ class RunOutcome:
     complete
         False if the run was interrupted.
     warnings
-        What a reader of the whole table must know, beside what the measurements say.
+        Remarks on the whole table, in addition to those of the measurements.
     stage_seconds
         Seconds of the stages that belong to no submission.
     """
@@ -161,6 +161,7 @@ def _backend_rows(
             timing=measurement.timing,
         )
         rows.setdefault(planned.variant_of or submission.slug, []).append(one)
+    # Names of the rows on the first backend, without the suffix of a backend.
     names = dict(plan.names)
     return [choose_backend(single_line(names[slug], 300), slug, tried, spread) for slug, tried in rows.items()]
 

@@ -53,6 +53,7 @@ def _has_variants(submission: Found, scale: int) -> bool:
 
 def _variant(planned: PlannedSubmission, first: str, backend: Backend, slugs: set[str]) -> PlannedSubmission:
     """Return a row under a name and a slug of its own; `first` is the slug of the row on the first backend."""
+    # The name of the backend stays whole, so that long slugs do not become alike.
     (slug,) = unique_slugs([f"{first[: _LONGEST_SLUG - 1 - len(backend)]}-{backend}"], slugs)
     slugs.add(slug.casefold())
     named = replace(planned.submission, name=f"{planned.submission.name} ({backend})", slug=slug)

@@ -63,6 +63,7 @@ def settle(track: Track, datasets: Sequence[Dataset], by_dataset: Mapping[str, f
         Bicubic's PSNR on each data set, dB, by label.
     """
     measured = fmean(by_dataset.values())
+    # The constants are for a single registered data set, possibly at several qualities.
     names = {one.registered_as or "" for one in datasets}
     name = names.pop() if len(names) == 1 else ""
     official = track.official_bicubic.get(name)

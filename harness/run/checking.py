@@ -38,6 +38,7 @@ from harness.tracks import Track, track_for_scale
 _TIMED_SIZE = (96, 128)
 """Height and width of the timed frames."""
 _IMAGE_SIZE = 64  # side of the LR images: smaller than the timed frames, so that both sizes are compared
+# Below two seconds, so that each network is timed in one process, see `protocol_for`.
 _BUDGET_S = 1.5
 
 _HINT_LIMIT = "--analysis-limit raises the limit"
@@ -219,7 +220,7 @@ def check_planned(
 
     def check_contract(run: SubmissionRun) -> None:
         session = run.worker.running
-        # Kept beside the measurement, which has no room for findings that do not end a submission.
+        # Kept separately, because a measurement has no field for findings that do not end a submission.
         contract[run.slug] = [Finding(one.level, one.what, one.hint) for one in session.check()]
         session.pause()
 
@@ -372,6 +373,7 @@ def _declares_scale(submission: Submission) -> bool:
 
 def _one_scale(checks: list[Check]) -> list[Check]:
     """Keep the check at the scale that a submission without manifest turned out to have, or all if there is none."""
+    # The error of `loader._check_scale`; the finding of a check that passed begins with the same words.
     fitting = [
         check for check in checks if not any("upscales by" in f.what and f.level == "error" for f in check.findings)
     ]

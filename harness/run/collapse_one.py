@@ -94,7 +94,7 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
     Raises
     ------
     UsageError
-        there is not exactly one submission of that scale at the path.
+        There is not exactly one submission of that scale at the path.
     WorkerError
         The submission's code fails.
     """
@@ -117,13 +117,7 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
 
 
 def write_files(files: dict[str, bytes], folder: Path) -> None:
-    """Write the files of a submission into a new or empty folder.
-
-    Raises
-    ------
-    UsageError
-        The folder is not empty.
-    """
+    """Write the files of a submission into a folder, which :func:`check_new` has accepted."""
     for relative, content in files.items():
         target = folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -170,6 +164,7 @@ def _proof_frames(scale: int, degradation: str) -> list[NDArray[np.uint8]]:
 
 def _speed(job: Job, inference: Session) -> float:
     """Time the training form, in a worker of its own, and the inference form in turn."""
+    # Noise is enough: only times are compared, and both forms get the same frame.
     frame = np.random.default_rng(0).integers(0, 256, (*TIMED_SIZE, 3), dtype=np.uint8)
     slow: list[float] = []
     fast: list[float] = []

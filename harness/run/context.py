@@ -85,7 +85,7 @@ class RunContext:
     def attempt(self, run: SubmissionRun, stage: Callable[[], None]) -> bool:
         """Carry out a stage of a submission and return whether it succeeded.
 
-        Whatever fails in a worker, or in the controller at what the worker sent, ends that submission alone: it is
+        A failure in a worker, or in the controller at what the worker sent, ends that submission alone: it is
         finished with the error.
         """
         try:
@@ -110,6 +110,7 @@ class RunContext:
             return error
         if concerns_the_run(error) or planned.submission.kind == "baseline":
             raise error
+        # Raises if the run's folder is gone.
         self.store.require_folder()  # a file that could not be written is not the submission's fault
         return worker_error(error, self.progress.stage_of(planned.submission.slug))
 

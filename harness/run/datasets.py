@@ -51,6 +51,7 @@ def open_datasets(names: Sequence[str], track: Track) -> tuple[LabelledDataset, 
     given = [_split(name, roles) for name in names]
     if len(given) == 1 and given[0][0] is None and roles and all(role.degradation for role in roles.values()):
         given = [(role, given[0][1]) for role in roles]
+    # Roles that are not given explicitly are assigned to the remaining names in order.
     free = [role for role in roles if role not in {role for role, _ in given}]
     opened: list[LabelledDataset] = []
     for role, name in given:

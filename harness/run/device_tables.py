@@ -1,4 +1,4 @@
-"""Tables of a run whose networks were timed on several devices: those that are not equally fast are never mixed."""
+"""Tables of a run whose networks were timed on several devices: devices that are not equally fast are never mixed."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def tables_by_device(measured: Sequence[MeasuredSubmission]) -> list[DeviceTable
     known = {place: interval for place, interval in intervals.items() if interval is not None}
     if len(known) < 2:
         return [DeviceTable((), list(measured))]
+    # The table of the run itself is that of the devices that timed most networks.
     groups = sorted(agreeing(known), key=lambda group: -sum(len(records[place]) for place in group))
     others = {place for group in groups[1:] for place in group}
     own = [one for one in measured if one.measurement.timing is None or one.measurement.timing.place not in others]

@@ -15,7 +15,7 @@ from harness.run.tasks import TaskKind
 MOST_IN_A_GROUP = 8
 """Networks that are timed together: enough to compare them in the same rounds, and little to lose with a machine."""
 MOST_LOSSES = 3
-"""Losses of a machine after which a submission that was at work each time has failed."""
+"""Losses of a machine after which a submission that was being processed each time has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Dispatcher:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing to do and nothing at work."""
+        """Whether nothing is left to do and no slot is busy."""
         return not (self._to_time or self._to_measure or self._at_work)
 
     @property
@@ -112,7 +112,7 @@ class Dispatcher:
         Returns
         -------
         list of str
-            Submissions that were at work at so many losses that they are not tried again.
+            Submissions that were being processed at so many losses that they are not tried again.
         """
         given_up = []
         for slot in [slot for slot in self._at_work if slot.machine == machine]:
@@ -121,6 +121,7 @@ class Dispatcher:
             self._losses.update(assignment.slugs)
             again = [slug for slug in assignment.slugs if self._losses[slug] < MOST_LOSSES]
             given_up += [slug for slug in assignment.slugs if slug not in again]
+            # Back to the front of the queue, in the order in which they were.
             waiting.extendleft(reversed(again))
         if for_good:
             self._slots = [slot for slot in self._slots if slot.machine != machine]
@@ -131,6 +132,7 @@ class Dispatcher:
             return self._time()
         if self._to_measure:
             return Assignment("measure", (self._to_measure.popleft(),))
+        # A second group on a machine that is timing already: nothing is left to measure.
         return self._time() if slot.times and self._to_time else None
 
     def _is_timing(self, machine: str) -> bool:
@@ -138,7 +140,7 @@ class Dispatcher:
 
     def _time(self) -> Assignment:
         slugs = [self._to_time.popleft()]
-        # What was lost is tried alone, in case one of a group is to blame.
+        # What was lost is tried alone, in case one network of a group caused the loss.
         size = 1 if self._losses[slugs[0]] else self._group_size()
         while len(slugs) < size and self._to_time and not self._losses[self._to_time[0]]:
             slugs.append(self._to_time.popleft())
@@ -150,4 +152,5 @@ class Dispatcher:
             return 1
         left = 1 + len(self._to_time)
         machines = len({slot.machine for slot in self._slots if slot.times})
+        # Half of a machine's share of what is left, rounded up: groups become smaller towards the end.
         return min(MOST_IN_A_GROUP, left if machines == 1 else -(-left // (2 * machines)))

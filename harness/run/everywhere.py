@@ -1,7 +1,7 @@
 """Measure the submissions of a run on several places at the same time.
 
 The controller gives tasks to a trusted process on each machine (:mod:`harness.run.site`) and stores what comes back at
-once, so that a run that is killed goes on from there. What a machine was doing when it was lost is done again.
+once, so that a run that is killed continues from there. What a machine was doing when it was lost is done again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.run.timing_order import order_of
 from harness.submissions.discovery import Submission
 from harness.submissions.parcel import Parcel, pack
 
-_LOOK_S = 0.5  # between two looks at the progress of the places
+_LOOK_S = 0.5  # interval at which the progress of the places is read
 _MOST_RESTARTS = 2  # of the process on one machine
 
 Wait = Callable[[Collection["Future[Outcome]"], float], Collection["Future[Outcome]"]]
@@ -119,7 +119,7 @@ class _EverywhereRun:
         self._running: dict[Future[Outcome], tuple[Slot, Task]] = {}
 
     def carry_on(self) -> None:
-        """Give out tasks and take what comes back until all is measured."""
+        """Assign tasks and collect their results until all is measured."""
         while not self._dispatcher.is_done:
             self._give_out()
             if self._dispatcher.is_stuck:
@@ -170,7 +170,7 @@ class _EverywhereRun:
         self._running[future] = slot, task
 
     def _task(self, slot: Slot, assignment: Assignment) -> Task | None:
-        """Return what a slot is told; None if no submission of it is left, because none can be sent."""
+        """Return the task of a slot; None if none of its submissions can be sent."""
         place = self._context.plan.places[slot.number]
         sent = [self._planned[slug] for slug in assignment.slugs if self._send(slug)]
         if not sent:
@@ -195,7 +195,7 @@ class _EverywhereRun:
         return True
 
     def _take(self, future: Future[Outcome]) -> None:
-        """Store what a task found out; if its machine was lost, let it be done again."""
+        """Store the results of a task; if its machine was lost, schedule it again."""
         if future not in self._running:  # its machine was lost meanwhile
             return
         slot, task = self._running[future]
@@ -217,6 +217,7 @@ class _EverywhereRun:
     def _lose(self, machine: str) -> None:
         """Let all work of a machine be done again: there after a new start of its process, else elsewhere."""
         known = self._machines[machine]
+        # Other tasks of the machine are lost as well; `_take` ignores what they may still return.
         self._running = {future: work for future, work in self._running.items() if work[0].machine != machine}
         known.reports = None
         # The machine may be fine and only the process gone, for example for its memory.
@@ -233,7 +234,7 @@ class _EverywhereRun:
             self._context.record_failure(self._planned[slug], WorkerError(what, stage="prepare", kind="MachineLost"))
 
     def _look_at_progress(self) -> None:
-        """Report what the places have reported since the last look."""
+        """Report what the places have reported since the last call."""
         for machine in self._machines.values():
             if machine.reports is not None and machine.reports.done():
                 with suppress(Exception):  # a lost machine is found out by its tasks

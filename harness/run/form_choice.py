@@ -40,14 +40,14 @@ class FormTimes:
 
 @dataclass(frozen=True, slots=True)
 class FormChoice:
-    """The form to measure, and why. The reason is empty where there is no other one or where the gain is plain."""
+    """The form to measure, and why. The reason is empty if there is no other form or if the gain is clear."""
 
     form: FormName
     reason: str = ""
 
 
 def scored_figures(track: Track) -> tuple[str, ...]:
-    """Return which figures that hang on a network's form a track scores or ranks by."""
+    """Return which figures that depend on a network's form a track scores or ranks by."""
     used = {*track.needs, *(gate.figure for gate in track.gates)}
     used.update(name for names in track.rank_sums.values() for name in names)
     return tuple(name for name in _FIGURES if name in used)

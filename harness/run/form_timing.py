@@ -19,7 +19,7 @@ ROUNDS = 16
 _BUDGET_S = 6.0  # of all rounds
 _TURN_S = 0.05  # fast networks are called several times in a turn
 _MOST_CALLS = 20
-_LEAST_SIDE = 128  # frames are not made smaller than twice this
+_LEAST_SIDE = 128  # frames with a side below twice this are not halved
 _CPU_SIZE = (270, 480)  # on a CPU larger frames take longer and show the same
 
 
@@ -62,8 +62,9 @@ def time_forms(session: Session, names: tuple[FormName, FormName], frame: NDArra
 def _fitted(session: Session, names: Sequence[FormName], frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
     """Return the frame, made smaller until all rounds fit into the budget, and the calls of one turn."""
     while True:
+        # Mean of both forms, in seconds; the faster of two calls, because load can only slow a call down.
         seconds = sum(min(_turn(session, name, frame, 2)) for name in names) / 2e3
-        # Each turn has one more call, which is not timed.
+        # A round has a turn of each form, and a turn has at least two calls: the first one is not timed.
         if 4 * ROUNDS * seconds <= _BUDGET_S or min(frame.shape[:2]) < 2 * _LEAST_SIDE:
             return frame, max(1, min(_MOST_CALLS, int(_TURN_S / max(seconds, 1e-6))))
         frame = np.ascontiguousarray(frame[: frame.shape[0] // 2, : frame.shape[1] // 2])

@@ -32,6 +32,7 @@ def labelled(plan: Plan, measurement: Measurement) -> Measurement:
         return measurement.model_copy(update={"images": images})
     by_fingerprint = {plan.dataset.fingerprint: measurement.images, **measurement.further_images}
     images = [
+        # Images of several data sets may have equal names, and figures are related by the name of the image.
         image.model_copy(update={"image": f"{one.label}/{image.image}", "dataset": one.label})
         for one in plan.datasets
         for image in by_fingerprint.get(one.dataset.fingerprint, [])

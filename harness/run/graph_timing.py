@@ -30,7 +30,7 @@ _BUDGET_S = 4.0  # for the graph
 
 @dataclass(frozen=True, slots=True)
 class GraphTime:
-    """What a clean process found out about the time of a graph.
+    """Result of timing a graph in a process without submitted code.
 
     Attributes
     ----------
@@ -98,6 +98,7 @@ def _time(run: SubmissionRun, context: RunContext, graph: bytes) -> GraphTime:
             state = NetworkState("graph", ProcessTiming(session))
             anchor = NetworkState("anchor", ProcessTiming(context.anchor.open()[0]))
             budget_s = min(_BUDGET_S, plan.protocol.budget_s or _BUDGET_S)
+            # One process is enough to find a factor of 1.5.
             protocol = protocol_for(plan.device.kind, budget_s=budget_s, precision=plan.protocol.precision, processes=1)
             threads = plan.device.threads if plan.device.kind == "cpu" else None
             settings = RoundSettings(protocol, plan.track.scale, threads)

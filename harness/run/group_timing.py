@@ -41,7 +41,7 @@ def time_group(group: Sequence[SubmissionRun], context: RunContext) -> list[Subm
     for run in untimed:
         if run.is_running:
             run.set_ceilings(context.anchor.ceilings)
-            context.store.save_unfinished(run.measurement)  # a stopped run goes on with the images
+            context.store.save_unfinished(run.measurement)  # a stopped run continues with the images
     return out_of_memory
 
 
@@ -51,6 +51,7 @@ def _separated(runs: Sequence[SubmissionRun], error: Exception, context: RunCont
     A network that is alone already has caused it, and fails.
     """
     waiting = [run for run in runs if run.is_running]
+    # The exception may have come from the anchor, so the next group gets a new one.
     context.anchor.drop()
     if len(waiting) == 1:
         context.attempt(waiting[0], partial(_raise, error))

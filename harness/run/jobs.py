@@ -47,6 +47,7 @@ def job_for(
         precision=precision,
         threads=plan.device.threads,
         backend=backend,
+        # Protocols that follow published scripts keep torch's defaults, as those scripts do.
         strict=plan.protocol.takes_turns,
         timeout_s=plan.request.timeout_s,
         log_path=log,

@@ -58,6 +58,7 @@ def explain_low_quality(plan: Plan, worker: SubmissionWorker, engine: Opener, ps
         return []
 
 
+# The same for all submissions of a run.
 @lru_cache(maxsize=4)
 def _bicubic_on_first(dataset: Dataset, scale: int, convention: str) -> float:
     lr, hr = dataset.pair(0)

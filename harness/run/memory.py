@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-# The rest is for the controller, the anchor, and whatever else the machine does.
+# The rest is for the controller, the anchor, and other programs.
 _SHARE_OF_MEMORY = 0.7
 # A worker with torch, one frame, a copy of its output, and the shared memory that carries both.
 _BASE_BYTES = 600 << 20
+# Assumed for a network whose peak could not be measured.
 _UNKNOWN_BYTES = 2 << 30
 
 
@@ -26,7 +27,7 @@ class MemoryBudget:
         self._used = 0
 
     def start_group(self) -> None:
-        """Forget all networks and look at the free memory again."""
+        """Forget all networks and read the free memory again."""
         self._used = 0
         self._capacity = _SHARE_OF_MEMORY * self._free_bytes()
 

@@ -53,10 +53,12 @@ class OptionalStages:
             return session.reparameterize(frames, automatic=automatic, may_give_up=True)
 
         made = self._ask(_AS_IT_IS, lambda session: convert(session, automatic=True))
+        # The automatic collapse may have failed; the author's own conversion alone may still succeed.
         if made is None and policy == "author":
             made = self._ask(_AS_IT_IS, lambda session: convert(session, automatic=False))
         if made is None:
             return None
+        # Later processes collapse exactly these regions, so that all of them run the same network.
         self.worker.regions = self.worker.running.regions
         self.worker.form = made.forms[-1] if made.forms else None
         return made

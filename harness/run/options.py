@@ -28,7 +28,7 @@ def option_names() -> list[str]:
 
 
 def request_from(options: Mapping[str, Any]) -> RunRequest:
-    """Return the request that options stand for.
+    """Return the request that options describe.
 
     Parameters
     ----------

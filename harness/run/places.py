@@ -36,6 +36,7 @@ def order_places(places: Sequence[Place], time_on: str | None) -> list[Place]:
         hint = f"there are {', '.join(models)}"
         raise UsageError(f"--time-on: there is no device of model {time_on!r}", hint=hint)
     _require_equal_versions(places)
+    # False sorts before True; apart from that, sorting keeps the order of the engine.
     return sorted(places, key=lambda place: place.device.name != (time_on or models[0]))
 
 

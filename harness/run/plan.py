@@ -69,7 +69,7 @@ class Plan:
     places
         Where workers run. Those that may time have devices of one model, that of `device`, and come first.
     note
-        What was decided in place of the user and is no matter of course; empty if nothing was.
+        Decisions made for the user that are worth a remark; empty if there are none.
     timed
         Whether networks are executed at the timed size.
     """
@@ -281,6 +281,7 @@ def _scale_of(request: RunRequest, found: Sequence[Found]) -> tuple[int | None, 
     known = Counter(scale for one in manifests for scale in one.scales if scale in DEFAULT_SCALES)
     if not known or DEFAULT_SCALES[0] in known:
         return DEFAULT_SCALES[0], ""
+    # Of scales that are equally frequent, the smallest.
     scale = max(sorted(known), key=lambda one: known[one])
     return scale, f"measured at x{scale}: no --scale was given, and no submission is for x{DEFAULT_SCALES[0]}"
 

@@ -89,6 +89,7 @@ def run_conditions(
             "conventions": [track.convention, *sorted(request.conventions)],
             "backend": request.backend,
             "backend_versions": _backend_versions(request.backend),
+            # Which form is measured depends on the figures that the track scores.
             "reparam": [request.reparam or track.reparam_policy, *scored_figures(track)],
             "analysis_limit_s": request.analysis_limit_s,
             # Only if set, so that measurements of runs without the option stay valid.
@@ -137,7 +138,7 @@ def _planned(
     conditions: str,
     read: Callable[[Path, bool], tuple[str, str | None]],
 ) -> PlannedSubmission:
-    """Plan one submission. Whatever its files are, the exception that they cause becomes its row."""
+    """Plan one submission. An exception that its files cause becomes its row."""
     if isinstance(submission, BrokenSubmission):
         return _planned_broken(submission, conditions, request.backend)
     try:
@@ -197,5 +198,5 @@ def _fingerprint(
 
 
 def _backend_versions(backend: Backend) -> dict[str, str]:
-    """Return the versions of what executes the networks beside torch."""
+    """Return the versions of the packages other than torch that execute the networks."""
     return {package: version(package) for package in BACKENDS.get(backend).packages}

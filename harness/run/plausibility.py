@@ -1,4 +1,4 @@
-"""Bounds that no network on any device can pass: figures beyond them were not measured but made up."""
+"""Bounds that no network on any device can pass: figures beyond them were not measured."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _LEAST_CALL_MS = 0.001
 """A microsecond. A call of a module in Python takes several, even if it computes nothing."""
 _MARGIN = 20.0
 """How many times faster than the device's measured ceilings a network may seem: caches, fast convolution algorithms."""
+# Of half precision, the smallest format of an output, so that the bound holds for all precisions.
 _ITEM_BYTES = 2
 
 
@@ -46,6 +47,7 @@ def violation(measurement: Measurement, output_shape: tuple[int, int, int, int])
     if written / (ms / 1e3) > _MARGIN * ceilings.bytes_per_s:
         return f"{ms:.3g} ms for a frame: the device cannot write {written / 1e6:.3g} MB of output in that time"
     if measurement.macs is not None and measurement.macs / (ms / 1e3) > _MARGIN * ceilings.macs_per_s:
+        # Per millisecond to T per second: 1e3 / 1e12.
         rate, most = measurement.macs / ms / 1e9, ceilings.macs_per_s / 1e12
         return f"{rate:.3g} T multiply-accumulates in a second, where the device has done {most:.3g} T at best"
     return None

@@ -107,7 +107,7 @@ class Preparation:
         self._workers_are_expected = True
         plan, resume = self._context.plan, self._context.resume
         if plan.request.install or not order_of(plan.protocol).loads_together:
-            # Nothing may be imported beside a network that is timed alone, and an environment comes before its worker.
+            # No worker may import while a network is timed alone. With --install, the environment must exist first.
             return
         self._context.engine.expect(self._jobs_to_come())
         if any(resume.unfinished(planned) is None for planned in plan.submissions):  # something is to be timed

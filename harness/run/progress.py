@@ -1,4 +1,4 @@
-"""Progress of a run: events for whoever follows it, such as the terminal, a file in the run's folder, or a test."""
+"""Progress of a run: events for listeners, such as the terminal, a file in the run's folder, or a test."""
 
 from __future__ import annotations
 
@@ -202,6 +202,7 @@ class Progress:
         self._begin(slug, "restart" if restarts else "time", place)
         self._remaining.complete(slug, "prepare")
         self._remaining.advance_timing(slug, process, processes, done)
+        # While a process starts, its own restart is not done yet.
         self._remaining.advance(slug, "restart", process - 1 if restarts else process)
         self._report_stage(slug, "time", detail, (process + 1, processes), place)
 
@@ -229,7 +230,7 @@ class Progress:
     def _begin(self, slug: str, work: Work | None, place: str) -> None:
         """End the work that was reported last, and begin another.
 
-        A submission is prepared in one go: when another one is at work there, nothing of its preparation is left.
+        A submission is prepared without interruption: when another one follows there, its preparation is complete.
         """
         self._spend(place)
         before = self._work.pop(place, None)
@@ -257,7 +258,7 @@ class Progress:
 
     def _report_stage(self, slug: str, stage: str, detail: str, process: tuple[int, int], place: str) -> None:
         self._stages[slug] = stage
-        if not place:  # elsewhere, several stages are at work: each place adds up its own
+        if not place:  # with several places, several stages run at once: each place adds up its own
             self.stage_times.begin(slug, stage)
         left_s = self._seconds_left()
         event = StageProgress(
@@ -280,5 +281,6 @@ class Progress:
             try:
                 listener(event)
             except Exception as error:
+                # Otherwise the exception would count as a failure of the submission whose stage is reported.
                 mark_as_of_the_run(error)
                 raise

@@ -1,4 +1,4 @@
-"""Keep the state of a run in a file of its folder while the run goes on, for ``harness serve``."""
+"""Keep the state of a run in a file of its folder during the run, for ``harness serve``."""
 
 from __future__ import annotations
 

@@ -157,6 +157,7 @@ def evaluate(
             done = [future.result() for future in waiting.popleft()]
             results.append(done[0])  # type: ignore[arg-type]  # the first step is `measure`
 
+        # Closed by the stack, so that the reading thread ends if a step fails.
         for index, (lr, hr) in enumerate(stack.enter_context(closing(read_ahead(dataset)))):
             output = Upscaled(dataset.names[index], lr, hr, upscale(index, lr))
             # Bounds the memory: the network waits if it is faster than the comparison.

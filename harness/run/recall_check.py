@@ -77,7 +77,7 @@ class RecallCheck:
     _gains: list[Gain] = field(default_factory=list)
 
     def watched(self, upscale: Upscale) -> Upscale:
-        """Return a function that upscales as `upscale` does, and a variant of some of the images besides."""
+        """Return a function that upscales as `upscale` does, and also a variant of some of the images."""
 
         def upscale_both(index: int, lr: Image) -> Image:
             if index not in self._indices():
@@ -122,6 +122,7 @@ class RecallCheck:
         if self._chosen is None:
             count = len(self.dataset)
             height, width, _ = self.dataset.pair(0)[0].shape
+            # Number of the smallest variants that the share of all pixels covers.
             affordable = int(_SHARE * count * height * width / _SIDE[0] ** 2)
             number = max(1, min(_MOST, count, affordable))
             self._chosen = frozenset(self.rng.choice(count, number, replace=False).tolist())
@@ -158,9 +159,11 @@ class RecallCheck:
             corner = [int(self.rng.integers(0, room + 1)) for room in free]
             if not self.dataset.is_degraded_here:
                 corner = [start // scale * scale for start in corner]
+            # On the LR grid, the variant would have the LR pixels of the image itself.
             elif all(start % scale == 0 for start in corner):
                 corner = [min(start + 1, room) for start, room in zip(corner, free, strict=True)]
             part = (slice(corner[0], corner[0] + sides[0]), slice(corner[1], corner[1] + sides[1]))
+            # The green channel stands for the brightness.
             detail = float(np.abs(np.diff(hr[part][:, :, 1].astype(np.int16))).mean())
             if detail > most:
                 best, most = part, detail
@@ -179,6 +182,7 @@ class RecallCheck:
         flip, quarters = bool(self.rng.integers(0, 2)), int(self.rng.integers(0, 4))
         square = part[0].stop - part[0].start == part[1].stop - part[1].start
         if not (square and self.dataset.is_degraded_here):
+            # A half turn keeps the shape of the part.
             quarters = quarters // 2 * 2
         if not flip and quarters == 0:
             flip = True
@@ -198,7 +202,7 @@ class RecallCheck:
         return np.ascontiguousarray(turn(lr[rows, columns]))
 
     def _check_bound(self, images: Sequence[ImageQuality]) -> None:
-        """Disqualify a network with an image that holds noise which no LR image tells of."""
+        """Disqualify a network with an image that contains noise which cannot be inferred from the LR image."""
         for index, image in enumerate(images):
             if image.psnr_rgb > _SUSPICIOUS_DB:
                 bound = highest_psnr(self.dataset.pair(index)[1], self.dataset.scale)
@@ -230,6 +234,7 @@ def highest_psnr(hr: Image, scale: int) -> float:
     magnitudes = np.sort(np.abs(details), axis=None)[: details.size // 2]
     deviation = float(magnitudes.mean()) / 0.3247 if details.size else 0.0  # 0.3247: for a normal distribution of 1
     lost = deviation**2 * (1 - 1 / scale**2)
+    # Images without noise, such as drawings, have no bound.
     return math.inf if lost < 0.1 else 10 * math.log10(255**2 / lost) + _NOISE_MARGIN_DB
 
 
@@ -265,6 +270,7 @@ def _figures(gains: Sequence[Gain]) -> RecallFigures:
 
 def _bicubic_part(lr: Image, part: tuple[slice, slice], scale: int) -> Image:
     """Return a part of the bicubic image, computed from the LR pixels around it."""
+    # More pixels than the kernel reaches, so that the part is equal to that of the whole image.
     starts = [max(0, one.start // scale - 4) for one in part]
     stops = [-(-one.stop // scale) + 4 for one in part]
     upscaled = upscale_bicubic(np.ascontiguousarray(lr[starts[0] : stops[0], starts[1] : stops[1]]), scale)

@@ -41,7 +41,7 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """What a clean process found out about a network.
+    """Counts of a network from a process without submitted code.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ def updated(measurement: Measurement, found: Recount) -> Measurement:
         note = f"parameters and operations are what its own process reports: {found.reason}"
         return measurement.model_copy(update={"notes": [*measurement.notes, note]})
     notes = ["parameters and operations were counted in a process without its code, from a graph that gives its images"]
-    # Operations that the graph does not tell keep the reported figure.
+    # Counts that cannot be taken from the graph keep the reported figure.
     names = ["params", *(name for name in ("macs", "activations") if getattr(counts, name) is not None)]
     differing = [name for name in names if _differ(getattr(measurement, name), getattr(counts, name))]
     warnings = [f"its process reports {name} {getattr(measurement, name)}, its graph has {getattr(counts, name)}"

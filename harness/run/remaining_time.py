@@ -97,7 +97,7 @@ class RemainingTime:
         before = self._done[slug][work]
         after = max(before, min(units, self._units[slug][work]))
         self._done[slug][work] = after
-        # The first note on this work: whatever is done was not done in this run, and says nothing of its rates.
+        # The first note on this work: what is done was done by an earlier run and does not count for the rates.
         if (slug, work) not in self._pending_s:
             self._pending_s[slug, work] = 0.0
         elif after > before:

@@ -1,4 +1,4 @@
-"""Save what was measured elsewhere when the run's folder is removed or replaced while the run goes on."""
+"""Save what was measured elsewhere when the run's folder is removed or replaced during the run."""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ class ResumePolicy:
             return False
         lacking = {one.label for one in missing_datasets(self._plan, stored)}
         first, *further = self._plan.datasets
+        # The images of the first data set are in the folder itself, see `Plan.outputs_of`.
         expected = [("", first), *((one.label, one) for one in further if one.label not in lacking)]
         kept = [(self._plan.outputs_of(planned, label), one.dataset.names) for label, one in expected]
         return not all(outputs is not None and outputs.is_complete(names) for outputs, names in kept)

@@ -84,7 +84,7 @@ class Scheduler:
         return self._loads_together and self._context.plan.timed and not submission_run.is_timed
 
     def retry_alone(self, submission_runs: Iterable[SubmissionRun]) -> None:
-        """Let submissions that ran out of memory beside others come once more, each in a group of its own.
+        """Schedule submissions that ran out of memory beside others once more, each in a group of its own.
 
         They come directly after the group in which that happened. A network that runs out of memory in a group of one
         has failed and is not passed here.

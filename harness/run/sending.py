@@ -15,6 +15,7 @@ def send_plan(plan: Plan, engine: Engine) -> Plan:
 
     Where machines do not see the controller's files, each pair of images travels to each machine once.
     """
+    # Each task carries its own submissions and place, see `tasks.Task`.
     plan = replace(plan, submissions=(), places=())
     if engine.shares_files:
         return plan

@@ -28,7 +28,9 @@ from harness.run.tasks import Briefing, Outcome, Report, Task, Timed
 from harness.submissions.parcel import unpack
 from harness.submissions.submission import Submission
 
+# The oldest reports are dropped if the controller does not ask for them in time.
 _REPORTS: deque[Report] = deque(maxlen=10_000)
+# Engines of running tasks, for `stop`, which is called in another thread.
 _ENGINES: dict[int, CourteousEngine] = {}
 
 
@@ -38,7 +40,7 @@ def carry_out(briefing: Briefing, task: Task) -> Outcome:
     Raises
     ------
     HarnessError
-        The run cannot go on here; failures of submissions are in the outcome.
+        The run cannot continue here; failures of submissions are in the outcome.
     """
     scratch = Path(tempfile.mkdtemp(prefix="sr-harness-task-"))
     try:
@@ -46,6 +48,7 @@ def carry_out(briefing: Briefing, task: Task) -> Outcome:
         if briefing.crops is not None:
             (scratch / "crops").mkdir()
             (scratch / "crops" / "crops.json").write_bytes(briefing.crops)
+            # A crop store uses a list of crops only if this file names its data set.
             (scratch / "crops" / "dataset").write_bytes(plan.dataset.fingerprint.encode())
         outcome = _carry_out(briefing, task, plan)
         _forget_stored(scratch)
@@ -55,6 +58,7 @@ def carry_out(briefing: Briefing, task: Task) -> Outcome:
             outcome.files = {
                 path.relative_to(scratch).as_posix(): path.read_bytes() for path in scratch.rglob("*") if path.is_file()
             }
+    # WorkStopped is not an Exception.
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
@@ -83,7 +87,7 @@ class SiteProgress(Progress):
     Parameters
     ----------
     place
-        Name of the place for people.
+        Name of the place in messages.
     """
 
     def __init__(self, place: str) -> None:

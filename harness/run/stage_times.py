@@ -13,7 +13,7 @@ WHOLE_RUN = ""
 class StageTimes:
     """Adds up wall time by submission and stage.
 
-    Only one stage is at work at any time as far as a run reports it. The time between two reports is that of the first
+    A run reports one stage at a time. The time between two reports is that of the first
     one: what overlaps with it, such as the comparison of images with HR beside the upscaling, is in it.
 
     Parameters
@@ -29,17 +29,18 @@ class StageTimes:
         self._since = clock()
 
     def begin(self, slug: str, stage: str) -> None:
-        """End the stage that is at work, and begin one of a submission; `slug` is empty for the run itself."""
+        """End the current stage, and begin one of a submission; `slug` is empty for the run itself."""
         self._spend()
         self._at_work = slug, stage
 
     def end(self) -> None:
-        """End the stage that is at work. No stage is until the next one begins."""
+        """End the current stage. There is none until the next one begins."""
         self._spend()
         self._at_work = None
 
     def of(self, slug: str) -> dict[str, float]:
         """Return the seconds of each stage of a submission so far, in the order in which they first began."""
+        # The current stage counts up to now.
         self._spend()
         return dict(self._seconds[slug]) if slug in self._seconds else {}
 

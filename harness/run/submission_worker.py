@@ -141,6 +141,7 @@ class SubmissionWorker:
         if not self.needs_build:
             return None
         on_images = self.plan.protocol.inputs == "dataset"
+        # Images of a data set may differ in size; the size of the first one is used.
         size = self.plan.dataset.pair(0)[0].shape[:2] if on_images else self.plan.track.input_shape[2:]
         return self.running.prepare((size[0], size[1]), main=not on_images)
 

@@ -1,4 +1,4 @@
-"""What a place is told to do for a run with several places, and what comes back."""
+"""Tasks of the places of a run with several places, and their results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TaskKind = Literal["time", "measure"]
 
 @dataclass(frozen=True, slots=True)
 class Briefing:
-    """What holds for all tasks of a run.
+    """Settings of all tasks of a run.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Task:
     place
         Where, as a process on that machine sees it.
     title
-        The place's name for people.
+        The place's name in messages.
     submissions
         Whose networks: those that are timed together, or one to measure.
     parcels
@@ -85,7 +85,7 @@ class Task:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a task found out.
+    """Results of a task.
 
     Attributes
     ----------

@@ -115,6 +115,7 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
     progress.end()
     measured = context.measurements()
     records = [m.timing for _, m in measured if m.timing is not None]
+    # What the times of all rows share, as in `assemble`.
     scale = anchor_level(records), process_spread(records)
     rows = [_row(planned.submission.name, m, plan, *scale) for planned, m in measured]
     return Times(plan.device, plan.protocol_info(), rows, scale[1], caution(plan.protocol, plan.device.kind))

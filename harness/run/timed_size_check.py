@@ -130,6 +130,7 @@ def _at_both_sizes(
         if _is_far_below_bicubic(scored, lr, hr, scale):
             continue
         varied = upscale(vary(frame, replace(drawn, shift=(top, left))))[scale * top :, scale * left :]
+        # Undo the dimming of the frame. Rounding can raise the quotient above white.
         timed = np.minimum(varied / np.float32(drawn.factor), 255)
         edge = scale * min(_EDGE, height // scale // 4, width // scale // 4)
         inner = slice(edge, height - edge), slice(edge, width - edge)

@@ -17,6 +17,7 @@ from harness.run.submission_run import SubmissionRun
 from harness.timing import TimingProtocol
 from harness.timing.network_state import NetworkState
 
+# torch's own error, the watcher's limit, Python's error, and torch's error for failures of the device's runtime.
 _OUT_OF_MEMORY = frozenset({"OutOfMemoryError", "MemoryLimit", "MemoryError", "AcceleratorError"})
 
 

@@ -33,9 +33,11 @@ def anchor_interval(records: Sequence[TimingRecord], spread: ProcessSpread) -> I
         return None
     values = np.array(turns, dtype=np.float64)
     middle = float(np.median(values))
+    # `runtime_summary.joined` separates the names of several anchor processes by "+".
     processes = len({name for record in records for name in record.anchor.split("+")})
     own = spread.own.moderated()
     reach = student_reach(own.degrees) * own.relative / math.sqrt(processes)
+    # Independent errors of the logarithm add in squares.
     low, high = (abs(math.log(end / middle)) for end in bootstrap_interval(values, "median"))
     return middle * math.exp(-math.hypot(low, reach)), middle * math.exp(math.hypot(high, reach))
 
@@ -49,6 +51,7 @@ def agreeing(intervals: Mapping[str, Interval]) -> list[list[str]]:
         By device.
     """
     groups: list[list[str]] = []
+    # In the order of the middles of the intervals, so that each device is compared with the last group only.
     for name in sorted(intervals, key=lambda name: (sum(intervals[name]), name)):
         group = groups[-1] if groups else []
         if group and all(_overlap(intervals[name], intervals[other]) for other in group):

@@ -57,6 +57,7 @@ class _Ratio:
 
     def inverse(self) -> _Ratio:
         low, high = self.ci
+        # The ends change places; an open end, 0 or infinity, becomes the other one.
         return _Ratio(1 / self.value, (1 / high if high else math.inf, 1 / low if low else math.inf), self.p_value)
 
 

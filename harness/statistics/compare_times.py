@@ -15,6 +15,7 @@ from harness.statistics.process_spread import ProcessSpread, log_ratios, log_tim
 from harness.statistics.runtime_summary import process_spread, relative_times
 
 _MOST_SIGNS = 4000  # combinations of signs; more are sampled
+# The end is then known to 1/16,384 of the range that is searched.
 _BISECTIONS = 14
 _PAIR = 2  # rounds: one in ascending and one in descending order, in which drift has opposite signs
 
@@ -94,6 +95,7 @@ def signed_rank_p_value(differences: NDArray[np.float64]) -> float:
     blocks = weights.reshape(pairs, _PAIR).sum(axis=1)
     signs = _signs(pairs)
     null = np.abs(signs @ blocks)
+    # The margin keeps sums that are equal but for rounding among those that are as extreme.
     return float((null >= abs(blocks.sum()) - 1e-9).mean())
 
 
@@ -112,6 +114,7 @@ def widen_by_ranks(differences: NDArray[np.float64], interval: tuple[float, floa
     low, high
         (-inf, inf) if the test cannot reject any location, with fewer than 12 rounds.
     """
+    # The smallest p-value that this test can reach: two of all combinations of signs are the most extreme ones.
     if 2.0 ** (1 - differences.size // _PAIR) >= LEVEL:
         return -math.inf, math.inf
     low, high = interval
@@ -132,6 +135,7 @@ def _end_of_interval(differences: NDArray[np.float64], end: float, extreme: floa
             rejected = middle
         else:
             kept = middle
+    # The outer end of the last step, so that no location is left out that the test accepts.
     return rejected
 
 
@@ -140,7 +144,9 @@ def _signs(pairs: int) -> NDArray[np.float64]:
     """Return all combinations of signs, or a fixed random sample with the observed one if there are too many."""
     if 2**pairs <= _MOST_SIGNS:
         codes = np.arange(2**pairs)
+        # Bit k of a code is the sign of pair k.
         return np.where((codes[:, None] >> np.arange(pairs)) & 1, -1.0, 1.0)
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(_MOST_SIGNS, pairs))
+    # The observed signs belong to the null distribution, so the p-value is never 0.
     signs[0] = 1.0
     return signs

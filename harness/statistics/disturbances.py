@@ -47,6 +47,7 @@ def disturbances_of(folder: RunFolder) -> list[Disturbance]:
     ResultsError
         A file of samples is damaged.
     """
+    # Older files lack this field. An empty list means a run without disturbances.
     if folder.run.disturbances is not None:
         return folder.run.disturbances
     return find_disturbances(folder.run.entries, _records(folder), folder.run.process_spread)

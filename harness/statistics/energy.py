@@ -23,6 +23,7 @@ def energy_of(record: TimingRecord | None) -> Energy | None:
     calls = np.array([turn.calls for turn in turns], dtype=np.float64)
     if len(turns) < _MIN_TURNS or not joules.sum() > 0 or (joules < 0).any():
         return None
+    # Indices are resampled, so that the energy of a turn stays with the number of its calls.
     drawn = block_resamples(np.arange(len(turns), dtype=np.float64), len(turns), np.random.default_rng(0)).astype(int)
     low, high = np.percentile(joules[drawn].sum(axis=1) / calls[drawn].sum(axis=1), [2.5, 97.5])
     return Energy(joules=float(joules.sum() / calls.sum()), ci=(float(low), float(high)), turns=len(turns))

@@ -81,6 +81,7 @@ def interval_difference(
     The figures are taken to be independent and their logarithms to be normal.
     """
     value = math.log(first / second)
+    # Standard errors that the intervals imply, on the logarithmic scale.
     spread = math.hypot(*(math.log(high / low) / (2 * NORMAL_REACH) for low, high in (first_ci, second_ci)))
     logs = t_test(value, spread, ASSUMED_SPREAD.own.degrees)
     low, high = (100 * math.expm1(end) for end in logs.ci)
@@ -91,6 +92,7 @@ def log_interval(network: RelativeTimes) -> tuple[float, float]:
     """Return the 95 % interval of the logarithm of a network's time, including the spread between processes."""
     groups = log_times(network)
     resamples = resampled_midmeans(groups, network.own.relative, np.random.default_rng(0))
+    # `t_test` takes the number of values, one more than the degrees of freedom.
     count = network.own.degrees + 1
     if has_enough_rounds(groups):
         count = min(count, sum(group.size for group in groups))
@@ -106,6 +108,7 @@ def log_ratio(one: RelativeTimes, other: RelativeTimes) -> Difference:
     rng = np.random.default_rng(0)
     paired = _paired_log_ratios(one, other)
     if paired:
+        # The ratio of two processes has the variance of both.
         spread = math.sqrt(2) * one.paired.relative  # both networks are of one session, therefore of one run
         rounds = sum(group.size for group in paired)
         resamples = resampled_midmeans(paired, spread, rng)
@@ -180,6 +183,7 @@ def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
     corrected: dict[Key, float] = {}
     largest = 0.0
     for position, (key, p_value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        # A larger p-value never gets a smaller corrected one.
         largest = max(largest, min(1.0, (len(p_values) - position) * p_value))
         corrected[key] = largest
     return corrected

@@ -110,10 +110,13 @@ def _session_resamples(networks: Sequence[RelativeTimes], rng: np.random.Generat
 
 def _draw_rounds(rounds: int, size: int, rng: np.random.Generator) -> _Draws:
     """Draw blocks of neighbouring rounds (Künsch, Annals of Statistics 17, 1989)."""
+    # The optimal block length for a variance grows with the cube root of the number of values.
     block = max(1, round(size ** (1 / 3)))
+    # Ceiling division: the last block may be cut.
     blocks, offsets = -(-size // block), np.arange(block)
     starts = rng.integers(0, max(1, rounds - block + 1), size=(RESAMPLES, blocks, 1))
     substitutes = rng.integers(0, rounds * block, size=(RESAMPLES, blocks, 1))
+    # If a block is longer than the session, its last round is repeated.
     positions = np.minimum(starts + offsets, rounds - 1).reshape(RESAMPLES, -1)
     return _Draws(positions[:, :size], (substitutes + offsets).reshape(RESAMPLES, -1)[:, :size])
 
@@ -131,6 +134,7 @@ def _network_resamples(
     if has_enough_rounds(groups):
         numbers = [number for process in by_process for number in process]
         own_index = {number: index for index, number in enumerate(numbers)}
+        # -1 marks rounds in which this network had no turn.
         lookup = np.array([own_index.get(number, -1) for number in rounds])
         deviations = pooled_deviations(groups)
         medians = np.array(
@@ -164,6 +168,7 @@ def _spreads(network: RelativeTimes) -> tuple[float, float]:
     own, paired = network.own.relative, network.paired.relative
     if not network.session:
         return 0.0, own
+    # `own` contains what processes have in common and `paired` does not. As estimates, they may be in reverse order.
     return math.sqrt(max(0.0, own**2 - paired**2)), paired
 
 
@@ -174,6 +179,7 @@ def _anchor_effects(networks: Sequence[RelativeTimes], rng: np.random.Generator)
     """
     names = [(network.anchor or network.session) for network in networks]
     effects = {name: rng.normal(size=RESAMPLES) for name in sorted(set(names))}
+    # All times are relative to the same process of the anchor, so its effect cancels in all differences.
     if len(effects) < 2:
         return np.zeros((len(networks), RESAMPLES))
     return np.array(

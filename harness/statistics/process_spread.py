@@ -183,12 +183,14 @@ def midmean(medians: Floats) -> Floats:
     """Return the mean along the first axis without the lowest and the highest quarter, at least one value each."""
     count = len(medians)
     # Of two values there is no middle: both count.
+    # Of three values the middle one is left.
     outer = max(1, count // 4) if count > 2 else 0
     return np.asarray(np.sort(medians, axis=0)[outer : count - outer].mean(axis=0))
 
 
 def has_enough_rounds(groups: Sequence[Floats]) -> bool:
     """Return whether there are enough rounds to estimate the uncertainty of the medians from their scatter."""
+    # The median of each process takes one degree of freedom.
     return sum(group.size for group in groups) - len(groups) >= _FEWEST_ROUNDS - 1
 
 
@@ -247,6 +249,7 @@ def block_resamples(values: Floats, size: int, rng: np.random.Generator, resampl
     Array
         resamples x size.
     """
+    # The optimal block length for a variance grows with the cube root of the number of values.
     block = max(1, round(size ** (1 / 3)))
     starts = rng.integers(0, values.size - block + 1, size=(resamples, -(-size // block)))
     return values[(starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :size]]
@@ -283,6 +286,7 @@ def estimate_spread(networks: Iterable[RelativeTimes]) -> ProcessSpread:
     # Ratios of neighbours contain all the information; those of other pairs are differences of these.
     paired = _estimate(pairs, sum(max(0, len(groups) - 1) for groups in ratios[0]))
     if paired is not None:
+        # The ratio of two networks has the effects of two processes, so its variance is twice that of one.
         paired = Spread(paired.relative / math.sqrt(2), paired.degrees)
     own = _estimate([groups for _, groups in several], own_degrees)
     if own is not None and paired is not None and own.relative > _MOSTLY_COMMON * paired.relative:
@@ -311,7 +315,10 @@ def _spread_beyond(differences: Floats, noises: Floats) -> float:
     from scipy.optimize import brentq  # imported here: it takes half a second
 
     def excess(spread: float) -> float:
+        # Two processes differ by two effects and by the noise of both medians.
         expected = np.sqrt(2 * spread**2 + noises**2 + _NO_NOISE)
+        # Half of the absolute values of a normal variable are below its quartile.
         return float(np.median(differences / expected)) - _QUARTILE
 
+    # At twice the largest difference all ratios are below 0.36, so the excess is negative and a root exists.
     return float(brentq(excess, 0.0, 2 * differences.max())) if excess(0.0) > 0 else 0.0

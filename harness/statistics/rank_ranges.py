@@ -42,6 +42,7 @@ def rank_ranges(
             better[second] += 1
             worse[first] += 1
     drawn = ranks(sign * resamples.joint)
+    # Ranks are whole numbers, so percentiles are not interpolated.
     low, high = np.percentile(drawn, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)], axis=1, method="nearest")
     best, worst = np.minimum(1 + better, low), np.maximum(count - worse, high)
     return [(int(first), int(last)) for first, last in zip(best, worst, strict=True)]

@@ -205,6 +205,7 @@ def score_differences(resamples: ScoreResamples) -> list[ScoreDifference]:
 def resampled_means(values: Floats, rng: np.random.Generator) -> Floats:
     """Return resamples of the means of rows about 0, rows x resamples, with the same draw of columns for all rows."""
     columns = values.shape[1]
+    # Each row of draws is one resample of the images.
     drawn = rng.integers(0, columns, size=(RESAMPLES, columns))
     # Weights of columns in place of drawn columns: one matrix product for all rows.
     weights = np.zeros((RESAMPLES, columns))
@@ -255,8 +256,10 @@ def _pair_moments(observed: Floats, by_images: Floats, by_times: Floats) -> tupl
 
 
 def _pair_variances(resamples: Floats) -> Floats:
+    # Variance of a difference: both variances minus twice the covariance. np.cov returns a scalar for one network.
     covariance = np.atleast_2d(np.cov(resamples))
     variances = np.diag(covariance)
+    # Rounding can make the variance of two copies negative.
     return np.asarray(np.maximum(0.0, variances[:, None] + variances[None, :] - 2 * covariance))
 
 
@@ -327,4 +330,5 @@ def score_interval(
         return math.nan, math.nan
     ends = np.percentile(drawn, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
     observed = float(score(np.array([[psnr]]), np.array([[runtime_ms]]))[0, 0])
+    # The score itself is in its interval, also where the formula is skewed.
     return min(observed, float(ends[0])), max(observed, float(ends[1]))

@@ -76,6 +76,7 @@ class BurstTimer:
             if network is self.anchor:
                 raise AnchorLostError(error) from error
             raise
+        # Stopped before its processor time is read, so that work which continues after the reply is counted.
         process.worker.pause()
         times = list(reply.samples_ms)
         process.checks.cpu_s += self._cpu_s(network) - cpu_before_s

@@ -19,7 +19,7 @@ from harness.timing.confirmation import MeasurePair, confirm_speedup
 from harness.timing.frames import Image
 from harness.timing.timed_worker import TimedWorker, TimeReport
 
-_MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network that looks at the whole frame can differ at all
+_MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network with a global receptive field can differ
 _BORDER = 16  # pixels
 GRAIN = 3.0
 """Mean squared error, in levels, that rounding and the random lowest bits of timed frames may cause."""
@@ -28,7 +28,7 @@ _CPU_SHARE = 1.03
 _CPU_SLACK_S = 0.1
 # Seconds to wait and to measure; the second measurement is made only where the first one finds a busy worker.
 _IDLE_MEASUREMENTS_S = ((0.03, 0.15), (0.5, 0.5))
-# On a crowded machine a worker that spins may get no more than this; one that waits for a request uses none.
+# On a busy machine a worker that spins may get no more than this; one that waits for a request uses none.
 _IDLE_CORES = 0.05
 _FEW_ALARMS = 0.05  # of all calls
 # Allowed difference between the clocks of controller and worker: a multiple of the anchor's, plus a share of the
@@ -109,6 +109,7 @@ def _loss_db(scored: Image, timed: NDArray[np.floating], truth: Image) -> float:
     """Return by how many dB `timed` is worse than `scored`, without the border and beyond rounding and grain."""
     inner = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER] if min(truth.shape[:2]) > 4 * _BORDER else np.s_[:, :]
     errors = [float(np.square(image[inner].astype(np.float32) - truth[inner]).mean()) for image in (scored, timed)]
+    # The timed frame has other lowest bits, which may raise the error by GRAIN. The maximum avoids log(0).
     return 10 * math.log10(max(errors[1], 1e-3) / (errors[0] + GRAIN))
 
 
@@ -202,7 +203,7 @@ def check_clocks(requests: Sequence[Request], trusted: Sequence[Request]) -> Non
     requests
         Requests to the submission.
     trusted
-        Requests to the anchor with frames of the same size. They tell how long the harness's own work takes.
+        Requests to the anchor with frames of the same size. They show how long the harness's own work takes.
     """
     for judged in ([request for request in requests if request.is_scored], requests):
         message = find_unreported_time(judged, trusted)
@@ -223,7 +224,9 @@ def check_marks(requests: Sequence[Request]) -> None:
         All requests to one process of the submission.
     """
     judged = [(request, request.unreported_ms) for request in requests if request.unreported_ms is not None]
+    # The share refers to the time between the marks: what is reported plus what is not.
     hidden = [one for one in judged if one[1] > _MARK_SHARE * (one[0].reported_ms + one[1]) + _MARK_SLACK_MS]
+    # Of up to three requests all must be suspicious, of more than three more than half.
     few = max(_FEW_REQUESTS, len(judged) // 2) if len(judged) > _FEW_REQUESTS else len(judged) - 1
     if hidden and len(hidden) > few:
         request, unreported_ms = max(hidden, key=lambda one: one[1])
@@ -256,6 +259,7 @@ def unreported_ms(reported_ms: Sequence[float], marked_ms: Sequence[float]) -> f
         return None
     differences = sorted(marked - ms for ms, marked in zip(reported_ms, marked_ms, strict=True))
     kept = differences[: len(differences) - 2 * len(differences) // 5]
+    # The mean of the kept calls stands for each call of the request.
     return len(differences) * sum(kept) / len(kept)
 
 
@@ -279,6 +283,7 @@ def find_unreported_time(requests: Sequence[Request], trusted: Sequence[Request]
     """
     if len(requests) < min_requests or not trusted:
         return None
+    # The anchor's overhead includes its delays, which can only widen the allowance.
     per_call = float(np.median([request.overhead_ms / request.calls for request in trusted]))
     per_request = float(np.median([request.overhead_ms for request in trusted]))
 

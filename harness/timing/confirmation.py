@@ -17,6 +17,7 @@ from harness.timing.strips import Strips
 from harness.timing.timed_worker import TimedWorker
 
 _MUCH_FASTER = 0.5  # of the other time
+# Smaller savings are not counted and stay undetected, see docs/decisions/008-confirm-suspected-speedups.md.
 _MIN_SAVED_MS = 2.0
 _MIN_SAVED_CPU_SHARE = 1 / 3
 _MIN_PAIRS, _MAX_PAIRS = 3, 7
@@ -111,6 +112,7 @@ def confirm_speedup(
     pairs: list[tuple[CallTime, CallTime]] = []
     while len(pairs) < _MAX_PAIRS:
         pairs.append(measure_pair())
+        # Minima over all pairs so far, because load can only slow a call down.
         one, other = (min(pair[side].ms for pair in pairs) for side in (0, 1))
         if len(pairs) >= _MIN_PAIRS and not (is_much_faster(one, other) and _saves_cpu_time(pairs)):
             return None

@@ -16,6 +16,7 @@ Image = NDArray[np.uint8]
 """H x W x 3, uint8."""
 
 
+# Gains are below 1, so that no value of a frame is clipped.
 _UNIT = 1 << 16  # of gains
 _FRAME_GAINS = (0.88, 1.0)
 _CALL_GAINS = (0.92, 1.0)
@@ -54,7 +55,8 @@ class Variation:
 
 
 def draw_variation(height: int, width: int) -> Variation:
-    """Draw a variation of a frame from the system's random numbers, which nobody can foresee."""
+    """Draw a variation of a frame from the system's random numbers, which are unpredictable."""
+    # Five numbers of 64 bits: the bias of the remainder is negligible for moduli of at most 65536.
     drawn = np.frombuffer(_random_bytes(40), np.uint64) % np.array([height, width, height, width, _UNIT], np.uint64)
     rows, columns, grain_rows, grain_columns, number = drawn.tolist()
     return Variation((rows, columns), (grain_rows, grain_columns), _gain(number / _UNIT, _CALL_GAINS))
@@ -76,6 +78,7 @@ def read_variations(rows: Sequence[Sequence[int]], calls: int) -> list[Variation
         There are not as many as calls, two are equal, which random ones never are, or one is none.
     """
     varied = [row for row in rows if row]
+    # `_gain` truncates, so the lowest gain may be smaller than its bound by less than one unit.
     lowest, highest = (gain * _UNIT for gain in _CALL_GAINS)
     if len(rows) != calls or not all(len(row) == 5 and lowest - 1 <= row[4] < highest for row in varied):
         raise ValueError(f"{len(rows)} variations of frames for {calls} call(s), or odd ones")
@@ -85,6 +88,7 @@ def read_variations(rows: Sequence[Sequence[int]], calls: int) -> list[Variation
 
 
 def _dimmed(image: Image, gain: int) -> Image:
+    # Integers with rounding: the controller must reproduce the worker's frame exactly on any machine.
     dimmed: Image = ((image.astype(np.int32) * gain + _UNIT // 2) >> 16).astype(np.uint8)
     return dimmed
 
@@ -136,6 +140,7 @@ class Origin:
         return self._place(columns, 1, scale)
 
     def _place(self, places: NDArray[np.int64], axis: int, scale: int) -> NDArray[np.int64]:
+        # Undo in reverse order: the roll of the call, the flip, the roll of the image.
         side = scale * self.size[axis]
         found = (places - scale * self.call_shift[axis]) % side
         if self.flips[axis]:
@@ -177,6 +182,7 @@ class FrameSource:
         image = self._images[index]
         self._turn += 1
         height, width, _ = image.shape
+        # At least one pixel to each side, so that no frame is the image itself.
         shift = int(self.rng.integers(1, max(2, height))), int(self.rng.integers(1, max(2, width)))
         flips = bool(self.rng.integers(2)), bool(self.rng.integers(2))
         gain = _gain(float(self.rng.random()), _FRAME_GAINS)

@@ -69,6 +69,7 @@ class ProcessChecks:
     @property
     def is_probe_pending(self) -> bool:
         """Whether seen frames and noise are still to be timed."""
+        # Seen frames and noise are timed together, so one of the two times is enough to know.
         return self.probe_round is not None and self.seen_ms is None
 
 

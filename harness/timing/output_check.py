@@ -138,6 +138,7 @@ class OutputCheck:
         # A network with random elements differs from itself. Measure by how much before calling it a cheat.
         second = self.worker.upscale(sample.frame)
         spread = _spread(sample.strips, reference, second)
+        # Only a network whose own randomness is small is examined further; nothing else explains a difference.
         if spread <= tolerance or spread > _MAX_SPREAD or difference > _MAX_SPREAD:
             disqualify(f"{message} by {difference:.3g} of 255 levels on average; two untimed ones by {spread:.2g}")
         self._check_randomness(sample.frame, message)
@@ -155,6 +156,7 @@ class OutputCheck:
         for _ in range(_ATTEMPTS):
             single, again = (self.worker.upscale(frame).astype(np.float32) for _ in range(2))
             between = np.ascontiguousarray(frame[::-1])
+            # The first and the third frame are equal: strips of output 1 are compared with the image of output 3.
             strips = self.worker.time([frame, between, frame], 0, 3, 3, None, inputs="dataset").strips[0]
             timed = self.worker.last_image(frame).astype(np.float32)
             pairs = [single - again, strips.rounded() - strips.of(timed), timed - single]
@@ -188,6 +190,7 @@ def _spread(strips: Strips, one: Image, other: Image) -> float:
 def _shows_something(image: Image, frame: Image) -> bool:
     """Return whether an output is more than one value, or one pattern for each pixel of its frame."""
     height, width, channels = frame.shape
+    # One block of scale x scale output pixels for each pixel of the frame.
     pixels = image.reshape(height, image.shape[0] // height, width, image.shape[1] // width, channels)
     return float(pixels.mean(axis=(1, 3)).std(axis=(0, 1)).max()) > _FLAT
 
@@ -196,4 +199,5 @@ def _differ(one: Image, other: Image) -> bool:
     """Return whether two frames differ clearly."""
     if one.shape != other.shape:
         return False
+    # The difference of two uint8 values can be negative.
     return float(np.abs(one.astype(np.int16) - other).mean()) > _DIFFERENT_INPUTS

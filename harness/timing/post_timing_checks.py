@@ -27,6 +27,7 @@ from harness.timing.frames import FrameSource, Image, frame_of_call
 from harness.timing.output_check import OutputCheck
 from harness.timing.timed_worker import TimedWorker
 
+# Bursts on new frames: their number, calls of each, and seconds after which no further call of a burst begins.
 _BURSTS = 3
 _BURST_CALLS = 4
 _BURST_S = 0.3
@@ -103,10 +104,13 @@ class PostTimingChecks:
         message = ""
         for attempt in range(_CLOCK_ATTEMPTS):
             if attempt:
+                # A new list, because the caller's must not grow.
                 requests = requests + self._time_fresh(self.worker)[1]
+            # The submission must not run beside the anchor: a slower anchor would raise the allowed overhead.
             self.worker.pause()
             trusted += self._time_fresh(self.anchor)[1]
             self.anchor.pause()
+            # The protocol may have made all its calls in a single request, which is judged alone.
             unreported = find_unreported_time(timed, trusted, min_requests=1)
             message = unreported or find_unreported_time(requests, trusted) or ""
             if not message:

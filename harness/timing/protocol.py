@@ -131,7 +131,7 @@ class TimingProtocol:
         return f"up to {self.repeats} calls within {self.budget_s:g} s, at least {self.min_repeats}, {inputs}"
 
 
-# As published: `runtime_demo.py` of the NTIRE 2023 real-time challenge; its input is portrait, ours landscape.
+# As published: `runtime_demo.py` of the NTIRE 2023 real-time challenge; its input is portrait, here it is landscape.
 NTIRE23 = TimingProtocol(
     name="ntire23",
     description="the 2023 real-time challenge as published: one frame, 50 calls to warm up, the mean of 244",
@@ -145,7 +145,7 @@ NTIRE23 = TimingProtocol(
     statistic="mean",
 )
 # The same measurement for a CPU. Most CPUs emulate half precision, hence float32. The mean of a few samples depends on
-# whatever else the machine does, hence the median of as many calls as the budget allows.
+# other programs, hence the median of as many calls as the budget allows.
 NTIRE23_CPU = TimingProtocol(
     name="ntire23-cpu",
     description="the 2023 challenge's measurement for a CPU: float32, new frames, the median of what fits the budget",
@@ -244,6 +244,7 @@ def protocol_for(
                 f"a time budget of {budget_s:g} s leaves no time to measure",
                 hint="give a positive number of seconds",
             )
+        # At most one process for each second. ntire23 requires 244 calls, which a budget need not allow.
         few = max(1, min(protocol.processes, int(budget_s)))
         protocol = replace(protocol, budget_s=budget_s, min_repeats=min(protocol.min_repeats, 3), processes=few)
     if processes is not None:

@@ -57,6 +57,7 @@ class RoundChecks:
         """Draw the round in which a warm process is probed, unless its calls take too long for that."""
         process = network.current
         if not process.is_slow and network.process == network.probed_process:
+            # No later than the smallest number of rounds, so that the probe happens even if there are no more.
             early = min(_FIRST_ROUNDS, network.share_of(self._settings.protocol.min_repeats))
             process.checks.probe_round = next_round + int(self._frames.rng.integers(early))
 
@@ -78,7 +79,7 @@ class RoundChecks:
         checks.expected = None
         is_slow = network.current.is_slow
         if not is_slow and self._wants_check(network) and rng.random() < _REFERENCE_FIRST_CHANCE:
-            checks.expected = network.current.worker.upscale(frame)  # later calls get frames that nobody knows yet
+            checks.expected = network.current.worker.upscale(frame)  # later calls get frames that do not exist yet
 
     def after_turn(self, network: NetworkState, frame: Image) -> None:
         """Compare an output of the turn, whose first input was `frame`, if chance wants it and a check is left."""
@@ -97,6 +98,7 @@ class RoundChecks:
             if len(kept) < MAX_PARTS:
                 kept.append(part)
             else:
+                # A random earlier part is replaced, so that parts come from the whole timing.
                 kept[int(rng.integers(MAX_PARTS))] = part
 
     def _wants_check(self, network: NetworkState) -> bool:
@@ -104,6 +106,7 @@ class RoundChecks:
         process = network.current
         if process.is_slow:
             return True
+        # The last comparison is made by `finish`, after the last turn.
         is_left = process.checks.output_checks < self._outputs_to_check(network) - 1
         return is_left and self._frames.rng.random() < _OUTPUT_CHECK_CHANCE
 
@@ -122,6 +125,7 @@ class RoundChecks:
         if not process.is_slow and checks.output_checks < self._outputs_to_check(network):
             self._check_any_output(network, frame)
         if not process.is_slow:
+            # In one process, drawn at random, because the check costs a call.
             if network.process == network.probed_process:
                 self._outputs(network).check_first()
             self._compare_processes(network)

@@ -135,9 +135,11 @@ class Rounds:
         card = settings.gpu.read()
         self._checks.keep_parts(network, origin)
         self._checks.after_turn(network, frame)
+        # The fastest call, because load can only slow a call down.
         self._notice_speed(network, min(ms for _, ms in calls))
         spent_before_s = self._anchor.current.spent_s
         after_ms = self._timer.anchor_turn_ms(frame)
+        # The anchor's turn is made for this network, so it counts against its budget.
         process.spent_s += self._anchor.current.spent_s - spent_before_s
         process.samples += calls
         process.rounds.append(
@@ -151,6 +153,7 @@ class Rounds:
             )
         )
         if self._is_known_well_enough(network):
+            # Guarded on its own: if a check fails, the anchor's time is still returned for the next network.
             self._guarded(network, partial(self._finish, network, frame))
         return after_ms
 

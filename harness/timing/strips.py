@@ -85,6 +85,7 @@ def read_strips(
     expected = [(len(sizes), STRIPS, 2), (len(sizes), STRIPS, 3, width)]
     if [array.shape for array in arrays] != expected or any(array.dtype != np.float32 for array in arrays):
         raise ValueError(f"arrays of {[array.shape for array in arrays][:4]} instead of {expected}")
+    # Messages carry no integers wider than uint8; float32 represents places below 2**24 exactly.
     places, values = arrays
     most = np.array(sizes, np.float32)[:, np.newaxis] - np.array([1, width], np.float32)
     if not ((places >= 0) & (places <= most) & (places == np.floor(places))).all():

@@ -1,6 +1,6 @@
 """Quality of timed outputs: parts of them are compared with the HR images that their frames were made from.
 
-A network that recognises timed frames, in whatever way, and does less work for them returns worse images for them. No
+A network that recognises timed frames by any means, and does less work for them returns worse images for them. No
 call of its own shows that if it also recognises the calls that are compared. Frames are made from the images that are
 scored, though, so the timed outputs themselves can be judged.
 """
@@ -23,6 +23,7 @@ MAX_PARTS = 64
 PARTS_OF_TURN = 4
 """Number of these outputs in one turn."""
 _MIN_PARTS = 3
+# A loss counts if it exceeds this by _STANDARD_ERRORS times its standard error.
 _MAX_LOSS_DB = 0.3
 _STANDARD_ERRORS = 3.0
 
@@ -80,6 +81,7 @@ def errors_of(part: TimedPart, scored: Image, truth: Image, scale: int, edge: in
     count = 0
     width = part.strips.values.shape[1]
     height_out, width_out = (scale * side for side in part.origin.size)
+    # Divide by the gain of the frame, so that the output can be compared with the image.
     levels = np.minimum(part.strips.rounded() / np.float32(part.origin.gain), 255)
     for (row, left), values in zip(part.strips.places.tolist(), levels, strict=True):
         rows, columns = np.array([row]), np.arange(left, left + width)
@@ -108,6 +110,7 @@ def _places(
     edge
         Pixels beside each edge that are not compared.
     """
+    # A frame larger than the image repeats image and mirror image with a period of two sides.
     mirrored = unrolled % (2 * side)
     found = np.minimum(mirrored, 2 * side - 1 - mirrored)
     inside = np.ones(given.shape, bool)
@@ -119,13 +122,14 @@ def _places(
 def loss_db(parts: Sequence[Errors]) -> tuple[float, float] | None:
     """Return by how many dB timed outputs are worse than the images that are scored, and its standard error.
 
-    None if there are too few parts to tell.
+    None if there are too few parts.
     """
     known = [part for part in parts if part.count]
     if len(known) < _MIN_PARTS:
         return None
     sums = np.array([[part.timed, part.scored, part.count] for part in known])
     losses = np.array([_loss(sums.sum(axis=0) - one) for one in sums])  # without one part each
+    # Jackknife variance of the loss: (n - 1) / n times the sum of squared deviations.
     spread = float(np.square(losses - losses.mean()).sum()) * (len(known) - 1) / len(known)
     return _loss(sums.sum(axis=0)), math.sqrt(spread)
 
@@ -141,6 +145,7 @@ def find_loss(parts: Sequence[Errors]) -> float | None:
 
 def _loss(sums: NDArray[np.float64]) -> float:
     timed, scored, count = sums
+    # GRAIN as in `checks._loss_db`; the maximum avoids log(0).
     return 10 * math.log10(max(timed / count, 1e-3) / (scored / count + GRAIN))
 
 

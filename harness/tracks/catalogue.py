@@ -14,7 +14,7 @@ from harness.tracks.track import Track
 TRACKS: Registry[Track] = Registry("harness.tracks", "track", instance_of(Track))
 _DEFAULT = {2: NTIRE23_X2, 3: NTIRE23_X3, 4: NTIRE23_X4}
 DEFAULT_SCALES = tuple(_DEFAULT)
-"""Scales for which a run needs no track, the one that it has unless told otherwise first."""
+"""Scales that have a default track. The first one is the default scale of a run."""
 
 
 def get_track(name: str) -> Track:

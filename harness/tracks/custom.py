@@ -137,6 +137,7 @@ def _content(path: Path) -> dict[str, object]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UsageError("is larger than 1 MiB", where=str(path), hint="a track is a short text file")
+        # utf-8-sig: some editors begin a file with a byte order mark.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror})", where=str(path), hint="check the path") from error

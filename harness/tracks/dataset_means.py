@@ -61,5 +61,6 @@ def balanced(psnr: Mapping[str, float], labels: Mapping[str, str]) -> dict[str, 
     means = {label: fmean(psnr[name] for name in names) for label, names in groups.items()}
     whole = fmean(means.values())
     weights = {label: len(psnr) / (len(names) * len(groups)) for label, names in groups.items()}
+    # The mean stays that of the data sets' means; only deviations from the own mean are scaled.
     label_of = {name: label for label, names in groups.items() for name in names}
     return {name: whole + weights[label_of[name]] * (value - means[label_of[name]]) for name, value in psnr.items()}

@@ -11,8 +11,8 @@ _DATASETS = (
     TrackDataset("validation", "DIV2K_LSDIR_valid: 100 images of DIV2K and 100 of LSDIR"),
     TrackDataset("test", "DIV2K_LSDIR_test, not public"),
 )
-_GATES = (Gate("psnr_validation", 26.90, 2), Gate("psnr_test", 26.99, 2))
 # The thresholds are compared with printed values: 26.896 dB passes 26.90.
+_GATES = (Gate("psnr_validation", 26.90, 2), Gate("psnr_test", 26.99, 2))
 _RANK_SUMS = {
     "complexity": ("params", "macs"),
     "overall": ("runtime_ms", "params", "macs", "activations", "memory_bytes"),

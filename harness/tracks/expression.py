@@ -22,6 +22,7 @@ from harness.tracks.figures import Figures, advice, figure_of
 from harness.tracks.logarithm import logarithm
 
 _MAX_CHARACTERS = 1000
+# Far below Python's limit of recursion: checking and evaluating are recursive.
 _MAX_DEPTH = 40
 _LARGEST = 1e300  # a literal beyond the range of float64 would be infinite
 
@@ -114,8 +115,10 @@ class Expression:
     ) -> float | NDArray[np.float64]:
         arrays = [np.asarray(figures[name], dtype=np.float64) for name in self.names]
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
+        # Undefined results are NaN or infinity by contract, without warnings.
         with np.errstate(all="ignore"):
             value = np.asarray(evaluate(dict(zip(self.names, arrays, strict=True))), dtype=np.float64)
+        # broadcast_to returns a read-only view.
         return np.broadcast_to(value, shape).copy() if shape else float(value)
 
 

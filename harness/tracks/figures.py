@@ -76,12 +76,13 @@ def figure_of(name: str) -> tuple[Figure, str] | None:
     bases = [figure for figure in FIGURES.values() if figure.by_dataset and name.startswith(f"{figure.name}_")]
     if not bases:
         return None
+    # The longest name decides: psnr_y_test is PSNR on Y of the data set test, not PSNR of a data set y_test.
     base = max(bases, key=lambda figure: len(figure.name))
     return base, name.removeprefix(f"{base.name}_")
 
 
 def advice(name: str, others: Iterable[str] = ()) -> str:
-    """Return what somebody who wrote the unknown figure `name` can do: the nearest name, and all that there are."""
+    """Return a hint for the unknown figure `name`: the nearest name, and all names."""
     known = [*FIGURES, *others]
     nearest = get_close_matches(name, known, 1, 0.5)
     choice = f"the figures are {', '.join(known)}"

@@ -15,7 +15,7 @@ from harness.tracks.track import Track
 
 _STEPS = 41
 _DEPTH_DB = 2.5
-"""How far below the interpolation a table reaches; a report draws 2 dB and what lies lower at the foot."""
+"""How far below the interpolation a table reaches; a report draws 2 dB, and lower values at the bottom."""
 _ROOM = 0.25
 """Share of a table's extent by which it exceeds the figures on each side, as the axes of a report do."""
 _ROOM_RUNTIME = 2.0
@@ -73,6 +73,7 @@ def _tabulate(track: Track, bicubic_psnr: float, entries: Sequence[Entry]) -> Sc
     times = [time for e in scored if e.runtime_ms for time in (e.runtime_ms.mean, e.runtime_ms.median) if time > 0]
     psnr = [_rounded(value) for value in np.linspace(min(figures) - room, max(figures) + room, _STEPS).tolist()]
     low, high = min(times) / _ROOM_RUNTIME, max(times) * _ROOM_RUNTIME
+    # Geometric steps, because reports draw runtimes on a logarithmic axis.
     runtime_ms = [_rounded(value) for value in np.geomspace(low, high, _STEPS).tolist()]
     scores = [[_score(track, one, time, bicubic_psnr) for time in runtime_ms] for one in psnr]
     return ScoreTable(psnr=psnr, runtime_ms=runtime_ms, scores=scores)

@@ -117,6 +117,7 @@ def _twins(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
 
 def _others(group: Sequence[Candidate], candidate: Candidate) -> str:
     """Return the names of the others of a group; a few if there are many, because each of them has such a note."""
+    # One more than are named, because the candidate itself may be among them.
     named = [other.name for other in group[: _NAMED_TWINS + 1] if other is not candidate][:_NAMED_TWINS]
     rest = len(group) - 1 - len(named)
     return ", ".join(named) + (f" and {rest} more" if rest else "")
@@ -135,6 +136,7 @@ def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
         variant_of=candidate.variant_of,
         reconstructed=candidate.reconstructed,
         **{name: getattr(measured, name) for name in _TAKEN_OVER},
+        # A multiply-accumulate is two operations.
         flops=None if measured.macs is None else 2 * measured.macs,
         size_bytes=candidate.size_bytes,
         energy=energy_of(measured.timing),

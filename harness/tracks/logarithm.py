@@ -28,6 +28,7 @@ def logarithm(node: ast.expr, evaluate: Evaluate) -> NDArray[np.float64]:
         Returns the value of an expression.
     """
     value = _rearranged(node, evaluate)
+    # The logarithm of a negative factor is NaN, although the product may be positive.
     undefined = np.isnan(value)
     return np.where(undefined, np.log(evaluate(node)), value) if np.any(undefined) else value
 

@@ -18,6 +18,7 @@ def rank(scores: Mapping[str, float], *, higher_is_better: bool = True) -> dict[
     ValueError
         A score is NaN, which has no place.
     """
+    # NaN is the only value that differs from itself.
     if any(score != score for score in scores.values()):
         raise ValueError("a score that is not a number has no rank")
     ordered = sorted(scores.values(), reverse=higher_is_better)

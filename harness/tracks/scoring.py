@@ -203,6 +203,7 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     gated = [entry.model_copy(update={"failed_gates": _failed_gates(entry, rules)}) for entry in entries]
     # Ranks are given among ranked rows only: a baseline in between must not move a rank.
     ranked = [e for e in gated if _is_ranked(e, rules)]
+    # Logarithms have the same order as the scores, and float64 can hold them.
     values = {e.slug: value for e in ranked if (value := _score_value(e)) is not None}
     ranks = rank(values, higher_is_better=rules.track.higher_is_better)
     sums = _rank_sums(ranked, rules)
@@ -237,6 +238,7 @@ def _earns_nothing(entry: Entry, rules: ScoringRules) -> bool:
     """Return whether a scored row is no better than interpolation."""
     if entry.delta_psnr_bicubic is not None and entry.delta_psnr_bicubic < 0:
         return True
+    # Where logarithms are known, a score of 0 may be one below the range of float64.
     return entry.score == 0 and entry.score_log10 is None and rules.track.higher_is_better
 
 

@@ -151,7 +151,7 @@ class Track:
     reparam: ReparamPolicy | None = None
 
     def __post_init__(self) -> None:
-        # A misspelt figure would otherwise be found out at the end of a run, when no row can be scored.
+        # A misspelt figure would otherwise be detected at the end of a run, when no row can be scored.
         roles = [dataset.role for dataset in self.datasets]
         gates, sums = (
             [gate.figure for gate in self.gates],

@@ -38,8 +38,10 @@ def photograph(scale: int) -> tuple[Tensor, Tensor]:
     image = torch.from_numpy(np.ascontiguousarray(whole[:, 60:])).permute(2, 0, 1)[None] / 255
     hr = image[..., :side, :side]
     if hr.shape[2] < side or hr.shape[3] < side:
+        # For scales of 5 and more the photograph is smaller than the crop, so it is enlarged.
         hr = functional.interpolate(image, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
     lr = functional.interpolate(hr, size=(_SIDE, _SIDE), mode="bicubic", antialias=True).clamp(0, 1)
+    # 8-bit levels, as in the frames that are scored.
     return lr.mul(255).round().div(255), hr
 
 
@@ -117,5 +119,6 @@ def _from_colour(image: Tensor, colour: Colour) -> Tensor:
 
 
 def _psnr(output: Tensor, hr: Tensor) -> float:
+    # NaN counts as black: a PSNR of NaN would make every comparison false.
     error = float((output.double().clamp(0, 1).nan_to_num() - hr.double()).square().mean())
     return 99.0 if error == 0 else -10 * float(np.log10(error))

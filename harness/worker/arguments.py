@@ -176,6 +176,7 @@ def _resolved(value: Any, scale: int) -> Any:
 
 def _gives_scale(kwargs: Mapping[str, Any]) -> bool:
     waiting: list[Any] = list(kwargs.values())
+    # The list grows during the iteration: nested tables and lists are looked at too.
     for value in waiting:
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
     # The manifest places the scale itself, so it is not guessed where else it could go.

@@ -103,6 +103,7 @@ def measure_ceilings(
     convolution_s = fastest_s(lambda: functional.conv2d(image, weight, padding=1))
     element = torch.zeros(1, dtype=dtype, device=device)
     launches_s = fastest_s(lambda: _launch_all(element))
+    # A 3x3 convolution takes 9 multiply-accumulates for each pair of channels and each pixel.
     macs_per_s = max(matmul_rate, channels**2 * 9 * side**2 / convolution_s)
     return Measured(macs_per_s, 2 * elements * dtype.itemsize / copy_s, launches_s / _LAUNCHES)
 

@@ -73,7 +73,7 @@ def _no_mark() -> None:
 class HostClock:
     """The monotonic clock of the host, for calls that are synchronous.
 
-    The window includes a look at every page of the output, see :mod:`harness.worker.materialise`.
+    The window includes reading every page of the output, see :mod:`harness.worker.materialise`.
 
     Parameters
     ----------
@@ -125,6 +125,7 @@ class EventClock:
         self._before = before
         self._keep = keep
         self._mark = mark
+        # `TamperDetector` checks that neither of these functions was replaced.
         self._event = torch.Event
         self._synchronize = torch.accelerator.synchronize
 

@@ -17,6 +17,7 @@ from harness.isolation.fork_settings import ForkSettings
 _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 # linux/prctl.h, linux/capability.h
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 36, 38
+# Version 3, with two structures of three 32-bit words: effective, permitted, inheritable.
 _CAPABILITY_VERSION = 0x20080522
 
 
@@ -26,6 +27,7 @@ class _CapabilityHeader(ctypes.Structure):
 
 def protect_from_other_processes() -> None:
     """Forbid unprivileged processes of the same user to read or to change the memory of this process."""
+    # For a process that is not dumpable, the kernel refuses ptrace and access to /proc/PID/mem.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
@@ -90,9 +92,11 @@ class Confined:
         os.environ.clear()
         os.environ.update(self.settings.environment)
         os.chdir(self.settings.folder)
+        # The cached folder is that of the fork server; it is found anew from TMPDIR.
         tempfile.tempdir = None
         random.seed()
         np.random.seed()  # noqa: NPY002  the generator of the fork server is in the same state in all of its children
+        # The filter comes last: it denies keyctl, and prctl as `end_with_parent` calls it.
         harden.join_new_keyring(self._libc)
         if self.settings.program is not None:
             harden.install_filter(self._libc, bytes.fromhex(self.settings.program))
@@ -105,6 +109,7 @@ class Confined:
         kept = {0, 1, 2, self.channel, *(() if self.segment is None else (self.segment,))}
         for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
             if descriptor not in kept:
+                # Unlike os.close, it ignores a descriptor that is closed already, such as that of the listing.
                 os.closerange(descriptor, descriptor + 1)
 
     def _give_up_capabilities(self) -> None:

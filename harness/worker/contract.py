@@ -55,6 +55,7 @@ def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0,
 
     def accepts(height: int, width: int) -> bool:
         nonlocal last
+        # Not before the first fault, which the message states.
         if last is not None and monotonic() > deadline:
             raise ContractError(
                 f"{last.what}; no other input size that was tried in {_SEARCH_S:g} s works either",
@@ -75,7 +76,7 @@ def find_size_multiple(network: nn.Module, scale: int, value_range: float = 1.0,
 
 @dataclass(frozen=True, slots=True)
 class _Fault(Finding):
-    """An error of one forward pass; ``of_any_size`` tells whether an input of another size would have it too."""
+    """An error of one forward pass; ``of_any_size``: whether an input of another size would have it too."""
 
     of_any_size: bool = False
 
@@ -172,6 +173,7 @@ def _size_hint(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     if len(excess) == 1 and 0 < abs(pixels := excess.pop()) <= _FEW_PIXELS:
         if pixels > 0:
             cause = "crop what padding inside the network added, or correct padding and output_padding"
+            # 's'[:0] is empty: no plural for one pixel.
             return f"it is {pixels} pixel{'s'[: pixels - 1]} too large: {cause} of the transposed convolution"
         cause = "a transposed convolution needs output_padding = stride - 1 with padding = kernel // 2"
         return f"it is {-pixels} pixel{'s'[: -pixels - 1]} too small: {cause}; convolutions need padding"
@@ -217,6 +219,7 @@ def check_network(
             return [Finding("error", fault.what, fault.hint)]
         output = network(frame.clone())
         sizes = ("x".join(map(str, shape)) for shape in (frame.shape, output.shape))
+        # Each call gets a clone, because a forward pass may change its input, see `_keeps_input`.
         findings = [Finding("ok", f"upscales by {scale}: {' to '.join(sizes)}")]
         findings += [check(output, value_range) for check in _OUTPUT_CHECKS]
         if trained:

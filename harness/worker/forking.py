@@ -33,10 +33,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     protect_from_other_processes()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the processes: they report for themselves
     while True:
+        # The channel is of SOCK_SEQPACKET, so a message arrives whole. Both limits are above what `ForkServer` sends.
         message, descriptors, _, _ = socket.recv_fds(channel, _MESSAGE_BYTES, _MAX_DESCRIPTORS)
         if not message:
             os._exit(0)
         if os.fork() == 0:
+            # With SIGCHLD ignored, `wait_for` would get no status.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             channel.close()
             _keep(ForkSettings.from_json(message), descriptors)
@@ -63,7 +65,7 @@ def _keep(settings: ForkSettings, descriptors: list[int]) -> NoReturn:
         confined = Confined(settings, given, libc)
         confined.enter()
         child = os.fork()
-    except Exception as error:  # noqa: BLE001  whatever it is, the worker is not started
+    except Exception as error:  # noqa: BLE001  any exception means that the worker is not started
         os.write(status, f"failed {type(error).__name__}: {error}\n".encode())
         os._exit(1)
     if child == 0:
@@ -90,6 +92,7 @@ def _work(confined: Confined) -> NoReturn:
 
 
 def _close_all_but(kept: int) -> None:
+    # An unlimited number is reported as -1; the mask turns it into the largest C int.
     last = resource.getrlimit(resource.RLIMIT_NOFILE)[1] & 0x7FFFFFFF
     os.closerange(0, kept)
     os.closerange(kept + 1, last)

@@ -34,6 +34,7 @@ def exported(network: nn.Module, size_multiple: int) -> bytes:
     buffer = io.BytesIO()
     try:
         with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings(action="ignore"):
+            # An oblong image, so that height and width are not taken for one size.
             program = torch.export.export(network, (torch.rand(1, 3, side, 2 * side),), dynamic_shapes=(sides,))
             torch.export.save(program, buffer)
     except Exception as error:  # submitted code may raise anything

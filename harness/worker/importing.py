@@ -161,6 +161,7 @@ def _is_shadowed(root: Path, top: str) -> bool:
     if (root / f"{top}.py").is_file() or (root / top / "__init__.py").is_file():
         return False
     spec = PathFinder.find_spec(top)
+    # A folder without __init__.py is a namespace package, without an origin. Regular packages take precedence over it.
     return spec is not None and spec.origin is not None
 
 

@@ -1,7 +1,7 @@
 """The tensor that networks receive: the same one for every call with frames of one size, timed or not.
 
-A network cannot tell a timed call from another one by its input. One that caches outputs by the identity or the address
-of its input returns the output of its first frame for all frames.
+A network cannot distinguish a timed call from another one by its input. One that caches outputs by the identity or
+the address of its input returns the output of its first frame for all frames.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class GivenFrames:
             return torch.empty_like(frame)
         if self._memory is None or self._memory.nbytes() < _bytes_for(frame):
             self._memory = torch.empty(_bytes_for(frame), dtype=torch.uint8, device=frame.device).untyped_storage()
+        # On the meta device, because only the strides are needed.
         strides = torch.empty_like(frame, memory_format=self._runner.layout, device="meta").stride()
         offset = self._rng.randint(1, _OFFSETS) * (_ALIGNMENT_BYTES // frame.itemsize)
         return frame.new_empty(0).set_(self._memory, offset, frame.shape, strides)

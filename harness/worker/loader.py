@@ -32,7 +32,7 @@ from harness.worker.process_state import preserved, without_cuda
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a submission declares of itself beside the arguments of :func:`load`.
+    """What a submission declares in addition to the arguments of :func:`load`.
 
     The controller sends it, because the manifest is hidden from a sandboxed worker.
     """

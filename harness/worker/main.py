@@ -99,7 +99,7 @@ def _answer(run: Callable[[str, dict[str, Any], tuple[Array, ...]], Reply], requ
 
 
 def _open_channel(fd: int, segment: int | None) -> tuple[Channel, Callable[[], object] | None]:
-    """Return the channel, and what tells the controller that a timed window begins or ends; None if nothing does."""
+    """Return the channel, and the function that marks begin and end of a timed window; None if there is none."""
     sock = socket.socket(fileno=_moved_high(fd))
     sock.settimeout(None)
     secret, descriptors = b"", []
@@ -120,6 +120,7 @@ def _moved_high(fd: int) -> int:
     The new descriptor is close-on-exec: programs that submitted code starts do not inherit the channel.
     """
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # descriptors must be below the soft limit
+    # The result is the lowest free number from this one on; 16 numbers below the limit are enough for all descriptors.
     high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(fd, min(soft, 1024) - 16))
     os.close(fd)
     return high

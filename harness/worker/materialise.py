@@ -1,6 +1,6 @@
 """Make an output exist in memory before the clock stops.
 
-Memory can be mapped such that its content is only produced when somebody reads it (``userfaultfd``, protected pages).
+Memory can be mapped such that its content is only produced when it is read (``userfaultfd``, protected pages).
 Reading one byte of every page forces that work into the timed window. Its cost depends on the size of the output alone.
 A view may also have its sign pending (torch's negative bit), which is then applied.
 """
@@ -46,7 +46,9 @@ def touch_pages(output: Tensor) -> None:
     first = _address(output)
     if first:
         steps = zip(output.shape, _strides(output), strict=True)
+        # From the first to the last element. torch has no negative strides.
         length = _item_bytes(output) * (1 + sum((size - 1) * stride for size, stride in steps))
         memory = _from_buffer(memoryview((_bytes * length).from_address(first)).cast("B"), np.uint8)
         _sum(memory[:: mmap.PAGESIZE])
+        # The first element need not begin a page, so the steps may miss the last one.
         _sum(memory[-1:])

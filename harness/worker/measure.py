@@ -146,6 +146,7 @@ def fresh_frames(frames: Sequence[Tensor], drawn: list[Variation | None]) -> Ite
 def _varied(frame: Tensor, variation: Variation) -> Tensor:
     """Return what :func:`harness.timing.frames.vary` returns, on the frame's device."""
     # Through 32 bits, and in place where possible: this takes time before each timed call.
+    # The same integers as in `harness.timing.frames`, because the controller makes the frame again.
     dimmed = frame.roll(variation.shift, (-2, -1)).int().mul_(variation.gain).add_(1 << 15)
     varied = dimmed.bitwise_right_shift_(16).byte()
     return varied.bitwise_xor_(frame.roll(variation.grain, (-2, -1)).bitwise_and_(1))

@@ -14,8 +14,7 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current one
 
-# mallopt(3)
-# Values of the constants in malloc.h.
+# mallopt(3); values of the constants in malloc.h
 _M_MMAP_THRESHOLD = -3
 _M_MMAP_MAX = -4
 
@@ -68,6 +67,7 @@ def forward_memory(
     if large is None or small is None:
         return None
     pixels = [height * width for height, width in (size, quarter, eighth)]
+    # Both reduced sizes of a small frame can be equal.
     slope = (large - small) / max(1, pixels[1] - pixels[2])
     return max(0, round(large + slope * (pixels[0] - pixels[1])))
 
@@ -91,6 +91,7 @@ def _reset(device: torch.device) -> int | None:
     try:
         if device.type == "cpu":
             give_back_free_pages()
+            # Free pages were given back before, because reusing them would not raise the resident size.
             _CLEAR_REFS.write_text(_RESET_PEAK)
             return _status_bytes("VmRSS")
         torch.accelerator.empty_cache()
@@ -110,6 +111,7 @@ def _peak(device: torch.device) -> int:
 @contextmanager
 def _returning_pages() -> Iterator[None]:
     """Restore glibc's default within the block: large blocks are returned to the system when they are freed."""
+    # glibc's threshold begins at 128 KiB and adapts itself. Setting it fixes it, so that all large blocks are mapped.
     _mallopt(_M_MMAP_THRESHOLD, 1 << 18)
     _mallopt(_M_MMAP_MAX, 1 << 16)
     try:

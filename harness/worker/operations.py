@@ -67,7 +67,7 @@ class Operations:
     frame_of
         Returns memory for an output of the given height and width, H x W x 3, uint8, or None to allocate it.
     mark
-        Called before and after each timed window; None if nobody is told.
+        Called before and after each timed window; None for no calls.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class Operations:
         self._request = request
         require_device(request.device)
         _restore_settings(request)
+        # A random initialization is the same in every process of the network.
         torch.manual_seed(request.seed)
         root = path_of_text(request.root)
         weights = root / request.weights if request.weights else None
@@ -130,6 +131,7 @@ class Operations:
             weights=not request.random_weights,
             takes_luma=loaded.takes_luma,
             backend="onnxruntime" if is_onnx_file(loaded.network) else request.backend,
+            # The limit of `requests.ShortText`: a longer text would make the reply invalid.
             notes=[note[:500] for note in notes],
         )
         return reply, []
@@ -238,6 +240,7 @@ class Operations:
         if request.call:
             with torch.inference_mode():
                 runner(runner.ready(network.place(torch.rand(1, 3, height, width)), main=request.main))
+        # Kernels run asynchronously: wait for them before the clock is read.
         if network.settings.device != "cpu":
             torch.accelerator.synchronize()
         return PrepareReply(seconds=(perf_counter_ns() - begin) / 1e9), []
@@ -287,7 +290,7 @@ def _multiple_note(found: int, declared: int) -> list[str]:
 
 
 def _value_range(network: nn.Module, request: LoadRequest, multiple: int) -> tuple[float, list[str]]:
-    """Return the value of white and a remark about it. Without a manifest, it is found out on a photograph."""
+    """Return the value of white and a remark about it. Without a manifest, it is determined on a photograph."""
     from harness.worker.accuracy import better_range
 
     assumed = request.value_range
@@ -324,5 +327,6 @@ def _restore_settings(request: LoadRequest) -> None:
     # so that float32 is computed as float32.
     torch.backends.cudnn.benchmark = request.strict
     torch.backends.cudnn.allow_tf32 = not request.strict
+    # torch's default for matrix products, in both modes.
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_grad_enabled(False)

@@ -49,7 +49,7 @@ def presented(network: nn.Module, scale: int, declared: Presentation) -> tuple[n
     scale
         Upscaling factor.
     declared
-        Which output is the image, and the colour space; what is None is found out.
+        Which output is the image, and the colour space; None to determine it.
 
     Notes
     -----
@@ -176,6 +176,7 @@ def _mixed(planes: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 def _replaced(network: nn.Module, forward: Callable[..., Any], **methods: Any) -> nn.Module:
     """Return the network with another forward pass, which gets the previous one as its first argument."""
     base = type(network)
+    # A forward pass in the instance hides that of its class, and a ScriptModule has compiled methods.
     if isinstance(network, torch.jit.ScriptModule) or "forward" in vars(network):
         return _Wrapped(network, forward)
 

@@ -31,6 +31,7 @@ def preserved(folder: Path, notes: list[str]) -> Iterator[None]:
     if hasattr(os, "sched_getaffinity"):
         settings["the processors it runs on"] = (partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0))
     before = {name: read() for name, (read, _) in settings.items()}
+    # Submitted code may open files by paths relative to its folder.
     os.chdir(folder)
     try:
         yield
@@ -49,6 +50,7 @@ def without_cuda(notes: list[str]) -> Iterator[None]:
     Most challenge submissions call ``.cuda()``, ``.to("cuda")`` or ``torch.load`` on a checkpoint saved on a GPU
     without checking ``torch.cuda.is_available()``.
     """
+    # With a GPU, requests for CUDA are fulfilled.
     if torch.cuda.is_available():
         yield
         return

@@ -83,6 +83,7 @@ def values_from_shapes(
     if not unknowns.numbers and not unknowns.choices:
         return None
     found: list[dict[Slot, Any]] = []
+    # For each combination the network is built several times, so their number is bounded.
     for combination in itertools.islice(itertools.product(*unknowns.choices.values()), _MOST_CHOICES):
         chosen = dict(zip(unknowns.choices, combination, strict=True))
         solved = _solved(factory, state, unknowns, chosen)
@@ -166,6 +167,7 @@ def _check_told(
     told = {slot: effect for slot, effect in effects.items() if effect}
     places = sorted({place for effect in told.values() for place in effect}, key=str)
     slopes = np.array([[effect.get(place, 0.0) for place in places] for effect in told.values()])
+    # If the effects depend on each other, several combinations of values have the same shapes.
     if told and np.linalg.matrix_rank(slopes) < len(told):
         names = ", ".join(".".join(slot) for slot in told)
         what = f"the shapes of the checkpoint do not tell {names} of {factory.name} apart"
@@ -242,6 +244,7 @@ def _sizes(state: Mapping[str, Tensor]) -> dict[Place, int]:
 
 
 def _numbers(key: str) -> Iterator[tuple[str, int]]:
+    # Lengths are bounded, because the names come from the submission.
     for match in re.finditer(r"\d+", key[:300]):
         if match.end() == len(key) or key[match.end()] == ".":
             yield key[: match.start()], int(match[0][:9])

@@ -1,7 +1,8 @@
 """Import a submission from its source only: byte code in its folder is never executed.
 
 Python prefers a cached ``__pycache__/arch.cpython-311.pyc`` if its header names the size and time of ``arch.py``, which
-anybody can write. Where there is no ``name.py`` it imports ``name.pyc``. Either would run code that nobody reads.
+anybody can forge. Where there is no ``name.py`` it imports ``name.pyc``. Either would
+run code that is not in the source.
 """
 
 from __future__ import annotations

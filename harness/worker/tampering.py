@@ -50,6 +50,7 @@ def _watchers() -> dict[str, object]:
     handlers = ((number, signal.getsignal(number)) for number in _SIGNALS)
     found |= {f"a handler of {number.name}": handler for number, handler in handlers if callable(handler)}
     monitoring: Any = getattr(sys, "monitoring", None)  # Python 3.12
+    # Tools of sys.monitoring have the ids 0 to 5.
     for tool in range(6) if monitoring is not None else ():
         found[f"sys.monitoring (tool {tool})"] = monitoring.get_tool(tool)
     functions = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
@@ -71,5 +72,5 @@ class TamperDetector:
         return [name for name, function in _present().items() if function is not self._originals[name]]
 
     def watching(self) -> list[str]:
-        """Return what has been set up since to run code of the submission beside the harness's own calls."""
+        """Return the hooks that were set up since and can run submitted code during the harness's calls."""
         return [name[:100] for name in _watchers() if name not in self._watchers]

@@ -38,6 +38,7 @@ _seed_devices = torch.manual_seed
 _seed_python = random.seed
 _seed_numpy = np.random.seed
 _random_bytes = os.urandom
+# numpy's global generator takes seeds of 32 bits.
 _MAX_NUMPY_SEED = (1 << 32) - 1
 
 
@@ -94,10 +95,12 @@ class TimedCalls:
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
                 lambda output: checks.check(output, self._held if inside else None),
             )
+            # Reading all values takes time, so only the last output is tested whole; the controller tests the strips.
             check_output(checks.last, checks.given, settings.scale)
         self._check_functions()  # what was set up in a call may be gone before the next request
         self._last, self._last_frame = self._held if inside else checks.last, checks.frame
         self.size = checks.given.shape[-2], checks.given.shape[-1]
+        # `fresh_frames` lists all frames that were sent at once, also those for which there was no call.
         return _reply(timing, drawn[: len(checks.places)]), [np.stack(checks.places), np.stack(checks.values)]
 
     def image(self, network: MeasuredNetwork, frame_of: Callable[[int, int], Image | None]) -> Image:
@@ -178,8 +181,10 @@ class _CallChecks:
             _disqualify("its forward pass changes its input", "compute on a copy")
 
     def _take_strips(self, output: Tensor) -> None:
+        # Appended before the places are drawn, because `frame` finds the frame of this call by their number.
         self.places.append(np.zeros((STRIPS, 2), np.float32))
         height, width = (side * self._settings.scale for side in self.frame)
+        # Two numbers of 64 bits for each strip: the bias of the remainder is negligible.
         drawn = np.frombuffer(_random_bytes(16 * STRIPS), np.uint64).reshape(STRIPS, 2)
         places = (drawn % np.array([height, width - self._width + 1], np.uint64)).astype(np.int64)
         self.places[-1] = places.astype(np.float32)

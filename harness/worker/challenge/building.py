@@ -69,6 +69,7 @@ def build_branch(root: Path, factory: str, reading: Reading, requires: Sequence[
             network = own_network(root, chain, number)
         except SubmissionError:
             raise error from None
+        # Remarks of the first attempt do not apply to this network.
         notes = [f"{error.what[:300]}; the network is the one that the script itself makes"]
     return network, [*notes, *_remarks(branch)]
 

@@ -62,6 +62,7 @@ def _executed(root: Path, chain: Chain, number: int) -> Any:
         if whole and isinstance(chain.function, ast.FunctionDef):
             _execute(needed_statements(chain), module.__file__, names)
             return _call(names[chain.function.name], options, device)
+        # Names that the statements of a branch may use without defining them.
         names.update(args=options, device=device, model_id=number, os=__import__("os"), torch=torch)
         others = [one for one in needed_statements(chain) if one is not chain.function and not isinstance(one, ast.If)]
         _execute(

@@ -73,6 +73,7 @@ def _networks(module: ModuleType) -> list[type[nn.Module]]:
     found = [
         one
         for one in vars(module).values()
+        # Classes that the module only imports belong to another one.
         if isinstance(one, type) and issubclass(one, nn.Module) and one.__module__ == module.__name__
     ]
     return list(dict.fromkeys(reversed(found)))

@@ -1,4 +1,4 @@
-"""Import modules of a repository under their real names, as a script that lies in the repository does.
+"""Import modules of a repository under their real names, as a script in the repository does.
 
 Folders such as ``models``, ``utils`` or ``basicsr`` of the repository come before installed packages of that name.
 """

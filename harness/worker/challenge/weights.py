@@ -20,7 +20,7 @@ _CHOICE = "(weights_key chooses)"
 
 
 class NothingLoadedError(CheckpointError):
-    """A checkpoint has no weight of the network. The script would go on with random weights."""
+    """A checkpoint has no weight of the network. The script would continue with random weights."""
 
 
 def load(network: nn.Module, step: Load, root: Path, reading: Reading, notes: list[str]) -> None:

@@ -28,6 +28,7 @@ class OnnxNetwork(nn.Module):
         self.entry_name = entry.name
         self.entry_dtype = torch.float16 if "float16" in entry.type else torch.float32
         for name, values in _initializers(path).items():
+            # torch allows no dots in the name of a parameter.
             self.register_parameter(name.replace(".", "_"), nn.Parameter(values, requires_grad=False))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxNetwork:
@@ -70,6 +71,7 @@ def _session(path: Path) -> Any:
     refuse_lookalikes(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # 3: errors only.
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

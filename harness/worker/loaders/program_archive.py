@@ -44,6 +44,7 @@ _EXPRESSION_NODES = (
     ast.Expression, ast.Call, ast.Name, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Load,
     ast.operator, ast.unaryop, ast.cmpop,
 )  # fmt: skip
+# Functions of sympy and of torch.utils._sympy that sizes are written with.
 _EXPRESSION_FUNCTIONS = frozenset(
     "Symbol Integer Float Rational Add Mul Pow Max Min Mod Abs floor ceiling sign Eq Ne Lt Le Gt Ge Equality "
     "Unequality StrictLessThan LessThan StrictGreaterThan GreaterThan And Or Not Piecewise ExprCondPair FloorDiv "
@@ -105,6 +106,7 @@ def _read_records(path: Path) -> dict[str, bytes]:
                     continue
                 if name not in {_MODEL, _WEIGHTS, _CONSTANTS, *_MARKS} and not _TENSOR.fullmatch(name):
                     raise refusal(f"contains {name[:100]!a}", path)
+                # torch writes every record once and does not compress it.
                 if name in records or entry.compress_type != zipfile.ZIP_STORED:
                     raise refusal(f"contains {name} twice or compressed", path)
                 if name.endswith(".json") and entry.file_size > _LIMIT_GRAPH_BYTES:
@@ -116,7 +118,7 @@ def _read_records(path: Path) -> dict[str, bytes]:
 
 
 def _checked_model(model: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return the description of the graph without what is only for people, and with nothing but known operators."""
+    """Return the description of the graph without metadata, and with known operators only."""
     module = model["graph_module"]
     module["metadata"], module["treespec_namedtuple_fields"] = {}, {}
     module["module_call_graph"] = [entry for entry in module["module_call_graph"] if entry["fqn"] == ""]

@@ -90,6 +90,7 @@ def run_bundle(bundle: Path, submission: Path, output: Path, phase: str | None =
 
 def _extracted(submission: Path, work: Path) -> Path:
     """Return the folder of an extracted zip file, with all its files as on Codabench, after its index was validated."""
+    # `extract` leaves out files that Codabench keeps, so that its result serves for the validation only.
     extract(submission, work / "validated")
     with zipfile.ZipFile(submission) as archive:
         archive.extractall(work / "submission")

@@ -12,6 +12,7 @@ from harness.errors import SubmissionError
 from harness.text import single_line
 
 README = "readme.txt"
+# \x20 is the blank at the end of the line, which editors remove.
 TEMPLATE = """\
 runtime per image [s] : 0.01
 CPU[1] / GPU[0] : 0

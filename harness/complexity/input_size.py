@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+# Window sizes and total downsampling factors, whose least common multiples are tried besides small multiples.
 _WINDOWS = range(5, 17)
 _STRIDES = (2, 4, 8, 16, 32)
 _LARGEST = 256
@@ -16,6 +17,7 @@ MULTIPLES = tuple(
 )
 """Multiples that are tried: all up to 128, and those of networks that combine windows with strides."""
 
+# Side in pixels of the smallest images that other stages pass to a network.
 _LEAST_ELSEWHERE = 64
 _MOST_DECLARED = 1024  # the largest multiple that a worker may report
 

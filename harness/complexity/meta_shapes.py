@@ -60,6 +60,7 @@ def call_on_meta(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     if name.endswith("_") and name[:-1] in _ELEMENTWISE:  # in-place operators return their first argument
         return args[0]
     rule = _RULES.get(name)
+    # The rules take positional arguments only, and return None for cases that they do not cover.
     made = rule(*args) if rule is not None and not kwargs and _plain(args) else None
     return operator(*args, **kwargs) if made is None else made
 

@@ -33,6 +33,7 @@ Shape = tuple[int, ...]
 _RELU_FAMILY = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 _ADAPTIVE_POOLING = (functional.adaptive_avg_pool2d, torch._C._nn.adaptive_avg_pool2d)
+# hardtanh is the operator of ReLU6.
 _RELU_OPERATORS = frozenset(f"aten::{name}" for name in ("relu", "_prelu_kernel", "elu", "leaky_relu", "hardtanh"))
 
 
@@ -174,6 +175,7 @@ def _without_compiler() -> AbstractContextManager[object]:
 @contextmanager
 def _hooked(model: nn.Module, seen: Observation) -> Iterator[list[str]]:
     """Record calls and shapes of modules; yield the names of the modules that are running, innermost last."""
+    # Operators outside of any hooked module belong to the network itself, whose name is empty.
     running = [""]
     handles = []
 
@@ -275,9 +277,11 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(operator, HigherOrderOperator):
             return self._by_parts(operator, args, kwargs)
         name = operator._schema.name
+        # torch turns the mode off within this method. It is entered again below, so that the parts are seen.
         if not _is_final(operator):
             with self:
                 made = operator.decompose(*args, **kwargs)
+            # Not counted here: its parts have been.
             if made is not NotImplemented:
                 return made
         made = call_on_meta(operator, args, kwargs) if self._on_meta else operator(*args, **kwargs)

@@ -119,6 +119,7 @@ def convolution_macs(given: Tensor, weight: Tensor, made: Tensor, *, transposed:
 
 
 def _convolution(made: Tensor, given: Tensor, weight: Tensor, *rest: Any, **named: Any) -> int:
+    # Order of aten::convolution after the weight: bias, stride, padding, dilation, transposed.
     transposed = rest[4] if len(rest) > 4 else named.get("transposed", False)
     return convolution_macs(given, weight, made, transposed=bool(transposed))
 
@@ -186,6 +187,7 @@ def _distances(_made: Tensor, first: Tensor, second: Tensor, *_: Any, **__: Any)
 
 def _attention(_made: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
     rows = math.prod(query.shape[:-1])  # batch, heads and queries
+    # One product of queries and keys, and one of scores and values.
     return rows * int(key.shape[-2]) * (int(query.shape[-1]) + int(value.shape[-1]))
 
 
@@ -194,6 +196,7 @@ def _recurrent_layer(_made: Any, given: Tensor, first: Tensor, second: Tensor, *
 
 
 def _recurrent(_made: Any, given: Tensor, weights: Sequence[Tensor], *_: Any, **__: Any) -> int:
+    # Tensors of one dimension are biases.
     return given.shape[0] * given.shape[1] * sum(weight.numel() for weight in weights if weight.dim() == 2)
 
 
@@ -205,6 +208,7 @@ def _deformable(made: Tensor, _given: Tensor, weight: Tensor, *_: Any, **__: Any
 
 
 def _batch_norm(_made: Any, given: Tensor, weight: Tensor | None, *rest: Any, **named: Any) -> int:
+    # Order of aten::native_batch_norm after the weight: bias, running mean, running variance, training.
     training = bool(rest[3]) if len(rest) > 3 else bool(named.get("training", False))
     if training:
         return _norm(given, weight)

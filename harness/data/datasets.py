@@ -230,6 +230,7 @@ class Dataset:
 
         Nothing is ever evicted: images are visited cyclically, a pattern for which least-recently-used never hits.
         """
+        # Another thread may have decoded the same pair meanwhile.
         if index in self._cached:
             return
         size = sum(image.nbytes for image in pair)

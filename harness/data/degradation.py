@@ -138,6 +138,7 @@ def degrade(hr: Array, scale: int, degradation: Degradation) -> Array:
     UsageError
         The sides of `hr` are not multiples of `scale`.
     """
+    # Also without a codec: the detour over PNG is lossless.
     return decode(encode(shrink(hr, scale, degradation), degradation))
 
 

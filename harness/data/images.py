@@ -123,6 +123,7 @@ def _refuse_what_rgb_cannot_hold(image: Image.Image, path: Path) -> None:
         raise DataError(f"is a {image.format} file, which is not supported", where=str(path), hint=_HINT["format"])
     if bits > 8:
         raise DataError(f"has more than 8 bits per channel ({bits})", where=str(path), hint=_HINT["depth"])
+    # Before the colour mode, so that RGBA files get the advice about alpha.
     if image.has_transparency_data:
         raise DataError(f"has an alpha channel (mode {image.mode})", where=str(path), hint=_HINT["alpha"])
     if image.mode not in _PLAIN_MODES:

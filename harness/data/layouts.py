@@ -25,12 +25,15 @@ _LR_NAME = re.compile(
     r"(?:(?:bic|BI|BD|DN|blur|unknown|mild|difficult|wild|jpe?g|avif)\w*)?(?:[_\-. ].*|x?\d.*)?",
     re.IGNORECASE,
 )
+# x2, 2x, or a number directly after LR or LQ. Sizes such as 1920x1080 do not match.
 _SCALE_IN_NAME = re.compile(r"(?:x(\d{1,2})|(?<!\d)(\d{1,2})x|(?:LR|LQ)[_\-]?(\d{1,2}))(?![a-z0-9])", re.IGNORECASE)
 _SCALE_NAME = re.compile(r"x\d{1,2}|\d{1,2}x", re.IGNORECASE)
+# Inside a folder of LR images, a bare number is a scale, too.
 _INNER_SCALE_NAME = re.compile(r"x?\d{1,2}|\d{1,2}x", re.IGNORECASE)
 _PLAIN_HR_NAME = re.compile(r"(?:HR|GT)(?:mod\d+)?", re.IGNORECASE)
 _DEPTH = 3
 """Levels below a data set's folder at which folders are looked at for LR images."""
+# Scales of published data sets, to recognize LR images of another scale than the requested one.
 _SCALES = (2, 3, 4, 8)
 _OWN_HINT = "give the folder of the HR images itself to have LR images made from them"
 
@@ -238,6 +241,7 @@ def _within(folder: Path, depth: int) -> Iterable[Path]:
 
 def _holds_lr(folder: Path, hr_by_name: dict[str, Path], scale: int) -> bool:
     """Return whether the first image of a folder that is paired with an HR image has the size of its LR image."""
+    # One match decides. The limit bounds the time for large folders of other images.
     for lr in islice(list_images(folder), 50):
         name = scale_in_ending(lr)
         hr = hr_by_name.get(image_name(lr)) or (hr_by_name.get(name[0]) if name else None)

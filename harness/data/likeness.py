@@ -18,6 +18,7 @@ Size = tuple[int, int]
 _ALIKE = 0.9
 """Correlation of an LR image with its downscaled HR image, at least. Different images that are as much alike and have
 related names are frames of one video, which have the same size."""
+# Pairs of images that are decoded at most; the data set may hold large images.
 _MOST_COMPARED = 8
 _SIDE = 64  # of the thumbnails that are compared, pixels
 
@@ -70,6 +71,7 @@ def _are_alike(small: Path, large: Path) -> bool:
         one, other = _thumbnail(small), _thumbnail(large)
     except DataError:
         return False
+    # The correlation of a constant image is not defined.
     spread = float(one.std() * other.std())
     return spread > 0 and float(((one - one.mean()) * (other - other.mean())).mean()) > _ALIKE * spread
 

@@ -184,6 +184,7 @@ def _prepare(source: Path, work: _Work) -> Prepared:
         if _is_done(source, work, record):
             return Prepared(source.name, "kept")
         files = _generate(source, work)
+        # Only after the new images were generated in memory: a failure leaves the old files and their record.
         _delete_stale(source, work)
         for path, content in files.items():
             write_atomically(path, content)

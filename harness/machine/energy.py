@@ -104,6 +104,7 @@ def energy_meter(device: str, library: Any = None, powercap: Path = POWERCAP) ->
     if device.startswith("cuda"):
         with contextlib.suppress(Exception):  # no package, no driver, no card or no permission
             nvml = library or importlib.import_module("pynvml")
+            # There is no nvmlShutdown(): the handle serves for the rest of the process.
             nvml.nvmlInit()
             return _usable(CardMeter(nvml, handle_of(nvml, device)))
         return NoMeter()

@@ -71,6 +71,7 @@ def read_gpus(library: Any = None) -> list[GpuState]:
     except Exception:  # noqa: BLE001 - consumer GPUs and vGPUs do not support every query
         return []
     finally:
+        # NVML counts initializations; those of a GpuMonitor stay in effect.
         nvml.nvmlShutdown()
 
 

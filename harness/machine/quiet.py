@@ -34,6 +34,7 @@ class QuietHours:
             yield
             return
         with self._changed:
+            # A waiting timing has precedence; otherwise work of several threads could delay it without end.
             self._changed.wait_for(lambda: self._owner is None and not self._waiting)
             self._working += 1
         self._depth.value = depth + 1

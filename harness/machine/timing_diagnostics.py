@@ -122,6 +122,7 @@ def _temperature() -> list[Diagnostic]:
     if not readings:
         return []
     hottest = max(readings, key=lambda one: one.current)
+    # Processors lower the clock near the limit of the sensor, in degrees Celsius.
     near = hottest.high is not None and hottest.current > hottest.high - 5
     return [
         Diagnostic(

@@ -183,4 +183,5 @@ def mean_psnr(psnrs: Sequence[float], convention: str | Convention = DEFAULT) ->
     # By Jensen's inequality, the mean of PSNRs is never lower than the PSNR of the mean error.
     if get_convention(convention).average == "mean of PSNRs":
         return fmean(psnrs)
+    # PSNR is inverted to get the errors back; identical images (inf dB) contribute an error of 0.
     return psnr_of(fmean(map(mse_of, psnrs)))

@@ -111,6 +111,7 @@ def score_folders(
         If there is no such convention, or it requires a scale.
     """
     rules = get_convention(convention)
+    # Raise before the first image is read. This function is no generator, so that usage errors occur at the call.
     rules.border_at(scale)
     tasks = _match(sr_dir, hr_dir)
     if not tasks:
@@ -145,8 +146,10 @@ def _plain(path: Path, hr: Mapping[str, object], by_folded: Mapping[str, set[str
     if name in hr or found is None:
         return name
     alike = by_folded.get(found[0], set())
+    # Where HR names differ in case only, the one in the case of the SR name is meant.
     exact = [one for one in alike if name.startswith(one)]
     chosen = exact or list(alike)
+    # An ambiguous name is kept; it is reported as an image without a partner.
     return chosen[0] if len(chosen) == 1 else name
 
 

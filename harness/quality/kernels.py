@@ -49,6 +49,7 @@ def _compiled(function: F) -> F:
 
     ``fastmath`` permits reordering of sums and thereby vectorization. It is safe because no value is NaN or infinite.
     """
+    # error_model="numpy" omits the test for division by zero of each quotient, and nogil lets bands run in parallel.
     try:
         return cast("F", njit(error_model="numpy", nogil=True, fastmath=True, cache=True)(function))
     except RuntimeError:  # no writable cache folder, so that every process compiles the function again
@@ -59,6 +60,7 @@ def _compiled(function: F) -> F:
 def _samples(x: Bytes, y: Bytes, s: Samples, d: Samples) -> None:
     """Write the centred sums and the differences of two rows; they are integers below 2^24, hence exact in float32."""
     for j in range(s.size):
+        # The sum of two bytes exceeds uint8 and the difference may be negative; int16 is the narrowest type for both.
         of_x, of_y = np.int16(x[j]), np.int16(y[j])
         s[j], d[j] = np.int16(of_x + of_y - _CENTRE), np.int16(of_x - of_y)
 
@@ -204,6 +206,7 @@ def cross_products(x: Bytes, y: Bytes, box: Box) -> tuple[np.int64, ...]:
     for i in range(top, bottom):
         u, v = x[i, 3 * left : 3 * right], y[i, 3 * left : 3 * right]
         for j in range(u.size // 3):
+            # Differences of unsigned integers would wrap around; int32 also holds the products of two differences.
             r = np.int32(u[3 * j]) - np.int32(v[3 * j])
             g = np.int32(u[3 * j + 1]) - np.int32(v[3 * j + 1])
             b = np.int32(u[3 * j + 2]) - np.int32(v[3 * j + 2])

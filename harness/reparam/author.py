@@ -100,6 +100,7 @@ def _method(module: nn.Module, name: str) -> Callable[[], object] | None:
     """Return the bound method if the author's class defines it and it can be called without arguments."""
     # Names such as `fuse` may also be methods of torch's own classes, which convert nothing.
     defined = getattr(type(module), name, None)
+    # The class is examined, since an instance attribute such as a flag called `deploy` is no method of the author.
     if defined is None or defined is getattr(nn.Module, name, None) or type(module).__module__.startswith("torch."):
         return None
     method = getattr(module, name)
@@ -141,6 +142,7 @@ def _call_submodules(network: nn.Module, name: str) -> None:
             continue
         replacement = _module_or_default(method(), module)
         if replacement is not module:
+                    # The method may return the new block instead of converting in place.
             parent, _, attribute = path.rpartition(".")
             setattr(network.get_submodule(parent), attribute, replacement)
 

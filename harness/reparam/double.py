@@ -64,6 +64,7 @@ class _Promotion(TorchFunctionMode):
 
 
 def _is_in_place(name: str) -> bool:
+    # Names such as add_, __setitem__ and __iadd__; __set__ assigns an attribute such as Tensor.data.
     return (name.endswith("_") and not name.endswith("__")) or name in ("__setitem__", "__set__") or name[:3] == "__i"
 
 

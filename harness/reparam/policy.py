@@ -151,6 +151,7 @@ def _outcome(
     for name, (network, method) in forms.items():
         # Compare with the given network, not with the author's form, so that the error of both steps is included.
         error = reference.difference(network).largest
+        # JSON has no infinity.
         known = error if math.isfinite(error) else None
         params = count_parameters(network)
         records.append(NetworkForm(name=name, method=method, params=params, max_abs_error=known))
@@ -186,6 +187,7 @@ def _author_form(reference: Reference, hook: str | None, executed: nn.Module) ->
     pass.
     """
     form = author.convert(reference.network, hook)
+    # Another number of parameters after one forward pass shows that the network converted itself.
     if form.network is None and hook is None and count_parameters(executed) != count_parameters(reference.network):
         form = AuthorForm(executed, "first forward")
     if form.network is None:
@@ -215,6 +217,7 @@ def _collapsed(reference: Reference, search: Search) -> Collapse:
         choice=search.choice(),
         clock=clock,
     )
+    # With border errors allowed, the whole network differs by design, so that there is nothing to verify here.
     if work.network is None or inexact:
         return work
     mismatch = _mismatch(reference, work)

@@ -87,6 +87,7 @@ def _measured(module: nn.Module, channels: int, side: int) -> AffineMap | None:
     # For an impulse in row c, output row i is kernel[c + top - i], so the response is the mirrored kernel. It is taken
     # over the whole image, hence the large padding below; `trimmed` removes the zero taps and the padding with them.
     kernel = response.transpose(0, 1).flip(2, 3).contiguous()
+    # The impulse is in row side // 2: top = length - 1 - side // 2, and bottom follows from the growth of the size.
     padding = (length - 1 - side // 2, growth + side // 2) * 2
     biased = any("bias" in name for name, _ in module.named_parameters()) or bool(bias.any())
     return trimmed(AffineMap(_denoised(kernel), bias, padding, shuffle=shuffle, biased=biased))

@@ -49,6 +49,7 @@ class Reference:
     @cached_property
     def images(self) -> list[ProofImage]:
         """Inputs for float32."""
+        # 37 is the default side of `proof_images`.
         return self._images(max(37, self._least_side))
 
     @cached_property
@@ -101,6 +102,7 @@ class Reference:
         exact
             Collapsed form in float64, before its kernels are rounded.
         """
+        # Algebraic errors show in float64, where rounding errors are far below the tolerance.
         gap = self._compare(self.double, outputs(exact, self.small_images, torch.float64), self.small_images)
         if gap.largest > DOUBLE_TOLERANCE:
             return f"it differs in float64 by {gap}"

@@ -105,6 +105,7 @@ def _output(part: nn.Module, image: Tensor) -> Tensor | None:
 def _inputs(natural: Tensor, reach: int) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(1)
     yield natural
+    # Two sizes with pixels farther than `reach` from the border, and one that is mostly border.
     for height, width in ((4 * reach + 3, 4 * reach + 6), (2 * reach + 3, 2 * reach + 6), (7, 10)):
         yield torch.randn(1, natural.shape[1], height, width, generator=generator, dtype=natural.dtype)
 
@@ -116,6 +117,7 @@ def _extracted(graph: fx.GraphModule, region: Region) -> fx.GraphModule:
     for node in _between(region):
         copies[node] = part.node_copy(node, lambda argument: copies[argument])
     part.output(copies[region.sink])
+    # A copy, because modules of the region may keep state or change their parameters when they run.
     return copy.deepcopy(fx.GraphModule(graph, part))
 
 

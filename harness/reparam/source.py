@@ -69,6 +69,7 @@ def source(graph: fx.GraphModule, names: Mapping[str, str], title: str) -> str:
     layers = "\n".join(f"        {line}" for line in _layers(graph, names))
     forward = _Forward(graph, names)
     steps = "\n".join(f"        {line}" for line in forward.lines())
+    # A network without layers still needs a body of __init__.
     text = HEADER.format(title=title, layers=layers or "        pass", image=forward.image, steps=steps)
     # Remove unused imports, so that the source passes a linter.
     for module in ("operator", "torch", "functional"):

@@ -137,6 +137,7 @@ class CropStore:
             self._discard_other_dataset(dataset)
         self._windows = self._read() if dataset is None else self._read_or_discard()
         self._choices, self._whole, self._size = choices, whole, size
+        # With more images than candidates, every step-th image is searched; with fewer, each gets the same share.
         step = max(1, -(-len(images) // MOST_CANDIDATES))  # ceiling division
         self._searched = set(images[::step])
         self._of_an_image = max(1, min(MOST_OF_AN_IMAGE, MOST_CANDIDATES // max(1, len(images))))
@@ -155,6 +156,7 @@ class CropStore:
 
         For an unfinished run, the first candidate of each image is returned.
         """
+        # Reversed, so that the first candidate of an image replaces the later ones.
         first = {window.image: window for window in reversed(self._windows) if window.why == "loss"}
         candidates = [window for window in self._windows if first.get(window.image) is window][:MOST_IMAGES]
         return [window for window in self._windows if window.why != "loss" or window in candidates]
@@ -165,6 +167,7 @@ class CropStore:
             return []
         with reading(file, "the list of crops cannot be read"):
             windows = [Window.model_validate(one) for one in json.loads(file.read_bytes())]
+            # The name becomes part of paths that are read and deleted.
             if any(not window.folder.isdecimal() or not window.folder.isascii() for window in windows):
                 raise ValueError("a crop's folder is not a number")
             return windows
@@ -290,6 +293,7 @@ class CropStore:
         candidates = [window for window in self._windows if disputes.get(window.folder) is not None]
         if not candidates:
             return
+        # The folder makes the order reproducible where differences are equal.
         candidates.sort(key=lambda window: (-(disputes[window.folder] or 0.0), window.folder))
         best: dict[str, Window] = {}
         for window in candidates:

@@ -53,6 +53,7 @@ def fingerprint_files(found: Survey, deadline: Deadline | None = None) -> str:
     digest, deadline = hashlib.sha256(), deadline or Deadline()
     for path in found.files:
         content, size = digest_file(path, deadline)
+        # Names of files need not be valid UTF-8, hence fsencode.
         # The size separates the name from the content, so that no two folders produce the same byte sequence.
         digest.update(os.fsencode(f"{path.relative_to(found.root).as_posix()}\0{size}\0"))
         digest.update(content)

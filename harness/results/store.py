@@ -60,6 +60,7 @@ class RunStore:
     def damage(self, fingerprint: str) -> str | None:
         """Return why the stored measurement cannot be used; None if it can or does not exist."""
         path = self._measurement_path(fingerprint)
+        # A link whose target is missing is damage, too, unlike with exists().
         if not os.path.lexists(path):
             return None
         try:

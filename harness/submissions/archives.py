@@ -125,6 +125,7 @@ class _IndexReader(io.BufferedReader):
 
 def _index_reader(path: Path, limits: Limits) -> _IndexReader:
     try:
+        # detach() returns the unbuffered file, on which this reader builds its own buffer.
         reader = _IndexReader(open_plain(path).detach())
     except OSError as error:
         raise _error(path, f"cannot be read: {error.strerror}", "check the path") from error
@@ -196,6 +197,7 @@ def _bad_kind(entry: zipfile.ZipInfo, _: Limits) -> str | None:
     kind = stat.S_IFMT(entry.external_attr >> 16)  # the Unix mode is in the upper half
     if kind == stat.S_IFLNK:
         return "is a symbolic link"
+    # 0: packed by a program that stores no Unix modes, such as that of Windows.
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a device, pipe or socket"
     if entry.flag_bits & 0x1:

@@ -61,6 +61,7 @@ def _is_submitted_zip(path: Path) -> bool:
     if not stat.S_ISREG(path.stat().st_mode):
         return False
     with path.open("rb") as file:
+        # No zip is accepted whose index is larger, see `archives.extract`.
         file.seek(max(0, path.stat().st_size - archives.Limits().index_bytes))
         index = file.read()
     return any(name.encode() in index for name in _MARKS)

@@ -45,6 +45,7 @@ def corrections_in(model: str, sentences: Sequence[str]) -> list[Correction]:
     found: dict[str, Correction] = {}
     for sentence in sentences:
         for match in _SAID.finditer(sentence):
+            # The pattern admits the values of all keys for each key; only those of its own are written.
             if re.fullmatch(_VALUES[match["key"]], match["value"]):
                 found.setdefault(match["key"], Correction(model, match["key"], match["value"]))
     return list(found.values())

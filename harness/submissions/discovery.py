@@ -158,6 +158,7 @@ def _manifests_of(folder: Path) -> list[Manifest]:
 
 def _is_source(path: Path) -> bool:
     """Return whether a file or folder of an inbox is a submission. One that cannot be examined is: it has a row."""
+    # Hidden files, and by-products of packing and of Python (__MACOSX, __pycache__).
     if path.name.startswith((".", "__")):
         return False
     try:

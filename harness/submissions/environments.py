@@ -152,6 +152,7 @@ def environment(requirements: Sequence[str], *, wheels: Path | None = None, cach
         )
     target = (cache_dir or default_cache().parent / "environments") / _key(requirements)
     python = target / "bin" / "python"
+    # The environment appears by a rename, so that an existing one is complete.
     if not python.exists():
         try:
             _build(list(requirements), target, wheels)
@@ -182,6 +183,7 @@ def _build(requirements: list[str], target: Path, wheels: Path | None) -> None:
         folder = temporary / "venv"
         # --relocatable, because the environment is renamed after it is built.
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(folder))
+        # After "--", nothing that a submission requires can be taken for an option of uv.
         _uv("pip", "install", "--quiet", "--no-build", *_source(wheels), *_overrides(requirements, temporary),
             "--python", str(folder / "bin" / "python"), "--", *requirements)  # fmt: skip
         _add_own_packages(folder)

@@ -28,6 +28,7 @@ def installed_submissions() -> list[Found]:
 
 def _describe(point: EntryPoint) -> Found:
     module, _, attribute = point.value.partition(":")
+    # The value of an entry point may end with extras in brackets.
     module, factory = module.strip(), attribute.split("[")[0].strip() or "srmodel"
     try:
         package = _package_folder(module, point)

@@ -245,6 +245,7 @@ def _holds_settings_only(path: Path) -> bool:
 def is_inside(path: str) -> bool:
     """Return whether ``path`` is relative and stays inside the folder that it is relative to."""
     parts = PurePosixPath(path).parts
+    # Backslashes and drive letters are separators on Windows, and a NUL ends a path in C functions.
     plain = path and "\\" not in path and "\0" not in path and ":" not in path and not path.startswith("/")
     return bool(plain) and bool(parts) and ".." not in parts
 

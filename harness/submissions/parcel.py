@@ -56,6 +56,7 @@ def pack(submission: Submission) -> Parcel | None:
     for path in listed:
         deadline.check(path)
         with open_plain(path) as stream:
+            # The size at opening is the limit, so that a file that grows meanwhile does not fill the memory.
             files[path.relative_to(found.root).as_posix()] = stream.read(os.fstat(stream.fileno()).st_size)
     # An absolute target is of this machine; the survey has checked that it is inside the folder.
     links = {

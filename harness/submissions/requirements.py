@@ -37,6 +37,7 @@ def problem_of(text: str) -> str | None:
         requirement = Requirement(text)
         if requirement.marker is not None:
             requirement.marker.evaluate()
+        # Evaluated here, because packaging reports some mistakes only then.
         requirement.specifier.contains("1.0", prereleases=True)
     except Exception as error:  # noqa: BLE001  # packaging raises more than it documents, RecursionError for one
         return single_line(first_line(str(error), type(error).__name__), 200)

@@ -50,4 +50,5 @@ def _is_reserved(slug: str) -> bool:
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sort key that orders ``team2`` before ``team10``."""
     parts = re.split(r"([0-9]+)", name.casefold())
+    # All parts have the same types, so that a number and a text in the same place can be compared; numbers come first.
     return tuple((0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part) for part in parts if part)

@@ -82,6 +82,7 @@ def state_dicts(content: Any) -> list[StateDict]:
             break
         tensors = {key: one for key, one in inner.items() if isinstance(key, str) and isinstance(one, Tensor)}
         if tensors:
+            # torch.optim.swa_utils.AveragedModel has a buffer n_averaged.
             found.append(StateDict(path, tensors, averaged=_names_an_average(path) or "n_averaged" in tensors))
         elif isinstance(value, list | tuple) and _names_an_average(path) and all(map(torch.is_tensor, value)) and value:
             found.append(StateDict(path, {str(i): one for i, one in enumerate(value)}, averaged=True, is_list=True))
@@ -274,6 +275,7 @@ def _fits(candidate: StateDict, expected: Collection[str]) -> list[StateDict]:
     needed = {key for key in expected if not _is_optional(key)}
     if not needed:
         return []
+    # The longest name is least likely to end another one. What precedes it in a key of the checkpoint is the prefix.
     probe = max(needed, key=len)
     prefixes = {key.removesuffix(probe) for key in own if key.endswith(probe)}
     found = []

@@ -22,6 +22,7 @@ NEUTRAL_METHODS = frozenset("eval to cuda cpu train float half requires_grad_ sh
 
 _FOREIGN = sys.stdlib_module_names | {"torch", "numpy", "fvcore"}
 """Modules whose functions make no network of a team."""
+# Bounds of intermediate results: repeated multiplication or a field such as %999999999d would fill the memory.
 _MOST_ITEMS = 1000
 _MOST_DIGITS = 40
 _LONG_FIELD = re.compile(r"\d{3,}")
@@ -39,6 +40,7 @@ _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 _BUILTINS: Mapping[str, Callable[..., Any]] = {
     "str": str, "int": int, "float": float, "list": list, "tuple": tuple, "dict": dict, "bool": bool,
 }  # fmt: skip
+# Paths stay relative to the repository, in which the script is started; hence abspath only normalizes.
 _PATHS: Mapping[str, Callable[..., str]] = {
     "os.path.join": posixpath.join,
     "os.path.abspath": posixpath.normpath,
@@ -89,6 +91,7 @@ class Scope:
             return Known(self.number)
         if name in ("os", "torch", "importlib", "copy"):
             return ImportedModule(name)
+        # With one import of all names, a name that nothing else defines can only be of that module.
         if len(self.stars) == 1 and not hasattr(builtins, name):
             return Symbol(self.stars[0], name)
         return Unclear(name)
@@ -192,6 +195,7 @@ def _sequence(node: ast.expr, items: list[ast.expr], scope: Scope) -> Value:
 
 
 def _table(node: ast.expr, keys: list[ast.expr | None], values: list[ast.expr], scope: Scope) -> Value:
+    # None is the key of ``**other``.
     if None in keys:
         return _rest(node, scope)
     pairs = [(_known(key, scope), _known(value, scope)) for key, value in zip(keys, values, strict=True) if key]
@@ -287,6 +291,7 @@ def _method(node: ast.Call, base: Value, name: str, scope: Scope) -> Value:
             return _item(node, base, evaluate(node.args[0], scope), scope)
         return Checkpoint(base.path, None) if name in _RENAMING else Unclear(ast.unparse(node))
     if isinstance(base, Known) and isinstance(base.value, str) and name == "format" and not node.keywords:
+        # A field width is part of the text: "{:999999999}".
         if _LONG_FIELD.search(base.value):
             raise ValueError("a wide field")
         return Known(base.value.format(*(_plain(_known(one, scope)) for one in node.args)))

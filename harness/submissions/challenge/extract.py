@@ -39,6 +39,7 @@ def extract(root: Path, files: Iterable[str], manifest: Manifest | None, cache: 
     SubmissionError
         A file is no plain file, or a link that leads out of the repository, or there is no room for the copy.
     """
+    # The order of the files must not change the digest.
     ordered, deadline, text = sorted(set(files)), Deadline(), _as_toml(manifest)
     digest = hashlib.sha256(json.dumps([text, name]).encode())
     for file in ordered:

@@ -86,6 +86,8 @@ def needs_of(root: Path, modules: Sequence[str]) -> Needs:
         if not files and certain and imported.level == 0 and imported.module:
             needs.packages.setdefault(imported.module.partition(".")[0], by)
         for file in files:
+            # A file that an optional import reached first is visited again for a certain one, which makes its packages required.
+            # A file that only optional imports reached is visited again for a certain one: its packages are then required.
             if done.get(file, False) or (file in done and not certain):
                 continue
             deadline.check(root)
@@ -125,6 +127,7 @@ def _module_files(root: Path, place: PurePosixPath, parts: Sequence[str]) -> Ite
     folder = place
     packages: list[str] = []
     for part in parts:
+        # Python prefers a package to a module of the same name.
         if _is_file(root, folder / f"{part}.py") and not (root / folder / part / "__init__.py").is_file():
             yield from packages
             yield (folder / f"{part}.py").as_posix()

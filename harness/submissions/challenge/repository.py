@@ -140,6 +140,7 @@ def _found(repository: Repository, number: int, kind: Kind, cache: Path) -> Foun
 
 def _name(branch: Branch) -> str:
     """Return the name that the script gives the network, with the number before it if it does not begin with one."""
+    # The number makes rows of one repository sort and compare by team.
     said = single_line(branch.name, 200)
     return said if re.match(r"-?\d", said) else "_".join(filter(None, [f"{branch.number:02}", said]))
 

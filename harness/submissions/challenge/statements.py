@@ -241,6 +241,7 @@ class Reader:
         if isinstance(test, Known):
             self.read(node.body if test.value else node.orelse)
             return
+        # The harness chooses the device itself, so that the branch without CUDA is read.
         if ast.unparse(node.test) == "torch.cuda.is_available()" and not self.scope.touches_network(node):
             self.read(node.orelse)
             return
@@ -251,6 +252,7 @@ class Reader:
         first, second = _copy(self), _copy(self)
         first.read(one)
         second.read(other)
+        # Both ways were read with the same budget; nested conditions would otherwise double the work at each level.
         self.budget = min(first.budget, second.budget)
         for name in first.scope.names.keys() | second.scope.names.keys():
             self.scope.names[name] = _merged(first.scope.names.get(name), second.scope.names.get(name))
@@ -264,6 +266,7 @@ class Reader:
 
     def _attempt(self, node: ast.Try) -> None:
         self.read([*node.body, *node.orelse, *node.finalbody])
+        # The body is assumed to succeed. Handlers are noted only if they do more than import or assign something else.
         quiet = (ast.Pass, ast.Raise, ast.Import, ast.ImportFrom, ast.Assign)
         for handler in node.handlers:
             for one in handler.body:

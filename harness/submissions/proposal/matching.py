@@ -88,6 +88,7 @@ def _distance(file: str, one: NetworkClass, state: Mapping[str, Tensor]) -> tupl
     # A class with many attributes holds the names of many checkpoints: the tighter one is nearer.
     surplus = len(names & one.attributes) / max(1, len(one.attributes))
     is_named = _squeezed(one.name) in _squeezed(PurePosixPath(file).stem)
+    # Common words, of which numbers count twice, less half of the words of the class that the file does not have.
     agreement = len(here & there) + len(numbers) - (0 if is_named else len(_words(one.name) - here) / 2)
     return agreement, likeness, surplus
 
@@ -106,6 +107,7 @@ def _scale(file: str, state: Mapping[str, Tensor]) -> int | None:
     said = {int(one[1] or one[2]) for one in SAID.finditer(file)}
     if len(said) == 1:
         return said.pop()
+    # The last convolution before a pixel shuffle has 3 * scale^2 output channels.
     kernels = [tensor for tensor in state.values() if tensor.ndim == 4]
     channels = kernels[-1].shape[0] if kernels else 0
     return next((scale for scale in SCALES if channels == _CHANNELS * scale**2), None)

@@ -130,6 +130,7 @@ def _groups(matches: Iterable[Match]) -> list[list[Match]]:
         key = (one.classes[0].file, one.classes[0].name, SAID.sub("", one.file))
         group = groups.setdefault(key, [])
         if one.scale is None or any(one.scale == other.scale for other in group):
+            # Without a scale, or with one that the group has already, a checkpoint is a model of its own.
             groups[*key, one.file] = [one]
         else:
             group.append(one)
@@ -156,6 +157,7 @@ def _lines(group: Sequence[Match], name: str, root: Path) -> Iterator[str]:
         yield f"weights = {_quoted(one.file)}"
         yield from _scale_lines(one, best)
     unknown = [name for name in best.required if name not in CONFIG_NAMES and not is_recognised(name)]
+    # A single unknown argument may be the scale, unless another one is.
     if len(unknown) > 1 or (unknown and any(name in SCALE_NAMES for name in (*best.required, *best.optional))):
         line = ", ".join(f"{name} = ?" for name in unknown)
         yield f"# ? its arguments: kwargs = {{ {line} }}"

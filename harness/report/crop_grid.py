@@ -36,6 +36,7 @@ MOST_MODELS = 6
 """Models that are shown if none is named."""
 _POINTS = 72.0  # of an inch
 _DPI = 300
+# Widths of a digit and of a point in DejaVu Sans, matplotlib's default font.
 _DIGIT_EM, _POINT_EM = 0.636, 0.318
 
 
@@ -257,6 +258,7 @@ def _draw_cell(canvas: _Canvas, cell: Cell, layout: Layout, x: float, y: float) 
         canvas.text("PSNR / SSIM", middle, second, hue=PAPER["muted"])
         return
     psnr, ssim = _shown(cell.psnr, 2), _shown(cell.ssim, 4)
+    # The slash is not in the middle where the two figures differ in width, so that both together are centred.
     slash = middle + (_numeral_width(psnr) - _numeral_width(ssim)) / 2
     canvas.text(psnr, slash - 0.45 * SMALL_TEXT, second, "right", bold=cell.best[0])
     canvas.text("/", slash, second)
@@ -276,6 +278,7 @@ def _numeral_width(text: str) -> float:
 def _cut(text: str, width: float) -> str:
     """Shorten a name to a width in points."""
     while len(text) > 2 and text_width(text, SMALL_TEXT) > width + GAP:
+        # The last character is the ellipsis of the step before.
         text = text[:-2] + "…"
     return text
 

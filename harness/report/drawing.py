@@ -24,6 +24,7 @@ LONGEST = 26
 STYLE: Any = {
     "font.size": TEXT,
     "text.color": PAPER["ink"],
+    # A dollar sign in a name does not begin a formula.
     "text.parse_math": False,
     "axes.edgecolor": PAPER["muted"],
     "axes.labelcolor": PAPER["ink"],
@@ -44,8 +45,10 @@ STYLE: Any = {
     "ytick.major.size": 0,
     "xtick.major.width": 0.6,
     "figure.facecolor": "none",
+    # At 72 dpi a pixel is a point, the unit in which labels are placed.
     "figure.dpi": 72,
     "svg.fonttype": "none",
+    # Without a fixed salt, ids in SVG files differ from run to run.
     "svg.hashsalt": "harness",
     "path.simplify": False,
 }
@@ -120,6 +123,7 @@ def draw_points(axes: Axes, points: Sequence[Point]) -> dict[str, str]:
     targets = {}
     for point in points:
         line = axes.plot([point.x], [point.y], gid=f"mark-{point.row.anchor}", **_mark_style(point))[0]
+        # A mark on the edge of the axes is drawn as a whole.
         line.set_clip_on(False)
         targets[f"mark-{point.row.anchor}"] = point.row.anchor
     return targets
@@ -210,11 +214,13 @@ def render(figure: Figure, kind: str, *, paper: bool = False, outlines: bool = T
     PNG has 300 dpi and a white background. With ``paper``, PDF embeds TrueType fonts, and text becomes outlines in SVG
     unless ``outlines`` is false.
     """
+    # Dates and versions would make files of equal figures differ.
     dates: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": None},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
         "png": {"Software": None},
     }
+    # 42 stands for TrueType. Publishers reject Type 3 fonts, matplotlib's default.
     style = STYLE | ({"svg.fonttype": "path" if outlines else "none", "pdf.fonttype": 42} if paper else {})
     ground = "white" if kind == "png" else "none"
     stream = io.BytesIO()

@@ -196,6 +196,7 @@ def _level_line(axes: Axes, level: float) -> Box:
 def _runtime_axis(axes: Axes, points: Sequence[Point], run: Run) -> list[Box]:
     """Set up the runtime axis; return the bounding boxes of its class labels."""
     low, high = min(point.x for point in points), max(point.x for point in points)
+    # The right end has room for labels, which are placed at the right of marks first.
     log_axis(axes, "x", low / 1.35, high * 1.9)
     shape = run.protocol.output_shape
     axes.set_xlabel(f"{run.protocol.statistic} runtime of one frame at {shape[3]}{TIMES}{shape[2]}, ms")
@@ -249,6 +250,7 @@ def _equal_scores(axes: Axes, score: Score, scores: Sequence[float]) -> None:
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     times, psnrs = np.geomspace(left, right, 90), np.linspace(bottom, top, 90)
     surface = score(*np.meshgrid(psnrs, times, indexing="ij"))
+    # A score of 0 has no curve: it covers an area.
     surface = np.where(surface > 0, surface, np.nan)
     contours = axes.contour(times, psnrs, surface, levels=levels, colors=PAPER["curve"], linewidths=0.8, zorder=1)
     for level, segments in zip(levels, contours.allsegs, strict=True):

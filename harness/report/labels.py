@@ -116,4 +116,5 @@ def _candidates(mark: Mark, size: float, gaps: Sequence[float]) -> Iterator[tupl
         for dx, dy in ((1, 0), (-1, 0), (0.7, 0.8), (-0.7, 0.8), (0.7, -0.8), (-0.7, -0.8), (0, 1), (0, -1)):
             x, y = mark.x + dx * reach, mark.y + dy * (reach + (height / 2 if dx == 0 else 0))
             left = x if dx > 0 else x - width if dx < 0 else x - width / 2
+            # Only a label at the smallest gap needs no leader line.
             yield Box(left, y - height / 2, left + width, y + height / 2), gap > 5

@@ -76,6 +76,7 @@ def write_paper(folder: RunFolder, target: Path) -> list[Path]:
     shots = [] if piece is None else _write_shots(folder, piece, figures)
     text = _text(folder, rows, plot=plot, piece=piece, shots=shots)
     write_page(target / FILE_NAME, text)
+    # The plot is a PDF file, crops are PNG files.
     return [target / FILE_NAME, *sorted(figures.glob("*.p*"))]
 
 

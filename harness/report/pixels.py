@@ -115,6 +115,7 @@ def pixels_page(folder: RunFolder, found: Sequence[Piece]) -> str:
 
 
 def _order(piece: Piece) -> tuple[int, float, float, int]:
+    # Crops that were asked for come first, whole images last.
     kind = {"choice": 0, "whole": 2}.get(piece.window.why, 1)
     if kind != 1:
         return kind, 0.0, 0.0, int(piece.window.folder)

@@ -100,6 +100,7 @@ _UNKNOWN: Mapping[str, Any] = {"about": None, "published": None, "fingerprint": 
 def _replacing(words: Mapping[str, str]) -> Words:
     if not words:
         return lambda text: text
+    # Longer words come first, because a name may contain another one.
     pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)))
     return lambda text: pattern.sub(lambda found: words[found[0]], text)
 

@@ -115,6 +115,7 @@ def _copy_rows(folder: RunFolder, copy: Path, slugs: Mapping[str, str]) -> None:
 
 
 def _escaped(slug: str) -> str:
+    # In brackets, glob takes these characters literally.
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in slug)
 
 

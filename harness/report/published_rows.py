@@ -51,6 +51,7 @@ def _runtime(milliseconds: float | None) -> Runtime | None:
         mean=milliseconds,
         ci=(milliseconds, milliseconds),
         p95=milliseconds,
+        # Without samples, tables show no interval.
         samples=0,
         stable=True,
         note="published",

@@ -23,6 +23,7 @@ _SHORT = {
 }
 _COUNTED = ("macs", "flops", "activations")
 _TIMED = ("runtime", "fps")
+# Starts of the keys of figures whose values usually have one order of magnitude.
 _UNITLESS_RATIO = ("score", "psnr", "ssim", "delta", "rank")
 
 

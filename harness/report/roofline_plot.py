@@ -48,6 +48,7 @@ def roofline_plot(roof: Roofline) -> RooflinePlot | None:
     knee, intensity, rate = peak / slope, roof.macs_per_s / roof.bytes_per_s, roof.macs_per_s / 1e9
     x = _axis([knee / 10, knee * 10, intensity], LEFT, RIGHT)
     y = _axis([10.0**x.low * slope, peak * 1.5, rate], BOTTOM, TOP)
+    # Left of the knee the roof is the intensity times the bandwidth, right of it the peak rate.
     foot, end = (x.begin, y.place(10.0**x.low * slope)), (x.end, y.place(peak))
     bend = x.place(knee), y.place(peak)
     path = "M" + "L".join(f"{across:g} {up:g}" for across, up in (foot, bend, end))

@@ -113,6 +113,7 @@ class ReportHandler(SimpleHTTPRequestHandler):
     """Handler of one request."""
 
     server_version = "sr-harness"
+    # The header Server does not state the version of Python.
     sys_version = ""
     default_request_version = "HTTP/1.0"  # the answer to a request that cannot be parsed has a status line too
     timeout = 30.0  # seconds without a byte, after which a connection is closed

@@ -42,6 +42,7 @@ def for_page(drawing: str, prefix: str, title: str, description: str, targets: M
     targets
         From an id in the drawing to the value of its ``data-row``, which the page's script reads.
     """
+    # Otherwise every tag would be written with a prefix, which HTML does not know.
     ET.register_namespace("", SVG)
     root = ET.fromstring(drawing)  # noqa: S314  (our own drawing)
     for element in list(root):
@@ -82,6 +83,7 @@ def _compress(root: ET.Element, prefix: str) -> None:
     for element in root.iter():
         clip = element.attrib.pop("clip-path", None)
         if clip is not None:
+            # As a part of the style, it can be shared by a class.
             element.set("style", f"{element.get('style', '')}; clip-path: {clip}".removeprefix("; "))
     counts = Counter(element.get("style") for element in root.iter() if element.get("style"))
     classes = {style: f"{short}{at}" for at, (style, count) in enumerate(counts.most_common()) if count >= _RECURS}
@@ -133,6 +135,7 @@ def _short_numbers(text: str) -> str:
 
 def _unwrap(parent: ET.Element) -> None:
     """Replace groups without attributes by their content; the row of a group of one element goes to that element."""
+    # Backwards, since a group is replaced by any number of elements.
     for at in reversed(range(len(parent))):
         child = parent[at]
         _unwrap(child)

@@ -140,6 +140,7 @@ def _round(value: Numbers | float) -> float:
 
 
 def _dots(xs: Numbers, ys: Numbers) -> str:
+    # A line without length is drawn as a dot, by the round ends of lines in the style sheet.
     return "".join(f"M{x:.1f} {y:.1f}h0" for x, y in zip(xs, ys, strict=True))
 
 

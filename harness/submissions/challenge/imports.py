@@ -88,6 +88,7 @@ def needs_of(root: Path, modules: Sequence[str]) -> Needs:
         for file in files:
             # A file that an optional import reached first is visited again for a certain one, which makes its packages required.
             # A file that only optional imports reached is visited again for a certain one: its packages are then required.
+            # A file that only optional imports reached is visited again for a certain one, which makes packages required.
             if done.get(file, False) or (file in done and not certain):
                 continue
             deadline.check(root)

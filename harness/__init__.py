@@ -50,6 +50,7 @@ def __getattr__(name: str) -> object:
     if name in _CALLABLE_PACKAGES:
         return _import_module(f"harness.{name}")
     if name in _MODULES:
+        # Stored, so that this function is called once for each name.
         value = globals()[name] = getattr(_import_module(_MODULES[name]), name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ from harness.errors import DataError, HarnessError, ResultsError, SubmissionErro
 from harness.text import printable, single_line
 
 _OF_THE_RUN = "_concerns_the_run"
+# Full or read-only disks and too many open files: causes that every further submission would meet as well.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
 _MAX_MESSAGE = 500
 _MAX_TRACEBACK = 6000

@@ -78,6 +78,7 @@ def remove_remains(folder: Path) -> None:
 
     No other process may be writing there.
     """
+    # mkstemp puts eight random characters between prefix and suffix.
     for path in folder.rglob(f".*.????????{_TEMPORARY}"):
         path.unlink(missing_ok=True)
 

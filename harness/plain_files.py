@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.errors import SubmissionError
 
 MIB = 2**20
+# Opening a pipe would wait for a writer otherwise. Windows has neither flag.
 _WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 MAX_BYTES = 4096 * MIB
 DESCRIBE_S = 60.0

@@ -83,6 +83,7 @@ def _mark(change: ModelChange | None, run: Run) -> Literal["", "worse", "better"
     higher = 1 if run.track.higher_is_better else -1
     directions = ((change.score, higher), (change.psnr, 1), (change.runtime, -1))
     gains = [sign * shift.difference for shift, sign in directions if shift is not None and shift.significant]
+    # One significant loss outweighs gains of other figures.
     return "worse" if any(gain < 0 for gain in gains) else "better" if gains else ""
 
 

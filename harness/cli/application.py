@@ -71,6 +71,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(EXIT_BROKEN) from error
 
     name = function.__name__.strip("_").replace("_", "-")
+    # `config` takes the options of `run`, which the parser would refuse otherwise.
     passes_arguments_on = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command(
         name=name,

@@ -131,6 +131,7 @@ def _extended(values: Sequence[int], sizes: Sequence[Size], full: Size) -> int:
         return values[0]
     pixels = [height * width for height, width in sizes]
     slope = (values[-1] - values[0]) / (pixels[-1] - pixels[0])
+    # Counts that fall with the size would be extrapolated below zero.
     return max(0, round(values[0] + slope * (full[0] * full[1] - pixels[0])))
 
 

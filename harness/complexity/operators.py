@@ -91,6 +91,7 @@ def cost_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], made: Any
 
 
 def _activations(name: str, args: Sequence[Any], made: Any) -> int:
+    # Of several results, the first is the output; others are statistics or states.
     first = next((value for value in (made if isinstance(made, tuple | list) else [made]) if _is_tensor(value)), None)
     produced = first.numel() if first is not None else 0
     if "attention" in name:  # the scores are the output of a matrix product, too, although they are not stored

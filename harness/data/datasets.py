@@ -126,6 +126,7 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over names, file contents, scale and degradation, in hexadecimal."""
+        # Sorted, so that the order in which attributes are declared does not matter.
         whole = hashlib.sha256(repr((self.scale, sorted(self.degradation.parameters.items()))).encode())
         for name, path in zip(self.names, self._hr_paths, strict=True):
             whole.update(f"{name} {_sha256(path)}\n".encode())

@@ -170,6 +170,7 @@ def _with_ending(hr_names: Sequence[str], lr_paths: Sequence[Path], scale: int) 
         name = image_name(path)
         starts = (start for start in range(len(name), 0, -1) if start == len(name) or pattern.fullmatch(name, start))
         for start in starts:
+            # An LR image with the very name of an HR image is paired by `_by_name`.
             indices = [i for i in bases.get(name[:start].casefold(), []) if hr_names[i].casefold() != name.casefold()]
             for index in indices:
                 found[index].append(path)

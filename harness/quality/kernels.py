@@ -137,6 +137,7 @@ def _loss_along(moments: Moments, count: int, step: int, taps: Taps, factor: flo
 def _loss_of_rows(s: Samples, d: Samples, rows: int, count: int, step: int, taps: Taps, factor: float) -> float:
     """Return the sum of 1 - SSIM over `rows` rows of windows; rows of samples have a stride of `_WIDTH`."""
     inner = count - (len(taps) - 1) * step  # number of valid positions in a row of `count` samples
+    # Local to the call, because several threads run this function at the same time.
     of_s, of_d, of_ss, of_dd = (
         np.empty((2, _WIDTH)),
         np.empty((2, _WIDTH)),

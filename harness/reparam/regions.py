@@ -230,6 +230,7 @@ class RegionFinder:
             form=form,
             freed=freed,
             macs_before=sum(self.macs(node) for node in freed),
+            # The convolution has as many outputs as the sink, also if a pixel shuffle follows.
             macs_after=shape[0] * shape[1] * shape[2] * shape[3] * form.macs_per_output,
             calls_before=sum(self.calls(node) for node in freed),
             calls_after=1 + (value.shuffle > 1),
@@ -266,6 +267,7 @@ class RegionFinder:
 
     def _call_groups(self, node: fx.Node) -> int:
         image, weight = (self._execution.shape(argument) for argument in node.all_input_nodes[:2])
+        # A weight has the input channels of one group.
         return image[1] // weight[1] if image and weight else 1
 
     def macs(self, node: fx.Node) -> int:

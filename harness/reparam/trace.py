@@ -76,6 +76,7 @@ class LeafFallbackTracer(fx.Tracer):
         """Trace a module; if this fails, erase the nodes recorded for it and record it as a leaf."""
         last = next(iter(reversed(self.graph.nodes)), None)
         stack, before = dict(self.module_stack), self._executes_weights
+        # First with parameters as proxies; if that fails, with parameters as tensors.
         for executes_weights in (before, True) if not before else (True,):
             self._executes_weights = executes_weights
             try:
@@ -192,6 +193,7 @@ def delete_unused(graph: fx.GraphModule) -> None:
     read = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
     for name, _ in [*graph.named_parameters(), *graph.named_buffers()]:
         parent, _, attribute = name.rpartition(".")
+        # A called module uses its own tensors and those of its submodules.
         owners = {name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)}
         if name not in read and not owners & called:
             delattr(graph.get_submodule(parent), attribute)

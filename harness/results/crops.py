@@ -75,6 +75,7 @@ def parse_choice(text: str) -> Choice:
         raise UsageError(
             f"{text!r} is not a crop", hint="write IMAGE:X,Y,SIZE in HR pixels, such as castle:640,320,192"
         )
+    # Names of images of data sets are in composed form, too.
     return Choice(composed(image), x, y, size)
 
 

@@ -119,6 +119,7 @@ def _only_renames(node: ast.AST) -> bool:
             called = one.func.attr if isinstance(one.func, ast.Attribute) else getattr(one.func, "id", "")
             if called not in _RENAMING:
                 return False
+        # Addition joins texts, as in ``prefix + key``.
         elif isinstance(one, ast.BinOp) and not isinstance(one.op, ast.Add):
             return False
     return True

@@ -56,8 +56,6 @@ class TensorRT:
                 self.network,
                 ir="dynamo",
                 inputs=[frame.clone()],
-                # Explicit typing keeps the precision of the weights. By default, blocks of few operators stay with torch.
-                # Explicit typing keeps the precision of the weights. By default, short blocks of operators stay in torch.
                 # Explicit typing keeps the precision of the weights. By default, short runs of operators stay in torch.
                 use_explicit_typing=True,
                 require_full_compilation=True,

@@ -179,9 +179,6 @@ class _Counting:
         origins = Origins(self._model)
         # Larger steps are tried because some networks reject small inputs, for example due to reflection padding.
         for step in (base, 2 * base, 4 * base, 8 * base):
-            # The first two differ in height only and the last two in width only, from which shapes of layers are extrapolated.
-            # The first two differ in height only and the last two in width only; shapes of layers are extrapolated from this.
-            # The first two differ in height only, the last two in width only: shapes of layers are extrapolated from that.
             # The first two differ in height only, the last two in width only, as `describe_layers` requires.
             sizes = ((step, 2 * step), (2 * step, 2 * step), (2 * step, 3 * step))
             try:

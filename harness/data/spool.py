@@ -44,8 +44,8 @@ class Spool:
                 if self._size + needed > self._limit or not self._has_room(needed):
                     return None
                 return tuple(map(self._append, arrays))
-            # With the limit at 0, no further attempt is made.
             except OSError:  # full or read-only disk: images are decoded again instead
+                # With this limit, no further attempt is made.
                 self._limit = 0
                 return None
 

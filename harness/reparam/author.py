@@ -142,7 +142,7 @@ def _call_submodules(network: nn.Module, name: str) -> None:
             continue
         replacement = _module_or_default(method(), module)
         if replacement is not module:
-                    # The method may return the new block instead of converting in place.
+            # The method may return the new block instead of converting in place.
             parent, _, attribute = path.rpartition(".")
             setattr(network.get_submodule(parent), attribute, replacement)
 

@@ -86,9 +86,6 @@ def needs_of(root: Path, modules: Sequence[str]) -> Needs:
         if not files and certain and imported.level == 0 and imported.module:
             needs.packages.setdefault(imported.module.partition(".")[0], by)
         for file in files:
-            # A file that an optional import reached first is visited again for a certain one, which makes its packages required.
-            # A file that only optional imports reached is visited again for a certain one: its packages are then required.
-            # A file that only optional imports reached is visited again for a certain one, which makes packages required.
             # A file that only optional imports reached is visited again for a certain one, whose packages are required.
             if done.get(file, False) or (file in done and not certain):
                 continue

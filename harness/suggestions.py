@@ -1,4 +1,4 @@
-"""What to do about an unknown name: the nearest one, and all that there are."""
+"""Hints for an unknown name: the nearest known name, and a list of all."""
 
 from __future__ import annotations
 

@@ -68,6 +68,7 @@ def from_spreadsheet_text(text: str) -> str:
 def printable_json(value: Any) -> Any:
     """Return JSON-like data with the control characters in its texts replaced; see :func:`printable`."""
     if isinstance(value, str):
+        # Most texts need no copy.
         return value if value.isascii() and value.isprintable() else printable(value, len(value))
     if isinstance(value, list):
         return (

@@ -138,6 +138,7 @@ def compare_runtime(one: StoredModel, other: StoredModel) -> FigureComparison | 
     records = stored_timing(one.folder, one.entry), stored_timing(other.folder, other.entry)
     if records[0] is not None and records[1] is not None:
         difference, basis = _compare_records((one, other), (records[0], records[1]))
+        # Unpaired timings are compared by their medians; this is stated where the figures beside it are means.
         basis += ", by their medians" if "not paired" in basis and "calls" in basis and statistic == "mean" else ""
         return _single("runtime", "ms", (first, second), difference, basis)
     intervals = [entry.runtime_ms.ci for entry in entries if entry.runtime_ms is not None]

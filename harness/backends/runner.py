@@ -135,6 +135,7 @@ def make_runner(
 def refusal(backend: str, error: BaseException) -> WorkerError:
     """Return the error of a network that a backend cannot take, with the reason in short."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Compilers write hundreds of lines, of which the first say what is wrong.
     reason = f"{type(error).__name__}: {' | '.join(lines[:4])[:600]}" if lines else type(error).__name__
     return WorkerError(
         f"the network does not run with backend {backend} ({reason})",

@@ -67,6 +67,7 @@ def quality(
     scored = score_folders(sr_dir, hr_dir, rules, scale=scale, workers=workers, metrics=metrics)
     for result in scored if as_csv else counted(scored, total, "measuring"):
         if as_csv:
+            # `results` is still empty at the first image, before which the header is printed.
             _print_csv([_row(result)], columns, header=not results)
         results.append(result)
     scores = [one for one in results if isinstance(one, ImageScore)]

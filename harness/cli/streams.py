@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+# Mostly one character for one, which keeps the columns of tables aligned.
 _PLAIN = {
     "\N{GREATER-THAN OR EQUAL TO}": ">=",
     "\N{HORIZONTAL ELLIPSIS}": ".",

@@ -28,6 +28,7 @@ DESCRIPTION = "competition.yaml"
 _PROGRAMS = ("scoring_program", "ingestion_program")
 _LARGEST_DESCRIPTION = 1 << 20
 _PLACEHOLDER = "example/"
+# Keys that Codabench does not read, with those that are probably meant.
 _HINTS = {"leaderboard": "leaderboards", "phase": "phases", "task": "tasks", "page": "pages", "logo": "image"}
 
 
@@ -157,6 +158,7 @@ def _unknown(raw: Any, model: type[BaseModel], place: str) -> Iterator[Finding]:
 
 def _nested_unknown(raw: dict[str, Any]) -> Iterator[Finding]:
     for name, model in (("pages", Page), ("phases", Phase), ("tasks", Task), ("leaderboards", Leaderboard)):
+        # The competition is valid at this point, so that these keys are lists.
         for number, one in enumerate(raw[name]):
             yield from _unknown(one, model, f"{name}.{number}.")
 
@@ -196,6 +198,7 @@ def _tasks(tasks: Sequence[Task], bundle: Contents) -> Iterator[Finding]:
     for index in _repeated(task.index for task in tasks):
         yield _error("tasks", f"several tasks have the index {index}")
     for number, task in enumerate(tasks):
+        # A key names a task that Codabench has already; all other keys are then ignored.
         if task.key is None:
             yield from _task(task, f"tasks.{number}", bundle)
 

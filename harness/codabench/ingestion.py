@@ -57,6 +57,7 @@ def ingest(program: Path, submission: Path, data: Path, output: Path) -> None:
     except HarnessError as error:
         record = Measured(error=ErrorInfo(stage=STAGE, type=type(error).__name__, message=str(error)))
     except Exception as error:  # noqa: BLE001 -- whatever happens, the scoring program must learn of it
+        # For the organisers, who see what this program prints.
         traceback.print_exc()
         message = f"the ingestion program failed: {type(error).__name__}: {error}"
         record = Measured(error=ErrorInfo(stage=STAGE, type="Fault", message=message))

@@ -28,7 +28,7 @@ from harness.submissions.archives import extract
 
 @dataclass(frozen=True, slots=True)
 class LocalRun:
-    """What became of a submission.
+    """Result of a submission.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class LocalRun:
     scores
         Content of ``scores.json``: what would be stored, by key of the column. None if the submission failed.
     ignored
-        Keys of ``scores.json`` without a column; Codabench drops them without a word.
+        Keys of ``scores.json`` without a column; Codabench drops them without a message.
     printed
         What the programs printed.
     detail

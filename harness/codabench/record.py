@@ -1,4 +1,4 @@
-"""What the ingestion program hands to the scoring program, signed.
+"""The signed record that the ingestion program passes to the scoring program.
 
 Both steps of a submission run in containers of their own. Files of the submission reach the second one as well, so that
 a record without the signature may have been written by the participant.

@@ -1,4 +1,4 @@
-"""Copies of networks whose classes were not made to be copied."""
+"""Copy networks whose classes do not support copying completely."""
 
 from __future__ import annotations
 

@@ -124,6 +124,7 @@ class _Counting:
             whole = None
         if not small:
             return self._missing(reason) if whole is None else self._at_full_size(whole, "on meta tensors")
+        # Only affine counts can be extrapolated; for others, one pass at the full size is counted.
         if whole is None and not self._is_affine(sizes, small):
             whole = self._in_a_real_pass(sizes, small)
             counted = self._scaled(sizes, small) if whole is None else self._at_full_size(whole, "in one forward pass")

@@ -294,6 +294,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run an operator that calls functions by its implementation in Python, whose operators are counted."""
         kernel = operator.py_kernels.get(torch._C.DispatchKey.CompositeExplicitAutograd)
         if operator is torch.ops.higher_order.cond:
+            # Only the branch that is taken is executed and counted.
             chosen, yes, no, operands = args
             kernel, args = (yes if chosen else no), operands
         try:

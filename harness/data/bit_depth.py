@@ -1,4 +1,4 @@
-"""The number of bits per channel that an image file stores, which Pillow's mode does not always tell.
+"""The number of bits per channel that an image file stores, which Pillow's mode does not always state.
 
 Pillow converts several formats with more than 8 bits per channel to 8 bits while it decodes them, without a message.
 The depth is therefore read from what each decoder declares, or from the header of the file.

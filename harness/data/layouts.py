@@ -1,7 +1,7 @@
 """Find HR and LR images in the folder layouts that published data sets have.
 
-A name is evidence of what a folder holds. Where it is not enough, an error asks, because LR images that are overlooked
-would be replaced by generated ones and all figures would be different.
+Folders are recognized by their names. Where names are ambiguous, an error is raised, because LR images that are
+overlooked would be replaced by generated ones, and all figures would be different.
 """
 
 from __future__ import annotations

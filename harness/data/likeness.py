@@ -1,4 +1,4 @@
-"""Find an image that is another one in a smaller size, whatever its name is."""
+"""Find an image that is a smaller copy of another one, by content and not by name alone."""
 
 from __future__ import annotations
 

@@ -67,15 +67,15 @@ class QuietHours:
                 self._changed.notify_all()
 
     def silence(self, key: int, pause: Callable[[], None]) -> None:
-        """Have something paused before every timing from now on, until it is forgotten."""
+        """Call `pause` before every timing from now on, until :meth:`forget` is called with the same key."""
         with self._changed:
             self._pausing[key] = pause
 
     def forget(self, key: int) -> None:
-        """Do not pause it any more."""
+        """Remove the function that was passed to :meth:`silence` with this key."""
         with self._changed:
             self._pausing.pop(key, None)
 
 
 QUIET_HOURS = QuietHours()
-"""Of this machine: one process does all of a run's work on it."""
+"""The lock of this machine. One process does all work of a run on a machine."""

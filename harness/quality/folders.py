@@ -65,6 +65,7 @@ class _Job:
 @dataclass(frozen=True, slots=True)
 class _Task:
     name: str
+    # Lists, because files may differ in the suffix only; `_partners` reports that.
     sr: list[Path]
     hr: list[Path]
 

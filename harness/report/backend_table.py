@@ -107,6 +107,7 @@ def _shown(
         return BackendCellText(remarks=("not tried",) if cell is None and run.run.complete else ())
     runtime = runtime_of(entry, run.protocol)
     time = "" if runtime is None else fixed(runtime, digits)
+    # A single call has no interval.
     if entry.runtime_ms is not None and entry.runtime_ms.samples > 1:
         low, high = entry.runtime_ms.ci
         time += f" [{fixed(low, digits)}, {fixed(high, digits)}]"

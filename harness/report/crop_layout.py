@@ -1,4 +1,4 @@
-"""Where the pictures of a crop go: in lines, beside the whole image if it has room."""
+"""Layout of the pictures of a crop: in lines, beside the whole image if there is room for it."""
 
 from dataclasses import dataclass
 from math import ceil

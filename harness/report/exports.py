@@ -197,6 +197,7 @@ def plain(text: str) -> str:
     printed = spreadsheet_text("".join(letter if letter.isprintable() else " " for letter in text))
     # Markdown passes HTML through.
     shown = escape(printed, quote=False)
+    # Characters with a meaning in Markdown, and in its extensions for tables, formulas and crossed-out text.
     return "".join(f"\\{letter}" if letter in "\\`*_[]|$~!#" else letter for letter in shown)
 
 

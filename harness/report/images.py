@@ -95,4 +95,5 @@ def _most_disputed(names: Sequence[str], table: Sequence[Mapping[str, float]]) -
 
 def _step(gain: float | None) -> int:
     """Return the index of a gain's colour: 0 much worse than bicubic, 6 much better."""
+    # Without a gain, the colour is that of no difference.
     return 2 if gain is None else sum(gain >= limit for limit in STEPS)

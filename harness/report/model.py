@@ -158,6 +158,7 @@ def reparam_rows(reparam: Reparam | None, *, lower_bound: bool = False) -> list[
         for name, before, after, unit in pairs
     ]
     if lower_bound and len(rows) == 2:
+        # The second row is that of the multiply-accumulates.
         name, before, after, _ = rows[1]
         rows[1] = (name, f"{LOWER_BOUND} {before}", f"{LOWER_BOUND} {after}", "")
     return rows

@@ -95,6 +95,7 @@ def _write_shots(folder: RunFolder, piece: Piece, figures: Path) -> list[Shot]:
     shots = []
     for number, shot in enumerate([shot for shot in piece.shots if shot.key != "lr"][:_MOST_SHOTS]):
         source = folder.path / "crops" / piece.window.folder
+        # The name of a model's file is its slug, which a picture has in its link only.
         model = shot.link.rpartition("/models/")[2].removesuffix(".webp")
         path = source / (f"{shot.key}.webp" if shot.key in ("hr", "reference") else f"models/{model}.webp")
         try:

@@ -119,6 +119,7 @@ def _order(piece: Piece) -> tuple[int, float, float, int]:
     kind = {"choice": 0, "whole": 2}.get(piece.window.why, 1)
     if kind != 1:
         return kind, 0.0, 0.0, int(piece.window.folder)
+    # Rounded, so that rounding errors do not decide the order.
     return kind, -(piece.window.dispute or 0.0), -round(piece.dispute, 6), int(piece.window.folder)
 
 

@@ -1,4 +1,4 @@
-"""A copy of a run for everyone: no paths of the organiser's machine, no logs, and on request no names."""
+"""A copy of a run for publication: without logs and paths of the organiser's machine, and without names on request."""
 
 from __future__ import annotations
 
@@ -82,6 +82,7 @@ def _anonymous(run: Run) -> tuple[Run, dict[str, str]]:
         "warnings": [hidden(text) for text in run.warnings],
         "disturbances": run.disturbances
         and [one.model_copy(update={"text": hidden(one.text)}) for one in run.disturbances],
+        # The command line may contain names.
         "run": run.run.model_copy(update={"command": "harness run"}),
     }
     return run.model_copy(update=update), slugs

@@ -1,4 +1,4 @@
-"""A static site of several runs: an index, their pages and downloads, without what is the organiser's alone."""
+"""A static site of several runs: an index, their pages and downloads, without logs, samples and local paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of the figures that authors state, to stand among measured ones, marked and without a rank."""
+"""Rows of the figures that authors state, shown among measured rows, marked and without a rank."""
 
 from collections.abc import Sequence
 

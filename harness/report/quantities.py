@@ -115,6 +115,7 @@ def _quantities(folder: RunFolder) -> Mapping[str, Quantity]:
     for column in [*columns, *convention_columns(folder.run)]:
         title = f"{column.title}, {column.unit}" if column.unit else column.title
         made = Quantity(column.key, title, column.better, column.value, column)
+        # The first one counts: a declared column has precedence over a field of the data frame.
         known.setdefault(column.key, made)
         known.setdefault(column.declared.name, made)
     for key in _numeric_keys(folder):

@@ -70,6 +70,7 @@ def reparameterized(rows: Sequence[Row]) -> Drawn | None:
     pairs = [
         (row, row.entry.reparam.params_before / 1e3, row.entry.reparam.params_after / 1e3)
         for row in rows
+        # Both counts are known and differ.
         if row.entry.reparam and 0 < row.entry.reparam.params_after != row.entry.reparam.params_before > 0
     ][:MOST_ROWS]
     if not pairs:

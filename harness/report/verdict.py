@@ -69,6 +69,7 @@ def _speed(run: Run, ranked: Sequence[Entry]) -> str:
             f"No ranked submission reaches {fixed(limit, 0)} frames per second at {size}; "
             f"the fastest, {_name(fastest)}, runs at {_rate(fastest)}."
         )
+    # The entries are in the order of their ranks.
     best = fast[0]
     if best is ranked[0]:
         return f"It runs in real time: {_rate(best)} frames per second at {size}."

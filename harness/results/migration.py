@@ -65,6 +65,7 @@ def _ranks_fall_with_score(entries: Any) -> bool:
     ranked = [
         (row["rank"], row["score"]) for row in rows if _is_number(row.get("rank")) and _is_number(row.get("score"))
     ]
+    # Pairs of rank and score: the score of the best rank is compared with that of the worst.
     return not ranked or min(ranked)[1] >= max(ranked)[1]
 
 

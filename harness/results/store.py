@@ -111,7 +111,7 @@ class RunStore:
 
     @contextmanager
     def locked(self, *, fresh: bool = False) -> Iterator[None]:
-        """Keep a second run out of this folder for as long as this one goes on.
+        """Lock the folder against other runs within the context.
 
         Parameters
         ----------
@@ -219,7 +219,7 @@ def read_measurement(path: Path, fingerprint: str) -> Measurement:
     path
         Its file.
     fingerprint
-        What the file must be of: one that was renamed by hand is not believed.
+        Expected fingerprint. A file that was renamed by hand is rejected.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where a submission ends: links that leave its folder, and folders that hold other submissions as well.
+"""Boundaries of a submission: links that leave its folder, and folders that hold other submissions as well.
 
 A worker can read the whole folder of its submission, and the controller reads some of its files. A link would add files
 of this machine to them, and a folder with other submissions would show those to its code.

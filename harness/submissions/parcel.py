@@ -1,4 +1,4 @@
-"""The files of a submission as one value, to be laid out again on another machine. Nothing of them is executed."""
+"""The files of a submission as one value, to be written again on another machine. None of them is executed."""
 
 from __future__ import annotations
 

@@ -17,8 +17,10 @@ WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "
 
 _NETWORKS = "model|net|network|params|weights|state|generator"
 _AVERAGED = re.compile(
+    # Not as a part of another word, such as "schema".
     rf"(?<![a-z])(ema|swa|avg|average|averaged|averager|shadow|polyak|(ema|swa)({_NETWORKS})|({_NETWORKS})(ema|swa))(?![a-z])"
 )
+# Boundaries between words in names such as netEMA and modelAvg.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WRAPPING = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What torch.compile, DataParallel, FSDP and activation checkpointing put into names of the tensors of a part."""
@@ -73,6 +75,7 @@ def state_dicts(content: Any) -> list[StateDict]:
     found: list[StateDict] = []
     waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
     visited = 0
+    # The list grows while it is read, so that outer mappings come before inner ones.
     for path, value in waiting:
         inner = _as_mapping(value)
         if inner is None:

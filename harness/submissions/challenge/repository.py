@@ -214,6 +214,7 @@ def _check_module(root: Path, branch: Branch) -> None:
     if branch.network is None:
         return
     parts = branch.network.of.module.split(".")
+    # A module is a file, or a package: a folder without a suffix.
     is_there = any((root / Path(*parts)).with_suffix(suffix).exists() for suffix in (".py", ""))
     if (root / parts[0]).is_dir() and not is_there:
         what = f"imports {branch.network.of.module}, which is not in the repository"

@@ -119,6 +119,7 @@ class Reader:
                 self._assign(one, its_value, node)
         elif isinstance(target, ast.Tuple):
             for one in target.elts:
+                # The parts of an unpacked value are not known; no variable has an empty name.
                 self._assign(one, ast.Name(id="", ctx=ast.Load()), node)
         else:
             self._assign_part(target, value, node)
@@ -209,6 +210,7 @@ class Reader:
             if isinstance(base, Made):
                 self._loop_over_network(base, node.iter.func.attr, node)
                 return
+        # A loop that calls the network warms it up or times it.
         if _calls_network(node, self.scope):
             self.warmups.append(f"{ast.unparse(node.body[-1])[:80]} in {over[:40]}")
             return

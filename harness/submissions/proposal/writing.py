@@ -184,6 +184,7 @@ def _place(one: NetworkClass, root: Path) -> tuple[str, str]:
     *folders, file = PurePosixPath(one.file).with_suffix("").parts
     first = max((number + 1 for number, part in enumerate(folders) if not part.isidentifier()), default=0)
     for depth in range(first, len(folders) + 1):
+        # Unless an import is found from the root, the outermost folder from which one is found is taken.
         inside = root.joinpath(*folders[:depth])
         if not any((root / name).exists() or (root / f"{name}.py").exists() for name in one.imports) and any(
             (inside / name).exists() or (inside / f"{name}.py").exists() for name in one.imports

@@ -42,6 +42,7 @@ _MODULES = {
     "score": "harness.api.scoring",
     "ssim": "harness.api.images",
 }
+# These two names are packages as well, see `harness.callable_package`.
 _CALLABLE_PACKAGES = ("complexity", "run")
 
 

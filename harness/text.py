@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Any
 
+# Everything that str.splitlines() takes as the end of a line, and the tab.
 _BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
 # Where a spreadsheet may begin a cell: at the start, and after separators that it may use in place of the comma. White

@@ -25,6 +25,7 @@ from harness.tracks import Track, track_of
 from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, reference_psnr, score_data
 
 _UNITS = {"psnr_rgb": "dB", "psnr_y": "dB", "ssim_rgb": "", "ssim_y": ""}
+# Stands for an interval that the run stores as unknown.
 _UNBOUNDED = (-np.inf, np.inf)
 
 

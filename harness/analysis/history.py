@@ -70,6 +70,7 @@ def history_grid(root: Path) -> HistoryGrid:
 
 def _changes(before: RunFolder, after: RunFolder) -> dict[str, ModelChange]:
     """Return the changes by slug; none if the runs cannot be compared."""
+    # Under other conditions, a change says nothing about the model.
     if _conditions(before.run) != _conditions(after.run):
         return {}
     return {change.after.slug or change.after.name: change for change in compare_runs(before, after).changes}

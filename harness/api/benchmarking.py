@@ -25,8 +25,11 @@ from harness.timing.protocol import ROBUST, WARMUP_SHARE
 from harness.worker.clock import clock_for
 from harness.worker.measure import fresh_frames
 
+# Number of different frames, from which a new one is made for each call.
 _FRAMES = 4
+# Rounds before which the interval is not examined.
 _MIN_ROUNDS = 6
+# Warm-up calls, however long they take.
 _MIN_WARMUP = 2
 _INTERVAL_EVERY = 4  # rounds: the interval takes time to compute
 

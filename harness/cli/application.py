@@ -25,6 +25,7 @@ R = TypeVar("R")
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
 EXIT_BROKEN = 3
+# 128 plus the number of SIGINT, as shells report it.
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(

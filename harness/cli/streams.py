@@ -23,6 +23,7 @@ _PLAIN = {
     "\N{PLUS-MINUS SIGN}": "+-",
 }
 _HANDLER = "harness_plain"
+# Errors of a full disk and of a broken or closed device; a pipe without a reader is no failure.
 _FAILURES = {errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG}
 
 

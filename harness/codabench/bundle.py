@@ -35,6 +35,7 @@ EXAMPLE_IMAGE = f"example/sr-harness:{harness.__version__}"
 _FIGURES_OF_IMAGES = ("psnr", "ssim", "bicubic", "runtime_ms")
 """Figures that submitted images and a stated runtime have."""
 _DAYS = {"Development": 30, "Final": 7}
+# Limit of one execution on the organisers' own queue.
 _TIME_LIMIT_S = 3600
 _PAGES = ("overview", "evaluation", "submitting", "terms")
 

@@ -27,6 +27,7 @@ from harness.errors import UsageError
 DESCRIPTION = "competition.yaml"
 _PROGRAMS = ("scoring_program", "ingestion_program")
 _LARGEST_DESCRIPTION = 1 << 20
+# Start of the image that `harness.codabench.bundle` names if none is given.
 _PLACEHOLDER = "example/"
 # Keys that Codabench does not read, with those that are probably meant.
 _HINTS = {"leaderboard": "leaderboards", "phase": "phases", "task": "tasks", "page": "pages", "logo": "image"}

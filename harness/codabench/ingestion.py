@@ -107,6 +107,7 @@ def _copy_results(source: Path, output: Path) -> None:
 def _run(request: RunRequest, output: Path) -> Measured:
     finished = run(request)
     rows = [entry for entry in finished.run.entries if entry.kind == "submission"]
+    # The record and the leaderboard of Codabench have one row per submission.
     if len(rows) != 1:
         names = ", ".join(entry.name for entry in rows)
         raise SubmissionError(f"holds {len(rows)} networks: {names}", hint="submit one network")

@@ -17,6 +17,7 @@ from harness.results.record import Record
 from harness.results.schema import ErrorInfo, Run
 
 FILE_NAME = "measured.json"
+# File of the key in the folders of both programs.
 KEY_FILE = "signing_key"
 IMAGES = "images"
 """Folder of the upscaled images beside the record."""

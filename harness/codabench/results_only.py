@@ -22,6 +22,7 @@ Other description :\x20
 _CODE = {".py", ".toml", ".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".pt2"}
 _RUNTIME = re.compile(r"^\s*runtime\s+per\s+image\s*\[s\]\s*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _LINE = re.compile(r"^\s*([^:]{1,80}?)\s*:(.*)$")
+# The files are untrusted; the file that is asked for has four lines.
 _MAX_BYTES = 64 * 1024
 
 

@@ -31,7 +31,9 @@ from harness.tracks.scoring import NO_SCORE, RowFigures, ScoringRules, rank_rows
 
 SCORES = "scores.json"
 DETAIL = "detailed_results.html"
+# Images that an error names.
 _MOST_NAMED = 5
+# Characters of the log that an error shows.
 _MOST_LOG = 2000
 
 

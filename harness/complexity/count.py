@@ -122,6 +122,7 @@ class _Counting:
         # A network may take another path on tensors without data.
         if small and whole is not None and not self._agrees_on_meta(sizes[0], small[0]):
             whole = None
+        # Nothing verifies a count on the meta device then, but it is better than none.
         if not small:
             return self._missing(reason) if whole is None else self._at_full_size(whole, "on meta tensors")
         # Only affine counts can be extrapolated; for others, one pass at the full size is counted.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 # Window sizes and total downsampling factors, whose least common multiples are tried besides small multiples.
 _WINDOWS = range(5, 17)
 _STRIDES = (2, 4, 8, 16, 32)
+# Larger least common multiples are not tried.
 _LARGEST = 256
 
 MULTIPLES = tuple(

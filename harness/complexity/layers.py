@@ -21,6 +21,7 @@ MOST_LAYERS = 2000
 """Maximum number of layers that are described; further ones are omitted."""
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _POOLS = (nn.AvgPool2d, nn.MaxPool2d)
+# Modules that compute nothing in eval mode and are left out.
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 

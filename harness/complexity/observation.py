@@ -30,8 +30,10 @@ from harness.complexity.operators import can_hold_macs, cost_of
 
 Shape = tuple[int, ...]
 
+# Modules that the report of NTIRE 2023 counts as one per output element.
 _RELU_FAMILY = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+# The Python function, and the built-in function that it calls and that code may call directly.
 _ADAPTIVE_POOLING = (functional.adaptive_avg_pool2d, torch._C._nn.adaptive_avg_pool2d)
 # hardtanh is the operator of ReLU6.
 _RELU_OPERATORS = frozenset(f"aten::{name}" for name in ("relu", "_prelu_kernel", "elu", "leaky_relu", "hardtanh"))

@@ -49,6 +49,7 @@ _CAN_HOLD_MACS = re.compile(
     r"|bilinear$|trilinear$|(^|_)addr(_|$)|einsum|tensordot|attention|(^|_)(rnn|lstm|gru)(_|$)|(^|_)fft_|cdist|pdist"
     r"|linalg_|cholesky|_solve|lu_unpack|ormqr|orgqr|geqrf|inverse|sumproduct|outer$|transformer_encoder|chain_matmul"
 )
+# Exceptions from the pattern above: operators that match it by name and compute no products.
 _HOLD_NONE = re.compile(
     r"upsample_|grid_sampler|linalg_(vector_norm|cross|vecdot|diagonal|check_errors)|_thnn_fused_(lstm|gru)_cell|fft_(shift|ifftshift)"
     r"|_fft_(freq|rfftfreq)|nested_"
@@ -216,10 +217,12 @@ def _batch_norm(_made: Any, given: Tensor, weight: Tensor | None, *rest: Any, **
     return given.numel() * (1 if weight is None else 2)
 
 
+# As fvcore's batchnorm_flop_jit in eval mode: 1 per element, and 2 with affine parameters.
 def _settled_batch_norm(_made: Any, given: Tensor, weight: Tensor | None, *_: Any, **__: Any) -> int:
     return given.numel() * (1 if weight is None else 2)
 
 
+# As fvcore's norm_flop_counter: 4 per element, and 5 with affine parameters.
 def _norm(given: Tensor, weight: Tensor | None) -> int:
     return given.numel() * (4 if weight is None else 5)
 

@@ -184,6 +184,7 @@ class Dataset:
         """Where the LR images come from, in one line."""
         if self._given is None:
             return f"made from HR by the harness ({self.degradation.description})"
+        # `open_dataset` describes given LR images as "LR images as given in FOLDER".
         place = self.degradation.description.removeprefix("LR images ")
         return f"{place} ({self._hr_paths[0].name} with {self._given.paths[0].name})"
 
@@ -208,6 +209,7 @@ class Dataset:
             hr, lr = image_size(self._hr_paths[index]), image_size(given.paths[index])
             rest = hr[0] - lr[0] * self.scale, hr[1] - lr[1] * self.scale
             if is_in_doubt(rest):
+                # Reading the pair decides how HR is cut, and stores it.
                 self.pair(index)
             else:
                 given.cuts[index] = "top left" if any(rest) else "none"

@@ -12,6 +12,7 @@ from harness.machine.cache_folder import cache_root
 Progress = Callable[[int, int], None]
 """Called with the received and the total number of bytes; the total is 0 if the server does not report it."""
 
+# For the connection, and for each wait for data.
 _TIMEOUT_S = 30.0
 _PARTIAL = 206  # the server honours the Range header; any other success status means the whole file
 

@@ -21,6 +21,7 @@ from harness.files import write_atomically
 from harness.text import composed
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".avif")
+# Modes whose conversion to RGB is exact.
 _PLAIN_MODES = ("RGB", "L", "1", "P")
 _HINT = {
     "alpha": "flatten it onto a background and save it as RGB",
@@ -167,6 +168,7 @@ def list_images(folder: Path) -> list[Path]:
         return sorted(
             path
             for path in folder.iterdir()
+            # macOS puts hidden files with the same suffix beside others, such as ._0801.png.
             if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
     except OSError as error:

@@ -19,7 +19,9 @@ from harness.data.pairing import pair, scale_in_ending, split_roles
 from harness.errors import DataError
 
 _HR_FOLDERS = ("HR", "GT", "hr", "gt")
+# GTmod12 is BasicSR's name for ground truth that was cropped to multiples of 12.
 _HR_NAME = re.compile(r"(?:.*[_\-. ])?(?:HR|GT)(?:mod\d+)?|original|ground[_\- ]?truth", re.IGNORECASE)
+# An optional prefix, LR or LQ, an optional kind of degradation, and an optional scale: DIV2K_valid_LR_unknown.
 _LR_NAME = re.compile(
     r"(?:.*[_\-. ])?(?:LR|LQ|low[_\- ]?res(?:olution)?)"
     r"(?:(?:bic|BI|BD|DN|blur|unknown|mild|difficult|wild|jpe?g|avif)\w*)?(?:[_\-. ].*|x?\d.*)?",
@@ -30,6 +32,7 @@ _SCALE_IN_NAME = re.compile(r"(?:x(\d{1,2})|(?<!\d)(\d{1,2})x|(?:LR|LQ)[_\-]?(\d
 _SCALE_NAME = re.compile(r"x\d{1,2}|\d{1,2}x", re.IGNORECASE)
 # Inside a folder of LR images, a bare number is a scale, too.
 _INNER_SCALE_NAME = re.compile(r"x?\d{1,2}|\d{1,2}x", re.IGNORECASE)
+# Without a prefix: the name says nothing about the data set.
 _PLAIN_HR_NAME = re.compile(r"(?:HR|GT)(?:mod\d+)?", re.IGNORECASE)
 _DEPTH = 3
 """Levels below a data set's folder at which folders are looked at for LR images."""
@@ -100,6 +103,7 @@ def hr_folder(folder: Path) -> Path:
     DataError
         Several subfolders have names of folders of HR images.
     """
+    # The plain names have precedence over others, such as DIV2K_valid_HR.
     for name in _HR_FOLDERS:
         if (folder / name).is_dir():
             return folder / name

@@ -10,8 +10,11 @@ from pathlib import Path
 from harness.data.images import image_name
 from harness.errors import DataError
 
+# SRF, for super-resolution factor, is part of the names in a common copy of Set5 and Set14: img_001_SRF_2_LR.png.
 _SEPARATOR = r"[_\-. ]?"
+# Such as _HR, _GT, _SRF_2_HR and _HR_x2.
 _HR_ENDING = re.compile(r"(?:[_\-. ]SRF[_\-]?\d+)?[_\-. ](?:HR|GT)(?:[_\-]?x?\d+)?", re.IGNORECASE)
+# Such as _LR, _LRx2, _SRF_2_LR and _LRBI_x2.
 _LR_ENDING = re.compile(
     r"(?:[_\-. ]SRF[_\-]?\d+)?[_\-. ](?:LR|LQ)(?:BI|BD|DN|bic|bicubic)?(?:[_\-]?x?(?P<scale>\d+))?", re.IGNORECASE
 )

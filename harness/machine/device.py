@@ -18,6 +18,7 @@ from harness.results.run_info import DeviceInfo
 if TYPE_CHECKING:
     import torch
 
+# Packages other than torch whose releases can change a figure.
 _VERSIONS = ("numpy", "numba", "pillow", "fvcore")
 
 

@@ -12,6 +12,7 @@ from harness.machine.diagnostic import Diagnostic
 from harness.results.measurement import GpuReading
 from harness.results.rounds import POWER_CAP
 
+# Utilization from which a GPU is reported as busy.
 _BUSY_PERCENT = 5
 # Bits of nvmlClocksEventReasons (nvml.h) that reduce the clock although there is work. Other bits, such as 0x1 (idle),
 # say nothing about the reliability of times.

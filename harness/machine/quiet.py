@@ -56,6 +56,7 @@ class QuietHours:
             finally:
                 self._waiting -= 1
             self._owner = threading.get_ident()
+            # A copy: other threads may add or remove functions while these are called without the lock.
             pausing = list(self._pausing.values())
         try:
             for pause in pausing:

@@ -248,6 +248,7 @@ def _in_bands(function: Callable[[Box], Result], box: Box, threads: int | None) 
     top, bottom, left, right = box
     bands = [(row, min(row + BAND, bottom), left, right) for row in range(top, bottom, BAND)]
     workers = min(_threads(area(box), threads), len(bands))
+    # Without a pool, whose threads would cost more than a small image.
     if workers == 1:
         return list(map(function, bands))
     with ThreadPoolExecutor(workers) as pool:  # the kernels release the GIL

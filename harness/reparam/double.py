@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 _SINGLE = (torch.float32, torch.float16, torch.bfloat16)
+# Methods that cast to a fixed dtype without naming it in an argument.
 _CASTS = (Tensor.float, Tensor.half, Tensor.bfloat16)
 
 

@@ -108,6 +108,7 @@ def _reparameterized(
         return _unchanged(network, ["not reparameterized: the network accepts none of the tested input sizes"])
     reference = Reference(network, frames, multiple=multiple, value_range=value_range)
     form, notes = _author_form(reference, hook, executed)
+    # Without an author's form, the training form is collapsed.
     own = form.network or network
     base, folded = _folded(reference, own) if search.automatic else (own, [])
     work = _collapsed(reference.with_network(base), search) if search.automatic else Collapse()
@@ -118,6 +119,7 @@ def _reparameterized(
         forms["author"] = form.network, f"author: {form.hook}"
     if work.network or folded:
         both = " + ".join([*([f"author: {form.hook}"] if form.network else []), "automatic"])
+        # Folding of parametrizations alone is a form of its own, too.
         forms["automatic"] = work.network or base, both
     return _outcome(reference, forms, notes, tuple(work.sinks))
 

@@ -138,6 +138,7 @@ def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 
             output = network(torch.full((1, channels, height, width), 0.5, dtype=like.dtype, device=like.device))
         except Exception:  # noqa: BLE001  # foreign code raises anything; the next size may do
             return False
+        # An upscaled image is an integer number of times as wide.
         return isinstance(output, Tensor) and output.shape[-1] % width == 0
 
     return multiple_at(accepts, declared, side=24) or 0

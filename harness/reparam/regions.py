@@ -165,6 +165,7 @@ class RegionFinder:
         """
         # After an in-place change, the base's tensor no longer holds the value from which the maps were derived.
         last = self._execution.changed_by.get(base)
+        # The node that makes the change is still visited: it receives the unchanged value.
         end = len(self._nodes) if last is None else self._execution.order[last]
         waiting: list[int] = []  # heap of positions, so that all inputs of a node are visited before it
         node, seen = base, {base}

@@ -74,6 +74,7 @@ class LeafFallbackTracer(fx.Tracer):
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Trace a module; if this fails, erase the nodes recorded for it and record it as a leaf."""
+        # The nodes after this one belong to the module, and are erased if tracing fails.
         last = next(iter(reversed(self.graph.nodes)), None)
         stack, before = dict(self.module_stack), self._executes_weights
         # First with parameters as proxies; if that fails, with parameters as tensors.

@@ -35,6 +35,7 @@ Measure = Callable[[Pixels, Pixels], tuple[float, float]]
 MOST_MODELS = 6
 """Models that are shown if none is named."""
 _POINTS = 72.0  # of an inch
+# Resolution of print, to which the whole image is reduced.
 _DPI = 300
 # Widths of a digit and of a point in DejaVu Sans, matplotlib's default font.
 _DIGIT_EM, _POINT_EM = 0.636, 0.318
@@ -230,6 +231,7 @@ def _draw_block(canvas: _Canvas, pictures: CropPictures, cells: Sequence[Cell], 
 def _draw_overview(canvas: _Canvas, pictures: CropPictures, whole: Overview, layout: Layout, top: float) -> None:
     height = layout.total - CAPTION
     size = (round(layout.overview / _POINTS * _DPI), round(height / _POINTS * _DPI))
+    # Reduced to the resolution of print, since a file of the figure contains all pixels.
     picture = Image.fromarray(whole.pixels)
     picture.thumbnail(size, Image.Resampling.LANCZOS)
     axes = canvas.image(np.asarray(picture), 0, top - height, layout.overview, height)

@@ -17,6 +17,7 @@ from harness.report.numbers import fixed, spell
 from harness.report.palette import PAPER
 from harness.report.rows import Row
 
+# Width and height in inches, size of text in points, and characters of the longest label.
 SIZE = (6.4, 4.7)
 TEXT = 8.5
 LONGEST = 26

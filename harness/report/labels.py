@@ -8,8 +8,10 @@ from dataclasses import dataclass
 LETTER_EM = 0.6
 WIDE_EM = 1.05
 BOLD = 1.15  # width of bold letters over that of others
+# Marks that are labelled at most.
 MOST = 100
 _GAPS = (2.5, 9.0, 17.0, 26.0)  # points between a mark and its label, in order of preference
+# Further gaps, for figures in which leader lines must not cross labels.
 _FAR_GAPS = (38.0, 52.0, 68.0)
 _STEP = 2.0  # points between the places at which a leader line is tested
 

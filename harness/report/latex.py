@@ -11,6 +11,7 @@ SPECIAL = {
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}",
 }  # fmt: skip
+# Characters of the harness's own texts that Latin fonts of pdfTeX lack, or that TeX writes in another way.
 WORDS = {"\N{EN DASH}": "--", "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$"}
 UNITS = {"dB": r"\decibel", "ms": r"\milli\second"}
 PREAMBLE = r"""\documentclass{article}

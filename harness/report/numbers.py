@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+# Separates thousands, as ISO 80000-1 recommends, and numbers from units.
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 

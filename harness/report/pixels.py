@@ -21,6 +21,7 @@ from harness.results.run_folder import RunFolder, is_file_name
 
 PAGE = "pixels.html"
 SCRIPTS = ("theme.js", "pixels.js")
+# PSNR of identical crops, as in the results of a run.
 BEST_DB = 100.0
 # Red, green and blue of matplotlib's colour map "inferno" at nine places, for the map of errors; as in style.css.
 RAMP = (

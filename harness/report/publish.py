@@ -20,6 +20,7 @@ from harness.results.run_folder import RunFolder, is_file_name, load_run
 from harness.results.store import save_table
 from harness.text import from_spreadsheet_text, spreadsheet_text
 
+# Files that are copied to the site, besides the pages and the folders below.
 _DOWNLOADS = ("results.json", "leaderboard.csv", "per_image.csv")
 _FOLDERS = ("assets", "crops", "models")
 

@@ -15,12 +15,14 @@ from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry
 from harness.suggestions import choice
 
+# Short forms for the command line.
 _SHORT = {
     "runtime": "runtime_ms",
     "p95": "runtime_p95_ms",
     "memory": "peak_memory_bytes",
     "energy": "energy_j",
 }
+# Parts of the names of figures that are lower bounds where operators could not be counted.
 _COUNTED = ("macs", "flops", "activations")
 _TIMED = ("runtime", "fps")
 # Starts of the keys of figures whose values usually have one order of magnitude.

@@ -9,6 +9,7 @@ from harness.report.numbers import fixed
 from harness.results.columns import LOWER_BOUND
 from harness.results.schema import Roofline
 
+# Edges of the plot in units of the template's view box.
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 740.0, 14.0, 214.0
 BOUNDS = {"compute": "arithmetic", "memory": "memory traffic", "launches": "launches of operators"}
 

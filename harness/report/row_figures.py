@@ -15,7 +15,9 @@ from harness.report.rows import Row
 from harness.results.run_folder import RunFolder
 
 MOST_ROWS = 24
+# Inches: width of a figure, height of a line, and height besides the lines.
 WIDTH, LINE, MARGINS = 6.4, 0.21, 0.75
+# Share of the width for the names.
 NAMES_SHARE = 0.27
 # Losses of precision under this are shown by no display.
 SEEN_DB = 0.0005

@@ -27,6 +27,7 @@ from harness.text import single_line
 
 SMALL_TEXT = 7.0
 _NARROW = 4.5  # inches: the width of one column of a paper, with smaller text
+# Ratio of the largest to the smallest value from which an axis is logarithmic.
 _DECADE = 10.0
 _POINTS = 72.0  # of an inch
 _MOST_NAMES = 12  # in a remark

@@ -13,9 +13,11 @@ from harness.report.palette import PAPER
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
+# Removed from styles, so that text has the font of the page.
 FONT = re.compile(r"font-family: [^;]+;? ?")
 HUES = {hue: f"var(--fig-{role})" for role, hue in PAPER.items()}
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+# White space around the commands of a path, and repeated white space.
 _BLANKS = re.compile(r"\s*([A-Za-z]|\s)\s*")
 _RECURS = 4  # a style is worth a class from so many uses on
 HUE = re.compile("|".join(re.escape(hue) for hue in HUES))

@@ -11,6 +11,7 @@ from harness.results.schema import Entry, Run
 
 _MOST_NAMES = 3
 _LONGEST_NAME = 40
+# Keep a name in a right-to-left script from reordering the sentence around it.
 _ISOLATE, _POP = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 
 

@@ -351,6 +351,7 @@ class CropStore:
 def _overview(hr: _Image) -> bytes:
     small, stream = Image.fromarray(np.ascontiguousarray(hr)), io.BytesIO()
     small.thumbnail((_OVERVIEW, _OVERVIEW))
+    # Lossy, because the picture only shows a place.
     small.save(stream, "WEBP", quality=80)
     return stream.getvalue()
 

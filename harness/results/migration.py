@@ -12,6 +12,7 @@ _RENAMED = {"lane": "backend", "to_come": "remaining_work"}
 """Keys of version 1 and their names in version 2."""
 _DROPPED = frozenset({"load_info"})
 
+# The formula of the tracks at all three scales.
 _NTIRE23 = "exp2(psnr - bicubic) * 2 / (0.1 * sqrt(runtime_ms)) if psnr > bicubic else 0"
 _TRACKS = {
     "ntire23-x2": {"score_expression": _NTIRE23},

@@ -43,7 +43,9 @@ class Limits:
     """Entries with a smaller uncompressed size are exempt from ``ratio``."""
 
 
+# Suffixes of files that may expand further when they are extracted.
 _NESTED = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"}
+# The methods that common programs use. zipfile knows further ones.
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _TAIL_BYTES = 65_557  # end record and its comment
 _CHUNK_BYTES = 8 * MIB
@@ -264,6 +266,7 @@ def _extract(
     except OSError as error:
         raise _error(path, f"cannot be unpacked: {error.strerror}", f"make room in {target.parent}") from error
     finally:
+        # After a successful rename, there is nothing left to delete.
         shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -14,6 +14,7 @@ from harness.errors import ManifestError, SubmissionError
 from harness.submissions import archives
 from harness.submissions.manifest import FILE_NAMES, Manifest
 
+# Files that make a folder a submission.
 _MARKS = {*FILE_NAMES, "arch.py"}
 
 

@@ -26,6 +26,7 @@ from harness.text import single_line
 
 __all__ = ["BrokenSubmission", "Found", "Kind", "Origin", "Submission", "baselines", "discover", "protocol_manifest"]
 
+# Suffixes of files that make a folder without a manifest a failed row instead of being ignored.
 _CODE = {".py", ".toml", ".pth", ".pt", ".ckpt", ".safetensors"}
 _MAX_LISTED = 10_000
 """Number of files at the top of a folder among which code is searched."""
@@ -87,6 +88,7 @@ def discover(
 def baselines() -> list[Found]:
     """List the interpolation baselines that every run includes, from the checkout or from the installed wheel."""
     package = Path(__file__).resolve().parent.parent
+    # A checkout keeps them beside the package, a wheel inside of it.
     folders = (package.parent / "baselines", package / "_baselines")
     for folder in folders:
         if any(folder.glob(f"*/{FILE_NAME}")):

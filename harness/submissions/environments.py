@@ -219,6 +219,7 @@ def _overrides(requirements: list[str], folder: Path) -> list[str]:
 
 def _add_own_packages(folder: Path) -> None:
     """Append the package folders of the harness to the search path of the new environment, after its own."""
+    # Exactly one folder exists, since the environment has one version of Python.
     (site,) = folder.glob("lib/python*/site-packages")
     harness = Path(__file__).resolve().parents[2]
     lines = [*map(str, package_folders()), str(harness)]

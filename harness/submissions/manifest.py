@@ -29,6 +29,7 @@ _RUN = re.compile(r"^\s*\[\s*run\s*\]", re.MULTILINE)
 _MAX_BYTES = 1_000_000
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+# ASCII only, since \d matches the digits of all scripts.
 _SCALE_KEY = re.compile(r"x([1-9]\d?)", re.ASCII)
 
 Scale = Annotated[int, Field(ge=1, le=16, strict=True)]

@@ -20,6 +20,7 @@ MAX_MISTAKES = 20
 MAX_ERRORS = 200
 """Number of errors among which equal ones are joined and the lines of which are searched."""
 _MAX_TEXT = 300
+# Characters of a misspelled key for which a similar one is searched.
 _MAX_WORD = 60
 _HINT = "docs/submitting.md describes every key"
 _MAX_PARTS = 32

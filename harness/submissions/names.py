@@ -14,6 +14,7 @@ _LOOKALIKES = str.maketrans(
     "авекмнорстухіјѕԁԛԝһӏыгпь" + "αβεηικμνορτυχγω" + "օսոցհ" + "ıɑɡɩʟ",
     "abekmhopctyxijsdqwhlbrnb" + "abenikmvoptuxyw" + "ounqh" + "iagil",
 )
+# Digits and signs that look like letters.
 _SAME_SHAPE = str.maketrans("01|", "oll")
 
 

@@ -37,6 +37,7 @@ _WEIGHT_FOLDERS = (
 _SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 # A name that ends with a scale, such as net_x4 or net-4x.
 _SCALE = re.compile(r"(.+?)[_-](?:x(\d{1,2})|(\d{1,2})x)$", re.IGNORECASE)
+# Files of a folder that are examined.
 _MAX_LISTED = 5000
 
 

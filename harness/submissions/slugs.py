@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+# Characters. Suffixes and extensions are added, and file names are limited to 255 bytes.
 _LENGTH = 60
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 """Names that Windows reserves, with any suffix."""

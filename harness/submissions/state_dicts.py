@@ -26,6 +26,7 @@ _WRAPPING = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|module|_fsdp_wrapped_module|_
 """What torch.compile, DataParallel, FSDP and activation checkpointing put into names of the tensors of a part."""
 _STATISTICS = re.compile(r"(?:^|\.)(?:running_mean|running_var|num_batches_tracked)$")  # no parameters
 _COUNTERS = ("total_ops", "total_params")  # buffers that the profiler thop adds to networks
+# Levels of nested mappings that are searched.
 _MAX_DEPTH = 6
 _MAX_MAPPINGS = 20_000  # optimizers keep one for each parameter
 _MAX_LISTED = 8

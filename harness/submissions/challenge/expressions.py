@@ -25,6 +25,7 @@ _FOREIGN = sys.stdlib_module_names | {"torch", "numpy", "fvcore"}
 # Bounds of intermediate results: repeated multiplication or a field such as %999999999d would fill the memory.
 _MOST_ITEMS = 1000
 _MOST_DIGITS = 40
+# A width or a precision of 100 and more in a format.
 _LONG_FIELD = re.compile(r"\d{3,}")
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -245,6 +246,7 @@ def _bounded(value: Any) -> Any:
             waiting += [*one.keys(), *one.values()]
         elif isinstance(one, list | tuple):
             waiting += one
+        # Four characters of a text count as one item.
         left -= len(one) // 4 + 1 if isinstance(one, str) else 1
         if left < 0 or len(waiting) > _MOST_ITEMS:
             raise ValueError("a large value")

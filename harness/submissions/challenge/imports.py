@@ -13,6 +13,7 @@ from harness.plain_files import Deadline, read_inside
 
 _MAX_BYTES = 2_000_000
 _MAX_FILES = 2000
+# Characters of a literal that may be the path of a file.
 _MAX_TEXT = 200
 
 

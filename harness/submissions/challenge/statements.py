@@ -21,6 +21,7 @@ from harness.submissions.challenge.values import (
     Value,
 )
 
+# Conditions are followed both ways, so that a script could take exponential time without a limit.
 _MOST_STATEMENTS = 20_000
 _REACHING_OUT = frozenset({"sys", "os", "subprocess", "exec", "eval", "setattr", "__import__"})
 """Names of functions whose effects on the machine or the interpreter cannot be told from the source."""

@@ -13,6 +13,7 @@ from harness.plain_files import read_inside
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20  # of classes that derive from one another
 _REGISTERING = frozenset({"add_module", "register_buffer", "register_parameter", "register_module"})
+# Their children have computed names, and their forward is that of torch.
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict"})
 
 

@@ -18,6 +18,7 @@ SCALES = (2, 3, 4, 8)
 SAID = re.compile(r"(?i)(?<![a-z0-9])x([2348])(?![0-9])|(?<![0-9])([2348])x(?![a-z0-9])")
 """A scale in the name of a file."""
 _MOST_LEVELS = 2  # of names of wrappers that are removed from the names of tensors
+# Of the upscaled RGB image.
 _CHANNELS = 3
 
 
@@ -99,6 +100,7 @@ def _squeezed(name: str) -> str:
 
 def _words(path: str) -> frozenset[str]:
     """Return the words of a path: letters and numbers apart, upper case as a boundary."""
+    # Without leading zeros, so that 04 and 4 are one word.
     return frozenset(word.lower().lstrip("0") or "0" for word in re.findall(r"[A-Z]*[a-z]+|[A-Z]+|\d+", path))
 
 

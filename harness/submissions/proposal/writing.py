@@ -18,6 +18,7 @@ from harness.submissions.proposal.classes import NetworkClass, network_classes
 from harness.submissions.proposal.matching import SAID, Match, match
 
 _CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
+# Files that a loader takes without a class: ONNX models and exported programs.
 _PROGRAMS = frozenset({".onnx", ".pt2"})
 _MOST = 300  # checkpoints
 _MOST_ALTERNATIVES = 5

@@ -41,6 +41,7 @@ def centre_crop_to(image: NDArray[np.uint8], height: int, width: int) -> NDArray
         raise ValueError(f"cannot crop {width}x{height} from {image.shape[1]}x{image.shape[0]}")
     if rows == columns == 0:
         return image
+    # Python's round() takes halves to the nearest even number, as torchvision does.
     return crop_at(image, (round(rows / 2), round(columns / 2)), (height, width))
 
 

@@ -55,5 +55,4 @@ class SentDataset(Dataset):
 
     def pair(self, index: int) -> tuple[Array, Array]:
         """Return one pair of images; callers must not change them."""
-        # Not cached: the pairs are kept where they were decoded.
         return self._pairs[index].get()

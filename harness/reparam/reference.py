@@ -69,7 +69,7 @@ class Reference:
     def _least_side(self) -> int:
         """The smallest of :data:`SIDES` at which the network takes all images; the first if there is none."""
         network = copied(self.network)
-        # With the first side, the comparison raises the error of the network, which is reported.
+        # If there is none, the first comparison raises the network's own exception.
         return next((side for side in SIDES if self._takes(network, side)), SIDES[0])
 
     def _takes(self, network: nn.Module, side: int) -> bool:

@@ -238,6 +238,7 @@ def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
     places = [axes.transData.transform((point.x, point.y)) for point in front]
     boxes = []
     for (left, low), (right, high) in pairwise(places):
+        # One box for the horizontal and one for the vertical part of a step.
         boxes += [Box(left, low - 1, right, low + 1), Box(right - 1, low, right + 1, high)]
     return boxes
 

@@ -15,6 +15,7 @@ from harness.report.numbers import binary_size, fixed
 
 def page(template: str, scripts: tuple[str, ...], **values: Any) -> str:
     """Render a page; its content security policy permits the named scripts and no others."""
+    # The hash in the content security policy is that of exactly this text.
     source = script(scripts)
     return environment().get_template(template).render(script=source, script_hash=script_hash(source), **values) + "\n"
 

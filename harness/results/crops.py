@@ -150,6 +150,7 @@ class CropStore:
         if marker.is_file() and marker.read_bytes() == dataset.encode():
             return
         shutil.rmtree(self._folder, ignore_errors=True)
+        # After the deletion: the next run repeats one that was interrupted.
         write_atomically(marker, dataset.encode())
 
     def windows(self) -> list[Window]:
@@ -266,6 +267,7 @@ class CropStore:
         known = {(window.why, window.place): window for window in self._windows}
         for window in other._windows:
             kept = known.get((window.why, window.place))
+            # Folders are numbered in each run on its own, so that equal crops may have different numbers.
             if kept is None:
                 kept = window.model_copy(update={"folder": self._next_folder()})
                 shutil.rmtree(self._folder / kept.folder, ignore_errors=True)

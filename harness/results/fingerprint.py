@@ -35,6 +35,7 @@ def surveyed(root: Path, deadline: Deadline | None = None, *, links_may_leave: b
     """List the files that enter the fingerprint of a folder; see :func:`harness.plain_files.survey`."""
 
     def ignored(_name: str, relative: str) -> bool:
+        # A link could point to a file that code reads.
         return relative in UNHASHED and not (root / relative).is_symlink()
 
     return survey(root, deadline=deadline, ignored=ignored, links_may_leave=links_may_leave)

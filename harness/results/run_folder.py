@@ -106,7 +106,6 @@ def find_entry(folder: RunFolder, name: str) -> Entry:
     """
     entries = folder.run.entries
     matches = [entry for entry in entries if name == entry.slug] or [entry for entry in entries if name == entry.name]
-    # Upper and lower case count only where several rows match otherwise.
     matches = matches or [entry for entry in entries if name.lower() in (entry.slug.lower(), entry.name.lower())]
     if not matches:
         hint = choice(name, [known for entry in entries for known in (entry.slug, entry.name) if known])

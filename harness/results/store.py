@@ -53,6 +53,7 @@ class RunStore:
     def measurement(self, fingerprint: str) -> Measurement | None:
         """Return the stored measurement, or None if it does not exist or is damaged, so that it is repeated."""
         found = _read_or_none(self._measurement_path(fingerprint), fingerprint)
+        # Kept, so that the measurement can be saved elsewhere if the folder is lost.
         if found is not None:
             self.known[fingerprint] = found
         return found

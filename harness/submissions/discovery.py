@@ -229,6 +229,7 @@ def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Pa
     except Exception as error:
         if concerns_the_run(error):
             raise
+        # The name of a folder may contain dots, that of a file ends with a suffix.
         is_file = source.suffix.lower() == ".zip" or is_bare(source)
         name = visible_name(source.stem if is_file else source.name)
         return [BrokenSubmission(name, source, submission_error(error, str(source)), kind=kind)]

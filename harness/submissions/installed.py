@@ -55,6 +55,7 @@ def _package_folder(module: str, point: EntryPoint) -> Path:
             f"the entry point {point.name} = {point.value!r}{owner} does not refer to an installed package",
             hint="point it at a module inside a package, such as my_model.arch:srmodel",
         )
+    # Only namespace packages have several folders.
     return Path(next(iter(spec.submodule_search_locations))).resolve()
 
 

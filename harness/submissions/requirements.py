@@ -110,6 +110,7 @@ def read_requirements(root: Path) -> list[str]:
         text = read_inside(path, root, _MAX_BYTES).decode(errors="replace")  # untrusted: of any size and encoding
     except OSError:
         return []
+    # As pip does, a comment begins with a # after white space only: URLs may contain one.
     lines = [line.split(" #")[0].strip() for line in text.splitlines()]
     found = [line for line in lines if line and not line.startswith(("#", "-"))]
     if len(found) > MAX_REQUIREMENTS:

@@ -68,7 +68,7 @@ class Region:
     @property
     def is_gain(self) -> bool:
         """Whether the collapse lowers the multiply-accumulates, or the calls at equal multiply-accumulates."""
-        # The comparison of tuples alone would be enough for MACs; it also admits none saved and more calls saved.
+        # Tuples are compared by their first elements, and by the second ones where these are equal.
         return self.saves > (0, 0) and self.saves[0] >= 0
 
     @property

@@ -300,7 +300,7 @@ def _join(axes: Axes, front: Sequence[Point], across: Quantity) -> list[Box]:
     """Draw the Pareto front as steps; return the bounding boxes of its segments."""
     if len(front) < 2:
         return []
-    # Between two marks, the line has the level of the one that is better on the horizontal axis: none reaches more there.
+    # Between two marks, the line has the level of the one that is better across: no mark reaches more there.
     where: Any = "post" if across.better == "low" else "pre"
     axes.step([p.x for p in front], [p.y for p in front], where=where, color=PAPER["front"], lw=0.9, zorder=2)
     boxes = []

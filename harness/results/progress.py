@@ -105,7 +105,7 @@ def clear_progress(folder: Path) -> None:
 
 def _is_alive(pid: int) -> bool:
     try:
-        # Signal 0 is not sent; the call only checks whether the process exists.
+        # Signal 0 sends nothing; the call only checks whether the process exists.
         os.kill(pid, 0)
     except ProcessLookupError:
         return False

@@ -68,6 +68,7 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
                 os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)  # mkstemp makes it readable to its owner only
         Path(temporary).replace(path)
+    # Also for KeyboardInterrupt, so that no temporary file remains.
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

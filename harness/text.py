@@ -38,6 +38,7 @@ def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
     kept = "".join(char if char in "\n\t" or unicodedata.category(char)[0] != "C" else "\ufffd" for char in text)
     if len(kept) <= limit:
         return kept
+    # The ellipsis counts towards the limit.
     return f"…{kept[-limit + 1 :]}" if keep_end else f"{kept[: limit - 1]}…"
 
 

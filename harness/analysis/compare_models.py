@@ -118,6 +118,7 @@ def compare_models(one: RunFolder, first: str, other: RunFolder, second: str) ->
 def compare_quality(one: StoredModel, other: StoredModel, measure: str) -> FigureComparison | None:
     """Compare a measure of quality image by image; None if no image has it in both runs."""
     tables = [model.folder.per_image.get(model.entry.slug, {}) for model in (one, other)]
+    # Paired: only images that both runs measured.
     names = [name for name in tables[0] if measure in tables[0][name] and measure in tables[1].get(name, {})]
     if not names:
         return None

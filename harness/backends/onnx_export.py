@@ -119,6 +119,7 @@ def _content(network: nn.Module, example: Tensor, size_multiple: int) -> bytes:
         copied(network),  # forward may store tensors in the module, which would be the exporter's proxies
         (example,),
         dynamo=True,
+        # N and the number of channels are fixed.
         dynamic_shapes=({2: height, 3: width},),
         input_names=[INPUT],
         output_names=[OUTPUT],

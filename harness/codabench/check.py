@@ -234,6 +234,7 @@ def _program(bundle: Contents, name: str, files: set[str], place: str) -> Iterat
 
 def _phases(competition: Competition, bundle: Contents) -> Iterator[Finding]:
     known = {task.index for task in competition.tasks}
+    # In the order in which they follow one another, see `_order`.
     phases = sorted(competition.phases, key=lambda phase: phase.index or 0)
     for phase in phases:
         place = f"phases.{phase.name}"

@@ -176,6 +176,7 @@ def _request(submission: Path, settings: Settings, program: Path, work: Path) ->
         timeout_s=how.timeout_s,
         sandbox=_confinement(how.sandbox),
         trust_pickle=how.trust_pickle,
+        # Crops would show no ground truth; the whole outputs are scored by the other program.
         images="none",
         save_images=True,
         command="harness.codabench.ingestion",

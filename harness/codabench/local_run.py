@@ -162,6 +162,7 @@ def _execute(root: Path) -> tuple[str, int]:
     described = next(path for name in ("metadata.yaml", "metadata") if (path := program / name).is_file())
     command = shlex.split(yaml.safe_load(described.read_bytes())["command"])
     command = [word.replace("/app/", f"{root}/") if word.startswith("/app/") else word for word in command]
+    # The interpreter that runs this package, whatever the PATH says.
     if command[0] in {"python", "python3"}:
         command[0] = sys.executable
     own = str(Path(harness.__file__).parent.parent)  # a checkout may not be installed

@@ -57,6 +57,7 @@ def read_record(folder: Path, key: bytes) -> Measured:
         content, signature = str(stored["content"]), str(stored["signature"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultsError("the record of the measurement cannot be read", where=FILE_NAME) from error
+    # In constant time, so that the duration says nothing about the signature.
     if not hmac.compare_digest(signature, _signature(content, key)):
         hint = f"remove {FILE_NAME} from the submission: the organisers' program writes it"
         raise ResultsError(

@@ -178,6 +178,7 @@ class _Counting:
             this looks for a size that is large enough, all three at once.
         """
         base, reason = math.lcm(multiple, _MINIMUM_BASE), ""
+        # Shared by the three passes, so that constants that the first pass met are known in the others.
         origins = Origins(self._model)
         # Larger steps are tried because some networks reject small inputs, for example due to reflection padding.
         for step in (base, 2 * base, 4 * base, 8 * base):

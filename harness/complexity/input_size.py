@@ -66,6 +66,7 @@ def multiple_at(accepts: Callable[[int, int], bool], declared: int = 1, *, side:
     It is larger than what the network needs if it refuses small inputs.
     """
     candidates = (declared * factor for factor in MULTIPLES)
+    # The declared multiple is tried even if it is larger than a worker may report.
     for multiple in (m for m in candidates if m <= _MOST_DECLARED or m == declared):
         if all(accepts(*size) for size in _sizes(side, multiple)):
             return multiple

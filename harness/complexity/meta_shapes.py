@@ -128,6 +128,7 @@ def _upsample(given: Tensor, size: list[int] | None, *_: Any) -> Tensor | None:
 def _mean(given: Tensor, dims: list[int] | None = None, keepdim: bool = False) -> Tensor | None:
     if not dims:  # without dimensions, all are reduced
         return None
+    # Negative dimensions count from the end.
     gone = {dim % given.ndim for dim in dims}
     kept = [1 if dim in gone else n for dim, n in enumerate(given.shape) if keepdim or dim not in gone]
     return given.new_empty(kept)

@@ -316,6 +316,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if cost.kind == "convolution":
             seen.convolutions += cost.macs
+            # Only modules count, unless the network has no convolution among its modules, see `Observation.challenge`.
             is_module = not self._convolutions or self._running[-1] in self._convolutions
             if is_module and isinstance(made, Tensor) and made.dim() == 4:
                 # At output resolution for transposed convolutions, too, by the definition of the challenge.

@@ -138,6 +138,7 @@ def _convolution_of_sequences(made: Tensor, _given: Tensor, weight: Tensor, *_: 
 
 
 def _product(made: Tensor, first: Tensor, second: Tensor, *_: Any, **__: Any) -> int:
+    # Only the stored elements of a sparse matrix are multiplied.
     if first.layout == torch.sparse_coo or first.layout == torch.sparse_csr:
         return int(first._nnz()) * int(second.shape[-1])
     return made.numel() * int(first.shape[-1])

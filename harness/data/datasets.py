@@ -242,6 +242,7 @@ class Dataset:
             self._cached[index] = pair
             return
         spooled = self._spool.keep(pair)
+        # Without room on the disk either, the pair is decoded again at each use.
         if spooled is not None:
             self._cached[index] = (spooled[0], spooled[1])
 

@@ -82,6 +82,7 @@ def find_layout(folder: Path, scale: int) -> Layout:
     own = hr_folder(folder)
     hr_paths, beside = _separated(own)
     lr_folder = _lr_folder(folder, own, scale)
+    # LR images are then generated, unless some seem to be there under a name that is not recognized.
     if lr_folder is None and not beside:
         _refuse_unknown_lr(folder, own, hr_paths, scale)
         return Layout(hr_paths)
@@ -187,6 +188,7 @@ def _lr_folders(folder: Path, own: Path) -> list[Path]:
     for path in _subfolders(folder):
         if path == own:
             continue
+        # A folder that is only called X2 holds LR images, too.
         if _SCALE_NAME.fullmatch(path.name):
             found.append(path)
         elif _LR_NAME.fullmatch(path.name):

@@ -36,6 +36,7 @@ def smaller_copy(paths: Sequence[Path], fits: Callable[[Size, Size], bool]) -> t
     sizes = [(path, size) for path in paths if (size := _size_of(path)) is not None]
     if len({size for _, size in sizes}) < 2:  # all of one size
         return None
+    # A generator, so that no more pairs are formed than are compared.
     pairs = (
         (small, large)
         for small, its_size in sizes

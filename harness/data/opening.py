@@ -58,6 +58,7 @@ def open_dataset(
 
 def _folder_name(folder: Path) -> str:
     resolved = folder.resolve()
+    # A folder called HR says nothing about the data set, unlike the one that contains it.
     return resolved.parent.name if is_hr_name(resolved.name) else resolved.name
 
 

@@ -240,6 +240,7 @@ def add(name: str, folder: Path) -> int:
             where=str(folder),
             hint="complete it, or register it under another name",
         )
+    # Resolved, so that the entry holds in every working directory.
     folders = {**registered(), name: folder.resolve()}
     content = json.dumps({key: str(value) for key, value in sorted(folders.items())}, indent=2)
     try:

@@ -82,6 +82,7 @@ def _threads(files: MachineFiles) -> Diagnostic:
 
 
 def _governor(files: MachineFiles) -> list[Diagnostic]:
+    # Without those of files that cannot be read.
     found = {kernel_text(file) for file in files.cpu.glob("cpu*/cpufreq/scaling_governor")} - {""}
     if not found:
         return [Diagnostic("frequency", "the governor is unknown (a virtual machine, or no frequency scaling)")]

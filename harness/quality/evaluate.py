@@ -151,6 +151,7 @@ def evaluate_pair(
     """
     chosen = get_convention(convention)
     luma = chosen.luma if y_convention is None else get_luma(y_convention)
+    # One pair serves all four figures, so that the images are converted once.
     pair = make_pair(sr, hr, chosen.border_at(scale), threads)
     return Quality(
         psnr_rgb=psnr_of(pair.mse_rgb()),

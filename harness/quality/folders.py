@@ -186,6 +186,7 @@ def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], Fitted]:
 def _fitted(sr: NDArray[np.uint8], hr: NDArray[np.uint8], scale: int | None, path: Path) -> Fitted:
     """Return HR in the size of SR; raise DataError unless they have the same size after a crop to the scale."""
     height, width = hr.shape[:2]
+    # The size that HR has after a crop to multiples of the scale is accepted, too.
     multiple = None if scale is None else (height - height % scale, width - width % scale)
     if sr.shape[:2] not in ((height, width), multiple):
         is_cropped = multiple not in (None, (height, width))

@@ -145,6 +145,7 @@ def _loss_of_rows(s: Samples, d: Samples, rows: int, count: int, step: int, taps
         np.empty((2, _WIDTH)),
     )
     total = 0.0
+    # Two rows of windows share most of their loads, see `_down`.
     for i in range(0, rows, 2):
         _down(s[i * _WIDTH :], taps, of_s, of_ss, count)
         _down(d[i * _WIDTH :], taps, of_d, of_dd, count)

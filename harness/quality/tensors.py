@@ -76,6 +76,7 @@ class TensorPair:
         """Return the mean squared error over all three channels."""
         x, y = self._inner()
         # Squared differences are at most 255^2; the sum over a 4K image exceeds 32 bits.
+        # Bytes are converted, because their differences would wrap around.
         return float((x.int() - y.int()).square().sum(dtype=torch.int64)) / (3 * area(self.box))
 
     def mse_luma(self, luma: Luma) -> float:
@@ -124,6 +125,7 @@ def _loss(x: torch.Tensor, y: torch.Tensor, window: Window) -> torch.Tensor:
     """Return the sum of 1 - SSIM over planes of shape (C, H, W), by the formula in `harness.quality.kernels`."""
     # Centring the sum keeps the moments small; 256 is exact in binary and is added again to the mean below.
     total, difference = x + y - 256.0, x - y
+    # All four moments are filtered in one call.
     moments = torch.stack([total, difference, total.square(), difference.square()])
     s, d, ss, dd = _filter(moments, window)
     variance_s = window.covariance_factor * (ss - s.square())

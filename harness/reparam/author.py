@@ -89,6 +89,7 @@ def convert(network: nn.Module, hook: str | None) -> AuthorForm:
 
 def find_hook(network: nn.Module) -> str | None:
     """Return the first of :data:`HOOK_NAMES` that the network defines, else that a submodule defines, else None."""
+    # The network's own methods have precedence over those of its blocks, whatever their names are.
     for modules in ((network,), tuple(network.modules())):
         for name in HOOK_NAMES:
             if any(_method(module, name) for module in modules):

@@ -103,6 +103,7 @@ def _reparameterized(
         executed = copied(network)
     except Exception as error:  # noqa: BLE001  # __deepcopy__ of submitted classes may raise anything
         return _unchanged(network, [f"not reparameterized: the network cannot be copied ({type(error).__name__})"])
+    # This also runs the copy, which some training forms need to convert themselves, see `_author_form`.
     multiple = accepted_multiple(executed, declared=size_multiple)
     if not multiple:
         return _unchanged(network, ["not reparameterized: the network accepts none of the tested input sizes"])

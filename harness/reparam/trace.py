@@ -167,6 +167,7 @@ def _copy_constants(graph: fx.Graph, traced: nn.Module, root: nn.Module) -> froz
     merged = set()
     for node in graph.nodes:
         name = str(node.target)
+        # What the network itself has exists in the copy already.
         if node.op == "get_attr" and not hasattr(root, name.split(".", maxsplit=1)[0]):
             value = operator.attrgetter(name)(traced)
             if value.requires_grad:

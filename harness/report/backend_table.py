@@ -82,6 +82,7 @@ def backend_table(run: Run) -> BackendTable | None:
     entries = {entry.slug: entry for entry in run.entries}
     digits = next(column.digits for column in columns_of(run) if column.key == "runtime_ms")
     places = {entry.slug: place for place, entry in enumerate(run.entries)}
+    # Networks that are not in the leaderboard come last.
     rows = sorted(run.backends, key=lambda row: places.get(row.slug, len(places)))
     lines = []
     for row in rows:

@@ -254,6 +254,7 @@ def _draw_cell(canvas: _Canvas, cell: Cell, layout: Layout, x: float, y: float) 
     if cell.highlighted:
         axes.add_patch(_frame(axes, (0, 0, 1, 1), hue, 2.8))  # the outer half is cut off
     middle = x + layout.width / 2
+    # Baselines of the two lines below a picture.
     first, second = y - 1.05 * SMALL_TEXT, y - 2.2 * SMALL_TEXT
     canvas.text(_cut(cell.title, layout.width), middle, first, bold=cell.highlighted, hue=hue)
     if cell.is_truth:

@@ -176,6 +176,7 @@ def _mark(axes: Axes, point: Point) -> Mark:
 def _write(axes: Axes, label: Label, point: Point, size: float) -> None:
     box, mark = label.box, label.mark
     unmap = axes.transAxes.inverted().transform
+    # Anchored at the side of the mark, because the width of a label is only estimated.
     align = "left" if box.left >= mark.x else "right" if box.right <= mark.x else "center"
     x = {"left": box.left, "right": box.right, "center": (box.left + box.right) / 2}[align]
     middle = (box.bottom + box.top) / 2

@@ -241,6 +241,7 @@ def _html_cells(table: _Table, position: int) -> str:
     row = table.rows[position]
     before = "".join(f"<td>{cell}</td>" for cell in table.before_name(position))
     cells = "".join(f"<td>{_strong(table, row, column)}</td>" for column in table.columns)
+    # <bdi> isolates a name in a right-to-left script from the cells around it.
     return f'{before}<th scope="row"><bdi>{escape(row.entry.name)}</bdi>{_signs(row)}</th>{cells}'
 
 

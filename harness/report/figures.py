@@ -170,6 +170,7 @@ def _size_key(axes: Axes) -> Box:
         axes.text(
             edge[0], edge[1], name, transform=axes.transAxes, va="center_baseline", color=PAPER["muted"], size=TEXT - 1
         )
+        # The width of a letter of this size is estimated as 4.4 points.
         x += 2 * radius + 7 + 4.4 * len(name)
     return Box(frame.x0, y - 14, x, frame.y1)
 
@@ -257,6 +258,7 @@ def _equal_scores(axes: Axes, score: Score, scores: Sequence[float]) -> None:
     for level, segments in zip(levels, contours.allsegs, strict=True):
         if len(segments) and len(segments[0]):
             x, y = max((point for segment in segments for point in segment), key=lambda point: point[0])
+            # A curve that ends at the upper edge has its label below the edge, others at the right end.
             upper = y > top - 0.02 * (top - bottom)
             axes.annotate(spell(level), (x, y), xytext=(0, -1) if upper else (3, 0), textcoords="offset points",
                           ha="right" if upper else "left", va="top" if upper else "center", size=TEXT - 1,

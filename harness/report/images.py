@@ -47,6 +47,7 @@ def image_rows(folder: RunFolder, slug: str) -> list[ImageRow]:
     measured = folder.per_image.get(slug, {})
     gained = gains(folder, slug)
     names = [name for name in folder.run.dataset.image_names if name in measured]
+    # Tables of a run with several data sets have names with labels, which the list of the data set lacks.
     names += [name for name in measured if name not in names]
     return [ImageRow(name, measured[name], gained.get(name)) for name in names]
 

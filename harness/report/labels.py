@@ -115,6 +115,7 @@ def _candidates(mark: Mark, size: float, gaps: Sequence[float]) -> Iterator[tupl
     width, height = text_width(mark.text, size) * (BOLD if mark.bold else 1), size * 1.25
     for gap in gaps:
         reach = mark.radius + gap
+        # (0.7, 0.8) has a length of about 1, so that diagonal labels are as far away as others.
         for dx, dy in ((1, 0), (-1, 0), (0.7, 0.8), (-0.7, 0.8), (0.7, -0.8), (-0.7, -0.8), (0, 1), (0, -1)):
             x, y = mark.x + dx * reach, mark.y + dy * (reach + (height / 2 if dx == 0 else 0))
             left = x if dx > 0 else x - width if dx < 0 else x - width / 2

@@ -78,6 +78,7 @@ def anchor_correction(
     """
     if timing is None or not timing.rounds or level is None:
         return None
+    # From one flag per turn to one per call.
     counts = np.repeat(kept_turns(timing), [turn.calls for turn in timing.rounds])
     calls = np.array([ms for _, ms in timing.samples])[: counts.size][counts]
     raw = float(np.median(calls) if statistic == "median" else np.mean(calls)) if calls.size else 0.0

@@ -87,6 +87,7 @@ class Pivot:
             return ""
         rivals = [one for one in self.lines if one.scale == line.scale and one.entry.kind == "submission"]
         values = {self.value(one, dataset, measure) for one in rivals}
+        # Larger values of all measures are better.
         ladder = sorted({_rounded(value, measure) for value in values if value is not None}, reverse=True)
         # As printed, so that equal figures share their place.
         position = ladder.index(_rounded(own, measure))

@@ -54,6 +54,7 @@ def _anonymous(run: Run) -> tuple[Run, dict[str, str]]:
             slugs[entry.slug] = entry.slug
             entries.append(entry)
             continue
+        # Rows of one network on several backends share its number.
         number = numbers.setdefault(entry.variant_of or entry.slug, len(numbers) + 1)
         backend = asked.get(entry.slug, entry.backend) if entry.variant_of else ""
         name = f"Submission {number}" + (f" ({backend})" if backend else "")

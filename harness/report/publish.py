@@ -169,6 +169,7 @@ def _folder_name(key: str, taken: Mapping[str, Path]) -> str:
     plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in key)
     name = plain.strip("-")[:60] or "team"
     used = {path.name for path in taken.values()}
+    # At most len(used) of these names are taken, so that one is free.
     return next(one for one in (name, *(f"{name}-{n}" for n in range(2, len(used) + 3))) if one not in used)
 
 

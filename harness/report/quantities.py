@@ -78,6 +78,7 @@ class Quantity:
     @property
     def of_time(self) -> bool:
         """Whether the figure is a time."""
+        # A score may depend on the time, too.
         return self.key.startswith(_TIMED) or self.key == "score"
 
     @property

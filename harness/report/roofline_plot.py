@@ -58,6 +58,7 @@ def roofline_plot(roof: Roofline) -> RooflinePlot | None:
 
 def _axis(values: list[float], begin: float, end: float) -> _Axis:
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    # At least one decade.
     return _Axis(low, max(high, low + 1), begin, end)
 
 

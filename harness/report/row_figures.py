@@ -112,6 +112,7 @@ def _lines(rows: Sequence[Row]) -> tuple[Figure, Axes]:
     height = LINE * len(rows) + MARGINS
     figure = Figure(figsize=(WIDTH, height))
     axes = figure.add_axes((NAMES_SHARE, 0.5 / height, 0.97 - NAMES_SHARE, 1 - 0.6 / height))
+    # Descending, so that the first row is at the top.
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)), [short(row.entry.name) for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):

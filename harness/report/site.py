@@ -35,6 +35,7 @@ def write_page(path: Path, content: str | bytes) -> None:
 def environment() -> Environment:
     """Return the template environment, with escaping of all values."""
     loader = PackageLoader("harness.report")
+    # With StrictUndefined, a misspelled name in a template raises an exception.
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {"fixed": fixed, "binary_size": binary_size}
     return made

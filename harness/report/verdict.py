@@ -31,6 +31,7 @@ def _without_ranks(run: Run) -> str:
     reason = why_no_rank(run)
     if reason is None:
         return "The run has no submissions: it measures baselines only."
+    # The reasons are the sentences of `why_no_rank`.
     if "better than bicubic" in reason:
         return f"Nothing beats bicubic interpolation: no submission reaches its {_bicubic(run)}."
     return f"There is no ranking: {reason.removeprefix('no rank: ')}."

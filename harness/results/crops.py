@@ -203,6 +203,7 @@ class CropStore:
             return
         self._begun.add(image)
         stored = {(window.why, window.place) for window in self._windows}
+        # Crops that an earlier part of the run stored are kept.
         wanted = [one for one in self._wanted(image, hr, reference) if (one.why, one.place) not in stored]
         for window in wanted:
             size = (hr.shape[1], hr.shape[0])

@@ -42,6 +42,7 @@ def upgrade(raw: Any) -> Any:
         return [upgrade(item) for item in raw]
     if not isinstance(raw, dict):
         return raw
+    # Keys are renamed at every depth.
     upgraded: dict[str, Any] = {
         _RENAMED.get(str(key), str(key)): upgrade(value) for key, value in raw.items() if key not in _DROPPED
     }

@@ -233,6 +233,7 @@ def _collision(entries: Iterable[zipfile.ZipInfo]) -> str | None:
     for entry in entries:
         path = PurePosixPath(entry.filename)
         for folder in path.parents:
+            # The first spelling of a path is remembered; another one with the same key is a collision.
             known = spelling.setdefault(_key(folder), str(folder))
             if known != str(folder) or _key(folder) in files:
                 return f"{str(folder)!a} and {known!a} are one file on some systems"

@@ -69,4 +69,5 @@ def _is_submitted_zip(path: Path) -> bool:
 
 
 def _is_within(path: str, root: str) -> bool:
+    # With a separator at the end, so that /a/bc is not within /a/b.
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)

@@ -87,6 +87,7 @@ def correct(folder: Path, corrections: Sequence[Correction]) -> list[str]:
 
 def _place(lines: Sequence[str], one: Correction) -> tuple[int, int] | None:
     """Return the line of a correction and how many lines it replaces (0 or 1); None if the model is not there."""
+    # The manifest of a single model has no [[model]] tables.
     blocks = block_texts("\n".join(lines)) or _single(lines)
     for first, last in blocks:
         inner = _inner_end(lines, first, last)

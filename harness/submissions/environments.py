@@ -221,6 +221,7 @@ def _add_own_packages(folder: Path) -> None:
     """Append the package folders of the harness to the search path of the new environment, after its own."""
     # Exactly one folder exists, since the environment has one version of Python.
     (site,) = folder.glob("lib/python*/site-packages")
+    # A checkout that is not installed is found through this folder.
     harness = Path(__file__).resolve().parents[2]
     lines = [*map(str, package_folders()), str(harness)]
     (site / "harness_packages.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")

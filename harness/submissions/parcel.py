@@ -51,6 +51,7 @@ def pack(submission: Submission) -> Parcel | None:
     deadline = Deadline()
     found = surveyed(submission.root, deadline)
     manifest = submission.root / FILE_NAME
+    # The survey leaves out what no fingerprint covers. Of that, the worker needs the manifest.
     listed = [*found.files, *([manifest] if manifest.is_file() and not manifest.is_symlink() else [])]
     files = {}
     for path in listed:

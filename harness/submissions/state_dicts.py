@@ -157,6 +157,7 @@ def choose(found: Sequence[StateDict], key: str | None, where: str) -> StateDict
         if not group:
             continue
         usual = sorted((one for one in group if _rank(one) <= _OUTERMOST), key=_rank)
+        # A usual name decides. Without one, several are interchangeable if they are equal.
         if usual or all(_equal(one, group[0]) for one in group):
             return (usual or group)[0]
         raise CheckpointError(

@@ -59,6 +59,7 @@ def _copy(root: Path, files: Iterable[str], text: str, target: Path) -> None:
         for file in files:
             place = temporary / file
             place.parent.mkdir(parents=True, exist_ok=True)
+            # Mode "x" would fail for a file that exists: each file is written once.
             with open_plain(root / file) as source, place.open("xb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
         if text:

@@ -124,6 +124,7 @@ def make_runner(
     if problem is not None:
         raise UnsupportedError(f"backend {name} {problem[0]}", hint=problem[1])
     try:
+        # The implementation is imported here, in a worker, and not where the backend is declared.
         runner: Runner = resolve_name(backend.implementation)(network, settings)
     except (UnsupportedError, WorkerError):
         raise

@@ -41,6 +41,7 @@ def _resize_axis(image: Floats, length: int, axis: int) -> Floats:
     indices, weights = contributions(image.shape[axis], length)
     moved = np.moveaxis(image, axis, 0)
     resized = np.zeros((length, *moved.shape[1:]))
+    # One tap of all output samples at a time, so that no matrix of weights is built.
     for tap in range(indices.shape[1]):
         share = weights[:, tap].reshape(-1, *(1,) * (moved.ndim - 1))
         resized += share * moved[indices[:, tap]]

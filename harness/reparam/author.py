@@ -129,6 +129,7 @@ def _call(network: nn.Module, name: str) -> nn.Module | None:
 
 
 def _module_or_default(result: object, network: nn.Module) -> nn.Module:
+    # Methods that convert in place return None.
     return result if isinstance(result, nn.Module) else network
 
 

@@ -90,6 +90,7 @@ def _measured(module: nn.Module, channels: int, side: int) -> AffineMap | None:
     kernel = response.transpose(0, 1).flip(2, 3).contiguous()
     # The impulse is in row side // 2: top = length - 1 - side // 2, and bottom follows from the growth of the size.
     padding = (length - 1 - side // 2, growth + side // 2) * 2
+    # A bias of zero counts as well, see `AffineMap.biased`.
     biased = any("bias" in name for name, _ in module.named_parameters()) or bool(bias.any())
     return trimmed(AffineMap(_denoised(kernel), bias, padding, shuffle=shuffle, biased=biased))
 

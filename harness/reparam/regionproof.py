@@ -77,6 +77,7 @@ def region_error(
     before = _extracted(graph, region)
     double, single = Replacement(region, torch.float64), Replacement(region, dtype)
     interior = border = rounding = 0.0
+    # At least the extent of the dilated kernel.
     reach = max(region.form.weight.shape[2:]) * max(region.form.dilation)
     for image in _inputs(execution.values[region.base], reach):
         expected = _output(before, image)

@@ -79,6 +79,7 @@ class Region:
     @property
     def place(self) -> str:
         """Path of the innermost module that contains the sink, else of a module that the region contains."""
+        # Sorted, because the order of a set differs between processes.
         paths = [module_path(node) for node in (self.sink, *sorted(self.freed, key=lambda node: node.name))]
         return next((path for path in paths if path), self.sink.name)
 
@@ -216,6 +217,7 @@ class RegionFinder:
         """Return whether the number of channels of a map agrees with the recorded value of the node."""
         if isinstance(result, AffineMap):
             shape = self._execution.shape(node)
+            # A rule that misunderstands a call yields another number of channels than the recorded run.
             return shape is not None and len(shape) == 4 and shape[1] == result.channels
         return isinstance(result, tuple)
 
@@ -234,6 +236,7 @@ class RegionFinder:
             # The convolution has as many outputs as the sink, also if a pixel shuffle follows.
             macs_after=shape[0] * shape[1] * shape[2] * shape[3] * form.macs_per_output,
             calls_before=sum(self.calls(node) for node in freed),
+            # The convolution, and the pixel shuffle if there is one.
             calls_after=1 + (value.shuffle > 1),
         )
 

@@ -242,6 +242,7 @@ _OUTERMOST = len(WRAPPERS)
 
 def _rank(one: StateDict) -> int:
     """Return the place of a state dict's name among the usual ones, after which comes a file without wrapper."""
+    # A prefix is a name only where other tensors stand beside those that have it.
     name = one.prefix.rstrip(".") if one.others else "/".join(one.path[-1:])
     if name in WRAPPERS:
         return WRAPPERS.index(name)

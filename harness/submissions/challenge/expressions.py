@@ -139,6 +139,7 @@ def _evaluate(node: ast.expr, scope: Scope) -> Value:
         case ast.Constant(value=value):
             return Known(value)
         case ast.Name(id=name):
+            # Relative to the repository, as all paths are here.
             return Known("test_demo.py") if name == "__file__" else scope.get(name)
         case ast.Tuple(elts=items) | ast.List(elts=items):
             return _sequence(node, items, scope)
@@ -265,6 +266,7 @@ def _attribute(node: ast.expr, base: Value, name: str, scope: Scope) -> Value:
 
 def _item(node: ast.expr, base: Value, key: Value, scope: Scope) -> Value:
     if isinstance(base, Checkpoint) and isinstance(key, Known) and isinstance(key.value, str):
+        # Keys that follow an unknown one are of no use.
         return Checkpoint(base.path, None if base.keys is None else (*base.keys, key.value))
     if isinstance(base, Checkpoint):
         return Checkpoint(base.path, None)

@@ -303,6 +303,7 @@ def _merged(one: Value | None, other: Value | None) -> Value:
     if one == other and one is not None:
         return one
     checkpoints = [value for value in (one, other) if isinstance(value, Checkpoint)]
+    # The file is the same; under which key the weights stand is found out when the network is built.
     if checkpoints and len({value.path for value in checkpoints}) == 1:
         return Checkpoint(checkpoints[0].path, None)
     return Unclear("depends on a condition")

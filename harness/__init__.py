@@ -42,6 +42,7 @@ _MODULES = {
     "score": "harness.api.scoring",
     "ssim": "harness.api.images",
 }
+# These two names are packages as well, see `harness.callable_package`.
 _CALLABLE_PACKAGES = ("complexity", "run")
 
 
@@ -50,6 +51,7 @@ def __getattr__(name: str) -> object:
     if name in _CALLABLE_PACKAGES:
         return _import_module(f"harness.{name}")
     if name in _MODULES:
+        # Stored, so that this function is called once for each name.
         value = globals()[name] = getattr(_import_module(_MODULES[name]), name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

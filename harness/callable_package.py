@@ -32,4 +32,5 @@ class CallablePackage(ModuleType):
 
 def make_callable(name: str) -> None:
     """Let the imported package called `name` be called, as :class:`CallablePackage` describes."""
+    # Python permits the assignment for modules; it turns the package itself into a callable object.
     sys.modules[name].__class__ = CallablePackage

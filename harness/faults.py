@@ -13,9 +13,12 @@ import traceback
 from harness.errors import DataError, HarnessError, ResultsError, SubmissionError, UsageError, WorkerError
 from harness.text import printable, single_line
 
+# Attribute that marks an exception, whatever its class is.
 _OF_THE_RUN = "_concerns_the_run"
+# Full or read-only disks and too many open files: causes that every further submission would meet as well.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})
 _MAX_MESSAGE = 500
+# Characters; the log of a row has a limit.
 _MAX_TRACEBACK = 6000
 _FRAMES = 12
 _WORDS: tuple[tuple[type[Exception], str], ...] = (

@@ -68,6 +68,7 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
                 os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)  # mkstemp makes it readable to its owner only
         Path(temporary).replace(path)
+    # Also for KeyboardInterrupt, so that no temporary file remains.
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -78,6 +79,7 @@ def remove_remains(folder: Path) -> None:
 
     No other process may be writing there.
     """
+    # mkstemp puts eight random characters between prefix and suffix.
     for path in folder.rglob(f".*.????????{_TEMPORARY}"):
         path.unlink(missing_ok=True)
 

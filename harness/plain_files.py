@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.errors import SubmissionError
 
 MIB = 2**20
+# Opening a pipe would wait for a writer otherwise. Windows has neither flag.
 _WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 MAX_BYTES = 4096 * MIB
 DESCRIBE_S = 60.0
@@ -121,6 +122,7 @@ def survey(
         A folder cannot be read.
     """
     limits, deadline = limits or FolderLimits(), deadline or Deadline()
+    # Files are reported below the folder as it was given, and read below its real path.
     found, tally, root = Survey(root), _Tally(root, limits), root.resolve()
     for entry, relative, depth in _entries(root, ignored):
         deadline.check(root)
@@ -139,6 +141,7 @@ def survey(
 
 def _entries(root: Path, ignored: Callable[[str, str], bool]) -> Iterator[tuple[os.DirEntry[str], str, int]]:
     """Yield what is below a folder with its relative path and its depth, folders before their contents."""
+    # A stack in place of a recursion, whose depth an untrusted folder could exhaust.
     waiting = [("", 0)]
     while waiting:
         folder, depth = waiting.pop()

@@ -117,6 +117,7 @@ class Registry(Generic[T_co]):
         return found
 
     def _only(self, name: str) -> EntryPoint:
+        # A package that is found twice on the search path is no conflict.
         points = {(point.value, _package(point)): point for point in self.find(self.group) if point.name == name}
         if len(points) > 1:
             packages = " and ".join(sorted(package for _, package in points))

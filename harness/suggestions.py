@@ -1,4 +1,4 @@
-"""What to do about an unknown name: the nearest one, and all that there are."""
+"""Hints for an unknown name: the nearest known name, and a list of all."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def choice(name: str, known: Iterable[str], *, most: int = 40) -> str:
         How many of them are listed.
     """
     names = list(dict.fromkeys(known))
+    # Reversed, so that of names that differ in case only, the first one is suggested.
     folded = {one.casefold(): one for one in reversed(names)}
     nearest = get_close_matches(name.casefold(), folded, 1, _CLOSE)
     rest = f" and {len(names) - most} more" if len(names) > most else ""

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Any
 
+# Everything that str.splitlines() takes as the end of a line, and the tab.
 _BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
 # Where a spreadsheet may begin a cell: at the start, and after separators that it may use in place of the comma. White
@@ -37,6 +38,7 @@ def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
     kept = "".join(char if char in "\n\t" or unicodedata.category(char)[0] != "C" else "\ufffd" for char in text)
     if len(kept) <= limit:
         return kept
+    # The ellipsis counts towards the limit.
     return f"…{kept[-limit + 1 :]}" if keep_end else f"{kept[: limit - 1]}…"
 
 
@@ -68,6 +70,7 @@ def from_spreadsheet_text(text: str) -> str:
 def printable_json(value: Any) -> Any:
     """Return JSON-like data with the control characters in its texts replaced; see :func:`printable`."""
     if isinstance(value, str):
+        # Most texts need no copy.
         return value if value.isascii() and value.isprintable() else printable(value, len(value))
     if isinstance(value, list):
         return (

@@ -13,6 +13,7 @@ from harness.results.columns import MEASURES
 from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry
 
+# Bytes. Figures in MB are decimal in this module, as its options say.
 MEGABYTE = 1e6
 
 
@@ -166,6 +167,7 @@ def _candidates(
 
 def _why_not(entry: Entry, column: Column, limits: Limits, runtime_ms: float | None) -> str:
     """Return why a row does not fit; empty if it does."""
+    # All texts are made, whether they apply or not; hence the replacements for unknown values in them.
     memory = entry.peak_memory_bytes
     reasons = [
         (entry.kind == "baseline" and not limits.baselines, "an interpolation"),

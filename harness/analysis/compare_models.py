@@ -25,6 +25,7 @@ from harness.tracks import Track, track_of
 from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, reference_psnr, score_data
 
 _UNITS = {"psnr_rgb": "dB", "psnr_y": "dB", "ssim_rgb": "", "ssim_y": ""}
+# Stands for an interval that the run stores as unknown.
 _UNBOUNDED = (-np.inf, np.inf)
 
 
@@ -117,6 +118,7 @@ def compare_models(one: RunFolder, first: str, other: RunFolder, second: str) ->
 def compare_quality(one: StoredModel, other: StoredModel, measure: str) -> FigureComparison | None:
     """Compare a measure of quality image by image; None if no image has it in both runs."""
     tables = [model.folder.per_image.get(model.entry.slug, {}) for model in (one, other)]
+    # Paired: only images that both runs measured.
     names = [name for name in tables[0] if measure in tables[0][name] and measure in tables[1].get(name, {})]
     if not names:
         return None
@@ -138,6 +140,7 @@ def compare_runtime(one: StoredModel, other: StoredModel) -> FigureComparison | 
     records = stored_timing(one.folder, one.entry), stored_timing(other.folder, other.entry)
     if records[0] is not None and records[1] is not None:
         difference, basis = _compare_records((one, other), (records[0], records[1]))
+        # Unpaired timings are compared by their medians; this is stated where the figures beside it are means.
         basis += ", by their medians" if "not paired" in basis and "calls" in basis and statistic == "mean" else ""
         return _single("runtime", "ms", (first, second), difference, basis)
     intervals = [entry.runtime_ms.ci for entry in entries if entry.runtime_ms is not None]

@@ -48,6 +48,7 @@ def _change(before: StoredModel, after: StoredModel) -> ModelChange:
     metric = metric_of(after.folder.run)
     old, new = before.entry, after.entry
     times = runtime_of(old, before.folder.run.protocol), runtime_of(new, after.folder.run.protocol)
+    # The later run is the first argument, so that a difference is that of the later run minus the earlier one.
     score = _shift(old.score, new.score, compare_score(after, before))
     if score is not None and score.before == score.after:
         score = FigureShift(score.before, score.after, significant=False)  # scores of 0 remain equal without data

@@ -32,6 +32,7 @@ def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChan
         ),
         ("threads", str(one.device.threads), str(other.device.threads), "times and scores"),
         ("protocol", one.protocol.name, other.protocol.name, "times and scores"),
+        # Precision changes the outputs as well as the times.
         ("precision", one.protocol.precision, other.protocol.precision, "everything"),
         ("backend", one.protocol.backend, other.protocol.backend, "times and scores"),
         ("statistic", one.protocol.statistic, other.protocol.statistic, "times and scores"),

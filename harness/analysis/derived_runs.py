@@ -12,6 +12,7 @@ from harness.results.run_folder import RunFolder
 from harness.results.schema import Run
 from harness.results.store import save_table
 
+# Files and folders that a derived table shares with its run, unless `changed` replaces them.
 _SHARED = ("samples", "layers", "per_image.csv", "logs", "crops")
 
 

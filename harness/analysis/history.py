@@ -70,6 +70,7 @@ def history_grid(root: Path) -> HistoryGrid:
 
 def _changes(before: RunFolder, after: RunFolder) -> dict[str, ModelChange]:
     """Return the changes by slug; none if the runs cannot be compared."""
+    # Under other conditions, a change says nothing about the model.
     if _conditions(before.run) != _conditions(after.run):
         return {}
     return {change.after.slug or change.after.name: change for change in compare_runs(before, after).changes}
@@ -83,6 +84,7 @@ def _mark(change: ModelChange | None, run: Run) -> Literal["", "worse", "better"
     higher = 1 if run.track.higher_is_better else -1
     directions = ((change.score, higher), (change.psnr, 1), (change.runtime, -1))
     gains = [sign * shift.difference for shift, sign in directions if shift is not None and shift.significant]
+    # One significant loss outweighs gains of other figures.
     return "worse" if any(gain < 0 for gain in gains) else "better" if gains else ""
 
 

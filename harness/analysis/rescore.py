@@ -139,6 +139,7 @@ class _Sources:
         run, reference = self.folder.run, bicubic_figures(self.folder)
         psnr = self.figures(reference).psnr if reference is not None else {}
         known = bicubic_by_dataset(self.folder) if self.track.metric == run.track.metric and self.own_convention else {}
+        # NaN stands for an unknown figure, see `known_figures`.
         bicubic = float("nan") if self.bicubic is None else self.bicubic
         return ScoringRules(self.track, bicubic, run.protocol.statistic, run.protocol.backend, psnr, known)
 

@@ -94,6 +94,7 @@ def _records(folder: RunFolder, protocol: TimingProtocol) -> dict[str, TimingRec
 def _protocol(summary: Summary) -> TimingProtocol:
     if summary == "robust":
         return ROBUST
+    # Only the summary is used: nothing is timed by this protocol.
     return replace(ROBUST, order="alone", statistic=summary)
 
 

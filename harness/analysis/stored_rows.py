@@ -35,6 +35,7 @@ def stored_rules(folder: RunFolder, track: Track, statistic: Statistic | None = 
         bicubic_psnr=run.track.bicubic_psnr,
         statistic=statistic or run.protocol.statistic,
         backend=run.protocol.backend,
+        # Empty if the run has no row of bicubic.
         reference=psnr_by_image(folder, bicubic_slug(folder) or "", track),
         bicubic_by_dataset=bicubic_by_dataset(folder),
     )

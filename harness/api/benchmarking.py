@@ -25,8 +25,11 @@ from harness.timing.protocol import ROBUST, WARMUP_SHARE
 from harness.worker.clock import clock_for
 from harness.worker.measure import fresh_frames
 
+# Number of different frames, from which a new one is made for each call.
 _FRAMES = 4
+# Rounds before which the interval is not examined.
 _MIN_ROUNDS = 6
+# Warm-up calls, however long they take.
 _MIN_WARMUP = 2
 _INTERVAL_EVERY = 4  # rounds: the interval takes time to compute
 
@@ -136,6 +139,7 @@ class _Timer:
 
     def call(self, network: Callable[[Tensor], object]) -> tuple[float, float]:
         """Time one call on a new frame; return seconds since the beginning, and milliseconds."""
+        # Converted before the clock starts.
         frame = next(self._frames).to(self._dtype) * self._scale
         at_s = time.monotonic() - self.begin
         return at_s, self._clock.time(lambda: _tensor(network(frame))).ms
@@ -143,6 +147,7 @@ class _Timer:
     def turn(self, network: Callable[[Tensor], object], length_s: float) -> list[tuple[float, float]]:
         """Time calls until `length_s` are over."""
         end = time.monotonic() + length_s
+        # One call at least, however long it takes.
         calls = [self.call(network)]
         while time.monotonic() < end:
             calls.append(self.call(network))
@@ -161,6 +166,7 @@ def _timed(timer: _Timer, deadline: float, budget_s: float) -> TimingRecord:
     record = TimingRecord(clock=timer.clock, turn_statistic="mean" if on_cpu else "median")
     warm_until = time.monotonic() + WARMUP_SHARE * budget_s
     while len(record.warmup) < _MIN_WARMUP or (len(record.warmup) < ROBUST.warmup and time.monotonic() < warm_until):
+        # The anchor is warmed up as well.
         timer.call(timer.anchor)
         record.warmup.append(timer.call(timer.network))
     before_ms = _anchor_ms(timer, record)

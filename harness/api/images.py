@@ -100,6 +100,7 @@ def as_image(image: Images) -> Image:
     """Return an image in a form that :func:`harness.quality.pair.make_pair` takes."""
     if not isinstance(image, np.ndarray):
         return image
+    # 3 x H x 3 is ambiguous: arrays are taken as channels last, tensors as channels first.
     channels_first = image.ndim == 3 and image.shape[0] == 3 and image.shape[-1] != 3
     array = np.moveaxis(image, 0, -1) if channels_first else image
     if array.dtype == np.uint8:

@@ -48,6 +48,7 @@ class ImageMetric(nn.Module):
         self._rules = get_convention(convention)
         self._colour = colour
         self._border = self._rules.border_at(scale)
+        # A list and not a buffer, which half() would round and to() would move.
         self.values: list[float] = []
 
     def update(self, sr: Images, hr: Images) -> None:
@@ -65,6 +66,7 @@ class ImageMetric(nn.Module):
         values = self.values
         if distributed.is_available() and distributed.is_initialized():
             gathered: list[Any] = [None] * distributed.get_world_size()
+            # Processes may have different numbers of images, which gathering tensors does not permit.
             distributed.all_gather_object(gathered, values)
             values = [value for part in gathered for value in part]
         if not values:

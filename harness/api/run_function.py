@@ -99,6 +99,7 @@ def run(
     >>> run = harness.run("submissions", scale=2, time_budget=2)  # doctest: +SKIP
     >>> run.to_frame()[["name", "score", "psnr_rgb"]]  # doctest: +SKIP
     """
+    # Python does not check the keys of a TypedDict when the program runs.
     known = [*option_names(), "engine", "address", "listeners"]
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -68,6 +68,7 @@ class Run(RunFolder):
         UsageError
             There is no such column, or no row has both.
         """
+        # Imported on demand, because matplotlib takes a second.
         from harness.report.scatter import scatter
 
         return scatter(self, x, y).figure

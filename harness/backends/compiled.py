@@ -53,6 +53,7 @@ class Compiled:
 
     def __call__(self, frame: Tensor) -> Tensor:
         """Upscale a frame."""
+        # `ready` was called with the frame, so that the program for its size exists.
         program = self._main if frame.shape == self._main_size else self._any
         output: Tensor = program(frame)
         return output

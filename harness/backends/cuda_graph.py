@@ -47,6 +47,7 @@ class CudaGraph:
             except Exception as error:
                 raise refusal("cuda-graph", error) from error
             self._keep(frame.shape, recording)
+        # A graph reads fixed addresses, so that the frame is copied to where it was recorded.
         recording.given.copy_(frame)
         self._current = recording
         return recording.given

@@ -26,6 +26,7 @@ SMALLEST_SIDE, LARGEST_SIDE = 32, 16384
 """Range of side lengths for which the export verifies that one graph is valid. The lower bound is needed because
 reflection padding requires an image larger than the padding."""
 
+# Bounds the walk along __cause__, in which submitted code could build a cycle.
 _MOST_CAUSES = 20
 
 TOLERANCES = {torch.float32: 1e-4, torch.float16: 2e-2}
@@ -118,6 +119,7 @@ def _content(network: nn.Module, example: Tensor, size_multiple: int) -> bytes:
         copied(network),  # forward may store tensors in the module, which would be the exporter's proxies
         (example,),
         dynamo=True,
+        # N and the number of channels are fixed.
         dynamic_shapes=({2: height, 3: width},),
         input_names=[INPUT],
         output_names=[OUTPUT],
@@ -129,6 +131,7 @@ def _content(network: nn.Module, example: Tensor, size_multiple: int) -> bytes:
 
 
 def _side(name: str, multiple: int) -> Any:
+    # torch.export treats lengths 0 and 1 as constants, so that a dynamic length begins at 2.
     smallest = max(2, SMALLEST_SIDE // multiple)
     steps = torch.export.Dim(name, min=smallest, max=max(LARGEST_SIDE // multiple, smallest + 2))
     return steps if multiple == 1 else multiple * steps
@@ -143,8 +146,10 @@ def _session(content: bytes, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Operators run one after the other, as in torch.
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
+    # Errors only.
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
@@ -160,6 +165,7 @@ def _compare(session: Any, network: nn.Module, image: Tensor) -> None:
     ours = network(image.clone()).float()
     if theirs.shape != ours.shape:
         _refuse(f"returns shape {tuple(theirs.shape)}, not {tuple(ours.shape)}")
+    # The lower bound avoids a division by zero for an output of zeros.
     gap = float((theirs - ours).abs().max() / ours.abs().max().clamp(min=1e-6))
     if not gap <= TOLERANCES[image.dtype]:  # also true for NaN
         _refuse(f"differs by {gap:.2g} relative to the largest output value")

@@ -37,5 +37,6 @@ class OnnxRuntime:
 
     def __call__(self, frame: Tensor) -> Tensor:
         """Upscale a frame."""
+        # None asks for all outputs, of which there is one.
         (output,) = self._session.run(None, {onnx_export.INPUT: frame.numpy()})
         return torch.from_numpy(output)

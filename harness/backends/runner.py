@@ -124,6 +124,7 @@ def make_runner(
     if problem is not None:
         raise UnsupportedError(f"backend {name} {problem[0]}", hint=problem[1])
     try:
+        # The implementation is imported here, in a worker, and not where the backend is declared.
         runner: Runner = resolve_name(backend.implementation)(network, settings)
     except (UnsupportedError, WorkerError):
         raise
@@ -135,6 +136,7 @@ def make_runner(
 def refusal(backend: str, error: BaseException) -> WorkerError:
     """Return the error of a network that a backend cannot take, with the reason in short."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Compilers write hundreds of lines, of which the first say what is wrong.
     reason = f"{type(error).__name__}: {' | '.join(lines[:4])[:600]}" if lines else type(error).__name__
     return WorkerError(
         f"the network does not run with backend {backend} ({reason})",

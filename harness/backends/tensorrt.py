@@ -32,6 +32,7 @@ class TensorRT:
         if main:
             self._main_size = frame.shape
         if frame.shape not in self._engines:
+            # Engines are dropped before the new one is built, so that no more than two occupy the memory of the card.
             others = [size for size in self._engines if size != self._main_size]
             for size in others[: max(0, len(self._engines) + 1 - _ENGINES)]:
                 del self._engines[size]
@@ -55,6 +56,7 @@ class TensorRT:
                 self.network,
                 ir="dynamo",
                 inputs=[frame.clone()],
+                # Explicit typing keeps the precision of the weights. By default, short runs of operators stay in torch.
                 use_explicit_typing=True,
                 require_full_compilation=True,
                 min_block_size=1,

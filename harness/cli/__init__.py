@@ -56,6 +56,7 @@ def main() -> None:
             err.print(f"error: the output cannot be written: {error.strerror}", markup=False, highlight=False)
         give_up_output()
         sys.exit(EXIT_BROKEN)
+    # Streams are flushed here: a failure while the interpreter ends would replace the exit status by 120.
     except SystemExit:
         give_up_output()
         raise

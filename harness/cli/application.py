@@ -25,6 +25,7 @@ R = TypeVar("R")
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
 EXIT_BROKEN = 3
+# 128 plus the number of SIGINT, as shells report it.
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
@@ -71,6 +72,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(EXIT_BROKEN) from error
 
     name = function.__name__.strip("_").replace("_", "-")
+    # `config` takes the options of `run`, which the parser would refuse otherwise.
     passes_arguments_on = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command(
         name=name,

@@ -13,6 +13,7 @@ from harness.cli.application import EXIT_SOME_FAILED, command, existing_run, out
 from harness.cli.options import Json
 from harness.cli.settings_file import FILE_NAME, read_settings
 
+# Names of click's parameter sources, and what the table calls them.
 _ORIGINS = {"COMMANDLINE": "typed", "DEFAULT_MAP": FILE_NAME, "ENVIRONMENT": "environment"}
 
 
@@ -37,6 +38,7 @@ def config(ctx: typer.Context) -> None:
     group.default_map = {"run": settings}
     for parameter in run.params:
         parameter.required = False  # there may be no submissions yet
+    # The command `run` is parsed and not executed, to learn the value and the origin of each parameter.
     inner = run.make_context("run", list(ctx.args), parent=group)
     table = Table("setting", "value", "from")
     for parameter in run.params:

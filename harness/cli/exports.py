@@ -121,6 +121,7 @@ def _export_runs(
 
 def _write(text: str, output: Path | None) -> None:
     if output is None:
+        # The text of most forms ends with a line break already.
         typer.echo(text, nl=not text.endswith("\n"))
     else:
         write_atomically(output, text.encode())

@@ -57,6 +57,7 @@ def _loader_faults(names: list[str]) -> dict[str, str]:
     command_line = [sys.executable, "-m", "harness.worker.loaders"]
     try:
         done = subprocess.run(command_line, capture_output=True, text=True, timeout=_LOADING_S, check=True)
+        # The last line only, since packages may print while they are imported.
         return {str(name): str(fault) for name, fault in json.loads(done.stdout.splitlines()[-1]).items()}
     except (subprocess.SubprocessError, ValueError, IndexError, AttributeError) as error:
         return dict.fromkeys(names, f"cannot be tried ({type(error).__name__})")

@@ -96,6 +96,7 @@ def figure(
     from harness.report import load_run
     from harness.report.figure_file import inches, kind_of, write_figure
 
+    # An unknown suffix is refused before the run is read.
     kind_of(output)
     wide = inches(width or ("7in" if crops else "3.3in"), "--width")
     folder = load_run(existing_run(run_folder))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
+# The cache folder of an extracted zip file, which is named by the SHA-256 of the file.
 _ARCHIVE_FOLDER = re.compile(r"\S*/archives/[0-9a-f]{64}/")
 
 

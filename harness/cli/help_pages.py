@@ -82,5 +82,6 @@ class OrderedGroup(TyperGroup):
                 if parameter.name in panels:
                     parameter.rich_help_panel = panels[parameter.name]
             order = list(panels)  # headings appear in the order of the first option below them
+            # The sort is stable: parameters without a heading stay first, in their order.
             parameters.sort(key=lambda one: order.index(one.name) if one.name in panels else -1)
         return command

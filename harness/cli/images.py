@@ -65,8 +65,10 @@ def quality(
     results: list[ImageScore | ImageFailure] = []
     total = count_names(existing(sr_dir), existing(hr_dir))
     scored = score_folders(sr_dir, hr_dir, rules, scale=scale, workers=workers, metrics=metrics)
+    # Lines of CSV are printed at once; a progress bar would be drawn between them.
     for result in scored if as_csv else counted(scored, total, "measuring"):
         if as_csv:
+            # `results` is still empty at the first image, before which the header is printed.
             _print_csv([_row(result)], columns, header=not results)
         results.append(result)
     scores = [one for one in results if isinstance(one, ImageScore)]

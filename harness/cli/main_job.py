@@ -99,6 +99,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Measure, score and rank submissions, and write the leaderboard."""
+    # The first statement, so that the local variables are the options by name and nothing else.
     options = dict(locals())
     from harness.run.options import request_from
 

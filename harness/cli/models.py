@@ -101,6 +101,7 @@ def check(
     shown: list[Check] = []
 
     def show(checks: Sequence[Check]) -> None:
+        # `progress` is set below, before the first call.
         with progress.suspended():
             for title, one in titled(checks):
                 shown.append(one)

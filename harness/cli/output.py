@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:  # it imports what most commands do not need
     from harness.run.progress import ProgressEvent
 
+# Errors of a full disk: unlike those of a reader that has gone, they are reported.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ENDING_SIGNALS = ("SIGTERM", "SIGHUP")
 

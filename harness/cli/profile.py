@@ -1,4 +1,4 @@
-"""Where the time of a run went: one line with the largest parts, and a table with all of them."""
+"""Durations of the stages of a run: one line with the longest ones, and a table of all."""
 
 from __future__ import annotations
 

@@ -100,6 +100,7 @@ def compare(
     from harness.cli.json_forms import compare_models_output, compare_runs_output
     from harness.report import load_run
 
+    # Both folders are checked before either is read.
     for folder in filter(None, (before, after)):
         existing_run(folder)
     if models is not None:

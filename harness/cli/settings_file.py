@@ -19,6 +19,7 @@ from harness.suggestions import choice
 # As in `harness.submissions.manifest`, whose import would take longer than a command that prints its help.
 FILE_NAME = "harness.toml"
 TABLE = "run"
+# Name of the positional argument of `harness run`.
 _ARGUMENTS = "submissions"
 _MOST_BYTES = 1 << 20
 

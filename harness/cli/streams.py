@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+# Mostly one character for one, which keeps the columns of tables aligned.
 _PLAIN = {
     "\N{GREATER-THAN OR EQUAL TO}": ">=",
     "\N{HORIZONTAL ELLIPSIS}": ".",
@@ -22,6 +23,7 @@ _PLAIN = {
     "\N{PLUS-MINUS SIGN}": "+-",
 }
 _HANDLER = "harness_plain"
+# Errors of a full disk and of a broken or closed device; a pipe without a reader is no failure.
 _FAILURES = {errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG}
 
 

@@ -28,6 +28,7 @@ class TextConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as text, whatever it contains."""
+        # The limit is the length, so that nothing is cut off.
         return super().render_str(printable(text, len(text)), **options)
 
 

@@ -84,6 +84,7 @@ def _named(texts: list[str]) -> dict[str, float]:
 def _print_score(track: Track, figures: dict[str, float]) -> None:
     """Print the score, its parts, doubts about units, and whether the gates of the ranking are passed."""
     final = track.score(**figures)
+    # From the natural logarithm to the decimal one.
     logarithm = float(track.log_scores(figures)) / math.log(10) if track.logarithmic else None
     decimals = 4 if track.logarithmic or track.parts else 2
     # Scores of some tracks grow exponentially with quality, and have hundreds of digits then.

@@ -35,6 +35,7 @@ EXAMPLE_IMAGE = f"example/sr-harness:{harness.__version__}"
 _FIGURES_OF_IMAGES = ("psnr", "ssim", "bicubic", "runtime_ms")
 """Figures that submitted images and a stated runtime have."""
 _DAYS = {"Development": 30, "Final": 7}
+# Limit of one execution on the organisers' own queue.
 _TIME_LIMIT_S = 3600
 _PAGES = ("overview", "evaluation", "submitting", "terms")
 
@@ -102,6 +103,7 @@ def _track_file(name: str) -> dict[str, bytes]:
 def accepted_kinds(track: Track) -> list[Kind]:
     """Return what a track can score: images only if its formula and gates need nothing else than they have."""
     needed = [*track.needs, *(gate.figure for gate in track.gates)]
+    # Compared by prefix, because figures of one data set have names such as psnr_test.
     from_images = all(name.startswith(_FIGURES_OF_IMAGES) for name in needed)
     return ["code", "results"] if from_images else ["code"]
 
@@ -147,6 +149,7 @@ class _Files:
         )
         blind = [one.model_copy(update={"bicubic": {}}) for one in settings.datasets]
         public = settings.model_copy(update={"datasets": blind, "bicubic_psnr": None})
+        # Each phase has a key of its own.
         key = secrets.token_hex(32).encode()
         return {
             "scoring_program": {
@@ -226,6 +229,7 @@ class _Files:
         }
 
     def _dated_phases(self) -> list[dict[str, Any]]:
+        # Codabench drops time zones, and `start` is in UTC.
         start, found = self.request.start.replace(microsecond=0, tzinfo=None), []
         limit = DEFAULT_QUEUE_LIMIT_S if self.request.queue is None else _TIME_LIMIT_S
         for number, phase in enumerate(self._phases()):

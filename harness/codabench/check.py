@@ -27,7 +27,9 @@ from harness.errors import UsageError
 DESCRIPTION = "competition.yaml"
 _PROGRAMS = ("scoring_program", "ingestion_program")
 _LARGEST_DESCRIPTION = 1 << 20
+# Start of the image that `harness.codabench.bundle` names if none is given.
 _PLACEHOLDER = "example/"
+# Keys that Codabench does not read, with those that are probably meant.
 _HINTS = {"leaderboard": "leaderboards", "phase": "phases", "task": "tasks", "page": "pages", "logo": "image"}
 
 
@@ -157,6 +159,7 @@ def _unknown(raw: Any, model: type[BaseModel], place: str) -> Iterator[Finding]:
 
 def _nested_unknown(raw: dict[str, Any]) -> Iterator[Finding]:
     for name, model in (("pages", Page), ("phases", Phase), ("tasks", Task), ("leaderboards", Leaderboard)):
+        # The competition is valid at this point, so that these keys are lists.
         for number, one in enumerate(raw[name]):
             yield from _unknown(one, model, f"{name}.{number}.")
 
@@ -196,6 +199,7 @@ def _tasks(tasks: Sequence[Task], bundle: Contents) -> Iterator[Finding]:
     for index in _repeated(task.index for task in tasks):
         yield _error("tasks", f"several tasks have the index {index}")
     for number, task in enumerate(tasks):
+        # A key names a task that Codabench has already; all other keys are then ignored.
         if task.key is None:
             yield from _task(task, f"tasks.{number}", bundle)
 
@@ -230,6 +234,7 @@ def _program(bundle: Contents, name: str, files: set[str], place: str) -> Iterat
 
 def _phases(competition: Competition, bundle: Contents) -> Iterator[Finding]:
     known = {task.index for task in competition.tasks}
+    # In the order in which they follow one another, see `_order`.
     phases = sorted(competition.phases, key=lambda phase: phase.index or 0)
     for phase in phases:
         place = f"phases.{phase.name}"

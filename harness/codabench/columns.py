@@ -108,6 +108,7 @@ _MEASURED = (
     ScoreColumn("ssim_rgb", "SSIM RGB", _field("ssim_rgb"), precision=4),
     ScoreColumn("ssim_y", "SSIM Y", _field("ssim_y"), precision=4),
     ScoreColumn("runtime_ms", "Runtime [ms]", _runtime, "asc", 3),
+    # `scores_of` sets this figure, which is not part of the row.
     ScoreColumn("measured", "Runtime measured [1] / stated [0]", lambda _e, _s: None, precision=0),
     ScoreColumn("params_k", "Parameters [K]", _field("params", 1e3), "asc", 2),
     ScoreColumn("macs_g", "MACs [G]", _field("macs", 1e9), "asc", 2),

@@ -106,6 +106,7 @@ class Leaderboard(_Keys):
 class Competition(_Keys):
     """The whole file."""
 
+    # A quoted number is text in YAML.
     version: Literal[2, "2"]
     title: str
     image: str

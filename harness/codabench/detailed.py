@@ -60,6 +60,7 @@ def _remarks(detail: Detail) -> list[str]:
         remarks.append("The score is 0 because the PSNR does not exceed that of bicubic interpolation.")
     if entry.incomplete_ops:
         remarks.append(f"Operations are a lower bound, without {', '.join(entry.incomplete_ops)}.")
+    # Submitted images come without a run and without submitted code.
     run = None if detail.measured is None else detail.measured.run
     exposure = [] if detail.measured is None else detail.measured.exposure
     return [*remarks, *entry.notes, *([] if run is None else run.warnings), *exposure]

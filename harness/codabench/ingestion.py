@@ -57,6 +57,7 @@ def ingest(program: Path, submission: Path, data: Path, output: Path) -> None:
     except HarnessError as error:
         record = Measured(error=ErrorInfo(stage=STAGE, type=type(error).__name__, message=str(error)))
     except Exception as error:  # noqa: BLE001 -- whatever happens, the scoring program must learn of it
+        # For the organisers, who see what this program prints.
         traceback.print_exc()
         message = f"the ingestion program failed: {type(error).__name__}: {error}"
         record = Measured(error=ErrorInfo(stage=STAGE, type="Fault", message=message))
@@ -106,6 +107,7 @@ def _copy_results(source: Path, output: Path) -> None:
 def _run(request: RunRequest, output: Path) -> Measured:
     finished = run(request)
     rows = [entry for entry in finished.run.entries if entry.kind == "submission"]
+    # The record and the leaderboard of Codabench have one row per submission.
     if len(rows) != 1:
         names = ", ".join(entry.name for entry in rows)
         raise SubmissionError(f"holds {len(rows)} networks: {names}", hint="submit one network")
@@ -174,6 +176,7 @@ def _request(submission: Path, settings: Settings, program: Path, work: Path) ->
         timeout_s=how.timeout_s,
         sandbox=_confinement(how.sandbox),
         trust_pickle=how.trust_pickle,
+        # Crops would show no ground truth; the whole outputs are scored by the other program.
         images="none",
         save_images=True,
         command="harness.codabench.ingestion",

@@ -28,7 +28,7 @@ from harness.submissions.archives import extract
 
 @dataclass(frozen=True, slots=True)
 class LocalRun:
-    """What became of a submission.
+    """Result of a submission.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class LocalRun:
     scores
         Content of ``scores.json``: what would be stored, by key of the column. None if the submission failed.
     ignored
-        Keys of ``scores.json`` without a column; Codabench drops them without a word.
+        Keys of ``scores.json`` without a column; Codabench drops them without a message.
     printed
         What the programs printed.
     detail
@@ -90,6 +90,7 @@ def run_bundle(bundle: Path, submission: Path, output: Path, phase: str | None =
 
 def _extracted(submission: Path, work: Path) -> Path:
     """Return the folder of an extracted zip file, with all its files as on Codabench, after its index was validated."""
+    # `extract` leaves out files that Codabench keeps, so that its result serves for the validation only.
     extract(submission, work / "validated")
     with zipfile.ZipFile(submission) as archive:
         archive.extractall(work / "submission")
@@ -161,6 +162,7 @@ def _execute(root: Path) -> tuple[str, int]:
     described = next(path for name in ("metadata.yaml", "metadata") if (path := program / name).is_file())
     command = shlex.split(yaml.safe_load(described.read_bytes())["command"])
     command = [word.replace("/app/", f"{root}/") if word.startswith("/app/") else word for word in command]
+    # The interpreter that runs this package, whatever the PATH says.
     if command[0] in {"python", "python3"}:
         command[0] = sys.executable
     own = str(Path(harness.__file__).parent.parent)  # a checkout may not be installed

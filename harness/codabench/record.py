@@ -1,4 +1,4 @@
-"""What the ingestion program hands to the scoring program, signed.
+"""The signed record that the ingestion program passes to the scoring program.
 
 Both steps of a submission run in containers of their own. Files of the submission reach the second one as well, so that
 a record without the signature may have been written by the participant.
@@ -17,6 +17,7 @@ from harness.results.record import Record
 from harness.results.schema import ErrorInfo, Run
 
 FILE_NAME = "measured.json"
+# File of the key in the folders of both programs.
 KEY_FILE = "signing_key"
 IMAGES = "images"
 """Folder of the upscaled images beside the record."""
@@ -56,6 +57,7 @@ def read_record(folder: Path, key: bytes) -> Measured:
         content, signature = str(stored["content"]), str(stored["signature"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultsError("the record of the measurement cannot be read", where=FILE_NAME) from error
+    # In constant time, so that the duration says nothing about the signature.
     if not hmac.compare_digest(signature, _signature(content, key)):
         hint = f"remove {FILE_NAME} from the submission: the organisers' program writes it"
         raise ResultsError(

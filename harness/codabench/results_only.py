@@ -12,6 +12,7 @@ from harness.errors import SubmissionError
 from harness.text import single_line
 
 README = "readme.txt"
+# \x20 is the blank at the end of the line, which editors remove.
 TEMPLATE = """\
 runtime per image [s] : 0.01
 CPU[1] / GPU[0] : 0
@@ -21,6 +22,7 @@ Other description :\x20
 _CODE = {".py", ".toml", ".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".pt2"}
 _RUNTIME = re.compile(r"^\s*runtime\s+per\s+image\s*\[s\]\s*:(.*)$", re.IGNORECASE | re.MULTILINE)
 _LINE = re.compile(r"^\s*([^:]{1,80}?)\s*:(.*)$")
+# The files are untrusted; the file that is asked for has four lines.
 _MAX_BYTES = 64 * 1024
 
 

@@ -31,7 +31,9 @@ from harness.tracks.scoring import NO_SCORE, RowFigures, ScoringRules, rank_rows
 
 SCORES = "scores.json"
 DETAIL = "detailed_results.html"
+# Images that an error names.
 _MOST_NAMED = 5
+# Characters of the log that an error shows.
 _MOST_LOG = 2000
 
 
@@ -221,6 +223,7 @@ def _scored(
         # What the ingestion program found out about quality has no ground truth behind it.
         "precision_drop_db": None,
         "score": None, "score_ci": None, "score_log10": None, "rank": None, "rank_range": None,
+        # Notes on a low quality ("would reach ...") were computed from enlarged LR images in place of ground truth.
         "notes": [note for note in row.notes if not note.startswith("would reach")],
     }  # fmt: skip
     entry = row.model_copy(update=update)

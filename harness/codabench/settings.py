@@ -81,4 +81,5 @@ def read_settings(folder: Path) -> Settings:
 
 def track_of(settings: Settings, folder: Path) -> Track:
     """Return the track of the settings that were read from the folder of a program."""
+    # The file of a custom track lies beside the settings, wherever the program is unpacked.
     return get_track(str(folder / TRACK_FILE) if settings.track == TRACK_FILE else settings.track)

@@ -73,6 +73,7 @@ def bicubic_psnr(dataset: Dataset, index: int, track: Track) -> float:
     """Return bicubic's PSNR on one image as the track scores it, dB."""
     lr, hr = dataset.pair(index)
     quality = evaluate_pair(upscale_bicubic(lr, track.scale), hr, track.convention, scale=track.scale)
+    # Identical images have an infinite PSNR, which JSON does not have.
     return min(float(getattr(quality, track.metric)), PSNR_CAP)
 
 

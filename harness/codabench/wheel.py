@@ -56,6 +56,7 @@ def write_zip(target: IO[bytes], files: Mapping[str, bytes | Path]) -> None:
     with zipfile.ZipFile(target, "w") as archive:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
+            # The Unix mode is in the upper half. Images and wheels are compressed already.
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".whl")) else zipfile.ZIP_DEFLATED
             archive.writestr(entry, content.read_bytes() if isinstance(content, Path) else content)
@@ -71,6 +72,7 @@ def pinned_requirements() -> list[str]:
     while waiting:
         requirement = Requirement(waiting.pop())
         name = canonicalize_name(requirement.name)
+        # Without an extra: what the package requires only for its own extras is left out.
         if name in pins or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
             continue
         try:
@@ -115,4 +117,5 @@ def _record(files: dict[str, bytes], own_name: str) -> bytes:
     for name, content in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
         lines.append(f"{name},sha256={digest},{len(content)}\n")
+    # The format of wheels leaves digest and size of RECORD itself empty.
     return "".join([*lines, f"{own_name},,\n"]).encode()

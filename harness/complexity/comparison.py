@@ -47,6 +47,7 @@ def compare_with_fvcore(model: nn.Module, image: Tensor, counted: Observation, d
         return f"not compared with fvcore, which {TOO_LONG}"
     except Exception as error:  # noqa: BLE001 - fvcore cannot trace scripted networks, and submitted code raises anything
         return f"fvcore could not check it ({type(error).__name__})"
+    # The absolute tolerance is for networks without multiply-accumulates.
     if math.isclose(theirs, counted.macs, rel_tol=TOLERANCE, abs_tol=1):
         return f"fvcore agrees at {size}"
     said = f"fvcore counts {theirs / 1e9:.4g} of {counted.macs / 1e9:.4g} G at {size}"

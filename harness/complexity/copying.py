@@ -1,4 +1,4 @@
-"""Copies of networks whose classes were not made to be copied."""
+"""Copy networks whose classes do not support copying completely."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def copied(network: Network) -> Network:
     try:
         return copy.deepcopy(network)
     except Exception:  # noqa: BLE001 -- submitted classes may raise anything; what they share is found out below
+        # deepcopy takes what the memo holds for an id instead of copying the object.
         return copy.deepcopy(network, _shared(network))
 
 
@@ -45,6 +46,7 @@ def _shared(network: nn.Module) -> dict[int, Any]:
     # Bound methods last: to copy one is to copy its object, which succeeds once its locks are known.
     for value in sorted(_attributes(network), key=lambda value: isinstance(value, MethodType)):
         try:
+            # deepcopy adds to its memo; a copy of the memo keeps `shared` free of objects of this trial.
             copy.deepcopy(value, dict(shared))
         except Exception:  # noqa: BLE001 -- as above
             shared[id(value)] = value

@@ -115,14 +115,17 @@ class _Counting:
         """Return the counts."""
         sizes, small, reason = self._observe_small(multiple)
         outside = outside_work(small) if small else ""
+        # All multiply-accumulates may be hidden in the other library; a count of zero would be wrong.
         if outside and not small[0].macs:
             return self._missing(outside)
         whole = self._on_meta(self._full)
         # A network may take another path on tensors without data.
         if small and whole is not None and not self._agrees_on_meta(sizes[0], small[0]):
             whole = None
+        # Nothing verifies a count on the meta device then, but it is better than none.
         if not small:
             return self._missing(reason) if whole is None else self._at_full_size(whole, "on meta tensors")
+        # Only affine counts can be extrapolated; for others, one pass at the full size is counted.
         if whole is None and not self._is_affine(sizes, small):
             whole = self._in_a_real_pass(sizes, small)
             counted = self._scaled(sizes, small) if whole is None else self._at_full_size(whole, "in one forward pass")
@@ -175,9 +178,11 @@ class _Counting:
             this looks for a size that is large enough, all three at once.
         """
         base, reason = math.lcm(multiple, _MINIMUM_BASE), ""
+        # Shared by the three passes, so that constants that the first pass met are known in the others.
         origins = Origins(self._model)
         # Larger steps are tried because some networks reject small inputs, for example due to reflection padding.
         for step in (base, 2 * base, 4 * base, 8 * base):
+            # The first two differ in height only, the last two in width only, as `describe_layers` requires.
             sizes = ((step, 2 * step), (2 * step, 2 * step), (2 * step, 3 * step))
             try:
                 probes = [_probe(self._model, (1, self._full[1], *size)) for size in sizes]
@@ -219,6 +224,7 @@ class _Counting:
     def _in_a_real_pass(self, sizes: Sequence[Size], small: Sequence[Observation]) -> Observation | None:
         """Count in one forward pass at the full size; None if that fails or is expected to exceed the limit."""
         height, width = sizes[-1]
+        # The time is assumed to be proportional to the number of pixels.
         expected = small[-1].seconds * self._full[2] * self._full[3] / (height * width)
         if time.monotonic() + expected > self._deadline:
             return None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+# Window sizes and total downsampling factors, whose least common multiples are tried besides small multiples.
 _WINDOWS = range(5, 17)
 _STRIDES = (2, 4, 8, 16, 32)
+# Larger least common multiples are not tried.
 _LARGEST = 256
 
 MULTIPLES = tuple(
@@ -16,6 +18,7 @@ MULTIPLES = tuple(
 )
 """Multiples that are tried: all up to 128, and those of networks that combine windows with strides."""
 
+# Side in pixels of the smallest images that other stages pass to a network.
 _LEAST_ELSEWHERE = 64
 _MOST_DECLARED = 1024  # the largest multiple that a worker may report
 
@@ -63,6 +66,7 @@ def multiple_at(accepts: Callable[[int, int], bool], declared: int = 1, *, side:
     It is larger than what the network needs if it refuses small inputs.
     """
     candidates = (declared * factor for factor in MULTIPLES)
+    # The declared multiple is tried even if it is larger than a worker may report.
     for multiple in (m for m in candidates if m <= _MOST_DECLARED or m == declared):
         if all(accepts(*size) for size in _sizes(side, multiple)):
             return multiple

@@ -21,6 +21,7 @@ MOST_LAYERS = 2000
 """Maximum number of layers that are described; further ones are omitted."""
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _POOLS = (nn.AvgPool2d, nn.MaxPool2d)
+# Modules that compute nothing in eval mode and are left out.
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
@@ -131,6 +132,7 @@ def _extended(values: Sequence[int], sizes: Sequence[Size], full: Size) -> int:
         return values[0]
     pixels = [height * width for height, width in sizes]
     slope = (values[-1] - values[0]) / (pixels[-1] - pixels[0])
+    # Counts that fall with the size would be extrapolated below zero.
     return max(0, round(values[0] + slope * (full[0] * full[1] - pixels[0])))
 
 

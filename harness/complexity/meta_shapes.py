@@ -60,6 +60,7 @@ def call_on_meta(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     if name.endswith("_") and name[:-1] in _ELEMENTWISE:  # in-place operators return their first argument
         return args[0]
     rule = _RULES.get(name)
+    # The rules take positional arguments only, and return None for cases that they do not cover.
     made = rule(*args) if rule is not None and not kwargs and _plain(args) else None
     return operator(*args, **kwargs) if made is None else made
 
@@ -127,6 +128,7 @@ def _upsample(given: Tensor, size: list[int] | None, *_: Any) -> Tensor | None:
 def _mean(given: Tensor, dims: list[int] | None = None, keepdim: bool = False) -> Tensor | None:
     if not dims:  # without dimensions, all are reduced
         return None
+    # Negative dimensions count from the end.
     gone = {dim % given.ndim for dim in dims}
     kept = [1 if dim in gone else n for dim, n in enumerate(given.shape) if keepdim or dim not in gone]
     return given.new_empty(kept)

@@ -30,9 +30,12 @@ from harness.complexity.operators import can_hold_macs, cost_of
 
 Shape = tuple[int, ...]
 
+# Modules that the report of NTIRE 2023 counts as one per output element.
 _RELU_FAMILY = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6)
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+# The Python function, and the built-in function that it calls and that code may call directly.
 _ADAPTIVE_POOLING = (functional.adaptive_avg_pool2d, torch._C._nn.adaptive_avg_pool2d)
+# hardtanh is the operator of ReLU6.
 _RELU_OPERATORS = frozenset(f"aten::{name}" for name in ("relu", "_prelu_kernel", "elu", "leaky_relu", "hardtanh"))
 
 
@@ -174,6 +177,7 @@ def _without_compiler() -> AbstractContextManager[object]:
 @contextmanager
 def _hooked(model: nn.Module, seen: Observation) -> Iterator[list[str]]:
     """Record calls and shapes of modules; yield the names of the modules that are running, innermost last."""
+    # Operators outside of any hooked module belong to the network itself, whose name is empty.
     running = [""]
     handles = []
 
@@ -275,9 +279,11 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(operator, HigherOrderOperator):
             return self._by_parts(operator, args, kwargs)
         name = operator._schema.name
+        # torch turns the mode off within this method. It is entered again below, so that the parts are seen.
         if not _is_final(operator):
             with self:
                 made = operator.decompose(*args, **kwargs)
+            # Not counted here: its parts have been.
             if made is not NotImplemented:
                 return made
         made = call_on_meta(operator, args, kwargs) if self._on_meta else operator(*args, **kwargs)
@@ -290,6 +296,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run an operator that calls functions by its implementation in Python, whose operators are counted."""
         kernel = operator.py_kernels.get(torch._C.DispatchKey.CompositeExplicitAutograd)
         if operator is torch.ops.higher_order.cond:
+            # Only the branch that is taken is executed and counted.
             chosen, yes, no, operands = args
             kernel, args = (yes if chosen else no), operands
         try:
@@ -309,6 +316,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if cost.kind == "convolution":
             seen.convolutions += cost.macs
+            # Only modules count, unless the network has no convolution among its modules, see `Observation.challenge`.
             is_module = not self._convolutions or self._running[-1] in self._convolutions
             if is_module and isinstance(made, Tensor) and made.dim() == 4:
                 # At output resolution for transposed convolutions, too, by the definition of the challenge.

@@ -49,6 +49,7 @@ _CAN_HOLD_MACS = re.compile(
     r"|bilinear$|trilinear$|(^|_)addr(_|$)|einsum|tensordot|attention|(^|_)(rnn|lstm|gru)(_|$)|(^|_)fft_|cdist|pdist"
     r"|linalg_|cholesky|_solve|lu_unpack|ormqr|orgqr|geqrf|inverse|sumproduct|outer$|transformer_encoder|chain_matmul"
 )
+# Exceptions from the pattern above: operators that match it by name and compute no products.
 _HOLD_NONE = re.compile(
     r"upsample_|grid_sampler|linalg_(vector_norm|cross|vecdot|diagonal|check_errors)|_thnn_fused_(lstm|gru)_cell|fft_(shift|ifftshift)"
     r"|_fft_(freq|rfftfreq)|nested_"
@@ -91,6 +92,7 @@ def cost_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], made: Any
 
 
 def _activations(name: str, args: Sequence[Any], made: Any) -> int:
+    # Of several results, the first is the output; others are statistics or states.
     first = next((value for value in (made if isinstance(made, tuple | list) else [made]) if _is_tensor(value)), None)
     produced = first.numel() if first is not None else 0
     if "attention" in name:  # the scores are the output of a matrix product, too, although they are not stored
@@ -119,6 +121,7 @@ def convolution_macs(given: Tensor, weight: Tensor, made: Tensor, *, transposed:
 
 
 def _convolution(made: Tensor, given: Tensor, weight: Tensor, *rest: Any, **named: Any) -> int:
+    # Order of aten::convolution after the weight: bias, stride, padding, dilation, transposed.
     transposed = rest[4] if len(rest) > 4 else named.get("transposed", False)
     return convolution_macs(given, weight, made, transposed=bool(transposed))
 
@@ -135,6 +138,7 @@ def _convolution_of_sequences(made: Tensor, _given: Tensor, weight: Tensor, *_: 
 
 
 def _product(made: Tensor, first: Tensor, second: Tensor, *_: Any, **__: Any) -> int:
+    # Only the stored elements of a sparse matrix are multiplied.
     if first.layout == torch.sparse_coo or first.layout == torch.sparse_csr:
         return int(first._nnz()) * int(second.shape[-1])
     return made.numel() * int(first.shape[-1])
@@ -186,6 +190,7 @@ def _distances(_made: Tensor, first: Tensor, second: Tensor, *_: Any, **__: Any)
 
 def _attention(_made: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
     rows = math.prod(query.shape[:-1])  # batch, heads and queries
+    # One product of queries and keys, and one of scores and values.
     return rows * int(key.shape[-2]) * (int(query.shape[-1]) + int(value.shape[-1]))
 
 
@@ -194,6 +199,7 @@ def _recurrent_layer(_made: Any, given: Tensor, first: Tensor, second: Tensor, *
 
 
 def _recurrent(_made: Any, given: Tensor, weights: Sequence[Tensor], *_: Any, **__: Any) -> int:
+    # Tensors of one dimension are biases.
     return given.shape[0] * given.shape[1] * sum(weight.numel() for weight in weights if weight.dim() == 2)
 
 
@@ -205,16 +211,19 @@ def _deformable(made: Tensor, _given: Tensor, weight: Tensor, *_: Any, **__: Any
 
 
 def _batch_norm(_made: Any, given: Tensor, weight: Tensor | None, *rest: Any, **named: Any) -> int:
+    # Order of aten::native_batch_norm after the weight: bias, running mean, running variance, training.
     training = bool(rest[3]) if len(rest) > 3 else bool(named.get("training", False))
     if training:
         return _norm(given, weight)
     return given.numel() * (1 if weight is None else 2)
 
 
+# As fvcore's batchnorm_flop_jit in eval mode: 1 per element, and 2 with affine parameters.
 def _settled_batch_norm(_made: Any, given: Tensor, weight: Tensor | None, *_: Any, **__: Any) -> int:
     return given.numel() * (1 if weight is None else 2)
 
 
+# As fvcore's norm_flop_counter: 4 per element, and 5 with affine parameters.
 def _norm(given: Tensor, weight: Tensor | None) -> int:
     return given.numel() * (4 if weight is None else 5)
 

@@ -1,4 +1,4 @@
-"""How many parameters a network has."""
+"""Count the parameters of a network."""
 
 from __future__ import annotations
 

@@ -100,6 +100,8 @@ class _Counter(MetaMode):  # type: ignore[no-untyped-call]
 
     def _size(self, tensor: Tensor) -> int:
         """Return the number of distinct bytes of a tensor; dimensions of stride 0 (expanded) add none."""
+        # A dimension of length 0 is kept, so that an empty tensor has no bytes.
+        # The network is float32 here; its floating-point tensors count in the timed precision.
         elements = math.prod(n for n, step in zip(tensor.shape, tensor.stride(), strict=True) if step or n == 0)
         return elements * (self._itemsize if tensor.is_floating_point() else tensor.element_size())
 

@@ -1,4 +1,4 @@
-"""The number of bits per channel that an image file stores, which Pillow's mode does not always tell.
+"""The number of bits per channel that an image file stores, which Pillow's mode does not always state.
 
 Pillow converts several formats with more than 8 bits per channel to 8 bits while it decodes them, without a message.
 The depth is therefore read from what each decoder declares, or from the header of the file.
@@ -60,6 +60,7 @@ def _jpeg(image: Image.Image, _path: Path) -> int:
 
 
 def _tiff(image: Image.Image, _path: Path) -> int:
+    # 1 is the default of the TIFF specification. The tag holds one number per channel.
     declared = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, 1)
     return max(declared) if isinstance(declared, tuple) else int(declared)
 
@@ -73,6 +74,7 @@ def _raw_mode(image: Image.Image, _path: Path) -> int:
 def _sgi(_image: Image.Image, path: Path) -> int:
     """Return the depth of the header: 1 or 2 bytes per sample. Pillow decodes 2 without naming a raw mode."""
     with path.open("rb") as stream:
+        # Byte 3 follows the magic number (2 bytes) and the storage format (1 byte).
         return 8 * int.from_bytes(stream.read(4)[3:])
 
 
@@ -98,6 +100,7 @@ def _avif_depths(data: memoryview) -> Iterator[int]:
         if kind in _CONTAINERS:
             yield from _avif_depths(content[_CONTAINERS[kind] :])
         elif kind == b"av1C" and len(content) > 2:
+            # Flags high_bitdepth and twelve_bit of the AV1 codec configuration record.
             high, twelve = content[2] & 0x40, content[2] & 0x20
             yield (12 if twelve else 10) if high else 8
         elif kind == b"pixi":

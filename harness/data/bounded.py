@@ -23,5 +23,6 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], work
         pending: deque[Future[Result]] = deque(pool.submit(function, item) for item in islice(remaining, workers))
         while pending:
             result = pending.popleft().result()
+            # Submit before yielding, so that the threads are busy while the consumer processes this result.
             pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
             yield result

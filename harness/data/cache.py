@@ -21,4 +21,5 @@ def codec_versions(degradation: Degradation) -> str:
 def lr_cache_key(hr_sha256: str, scale: int, degradation: Degradation) -> str:
     """Return a cache key, 32 hexadecimal digits, that covers everything that the LR pixels depend on."""
     parts = [hr_sha256, str(scale), repr(sorted(degradation.parameters.items())), codec_versions(degradation)]
+    # 128 bits exclude accidental collisions and keep file names short.
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -39,8 +39,10 @@ def centre_crop_to(image: NDArray[np.uint8], height: int, width: int) -> NDArray
     rows, columns = image.shape[0] - height, image.shape[1] - width
     if rows < 0 or columns < 0:
         raise ValueError(f"cannot crop {width}x{height} from {image.shape[1]}x{image.shape[0]}")
+    # Without a copy.
     if rows == columns == 0:
         return image
+    # Python's round() takes halves to the nearest even number, as torchvision does.
     return crop_at(image, (round(rows / 2), round(columns / 2)), (height, width))
 
 

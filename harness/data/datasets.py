@@ -126,6 +126,7 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over names, file contents, scale and degradation, in hexadecimal."""
+        # Sorted, so that the order in which attributes are declared does not matter.
         whole = hashlib.sha256(repr((self.scale, sorted(self.degradation.parameters.items()))).encode())
         for name, path in zip(self.names, self._hr_paths, strict=True):
             whole.update(f"{name} {_sha256(path)}\n".encode())
@@ -183,6 +184,7 @@ class Dataset:
         """Where the LR images come from, in one line."""
         if self._given is None:
             return f"made from HR by the harness ({self.degradation.description})"
+        # `open_dataset` describes given LR images as "LR images as given in FOLDER".
         place = self.degradation.description.removeprefix("LR images ")
         return f"{place} ({self._hr_paths[0].name} with {self._given.paths[0].name})"
 
@@ -207,6 +209,7 @@ class Dataset:
             hr, lr = image_size(self._hr_paths[index]), image_size(given.paths[index])
             rest = hr[0] - lr[0] * self.scale, hr[1] - lr[1] * self.scale
             if is_in_doubt(rest):
+                # Reading the pair decides how HR is cut, and stores it.
                 self.pair(index)
             else:
                 given.cuts[index] = "top left" if any(rest) else "none"
@@ -230,6 +233,7 @@ class Dataset:
 
         Nothing is ever evicted: images are visited cyclically, a pattern for which least-recently-used never hits.
         """
+        # Another thread may have decoded the same pair meanwhile.
         if index in self._cached:
             return
         size = sum(image.nbytes for image in pair)
@@ -238,6 +242,7 @@ class Dataset:
             self._cached[index] = pair
             return
         spooled = self._spool.keep(pair)
+        # Without room on the disk either, the pair is decoded again at each use.
         if spooled is not None:
             self._cached[index] = (spooled[0], spooled[1])
 

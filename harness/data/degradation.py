@@ -109,6 +109,7 @@ def get_degradation(name: str) -> Degradation:
     """
     if name in DEGRADATIONS:
         return DEGRADATIONS[name]
+    # A family of degradations, with too many members for the table.
     found = _JPEG_NAME.fullmatch(name)
     if not found:
         raise UsageError(f"no degradation is called {name!r}", hint=choice(name, [*DEGRADATIONS, "jpegQ", "jpegQ-444"]))
@@ -138,6 +139,7 @@ def degrade(hr: Array, scale: int, degradation: Degradation) -> Array:
     UsageError
         The sides of `hr` are not multiples of `scale`.
     """
+    # Also without a codec: the detour over PNG is lossless.
     return decode(encode(shrink(hr, scale, degradation), degradation))
 
 

@@ -42,6 +42,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     known = KNOWN_DATASETS[name]
     if known.archive is None:
         raise DataError(f"{name} cannot be downloaded without asking its authors", hint=by_hand(known))
+    # Before the download of many megabytes, whose archive is stored there.
     _require_cache()
     archive = _download(known, known.archive, progress)
     folder = cache_root() / "datasets" / name
@@ -119,5 +120,6 @@ def _unpack(archive: Path, folder: Path, known: KnownDataset) -> None:
         (whole / "HR").mkdir(parents=True)
         for path in images:
             path.replace(whole / "HR" / path.name)
+        # A folder that is not empty cannot be replaced by rename().
         shutil.rmtree(folder, ignore_errors=True)
         whole.replace(folder)

@@ -1,6 +1,6 @@
-"""Cut HR images to the size of LR or SR images that somebody else made.
+"""Cut HR images to the size of given LR or SR images.
 
-Whoever made them cropped HR to a multiple of the scale first, usually at the top left as ``mod_crop`` of MATLAB and
+Their authors cropped HR to a multiple of the scale first, usually at the top left as ``mod_crop`` of MATLAB and
 BasicSR does. Scripts that crop the centre exist too, such as the challenge's ``prepare_data.py``. Both give the same
 size, but pixels that are displaced against each other.
 """
@@ -51,6 +51,7 @@ def fit_to_lr(hr: Array, lr: Array, scale: int) -> Fitted:
     """
 
     def error(crop: Array) -> float:
+        # One filter serves for all degradations, because only offsets are compared.
         shrunk = Image.fromarray(crop).resize((lr.shape[1], lr.shape[0]), Image.Resampling.BICUBIC)
         return _mean_squared_error(np.asarray(shrunk), lr)
 
@@ -75,6 +76,7 @@ def is_in_doubt(rest: tuple[int, int]) -> bool:
 
 def _offsets(rest: tuple[int, int]) -> list[tuple[int, int]]:
     """Return the offsets of the crops to try: the top left, and the centre with half a pixel rounded either way."""
+    # torchvision's center_crop rounds half a pixel to the nearest even number, other scripts round it down.
     rounded, floored = (round(rest[0] / 2), round(rest[1] / 2)), (rest[0] // 2, rest[1] // 2)
     return list(dict.fromkeys([(0, 0), rounded, floored]))
 
@@ -90,6 +92,7 @@ def _fit(hr: Array, size: tuple[int, int], error: Callable[[Array], float]) -> F
 
 def _clearly_best(errors: Sequence[float]) -> int:
     """Return the position of the smallest error, or 0 if it is not clearly smaller than the first."""
+    # In doubt the first offset is kept: the top left is the usual crop.
     best = min(range(len(errors)), key=errors.__getitem__)
     return best if errors[best] < _CLEARLY_SMALLER * errors[0] else 0
 

@@ -21,6 +21,7 @@ from harness.files import write_atomically
 from harness.text import composed
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".avif")
+# Modes whose conversion to RGB is exact.
 _PLAIN_MODES = ("RGB", "L", "1", "P")
 _HINT = {
     "alpha": "flatten it onto a background and save it as RGB",
@@ -123,6 +124,7 @@ def _refuse_what_rgb_cannot_hold(image: Image.Image, path: Path) -> None:
         raise DataError(f"is a {image.format} file, which is not supported", where=str(path), hint=_HINT["format"])
     if bits > 8:
         raise DataError(f"has more than 8 bits per channel ({bits})", where=str(path), hint=_HINT["depth"])
+    # Before the colour mode, so that RGBA files get the advice about alpha.
     if image.has_transparency_data:
         raise DataError(f"has an alpha channel (mode {image.mode})", where=str(path), hint=_HINT["alpha"])
     if image.mode not in _PLAIN_MODES:
@@ -166,6 +168,7 @@ def list_images(folder: Path) -> list[Path]:
         return sorted(
             path
             for path in folder.iterdir()
+            # macOS puts hidden files with the same suffix beside others, such as ._0801.png.
             if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
     except OSError as error:

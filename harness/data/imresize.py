@@ -41,6 +41,7 @@ def _resize_axis(image: Floats, length: int, axis: int) -> Floats:
     indices, weights = contributions(image.shape[axis], length)
     moved = np.moveaxis(image, axis, 0)
     resized = np.zeros((length, *moved.shape[1:]))
+    # One tap of all output samples at a time, so that no matrix of weights is built.
     for tap in range(indices.shape[1]):
         share = weights[:, tap].reshape(-1, *(1,) * (moved.ndim - 1))
         resized += share * moved[indices[:, tap]]
@@ -60,9 +61,11 @@ def contributions(length_in: int, length_out: int) -> tuple[NDArray[np.int64], F
     support = 4.0 / stretch
     centre = (np.arange(length_out) + 0.5) / scale - 0.5  # pixel centres at half-integers, as in MATLAB
     first = np.floor(centre - support / 2).astype(np.int64) + 1
+    # One tap more than the support, because its first sample may lie at a fraction. Surplus taps get weight 0.
     taps = first[:, None] + np.arange(int(np.ceil(support)) + 1)
     weights = stretch * cubic(stretch * (centre[:, None] - taps))
     weights /= weights.sum(axis=1, keepdims=True)
+    # One period of the mirrored signal: 0, ..., n-1, n-1, ..., 0. The modulus maps negative indices into it, too.
     mirrored = np.concatenate([np.arange(length_in), np.arange(length_in)[::-1]])
     return mirrored[taps % (2 * length_in)], weights
 

@@ -37,4 +37,5 @@ KNOWN_PIXELS: dict[str, dict[str, str]] = {
 
 def pixel_digest(image: NDArray[np.uint8]) -> str:
     """Return the SHA-256 of shape and pixels of an image (H x W x 3, uint8), independent of the file format."""
+    # With the shape, since images of different shapes can have the same bytes.
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()

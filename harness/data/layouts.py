@@ -1,7 +1,7 @@
 """Find HR and LR images in the folder layouts that published data sets have.
 
-A name is evidence of what a folder holds. Where it is not enough, an error asks, because LR images that are overlooked
-would be replaced by generated ones and all figures would be different.
+Folders are recognized by their names. Where names are ambiguous, an error is raised, because LR images that are
+overlooked would be replaced by generated ones, and all figures would be different.
 """
 
 from __future__ import annotations
@@ -19,18 +19,24 @@ from harness.data.pairing import pair, scale_in_ending, split_roles
 from harness.errors import DataError
 
 _HR_FOLDERS = ("HR", "GT", "hr", "gt")
+# GTmod12 is BasicSR's name for ground truth that was cropped to multiples of 12.
 _HR_NAME = re.compile(r"(?:.*[_\-. ])?(?:HR|GT)(?:mod\d+)?|original|ground[_\- ]?truth", re.IGNORECASE)
+# An optional prefix, LR or LQ, an optional kind of degradation, and an optional scale: DIV2K_valid_LR_unknown.
 _LR_NAME = re.compile(
     r"(?:.*[_\-. ])?(?:LR|LQ|low[_\- ]?res(?:olution)?)"
     r"(?:(?:bic|BI|BD|DN|blur|unknown|mild|difficult|wild|jpe?g|avif)\w*)?(?:[_\-. ].*|x?\d.*)?",
     re.IGNORECASE,
 )
+# x2, 2x, or a number directly after LR or LQ. Sizes such as 1920x1080 do not match.
 _SCALE_IN_NAME = re.compile(r"(?:x(\d{1,2})|(?<!\d)(\d{1,2})x|(?:LR|LQ)[_\-]?(\d{1,2}))(?![a-z0-9])", re.IGNORECASE)
 _SCALE_NAME = re.compile(r"x\d{1,2}|\d{1,2}x", re.IGNORECASE)
+# Inside a folder of LR images, a bare number is a scale, too.
 _INNER_SCALE_NAME = re.compile(r"x?\d{1,2}|\d{1,2}x", re.IGNORECASE)
+# Without a prefix: the name says nothing about the data set.
 _PLAIN_HR_NAME = re.compile(r"(?:HR|GT)(?:mod\d+)?", re.IGNORECASE)
 _DEPTH = 3
 """Levels below a data set's folder at which folders are looked at for LR images."""
+# Scales of published data sets, to recognize LR images of another scale than the requested one.
 _SCALES = (2, 3, 4, 8)
 _OWN_HINT = "give the folder of the HR images itself to have LR images made from them"
 
@@ -76,6 +82,7 @@ def find_layout(folder: Path, scale: int) -> Layout:
     own = hr_folder(folder)
     hr_paths, beside = _separated(own)
     lr_folder = _lr_folder(folder, own, scale)
+    # LR images are then generated, unless some seem to be there under a name that is not recognized.
     if lr_folder is None and not beside:
         _refuse_unknown_lr(folder, own, hr_paths, scale)
         return Layout(hr_paths)
@@ -97,6 +104,7 @@ def hr_folder(folder: Path) -> Path:
     DataError
         Several subfolders have names of folders of HR images.
     """
+    # The plain names have precedence over others, such as DIV2K_valid_HR.
     for name in _HR_FOLDERS:
         if (folder / name).is_dir():
             return folder / name
@@ -180,6 +188,7 @@ def _lr_folders(folder: Path, own: Path) -> list[Path]:
     for path in _subfolders(folder):
         if path == own:
             continue
+        # A folder that is only called X2 holds LR images, too.
         if _SCALE_NAME.fullmatch(path.name):
             found.append(path)
         elif _LR_NAME.fullmatch(path.name):
@@ -238,6 +247,7 @@ def _within(folder: Path, depth: int) -> Iterable[Path]:
 
 def _holds_lr(folder: Path, hr_by_name: dict[str, Path], scale: int) -> bool:
     """Return whether the first image of a folder that is paired with an HR image has the size of its LR image."""
+    # One match decides. The limit bounds the time for large folders of other images.
     for lr in islice(list_images(folder), 50):
         name = scale_in_ending(lr)
         hr = hr_by_name.get(image_name(lr)) or (hr_by_name.get(name[0]) if name else None)

@@ -1,4 +1,4 @@
-"""Find an image that is another one in a smaller size, whatever its name is."""
+"""Find an image that is a smaller copy of another one, by content and not by name alone."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Size = tuple[int, int]
 _ALIKE = 0.9
 """Correlation of an LR image with its downscaled HR image, at least. Different images that are as much alike and have
 related names are frames of one video, which have the same size."""
+# Pairs of images that are decoded at most; the data set may hold large images.
 _MOST_COMPARED = 8
 _SIDE = 64  # of the thumbnails that are compared, pixels
 
@@ -35,6 +36,7 @@ def smaller_copy(paths: Sequence[Path], fits: Callable[[Size, Size], bool]) -> t
     sizes = [(path, size) for path in paths if (size := _size_of(path)) is not None]
     if len({size for _, size in sizes}) < 2:  # all of one size
         return None
+    # A generator, so that no more pairs are formed than are compared.
     pairs = (
         (small, large)
         for small, its_size in sizes
@@ -70,6 +72,7 @@ def _are_alike(small: Path, large: Path) -> bool:
         one, other = _thumbnail(small), _thumbnail(large)
     except DataError:
         return False
+    # The correlation of a constant image is not defined.
     spread = float(one.std() * other.std())
     return spread > 0 and float(((one - one.mean()) * (other - other.mean())).mean()) > _ALIKE * spread
 

@@ -38,11 +38,13 @@ def open_dataset(
     DataError
         The folder contains no images, or LR images that do not belong to the HR images.
     """
+    # The order is that of the docstring: names of packages, then folders, then registered names.
     name = str(name_or_dir)
     if name in DATASETS.names():
         return _open_folder(name, DATASETS.get(name), scale, degradation, cache_dir)
     folder, folders = Path(name_or_dir), registered()
     if folder.is_dir():
+        # A registered folder that is given by its path is still the registered data set.
         known_as = next((key for key, place in folders.items() if place == folder.resolve()), None)
         return _open_folder(_folder_name(folder), folder, scale, degradation, cache_dir, known_as)
     if name in folders:
@@ -56,6 +58,7 @@ def open_dataset(
 
 def _folder_name(folder: Path) -> str:
     resolved = folder.resolve()
+    # A folder called HR says nothing about the data set, unlike the one that contains it.
     return resolved.parent.name if is_hr_name(resolved.name) else resolved.name
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from harness.data.images import write_png
 from harness.files import write_atomically
 
+# Hidden, so that it is not taken for an image.
 _MARK = ".complete"
 
 

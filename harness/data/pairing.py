@@ -10,8 +10,11 @@ from pathlib import Path
 from harness.data.images import image_name
 from harness.errors import DataError
 
+# SRF, for super-resolution factor, is part of the names in a common copy of Set5 and Set14: img_001_SRF_2_LR.png.
 _SEPARATOR = r"[_\-. ]?"
+# Such as _HR, _GT, _SRF_2_HR and _HR_x2.
 _HR_ENDING = re.compile(r"(?:[_\-. ]SRF[_\-]?\d+)?[_\-. ](?:HR|GT)(?:[_\-]?x?\d+)?", re.IGNORECASE)
+# Such as _LR, _LRx2, _SRF_2_LR and _LRBI_x2.
 _LR_ENDING = re.compile(
     r"(?:[_\-. ]SRF[_\-]?\d+)?[_\-. ](?:LR|LQ)(?:BI|BD|DN|bic|bicubic)?(?:[_\-]?x?(?P<scale>\d+))?", re.IGNORECASE
 )
@@ -170,6 +173,7 @@ def _with_ending(hr_names: Sequence[str], lr_paths: Sequence[Path], scale: int) 
         name = image_name(path)
         starts = (start for start in range(len(name), 0, -1) if start == len(name) or pattern.fullmatch(name, start))
         for start in starts:
+            # An LR image with the very name of an HR image is paired by `_by_name`.
             indices = [i for i in bases.get(name[:start].casefold(), []) if hr_names[i].casefold() != name.casefold()]
             for index in indices:
                 found[index].append(path)

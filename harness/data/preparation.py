@@ -174,6 +174,7 @@ def _writing_to(out: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 for folder in (out / _RECORDS, out / "HR", *out.glob("LR_x*")):
                     remove_remains(folder)
+            # Shared from here on, so that several processes can write different images.
             fcntl.flock(lock, fcntl.LOCK_SH)
         yield
 
@@ -184,6 +185,7 @@ def _prepare(source: Path, work: _Work) -> Prepared:
         if _is_done(source, work, record):
             return Prepared(source.name, "kept")
         files = _generate(source, work)
+        # Only after the new images were generated in memory: a failure leaves the old files and their record.
         _delete_stale(source, work)
         for path, content in files.items():
             write_atomically(path, content)
@@ -219,6 +221,7 @@ def _delete_stale(source: Path, work: _Work) -> None:
 def _generate(source: Path, work: _Work) -> dict[Path, bytes]:
     hr = _cropped(read_rgb(source), source, work)
     degradation = work.degradation
+    # Exactly this suffix, as in the script.
     if work.as_script and source.suffix == ".jpg" and degradation.codec == "jpeg":
         degradation = replace(degradation, quality=100)
     files = {work.lr_path(source): encode(shrink(hr, work.scale, degradation), degradation)}

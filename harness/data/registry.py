@@ -227,6 +227,7 @@ def add(name: str, folder: Path) -> int:
         The name is that of a data set of the harness or of an installed package, or looks like a path.
     """
     taken = DATASETS.names()
+    # A name with a separator would be taken for a path when it is opened.
     if name in taken or not name or {"/", "\\"} & set(name):
         raise UsageError(
             f"{name!r} cannot name a data set", hint=f"choose a plain word that is none of: {', '.join(taken)}"
@@ -239,6 +240,7 @@ def add(name: str, folder: Path) -> int:
             where=str(folder),
             hint="complete it, or register it under another name",
         )
+    # Resolved, so that the entry holds in every working directory.
     folders = {**registered(), name: folder.resolve()}
     content = json.dumps({key: str(value) for key, value in sorted(folders.items())}, indent=2)
     try:

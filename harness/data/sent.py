@@ -33,6 +33,7 @@ class SentDataset(Dataset):
     """
 
     def __init__(self, source: Dataset, pairs: Sequence[SentPair]) -> None:
+        # The constructor of the base class is not called: it needs the image files, which are on another machine.
         self.name = source.name
         self.scale = source.scale
         self.degradation = source.degradation

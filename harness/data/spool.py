@@ -45,6 +45,7 @@ class Spool:
                     return None
                 return tuple(map(self._append, arrays))
             except OSError:  # full or read-only disk: images are decoded again instead
+                # With this limit, no further attempt is made.
                 self._limit = 0
                 return None
 

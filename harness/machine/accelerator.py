@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+# Variables of torch/version.py that are not None if the build supports such devices.
 _KINDS = ("cuda", "hip", "xpu")
 
 

@@ -7,4 +7,5 @@ import os
 
 def available_cores() -> int:
     """Return the number of logical processors in this process's affinity mask, or of the machine if it has none."""
+    # os.cpu_count() ignores a restriction by taskset or a container's cpuset.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -38,6 +38,7 @@ def bound_cores(threads: int, folder: Path = CPU_FOLDER) -> list[int]:
 
 def physical_cores(folder: Path = CPU_FOLDER) -> int:
     """Return the number of physical cores among the usable logical processors, at least 1; `folder` describes them."""
+    # Systems without affinity have no list of usable processors.
     usable = _usable() or list(range(available_cores()))
     return max(1, sum(_rank(core, usable, folder) == 0 for core in usable))
 

@@ -18,6 +18,7 @@ from harness.results.run_info import DeviceInfo
 if TYPE_CHECKING:
     import torch
 
+# Packages other than torch whose releases can change a figure.
 _VERSIONS = ("numpy", "numba", "pillow", "fvcore")
 
 
@@ -48,6 +49,7 @@ def describe_device(wanted: str, threads: int | None) -> DeviceInfo:
         raise UsageError(
             f"device {wanted!r} is not available (torch finds {available})", hint="use --device auto or --device cpu"
         )
+    # By default one thread per core: two threads of a core share its arithmetic units.
     threads = threads or physical_cores()
     return DeviceInfo(
         torch=torch_build()["__version__"],
@@ -65,6 +67,7 @@ def _accelerator(kind: str) -> dict[str, Any]:
     import torch
 
     device = torch.device(kind)
+    # torch reports such an index only when the device is first used.
     if device.index is not None and device.index >= torch.accelerator.device_count():
         count = torch.accelerator.device_count()
         last = f"{device.type}:{count - 1}"
@@ -73,6 +76,7 @@ def _accelerator(kind: str) -> dict[str, Any]:
         "kind": kind,
         "name": _accelerator_name(device),
         "memory_bytes": _accelerator_memory(device),
+        # The CUDA version that torch was built for, not that of the installed driver.
         "driver": torch.version.cuda if device.type == "cuda" else None,
     }
 

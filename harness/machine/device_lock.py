@@ -67,4 +67,5 @@ def _identity(name: str) -> str:
     module = torch.get_device_module(device)
     properties = getattr(module, "get_device_properties", lambda _: None)(device)
     identity = str(getattr(properties, "uuid", None) or f"{device.type}-{device.index or 0}")
+    # Characters with a meaning in paths are replaced.
     return re.sub(r"[^A-Za-z0-9-]", "-", identity)

@@ -84,6 +84,7 @@ class ProcessorMeter:
     def _increase(self, package: Path) -> int:
         """Return the microjoules of a package since its last reading. Its counter begins again at its range."""
         now = int((package / "energy_uj").read_text())
+        # The first reading of a counter is the origin, since it began at an arbitrary moment.
         before = self._last.get(package, now)
         self._last[package] = now
         return now - before if now >= before else now - before + int((package / "max_energy_range_uj").read_text())
@@ -104,6 +105,7 @@ def energy_meter(device: str, library: Any = None, powercap: Path = POWERCAP) ->
     if device.startswith("cuda"):
         with contextlib.suppress(Exception):  # no package, no driver, no card or no permission
             nvml = library or importlib.import_module("pynvml")
+            # There is no nvmlShutdown(): the handle serves for the rest of the process.
             nvml.nvmlInit()
             return _usable(CardMeter(nvml, handle_of(nvml, device)))
         return NoMeter()

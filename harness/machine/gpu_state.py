@@ -12,6 +12,7 @@ from harness.machine.diagnostic import Diagnostic
 from harness.results.measurement import GpuReading
 from harness.results.rounds import POWER_CAP
 
+# Utilization from which a GPU is reported as busy.
 _BUSY_PERCENT = 5
 # Bits of nvmlClocksEventReasons (nvml.h) that reduce the clock although there is work. Other bits, such as 0x1 (idle),
 # say nothing about the reliability of times.
@@ -71,6 +72,7 @@ def read_gpus(library: Any = None) -> list[GpuState]:
     except Exception:  # noqa: BLE001 - consumer GPUs and vGPUs do not support every query
         return []
     finally:
+        # NVML counts initializations; those of a GpuMonitor stay in effect.
         nvml.nvmlShutdown()
 
 

@@ -33,6 +33,7 @@ def busy_share(interval_s: float = 0.3) -> tuple[float, float]:
     after = psutil.cpu_times()
     available = (time.monotonic() - begin) * (os.cpu_count() or 1)
     # Busy is computed as "not idle", so that time in interrupts and in other virtual machines is included.
+    # Time in which all programs of a core wait for a disk (iowait) is idle, too.
     idle = after.idle - before.idle + getattr(after, "iowait", 0.0) - getattr(before, "iowait", 0.0)
     busy = 1 - (idle + time.process_time() - own) / available
     stolen = (getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)) / available

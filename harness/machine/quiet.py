@@ -34,6 +34,7 @@ class QuietHours:
             yield
             return
         with self._changed:
+            # A waiting timing has precedence; otherwise work of several threads could delay it without end.
             self._changed.wait_for(lambda: self._owner is None and not self._waiting)
             self._working += 1
         self._depth.value = depth + 1
@@ -55,6 +56,7 @@ class QuietHours:
             finally:
                 self._waiting -= 1
             self._owner = threading.get_ident()
+            # A copy: other threads may add or remove functions while these are called without the lock.
             pausing = list(self._pausing.values())
         try:
             for pause in pausing:
@@ -66,15 +68,15 @@ class QuietHours:
                 self._changed.notify_all()
 
     def silence(self, key: int, pause: Callable[[], None]) -> None:
-        """Have something paused before every timing from now on, until it is forgotten."""
+        """Call `pause` before every timing from now on, until :meth:`forget` is called with the same key."""
         with self._changed:
             self._pausing[key] = pause
 
     def forget(self, key: int) -> None:
-        """Do not pause it any more."""
+        """Remove the function that was passed to :meth:`silence` with this key."""
         with self._changed:
             self._pausing.pop(key, None)
 
 
 QUIET_HOURS = QuietHours()
-"""Of this machine: one process does all of a run's work on it."""
+"""The lock of this machine. One process does all work of a run on a machine."""

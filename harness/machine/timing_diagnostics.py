@@ -82,6 +82,7 @@ def _threads(files: MachineFiles) -> Diagnostic:
 
 
 def _governor(files: MachineFiles) -> list[Diagnostic]:
+    # Without those of files that cannot be read.
     found = {kernel_text(file) for file in files.cpu.glob("cpu*/cpufreq/scaling_governor")} - {""}
     if not found:
         return [Diagnostic("frequency", "the governor is unknown (a virtual machine, or no frequency scaling)")]
@@ -122,6 +123,7 @@ def _temperature() -> list[Diagnostic]:
     if not readings:
         return []
     hottest = max(readings, key=lambda one: one.current)
+    # Processors lower the clock near the limit of the sensor, in degrees Celsius.
     near = hottest.high is not None and hottest.current > hottest.high - 5
     return [
         Diagnostic(

@@ -29,6 +29,7 @@ def upscale_bicubic(lr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 
     from harness.quality.tensors import quantise
 
+    # torch.tensor copies; from_numpy would warn about arrays that are read-only, as cached images on disk are.
     frame = torch.tensor(lr).permute(2, 0, 1)[None].float() / 255.0
     upscaled = torch.nn.functional.interpolate(frame, scale_factor=scale, mode="bicubic", align_corners=False)
     return np.ascontiguousarray(quantise(upscaled)[0].permute(1, 2, 0).numpy())

@@ -68,6 +68,7 @@ class Convention:
         """
         if self.border != "scale":
             return self.border
+        # 0 is no substitute: the values would be those of another convention, without a message.
         if scale is None:
             raise UsageError(
                 f"convention {self.name} crops a border as wide as the scale, which is not given", hint="pass the scale"

@@ -151,6 +151,7 @@ def evaluate_pair(
     """
     chosen = get_convention(convention)
     luma = chosen.luma if y_convention is None else get_luma(y_convention)
+    # One pair serves all four figures, so that the images are converted once.
     pair = make_pair(sr, hr, chosen.border_at(scale), threads)
     return Quality(
         psnr_rgb=psnr_of(pair.mse_rgb()),
@@ -183,4 +184,5 @@ def mean_psnr(psnrs: Sequence[float], convention: str | Convention = DEFAULT) ->
     # By Jensen's inequality, the mean of PSNRs is never lower than the PSNR of the mean error.
     if get_convention(convention).average == "mean of PSNRs":
         return fmean(psnrs)
+    # PSNR is inverted to get the errors back; identical images (inf dB) contribute an error of 0.
     return psnr_of(fmean(map(mse_of, psnrs)))

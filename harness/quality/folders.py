@@ -65,6 +65,7 @@ class _Job:
 @dataclass(frozen=True, slots=True)
 class _Task:
     name: str
+    # Lists, because files may differ in the suffix only; `_partners` reports that.
     sr: list[Path]
     hr: list[Path]
 
@@ -111,6 +112,7 @@ def score_folders(
         If there is no such convention, or it requires a scale.
     """
     rules = get_convention(convention)
+    # Raise before the first image is read. This function is no generator, so that usage errors occur at the call.
     rules.border_at(scale)
     tasks = _match(sr_dir, hr_dir)
     if not tasks:
@@ -145,8 +147,10 @@ def _plain(path: Path, hr: Mapping[str, object], by_folded: Mapping[str, set[str
     if name in hr or found is None:
         return name
     alike = by_folded.get(found[0], set())
+    # Where HR names differ in case only, the one in the case of the SR name is meant.
     exact = [one for one in alike if name.startswith(one)]
     chosen = exact or list(alike)
+    # An ambiguous name is kept; it is reported as an image without a partner.
     return chosen[0] if len(chosen) == 1 else name
 
 
@@ -182,6 +186,7 @@ def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], Fitted]:
 def _fitted(sr: NDArray[np.uint8], hr: NDArray[np.uint8], scale: int | None, path: Path) -> Fitted:
     """Return HR in the size of SR; raise DataError unless they have the same size after a crop to the scale."""
     height, width = hr.shape[:2]
+    # The size that HR has after a crop to multiples of the scale is accepted, too.
     multiple = None if scale is None else (height - height % scale, width - width % scale)
     if sr.shape[:2] not in ((height, width), multiple):
         is_cropped = multiple not in (None, (height, width))

@@ -49,6 +49,7 @@ def _compiled(function: F) -> F:
 
     ``fastmath`` permits reordering of sums and thereby vectorization. It is safe because no value is NaN or infinite.
     """
+    # error_model="numpy" omits the test for division by zero of each quotient, and nogil lets bands run in parallel.
     try:
         return cast("F", njit(error_model="numpy", nogil=True, fastmath=True, cache=True)(function))
     except RuntimeError:  # no writable cache folder, so that every process compiles the function again
@@ -59,6 +60,7 @@ def _compiled(function: F) -> F:
 def _samples(x: Bytes, y: Bytes, s: Samples, d: Samples) -> None:
     """Write the centred sums and the differences of two rows; they are integers below 2^24, hence exact in float32."""
     for j in range(s.size):
+        # The sum of two bytes exceeds uint8 and the difference may be negative; int16 is the narrowest type for both.
         of_x, of_y = np.int16(x[j]), np.int16(y[j])
         s[j], d[j] = np.int16(of_x + of_y - _CENTRE), np.int16(of_x - of_y)
 
@@ -135,6 +137,7 @@ def _loss_along(moments: Moments, count: int, step: int, taps: Taps, factor: flo
 def _loss_of_rows(s: Samples, d: Samples, rows: int, count: int, step: int, taps: Taps, factor: float) -> float:
     """Return the sum of 1 - SSIM over `rows` rows of windows; rows of samples have a stride of `_WIDTH`."""
     inner = count - (len(taps) - 1) * step  # number of valid positions in a row of `count` samples
+    # Local to the call, because several threads run this function at the same time.
     of_s, of_d, of_ss, of_dd = (
         np.empty((2, _WIDTH)),
         np.empty((2, _WIDTH)),
@@ -142,6 +145,7 @@ def _loss_of_rows(s: Samples, d: Samples, rows: int, count: int, step: int, taps
         np.empty((2, _WIDTH)),
     )
     total = 0.0
+    # Two rows of windows share most of their loads, see `_down`.
     for i in range(0, rows, 2):
         _down(s[i * _WIDTH :], taps, of_s, of_ss, count)
         _down(d[i * _WIDTH :], taps, of_d, of_dd, count)
@@ -204,6 +208,7 @@ def cross_products(x: Bytes, y: Bytes, box: Box) -> tuple[np.int64, ...]:
     for i in range(top, bottom):
         u, v = x[i, 3 * left : 3 * right], y[i, 3 * left : 3 * right]
         for j in range(u.size // 3):
+            # Differences of unsigned integers would wrap around; int32 also holds the products of two differences.
             r = np.int32(u[3 * j]) - np.int32(v[3 * j])
             g = np.int32(u[3 * j + 1]) - np.int32(v[3 * j + 1])
             b = np.int32(u[3 * j + 2]) - np.int32(v[3 * j + 2])

@@ -36,6 +36,7 @@ def get_metric(name: str, registry: Registry[Metric] = METRICS) -> Metric:
         There is no such metric, it cannot be loaded, or what it needs is missing.
     """
     metric = registry.get(name)
+    # Most metrics are plain functions without this attribute.
     require = getattr(metric, "require", None)
     if require is not None:
         require()

@@ -157,6 +157,7 @@ def _interleaved(image: Bytes) -> Bytes:
 
     Numba compiles a kernel per array type, and read-only is part of the type: one type means one compilation.
     """
+    # The flag is cleared on a view; the caller's array stays writable.
     rows = np.ascontiguousarray(image).reshape(image.shape[0], -1).view()
     rows.flags.writeable = False
     return rows
@@ -180,6 +181,7 @@ class ArrayPair:
         from harness.quality import kernels
 
         if luma.single_precision:
+            # The quadratic form below is exact, and would not reproduce the rounding of float32.
             return self._mse_single(luma)
         if luma.rounded:
             error = kernels.rounded_luma_error(self.x, self.y, self.box, luma.weights, luma.offset)
@@ -246,6 +248,7 @@ def _in_bands(function: Callable[[Box], Result], box: Box, threads: int | None) 
     top, bottom, left, right = box
     bands = [(row, min(row + BAND, bottom), left, right) for row in range(top, bottom, BAND)]
     workers = min(_threads(area(box), threads), len(bands))
+    # Without a pool, whose threads would cost more than a small image.
     if workers == 1:
         return list(map(function, bands))
     with ThreadPoolExecutor(workers) as pool:  # the kernels release the GIL

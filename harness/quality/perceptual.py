@@ -54,12 +54,14 @@ def require_lpips() -> Distance:
     UsageError
         See `Lpips.require`.
     """
+    # The package of the metric's authors has precedence.
     build = _from_lpips() or _from_torchmetrics()
     if build is None:
         raise UsageError("LPIPS needs the package lpips", hint="install it: python -m pip install lpips")
     try:
         with warnings.catch_warnings():  # torchvision warns about deprecated arguments that these packages pass
             warnings.simplefilter("ignore")
+            # A trial call is needed: torchmetrics loads the weights when the distance is called, not when it is built.
             distance = build()
             distance(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))
     except Exception as error:

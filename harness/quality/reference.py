@@ -43,6 +43,7 @@ def ssim_plane(x: Floats, y: Floats, window: Window = GAUSSIAN) -> float:
     variance_x = factor * (filter_valid(x * x, window) - mean_x**2)
     variance_y = factor * (filter_valid(y * y, window) - mean_y**2)
     covariance = factor * (filter_valid(x * y, window) - mean_x * mean_y)
+    # With C3 = C2 / 2, the terms for contrast and structure of the definition are one fraction.
     luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
     structure = (2 * covariance + C2) / (variance_x + variance_y + C2)
     return float(np.mean(luminance * structure))

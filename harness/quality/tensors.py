@@ -41,6 +41,7 @@ def to_bytes(image: torch.Tensor) -> torch.Tensor:
         raise DataError(f"a tensor of shape {tuple(image.shape)} is not one RGB image", hint="pass 3 x H x W")
     if image.is_floating_point():
         image = quantise(image)
+    # A tensor of 3 x H x 3 is ambiguous and is taken as channels first, the layout of torch.
     channels_last = image.shape[2] == 3 and image.shape[0] != 3
     return (image if channels_last else image.permute(1, 2, 0)).contiguous()
 
@@ -59,6 +60,7 @@ def quantise(image: torch.Tensor) -> torch.Tensor:
     largest = float(image.max()) if image.numel() else 0.0
     if largest > _OVERSHOOT:
         raise DataError(f"the image has values up to {largest:g}, not up to 1", hint="divide it by 255, or pass uint8")
+    # In float32: the product would be rounded in float16 before it is rounded to an integer.
     return (image.detach().float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
 
 
@@ -74,6 +76,7 @@ class TensorPair:
         """Return the mean squared error over all three channels."""
         x, y = self._inner()
         # Squared differences are at most 255^2; the sum over a 4K image exceeds 32 bits.
+        # Bytes are converted, because their differences would wrap around.
         return float((x.int() - y.int()).square().sum(dtype=torch.int64)) / (3 * area(self.box))
 
     def mse_luma(self, luma: Luma) -> float:
@@ -122,6 +125,7 @@ def _loss(x: torch.Tensor, y: torch.Tensor, window: Window) -> torch.Tensor:
     """Return the sum of 1 - SSIM over planes of shape (C, H, W), by the formula in `harness.quality.kernels`."""
     # Centring the sum keeps the moments small; 256 is exact in binary and is added again to the mean below.
     total, difference = x + y - 256.0, x - y
+    # All four moments are filtered in one call.
     moments = torch.stack([total, difference, total.square(), difference.square()])
     s, d, ss, dd = _filter(moments, window)
     variance_s = window.covariance_factor * (ss - s.square())

@@ -29,6 +29,7 @@ def gaussian_window(size: int = 11, sigma: float = 1.5) -> Window:
     """Return the Gaussian window of Wang et al. (2004), with the taps of OpenCV's ``getGaussianKernel``."""
     radius = size // 2
     raw = [math.exp(-(x * x) / (2 * sigma * sigma)) for x in range(-radius, radius + 1)]
+    # Exactly rounded, so that the taps do not depend on the order of summation.
     total = math.fsum(raw)
     return Window(f"Gaussian {size}x{size}, sigma {sigma}", tuple(value / total for value in raw))
 

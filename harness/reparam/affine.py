@@ -132,6 +132,7 @@ def _extents(value: AffineMap) -> Sides:
 
 
 def _is_fill(bias: Tensor, fill: Tensor | float) -> bool:
+    # The tolerance is relative, hence a zero fill requires a bias of exactly zero.
     constant = torch.as_tensor(fill, dtype=torch.float64).expand_as(bias)
     return bool(((bias - constant).abs() <= SAME_FILL * torch.maximum(bias.abs(), constant.abs())).all())
 

@@ -64,6 +64,7 @@ class Audit(TorchDispatchMode):  # type: ignore[no-untyped-call]
         touched = any(tensor.untyped_storage().data_ptr() in self._storages for tensor in tensors)
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
+        # Counted for weights, too: merging them in each forward pass is a cost that the collapse saves.
         self.macs += _macs(name, args, result)
         if touched:
             if name not in AFFINE_OPERATORS:
@@ -82,6 +83,7 @@ class Audit(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _macs(name: str, args: tuple[Any, ...], result: Any) -> int:
     if name in ("convolution", "_convolution") and isinstance(result, Tensor):
+        # Order of aten::convolution: input, weight, bias, stride, padding, dilation, transposed.
         transposed = bool(args[6])
         # Every position of the output (of the input if transposed) uses each element of the weight once.
         positions = args[0] if transposed else result

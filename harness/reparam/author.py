@@ -89,6 +89,7 @@ def convert(network: nn.Module, hook: str | None) -> AuthorForm:
 
 def find_hook(network: nn.Module) -> str | None:
     """Return the first of :data:`HOOK_NAMES` that the network defines, else that a submodule defines, else None."""
+    # The network's own methods have precedence over those of its blocks, whatever their names are.
     for modules in ((network,), tuple(network.modules())):
         for name in HOOK_NAMES:
             if any(_method(module, name) for module in modules):
@@ -100,6 +101,7 @@ def _method(module: nn.Module, name: str) -> Callable[[], object] | None:
     """Return the bound method if the author's class defines it and it can be called without arguments."""
     # Names such as `fuse` may also be methods of torch's own classes, which convert nothing.
     defined = getattr(type(module), name, None)
+    # The class is examined, since an instance attribute such as a flag called `deploy` is no method of the author.
     if defined is None or defined is getattr(nn.Module, name, None) or type(module).__module__.startswith("torch."):
         return None
     method = getattr(module, name)
@@ -127,6 +129,7 @@ def _call(network: nn.Module, name: str) -> nn.Module | None:
 
 
 def _module_or_default(result: object, network: nn.Module) -> nn.Module:
+    # Methods that convert in place return None.
     return result if isinstance(result, nn.Module) else network
 
 
@@ -141,6 +144,7 @@ def _call_submodules(network: nn.Module, name: str) -> None:
             continue
         replacement = _module_or_default(method(), module)
         if replacement is not module:
+            # The method may return the new block instead of converting in place.
             parent, _, attribute = path.rpartition(".")
             setattr(network.get_submodule(parent), attribute, replacement)
 

@@ -218,6 +218,7 @@ class _Collapser:
                 erased |= region.freed
                 bases.add(found.base)
                 new[region.sink] = self._replace(region)
+                # A later region of this pass may begin at the replacement.
                 execution.values[new[region.sink]] = execution.values[region.sink]
         # Erase users before the nodes that they use, as fx requires.
         for node in sorted(erased, key=lambda node: execution.order[node], reverse=True):

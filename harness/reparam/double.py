@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 _SINGLE = (torch.float32, torch.float16, torch.bfloat16)
+# Methods that cast to a fixed dtype without naming it in an argument.
 _CASTS = (Tensor.float, Tensor.half, Tensor.bfloat16)
 
 
@@ -64,6 +65,7 @@ class _Promotion(TorchFunctionMode):
 
 
 def _is_in_place(name: str) -> bool:
+    # Names such as add_, __setitem__ and __iadd__; __set__ assigns an attribute such as Tensor.data.
     return (name.endswith("_") and not name.endswith("__")) or name in ("__setitem__", "__set__") or name[:3] == "__i"
 
 

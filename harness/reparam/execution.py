@@ -44,6 +44,7 @@ class Execution(fx.Interpreter):
     """
 
     def __init__(self, graph: fx.GraphModule, image: Tensor) -> None:
+        # All values stay alive, so that two tensors at the same address share their memory.
         super().__init__(graph, garbage_collect_values=False)
         self.values: dict[fx.Node, Any] = {}
         self.constants: set[fx.Node] = set()
@@ -51,6 +52,7 @@ class Execution(fx.Interpreter):
         self._live: dict[fx.Node, Tensor] = {}
         self.order: dict[fx.Node, int] = {}
         with torch.no_grad(), float64_arithmetic() if image.dtype == torch.float64 else nullcontext():
+            # A copy, because the network may change its input in place.
             self.run(image.clone(), enable_io_processing=False)
         self.frozen = frozenset(self._frozen())
 

@@ -93,6 +93,7 @@ def submission_files(
     UnsupportedError
         If the network cannot be traced, calls functions outside torch, or differs from the written source.
     """
+    # A copy, because some networks convert themselves in their first forward pass.
     multiple = accepted_multiple(copied(network), declared=size_multiple) or size_multiple
     graph = _traced(network)
     names = _attribute_names(graph)

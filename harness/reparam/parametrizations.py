@@ -58,6 +58,7 @@ def _fold(module: nn.Module) -> Iterator[str]:
         _give_own_class(module)
         for name in list(module.parametrizations):  # type: ignore[arg-type]
             trained = next(module.parametrizations[name].parameters(recurse=False), None) is not None  # type: ignore[index,union-attr]
+            # leave_parametrized stores the computed value as the weight, in place of the original tensor.
             parametrize.remove_parametrizations(module, name, leave_parametrized=True)
             if trained and name not in module._parameters:  # torch leaves a buffer where two tensors made the weight
                 value = module._buffers.pop(name, None)
@@ -68,9 +69,11 @@ def _fold(module: nn.Module) -> Iterator[str]:
         if not isinstance(hook, WeightNorm | SpectralNorm | prune.BasePruningMethod):
             continue
         hook.remove(module)
+        # The methods remove() do not delete the hook itself.
         module._forward_pre_hooks.pop(key, None)
         for state_hooks in (module._state_dict_hooks, module._load_state_dict_pre_hooks):
             for index, other in list(state_hooks.items()):
+                # Spectral norm also registers hooks for state dicts, which remove() leaves in place.
                 if type(other).__module__ == SpectralNorm.__module__:
                     del state_hooks[index]
         yield _tensor_of(hook)

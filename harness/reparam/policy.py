@@ -103,11 +103,13 @@ def _reparameterized(
         executed = copied(network)
     except Exception as error:  # noqa: BLE001  # __deepcopy__ of submitted classes may raise anything
         return _unchanged(network, [f"not reparameterized: the network cannot be copied ({type(error).__name__})"])
+    # This also runs the copy, which some training forms need to convert themselves, see `_author_form`.
     multiple = accepted_multiple(executed, declared=size_multiple)
     if not multiple:
         return _unchanged(network, ["not reparameterized: the network accepts none of the tested input sizes"])
     reference = Reference(network, frames, multiple=multiple, value_range=value_range)
     form, notes = _author_form(reference, hook, executed)
+    # Without an author's form, the training form is collapsed.
     own = form.network or network
     base, folded = _folded(reference, own) if search.automatic else (own, [])
     work = _collapsed(reference.with_network(base), search) if search.automatic else Collapse()
@@ -118,6 +120,7 @@ def _reparameterized(
         forms["author"] = form.network, f"author: {form.hook}"
     if work.network or folded:
         both = " + ".join([*([f"author: {form.hook}"] if form.network else []), "automatic"])
+        # Folding of parametrizations alone is a form of its own, too.
         forms["automatic"] = work.network or base, both
     return _outcome(reference, forms, notes, tuple(work.sinks))
 
@@ -151,6 +154,7 @@ def _outcome(
     for name, (network, method) in forms.items():
         # Compare with the given network, not with the author's form, so that the error of both steps is included.
         error = reference.difference(network).largest
+        # JSON has no infinity.
         known = error if math.isfinite(error) else None
         params = count_parameters(network)
         records.append(NetworkForm(name=name, method=method, params=params, max_abs_error=known))
@@ -186,6 +190,7 @@ def _author_form(reference: Reference, hook: str | None, executed: nn.Module) ->
     pass.
     """
     form = author.convert(reference.network, hook)
+    # Another number of parameters after one forward pass shows that the network converted itself.
     if form.network is None and hook is None and count_parameters(executed) != count_parameters(reference.network):
         form = AuthorForm(executed, "first forward")
     if form.network is None:
@@ -215,6 +220,7 @@ def _collapsed(reference: Reference, search: Search) -> Collapse:
         choice=search.choice(),
         clock=clock,
     )
+    # With border errors allowed, the whole network differs by design, so that there is nothing to verify here.
     if work.network is None or inexact:
         return work
     mismatch = _mismatch(reference, work)

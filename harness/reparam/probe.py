@@ -66,6 +66,7 @@ def _probe(module: nn.Module, channels: int) -> AffineMap | None:
     noise = torch.rand(1, channels, 13, 16, dtype=torch.float64)
     if audit(module, noise).non_affine:
         return None
+    # The smaller canvas, of a quarter of the pixels, suffices for kernels of the usual sizes.
     for side in CANVASES:
         measured = _measured(module, channels, side)
         if measured is not None:
@@ -87,7 +88,9 @@ def _measured(module: nn.Module, channels: int, side: int) -> AffineMap | None:
     # For an impulse in row c, output row i is kernel[c + top - i], so the response is the mirrored kernel. It is taken
     # over the whole image, hence the large padding below; `trimmed` removes the zero taps and the padding with them.
     kernel = response.transpose(0, 1).flip(2, 3).contiguous()
+    # The impulse is in row side // 2: top = length - 1 - side // 2, and bottom follows from the growth of the size.
     padding = (length - 1 - side // 2, growth + side // 2) * 2
+    # A bias of zero counts as well, see `AffineMap.biased`.
     biased = any("bias" in name for name, _ in module.named_parameters()) or bool(bias.any())
     return trimmed(AffineMap(_denoised(kernel), bias, padding, shuffle=shuffle, biased=biased))
 

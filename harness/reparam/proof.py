@@ -104,6 +104,7 @@ def proof_images(
 def _crops(frames: Sequence[Tensor], size: tuple[int, int], multiple: int) -> Iterator[Tensor]:
     """Yield the centre crop of the first frame and the top-left crop of the second."""
     for index, frame in enumerate(frames[:2]):
+        # A frame that is smaller than the image is cropped to multiples of the size that the network accepts.
         rows, columns = (min(n, m // multiple * multiple) for n, m in zip(size, frame.shape[-2:], strict=True))
         top = (frame.shape[-2] - rows) // 2 * (1 - index)
         left = (frame.shape[-1] - columns) // 2 * (1 - index)
@@ -129,6 +130,7 @@ def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 
     int
         Multiple of height and width, or 0 if the network accepts none of the tested sizes.
     """
+    # The dtype and device of the network are those of its first floating-point parameter.
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
 
     def accepts(height: int, width: int) -> bool:
@@ -136,6 +138,7 @@ def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 
             output = network(torch.full((1, channels, height, width), 0.5, dtype=like.dtype, device=like.device))
         except Exception:  # noqa: BLE001  # foreign code raises anything; the next size may do
             return False
+        # An upscaled image is an integer number of times as wide.
         return isinstance(output, Tensor) and output.shape[-1] % width == 0
 
     return multiple_at(accepts, declared, side=24) or 0

@@ -50,6 +50,7 @@ class ConvolutionForm:
             groups=self.groups,
             bias=self.bias is not None,
         )
+        # The weights are assigned in float64 and rounded by the cast below.
         conv.weight.data = self.weight.clone()
         if self.bias is not None:
             conv.bias.data = self.bias.clone()  # type: ignore[union-attr]

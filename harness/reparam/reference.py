@@ -49,6 +49,7 @@ class Reference:
     @cached_property
     def images(self) -> list[ProofImage]:
         """Inputs for float32."""
+        # 37 is the default side of `proof_images`.
         return self._images(max(37, self._least_side))
 
     @cached_property
@@ -68,6 +69,7 @@ class Reference:
     def _least_side(self) -> int:
         """The smallest of :data:`SIDES` at which the network takes all images; the first if there is none."""
         network = copied(self.network)
+        # If there is none, the first comparison raises the network's own exception.
         return next((side for side in SIDES if self._takes(network, side)), SIDES[0])
 
     def _takes(self, network: nn.Module, side: int) -> bool:
@@ -101,6 +103,7 @@ class Reference:
         exact
             Collapsed form in float64, before its kernels are rounded.
         """
+        # Algebraic errors show in float64, where rounding errors are far below the tolerance.
         gap = self._compare(self.double, outputs(exact, self.small_images, torch.float64), self.small_images)
         if gap.largest > DOUBLE_TOLERANCE:
             return f"it differs in float64 by {gap}"

@@ -77,6 +77,7 @@ def region_error(
     before = _extracted(graph, region)
     double, single = Replacement(region, torch.float64), Replacement(region, dtype)
     interior = border = rounding = 0.0
+    # At least the extent of the dilated kernel.
     reach = max(region.form.weight.shape[2:]) * max(region.form.dilation)
     for image in _inputs(execution.values[region.base], reach):
         expected = _output(before, image)
@@ -105,6 +106,7 @@ def _output(part: nn.Module, image: Tensor) -> Tensor | None:
 def _inputs(natural: Tensor, reach: int) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(1)
     yield natural
+    # Two sizes with pixels farther than `reach` from the border, and one that is mostly border.
     for height, width in ((4 * reach + 3, 4 * reach + 6), (2 * reach + 3, 2 * reach + 6), (7, 10)):
         yield torch.randn(1, natural.shape[1], height, width, generator=generator, dtype=natural.dtype)
 
@@ -116,6 +118,7 @@ def _extracted(graph: fx.GraphModule, region: Region) -> fx.GraphModule:
     for node in _between(region):
         copies[node] = part.node_copy(node, lambda argument: copies[argument])
     part.output(copies[region.sink])
+    # A copy, because modules of the region may keep state or change their parameters when they run.
     return copy.deepcopy(fx.GraphModule(graph, part))
 
 

@@ -68,6 +68,7 @@ class Region:
     @property
     def is_gain(self) -> bool:
         """Whether the collapse lowers the multiply-accumulates, or the calls at equal multiply-accumulates."""
+        # Tuples are compared by their first elements, and by the second ones where these are equal.
         return self.saves > (0, 0) and self.saves[0] >= 0
 
     @property
@@ -78,6 +79,7 @@ class Region:
     @property
     def place(self) -> str:
         """Path of the innermost module that contains the sink, else of a module that the region contains."""
+        # Sorted, because the order of a set differs between processes.
         paths = [module_path(node) for node in (self.sink, *sorted(self.freed, key=lambda node: node.name))]
         return next((path for path in paths if path), self.sink.name)
 
@@ -164,6 +166,7 @@ class RegionFinder:
         """
         # After an in-place change, the base's tensor no longer holds the value from which the maps were derived.
         last = self._execution.changed_by.get(base)
+        # The node that makes the change is still visited: it receives the unchanged value.
         end = len(self._nodes) if last is None else self._execution.order[last]
         waiting: list[int] = []  # heap of positions, so that all inputs of a node are visited before it
         node, seen = base, {base}
@@ -214,6 +217,7 @@ class RegionFinder:
         """Return whether the number of channels of a map agrees with the recorded value of the node."""
         if isinstance(result, AffineMap):
             shape = self._execution.shape(node)
+            # A rule that misunderstands a call yields another number of channels than the recorded run.
             return shape is not None and len(shape) == 4 and shape[1] == result.channels
         return isinstance(result, tuple)
 
@@ -229,8 +233,10 @@ class RegionFinder:
             form=form,
             freed=freed,
             macs_before=sum(self.macs(node) for node in freed),
+            # The convolution has as many outputs as the sink, also if a pixel shuffle follows.
             macs_after=shape[0] * shape[1] * shape[2] * shape[3] * form.macs_per_output,
             calls_before=sum(self.calls(node) for node in freed),
+            # The convolution, and the pixel shuffle if there is one.
             calls_after=1 + (value.shuffle > 1),
         )
 
@@ -265,6 +271,7 @@ class RegionFinder:
 
     def _call_groups(self, node: fx.Node) -> int:
         image, weight = (self._execution.shape(argument) for argument in node.all_input_nodes[:2])
+        # A weight has the input channels of one group.
         return image[1] // weight[1] if image and weight else 1
 
     def macs(self, node: fx.Node) -> int:

@@ -38,6 +38,7 @@ class Search:
 
     def started(self) -> Clock:
         """Start the time of the search."""
+        # Which regions are found must not depend on the speed of this process.
         return Clock(math.inf if self.regions is not None else self.limit_s)
 
     def choice(self) -> Choice:

@@ -20,6 +20,7 @@ class OutOfTimeError(Exception):
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
     """Limit the time of what is called within the context; None for no limit."""
+    # A context variable, so that threads have limits of their own.
     token = _LIMIT.set((math.inf, math.inf) if seconds is None else (seconds, monotonic() + seconds))
     try:
         yield

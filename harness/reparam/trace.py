@@ -74,8 +74,10 @@ class LeafFallbackTracer(fx.Tracer):
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Trace a module; if this fails, erase the nodes recorded for it and record it as a leaf."""
+        # The nodes after this one belong to the module, and are erased if tracing fails.
         last = next(iter(reversed(self.graph.nodes)), None)
         stack, before = dict(self.module_stack), self._executes_weights
+        # First with parameters as proxies; if that fails, with parameters as tensors.
         for executes_weights in (before, True) if not before else (True,):
             self._executes_weights = executes_weights
             try:
@@ -165,6 +167,7 @@ def _copy_constants(graph: fx.Graph, traced: nn.Module, root: nn.Module) -> froz
     merged = set()
     for node in graph.nodes:
         name = str(node.target)
+        # What the network itself has exists in the copy already.
         if node.op == "get_attr" and not hasattr(root, name.split(".", maxsplit=1)[0]):
             value = operator.attrgetter(name)(traced)
             if value.requires_grad:
@@ -192,6 +195,7 @@ def delete_unused(graph: fx.GraphModule) -> None:
     read = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
     for name, _ in [*graph.named_parameters(), *graph.named_buffers()]:
         parent, _, attribute = name.rpartition(".")
+        # A called module uses its own tensors and those of its submodules.
         owners = {name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)}
         if name not in read and not owners & called:
             delattr(graph.get_submodule(parent), attribute)

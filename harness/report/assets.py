@@ -32,6 +32,7 @@ def write_assets(folder: Path) -> None:
     """
     for name in SHA256:
         target = folder / FOLDER / name
+        # Compared by size, so that an existing file of a megabyte is not read.
         if not (target.is_file() and target.stat().st_size == len(_content(name))):
             write_page(target, _content(name))
 

@@ -83,6 +83,7 @@ def backend_table(run: Run) -> BackendTable | None:
     entries = {entry.slug: entry for entry in run.entries}
     digits = next(column.digits for column in columns_of(run) if column.key == "runtime_ms")
     places = {entry.slug: place for place, entry in enumerate(run.entries)}
+    # Networks that are not in the leaderboard come last.
     rows = sorted(run.backends, key=lambda row: places.get(row.slug, len(places)))
     lines = []
     for row in rows:
@@ -108,6 +109,7 @@ def _shown(
         return BackendCellText(remarks=("not tried",) if cell is None and run.run.complete else ())
     runtime = runtime_of(entry, run.protocol)
     time = "" if runtime is None else fixed(runtime, digits)
+    # A single call has no interval.
     if entry.runtime_ms is not None and entry.runtime_ms.samples > 1:
         low, high = entry.runtime_ms.ci
         time += f" [{fixed(low, digits)}, {fixed(high, digits)}]"

@@ -1,4 +1,4 @@
-"""Classes of speed, such as those of the NTIRE 2023 report: below film, film, television, smooth, above screens."""
+"""Classes of speed by frames per second, such as those of the NTIRE 2023 report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

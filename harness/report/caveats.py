@@ -1,4 +1,4 @@
-"""What stays beside a figure wherever it is printed: marks, intervals, ties, and the notes that explain them."""
+"""Marks, intervals and ties that accompany figures in all tables, and the notes that explain them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

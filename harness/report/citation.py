@@ -19,6 +19,7 @@ def run_bibtex(run: Run) -> str:
     note = f"track {run.track.name}, data set {run.dataset.fingerprint[:12]}, protocol {run.protocol.name}"
     key = re.sub(r"[^A-Za-z0-9]+", "-", f"sr-harness-{run.run.id}").strip("-")
     fields = {
+        # The inner braces keep BibTeX styles from changing upper-case letters.
         "title": "{" + _tex(title) + "}",
         "howpublished": _tex(f"sr-harness {run.run.harness_version}, run {run.run.id}"),
         "note": _tex(note),

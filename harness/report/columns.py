@@ -139,6 +139,7 @@ def _of_run(column: declared.Column, run: Run) -> Column:
     statistic, better = run.protocol.statistic, column.better
     if better == "score":
         better = "high" if run.track.higher_is_better else "low"
+    # Missing figures count as 0, which `digits_for` leaves out.
     values = [column.scaled(entry, statistic) or 0.0 for entry in run.entries]
     return Column(column, statistic, _digits(column.digits, values), better, column.hint_of(run))
 

@@ -140,6 +140,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _padded(text: str, width: int, at: int) -> str:
+    # The first and the last column, model and status, hold text.
     return text.ljust(width) if at in {0, 7} else text.rjust(width)
 
 

@@ -35,7 +35,9 @@ Measure = Callable[[Pixels, Pixels], tuple[float, float]]
 MOST_MODELS = 6
 """Models that are shown if none is named."""
 _POINTS = 72.0  # of an inch
+# Resolution of print, to which the whole image is reduced.
 _DPI = 300
+# Widths of a digit and of a point in DejaVu Sans, matplotlib's default font.
 _DIGIT_EM, _POINT_EM = 0.636, 0.318
 
 
@@ -229,6 +231,7 @@ def _draw_block(canvas: _Canvas, pictures: CropPictures, cells: Sequence[Cell], 
 def _draw_overview(canvas: _Canvas, pictures: CropPictures, whole: Overview, layout: Layout, top: float) -> None:
     height = layout.total - CAPTION
     size = (round(layout.overview / _POINTS * _DPI), round(height / _POINTS * _DPI))
+    # Reduced to the resolution of print, since a file of the figure contains all pixels.
     picture = Image.fromarray(whole.pixels)
     picture.thumbnail(size, Image.Resampling.LANCZOS)
     axes = canvas.image(np.asarray(picture), 0, top - height, layout.overview, height)
@@ -251,12 +254,14 @@ def _draw_cell(canvas: _Canvas, cell: Cell, layout: Layout, x: float, y: float) 
     if cell.highlighted:
         axes.add_patch(_frame(axes, (0, 0, 1, 1), hue, 2.8))  # the outer half is cut off
     middle = x + layout.width / 2
+    # Baselines of the two lines below a picture.
     first, second = y - 1.05 * SMALL_TEXT, y - 2.2 * SMALL_TEXT
     canvas.text(_cut(cell.title, layout.width), middle, first, bold=cell.highlighted, hue=hue)
     if cell.is_truth:
         canvas.text("PSNR / SSIM", middle, second, hue=PAPER["muted"])
         return
     psnr, ssim = _shown(cell.psnr, 2), _shown(cell.ssim, 4)
+    # The slash is not in the middle where the two figures differ in width, so that both together are centred.
     slash = middle + (_numeral_width(psnr) - _numeral_width(ssim)) / 2
     canvas.text(psnr, slash - 0.45 * SMALL_TEXT, second, "right", bold=cell.best[0])
     canvas.text("/", slash, second)
@@ -276,6 +281,7 @@ def _numeral_width(text: str) -> float:
 def _cut(text: str, width: float) -> str:
     """Shorten a name to a width in points."""
     while len(text) > 2 and text_width(text, SMALL_TEXT) > width + GAP:
+        # The last character is the ellipsis of the step before.
         text = text[:-2] + "…"
     return text
 

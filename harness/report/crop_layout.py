@@ -1,4 +1,4 @@
-"""Where the pictures of a crop go: in lines, beside the whole image if it has room."""
+"""Layout of the pictures of a crop: in lines, beside the whole image if there is room for it."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -55,6 +55,7 @@ def layout_of(cells: int, width: float, aspect: float, whole: float | None) -> L
         columns, between = ceil(cells / lines), (lines - 1) * CAPTION
         if whole is not None:
             # The whole image is as high as the lines beside it, from the first picture to the last.
+            # From width = columns * (picture + GAP) + overview, with the overview as below.
             picture = (width - columns * GAP - whole * between) / (columns + whole * lines / aspect)
             overview = whole * (lines * picture / aspect + between)
             if picture >= _LEAST and overview <= _WIDEST_OVERVIEW * width:

@@ -107,6 +107,7 @@ class CropPictures:
         """The whole image; None if the run kept no picture of it."""
         for window in self._windows:
             size, name = (window.width, window.height), "hr"
+            # The ground truth of a whole image is its own overview; a crop has a small picture of the whole image.
             if window.why != "whole":
                 if window.image_size is None:
                     continue

@@ -17,6 +17,7 @@ from harness.report.numbers import fixed, spell
 from harness.report.palette import PAPER
 from harness.report.rows import Row
 
+# Width and height in inches, size of text in points, and characters of the longest label.
 SIZE = (6.4, 4.7)
 TEXT = 8.5
 LONGEST = 26
@@ -24,6 +25,7 @@ LONGEST = 26
 STYLE: Any = {
     "font.size": TEXT,
     "text.color": PAPER["ink"],
+    # A dollar sign in a name does not begin a formula.
     "text.parse_math": False,
     "axes.edgecolor": PAPER["muted"],
     "axes.labelcolor": PAPER["ink"],
@@ -44,8 +46,10 @@ STYLE: Any = {
     "ytick.major.size": 0,
     "xtick.major.width": 0.6,
     "figure.facecolor": "none",
+    # At 72 dpi a pixel is a point, the unit in which labels are placed.
     "figure.dpi": 72,
     "svg.fonttype": "none",
+    # Without a fixed salt, ids in SVG files differ from run to run.
     "svg.hashsalt": "harness",
     "path.simplify": False,
 }
@@ -120,6 +124,7 @@ def draw_points(axes: Axes, points: Sequence[Point]) -> dict[str, str]:
     targets = {}
     for point in points:
         line = axes.plot([point.x], [point.y], gid=f"mark-{point.row.anchor}", **_mark_style(point))[0]
+        # A mark on the edge of the axes is drawn as a whole.
         line.set_clip_on(False)
         targets[f"mark-{point.row.anchor}"] = point.row.anchor
     return targets
@@ -171,6 +176,7 @@ def _mark(axes: Axes, point: Point) -> Mark:
 def _write(axes: Axes, label: Label, point: Point, size: float) -> None:
     box, mark = label.box, label.mark
     unmap = axes.transAxes.inverted().transform
+    # Anchored at the side of the mark, because the width of a label is only estimated.
     align = "left" if box.left >= mark.x else "right" if box.right <= mark.x else "center"
     x = {"left": box.left, "right": box.right, "center": (box.left + box.right) / 2}[align]
     middle = (box.bottom + box.top) / 2
@@ -210,11 +216,13 @@ def render(figure: Figure, kind: str, *, paper: bool = False, outlines: bool = T
     PNG has 300 dpi and a white background. With ``paper``, PDF embeds TrueType fonts, and text becomes outlines in SVG
     unless ``outlines`` is false.
     """
+    # Dates and versions would make files of equal figures differ.
     dates: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": None},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
         "png": {"Software": None},
     }
+    # 42 stands for TrueType. Publishers reject Type 3 fonts, matplotlib's default.
     style = STYLE | ({"svg.fonttype": "path" if outlines else "none", "pdf.fonttype": 42} if paper else {})
     ground = "white" if kind == "png" else "none"
     stream = io.BytesIO()

@@ -48,5 +48,6 @@ def _curves(drawn: Drawn) -> list[dict[str, Any]]:
 
 def _thinned(segment: Any) -> dict[str, list[float]]:
     step = max(1, len(segment) // _MOST_POINTS)
+    # With the last point, so that the curve keeps its length.
     points = [*segment[:-1:step], segment[-1]]
     return {"x": [float(f"{x:.5g}") for x, _ in points], "y": [float(f"{y:.6g}") for _, y in points]}

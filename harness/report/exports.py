@@ -197,6 +197,7 @@ def plain(text: str) -> str:
     printed = spreadsheet_text("".join(letter if letter.isprintable() else " " for letter in text))
     # Markdown passes HTML through.
     shown = escape(printed, quote=False)
+    # Characters with a meaning in Markdown, and in its extensions for tables, formulas and crossed-out text.
     return "".join(f"\\{letter}" if letter in "\\`*_[]|$~!#" else letter for letter in shown)
 
 
@@ -244,6 +245,7 @@ def _html_cells(table: _Table, position: int) -> str:
     row = table.rows[position]
     before = "".join(f"<td>{cell}</td>" for cell in table.before_name(position))
     cells = "".join(f"<td>{_strong(table, row, column)}</td>" for column in table.columns)
+    # <bdi> isolates a name in a right-to-left script from the cells around it.
     return f'{before}<th scope="row"><bdi>{escape(row.entry.name)}</bdi>{_signs(row)}</th>{cells}'
 
 

@@ -19,6 +19,7 @@ class Cause:
 
 def by_cause(rows: Sequence[Row]) -> list[Cause]:
     """Return the rows grouped by cause: status, stage and reason. Groups are in the order of their first row."""
+    # By `id`, because rows of damaged files may share a slug.
     of_entry = {id(row.entry): row for row in rows}
     return [
         Cause(

@@ -170,6 +170,7 @@ def _size_key(axes: Axes) -> Box:
         axes.text(
             edge[0], edge[1], name, transform=axes.transAxes, va="center_baseline", color=PAPER["muted"], size=TEXT - 1
         )
+        # The width of a letter of this size is estimated as 4.4 points.
         x += 2 * radius + 7 + 4.4 * len(name)
     return Box(frame.x0, y - 14, x, frame.y1)
 
@@ -196,6 +197,7 @@ def _level_line(axes: Axes, level: float) -> Box:
 def _runtime_axis(axes: Axes, points: Sequence[Point], run: Run) -> list[Box]:
     """Set up the runtime axis; return the bounding boxes of its class labels."""
     low, high = min(point.x for point in points), max(point.x for point in points)
+    # The right end has room for labels, which are placed at the right of marks first.
     log_axis(axes, "x", low / 1.35, high * 1.9)
     shape = run.protocol.output_shape
     axes.set_xlabel(f"{run.protocol.statistic} runtime of one frame at {shape[3]}{TIMES}{shape[2]}, ms")
@@ -237,6 +239,7 @@ def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
     places = [axes.transData.transform((point.x, point.y)) for point in front]
     boxes = []
     for (left, low), (right, high) in pairwise(places):
+        # One box for the horizontal and one for the vertical part of a step.
         boxes += [Box(left, low - 1, right, low + 1), Box(right - 1, low, right + 1, high)]
     return boxes
 
@@ -249,11 +252,13 @@ def _equal_scores(axes: Axes, score: Score, scores: Sequence[float]) -> None:
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     times, psnrs = np.geomspace(left, right, 90), np.linspace(bottom, top, 90)
     surface = score(*np.meshgrid(psnrs, times, indexing="ij"))
+    # A score of 0 has no curve: it covers an area.
     surface = np.where(surface > 0, surface, np.nan)
     contours = axes.contour(times, psnrs, surface, levels=levels, colors=PAPER["curve"], linewidths=0.8, zorder=1)
     for level, segments in zip(levels, contours.allsegs, strict=True):
         if len(segments) and len(segments[0]):
             x, y = max((point for segment in segments for point in segment), key=lambda point: point[0])
+            # A curve that ends at the upper edge has its label below the edge, others at the right end.
             upper = y > top - 0.02 * (top - bottom)
             axes.annotate(spell(level), (x, y), xytext=(0, -1) if upper else (3, 0), textcoords="offset points",
                           ha="right" if upper else "left", va="top" if upper else "center", size=TEXT - 1,

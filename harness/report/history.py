@@ -90,6 +90,7 @@ def draw_history(moments: Sequence[HistoryPoint], name: str) -> Drawn:
 def _draw_panel(axes: Axes, label: str, moments: Sequence[HistoryPoint], values: Sequence[float | None]) -> None:
     known = [(place, value) for place, value in enumerate(values) if value is not None]
     for (place, value), (later, other) in pairwise(known):
+        # A run without the figure interrupts the line.
         if later == place + 1 and moments[place].conditions == moments[later].conditions:
             axes.plot([place, later], [value, other], color=PAPER["mark"], lw=1.0)
     axes.plot([place for place, _ in known], [value for _, value in known], "o", ms=4.6, color=PAPER["mark"])

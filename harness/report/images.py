@@ -47,6 +47,7 @@ def image_rows(folder: RunFolder, slug: str) -> list[ImageRow]:
     measured = folder.per_image.get(slug, {})
     gained = gains(folder, slug)
     names = [name for name in folder.run.dataset.image_names if name in measured]
+    # Tables of a run with several data sets have names with labels, which the list of the data set lacks.
     names += [name for name in measured if name not in names]
     return [ImageRow(name, measured[name], gained.get(name)) for name in names]
 
@@ -95,4 +96,5 @@ def _most_disputed(names: Sequence[str], table: Sequence[Mapping[str, float]]) -
 
 def _step(gain: float | None) -> int:
     """Return the index of a gain's colour: 0 much worse than bicubic, 6 much better."""
+    # Without a gain, the colour is that of no difference.
     return 2 if gain is None else sum(gain >= limit for limit in STEPS)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 LETTER_EM = 0.6
 WIDE_EM = 1.05
 BOLD = 1.15  # width of bold letters over that of others
+# Marks that are labelled at most.
 MOST = 100
 _GAPS = (2.5, 9.0, 17.0, 26.0)  # points between a mark and its label, in order of preference
+# Further gaps, for figures in which leader lines must not cross labels.
 _FAR_GAPS = (38.0, 52.0, 68.0)
 _STEP = 2.0  # points between the places at which a leader line is tested
 
@@ -113,7 +115,9 @@ def _candidates(mark: Mark, size: float, gaps: Sequence[float]) -> Iterator[tupl
     width, height = text_width(mark.text, size) * (BOLD if mark.bold else 1), size * 1.25
     for gap in gaps:
         reach = mark.radius + gap
+        # (0.7, 0.8) has a length of about 1, so that diagonal labels are as far away as others.
         for dx, dy in ((1, 0), (-1, 0), (0.7, 0.8), (-0.7, 0.8), (0.7, -0.8), (-0.7, -0.8), (0, 1), (0, -1)):
             x, y = mark.x + dx * reach, mark.y + dy * (reach + (height / 2 if dx == 0 else 0))
             left = x if dx > 0 else x - width if dx < 0 else x - width / 2
+            # Only a label at the smallest gap needs no leader line.
             yield Box(left, y - height / 2, left + width, y + height / 2), gap > 5

@@ -11,6 +11,7 @@ SPECIAL = {
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}",
 }  # fmt: skip
+# Characters of the harness's own texts that Latin fonts of pdfTeX lack, or that TeX writes in another way.
 WORDS = {"\N{EN DASH}": "--", "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$"}
 UNITS = {"dB": r"\decibel", "ms": r"\milli\second"}
 PREAMBLE = r"""\documentclass{article}
@@ -102,6 +103,7 @@ def _line(row: Row, tied: Sequence[Row], columns: Sequence[Column], *, ci: bool)
 
 
 def _heading(column: Column) -> str:
+    # The fonts of pdfTeX for Latin letters lack the capital delta.
     title = escaped(column.title.replace("Δ", "+"))
     if not column.unit:
         return f"{{{title}}}"
@@ -119,6 +121,7 @@ def cell(row: Row, column: Column, *, ci: bool = False) -> str:
     after = UNSETTLED.latex if is_unsettled(column, row.entry) else ""
     after += "" if limits is None else rf"\,[{limits[0]:.{column.digits}f}, {limits[1]:.{column.digits}f}]"
     if column.lower_bound(row.entry):
+        # In braces, siunitx takes a cell as text, without parsing it as a number.
         return rf"{{$\geq$ {text}{after}}}"
     place = row.places.get(column.key)
     if place == "second-best":

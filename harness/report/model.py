@@ -78,6 +78,7 @@ def anchor_correction(
     """
     if timing is None or not timing.rounds or level is None:
         return None
+    # From one flag per turn to one per call.
     counts = np.repeat(kept_turns(timing), [turn.calls for turn in timing.rounds])
     calls = np.array([ms for _, ms in timing.samples])[: counts.size][counts]
     raw = float(np.median(calls) if statistic == "median" else np.mean(calls)) if calls.size else 0.0
@@ -158,6 +159,7 @@ def reparam_rows(reparam: Reparam | None, *, lower_bound: bool = False) -> list[
         for name, before, after, unit in pairs
     ]
     if lower_bound and len(rows) == 2:
+        # The second row is that of the multiply-accumulates.
         name, before, after, _ = rows[1]
         rows[1] = (name, f"{LOWER_BOUND} {before}", f"{LOWER_BOUND} {after}", "")
     return rows

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+# Separates thousands, as ISO 80000-1 recommends, and numbers from units.
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 def fixed(value: float, digits: int, signed: bool = False) -> str:
     """Write ``value`` with ``digits`` decimals, for reading: ``-1234.5`` becomes ``1 234.5`` with a minus sign."""
     text = f"{abs(value):,.{digits}f}".replace(",", THIN)
+    # A value that is rounded to zero has no sign.
     if value < 0 and float(f"{value:.{digits}f}") != 0:
         return MINUS + text
     return f"+{text}" if signed and float(f"{value:.{digits}f}") != 0 else text

@@ -93,6 +93,7 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         causes=by_cause(unscored[:MAX_UNSCORED]),
         hidden=hidden_failures([row.entry for row in unscored[MAX_UNSCORED:]]),
         summary=summary(run, rows),
+        # The bars of the scores are as long as the largest upper end of an interval permits.
         top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
         first_figure=figures.pop("psnr-runtime", None),
         figures=list(figures.values()),

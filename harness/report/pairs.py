@@ -51,6 +51,7 @@ def _cell(known: dict[tuple[str, str], PairComparison], one: str, other: str, ru
     found = known.get((one, other)) or known.get((other, one))
     if found is None:
         return None
+    # A pair is stored in one order only.
     difference = found.difference if found.slugs[0] == one else -found.difference
     better = difference > 0 if run.track.higher_is_better else difference < 0
     verdict: Literal["ahead", "behind", "tied"] = "tied"

@@ -76,6 +76,7 @@ def write_paper(folder: RunFolder, target: Path) -> list[Path]:
     shots = [] if piece is None else _write_shots(folder, piece, figures)
     text = _text(folder, rows, plot=plot, piece=piece, shots=shots)
     write_page(target / FILE_NAME, text)
+    # The plot is a PDF file, crops are PNG files.
     return [target / FILE_NAME, *sorted(figures.glob("*.p*"))]
 
 
@@ -94,6 +95,7 @@ def _write_shots(folder: RunFolder, piece: Piece, figures: Path) -> list[Shot]:
     shots = []
     for number, shot in enumerate([shot for shot in piece.shots if shot.key != "lr"][:_MOST_SHOTS]):
         source = folder.path / "crops" / piece.window.folder
+        # The name of a model's file is its slug, which a picture has in its link only.
         model = shot.link.rpartition("/models/")[2].removesuffix(".webp")
         path = source / (f"{shot.key}.webp" if shot.key in ("hr", "reference") else f"models/{model}.webp")
         try:

@@ -1,4 +1,4 @@
-"""The field's table of several runs: models by data set, with PSNR and SSIM, one block of rows a scale."""
+"""Table over several runs, as papers print it: models by data set, with PSNR and SSIM, a block of rows per scale."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,6 +87,7 @@ class Pivot:
             return ""
         rivals = [one for one in self.lines if one.scale == line.scale and one.entry.kind == "submission"]
         values = {self.value(one, dataset, measure) for one in rivals}
+        # Larger values of all measures are better.
         ladder = sorted({_rounded(value, measure) for value in values if value is not None}, reverse=True)
         # As printed, so that equal figures share their place.
         position = ladder.index(_rounded(own, measure))
@@ -309,6 +310,7 @@ def _markdown(pivot: Pivot) -> str:
 
 def _latex(pivot: Pivot) -> str:
     marks = {"best": (r"\textbf{", "}"), "second-best": (r"\underline{", "}")}
+    # Without the colour, which the note below the table states.
     titles = [_COLUMNS[key].heading.split()[0] for key in pivot.measures]
     body: list[str] = []
     for position, line in enumerate(pivot.lines):

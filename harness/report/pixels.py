@@ -21,6 +21,7 @@ from harness.results.run_folder import RunFolder, is_file_name
 
 PAGE = "pixels.html"
 SCRIPTS = ("theme.js", "pixels.js")
+# PSNR of identical crops, as in the results of a run.
 BEST_DB = 100.0
 # Red, green and blue of matplotlib's colour map "inferno" at nine places, for the map of errors; as in style.css.
 RAMP = (
@@ -115,9 +116,11 @@ def pixels_page(folder: RunFolder, found: Sequence[Piece]) -> str:
 
 
 def _order(piece: Piece) -> tuple[int, float, float, int]:
+    # Crops that were asked for come first, whole images last.
     kind = {"choice": 0, "whole": 2}.get(piece.window.why, 1)
     if kind != 1:
         return kind, 0.0, 0.0, int(piece.window.folder)
+    # Rounded, so that rounding errors do not decide the order.
     return kind, -(piece.window.dispute or 0.0), -round(piece.dispute, 6), int(piece.window.folder)
 
 

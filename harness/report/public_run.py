@@ -1,4 +1,4 @@
-"""A copy of a run for everyone: no paths of the organiser's machine, no logs, and on request no names."""
+"""A copy of a run for publication: without logs and paths of the organiser's machine, and without names on request."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def _anonymous(run: Run) -> tuple[Run, dict[str, str]]:
             slugs[entry.slug] = entry.slug
             entries.append(entry)
             continue
+        # Rows of one network on several backends share its number.
         number = numbers.setdefault(entry.variant_of or entry.slug, len(numbers) + 1)
         backend = asked.get(entry.slug, entry.backend) if entry.variant_of else ""
         name = f"Submission {number}" + (f" ({backend})" if backend else "")
@@ -82,6 +83,7 @@ def _anonymous(run: Run) -> tuple[Run, dict[str, str]]:
         "warnings": [hidden(text) for text in run.warnings],
         "disturbances": run.disturbances
         and [one.model_copy(update={"text": hidden(one.text)}) for one in run.disturbances],
+        # The command line may contain names.
         "run": run.run.model_copy(update={"command": "harness run"}),
     }
     return run.model_copy(update=update), slugs
@@ -100,6 +102,7 @@ _UNKNOWN: Mapping[str, Any] = {"about": None, "published": None, "fingerprint": 
 def _replacing(words: Mapping[str, str]) -> Words:
     if not words:
         return lambda text: text
+    # Longer words come first, because a name may contain another one.
     pattern = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)))
     return lambda text: pattern.sub(lambda found: words[found[0]], text)
 

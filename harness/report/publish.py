@@ -1,4 +1,4 @@
-"""A static site of several runs: an index, their pages and downloads, without what is the organiser's alone."""
+"""A static site of several runs: an index, their pages and downloads, without logs, samples and local paths."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from harness.results.run_folder import RunFolder, is_file_name, load_run
 from harness.results.store import save_table
 from harness.text import from_spreadsheet_text, spreadsheet_text
 
+# Files that are copied to the site, besides the pages and the folders below.
 _DOWNLOADS = ("results.json", "leaderboard.csv", "per_image.csv")
 _FOLDERS = ("assets", "crops", "models")
 
@@ -115,6 +116,7 @@ def _copy_rows(folder: RunFolder, copy: Path, slugs: Mapping[str, str]) -> None:
 
 
 def _escaped(slug: str) -> str:
+    # In brackets, glob takes these characters literally.
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in slug)
 
 
@@ -167,6 +169,7 @@ def _folder_name(key: str, taken: Mapping[str, Path]) -> str:
     plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in key)
     name = plain.strip("-")[:60] or "team"
     used = {path.name for path in taken.values()}
+    # At most len(used) of these names are taken, so that one is free.
     return next(one for one in (name, *(f"{name}-{n}" for n in range(2, len(used) + 3))) if one not in used)
 
 

@@ -1,4 +1,4 @@
-"""Rows of the figures that authors state, to stand among measured ones, marked and without a rank."""
+"""Rows of the figures that authors state, shown among measured rows, marked and without a rank."""
 
 from collections.abc import Sequence
 
@@ -51,6 +51,7 @@ def _runtime(milliseconds: float | None) -> Runtime | None:
         mean=milliseconds,
         ci=(milliseconds, milliseconds),
         p95=milliseconds,
+        # Without samples, tables show no interval.
         samples=0,
         stable=True,
         note="published",

@@ -15,14 +15,17 @@ from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry
 from harness.suggestions import choice
 
+# Short forms for the command line.
 _SHORT = {
     "runtime": "runtime_ms",
     "p95": "runtime_p95_ms",
     "memory": "peak_memory_bytes",
     "energy": "energy_j",
 }
+# Parts of the names of figures that are lower bounds where operators could not be counted.
 _COUNTED = ("macs", "flops", "activations")
 _TIMED = ("runtime", "fps")
+# Starts of the keys of figures whose values usually have one order of magnitude.
 _UNITLESS_RATIO = ("score", "psnr", "ssim", "delta", "rank")
 
 
@@ -75,6 +78,7 @@ class Quantity:
     @property
     def of_time(self) -> bool:
         """Whether the figure is a time."""
+        # A score may depend on the time, too.
         return self.key.startswith(_TIMED) or self.key == "score"
 
     @property
@@ -114,6 +118,7 @@ def _quantities(folder: RunFolder) -> Mapping[str, Quantity]:
     for column in [*columns, *convention_columns(folder.run)]:
         title = f"{column.title}, {column.unit}" if column.unit else column.title
         made = Quantity(column.key, title, column.better, column.value, column)
+        # The first one counts: a declared column has precedence over a field of the data frame.
         known.setdefault(column.key, made)
         known.setdefault(column.declared.name, made)
     for key in _numeric_keys(folder):

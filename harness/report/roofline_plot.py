@@ -9,6 +9,7 @@ from harness.report.numbers import fixed
 from harness.results.columns import LOWER_BOUND
 from harness.results.schema import Roofline
 
+# Edges of the plot in units of the template's view box.
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 740.0, 14.0, 214.0
 BOUNDS = {"compute": "arithmetic", "memory": "memory traffic", "launches": "launches of operators"}
 
@@ -48,6 +49,7 @@ def roofline_plot(roof: Roofline) -> RooflinePlot | None:
     knee, intensity, rate = peak / slope, roof.macs_per_s / roof.bytes_per_s, roof.macs_per_s / 1e9
     x = _axis([knee / 10, knee * 10, intensity], LEFT, RIGHT)
     y = _axis([10.0**x.low * slope, peak * 1.5, rate], BOTTOM, TOP)
+    # Left of the knee the roof is the intensity times the bandwidth, right of it the peak rate.
     foot, end = (x.begin, y.place(10.0**x.low * slope)), (x.end, y.place(peak))
     bend = x.place(knee), y.place(peak)
     path = "M" + "L".join(f"{across:g} {up:g}" for across, up in (foot, bend, end))
@@ -56,6 +58,7 @@ def roofline_plot(roof: Roofline) -> RooflinePlot | None:
 
 def _axis(values: list[float], begin: float, end: float) -> _Axis:
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    # At least one decade.
     return _Axis(low, max(high, low + 1), begin, end)
 
 

@@ -15,7 +15,9 @@ from harness.report.rows import Row
 from harness.results.run_folder import RunFolder
 
 MOST_ROWS = 24
+# Inches: width of a figure, height of a line, and height besides the lines.
 WIDTH, LINE, MARGINS = 6.4, 0.21, 0.75
+# Share of the width for the names.
 NAMES_SHARE = 0.27
 # Losses of precision under this are shown by no display.
 SEEN_DB = 0.0005
@@ -70,6 +72,7 @@ def reparameterized(rows: Sequence[Row]) -> Drawn | None:
     pairs = [
         (row, row.entry.reparam.params_before / 1e3, row.entry.reparam.params_after / 1e3)
         for row in rows
+        # Both counts are known and differ.
         if row.entry.reparam and 0 < row.entry.reparam.params_after != row.entry.reparam.params_before > 0
     ][:MOST_ROWS]
     if not pairs:
@@ -109,6 +112,7 @@ def _lines(rows: Sequence[Row]) -> tuple[Figure, Axes]:
     height = LINE * len(rows) + MARGINS
     figure = Figure(figsize=(WIDTH, height))
     axes = figure.add_axes((NAMES_SHARE, 0.5 / height, 0.97 - NAMES_SHARE, 1 - 0.6 / height))
+    # Descending, so that the first row is at the top.
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)), [short(row.entry.name) for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):

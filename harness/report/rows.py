@@ -13,6 +13,7 @@ from harness.report.rules import metric_of, quality
 from harness.results.run_folder import RunFolder, is_file_name
 from harness.results.schema import Entry, Run
 
+# Slugs that need no quoting in an address or an HTML id.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

@@ -36,6 +36,7 @@ def score_of(run: Run) -> Score | None:
             return None
         constant, metric = run.track.bicubic_psnr, run.track.metric
         return lambda psnr, ms: np.asarray(
+            # An expression may name the scored PSNR as ``psnr`` or by the track's metric.
             expression({"psnr": psnr, metric: psnr, "runtime_ms": ms, "bicubic": constant})
         )
     table = run.track.score_table
@@ -77,6 +78,7 @@ def interpolated(table: ScoreTable, psnr: Floats, runtime_ms: Floats) -> Floats:
 
 def _place(grid: Floats, values: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Return the grid cell that each value lies in, and its distance from the cell's start as a share of the cell."""
+    # A value outside of the grid gets the nearest cell and a share beyond it, which becomes NaN below.
     cell = np.clip(np.searchsorted(grid, values, side="right") - 1, 0, grid.size - 2)
     share = (values - grid[cell]) / (grid[cell + 1] - grid[cell])
     share[(share < 0) | (share > 1)] = np.nan
@@ -111,6 +113,7 @@ def gate_lines(run: Run) -> list[GateLine]:
         if known is None:
             continue
         figure, role = known
+        # Figures of formulas and columns of the table have different names.
         name = {"psnr": run.track.metric, "memory_bytes": "peak_memory_bytes"}.get(figure.name, figure.name)
         names = [f"{name}_{role}", name] if role else [name]
         keys = tuple(columns[one].key for one in names if one in columns)

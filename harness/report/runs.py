@@ -44,6 +44,7 @@ class RunSummary:
 
 def list_runs(root: Path) -> list[RunSummary]:
     """Return the runs in a folder, the latest first; runs in progress, which have no date yet, come before all."""
+    # Hidden folders hold temporary files and caches, no runs.
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     found = [summary for path in sorted(folders) if (summary := summarise_run(path)) is not None]
     return sorted(found, key=lambda one: (one.state == "running", one.created), reverse=True)

@@ -27,6 +27,7 @@ from harness.text import single_line
 
 SMALL_TEXT = 7.0
 _NARROW = 4.5  # inches: the width of one column of a paper, with smaller text
+# Ratio of the largest to the smallest value from which an axis is logarithmic.
 _DECADE = 10.0
 _POINTS = 72.0  # of an inch
 _MOST_NAMES = 12  # in a remark
@@ -299,6 +300,7 @@ def _join(axes: Axes, front: Sequence[Point], across: Quantity) -> list[Box]:
     """Draw the Pareto front as steps; return the bounding boxes of its segments."""
     if len(front) < 2:
         return []
+    # Between two marks, the line has the level of the one that is better across: no mark reaches more there.
     where: Any = "post" if across.better == "low" else "pre"
     axes.step([p.x for p in front], [p.y for p in front], where=where, color=PAPER["front"], lw=0.9, zorder=2)
     boxes = []

@@ -28,6 +28,7 @@ SCRIPTS = ("theme.js", "runs.js")
 Compare = Callable[[RunFolder, RunFolder], RunComparison]
 
 _LOGGED_CHARACTERS = 300
+# Ordinary refusals, which would fill the terminal.
 _NOT_LOGGED = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
@@ -113,6 +114,7 @@ class ReportHandler(SimpleHTTPRequestHandler):
     """Handler of one request."""
 
     server_version = "sr-harness"
+    # The header Server does not state the version of Python.
     sys_version = ""
     default_request_version = "HTTP/1.0"  # the answer to a request that cannot be parsed has a status line too
     timeout = 30.0  # seconds without a byte, after which a connection is closed
@@ -122,6 +124,7 @@ class ReportHandler(SimpleHTTPRequestHandler):
         super().__init__(*args, **kwargs)  # it answers the request
 
     _is_logged = True
+    # Without a stated encoding, browsers guess that of text files.
     extensions_map = SimpleHTTPRequestHandler.extensions_map | {
         ".log": "text/plain; charset=utf-8",
         ".csv": "text/csv; charset=utf-8",

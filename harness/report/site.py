@@ -15,6 +15,7 @@ from harness.report.numbers import binary_size, fixed
 
 def page(template: str, scripts: tuple[str, ...], **values: Any) -> str:
     """Render a page; its content security policy permits the named scripts and no others."""
+    # The hash in the content security policy is that of exactly this text.
     source = script(scripts)
     return environment().get_template(template).render(script=source, script_hash=script_hash(source), **values) + "\n"
 
@@ -34,6 +35,7 @@ def write_page(path: Path, content: str | bytes) -> None:
 def environment() -> Environment:
     """Return the template environment, with escaping of all values."""
     loader = PackageLoader("harness.report")
+    # With StrictUndefined, a misspelled name in a template raises an exception.
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {"fixed": fixed, "binary_size": binary_size}
     return made

@@ -13,9 +13,11 @@ from harness.report.palette import PAPER
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
+# Removed from styles, so that text has the font of the page.
 FONT = re.compile(r"font-family: [^;]+;? ?")
 HUES = {hue: f"var(--fig-{role})" for role, hue in PAPER.items()}
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+# White space around the commands of a path, and repeated white space.
 _BLANKS = re.compile(r"\s*([A-Za-z]|\s)\s*")
 _RECURS = 4  # a style is worth a class from so many uses on
 HUE = re.compile("|".join(re.escape(hue) for hue in HUES))
@@ -42,6 +44,7 @@ def for_page(drawing: str, prefix: str, title: str, description: str, targets: M
     targets
         From an id in the drawing to the value of its ``data-row``, which the page's script reads.
     """
+    # Otherwise every tag would be written with a prefix, which HTML does not know.
     ET.register_namespace("", SVG)
     root = ET.fromstring(drawing)  # noqa: S314  (our own drawing)
     for element in list(root):
@@ -82,6 +85,7 @@ def _compress(root: ET.Element, prefix: str) -> None:
     for element in root.iter():
         clip = element.attrib.pop("clip-path", None)
         if clip is not None:
+            # As a part of the style, it can be shared by a class.
             element.set("style", f"{element.get('style', '')}; clip-path: {clip}".removeprefix("; "))
     counts = Counter(element.get("style") for element in root.iter() if element.get("style"))
     classes = {style: f"{short}{at}" for at, (style, count) in enumerate(counts.most_common()) if count >= _RECURS}
@@ -133,6 +137,7 @@ def _short_numbers(text: str) -> str:
 
 def _unwrap(parent: ET.Element) -> None:
     """Replace groups without attributes by their content; the row of a group of one element goes to that element."""
+    # Backwards, since a group is replaced by any number of elements.
     for at in reversed(range(len(parent))):
         child = parent[at]
         _unwrap(child)

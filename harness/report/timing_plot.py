@@ -13,6 +13,7 @@ from harness.results.rounds import kept_turns
 
 Numbers = NDArray[np.float64]
 
+# Edges of the plot and of the histogram, in units of the template's view box.
 LEFT, RIGHT, TOP, BOTTOM = 54.0, 560.0, 12.0, 214.0
 BARS_LEFT, BARS_RIGHT = 580.0, 752.0
 BINS = 36
@@ -131,6 +132,7 @@ def _span(samples: Numbers, level: float, interval: tuple[float, float]) -> tupl
     """Return the axis: all samples, the statistic and its interval, but no sample beyond the longest shown."""
     high = min(float(samples.max()), LONGEST_MEDIANS * float(np.median(samples)))
     low, high = min(float(samples.min()), level, interval[0]), max(high, level, interval[1])
+    # Equal times would give an axis without length.
     room = 0.06 * (high - low) or 0.05 * high
     return max(0.0, low - room), high + room
 
@@ -140,6 +142,7 @@ def _round(value: Numbers | float) -> float:
 
 
 def _dots(xs: Numbers, ys: Numbers) -> str:
+    # A line without length is drawn as a dot, by the round ends of lines in the style sheet.
     return "".join(f"M{x:.1f} {y:.1f}h0" for x, y in zip(xs, ys, strict=True))
 
 

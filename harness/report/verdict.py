@@ -11,6 +11,7 @@ from harness.results.schema import Entry, Run
 
 _MOST_NAMES = 3
 _LONGEST_NAME = 40
+# Keep a name in a right-to-left script from reordering the sentence around it.
 _ISOLATE, _POP = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 
 
@@ -30,6 +31,7 @@ def _without_ranks(run: Run) -> str:
     reason = why_no_rank(run)
     if reason is None:
         return "The run has no submissions: it measures baselines only."
+    # The reasons are the sentences of `why_no_rank`.
     if "better than bicubic" in reason:
         return f"Nothing beats bicubic interpolation: no submission reaches its {_bicubic(run)}."
     return f"There is no ranking: {reason.removeprefix('no rank: ')}."
@@ -69,6 +71,7 @@ def _speed(run: Run, ranked: Sequence[Entry]) -> str:
             f"No ranked submission reaches {fixed(limit, 0)} frames per second at {size}; "
             f"the fastest, {_name(fastest)}, runs at {_rate(fastest)}."
         )
+    # The entries are in the order of their ranks.
     best = fast[0]
     if best is ranked[0]:
         return f"It runs in real time: {_rate(best)} frames per second at {size}."

@@ -1,4 +1,4 @@
-"""What a run leaves behind: schema, measurements, fingerprints and the store of files."""
+"""Results of a run: schema, measurements, fingerprints and the store of files."""
 
 from __future__ import annotations
 

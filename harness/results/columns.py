@@ -177,6 +177,7 @@ def _of_datasets(run: Run) -> list[Column]:
             name=f"{name}_{one.label}",
             heading=f"{columns[name].heading}, {one.label}",
             value=_on_dataset(one.label, name),
+            # Braces are doubled because `hint_of` formats the text.
             hint=f"On the data set {one.name}".replace("{", "{{").replace("}", "}}"),
             published=None,
             outputs=shown if name in (run.track.metric, "ssim_rgb") else shown - {"page"},

@@ -75,6 +75,7 @@ def parse_choice(text: str) -> Choice:
         raise UsageError(
             f"{text!r} is not a crop", hint="write IMAGE:X,Y,SIZE in HR pixels, such as castle:640,320,192"
         )
+    # Names of images of data sets are in composed form, too.
     return Choice(composed(image), x, y, size)
 
 
@@ -137,6 +138,7 @@ class CropStore:
             self._discard_other_dataset(dataset)
         self._windows = self._read() if dataset is None else self._read_or_discard()
         self._choices, self._whole, self._size = choices, whole, size
+        # With more images than candidates, every step-th image is searched; with fewer, each gets the same share.
         step = max(1, -(-len(images) // MOST_CANDIDATES))  # ceiling division
         self._searched = set(images[::step])
         self._of_an_image = max(1, min(MOST_OF_AN_IMAGE, MOST_CANDIDATES // max(1, len(images))))
@@ -148,6 +150,7 @@ class CropStore:
         if marker.is_file() and marker.read_bytes() == dataset.encode():
             return
         shutil.rmtree(self._folder, ignore_errors=True)
+        # After the deletion: the next run repeats one that was interrupted.
         write_atomically(marker, dataset.encode())
 
     def windows(self) -> list[Window]:
@@ -155,6 +158,7 @@ class CropStore:
 
         For an unfinished run, the first candidate of each image is returned.
         """
+        # Reversed, so that the first candidate of an image replaces the later ones.
         first = {window.image: window for window in reversed(self._windows) if window.why == "loss"}
         candidates = [window for window in self._windows if first.get(window.image) is window][:MOST_IMAGES]
         return [window for window in self._windows if window.why != "loss" or window in candidates]
@@ -165,6 +169,7 @@ class CropStore:
             return []
         with reading(file, "the list of crops cannot be read"):
             windows = [Window.model_validate(one) for one in json.loads(file.read_bytes())]
+            # The name becomes part of paths that are read and deleted.
             if any(not window.folder.isdecimal() or not window.folder.isascii() for window in windows):
                 raise ValueError("a crop's folder is not a number")
             return windows
@@ -198,6 +203,7 @@ class CropStore:
             return
         self._begun.add(image)
         stored = {(window.why, window.place) for window in self._windows}
+        # Crops that an earlier part of the run stored are kept.
         wanted = [one for one in self._wanted(image, hr, reference) if (one.why, one.place) not in stored]
         for window in wanted:
             size = (hr.shape[1], hr.shape[0])
@@ -262,6 +268,7 @@ class CropStore:
         known = {(window.why, window.place): window for window in self._windows}
         for window in other._windows:
             kept = known.get((window.why, window.place))
+            # Folders are numbered in each run on its own, so that equal crops may have different numbers.
             if kept is None:
                 kept = window.model_copy(update={"folder": self._next_folder()})
                 shutil.rmtree(self._folder / kept.folder, ignore_errors=True)
@@ -290,6 +297,7 @@ class CropStore:
         candidates = [window for window in self._windows if disputes.get(window.folder) is not None]
         if not candidates:
             return
+        # The folder makes the order reproducible where differences are equal.
         candidates.sort(key=lambda window: (-(disputes[window.folder] or 0.0), window.folder))
         best: dict[str, Window] = {}
         for window in candidates:
@@ -346,6 +354,7 @@ class CropStore:
 def _overview(hr: _Image) -> bytes:
     small, stream = Image.fromarray(np.ascontiguousarray(hr)), io.BytesIO()
     small.thumbnail((_OVERVIEW, _OVERVIEW))
+    # Lossy, because the picture only shows a place.
     small.save(stream, "WEBP", quality=80)
     return stream.getvalue()
 

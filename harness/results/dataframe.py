@@ -7,6 +7,7 @@ from harness.results.schema import Entry, Run
 if TYPE_CHECKING:
     import pandas as pd
 
+# Fields of an entry that are records of their own, and fields that are pairs of numbers.
 NESTED = ("error", "runtime_ms", "energy", "reparam", "published", "roofline")
 INTERVALS = ("rank_range", "score_ci", "runtime_ms_ci", "energy_ci")
 

@@ -49,6 +49,7 @@ def group_failures(entries: Iterable[Entry]) -> list[FailureGroup]:
 
 
 def _pattern(entry: Entry) -> str:
+    # Cut, because the time of the substitutions grows faster than the length of an untrusted text.
     line = entry.error.first_line[:500] if entry.error else ""
     for own in (entry.name, entry.slug):
         line = line.replace(own, "") if own else line

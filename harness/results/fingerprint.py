@@ -35,6 +35,7 @@ def surveyed(root: Path, deadline: Deadline | None = None, *, links_may_leave: b
     """List the files that enter the fingerprint of a folder; see :func:`harness.plain_files.survey`."""
 
     def ignored(_name: str, relative: str) -> bool:
+        # A link could point to a file that code reads.
         return relative in UNHASHED and not (root / relative).is_symlink()
 
     return survey(root, deadline=deadline, ignored=ignored, links_may_leave=links_may_leave)
@@ -53,6 +54,7 @@ def fingerprint_files(found: Survey, deadline: Deadline | None = None) -> str:
     digest, deadline = hashlib.sha256(), deadline or Deadline()
     for path in found.files:
         content, size = digest_file(path, deadline)
+        # Names of files need not be valid UTF-8, hence fsencode.
         # The size separates the name from the content, so that no two folders produce the same byte sequence.
         digest.update(os.fsencode(f"{path.relative_to(found.root).as_posix()}\0{size}\0"))
         digest.update(content)

@@ -12,6 +12,7 @@ _RENAMED = {"lane": "backend", "to_come": "remaining_work"}
 """Keys of version 1 and their names in version 2."""
 _DROPPED = frozenset({"load_info"})
 
+# The formula of the tracks at all three scales.
 _NTIRE23 = "exp2(psnr - bicubic) * 2 / (0.1 * sqrt(runtime_ms)) if psnr > bicubic else 0"
 _TRACKS = {
     "ntire23-x2": {"score_expression": _NTIRE23},
@@ -41,6 +42,7 @@ def upgrade(raw: Any) -> Any:
         return [upgrade(item) for item in raw]
     if not isinstance(raw, dict):
         return raw
+    # Keys are renamed at every depth.
     upgraded: dict[str, Any] = {
         _RENAMED.get(str(key), str(key)): upgrade(value) for key, value in raw.items() if key not in _DROPPED
     }
@@ -65,6 +67,7 @@ def _ranks_fall_with_score(entries: Any) -> bool:
     ranked = [
         (row["rank"], row["score"]) for row in rows if _is_number(row.get("rank")) and _is_number(row.get("score"))
     ]
+    # Pairs of rank and score: the score of the best rank is compared with that of the worst.
     return not ranked or min(ranked)[1] >= max(ranked)[1]
 
 

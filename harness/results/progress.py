@@ -1,4 +1,4 @@
-"""The state of a run that goes on: a small hidden file in its folder, which is removed when the run ends."""
+"""State of a run in progress: a small hidden file in its folder, which is removed when the run ends."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def write_progress(folder: Path, progress: RunProgress) -> None:
 
 
 def read_progress(folder: Path) -> RunProgress | None:
-    """Return how far the run in a folder is; None where none is going on."""
+    """Return the progress of the run in a folder; None if no run is in progress."""
     file = folder / FILE
     try:
         found = RunProgress.model_validate_json(file.read_bytes())
@@ -105,6 +105,7 @@ def clear_progress(folder: Path) -> None:
 
 def _is_alive(pid: int) -> bool:
     try:
+        # Signal 0 sends nothing; the call only checks whether the process exists.
         os.kill(pid, 0)
     except ProcessLookupError:
         return False

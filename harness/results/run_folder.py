@@ -48,6 +48,7 @@ class RunFolder:
             try:
                 for row in csv.DictReader(stream):
                     slug, image = (from_spreadsheet_text(row.pop(key)) for key in ("slug", "image"))
+                    # Columns are empty where an image was not measured in a convention.
                     table[slug][image] = {key: float(value) for key, value in row.items() if value}
             except csv.Error as error:  # it derives from no class that `reading` converts
                 raise ValueError(str(error)) from error

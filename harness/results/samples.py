@@ -42,6 +42,7 @@ def read_timing(run_folder: Path, slug: str) -> TimingRecord:
         raise ResultsError("there are no timing samples here", where=str(file), hint="name a row that was timed")
     with reading(file):
         content = json.loads(file.read_bytes())
+        # These two keys are for readers of the file and not part of the record.
         record = TimingRecord.model_validate({k: v for k, v in upgrade(content).items() if k not in ("slug", "unit")})
         check_timing(record)
     return record

@@ -28,6 +28,7 @@ CUT_SHORT = "the limit of the search"
 """Part of the note on regions that a collapse left out for lack of time."""
 FormName = Literal["loaded", "author", "automatic"]
 ReparamPolicy = Literal["author", "auto", "none"]
+# Characters; both texts may come from submitted code and be of any length.
 _MAX_MESSAGE = 10_000
 _MAX_LOG = 20_000
 

@@ -53,6 +53,7 @@ class RunStore:
     def measurement(self, fingerprint: str) -> Measurement | None:
         """Return the stored measurement, or None if it does not exist or is damaged, so that it is repeated."""
         found = _read_or_none(self._measurement_path(fingerprint), fingerprint)
+        # Kept, so that the measurement can be saved elsewhere if the folder is lost.
         if found is not None:
             self.known[fingerprint] = found
         return found
@@ -60,6 +61,7 @@ class RunStore:
     def damage(self, fingerprint: str) -> str | None:
         """Return why the stored measurement cannot be used; None if it can or does not exist."""
         path = self._measurement_path(fingerprint)
+        # A link whose target is missing is damage, too, unlike with exists().
         if not os.path.lexists(path):
             return None
         try:
@@ -110,7 +112,7 @@ class RunStore:
 
     @contextmanager
     def locked(self, *, fresh: bool = False) -> Iterator[None]:
-        """Keep a second run out of this folder for as long as this one goes on.
+        """Lock the folder against other runs within the context.
 
         Parameters
         ----------
@@ -218,7 +220,7 @@ def read_measurement(path: Path, fingerprint: str) -> Measurement:
     path
         Its file.
     fingerprint
-        What the file must be of: one that was renamed by hand is not believed.
+        Expected fingerprint. A file that was renamed by hand is rejected.
 
     Raises
     ------

@@ -45,10 +45,12 @@ def worst_windows(hr: Image, reference: Image, size: int, count: int) -> list[tu
         found.append((top, left, height, width))
         # Exclude all squares that overlap the chosen one.
         near = np.ix_(np.abs(tops - top) < height, np.abs(lefts - left) < width)
+        # Squared errors are not negative, so that -1 is never the maximum again.
         sums[near] = -1
     return found
 
 
 def _starts(length: int, size: int) -> NDArray[np.int64]:
+    # The last square ends at the border, whatever the remainder of the grid.
     steps: Sequence[int] = [*range(0, length - size, max(1, size // 4)), length - size]
     return np.array(steps, dtype=np.int64)

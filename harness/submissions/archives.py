@@ -43,7 +43,9 @@ class Limits:
     """Entries with a smaller uncompressed size are exempt from ``ratio``."""
 
 
+# Suffixes of files that may expand further when they are extracted.
 _NESTED = {".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz", ".zst"}
+# The methods that common programs use. zipfile knows further ones.
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _TAIL_BYTES = 65_557  # end record and its comment
 _CHUNK_BYTES = 8 * MIB
@@ -125,6 +127,7 @@ class _IndexReader(io.BufferedReader):
 
 def _index_reader(path: Path, limits: Limits) -> _IndexReader:
     try:
+        # detach() returns the unbuffered file, on which this reader builds its own buffer.
         reader = _IndexReader(open_plain(path).detach())
     except OSError as error:
         raise _error(path, f"cannot be read: {error.strerror}", "check the path") from error
@@ -196,6 +199,7 @@ def _bad_kind(entry: zipfile.ZipInfo, _: Limits) -> str | None:
     kind = stat.S_IFMT(entry.external_attr >> 16)  # the Unix mode is in the upper half
     if kind == stat.S_IFLNK:
         return "is a symbolic link"
+    # 0: packed by a program that stores no Unix modes, such as that of Windows.
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a device, pipe or socket"
     if entry.flag_bits & 0x1:
@@ -229,6 +233,7 @@ def _collision(entries: Iterable[zipfile.ZipInfo]) -> str | None:
     for entry in entries:
         path = PurePosixPath(entry.filename)
         for folder in path.parents:
+            # The first spelling of a path is remembered; another one with the same key is a collision.
             known = spelling.setdefault(_key(folder), str(folder))
             if known != str(folder) or _key(folder) in files:
                 return f"{str(folder)!a} and {known!a} are one file on some systems"
@@ -262,6 +267,7 @@ def _extract(
     except OSError as error:
         raise _error(path, f"cannot be unpacked: {error.strerror}", f"make room in {target.parent}") from error
     finally:
+        # After a successful rename, there is nothing left to delete.
         shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -46,4 +46,5 @@ def is_recognised(name: str) -> bool:
 
 
 def _is_in(part: str, words: list[str]) -> bool:
+    # Short abbreviations such as nf and ch occur inside of other words; they must be a whole word.
     return part in words if len(part) < len("dim") else any(part in word for word in words)

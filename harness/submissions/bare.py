@@ -33,6 +33,7 @@ def adopt(path: Path, cache_dir: Path | None = None) -> tuple[Path, Manifest]:
         digest = digest_file(path, Deadline())[0].hex()
         name = f"network{path.suffix.lower()}"
         folder = (cache_dir or default_cache()) / f"{digest}-file"
+        # The file appears by a rename, so that an existing one is complete.
         if not (folder / name).is_file():
             with open_plain(path) as source, atomic_file(folder / name) as target:
                 shutil.copyfileobj(source, target)

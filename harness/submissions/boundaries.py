@@ -1,4 +1,4 @@
-"""Where a submission ends: links that leave its folder, and folders that hold other submissions as well.
+"""Boundaries of a submission: links that leave its folder, and folders that hold other submissions as well.
 
 A worker can read the whole folder of its submission, and the controller reads some of its files. A link would add files
 of this machine to them, and a folder with other submissions would show those to its code.
@@ -14,6 +14,7 @@ from harness.errors import ManifestError, SubmissionError
 from harness.submissions import archives
 from harness.submissions.manifest import FILE_NAMES, Manifest
 
+# Files that make a folder a submission.
 _MARKS = {*FILE_NAMES, "arch.py"}
 
 
@@ -61,10 +62,12 @@ def _is_submitted_zip(path: Path) -> bool:
     if not stat.S_ISREG(path.stat().st_mode):
         return False
     with path.open("rb") as file:
+        # No zip is accepted whose index is larger, see `archives.extract`.
         file.seek(max(0, path.stat().st_size - archives.Limits().index_bytes))
         index = file.read()
     return any(name.encode() in index for name in _MARKS)
 
 
 def _is_within(path: str, root: str) -> bool:
+    # With a separator at the end, so that /a/bc is not within /a/b.
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)

@@ -100,6 +100,7 @@ def read_weights(
     if chosen is None:
         raise _nothing_named(content, found, key, path)
     _check_tensors(chosen.tensors, path, limit_bytes)
+    # Counters of profilers are dropped unless the network itself has buffers of these names.
     wanted = expected or ()
     tensors = {name: t for name, t in chosen.tensors.items() if name in wanted or not state_dicts.is_counter(name)}
     return Weights(tensors, notes)
@@ -194,6 +195,7 @@ def _read_safetensors(path: Path, limit_bytes: int) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path, head: bytes, limit_bytes: int, trust_pickle: bool) -> Any:
+    # The current format of torch.save is a zip file. A pickle (legacy format) begins with the opcode PROTO, 0x80.
     zipped = head.startswith(b"PK")
     if zipped:
         _check_zip(path, limit_bytes)
@@ -224,6 +226,7 @@ def _check_zip(path: Path, limit_bytes: int) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             total = sum(entry.file_size for entry in archive.infolist())
+            # torch.jit.save writes constants.pkl, torch.save does not.
             scripted = any(entry.filename.endswith("/constants.pkl") for entry in archive.infolist())
             packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
@@ -295,6 +298,7 @@ def strip_prefix(state: dict[str, Tensor], expected: Collection[str] | None = No
     prefixes = PREFIXES if expected is not None else PREFIXES[:2]
     for prefix in prefixes:
         if all(key.startswith(prefix) for key in state):
+            # Wrappers may be nested, so that the result is searched for further prefixes.
             shorter = {key.removeprefix(prefix): value for key, value in state.items()}
             if expected is None or prefix == "module." or set(shorter) & set(expected):
                 return strip_prefix(shorter, expected)

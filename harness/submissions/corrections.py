@@ -1,4 +1,4 @@
-"""Write what a check found out into a manifest, line by line, for ``harness check --fix``.
+"""Write the findings of a check into a manifest, line by line, for ``harness check --fix``.
 
 What a submission prints is untrusted: only a few keys are written, with values of their own kind, and only into the
 manifest that was checked.
@@ -41,10 +41,11 @@ class Correction:
 
 
 def corrections_in(model: str, sentences: Sequence[str]) -> list[Correction]:
-    """Return what the findings about a model say to set; of several values for one key, the first."""
+    """Return the settings that the findings about a model state; the first of several values for one key."""
     found: dict[str, Correction] = {}
     for sentence in sentences:
         for match in _SAID.finditer(sentence):
+            # The pattern admits the values of all keys for each key; only those of its own are written.
             if re.fullmatch(_VALUES[match["key"]], match["value"]):
                 found.setdefault(match["key"], Correction(model, match["key"], match["value"]))
     return list(found.values())
@@ -71,6 +72,7 @@ def correct(folder: Path, corrections: Sequence[Correction]) -> list[str]:
             continue
         number, replaces = place
         comment = ""
+        # A comment at the end of the line is kept.
         if replaces and " #" in lines[number]:
             comment = "  #" + lines[number].partition(" #")[2]
         lines[number : number + replaces] = [one.line + comment]
@@ -85,6 +87,7 @@ def correct(folder: Path, corrections: Sequence[Correction]) -> list[str]:
 
 def _place(lines: Sequence[str], one: Correction) -> tuple[int, int] | None:
     """Return the line of a correction and how many lines it replaces (0 or 1); None if the model is not there."""
+    # The manifest of a single model has no [[model]] tables.
     blocks = block_texts("\n".join(lines)) or _single(lines)
     for first, last in blocks:
         inner = _inner_end(lines, first, last)

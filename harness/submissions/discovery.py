@@ -26,6 +26,7 @@ from harness.text import single_line
 
 __all__ = ["BrokenSubmission", "Found", "Kind", "Origin", "Submission", "baselines", "discover", "protocol_manifest"]
 
+# Suffixes of files that make a folder without a manifest a failed row instead of being ignored.
 _CODE = {".py", ".toml", ".pth", ".pt", ".ckpt", ".safetensors"}
 _MAX_LISTED = 10_000
 """Number of files at the top of a folder among which code is searched."""
@@ -87,6 +88,7 @@ def discover(
 def baselines() -> list[Found]:
     """List the interpolation baselines that every run includes, from the checkout or from the installed wheel."""
     package = Path(__file__).resolve().parent.parent
+    # A checkout keeps them beside the package, a wheel inside of it.
     folders = (package.parent / "baselines", package / "_baselines")
     for folder in folders:
         if any(folder.glob(f"*/{FILE_NAME}")):
@@ -158,6 +160,7 @@ def _manifests_of(folder: Path) -> list[Manifest]:
 
 def _is_source(path: Path) -> bool:
     """Return whether a file or folder of an inbox is a submission. One that cannot be examined is: it has a row."""
+    # Hidden files, and by-products of packing and of Python (__MACOSX, __pycache__).
     if path.name.startswith((".", "__")):
         return False
     try:
@@ -226,6 +229,7 @@ def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Pa
     except Exception as error:
         if concerns_the_run(error):
             raise
+        # The name of a folder may contain dots, that of a file ends with a suffix.
         is_file = source.suffix.lower() == ".zip" or is_bare(source)
         name = visible_name(source.stem if is_file else source.name)
         return [BrokenSubmission(name, source, submission_error(error, str(source)), kind=kind)]

@@ -152,6 +152,7 @@ def environment(requirements: Sequence[str], *, wheels: Path | None = None, cach
         )
     target = (cache_dir or default_cache().parent / "environments") / _key(requirements)
     python = target / "bin" / "python"
+    # The environment appears by a rename, so that an existing one is complete.
     if not python.exists():
         try:
             _build(list(requirements), target, wheels)
@@ -182,6 +183,7 @@ def _build(requirements: list[str], target: Path, wheels: Path | None) -> None:
         folder = temporary / "venv"
         # --relocatable, because the environment is renamed after it is built.
         _uv("venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(folder))
+        # After "--", nothing that a submission requires can be taken for an option of uv.
         _uv("pip", "install", "--quiet", "--no-build", *_source(wheels), *_overrides(requirements, temporary),
             "--python", str(folder / "bin" / "python"), "--", *requirements)  # fmt: skip
         _add_own_packages(folder)
@@ -217,7 +219,9 @@ def _overrides(requirements: list[str], folder: Path) -> list[str]:
 
 def _add_own_packages(folder: Path) -> None:
     """Append the package folders of the harness to the search path of the new environment, after its own."""
+    # Exactly one folder exists, since the environment has one version of Python.
     (site,) = folder.glob("lib/python*/site-packages")
+    # A checkout that is not installed is found through this folder.
     harness = Path(__file__).resolve().parents[2]
     lines = [*map(str, package_folders()), str(harness)]
     (site / "harness_packages.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -52,6 +52,7 @@ def write_example(folder: Path) -> int:
     try:
         networks = sorted(path.parent for path in source.glob("*/submission.toml"))
         for network in networks:
+            # Byte code of a checkout that was used.
             leave_out = shutil.ignore_patterns("__pycache__", "*.pyc")
             shutil.copytree(network, folder / "submissions" / network.name, ignore=leave_out)
         (folder / SHARED_FILE_NAME).write_text(SETTINGS, encoding="utf-8")

@@ -28,6 +28,7 @@ def installed_submissions() -> list[Found]:
 
 def _describe(point: EntryPoint) -> Found:
     module, _, attribute = point.value.partition(":")
+    # The value of an entry point may end with extras in brackets.
     module, factory = module.strip(), attribute.split("[")[0].strip() or "srmodel"
     try:
         package = _package_folder(module, point)
@@ -54,6 +55,7 @@ def _package_folder(module: str, point: EntryPoint) -> Path:
             f"the entry point {point.name} = {point.value!r}{owner} does not refer to an installed package",
             hint="point it at a module inside a package, such as my_model.arch:srmodel",
         )
+    # Only namespace packages have several folders.
     return Path(next(iter(spec.submodule_search_locations))).resolve()
 
 

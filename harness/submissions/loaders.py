@@ -44,6 +44,7 @@ def loader_for(path: Path, suffixes: Registry[Any] = SUFFIXES) -> str | None:
         Packages claim the suffix for different loaders.
     """
     suffix = path.suffix.lower()
+    # Several packages may claim a suffix for the same loader.
     claims = {plugin.target: plugin.package for plugin in suffixes.plugins() if plugin.name.lower() == suffix}
     if len(claims) > 1:
         told = " and ".join(f"{loader} ({package})" for loader, package in claims.items())

@@ -29,6 +29,7 @@ _RUN = re.compile(r"^\s*\[\s*run\s*\]", re.MULTILINE)
 _MAX_BYTES = 1_000_000
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+# ASCII only, since \d matches the digits of all scripts.
 _SCALE_KEY = re.compile(r"x([1-9]\d?)", re.ASCII)
 
 Scale = Annotated[int, Field(ge=1, le=16, strict=True)]
@@ -245,6 +246,7 @@ def _holds_settings_only(path: Path) -> bool:
 def is_inside(path: str) -> bool:
     """Return whether ``path`` is relative and stays inside the folder that it is relative to."""
     parts = PurePosixPath(path).parts
+    # Backslashes and drive letters are separators on Windows, and a NUL ends a path in C functions.
     plain = path and "\\" not in path and "\0" not in path and ":" not in path and not path.startswith("/")
     return bool(plain) and bool(parts) and ".." not in parts
 

@@ -20,9 +20,11 @@ MAX_MISTAKES = 20
 MAX_ERRORS = 200
 """Number of errors among which equal ones are joined and the lines of which are searched."""
 _MAX_TEXT = 300
+# Characters of a misspelled key for which a similar one is searched.
 _MAX_WORD = 60
 _HINT = "docs/submitting.md describes every key"
 _MAX_PARTS = 32
+# Possessive quantifiers (++, *+) exclude backtracking: a line of an untrusted file may have any length.
 _PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\]|\\.)*+"|'[^']*+')"""
 _MANY_PARTS = re.compile(rf"[\s\[]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MAX_PARTS}}}")
 _TABLES = ("weights", "published")
@@ -157,6 +159,7 @@ def from_pydantic(error: ValidationError, text: str, model: type[BaseModel]) -> 
 
 def _mistake(kind: str, message: str, location: list[str], text: str, model: type[BaseModel] | None) -> Mistake:
     """Return one mistake; without `model` its fix is not searched."""
+    # pydantic puts this before messages of the manifest's own validators, some of which name table and key.
     message = message.removeprefix("Value error, ")
     if match := re.match(r"\[(\w+)\] (\S+): (.*)", message):
         return Mistake(line_of(text, (match[1], match[2])), f"[{match[1]}] {match[2]}", match[3], _HINT)

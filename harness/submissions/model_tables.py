@@ -95,6 +95,7 @@ def _own_lines(text: str, block: tuple[int, int], replaced: set[str]) -> Iterato
         elif not block[0] <= number < block[1]:
             yield ""
         elif _TABLE.match(line):
+            # [model.weights] becomes [weights], as in the manifest of one model, in which `line_of` looks tables up.
             yield _MODEL.sub("[submission]", line.replace("[model.", "["))
         else:
             yield line

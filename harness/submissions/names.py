@@ -14,6 +14,7 @@ _LOOKALIKES = str.maketrans(
     "авекмнорстухіјѕԁԛԝһӏыгпь" + "αβεηικμνορτυχγω" + "օսոցհ" + "ıɑɡɩʟ",
     "abekmhopctyxijsdqwhlbrnb" + "abenikmvoptuxyw" + "ounqh" + "iagil",
 )
+# Digits and signs that look like letters.
 _SAME_SHAPE = str.maketrans("01|", "oll")
 
 
@@ -26,6 +27,7 @@ def skeleton(name: str) -> str:
     decomposed = unicodedata.normalize("NFKD", name).translate(_CAPITALS).casefold()
     letters = unicodedata.normalize("NFKD", decomposed.translate(_LOOKALIKES))
     visible = "".join(character for character in letters if character.isalnum() or character in "+|")
+    # Capital i and small l look alike in many fonts. A name of signs only is compared as it is.
     return visible.translate(_SAME_SHAPE).replace("i", "l") or name
 
 
@@ -49,6 +51,7 @@ def namesakes(names: Mapping[str, str], baselines: Mapping[str, str]) -> dict[st
         groups.setdefault(skeleton(name), []).append(slug)
     notes = {}
     for slug, name in names.items():
+        # Two are enough, since at most one of them is this row.
         others = [other for other in groups[skeleton(name)][:2] if other != slug]
         if others:
             kind = "baseline" if others[0] in baselines else "submission"

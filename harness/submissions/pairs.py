@@ -35,7 +35,9 @@ _WEIGHT_FOLDERS = (
     "pretrained_models",
 )
 _SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
+# A name that ends with a scale, such as net_x4 or net-4x.
 _SCALE = re.compile(r"(.+?)[_-](?:x(\d{1,2})|(\d{1,2})x)$", re.IGNORECASE)
+# Files of a folder that are examined.
 _MAX_LISTED = 5000
 
 
@@ -63,6 +65,7 @@ def find_pairs(root: Path) -> list[Pair]:
     checkpoints = {place: list(_checkpoints(root, place)) for place in ("", *_CODE_FOLDERS[1:], *_WEIGHT_FOLDERS)}
     found = []
     for folder in _CODE_FOLDERS:
+        # Checkpoints beside the code have precedence over those in folders such as model_zoo.
         near = [one for place in (folder, *_WEIGHT_FOLDERS) for one in checkpoints[place]]
         for path in _listed(root, folder):
             if path.suffix == ".py" and path.stem.isidentifier() and not path.stem.startswith("__"):

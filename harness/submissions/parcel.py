@@ -1,4 +1,4 @@
-"""The files of a submission as one value, to be laid out again on another machine. Nothing of them is executed."""
+"""The files of a submission as one value, to be written again on another machine. None of them is executed."""
 
 from __future__ import annotations
 
@@ -51,11 +51,13 @@ def pack(submission: Submission) -> Parcel | None:
     deadline = Deadline()
     found = surveyed(submission.root, deadline)
     manifest = submission.root / FILE_NAME
+    # The survey leaves out what no fingerprint covers. Of that, the worker needs the manifest.
     listed = [*found.files, *([manifest] if manifest.is_file() and not manifest.is_symlink() else [])]
     files = {}
     for path in listed:
         deadline.check(path)
         with open_plain(path) as stream:
+            # The size at opening is the limit, so that a file that grows meanwhile does not fill the memory.
             files[path.relative_to(found.root).as_posix()] = stream.read(os.fstat(stream.fileno()).st_size)
     # An absolute target is of this machine; the survey has checked that it is inside the folder.
     links = {

@@ -37,6 +37,7 @@ def problem_of(text: str) -> str | None:
         requirement = Requirement(text)
         if requirement.marker is not None:
             requirement.marker.evaluate()
+        # Evaluated here, because packaging reports some mistakes only then.
         requirement.specifier.contains("1.0", prereleases=True)
     except Exception as error:  # noqa: BLE001  # packaging raises more than it documents, RecursionError for one
         return single_line(first_line(str(error), type(error).__name__), 200)
@@ -109,6 +110,7 @@ def read_requirements(root: Path) -> list[str]:
         text = read_inside(path, root, _MAX_BYTES).decode(errors="replace")  # untrusted: of any size and encoding
     except OSError:
         return []
+    # As pip does, a comment begins with a # after white space only: URLs may contain one.
     lines = [line.split(" #")[0].strip() for line in text.splitlines()]
     found = [line for line in lines if line and not line.startswith(("#", "-"))]
     if len(found) > MAX_REQUIREMENTS:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+# Characters. Suffixes and extensions are added, and file names are limited to 255 bytes.
 _LENGTH = 60
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 """Names that Windows reserves, with any suffix."""
@@ -50,4 +51,5 @@ def _is_reserved(slug: str) -> bool:
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sort key that orders ``team2`` before ``team10``."""
     parts = re.split(r"([0-9]+)", name.casefold())
+    # All parts have the same types, so that a number and a text in the same place can be compared; numbers come first.
     return tuple((0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part) for part in parts if part)

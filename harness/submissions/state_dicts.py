@@ -17,13 +17,16 @@ WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "
 
 _NETWORKS = "model|net|network|params|weights|state|generator"
 _AVERAGED = re.compile(
+    # Not as a part of another word, such as "schema".
     rf"(?<![a-z])(ema|swa|avg|average|averaged|averager|shadow|polyak|(ema|swa)({_NETWORKS})|({_NETWORKS})(ema|swa))(?![a-z])"
 )
+# Boundaries between words in names such as netEMA and modelAvg.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WRAPPING = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What torch.compile, DataParallel, FSDP and activation checkpointing put into names of the tensors of a part."""
 _STATISTICS = re.compile(r"(?:^|\.)(?:running_mean|running_var|num_batches_tracked)$")  # no parameters
 _COUNTERS = ("total_ops", "total_params")  # buffers that the profiler thop adds to networks
+# Levels of nested mappings that are searched.
 _MAX_DEPTH = 6
 _MAX_MAPPINGS = 20_000  # optimizers keep one for each parameter
 _MAX_LISTED = 8
@@ -73,6 +76,7 @@ def state_dicts(content: Any) -> list[StateDict]:
     found: list[StateDict] = []
     waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
     visited = 0
+    # The list grows while it is read, so that outer mappings come before inner ones.
     for path, value in waiting:
         inner = _as_mapping(value)
         if inner is None:
@@ -82,6 +86,7 @@ def state_dicts(content: Any) -> list[StateDict]:
             break
         tensors = {key: one for key, one in inner.items() if isinstance(key, str) and isinstance(one, Tensor)}
         if tensors:
+            # torch.optim.swa_utils.AveragedModel has a buffer n_averaged.
             found.append(StateDict(path, tensors, averaged=_names_an_average(path) or "n_averaged" in tensors))
         elif isinstance(value, list | tuple) and _names_an_average(path) and all(map(torch.is_tensor, value)) and value:
             found.append(StateDict(path, {str(i): one for i, one in enumerate(value)}, averaged=True, is_list=True))
@@ -152,6 +157,7 @@ def choose(found: Sequence[StateDict], key: str | None, where: str) -> StateDict
         if not group:
             continue
         usual = sorted((one for one in group if _rank(one) <= _OUTERMOST), key=_rank)
+        # A usual name decides. Without one, several are interchangeable if they are equal.
         if usual or all(_equal(one, group[0]) for one in group):
             return (usual or group)[0]
         raise CheckpointError(
@@ -236,6 +242,7 @@ _OUTERMOST = len(WRAPPERS)
 
 def _rank(one: StateDict) -> int:
     """Return the place of a state dict's name among the usual ones, after which comes a file without wrapper."""
+    # A prefix is a name only where other tensors stand beside those that have it.
     name = one.prefix.rstrip(".") if one.others else "/".join(one.path[-1:])
     if name in WRAPPERS:
         return WRAPPERS.index(name)
@@ -274,6 +281,7 @@ def _fits(candidate: StateDict, expected: Collection[str]) -> list[StateDict]:
     needed = {key for key in expected if not _is_optional(key)}
     if not needed:
         return []
+    # The longest name is least likely to end another one. What precedes it in a key of the checkpoint is the prefix.
     probe = max(needed, key=len)
     prefixes = {key.removesuffix(probe) for key in own if key.endswith(probe)}
     found = []

@@ -35,6 +35,7 @@ class Submission:
         if weights is None:
             return None
         try:
+            # A link is not followed: the size would be that of a file elsewhere.
             facts = (self.root / weights).lstat()
         except OSError:
             return None

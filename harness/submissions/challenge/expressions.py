@@ -22,8 +22,10 @@ NEUTRAL_METHODS = frozenset("eval to cuda cpu train float half requires_grad_ sh
 
 _FOREIGN = sys.stdlib_module_names | {"torch", "numpy", "fvcore"}
 """Modules whose functions make no network of a team."""
+# Bounds of intermediate results: repeated multiplication or a field such as %999999999d would fill the memory.
 _MOST_ITEMS = 1000
 _MOST_DIGITS = 40
+# A width or a precision of 100 and more in a format.
 _LONG_FIELD = re.compile(r"\d{3,}")
 _OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
@@ -39,6 +41,7 @@ _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 _BUILTINS: Mapping[str, Callable[..., Any]] = {
     "str": str, "int": int, "float": float, "list": list, "tuple": tuple, "dict": dict, "bool": bool,
 }  # fmt: skip
+# Paths stay relative to the repository, in which the script is started; hence abspath only normalizes.
 _PATHS: Mapping[str, Callable[..., str]] = {
     "os.path.join": posixpath.join,
     "os.path.abspath": posixpath.normpath,
@@ -89,6 +92,7 @@ class Scope:
             return Known(self.number)
         if name in ("os", "torch", "importlib", "copy"):
             return ImportedModule(name)
+        # With one import of all names, a name that nothing else defines can only be of that module.
         if len(self.stars) == 1 and not hasattr(builtins, name):
             return Symbol(self.stars[0], name)
         return Unclear(name)
@@ -116,6 +120,7 @@ def _only_renames(node: ast.AST) -> bool:
             called = one.func.attr if isinstance(one.func, ast.Attribute) else getattr(one.func, "id", "")
             if called not in _RENAMING:
                 return False
+        # Addition joins texts, as in ``prefix + key``.
         elif isinstance(one, ast.BinOp) and not isinstance(one.op, ast.Add):
             return False
     return True
@@ -134,6 +139,7 @@ def _evaluate(node: ast.expr, scope: Scope) -> Value:
         case ast.Constant(value=value):
             return Known(value)
         case ast.Name(id=name):
+            # Relative to the repository, as all paths are here.
             return Known("test_demo.py") if name == "__file__" else scope.get(name)
         case ast.Tuple(elts=items) | ast.List(elts=items):
             return _sequence(node, items, scope)
@@ -192,6 +198,7 @@ def _sequence(node: ast.expr, items: list[ast.expr], scope: Scope) -> Value:
 
 
 def _table(node: ast.expr, keys: list[ast.expr | None], values: list[ast.expr], scope: Scope) -> Value:
+    # None is the key of ``**other``.
     if None in keys:
         return _rest(node, scope)
     pairs = [(_known(key, scope), _known(value, scope)) for key, value in zip(keys, values, strict=True) if key]
@@ -240,6 +247,7 @@ def _bounded(value: Any) -> Any:
             waiting += [*one.keys(), *one.values()]
         elif isinstance(one, list | tuple):
             waiting += one
+        # Four characters of a text count as one item.
         left -= len(one) // 4 + 1 if isinstance(one, str) else 1
         if left < 0 or len(waiting) > _MOST_ITEMS:
             raise ValueError("a large value")
@@ -258,6 +266,7 @@ def _attribute(node: ast.expr, base: Value, name: str, scope: Scope) -> Value:
 
 def _item(node: ast.expr, base: Value, key: Value, scope: Scope) -> Value:
     if isinstance(base, Checkpoint) and isinstance(key, Known) and isinstance(key.value, str):
+        # Keys that follow an unknown one are of no use.
         return Checkpoint(base.path, None if base.keys is None else (*base.keys, key.value))
     if isinstance(base, Checkpoint):
         return Checkpoint(base.path, None)
@@ -287,6 +296,7 @@ def _method(node: ast.Call, base: Value, name: str, scope: Scope) -> Value:
             return _item(node, base, evaluate(node.args[0], scope), scope)
         return Checkpoint(base.path, None) if name in _RENAMING else Unclear(ast.unparse(node))
     if isinstance(base, Known) and isinstance(base.value, str) and name == "format" and not node.keywords:
+        # A field width is part of the text: "{:999999999}".
         if _LONG_FIELD.search(base.value):
             raise ValueError("a wide field")
         return Known(base.value.format(*(_plain(_known(one, scope)) for one in node.args)))

@@ -39,6 +39,7 @@ def extract(root: Path, files: Iterable[str], manifest: Manifest | None, cache: 
     SubmissionError
         A file is no plain file, or a link that leads out of the repository, or there is no room for the copy.
     """
+    # The order of the files must not change the digest.
     ordered, deadline, text = sorted(set(files)), Deadline(), _as_toml(manifest)
     digest = hashlib.sha256(json.dumps([text, name]).encode())
     for file in ordered:
@@ -58,6 +59,7 @@ def _copy(root: Path, files: Iterable[str], text: str, target: Path) -> None:
         for file in files:
             place = temporary / file
             place.parent.mkdir(parents=True, exist_ok=True)
+            # Mode "x" would fail for a file that exists: each file is written once.
             with open_plain(root / file) as source, place.open("xb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
         if text:

@@ -13,6 +13,7 @@ from harness.plain_files import Deadline, read_inside
 
 _MAX_BYTES = 2_000_000
 _MAX_FILES = 2000
+# Characters of a literal that may be the path of a file.
 _MAX_TEXT = 200
 
 
@@ -86,6 +87,7 @@ def needs_of(root: Path, modules: Sequence[str]) -> Needs:
         if not files and certain and imported.level == 0 and imported.module:
             needs.packages.setdefault(imported.module.partition(".")[0], by)
         for file in files:
+            # A file that only optional imports reached is visited again for a certain one, whose packages are required.
             if done.get(file, False) or (file in done and not certain):
                 continue
             deadline.check(root)
@@ -125,6 +127,7 @@ def _module_files(root: Path, place: PurePosixPath, parts: Sequence[str]) -> Ite
     folder = place
     packages: list[str] = []
     for part in parts:
+        # Python prefers a package to a module of the same name.
         if _is_file(root, folder / f"{part}.py") and not (root / folder / part / "__init__.py").is_file():
             yield from packages
             yield (folder / f"{part}.py").as_posix()

@@ -19,6 +19,7 @@ def is_installed(name: str) -> bool:
     if name in sys.builtin_module_names or name in sys.stdlib_module_names:
         return True
     try:
+        # find_spec() raises ValueError for a loaded module without __spec__, such as __main__.
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError, AttributeError):
         return False

@@ -13,6 +13,7 @@ from harness.submissions.challenge.script import Chain
 
 def needed_statements(chain: Chain) -> list[ast.stmt]:
     """Return the statements of the script that define what the function of the chain uses, and the function itself."""
+    # Repeated until nothing is added, since a kept statement may use names that any other one defines.
     used, kept = _used(chain.function), set[int]()
     candidates = [one for one in chain.tree.body if one is not chain.function and _defined(one)]
     changed = True

@@ -140,6 +140,7 @@ def _found(repository: Repository, number: int, kind: Kind, cache: Path) -> Foun
 
 def _name(branch: Branch) -> str:
     """Return the name that the script gives the network, with the number before it if it does not begin with one."""
+    # The number makes rows of one repository sort and compare by team.
     said = single_line(branch.name, 200)
     return said if re.match(r"-?\d", said) else "_".join(filter(None, [f"{branch.number:02}", said]))
 
@@ -213,6 +214,7 @@ def _check_module(root: Path, branch: Branch) -> None:
     if branch.network is None:
         return
     parts = branch.network.of.module.split(".")
+    # A module is a file, or a package: a folder without a suffix.
     is_there = any((root / Path(*parts)).with_suffix(suffix).exists() for suffix in (".py", ""))
     if (root / parts[0]).is_dir() and not is_there:
         what = f"imports {branch.network.of.module}, which is not in the repository"

@@ -136,6 +136,7 @@ def find_chain(root: Path) -> Chain | None:
         other = tree if file == SCRIPT else _parsed(root, file)
         found = None if other is None else _chain_in(other, file)
         if found is not None:
+            # With the chain in another file, the script itself may state the scale.
             return found if found.scale is not None else replace(found, scale=_scale(tree))
     return None
 

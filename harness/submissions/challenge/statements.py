@@ -21,6 +21,7 @@ from harness.submissions.challenge.values import (
     Value,
 )
 
+# Conditions are followed both ways, so that a script could take exponential time without a limit.
 _MOST_STATEMENTS = 20_000
 _REACHING_OUT = frozenset({"sys", "os", "subprocess", "exec", "eval", "setattr", "__import__"})
 """Names of functions whose effects on the machine or the interpreter cannot be told from the source."""
@@ -119,6 +120,7 @@ class Reader:
                 self._assign(one, its_value, node)
         elif isinstance(target, ast.Tuple):
             for one in target.elts:
+                # The parts of an unpacked value are not known; no variable has an empty name.
                 self._assign(one, ast.Name(id="", ctx=ast.Load()), node)
         else:
             self._assign_part(target, value, node)
@@ -209,6 +211,7 @@ class Reader:
             if isinstance(base, Made):
                 self._loop_over_network(base, node.iter.func.attr, node)
                 return
+        # A loop that calls the network warms it up or times it.
         if _calls_network(node, self.scope):
             self.warmups.append(f"{ast.unparse(node.body[-1])[:80]} in {over[:40]}")
             return
@@ -241,6 +244,7 @@ class Reader:
         if isinstance(test, Known):
             self.read(node.body if test.value else node.orelse)
             return
+        # The harness chooses the device itself, so that the branch without CUDA is read.
         if ast.unparse(node.test) == "torch.cuda.is_available()" and not self.scope.touches_network(node):
             self.read(node.orelse)
             return
@@ -251,6 +255,7 @@ class Reader:
         first, second = _copy(self), _copy(self)
         first.read(one)
         second.read(other)
+        # Both ways were read with the same budget; nested conditions would otherwise double the work at each level.
         self.budget = min(first.budget, second.budget)
         for name in first.scope.names.keys() | second.scope.names.keys():
             self.scope.names[name] = _merged(first.scope.names.get(name), second.scope.names.get(name))
@@ -264,6 +269,7 @@ class Reader:
 
     def _attempt(self, node: ast.Try) -> None:
         self.read([*node.body, *node.orelse, *node.finalbody])
+        # The body is assumed to succeed. Handlers are noted only if they do more than import or assign something else.
         quiet = (ast.Pass, ast.Raise, ast.Import, ast.ImportFrom, ast.Assign)
         for handler in node.handlers:
             for one in handler.body:
@@ -297,6 +303,7 @@ def _merged(one: Value | None, other: Value | None) -> Value:
     if one == other and one is not None:
         return one
     checkpoints = [value for value in (one, other) if isinstance(value, Checkpoint)]
+    # The file is the same; under which key the weights stand is found out when the network is built.
     if checkpoints and len({value.path for value in checkpoints}) == 1:
         return Checkpoint(checkpoints[0].path, None)
     return Unclear("depends on a condition")

@@ -13,6 +13,7 @@ from harness.plain_files import read_inside
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 20  # of classes that derive from one another
 _REGISTERING = frozenset({"add_module", "register_buffer", "register_parameter", "register_module"})
+# Their children have computed names, and their forward is that of torch.
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict"})
 
 
@@ -137,6 +138,7 @@ def _text(node: ast.AST) -> str:
 def _arguments(function: ast.FunctionDef | None) -> tuple[tuple[str, ...], dict[str, str]]:
     if function is None:
         return (), {}
+    # Without self.
     names = [one.arg for one in (*function.args.posonlyargs, *function.args.args)][1:]
     defaults = function.args.defaults
     first = len(names) - len(defaults)
@@ -154,6 +156,7 @@ def _with_bases(one: NetworkClass, by_name: dict[str, list[NetworkClass]]) -> Ne
     """Return a class with what it inherits from classes of the repository; None if it is no network."""
     line, names = [one], list(one.bases)
     for name in names:  # grows by the bases of each class that is found
+        # A class of the same file has precedence over others of the same name.
         near = sorted(by_name.get(name, []), key=lambda other: other.file != one.file)
         if near and near[0] not in line and len(line) < _MAX_DEPTH:
             line.append(near[0])
@@ -161,6 +164,7 @@ def _with_bases(one: NetworkClass, by_name: dict[str, list[NetworkClass]]) -> Ne
     is_container = not _CONTAINERS.isdisjoint(names)
     if not is_container and "Module" not in names:
         return None
+    # The constructor is that of the first class in the line of bases that has arguments.
     initial = next((other for other in line if other.required or other.optional), one)
     return replace(
         one,

@@ -18,6 +18,7 @@ SCALES = (2, 3, 4, 8)
 SAID = re.compile(r"(?i)(?<![a-z0-9])x([2348])(?![0-9])|(?<![0-9])([2348])x(?![a-z0-9])")
 """A scale in the name of a file."""
 _MOST_LEVELS = 2  # of names of wrappers that are removed from the names of tensors
+# Of the upscaled RGB image.
 _CHANNELS = 3
 
 
@@ -88,6 +89,7 @@ def _distance(file: str, one: NetworkClass, state: Mapping[str, Tensor]) -> tupl
     # A class with many attributes holds the names of many checkpoints: the tighter one is nearer.
     surplus = len(names & one.attributes) / max(1, len(one.attributes))
     is_named = _squeezed(one.name) in _squeezed(PurePosixPath(file).stem)
+    # Common words, of which numbers count twice, less half of the words of the class that the file does not have.
     agreement = len(here & there) + len(numbers) - (0 if is_named else len(_words(one.name) - here) / 2)
     return agreement, likeness, surplus
 
@@ -98,6 +100,7 @@ def _squeezed(name: str) -> str:
 
 def _words(path: str) -> frozenset[str]:
     """Return the words of a path: letters and numbers apart, upper case as a boundary."""
+    # Without leading zeros, so that 04 and 4 are one word.
     return frozenset(word.lower().lstrip("0") or "0" for word in re.findall(r"[A-Z]*[a-z]+|[A-Z]+|\d+", path))
 
 
@@ -106,6 +109,7 @@ def _scale(file: str, state: Mapping[str, Tensor]) -> int | None:
     said = {int(one[1] or one[2]) for one in SAID.finditer(file)}
     if len(said) == 1:
         return said.pop()
+    # The last convolution before a pixel shuffle has 3 * scale^2 output channels.
     kernels = [tensor for tensor in state.values() if tensor.ndim == 4]
     channels = kernels[-1].shape[0] if kernels else 0
     return next((scale for scale in SCALES if channels == _CHANNELS * scale**2), None)

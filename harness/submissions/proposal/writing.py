@@ -18,6 +18,7 @@ from harness.submissions.proposal.classes import NetworkClass, network_classes
 from harness.submissions.proposal.matching import SAID, Match, match
 
 _CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
+# Files that a loader takes without a class: ONNX models and exported programs.
 _PROGRAMS = frozenset({".onnx", ".pt2"})
 _MOST = 300  # checkpoints
 _MOST_ALTERNATIVES = 5
@@ -130,6 +131,7 @@ def _groups(matches: Iterable[Match]) -> list[list[Match]]:
         key = (one.classes[0].file, one.classes[0].name, SAID.sub("", one.file))
         group = groups.setdefault(key, [])
         if one.scale is None or any(one.scale == other.scale for other in group):
+            # Without a scale, or with one that the group has already, a checkpoint is a model of its own.
             groups[*key, one.file] = [one]
         else:
             group.append(one)
@@ -156,6 +158,7 @@ def _lines(group: Sequence[Match], name: str, root: Path) -> Iterator[str]:
         yield f"weights = {_quoted(one.file)}"
         yield from _scale_lines(one, best)
     unknown = [name for name in best.required if name not in CONFIG_NAMES and not is_recognised(name)]
+    # A single unknown argument may be the scale, unless another one is.
     if len(unknown) > 1 or (unknown and any(name in SCALE_NAMES for name in (*best.required, *best.optional))):
         line = ", ".join(f"{name} = ?" for name in unknown)
         yield f"# ? its arguments: kwargs = {{ {line} }}"
@@ -182,6 +185,7 @@ def _place(one: NetworkClass, root: Path) -> tuple[str, str]:
     *folders, file = PurePosixPath(one.file).with_suffix("").parts
     first = max((number + 1 for number, part in enumerate(folders) if not part.isidentifier()), default=0)
     for depth in range(first, len(folders) + 1):
+        # Unless an import is found from the root, the outermost folder from which one is found is taken.
         inside = root.joinpath(*folders[:depth])
         if not any((root / name).exists() or (root / f"{name}.py").exists() for name in one.imports) and any(
             (inside / name).exists() or (inside / f"{name}.py").exists() for name in one.imports

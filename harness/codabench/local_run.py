@@ -22,7 +22,7 @@ from harness.codabench.competition import Competition, Phase, Task
 from harness.codabench.results_only import kind_of
 from harness.codabench.scoring import DETAIL, SCORES
 from harness.codabench.settings import read_settings
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, HarnessError, UsageError
 from harness.submissions.archives import extract
 
 
@@ -109,7 +109,7 @@ def _phase(competition: Competition, bundle: Path, submission: Path, name: str |
     try:
         kind = kind_of(submission)
         return next(pair for pair in phases if kind in read_settings(bundle / (pair[1].scoring_program or "")).accepts)
-    except (UsageError, StopIteration):
+    except (HarnessError, StopIteration):  # what cannot be told is said by the programs
         return phases[0]
 
 

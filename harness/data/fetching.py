@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,11 @@ def _unpack(archive: Path, folder: Path, known: KnownDataset) -> None:
                 where=str(archive),
                 hint=by_hand(known),
             )
+        names = Counter(path.name for path in images)
+        if len(names) < len(images):
+            twice = min(name for name, count in names.items() if count > 1)
+            what = f"holds several images called {twice!r} in different folders"
+            raise DataError(what, where=str(archive), hint=by_hand(known))
         (whole / "HR").mkdir(parents=True)
         for path in images:
             path.replace(whole / "HR" / path.name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from harness.errors import HarnessError, MachineLostError, UsageError, WorkerError
+from harness.text import first_line
 
 ValueT = TypeVar("ValueT")
 
@@ -88,7 +89,7 @@ class RayExecutor(Executor):
             result.set_exception(_restored(value))
 
     def _lost(self, error: BaseException) -> MachineLostError:
-        return MachineLostError(f"{self._machine} is lost ({str(error).strip().splitlines()[0][:200]})")
+        return MachineLostError(f"{self._machine} is lost ({first_line(str(error))[:200]})")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Do nothing: the actor serves until the engine disconnects."""

@@ -29,6 +29,7 @@ from harness.results.measurement import GpuReading
 from harness.results.run_info import DeviceInfo
 from harness.submissions.parcel import Parcel, pack
 from harness.submissions.submission import Submission
+from harness.text import first_line
 
 ValueT = TypeVar("ValueT")
 
@@ -217,7 +218,7 @@ class RayEngine:
                 try:
                     ray.init(address=self._address, log_to_driver=False, logging_level="ERROR")
                 except (ConnectionError, RuntimeError, ValueError) as error:
-                    reason = str(error).strip().splitlines()[0][:300]
+                    reason = first_line(str(error))[:300]
                     hint = "start one with `ray start --head`, see docs/cluster.md"
                     raise UsageError(f"no Ray cluster at {self._address!r} ({reason})", hint=hint) from error
             self._connected = True

@@ -13,6 +13,7 @@ import psutil
 
 _PROC = Path("/proc")
 _CPUCLOCK_SCHED = 2  # linux/posix-timers.h: selects the CPU-time clock in a clock id made from a process id
+_LISTS_CHILDREN = (_PROC / "thread-self" / "children").exists()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -106,12 +107,15 @@ def _children(pid: int) -> list[int]:
     # psutil scans all processes of the machine, which takes milliseconds. The watcher calls this ten times a second
     # during measurements, so the kernel's list of children is read instead (CONFIG_PROC_CHILDREN).
     tasks = _PROC / str(pid) / "task"
-    try:
-        return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
-    except FileNotFoundError:
-        return [] if tasks.parent.parent.joinpath("self", "task").exists() else _children_by_psutil(pid)
-    except OSError:
-        return []
+    if not _LISTS_CHILDREN:
+        return _children_by_psutil(pid)
+    found = []
+    with contextlib.suppress(OSError):  # the process has ended
+        for task in tasks.iterdir():
+            # A thread that ends meanwhile must not hide the children of the others.
+            with contextlib.suppress(OSError):
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found
 
 
 def _children_by_psutil(pid: int) -> list[int]:

@@ -42,7 +42,8 @@ def describe_device(wanted: str, threads: int | None) -> DeviceInfo:
     UsageError
         The device does not exist on this machine.
     """
-    accelerator = accelerator_type()
+    # With a build for accelerators the answer takes an import of torch, seconds that a run on the CPU does not need.
+    accelerator = None if wanted == "cpu" else accelerator_type()
     kind = wanted if wanted != "auto" else accelerator or "cpu"
     if kind != "cpu" and (accelerator is None or accelerator != kind.split(":")[0]):
         available = accelerator or "no accelerator"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
@@ -96,7 +97,7 @@ def _write_shots(folder: RunFolder, piece: Piece, figures: Path) -> list[Shot]:
     for number, shot in enumerate([shot for shot in piece.shots if shot.key != "lr"][:_MOST_SHOTS]):
         source = folder.path / "crops" / piece.window.folder
         # The name of a model's file is its slug, which a picture has in its link only.
-        model = shot.link.rpartition("/models/")[2].removesuffix(".webp")
+        model = unquote(shot.link.rpartition("/models/")[2]).removesuffix(".webp")
         path = source / (f"{shot.key}.webp" if shot.key in ("hr", "reference") else f"models/{model}.webp")
         try:
             with Image.open(path) as picture:

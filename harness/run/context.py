@@ -67,13 +67,16 @@ class RunContext:
         self._has_device = False
 
     def __enter__(self) -> Self:
-        self._resources.callback(self.engine.close)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._resources.close()
+        # Workers end before the device is given to another run, which they would disturb.
+        try:
+            self.engine.close()
+        finally:
+            self._resources.close()
 
     def reserve_device(self) -> None:
         """Wait until no other run uses the device, and keep it until the end: loading disturbs another run's timing."""

@@ -52,8 +52,10 @@ def verify_graph(run: SubmissionRun, context: RunContext) -> None:
     if run.graph_error or run.graph is not None:
         run.progress.stage(run.slug, "time", "its exported graph")
         context.engine.hold()  # no worker starts beside a timing
-        found = GraphTime(reason=run.graph_error) if run.graph is None else _time(run, context, run.graph)
-        context.engine.release()
+        try:
+            found = GraphTime(reason=run.graph_error) if run.graph is None else _time(run, context, run.graph)
+        finally:
+            context.engine.release()
         run.measurement = with_graph_time(run.measurement, found)
 
 

@@ -238,6 +238,7 @@ def _holds_settings_only(path: Path) -> bool:
         return False
     try:
         text = _read_text(path)
+        mistakes.check_parts(text, path)
         return _RUN.search(text) is not None and set(tomllib.loads(text)) == {SETTINGS}
     except (ManifestError, ValueError, RecursionError):  # said where the manifest is read
         return False

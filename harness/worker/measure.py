@@ -95,10 +95,12 @@ def time_forward(
         nonlocal alarms
         # Python's collector calls finalizers, which would have a frame to work on before the clock starts.
         _stop_collector()
-        frame = next(inputs)  # prepared before the clock starts
-        at = time.monotonic() - begin
-        reading = clock.time(lambda: forward(frame))
-        _start_collector()
+        try:
+            frame = next(inputs)  # prepared before the clock starts
+            at = time.monotonic() - begin
+            reading = clock.time(lambda: forward(frame))
+        finally:
+            _start_collector()
         alarms += reading.alarming
         check(reading.output)
         return Sample(at, reading.ms)

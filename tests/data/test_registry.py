@@ -201,6 +201,19 @@ def test_an_incomplete_archive_is_refused(
     assert registered() == {}
 
 
+def test_images_of_one_name_do_not_replace_each_other(
+    server: tuple[str, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, root = server
+    with zipfile.ZipFile(root / "tiny.zip", "w") as archive:
+        for number, path in enumerate(sorted(folder.iterdir())):
+            archive.write(path, f"part{number}/{path.name if number else '1.png'}")
+    known(monkeypatch, Archive((f"{address}/tiny.zip",)))
+    with pytest.raises(DataError, match=r"several images called '1.png' in different folders"):
+        fetch("tiny")
+    assert registered() == {}
+
+
 def test_a_download_that_was_cut_off_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checksum = pack(folder, tmp_path / "tiny.zip")
     content = (tmp_path / "tiny.zip").read_bytes()

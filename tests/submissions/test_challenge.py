@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.errors import CheckpointError, ManifestError
 from harness.results.fingerprint import fingerprint_folder
-from harness.submissions.challenge.expressions import Scope, evaluate
+from harness.submissions.challenge.expressions import Scope, _only_renames, evaluate
 from harness.submissions.challenge.repository import factory_of, number_of
 from harness.submissions.challenge.script import find_chain
 from harness.submissions.challenge.values import Known
@@ -165,7 +165,8 @@ def test_a_chain_of_many_teams(tmp_path):
     assert [chain.read(number).name for number in (1, 899)] == ["n", "n"]
 
 
-@pytest.mark.parametrize("line", ["model = (", "name = " + "-" * 5000 + "1"])
+# What Python parses and what its module `ast` walks before the recursion limit differs from version to version.
+@pytest.mark.parametrize("line", ["model = (", *(f"name = {'-' * depth}1" for depth in (400, 900, 5000))])
 def test_a_script_that_is_no_python_is_a_row(tmp_path, line):
     repository = script(tmp_path / "repository", line)
     (found,) = find(repository)
@@ -214,3 +215,23 @@ def test_expressions_have_the_values_that_python_gives_them(data):
     if isinstance(found, Known):
         expected = eval(text, {"os": os, "model_id": 7})
         assert (type(found.value), repr(found.value)) == (type(expected), repr(expected))
+
+
+@pytest.mark.parametrize(
+    ("source", "renames"),
+    [
+        ("{k.replace('module.', ''): v for k, v in weights.items()}", True),
+        ("{prefix + k: v for k, v in weights.items()}", True),
+        ("{'net.' + k + '.0': v for k, v in weights.items()}", True),
+        ("new['net.' + k] = v", True),
+        ("name = k + index + '.0'", True),
+        ("new[prefix + k] = v", True),
+        ("{k: v + delta for k, v in weights.items()}", False),
+        ("{prefix + k: v + delta for k, v in weights.items()}", False),
+        ("new[prefix + k] = v + other[k]", False),
+        ("v = v + other['a' + k]", False),
+        ("{k: v * 2 for k, v in weights.items()}", False),
+    ],
+)
+def test_only_names_may_be_added(source, renames):
+    assert _only_renames(ast.parse(source)) is renames

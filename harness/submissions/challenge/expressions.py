@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from harness.submissions.challenge.values import Checkpoint, ImportedModule, Known, Made, Symbol, Unclear, Value
 
@@ -93,7 +93,7 @@ class Scope:
         if name in ("os", "torch", "importlib", "copy"):
             return ImportedModule(name)
         # With one import of all names, a name that nothing else defines can only be of that module.
-        if len(self.stars) == 1 and not hasattr(builtins, name):
+        if name and len(self.stars) == 1 and not hasattr(builtins, name):
             return Symbol(self.stars[0], name)
         return Unclear(name)
 
@@ -115,15 +115,40 @@ class Scope:
 
 def _only_renames(node: ast.AST) -> bool:
     """Return whether nothing in a piece of source computes with weights."""
+    joined = _joined_texts(node)
     for one in ast.walk(node):
         if isinstance(one, ast.Call):
             called = one.func.attr if isinstance(one.func, ast.Attribute) else getattr(one.func, "id", "")
             if called not in _RENAMING:
                 return False
-        # Addition joins texts, as in ``prefix + key``.
-        elif isinstance(one, ast.BinOp) and not isinstance(one.op, ast.Add):
+        elif isinstance(one, ast.BinOp) and one not in joined:
             return False
     return True
+
+
+def _joined_texts(node: ast.AST) -> set[ast.AST]:
+    """Return the additions that join texts: of a literal, or within a key, as in ``{prefix + k: v for ...}``."""
+    found: set[ast.AST] = set()
+    for one in ast.walk(node):
+        key = one.key if isinstance(one, ast.DictComp) else one.slice if isinstance(one, ast.Subscript) else None
+        found |= set() if key is None else {inner for inner in ast.walk(key) if _is_addition(inner)}
+        # A walk meets an addition before those that it consists of.
+        if _is_addition(one) and (one in found or any(map(_is_text, _operands(one)))):
+            found |= {one, one.left, one.right}
+    return found
+
+
+def _operands(node: ast.expr) -> list[ast.expr]:
+    """Return what a chain of additions adds."""
+    return [*_operands(node.left), *_operands(node.right)] if _is_addition(node) else [node]
+
+
+def _is_addition(node: ast.AST) -> TypeGuard[ast.BinOp]:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def evaluate(node: ast.expr, scope: Scope) -> Value:

@@ -129,6 +129,16 @@ def find_chain(root: Path) -> Chain | None:
     SubmissionError
         The script cannot be read or is no Python.
     """
+    try:
+        return _find_chain(root)
+    except RecursionError as error:  # Python parses deeper expressions than its own `ast` module walks
+        what = "holds an expression that is nested too deeply to be read"
+        raise SubmissionError(
+            f"is no Python that can be read: {what}", where=f"{root / SCRIPT}", hint="split it"
+        ) from error
+
+
+def _find_chain(root: Path) -> Chain | None:
     tree = _parsed(root, SCRIPT)
     if tree is None:
         return None

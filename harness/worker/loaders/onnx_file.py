@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from harness.errors import SubmissionError, UnsupportedError
 from harness.submissions.checkpoint import refuse_lookalikes
+from harness.text import first_line
 
 
 class OnnxNetwork(nn.Module):
@@ -76,7 +77,7 @@ def _session(path: Path) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        line = str(error).strip().splitlines()[0][:200]
+        line = first_line(str(error))[:200]
         raise SubmissionError(
             f"is no ONNX model that runs here: {line}", where=path.name, hint="export it again"
         ) from error

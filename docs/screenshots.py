@@ -1,4 +1,4 @@
-"""Take the pictures of the report in docs/images anew, from the folder of a run.
+"""Take the pictures of the report in docs/images anew, and draw the figures for papers, from the folder of a run.
 
 Run from the checkout: python docs/screenshots.py reports/sample [--model LRSRN] [--before reports/earlier]
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,11 @@ from harness.results import read_run
 from harness.results.run_folder import load_run
 
 IMAGES = Path(__file__).resolve().parent / "images"
+FIGURES = {
+    "figure-scatter": "--x runtime --y psnr_y --width 3.3in --highlight {model}",
+    "figure-crops": "--crops {crop} --models Bilinear ALONG RT4KSR SESR {model} --highlight {model}",
+}
+"""Options of `harness figure` for each figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,18 @@ def take(browser: Browser, shot: Shot) -> Path:
     return target
 
 
+def draw_figures(run: Path, model: str) -> None:
+    """Draw the figures for papers; the crop is the middle of the first one that the run keeps."""
+    first = json.loads((run / "crops" / "crops.json").read_text(encoding="utf-8"))[0]
+    corner = (first["x"] + first["width"] // 6, first["y"] + first["height"] // 6)
+    crop = f"{first['image']}:{corner[0]},{corner[1]},{2 * first['width'] // 3}"
+    for name, options in FIGURES.items():
+        words = options.format(model=model, crop=crop).split()
+        subprocess.run(
+            [sys.executable, "-m", "harness", "figure", str(run), *words, "-o", str(IMAGES / f"{name}.png")], check=True
+        )
+
+
 def earlier_run(run: Path, folder: Path) -> Path:
     """Write a copy of a run in which one model was slower, one faster, and one was not there."""
     results = read_run(run).model_dump(mode="json")
@@ -105,6 +124,7 @@ def main() -> None:
     parser.add_argument("--model", default="LRSRN", help="slug of the model whose page is shown")
     parser.add_argument("--before", type=Path, help="run to compare with")
     options = parser.parse_args()
+    draw_figures(options.run, options.model)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as play:
         run = Path(shutil.copytree(options.run, Path(scratch) / options.run.resolve().name))

@@ -13,6 +13,7 @@ from PIL import features
 from harness.errors import UsageError
 from harness.machine.accelerator import accelerator_type, torch_build
 from harness.machine.cores import bound_cores, multithreading, physical_cores
+from harness.machine.gpu_state import driver_version
 from harness.results.run_info import DeviceInfo
 
 if TYPE_CHECKING:
@@ -77,9 +78,18 @@ def _accelerator(kind: str) -> dict[str, Any]:
         "kind": kind,
         "name": _accelerator_name(device),
         "memory_bytes": _accelerator_memory(device),
-        # The CUDA version that torch was built for, not that of the installed driver.
-        "driver": torch.version.cuda if device.type == "cuda" else None,
+        "driver": _driver() if device.type == "cuda" else None,
     }
+
+
+def _driver() -> str | None:
+    """Return the version of the driver, and of the CUDA or ROCm that torch was built for; None if both are unknown."""
+    import torch
+
+    toolkits = {"CUDA": torch.version.cuda, "ROCm": getattr(torch.version, "hip", None)}
+    built_for = [f"{name} {version}" for name, version in toolkits.items() if version]
+    installed = driver_version()
+    return ", ".join([*([installed] if installed else []), *built_for]) or None
 
 
 def _accelerator_name(device: torch.device) -> str:

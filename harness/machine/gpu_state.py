@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from harness.machine.diagnostic import Diagnostic
 from harness.results.measurement import GpuReading
 from harness.results.rounds import POWER_CAP
 
+_LOADED_DRIVER = Path("/proc/driver/nvidia/version")
 # Utilization from which a GPU is reported as busy.
 _BUSY_PERCENT = 5
 # Bits of nvmlClocksEventReasons (nvml.h) that reduce the clock although there is work. Other bits, such as 0x1 (idle),
@@ -74,6 +77,31 @@ def read_gpus(library: Any = None) -> list[GpuState]:
     finally:
         # NVML counts initializations; those of a GpuMonitor stay in effect.
         nvml.nvmlShutdown()
+
+
+def driver_version(library: Any = None, loaded: Path = _LOADED_DRIVER) -> str | None:
+    """Return the version of the installed NVIDIA driver, such as ``580.65.06``; None if unknown.
+
+    Parameters
+    ----------
+    library
+        Replaces the module ``pynvml``, which is imported by default.
+    loaded
+        File in which the kernel module states its version, for machines without NVML.
+    """
+    try:
+        nvml = library or importlib.import_module("pynvml")
+        nvml.nvmlInit()
+        try:
+            version = nvml.nvmlSystemGetDriverVersion()  # bytes in old versions of the binding
+        finally:
+            nvml.nvmlShutdown()
+        return version.decode() if isinstance(version, bytes) else str(version)
+    except Exception:  # noqa: BLE001 - no package, no driver, no GPU or no permission
+        with contextlib.suppress(OSError):
+            found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", loaded.read_text())
+            return found[1] if found else None
+    return None
 
 
 def _read(library: Any, handle: Any) -> GpuState:

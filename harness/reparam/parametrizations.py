@@ -73,8 +73,8 @@ def _fold(module: nn.Module) -> Iterator[str]:
         module._forward_pre_hooks.pop(key, None)
         for state_hooks in (module._state_dict_hooks, module._load_state_dict_pre_hooks):
             for index, other in list(state_hooks.items()):
-                # Spectral norm also registers hooks for state dicts, which remove() leaves in place.
-                if type(other).__module__ == SpectralNorm.__module__:
+                # Spectral norm also registers hooks for state dicts, which remove() leaves in place; torch wraps one.
+                if type(getattr(other, "hook", other)).__module__ == SpectralNorm.__module__:
                     del state_hooks[index]
         yield _tensor_of(hook)
 

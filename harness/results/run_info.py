@@ -154,6 +154,7 @@ class DeviceInfo(Record):
     memory_bytes: int | None = None
     """Main memory of the machine, or the card's memory."""
     driver: str | None = None
+    """Version of an accelerator's driver, and of the CUDA or ROCm that torch was built for."""
     versions: dict[str, str] = {}
     """Other packages whose version can change a number: Pillow and its JPEG library, numpy, numba."""
 

@@ -172,7 +172,7 @@ def _note_on_dropped(ratios: RoundRatios, record: TimingRecord) -> str:
 
 
 def interval_is_narrow(values: NDArray[np.float64], half_width: float) -> bool:
-    """Return whether the 95 % interval of the median reaches no further than `half_width` to either side."""
+    """Return whether half of the 95 % interval of the median is at most the share `half_width` of the median."""
     if values.size < _STABLE_SAMPLES:
         return False
     low, high = bootstrap_interval(values, "median")

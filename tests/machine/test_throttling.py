@@ -1,11 +1,12 @@
 """Clock readings of a simulated card: kept beside the samples, and what was measured while it was hot is left out."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from harness.machine.gpu_state import GpuMonitor
+from harness.machine.gpu_state import GpuMonitor, driver_version
 from harness.results.measurement import GpuReading, RoundTimes, TimingRecord
 from harness.results.rounds import FEWEST_ROUNDS, kept_rounds
 from harness.statistics.runtime_summary import round_ratios, summarise_record
@@ -118,3 +119,26 @@ def test_records_without_readings_are_still_read() -> None:
     timing = TimingRecord.model_validate(old)
     assert (timing.rounds[0].card, timing.card) == (None, [])
     assert round_ratios(timing).dropped == 0
+
+
+LOADED = (
+    "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Release Build  (dvs-builder)\nGCC version:  12.2.0\n"
+)
+OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  575.57.08  Release Build\nGCC version: gcc 13.3\n"
+
+
+@pytest.mark.parametrize(("text", "version"), [(LOADED, "580.65.06"), (OPEN, "575.57.08"), ("odd", None), (None, None)])
+def test_the_version_of_the_driver_is_read_without_nvml(tmp_path: Path, text: str | None, version: str | None) -> None:
+    loaded = tmp_path / "version"
+    if text is not None:
+        loaded.write_text(text)
+    broken = SimpleNamespace(nvmlInit=lambda: 1 / 0)
+    assert driver_version(broken, loaded) == version
+
+
+def test_the_version_of_the_driver_is_that_of_nvml(tmp_path: Path) -> None:
+    for told in ("580.65.06", b"580.65.06"):
+        library = SimpleNamespace(
+            nvmlInit=lambda: None, nvmlShutdown=lambda: None, nvmlSystemGetDriverVersion=lambda told=told: told
+        )
+        assert driver_version(library, tmp_path / "none") == "580.65.06"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -93,14 +94,10 @@ def time_forward(
 
     def call() -> Sample:
         nonlocal alarms
-        # Python's collector calls finalizers, which would have a frame to work on before the clock starts.
-        _stop_collector()
-        try:
+        with _collector_stopped():
             frame = next(inputs)  # prepared before the clock starts
             at = time.monotonic() - begin
             reading = clock.time(lambda: forward(frame))
-        finally:
-            _start_collector()
         alarms += reading.alarming
         check(reading.output)
         return Sample(at, reading.ms)
@@ -121,6 +118,16 @@ def time_forward(
     while len(samples) < sampling.repeats and (spent() < budget or len(samples) < sampling.min_repeats):
         samples.append(call())
     return Timing(tuple(warmup), tuple(samples), None, clock.name, alarms)
+
+
+@contextlib.contextmanager
+def _collector_stopped() -> Iterator[None]:
+    """Keep Python's collector from calling finalizers, which would have a frame to work on before the clock starts."""
+    _stop_collector()
+    try:
+        yield
+    finally:
+        _start_collector()
 
 
 def fresh_frames(frames: Sequence[Tensor], drawn: list[Variation | None]) -> Iterator[Tensor]:

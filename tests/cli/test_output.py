@@ -52,7 +52,7 @@ def test_a_process_without_the_stream_prints_nothing(monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def handlers() -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]  # the tests may run under nohup
     yield
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,17 +67,10 @@ def read_gpus(library: Any = None) -> list[GpuState]:
         Replaces the module ``pynvml``, which is imported by default.
     """
     try:
-        nvml = library or importlib.import_module("pynvml")
-        nvml.nvmlInit()
-    except Exception:  # noqa: BLE001 - no package, no driver, no GPU or no permission
+        with _initialized(library) as nvml:
+            return [_read(nvml, nvml.nvmlDeviceGetHandleByIndex(i)) for i in range(nvml.nvmlDeviceGetCount())]
+    except Exception:  # noqa: BLE001 - no package, driver, GPU or permission, or a GPU that does not support every query
         return []
-    try:
-        return [_read(nvml, nvml.nvmlDeviceGetHandleByIndex(i)) for i in range(nvml.nvmlDeviceGetCount())]
-    except Exception:  # noqa: BLE001 - consumer GPUs and vGPUs do not support every query
-        return []
-    finally:
-        # NVML counts initializations; those of a GpuMonitor stay in effect.
-        nvml.nvmlShutdown()
 
 
 def driver_version(library: Any = None, loaded: Path = _LOADED_DRIVER) -> str | None:
@@ -90,18 +84,26 @@ def driver_version(library: Any = None, loaded: Path = _LOADED_DRIVER) -> str | 
         File in which the kernel module states its version, for machines without NVML.
     """
     try:
-        nvml = library or importlib.import_module("pynvml")
-        nvml.nvmlInit()
-        try:
+        with _initialized(library) as nvml:
             version = nvml.nvmlSystemGetDriverVersion()  # bytes in old versions of the binding
-        finally:
-            nvml.nvmlShutdown()
         return version.decode() if isinstance(version, bytes) else str(version)
     except Exception:  # noqa: BLE001 - no package, no driver, no GPU or no permission
         with contextlib.suppress(OSError):
             found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", loaded.read_text())
             return found[1] if found else None
     return None
+
+
+@contextlib.contextmanager
+def _initialized(library: Any) -> Iterator[Any]:
+    """Return the module ``pynvml``, or what replaces it, initialized within the block."""
+    nvml = library or importlib.import_module("pynvml")
+    nvml.nvmlInit()
+    try:
+        yield nvml
+    finally:
+        # NVML counts initializations; those of a GpuMonitor stay in effect.
+        nvml.nvmlShutdown()
 
 
 def _read(library: Any, handle: Any) -> GpuState:

@@ -256,13 +256,12 @@ def _html(run: Run, table: BackendTable) -> str:
         text = escape(cell.text)
         return f"<td><strong>{text}</strong></td>" if cell.best else f"<td>{text}</td>"
 
-    lines = [
-        f'<th scope="row"><bdi>{escape(line.row.name)}</bdi></th>'
-        + "".join(map(cell_of, line.cells))
-        + f"<td>{escape(line.use)}</td>"
+    rows = [
+        f'<tr><th scope="row"><bdi>{escape(line.row.name)}</bdi></th>'
+        f"{''.join(map(cell_of, line.cells))}<td>{escape(line.use)}</td></tr>"
         for line in table.lines
     ]
-    return html_table(_caption(run), ["Model", *table.backends, "Use"], lines, _notes(table))
+    return html_table(["Model", *table.backends, "Use"], rows, _notes(table), caption=_caption(run))
 
 
 def _caption(run: Run) -> str:

@@ -221,21 +221,24 @@ def _latex(table: _Table) -> str:
 
 def _html(table: _Table) -> str:
     run = table.folder.run
-    lines = [_html_cells(table, position) for position in range(len(table.rows))]
-    return html_table(f"{run.track.name} on {run.dataset.name}", table.heads, lines, table.notes)
+    rows = [f"<tr>{_html_cells(table, position)}</tr>" for position in range(len(table.rows))]
+    return html_table(table.heads, rows, table.notes, caption=f"{run.track.name} on {run.dataset.name}")
 
 
-def html_table(caption: str, heads: Sequence[str], lines: Sequence[str], notes: Sequence[tuple[str, str]]) -> str:
-    """Return a table with a caption and notes at its foot; ``lines`` hold the cells of each row as HTML."""
+def html_table(
+    heads: Sequence[str], rows: Sequence[str], notes: Sequence[tuple[str, str]], *, caption: str = ""
+) -> str:
+    """Return a table with notes at its foot; ``rows`` are its rows as HTML."""
     columns = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
-    body = "".join(f"<tr>{line}</tr>\n" for line in lines)
+    above = f"<caption>{escape(caption)}</caption>\n" if caption else ""
+    body = "".join(f"{row}\n" for row in rows)
     return (
-        f"<table>\n<caption>{escape(caption)}</caption>\n<thead><tr>{columns}</tr></thead>\n"
-        f"<tbody>\n{body}</tbody>\n{html_notes(notes, len(heads))}</table>\n"
+        f"<table>\n{above}<thead><tr>{columns}</tr></thead>\n"
+        f"<tbody>\n{body}</tbody>\n{_html_notes(notes, len(heads))}</table>\n"
     )
 
 
-def html_notes(notes: Sequence[tuple[str, str]], columns: int) -> str:
+def _html_notes(notes: Sequence[tuple[str, str]], columns: int) -> str:
     """Return notes as the foot of a table with a number of columns; empty if there are none."""
     lines = "<br>\n".join(f"{escape(sign)} {escape(text)}".strip() for sign, text in notes)
     return f'<tfoot><tr><td colspan="{columns}">{lines}</td></tr></tfoot>\n' if lines else ""

@@ -6,7 +6,7 @@ from html import escape
 
 from harness.errors import UsageError
 from harness.report.caveats import RECONSTRUCTED, used_marks
-from harness.report.exports import csv_text, html_notes, json_text, markdown_notes, markdown_table, plain
+from harness.report.exports import csv_text, html_table, json_text, markdown_notes, markdown_table, plain
 from harness.report.latex import document, escaped, footnotes
 from harness.results.columns import COLUMNS, MEASURES
 from harness.results.run_folder import RunFolder
@@ -342,14 +342,10 @@ def _latex(pivot: Pivot) -> str:
 def _html(pivot: Pivot) -> str:
     marks = {"best": ("<strong>", "</strong>"), "second-best": ("<u>", "</u>")}
     titles = ["Scale", "Model", "Params, K", *pivot.datasets]
-    heads = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
     rows = []
     for line in pivot.lines:
         cells = "".join(f"<td>{_figures(pivot, line, dataset, marks)}</td>" for dataset in pivot.datasets)
         name = f'<th scope="row"><bdi>{escape(line.name)}</bdi>{_signs(line)}</th>'
         style = ' class="highlight"' if line.highlighted else ""
-        rows.append(f"<tr{style}><td>x{line.scale}</td>{name}<td>{_params(line.entry)}</td>{cells}</tr>\n")
-    return (
-        f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody>\n"
-        f"{html_notes(pivot.notes, len(titles))}</table>\n"
-    )
+        rows.append(f"<tr{style}><td>x{line.scale}</td>{name}<td>{_params(line.entry)}</td>{cells}</tr>")
+    return html_table(titles, rows, pivot.notes)

@@ -132,10 +132,8 @@ def find_chain(root: Path) -> Chain | None:
     try:
         return _find_chain(root)
     except RecursionError as error:  # Python parses deeper expressions than its own `ast` module walks
-        what = "holds an expression that is nested too deeply to be read"
-        raise SubmissionError(
-            f"is no Python that can be read: {what}", where=f"{root / SCRIPT}", hint="split it"
-        ) from error
+        what = "is no Python that can be read: an expression is nested too deeply"
+        raise SubmissionError(what, where=f"{root / SCRIPT}", hint="split the expression") from error
 
 
 def _find_chain(root: Path) -> Chain | None:

@@ -284,6 +284,7 @@ def test_the_zoo_does_not_change_a_bit_of_an_honest_networks_quality(
     outcomes: list[Outcome], beside_it: list[Outcome]
 ) -> None:
     alone = beside_it[0]
+    assert {name: alone.rows[name].error for name in HONEST} == dict.fromkeys(HONEST)
     assert len(alone.quality) == 2 * len(HONEST)
     for outcome in outcomes:
         check_quality(outcome, alone)

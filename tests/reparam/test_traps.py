@@ -1,7 +1,6 @@
 """Networks with regions that seem affine but must not be collapsed, or only in part."""
 
 import copy
-import time
 
 import pytest
 import torch
@@ -348,15 +347,12 @@ def test_single_precision_inside_is_left_alone() -> None:
     torch.testing.assert_close(outcome.network(x), network(x), atol=1e-6, rtol=0)
 
 
-def test_nothing_to_collapse_gives_the_same_object_quickly() -> None:
+def test_nothing_to_collapse_gives_the_same_object_after_a_few_passes(monkeypatch) -> None:
     network = nn.Sequential(*[layer for _ in range(20) for layer in (conv(3, 1, 3, 3), nn.ReLU())]).eval()
-    reparameterize(network)
-    spent_s = []
-    for _ in range(3):  # minimum, which is least affected by other load
-        start = time.process_time()
-        outcome = reparameterize(network, frames=[torch.rand(1, 3, 40, 50)])
-        spent_s.append(time.process_time() - start)
-    assert min(spent_s) < 1.0
+    passes, forward = [], nn.Sequential.forward
+    monkeypatch.setattr(nn.Sequential, "forward", lambda self, x: (passes.append(x.shape), forward(self, x))[1])
+    outcome = reparameterize(network, frames=[torch.rand(1, 3, 40, 50)])
+    assert 0 < len(passes) <= 12
     assert outcome.network is network
     assert outcome.record.notes == []
 

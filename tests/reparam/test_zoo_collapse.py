@@ -1,6 +1,5 @@
 """Models of the repository collapse to the published parameter counts without their authors' methods."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -62,24 +61,32 @@ def test_rt4ksr_with_its_public_weights(root, shared, frames) -> None:
 
 
 @pytest.mark.parametrize(("name", "scale"), [("FSRCNN", 2), ("IMDN", 2), ("BicubicPP", 2), ("BicubicPP", 3)])
-def test_nothing_to_collapse(root, frames, name, scale) -> None:
+def test_nothing_to_collapse_costs_a_few_forward_passes(root, frames, name, scale, monkeypatch) -> None:
     network = network_of(root, name, scale)
-    reparameterize(network_of(root, "CRC", 2), frames=frames)  # exclude one-time initialization of torch
-    spent_s = []
-    for _ in range(3):  # minimum, which is least affected by other load
-        start = time.process_time()
-        outcome = reparameterize(network, frames=frames)
-        spent_s.append(time.process_time() - start)
-    assert min(spent_s) < 1.0
+    passes = counted_passes(network, monkeypatch)
+    outcome = reparameterize(network, frames=frames)
+    assert 0 < len(passes) <= 12
     assert outcome.network is network
     assert outcome.record.method == "none"
 
 
 @pytest.mark.parametrize("name", ["LRSRN", "RT4KSR", "SESR", "RTVSR", "SCSRN", "CRC", "TeamOV", "ALONG", "RTSRN"])
-def test_every_model_is_collapsed_in_time_and_keeps_its_output(root, frames, name) -> None:
+def test_every_model_is_collapsed_in_few_forward_passes_and_keeps_its_output(root, frames, name, monkeypatch) -> None:
     network = network_of(root, name, 2)
-    start = time.process_time()
+    passes = counted_passes(network, monkeypatch)
     outcome = reparameterize(network, hook=NO_SUCH_HOOK, frames=frames)
-    assert time.process_time() - start < 5.0
+    assert 0 < len(passes) <= 40
     x = frames[1][..., :60, :66]
     torch.testing.assert_close(outcome.network(x), network(x), atol=1e-5, rtol=1e-5)
+
+
+def counted_passes(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
+    """Return a list that grows by the size of the input at each forward pass of the network or a copy."""
+    forward, sizes = type(network).forward, []
+
+    def counted(self: nn.Module, x: Tensor) -> Tensor:
+        sizes.append(x.shape)
+        return forward(self, x)
+
+    monkeypatch.setattr(type(network), "forward", counted)
+    return sizes

@@ -17,6 +17,7 @@ from typing import Literal
 
 import psutil
 
+from harness.isolation.helper_thread import HelperThread
 from harness.isolation.memory_files import memory_files, total_memory
 from harness.isolation.processes import kill_tree, process_tree, usage
 
@@ -138,7 +139,7 @@ class Watcher:
         self._roots = tuple(roots)
         self._limits = limits
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=f"watch worker {self._roots[0]}", daemon=True)
+        self._thread = HelperThread(target=self._watch, name=f"watch worker {self._roots[0]}", daemon=True)
         self.excess: Excess | None = None
         """The exceeded limit, or None if the tree was not killed."""
         self.detail = ""

@@ -12,6 +12,8 @@ import time
 from collections import deque
 from pathlib import Path
 
+from harness.isolation.helper_thread import HelperThread
+
 # Default capacity of a pipe on Linux.
 _CHUNK = 1 << 16
 
@@ -38,7 +40,7 @@ class LogCapture:
         self._total = 0
         self._lock = threading.Lock()
         self._reader, self.writer = os.pipe()
-        self._thread = threading.Thread(target=self._read, name="submission log", daemon=True)
+        self._thread = HelperThread(target=self._read, name="submission log", daemon=True)
 
     def start(self) -> None:
         """Start reading. Close the writing end here, so that the pipe ends when the child process closes its copy."""

@@ -124,10 +124,11 @@ def new_user() -> int | None:
     """Return a user id that no process has; None if this process is not root or there is no such id."""
     if not is_root():
         return None
+    taken = _users()
     for ids in _USER_RANGES:
         if all(_is_mapped(ids, Path(f"/proc/self/{kind}_map")) for kind in ("uid", "gid")):
             # Random, so that two controllers that choose at the same moment are unlikely to take the same id.
-            return random.choice([user for user in random.sample(ids, 64) if user not in _users()])  # noqa: S311
+            return random.choice([user for user in random.sample(ids, 64) if user not in taken])  # noqa: S311
     return None
 
 

@@ -25,8 +25,8 @@ _SHORT = {
 # Parts of the names of figures that are lower bounds where operators could not be counted.
 _COUNTED = ("macs", "flops", "activations")
 _TIMED = ("runtime", "fps")
-# Starts of the keys of figures whose values usually have one order of magnitude.
-_UNITLESS_RATIO = ("score", "psnr", "ssim", "delta", "rank")
+# Starts of the keys of figures whose values usually have one order of magnitude, for which a linear axis suffices.
+_LINEAR = ("score", "psnr", "ssim", "delta", "rank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Quantity:
     @property
     def spans_decades(self) -> bool:
         """Whether values of different order of magnitude are usual, as for times and sizes."""
-        return not self.key.startswith(_UNITLESS_RATIO)
+        return not self.key.startswith(_LINEAR)
 
 
 def quantity(folder: RunFolder, name: str) -> Quantity:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from harness.isolation.delays import DelayReading
+from harness.isolation.helper_thread import HelperThread
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the kernel counts no waiting")
 
@@ -61,8 +63,8 @@ def test_time_in_which_nothing_else_runs_is_no_delay():
         sleeper.wait()
 
 
-def reading(waited, others, stolen=0.0, controller=0.0):
-    return DelayReading(waited, controller, others, stolen)
+def reading(waited, others, stolen=0.0, controller=0.0, threads=0.0):
+    return DelayReading(waited, controller, threads, others, stolen)
 
 
 def test_a_worker_cannot_delay_itself():
@@ -81,6 +83,36 @@ def test_a_delay_is_no_longer_than_any_thread_waited():
 def test_time_of_other_virtual_machines_is_a_delay():
     assert reading({1: 0.0}, 5.0, 1.0).delay_s(reading({1: 0.0}, 5.4, 1.4)) == pytest.approx(0.4)
     assert reading({1: 0.0}, 5.0, 1.0).delay_s(reading({1: 0.3}, 5.6, 1.4)) == pytest.approx(0.6)
+
+
+def test_time_of_the_controllers_other_threads_is_a_delay():
+    before = reading({1: 0.0}, 5.0, threads=2.0)
+    assert before.delay_s(reading({1: 0.0}, 5.0, threads=2.4)) == pytest.approx(0.4)
+    assert before.delay_s(reading({1: 0.1}, 5.1, threads=2.4)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("kind", "is_delay"), [(threading.Thread, True), (HelperThread, False)])
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_thread_that_computes_delays_another_unless_it_serves_a_worker(kind, is_delay, ends):
+    def spin():
+        while time.thread_time() < 0.3:
+            pass
+        computed.set()
+        ended.wait(60)
+
+    computed, ended = threading.Event(), threading.Event()
+    other = kind(target=spin)
+    before = DelayReading.now([])
+    other.start()
+    assert computed.wait(60)
+    if ends:
+        ended.set()
+        other.join()
+    spent = DelayReading.now([]).controller_others - before.controller_others
+    assert (spent > 0.28) == is_delay
+    assert is_delay or spent < 0.1
+    ended.set()
+    other.join()
 
 
 def test_processes_that_do_not_exist():

@@ -52,7 +52,8 @@ _EXPRESSION_FUNCTIONS = frozenset(
     "FloatTrueDiv IntTrueDiv IsNonOverlappingAndDenseIndicator TruncToFloat TruncToInt RoundToInt RoundDecimal "
     "ToFloat Identity".split()
 )
-_SYMBOL = re.compile(r"z?[su]f?\d{1,6}|true|false|True|False|oo|int_oo")
+# Sizes and numbers that torch names: s0 and u0 are integers, zf0 and zuf0 floating-point.
+_SYMBOL = re.compile(r"(?:[su]|z?[su]?f)\d{1,6}|true|false|True|False|oo|int_oo")
 _PICKLES = {"data/weights/model.pt", "data/constants/model.pt"}
 _CONTAINERS = {None, "builtins.tuple", "builtins.list", "builtins.dict"}
 

@@ -192,7 +192,7 @@ def beside(work: Callable[[], Outcome]) -> Future[Outcome]:
 
 def at_once(*work: Callable[[], Outcome]) -> list[Outcome]:
     """Do several things at the same time."""
-    return [future.result(2800) for future in [beside(one) for one in work]]
+    return [future.result(8500) for future in [beside(one) for one in work]]
 
 
 def held_by(sandbox: str, names: Iterable[str]) -> list[str]:
@@ -205,12 +205,14 @@ def sampled(names: list[str]) -> list[str]:
     return [name for number, name in enumerate(names) if number % 10 == 0 or name in CHECKED]
 
 
-def in_halves(place: Path, names: list[str], out: str) -> list[Outcome]:
+def in_halves(
+    place: Path, names: list[str], out: str, *, sandbox: str = SANDBOX, by_check: bool = False
+) -> list[Outcome]:
     """Return the outcomes of two runs, between which the folders are divided; the honest ones are in both."""
     first, second = ([*dict.fromkeys([*names[start::2], *HONEST])] for start in (0, 1))
     return at_once(
-        lambda: measure(place, first, SANDBOX, f"first-{out}"),
-        lambda: measure(place, second, SANDBOX, f"second-{out}"),
+        lambda: measure(place, first, sandbox, f"first-{out}", by_check=by_check),
+        lambda: measure(place, second, sandbox, f"second-{out}", by_check=by_check),
     )
 
 
@@ -230,9 +232,9 @@ def beside_it(place: Path, outcomes: list[Outcome]) -> list[Outcome]:
 
 
 @pytest.fixture(scope="module")
-def in_processes(place: Path) -> Outcome:
-    """Return the outcome of all folders and of the shipped networks without a sandbox."""
-    return measure(place, [*held_by("process", EXPECTED), *SUBMITTED], "process", "in-processes")
+def in_processes(place: Path) -> list[Outcome]:
+    """Return the outcomes of two runs of all folders and of the shipped networks without a sandbox."""
+    return in_halves(place, [*held_by("process", EXPECTED), *SUBMITTED], "in-processes", sandbox="process")
 
 
 def as_expected(row: Entry, wanted: dict) -> list[str]:
@@ -272,6 +274,7 @@ def test_rows_of_a_part_of_the_zoo(outcomes: list[Outcome]) -> None:
 
 @pytest.mark.slow  # -m "not slow" replaces the selection that leaves out the nightly ones
 @pytest.mark.nightly
+@pytest.mark.timeout(9000)
 def test_every_row_of_the_zoo(place: Path, beside_it: list[Outcome]) -> None:
     whole = in_halves(place, held_by(SANDBOX, EXPECTED), "whole")
     assert {name for one in whole for name in one.rows} == set(held_by(SANDBOX, EXPECTED))
@@ -298,7 +301,7 @@ def check_quality(outcome: Outcome, alone: Outcome) -> None:
 
 
 def test_check_and_run_agree(outcomes: list[Outcome], beside_it: list[Outcome]) -> None:
-    rows = {name: row for one in outcomes for name, row in one.rows.items()}
+    rows = rows_of(outcomes)
     check_agreement(beside_it[1].checks, {name: rows[name] for name in CHECKED})
 
 
@@ -309,17 +312,25 @@ def check_agreement(checks: dict[str, Check], rows: dict[str, Entry]) -> None:
 
 @pytest.mark.slow  # -m "not slow" replaces the selection that leaves out the nightly ones
 @pytest.mark.nightly
-def test_every_row_of_the_zoo_in_plain_processes(in_processes: Outcome, beside_it: list[Outcome]) -> None:
-    check_rows(in_processes, "process")
-    assert {in_processes.rows[name].status for name in SUBMITTED} == {"ok", "unsupported"}  # not all have x2
-    check_quality(in_processes, beside_it[0])
+@pytest.mark.timeout(9000)
+def test_every_row_of_the_zoo_in_plain_processes(in_processes: list[Outcome], beside_it: list[Outcome]) -> None:
+    for outcome in in_processes:
+        check_rows(outcome, "process")
+        check_quality(outcome, beside_it[0])
+    assert {rows_of(in_processes)[name].status for name in SUBMITTED} == {"ok", "unsupported"}  # not all have x2
 
 
 @pytest.mark.slow  # -m "not slow" replaces the selection that leaves out the nightly ones
 @pytest.mark.nightly
-def test_check_and_run_agree_on_every_folder(place: Path, in_processes: Outcome) -> None:
-    checked = measure(place, list(in_processes.rows), "process", "all-checked", by_check=True)
-    check_agreement(checked.checks, in_processes.rows)
+@pytest.mark.timeout(9000)
+def test_check_and_run_agree_on_every_folder(place: Path, in_processes: list[Outcome]) -> None:
+    rows = rows_of(in_processes)
+    checked = in_halves(place, list(rows), "all-checked", sandbox="process", by_check=True)
+    check_agreement({name: one for half in checked for name, one in half.checks.items()}, rows)
+
+
+def rows_of(outcomes: list[Outcome]) -> dict[str, Entry]:
+    return {name: row for one in outcomes for name, row in one.rows.items()}
 
 
 def is_sound(row: Entry) -> bool:

@@ -75,6 +75,8 @@ class AloneTiming:
         readings = [reading for reading in (before, monitor.read()) if reading is not None]
         tile = self._check(frames, reply)
         calls = reply.warmup_calls + len(reply.samples_ms)
+        # Measured last: without a size it is that of the last timed frame, and its calls must not precede the timed
+        # ones.
         peak, remarks = stages.peak_memory(self.worker)
         parts = (reply.note, alarms_note(reply.alarms, calls), reason, *remarks)
         note = "; ".join(part for part in parts if part) or None
@@ -88,17 +90,20 @@ class AloneTiming:
         )
         # The warning concerns all rows: times of different orders are compared with less certainty.
         part = TimingPart(timing=timing, peak_memory_bytes=peak, warnings=[reason] if reason else [])
+        # Stopped, so that it uses no processor time while the next network is prepared or timed.
         self.worker.pause()
         return part, tile
 
     def _frames(self) -> list[NDArray[np.uint8]]:
         dataset = self.plan.dataset
+        # As the challenge scripts do: each image at its own size. The frames may therefore differ in size.
         if self.plan.protocol.inputs == "dataset":
             return [dataset.pair(index)[0] for index in range(len(dataset))]
         return self.plan.timing_frames()
 
     def _time(self, frames: list[NDArray[np.uint8]]) -> TimeReply:
         protocol = self.plan.protocol
+        # One request for all calls: the network runs from its first call to its last without any message in between.
         return self.worker.time(
             frames,
             warmup=protocol.warmup,
@@ -120,10 +125,14 @@ class AloneTiming:
         # Drawn after the timing: the worker cannot know which outputs are compared.
         for call in rng.choice(calls, min(calls, _OUTPUT_CHECKS), replace=False).tolist():
             variation = reply.variations[call] if reply.variations else None
+            # `variations` is empty unless the protocol uses fresh frames; call k of a data set used frame k as it was
+            # sent.
             frame = frames[0] if protocol.inputs == "reused" else frame_of_call(frames, call, variation)
             outputs.check(frame, reply.strips[call])
+        # A note says that a single call outlasts the budget, see `worker.measure.time_forward`.
         if reply.note is not None or protocol.is_slow(float(np.median(reply.samples_ms))):
             return outputs.last
+        # The reused frame lets the check compare its times with those of new frames: stored results would be faster.
         self._checks_after(frames, outputs).check(
             reply.samples_ms, self._timed_requests(reply), frames[0] if protocol.inputs == "reused" else None
         )
@@ -133,6 +142,7 @@ class AloneTiming:
         on_images = self.plan.protocol.inputs == "dataset"
         # The largest image: the anchor's share of a request must not be smaller than the network's.
         source = FrameSource([max(frames, key=np.size)] if on_images else frames)
+        # Processor time is limited only where the network computes on the CPU.
         threads = self.plan.device.threads if self.plan.device.kind == "cpu" else None
         return PostTimingChecks(self.worker, source, outputs, threads, self.anchor)
 
@@ -152,4 +162,5 @@ def _requests(reply: TimeReply, inputs: Inputs) -> list[Request]:
         return [
             Request(1, reported_ms / calls, reply.wall_s * 1e3 / calls, delay_ms=reply.delay_s * 1e3 / calls)
         ] * calls
+    # Fresh or reused frames: the request as a whole is judged, with the calls of its warm-up.
     return [Request.from_reply(reply)]

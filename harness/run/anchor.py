@@ -13,6 +13,7 @@ from harness.run.jobs import job_for
 from harness.run.plan import Plan
 from harness.submissions.discovery import Submission, discover
 
+# The anchor is a submission in the harness's own package, loaded and isolated like any other.
 _FOLDER = Path(__file__).resolve().parents[1] / "timing" / "anchor"
 
 
@@ -56,12 +57,14 @@ class Anchor:
         WorkerError
             It cannot be started or loaded.
         """
+        # The name is new for each process: records that share it were compared with one and the same process.
         if self._running is None or not self._running[0].alive():
             self._running = self._start(), secrets.token_hex(8)
         return self._running
 
     def try_open(self) -> Session | None:
         """Return the anchor's session; None if it failed, now or before."""
+        # Not tried again for every network: what made it fail, such as lack of memory, usually persists.
         if self._failed:
             return None
         try:

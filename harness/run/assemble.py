@@ -56,11 +56,14 @@ class RunOutcome:
 
 def score_and_rank(plan: Plan, measured: Sequence[MeasuredSubmission], reference: BicubicReference) -> Leaderboard:
     """Return the rows of the table, scored, ranked and in order, and the comparison of every pair of ranked rows."""
+    # All rows at once first, because the anchor's level, the spread, ties and ranks depend on all of them.
     try:
         return _board(plan, measured, reference)
     except Exception as error:
         if concerns_the_run(error):
             raise
+        # A row with figures that the formula cannot take must not cost the other rows their scores. Find it by scoring
+        # each row alone, and score the table again with that row as a failed one.
         rows = [_scorable(plan, one, reference) for one in measured]
         if rows == list(measured):  # no row causes it alone
             raise
@@ -88,6 +91,7 @@ def _scorable(plan: Plan, one: MeasuredSubmission, reference: BicubicReference) 
     try:
         _board(plan, [one], reference)
     except Exception as error:
+        # Baselines are the harness's own: a baseline that cannot be scored is a fault of the harness.
         if concerns_the_run(error) or one.planned.submission.kind == "baseline":
             raise
         fault = worker_error(error, "score")
@@ -160,6 +164,7 @@ def _backend_rows(
             runtime_ms=getattr(entry.runtime_ms, plan.protocol.statistic) if entry.runtime_ms else None,
             timing=measurement.timing,
         )
+        # Grouped by the slug of the row on the first backend, whose `variant_of` is empty.
         rows.setdefault(planned.variant_of or submission.slug, []).append(one)
     # Names of the rows on the first backend, without the suffix of a backend.
     names = dict(plan.names)
@@ -179,10 +184,12 @@ def _dataset_info(plan: Plan, reference: BicubicReference) -> DatasetInfo:
     return DatasetInfo(
         name=" + ".join(part.name for part in parts),
         images=plan.image_count,
+        # Includes the labels: the same folders in other roles are another data set.
         fingerprint=combine({part.label: part.fingerprint for part in parts}),
         degradation="; ".join(dict.fromkeys(part.degradation for part in parts)),
         lr="; ".join(f"{part.label}: {part.lr}" for part in parts),
         hr_cut="; ".join(f"{part.label}: {part.hr_cut}" for part in parts if part.hr_cut),
+        # The same form as in `further_quality.labelled`, by which figures and images are related.
         image_names=[f"{part.label}/{name}" for part in parts for name in part.image_names],
     )
 
@@ -261,6 +268,7 @@ def _warnings_of_row(measurement: Measurement) -> list[str]:
 def _candidate(
     plan: Plan, planned: PlannedSubmission, measurement: Measurement, anchor_ms: float | None, spread: ProcessSpread
 ) -> Candidate:
+    # Notes on the submission's files, which are no part of the stored measurement: other runs may share that.
     if planned.notes:
         measurement = measurement.model_copy(update={"notes": [*planned.notes, *measurement.notes]})
     submission, timing = planned.submission, measurement.timing
@@ -275,6 +283,7 @@ def _candidate(
         content=planned.content,
         variant_of=planned.variant_of,
     )
+    # It has no manifest, so nothing more is known than its name and why it failed.
     if isinstance(submission, BrokenSubmission):
         return candidate
     manifest = submission.manifest

@@ -11,6 +11,7 @@ from harness.run.request import RunRequest
 from harness.submissions.discovery import Found, Submission
 from harness.submissions.slugs import unique_slugs
 
+# Characters: slugs name files and folders, some with further suffixes.
 _LONGEST_SLUG = 60
 
 
@@ -34,12 +35,16 @@ def plan_all_backends(
     conditions_of
         Returns the hash of what all rows on the backend of a request share.
     """
+    # `variant_of` stays empty in these rows, which marks them as the ranked ones.
     first = plan_submissions(found, request, scale, conditions_of(request))
     rows = [[planned] for planned in first]
+    # Compared without case, because some file systems ignore it and slugs become names of files.
     slugs = {planned.submission.slug.casefold() for planned in first}
     for backend in request.further_backends:
+        # Planned as a run of its own, so that the fingerprints equal those of such a run.
         alone = replace(request, backend=backend, further_backends=())
         others = plan_submissions(found, alone, scale, conditions_of(alone))
+        # Both plans are made from `found` in order, so that rows correspond by position.
         for row, other in zip(rows, others, strict=True):
             if _has_variants(row[0].submission, scale):
                 row.append(_variant(other, row[0].submission.slug, backend, slugs))

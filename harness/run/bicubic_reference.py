@@ -46,6 +46,7 @@ def find_bicubic_reference(plan: Plan, store: RunStore) -> BicubicReference:
 
     A data set counts as the challenge's if it is registered under that name and bicubic reaches the constant on it.
     """
+    # Measured even where the constant is used in the end: the comparison of both tells whether the images are right.
     by_dataset = {one.label: _measured(plan, store, one.dataset) for one in plan.datasets}
     return settle(plan.track, [one.dataset for one in plan.datasets], by_dataset)
 
@@ -64,12 +65,14 @@ def settle(track: Track, datasets: Sequence[Dataset], by_dataset: Mapping[str, f
     """
     measured = fmean(by_dataset.values())
     # The constants are for a single registered data set, possibly at several qualities.
+    # An unregistered folder, alone or beside a registered one, has no constant.
     names = {one.registered_as or "" for one in datasets}
     name = names.pop() if len(names) == 1 else ""
     official = track.official_bicubic.get(name)
     if official is None:
         return BicubicReference(measured, "measured", by_dataset=by_dataset)
     if abs(measured - official) <= _TOLERANCE_DB:
+        # The constant, not the measured value: scores must be comparable with the challenge's own table.
         return BicubicReference(official, "published", by_dataset=by_dataset)
     found = f"bicubic reaches {measured:.3f} dB on them, {official:g} dB on the challenge's"
     warning = f"the images registered as {name} are not the challenge's ({found}): the score subtracts the former"
@@ -85,6 +88,7 @@ def _measured(plan: Plan, store: RunStore, dataset: Dataset) -> float:
             "scale": plan.track.scale,
             "convention": plan.track.convention,
             "metric": plan.track.metric,
+            # Other versions of what decodes and interpolates may round differently.
             "torch": plan.device.torch,
             "versions": plan.device.versions,
         }

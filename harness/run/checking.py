@@ -133,6 +133,7 @@ def check_path(
     UsageError
         There is no submission, or none that supports the scale, or the options cannot be followed here.
     """
+    # Without entry points: only what is at the path is checked, no submission of an installed package.
     found = discover([request.path], only=request.only, exclude=request.exclude, entry_points=False)
     inbox = _Inbox(found, request.scale, on_checked)
     for scale in _scales(found, request.scale):
@@ -166,6 +167,7 @@ class _Inbox:
         self._to_come = {one.slug: sum(_supports(one, scale) for scale in scales) for one in found}
         self._checks: dict[str, list[Check]] = {one.slug: [] for one in found}
         for one in found:
+            # No scale of it is checked, so its only check is complete already.
             if isinstance(one, BrokenSubmission):
                 self._keep(one.slug, [Check(one.name, None, (finding_of_error(one.error),))])
 
@@ -232,6 +234,7 @@ def check_planned(
             if plan.timed:
                 for run in group:
                     progress.stage(run.slug, "prepare", "checking its outputs")
+                # Checked in the same worker, before it is timed.
                 group = [run for run in group if context.attempt(run, lambda run=run: check_contract(run))]  # type: ignore[misc]  # noqa: PLW2901
                 time_group(group, context)
             upscale_group(group, context)

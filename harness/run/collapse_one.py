@@ -107,6 +107,7 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
         # Odd sizes, so that an error at a border or a stride shows.
         frames = _proof_frames(scale, track.degradation)
         reparam = session.reparameterize(frames, allow_border_error=request.allow_border_error)
+        # `count` takes "loaded" for the form before reparameterization, and None for the one in use.
         before, after = (session.count(track.input_shape, form=form) for form in ("loaded", None))
         name = f"{submission.name} (inference form)"
         files = export_submission(session, name, onnx=request.onnx) if request.export else {}
@@ -150,6 +151,7 @@ def _only(path: Path, scale: int) -> Submission:
 
 @contextmanager
 def _loaded(job: Job) -> Iterator[Session]:
+    # A session ends its worker when the context ends, also after an exception.
     with LocalEngine().open(job) as session:
         session.load()
         yield session

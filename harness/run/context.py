@@ -64,6 +64,7 @@ class RunContext:
         self.resume = ResumePolicy(plan, store)
         self._finished: dict[str, Measurement] = {}
         self._resources = ExitStack()
+        # The device's lock is entered once: `reserve_device` is called for every submission that needs a worker.
         self._has_device = False
 
     def __enter__(self) -> Self:
@@ -94,6 +95,7 @@ class RunContext:
         try:
             stage()
         except Exception as error:  # noqa: BLE001  # what concerns the run is raised again
+            # `error_of` raises what concerns the run, before the submission is marked as failed.
             run.fail(self.error_of(run.planned, error))
             self.finish(run)
             return False
@@ -109,6 +111,7 @@ class RunContext:
         Exception
             `error` itself, if no submission is at fault: of a listener, of the store, or in a baseline of the harness.
         """
+        # Raised by a session for this worker, so the submission is at fault.
         if isinstance(error, WorkerError):
             return error
         if concerns_the_run(error) or planned.submission.kind == "baseline":
@@ -128,6 +131,7 @@ class RunContext:
     def record(self, planned: PlannedSubmission, measurement: Measurement, *, reused: bool = False) -> None:
         """Keep a measurement for the table, and store it unless it was read from the store."""
         if not reused:
+            # A reused measurement keeps the seconds of the run that made it.
             seconds = self.seconds_of(planned, measurement)
             measurement = self._saved(planned, measurement.model_copy(update={"stage_seconds": seconds}))
         self._finished[planned.submission.slug] = measurement
@@ -137,6 +141,7 @@ class RunContext:
         """Return the seconds of each stage, with those of the earlier run that this one went on from."""
         seconds = dict(measurement.stage_seconds)
         for stage, spent_s in self.progress.stage_times.of(planned.submission.slug).items():
+            # Added, because a resumed submission was prepared in both runs.
             seconds[stage] = round(seconds.get(stage, 0.0) + spent_s, 3)
         return seconds
 
@@ -159,6 +164,7 @@ class RunContext:
         """Return what is finished, in the plan's order. This stays available after the context is closed."""
         return [
             MeasuredSubmission(planned, self._finished[planned.submission.slug])
+            # An interrupted run has submissions without a measurement: they are left out.
             for planned in self.plan.submissions
             if planned.submission.slug in self._finished
         ]

@@ -49,12 +49,14 @@ def open_datasets(names: Sequence[str], track: Track) -> tuple[LabelledDataset, 
     """
     roles = {role.role: role for role in track.datasets}
     given = [_split(name, roles) for name in names]
+    # One name for roles that differ in degradation only: the same HR images are degraded once for each role.
     if len(given) == 1 and given[0][0] is None and roles and all(role.degradation for role in roles.values()):
         given = [(role, given[0][1]) for role in roles]
     # Roles that are not given explicitly are assigned to the remaining names in order.
     free = [role for role in roles if role not in {role for role, _ in given}]
     opened: list[LabelledDataset] = []
     for role, name in given:
+        # More names than roles: the rest get labels made of their own names, below.
         label = role if role is not None else (free.pop(0) if free else None)
         dataset = open_dataset(name, track.scale, get_degradation(_degradation(track, roles.get(label or ""))))
         several = len(given) > 1
@@ -69,6 +71,7 @@ def open_datasets(names: Sequence[str], track: Track) -> tuple[LabelledDataset, 
 
 def _split(text: str, roles: dict[str, TrackDataset]) -> tuple[str | None, str]:
     role, separator, name = text.partition("=")
+    # An equals sign in the path of a folder is no role.
     return (role, name) if separator and role in roles else (None, text)
 
 

@@ -43,9 +43,11 @@ def tables_by_device(measured: Sequence[MeasuredSubmission]) -> list[DeviceTable
     for _, measurement in measured:
         if measurement.timing is not None:
             records.setdefault(measurement.timing.place, []).append(measurement.timing)
+    # One estimate for all devices, because each alone may have timed few networks.
     spread = process_spread([record for found in records.values() for record in found])
     intervals = {place: anchor_interval(found, spread) for place, found in records.items()}
     known = {place: interval for place, interval in intervals.items() if interval is not None}
+    # Without rounds there is no anchor and no interval: then no device can be told to differ from another.
     if len(known) < 2:
         return [DeviceTable((), list(measured))]
     # The table of the run itself is that of the devices that timed most networks.
@@ -63,6 +65,7 @@ def tables_by_device(measured: Sequence[MeasuredSubmission]) -> list[DeviceTable
 
 def _table(group: Sequence[str], measured: Sequence[MeasuredSubmission]) -> DeviceTable:
     rows = [one for one in measured if one.measurement.timing is not None and one.measurement.timing.place in group]
+    # Names of places hold colons and spaces, which not every file system takes.
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", "+".join(group))[:100]
     return DeviceTable(tuple(group), rows, f"tables/{name}")
 

@@ -64,6 +64,7 @@ class Dispatcher:
         self, slots: Sequence[Slot], to_time: Iterable[str], to_measure: Iterable[str], *, together: bool
     ) -> None:
         self._slots = list(slots)
+        # A submission is in exactly one of: a queue, the work of one slot, finished (known to the caller only).
         self._to_time = deque(to_time)
         self._to_measure = deque(to_measure)
         self._together = together
@@ -97,6 +98,7 @@ class Dispatcher:
     def finish(self, slot: Slot, timed: Iterable[str] = ()) -> None:
         """Note that a slot's work is done; `timed` are the networks that are still to be measured."""
         del self._at_work[slot]
+        # At the end of the queue: networks that were timed earlier are measured first.
         self._to_measure.extend(timed)
 
     def lose(self, machine: str, *, for_good: bool) -> list[str]:
@@ -128,6 +130,7 @@ class Dispatcher:
         return given_up
 
     def _next(self, slot: Slot) -> Assignment | None:
+        # Timing first, because every network needs it before it can be measured, and fewer places can do it.
         if slot.times and self._to_time and not self._is_timing(slot.machine):
             return self._time()
         if self._to_measure:
@@ -142,6 +145,7 @@ class Dispatcher:
         slugs = [self._to_time.popleft()]
         # What was lost is tried alone, in case one network of a group caused the loss.
         size = 1 if self._losses[slugs[0]] else self._group_size()
+        # A network that was being processed at a loss is never added to a group of others.
         while len(slugs) < size and self._to_time and not self._losses[self._to_time[0]]:
             slugs.append(self._to_time.popleft())
         return Assignment("time", tuple(slugs))

@@ -100,6 +100,7 @@ class _EverywhereRun:
         self._engine = engine
         self._waiting = waiting
         self._planned = {planned.submission.slug: planned for planned in pending}
+        # Networks of an earlier run that only lack their images are measured without being timed again.
         self._timed = self._stored_timings()
         plan = context.plan
         together = order_of(plan.protocol).loads_together
@@ -113,6 +114,8 @@ class _EverywhereRun:
         self._machines = {machine: self._connect(machine) for machine in dict.fromkeys(p.machine for p in plan.places)}
         if not engine.shares_files:
             context.progress.stage("", "wait", "for the data sets to be read and sent")
+        # Goes with every task. Where files are not shared, its data sets are references that each machine resolves
+        # once.
         self._briefing = Briefing(send_plan(plan, engine), engine.on_site(), engine.shares_files)
         # Files of a submission are read when it is first sent, so that those of finished ones are never read.
         self._parcels: dict[str, Shared[Parcel] | None] = {}
@@ -154,6 +157,7 @@ class _EverywhereRun:
     def _give_out(self) -> None:
         for slot in self._dispatcher.idle():
             assignment = self._dispatcher.assign(slot)
+            # An assignment whose submissions cannot be read is finished at once, and the slot asks for another.
             while assignment is not None:
                 task = self._task(slot, assignment)
                 if task is not None:
@@ -204,6 +208,7 @@ class _EverywhereRun:
         except MachineLostError:
             self._lose(slot.machine)
             return
+        # Only after the result is known: `_lose` finds the tasks of a lost machine among the running ones.
         del self._running[future]
         # Files first: a stored measurement says that they are complete.
         take_over_files(self._context.plan, task, outcome)
@@ -236,6 +241,7 @@ class _EverywhereRun:
     def _look_at_progress(self) -> None:
         """Report what the places have reported since the last call."""
         for machine in self._machines.values():
+            # Reports of a finished task may still come here; they only move the display.
             if machine.reports is not None and machine.reports.done():
                 with suppress(Exception):  # a lost machine is found out by its tasks
                     for report in machine.reports.result():
@@ -248,6 +254,7 @@ class _EverywhereRun:
 
     def _report(self, report: Report) -> None:
         progress = self._context.progress
+        # `processes` is 0 in reports of stages other than timing.
         if report.processes:
             process = report.process, report.processes
             progress.timing(report.slug, *process, report.done, report.detail, place=report.place)

@@ -55,6 +55,7 @@ def scored_figures(track: Track) -> tuple[str, ...]:
 
 def own_form(forms: Sequence[NetworkForm]) -> NetworkForm:
     """Return the form that the authors left: converted by their own method if that is correct, else as it is loaded."""
+    # Forms are in the order loaded, author, automatic. The last one that is not automatic is the authors' best.
     return next((form for form in reversed(forms) if form.name != "automatic"), forms[-1])
 
 
@@ -70,9 +71,11 @@ def choose(policy: ReparamPolicy, forms: Sequence[NetworkForm], scored: Sequence
     scored
         From :func:`scored_figures`: a collapse never raises one of them.
     """
+    # The worker appends the automatic form last, and only if it collapsed or folded something.
     own, collapsed = own_form(forms), forms[-1]
     if collapsed.name != "automatic":
         return FormChoice(own.name)
+    # The collapse was made only to be named in the reason.
     if policy != "auto":
         return FormChoice(own.name, f"the author's form is measured; {describe(collapsed, own)}")
     raised = [name for name in scored if _is_raised(getattr(own, name), getattr(collapsed, name))]
@@ -80,6 +83,7 @@ def choose(policy: ReparamPolicy, forms: Sequence[NetworkForm], scored: Sequence
         names = " and ".join(_FIGURES[name] for name in raised)
         said = f"the collapse is not used because the track scores {names}, which it does not keep down"
         return FormChoice(own.name, f"{said}; {describe(collapsed, own)}")
+    # A small saving in operations does not decide: a larger kernel with fewer operations may still be slower.
     if collapsed.params > own.params or not _saves(own.macs, collapsed.macs):
         return None
     return FormChoice(collapsed.name)
@@ -98,6 +102,7 @@ def choose_by_time(forms: Sequence[NetworkForm], times: FormTimes | None) -> For
     if times.ratio < 1:
         said = f"the collapsed form is measured because it is faster ({timed})"
         return FormChoice(collapsed.name, f"{said}; {describe(own, collapsed)}")
+    # p is significant and the ratio is at least 1: the collapse is slower.
     said = f"the author's form is measured because it is faster than the collapsed one ({timed})"
     return FormChoice(own.name, f"{said}; {describe(collapsed, own)}")
 
@@ -112,6 +117,7 @@ def chosen(reparam: Reparam, policy: ReparamPolicy, choice: FormChoice, times: F
     update = {
         "method": used.method,
         "params_after": used.params,
+        # Before and after are given only where the measured network is another one than the loaded one.
         "macs_before": forms[0].macs if changed else None,
         "macs_after": used.macs if changed else None,
         "max_abs_error": used.max_abs_error,

@@ -65,11 +65,13 @@ class FormSelection:
         """
         policy, times = self.plan.reparam_policy, None
         choice = self._again(wanted) or choose(policy, self.reparam.forms, scored_figures(self.plan.track))
+        # The collapse saves too little to be preferred by its counts, so both forms are timed.
         if choice is None:
             times = self._times()
             choice = choose_by_time(self.reparam.forms, times)
         record = chosen(self.reparam, policy, choice, times)
         used = next(form for form in record.forms if form.name == choice.form)
+        # The worker uses the last form after `reparameterize`. Timing both forms may have left the other one in use.
         if times is None and used == record.forms[-1]:
             return record, counted  # it is in use
         return record, self.optional.use(used, self.plan.track.input_shape)

@@ -42,10 +42,12 @@ def time_forms(session: Session, names: tuple[FormName, FormName], frame: NDArra
     logs = []
     for number in range(ROUNDS):
         taken: dict[FormName, float] = {}
+        # A drift of the machine's speed within a round then favours each form equally often.
         for name in names if number % 2 == 0 else names[::-1]:
             turn = _turn(session, name, frame, calls)
             samples[name] += turn
             taken[name] = statistics.median(turn)
+        # Logarithms, because the test needs differences that are symmetric if both forms are equally fast.
         logs.append(np.log(taken[names[1]] / taken[names[0]]))
     session.pause()
     medians = [statistics.median(samples[name]) for name in names]
@@ -72,4 +74,5 @@ def _fitted(session: Session, names: Sequence[FormName], frame: NDArray[np.uint8
 
 def _turn(session: Session, name: FormName, frame: NDArray[np.uint8], calls: int) -> list[float]:
     session.use_form(name)
+    # The first call after a change of form warms up, so it is not timed.
     return session.time([frame], 1, calls, 1, None, stage="reparameterize").samples_ms

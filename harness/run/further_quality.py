@@ -12,6 +12,7 @@ from harness.run.quality_pass import QualityPass
 
 def missing_datasets(plan: Plan, measurement: Measurement) -> list[LabelledDataset]:
     """Return the further data sets of a run on which a submission has no figures yet."""
+    # By fingerprint, not by label: a later run may give the same images another label.
     return [one for one in plan.further if one.dataset.fingerprint not in measurement.further_images]
 
 
@@ -28,6 +29,7 @@ def further_passes(
 def labelled(plan: Plan, measurement: Measurement) -> Measurement:
     """Return a measurement whose images are those of all data sets of a run, each with its data set's label."""
     if not plan.further:
+        # A single data set: names need no label in front.
         images = [image.model_copy(update={"dataset": plan.label}) for image in measurement.images]
         return measurement.model_copy(update={"images": images})
     by_fingerprint = {plan.dataset.fingerprint: measurement.images, **measurement.further_images}

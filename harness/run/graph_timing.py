@@ -49,6 +49,7 @@ class GraphTime:
 
 def verify_graph(run: SubmissionRun, context: RunContext) -> None:
     """Time the graph that a submission's worker exported, and add the result to the notes of its row."""
+    # Neither a graph nor an error: the run does not verify graphs, or not that of this network.
     if run.graph_error or run.graph is not None:
         run.progress.stage(run.slug, "time", "its exported graph")
         context.engine.hold()  # no worker starts beside a timing
@@ -78,6 +79,7 @@ def compare(own: TimingRecord, graph: TimingRecord) -> float | None:
     Both are related to the anchor where they were timed in rounds, because they were timed at different moments.
     """
     if own.rounds and graph.rounds:
+        # Times divided by the anchor's in the same round. The anchor's process may be another one for each record.
         both = (float(np.median(round_ratios(record).values)) for record in (graph, own))
     elif own.samples and graph.samples:
         both = (float(np.median([ms for _, ms in record.samples])) for record in (graph, own))
@@ -95,9 +97,11 @@ def _time(run: SubmissionRun, context: RunContext, graph: bytes) -> GraphTime:
     try:
         with graph_worker(context.engine, run.worker.job(), graph, plan.request.backend) as session:
             psnr = image_psnr(session.upscale(lr), sr)
+            # A graph of another network would have any time, so its time would say nothing.
             if psnr < LEAST_PSNR:
                 return GraphTime(reason=f"its graph computes another image (PSNR {psnr:.1f} dB between the two)")
             state = NetworkState("graph", ProcessTiming(session))
+            # The anchor of the run, so that both ratios refer to the same network and usually to the same process.
             anchor = NetworkState("anchor", ProcessTiming(context.anchor.open()[0]))
             budget_s = min(_BUDGET_S, plan.protocol.budget_s or _BUDGET_S)
             # One process is enough to find a factor of 1.5.

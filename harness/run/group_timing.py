@@ -40,6 +40,7 @@ def time_group(group: Sequence[SubmissionRun], context: RunContext) -> list[Subm
         context.engine.release()
     for run in untimed:
         if run.is_running:
+            # Known only now: the anchor measures them when it is first started, which a group's timing does.
             run.set_ceilings(context.anchor.ceilings)
             context.store.save_unfinished(run.measurement)  # a stopped run continues with the images
     return out_of_memory

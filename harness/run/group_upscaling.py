@@ -17,6 +17,7 @@ def upscale_group(group: Sequence[SubmissionRun], context: RunContext) -> None:
     context.engine.expect(job for job in float32_jobs if job is not None)
     for run, job in zip(running, float32_jobs, strict=True):
         if context.attempt(run, lambda run=run: run.upscale(context.engine)):  # type: ignore[misc]
+            # After `upscale`, which ends the worker: the graph is timed while no submitted code runs.
             verify_graph(run, context)
             context.finish(run)
         if job is not None:

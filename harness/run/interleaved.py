@@ -27,6 +27,7 @@ from harness.timing.network_state import NetworkState, ProcessTiming
 from harness.timing.round_settings import RoundSettings
 from harness.timing.rounds import Rounds
 
+# So many that two timings draw overlapping numbers with negligible probability.
 _MAX_SKIPPED_ROUNDS = 1 << 40
 
 
@@ -63,6 +64,7 @@ class InterleavedTiming:
         self._save = save
         self._frames = FrameSource(plan.timing_frames())
         self._session = secrets.token_hex(8)
+        # Origin of the time stamps of all samples of the session.
         self._begin_s = time.monotonic()
         self._runs: dict[str, SubmissionRun] = {}
         self._next_round = 0
@@ -87,6 +89,7 @@ class InterleavedTiming:
             # A run that is stopped from here on repeats none of the processes that have ended.
             self._save_all(networks)
             self._restart(active)
+            # A network whose restart failed keeps its records, but takes no turn.
             active = [network for network in active if network.error is None]
         for network in networks:
             self._run_of(network).timed_output = network.current.checks.last_output
@@ -125,6 +128,7 @@ class InterleavedTiming:
         # Samples state their time since the session began. Those to come must lie after the stored ones.
         self._begin_s = min(self._begin_s, time.monotonic() - max(at_s for at_s, _ in timing.samples))
         network.records.append(timing.model_copy(update={"remaining_work": None}))
+        # Processes are numbered from 0, and the one that was interrupted is timed again from its start.
         network.process = 1 + max(turn.process for turn in timing.rounds)
         network.processes = network.process + remaining_work.processes
         # Drawn again, so that a submission cannot know in which process it is checked.
@@ -155,10 +159,12 @@ class InterleavedTiming:
             begin_s=self._begin_s,
         )
         try:
+            # Opened anew for each process of the networks, because it may have been lost in the one before.
             anchor, name = self._open_anchor()
             state = NetworkState("anchor", ProcessTiming(anchor))
             rounds = Rounds(networks, state, self._frames, settings, self._report, self._discard)
             rounds.run()
+            # Not reached if the anchor is lost, and then nothing more is timed in rounds.
             self._next_round = rounds.next_round
         except AnchorLostError as error:
             self.anchor_error = error.reason
@@ -185,6 +191,7 @@ class InterleavedTiming:
         """Start the next process of each network."""
         runs = [self._run_of(network) for network in networks]
         for network, run in zip(networks, runs, strict=True):
+            # All are closed before any is started, so that two processes of one network never share the memory.
             run.worker.close()
             run.worker.process = network.process + 1
         # Workers may be started in advance again, because nothing is timed until all have restarted.

@@ -66,11 +66,13 @@ def _bicubic_on_first(dataset: Dataset, scale: int, convention: str) -> float:
 
 
 def _compare(plan: Plan, worker: SubmissionWorker, engine: Opener, *, try_ranges: bool) -> list[str]:
+    # All uses are compared on the same crops, so that the images' own difficulty cancels.
     pairs = [_crops(*plan.dataset.pair(index), plan.track.scale) for index in range(min(_CROPS, len(plan.dataset)))]
     session = worker.running
     measured = _psnr(plan, pairs, session.upscale)
     reached = {"BGR images": _psnr(plan, pairs, _in_bgr(session.upscale))}
     if try_ranges:
+        # White is 1 or 255: frames in the wrong range are almost black or far too bright for the network.
         (other,) = (value for value in VALUE_RANGES if value != session.job.value_range)
         session = worker.reopen(engine, replace(worker.job(), submission=_with_range(worker.submission, other)))
         reached[f"value_range = {other}"] = _psnr(plan, pairs, session.upscale)
@@ -95,6 +97,7 @@ def _psnr(plan: Plan, pairs: list[tuple[Image, Image]], upscale: Upscale) -> flo
 
 
 def _in_bgr(upscale: Upscale) -> Upscale:
+    # Red and blue are exchanged before and after, so that the result is RGB again.
     return lambda lr: upscale(np.ascontiguousarray(lr[..., ::-1]))[..., ::-1]
 
 

@@ -47,4 +47,5 @@ class MemoryBudget:
 
 
 def _need(peak_bytes: int | None) -> int:
+    # `peak_bytes` is that of one forward pass, without the worker's libraries and weights.
     return _BASE_BYTES + (peak_bytes or _UNKNOWN_BYTES)

@@ -50,6 +50,7 @@ class OptionalStages:
         """
 
         def convert(session: Session, *, automatic: bool) -> Reparam:
+            # May give up: a search that takes most of the time limit ends, so that the network can still be measured.
             return session.reparameterize(frames, automatic=automatic, may_give_up=True)
 
         made = self._ask(_AS_IT_IS, lambda session: convert(session, automatic=True))
@@ -60,6 +61,7 @@ class OptionalStages:
             return None
         # Later processes collapse exactly these regions, so that all of them run the same network.
         self.worker.regions = self.worker.running.regions
+        # A worker that is started for a later stage makes this form again.
         self.worker.form = made.forms[-1] if made.forms else None
         return made
 
@@ -78,12 +80,14 @@ class OptionalStages:
         tuple
             The counts that are known, and `reparam` with the operations of all forms.
         """
+        # Numbers that submitted code could have forged are marked as such in the row.
         counted_by = stages.vouched_for(self.worker.submission)
         counted = self._ask("operations not counted", lambda session: stages.count(session, shape, counted_by))
         if counted is None:
             return (CountPart() if reparam is None else CountPart(params=reparam.params_after)), reparam
         if reparam is None or not reparam.forms:
             return counted, reparam
+        # The last form is in use and was counted above.
         *others, used = reparam.forms
         forms = [self._counted(form, shape) for form in others]
         forms.append(used.model_copy(update={"macs": counted.macs, "activations": counted.activations}))
@@ -113,6 +117,7 @@ class OptionalStages:
         try:
             return question(self.worker.running)
         except WorkerError as error:
+            # A breach of the rules ends the submission even in a stage that it could do without.
             if error.kind in stages.BREACHES:
                 raise
             self.notes.append(f"{failure}: {error.what}")

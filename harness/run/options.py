@@ -16,6 +16,7 @@ _FIELDS = {
     "convention": "conventions", "crop": "crops", "analysis_limit": "analysis_limit_s",
 }  # fmt: skip
 """Fields of a request by the name of their option, where the two differ."""
+# Fields without an option of their own: `dataset` and `backend` take several values, and `command` is recorded.
 _DERIVED = ("further_datasets", "further_backends", "command")
 _SEVERAL = ("submissions", "only", "exclude", "conventions", "crops")
 
@@ -49,6 +50,7 @@ def request_from(options: Mapping[str, Any]) -> RunRequest:
     for name in ("out", "wheels"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
+    # The first data set is scored and timed, the others are measured too.
     first, *further = several(given.pop("dataset", None)) or ("embedded",)
     given["submissions"] = tuple(Path(path) for path in given["submissions"])
     given["crops"] = tuple(parse_choice(text) for text in given.get("crops", ()))
@@ -56,6 +58,7 @@ def request_from(options: Mapping[str, Any]) -> RunRequest:
     given |= {"dataset": str(first), "further_datasets": tuple(map(str, further))}
     backend, *others = backend_names(given.pop("backend", None)) or ("eager",)
     given |= {"backend": backend, "further_backends": tuple(others)}
+    # Options that concern what the command prints only are no fields of a request.
     return RunRequest(**{name: value for name, value in given.items() if name in known})
 
 

@@ -27,6 +27,7 @@ def order_places(places: Sequence[Place], time_on: str | None) -> list[Place]:
         different versions of the software.
     """
     models = list(dict.fromkeys(place.device.name for place in places))
+    # Models differ in speed, so that times of both in one table would compare devices and not networks.
     if time_on is None and len(models) > 1:
         raise UsageError(
             f"there are devices of {len(models)} models, whose times must not be mixed: {', '.join(models)}",
@@ -48,6 +49,7 @@ def may_time(place: Place, device: DeviceInfo) -> bool:
 def device_of_run(places: Sequence[Place]) -> DeviceInfo:
     """Return the description of what times networks; of several accelerators of one model it names none."""
     device = places[0].device
+    # `cuda:1` becomes `cuda`: the table describes all devices of the model.
     return device if len(places) == 1 else device.model_copy(update={"kind": device.kind.partition(":")[0]})
 
 

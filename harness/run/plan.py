@@ -134,6 +134,7 @@ class Plan:
         Crops show HR images. By default they are kept of the embedded data set only, whose images are public.
         """
         images = self.request.images
+        # Crops that the user asked for by name are kept of any data set.
         if images == "none" or (images == "auto" and self.dataset.name != "embedded" and not self.request.crops):
             return None
         return CropStore(
@@ -151,11 +152,13 @@ class Plan:
         """
         if not self.request.save_images:
             return None
+        # The fingerprint is stored with the images, so that outputs of another measurement do not count as complete.
         return OutputFolder(self.folder / "images" / planned.submission.slug / label, planned.fingerprint)
 
     def timing_frames(self) -> list[NDArray[np.uint8]]:
         """Return several LR frames of the track's timed size, made from the data set's own images."""
         _, _, height, width = self.track.input_shape
+        # `SubmissionRun` keeps the scored outputs of the same images, to compare them with timed outputs.
         count = min(TIMING_FRAMES, len(self.dataset))
         return [_fill(self.dataset.pair(index)[0], height, width) for index in range(count)]
 
@@ -190,6 +193,7 @@ def discover_submissions(request: RunRequest) -> list[Found]:
     UsageError
         Nothing to run.
     """
+    # Listed also without baselines in the run, for their slugs.
     own = baselines()
     # A submission never has the slug of a baseline, also in runs without baselines: rows of runs are compared by slug.
     taken = [row.slug for row in own]
@@ -222,6 +226,7 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, e
     found = discover_submissions(request) if submissions is None else submissions
     scale, note = _scale_of(request, found)
     track = _track(replace(request, scale=scale))
+    # Only the first data set is part of the conditions: figures on further ones are stored by the data set.
     first, *further = open_datasets([request.dataset, *request.further_datasets], track)
     dataset = first.dataset
     _check_crops(request, dataset)
@@ -241,6 +246,7 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, e
         return run_conditions(track, dataset, device, protocol, one)
 
     planned = plan_all_backends(found, request, track.scale, conditions_of)
+    # Characters of the name are limited, because many data sets would exceed what a file system takes.
     named = "-".join([dataset.name, *(one.dataset.name for one in further)])
     folder = request.out or Path("reports") / f"{track.name}-{named[:100]}"
     return Plan(
@@ -252,6 +258,7 @@ def _check_options(request: RunRequest) -> None:
     check_options(install=request.install, wheels=request.wheels)
     for name in request.conventions:
         get_convention(name)
+    # Unpickling executes code, so it is refused where nothing isolates the worker.
     if request.trust_pickle:
         require_sandbox_for_pickles(choose(request.sandbox))
 
@@ -278,6 +285,7 @@ def _scale_of(request: RunRequest, found: Sequence[Found]) -> tuple[int | None, 
     if request.scale is not None or request.track is not None:
         return request.scale, ""
     manifests = [one.manifest for one in found if isinstance(one, Submission) and one.kind == "submission"]
+    # Scales without a default track do not count: a run at them needs --track.
     known = Counter(scale for one in manifests for scale in one.scales if scale in DEFAULT_SCALES)
     if not known or DEFAULT_SCALES[0] in known:
         return DEFAULT_SCALES[0], ""
@@ -312,5 +320,6 @@ def _centre(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
 def _fill(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Return an image of exactly the given size: mirrored outwards where it is smaller, cropped where larger."""
     missing = max(0, height - image.shape[0]), max(0, width - image.shape[1])
+    # Mirrored and not repeated, so that no edges arise that no photograph has.
     grown = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
     return np.ascontiguousarray(grown[:height, :width])

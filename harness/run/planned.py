@@ -79,6 +79,7 @@ def run_conditions(
     track: Track, dataset: Dataset, device: DeviceInfo, protocol: TimingProtocol, request: RunRequest
 ) -> str:
     """Return the hash of what all submissions of a run share."""
+    # Everything here is part of each fingerprint: a change of any value measures all submissions again.
     return combine(
         {
             "harness": __version__,
@@ -121,6 +122,7 @@ def _distinct(planned: Sequence[PlannedSubmission]) -> tuple[PlannedSubmission, 
 
 def _owned(submission: Found, content: str) -> str:
     """Return the key under which a submission's measurement is stored: no other submission's is stored there."""
+    # The same code under another name or kind is another row, with a measurement of its own.
     return combine({"content": content, "kind": submission.kind, "name": submission.name})
 
 
@@ -142,6 +144,7 @@ def _planned(
     if isinstance(submission, BrokenSubmission):
         return _planned_broken(submission, conditions, request.backend)
     try:
+        # Files of an installed package may link out of their folder, those of a submitted folder may not.
         code, note = read(submission.root, submission.module is not None)
         content = _fingerprint(submission, code, scale, request.backend, conditions, install=request.install)
         notes = () if note is None else (note,)
@@ -182,6 +185,7 @@ def _fingerprint(
             "module": submission.module,
             "factory": manifest.factory,
             "scale": scale,
+            # Changes of the manifest that turn a refusal into a measurement, or the other way round.
             "supported": scale in manifest.scales,
             "in_backend": manifest.backends is None or backend in manifest.backends,
             "weights": None if weights is None else str(weights),
@@ -199,4 +203,5 @@ def _fingerprint(
 
 def _backend_versions(backend: Backend) -> dict[str, str]:
     """Return the versions of the packages other than torch that execute the networks."""
+    # torch's version is in the description of the device.
     return {package: version(package) for package in BACKENDS.get(backend).packages}

@@ -17,6 +17,7 @@ _ITEM_BYTES = 2
 
 def disqualify_if_impossible(measurement: Measurement, output_shape: tuple[int, int, int, int]) -> Measurement:
     """Return the measurement, disqualified if its figures pass a bound; see :func:`violation`."""
+    # A row that failed keeps its own reason.
     what = violation(measurement, output_shape) if measurement.error is None else None
     if what is None:
         return measurement
@@ -41,8 +42,10 @@ def violation(measurement: Measurement, output_shape: tuple[int, int, int, int])
     if ms < _LEAST_CALL_MS:
         return f"{ms:.2g} ms for a frame ({1000 / ms:,.0f} fps): no call of a network takes less than a microsecond"
     ceilings = measurement.ceilings
+    # The anchor failed, or the device's rates could not be measured: only the absolute bound holds.
     if ceilings is None:
         return None
+    # Bytes of the output, which any network must write. Reading the input and the weights comes on top.
     written = _ITEM_BYTES * output_shape[0] * output_shape[1] * output_shape[2] * output_shape[3]
     if written / (ms / 1e3) > _MARGIN * ceilings.bytes_per_s:
         return f"{ms:.3g} ms for a frame: the device cannot write {written / 1e6:.3g} MB of output in that time"

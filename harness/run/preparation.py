@@ -62,11 +62,13 @@ class Preparation:
 
     def _prepare(self, planned: PlannedSubmission) -> SubmissionRun | None:
         context = self._context
+        # Before the device is reserved: a run whose rows are all stored waits for no other run.
         if not self.needs_worker(planned):
             return None
         context.reserve_device()
         self._expect_workers()
         run, earlier = self._new_run(planned), context.resume.unfinished(planned)
+        # Times can be continued only with the same form, see `SubmissionRun.resume`.
         form = None if earlier is None or earlier.reparam is None else earlier.reparam.form
         if not context.attempt(run, lambda: run.prepare(context.engine, form)):
             return None
@@ -89,6 +91,7 @@ class Preparation:
     def _empty(self, planned: PlannedSubmission) -> Measurement:
         """Return a measurement without results, with a note if the stored one was damaged."""
         empty = Measurement.empty(planned.fingerprint, planned.backend)
+        # None unless a file of this fingerprint exists and cannot be read.
         damage = self._context.store.damage(planned.fingerprint)
         note = f"measured again, because the stored measurement cannot be used: it {damage}"
         return empty if damage is None else empty.model_copy(update={"notes": [note]})
@@ -109,6 +112,7 @@ class Preparation:
         if plan.request.install or not order_of(plan.protocol).loads_together:
             # No worker may import while a network is timed alone. With --install, the environment must exist first.
             return
+        # Jobs are compared by value, so these must equal those that `SubmissionWorker.open` asks for later.
         self._context.engine.expect(self._jobs_to_come())
         if any(resume.unfinished(planned) is None for planned in plan.submissions):  # something is to be timed
             self._context.engine.expect([self._context.anchor.job()])

@@ -132,6 +132,7 @@ class Progress:
         self._remaining = RemainingTime([], 0, None)
         self._share = 0.0
         self._places = 1
+        # By the name of the place; a run with one place uses the empty name.
         self._work: dict[str, tuple[str, Work]] = {}
         self._stages: dict[str, str] = {}
         self._since: dict[str, float] = {}
@@ -173,6 +174,7 @@ class Progress:
         work: Work = "upscale" if stage == "upscale" else "prepare"
         self._begin(slug, None if stage == "wait" else work, place)
         if work == "upscale":
+            # Images come last, so everything before them is done, or was done by an earlier run.
             self._remaining.complete(slug, "prepare", "time", "restart")
             self._remaining.advance_share(slug, "upscale", done)
         else:
@@ -208,6 +210,7 @@ class Progress:
 
     def finish(self, slug: str, measurement: Measurement, *, reused: bool) -> None:
         """Report that all of one submission is measured."""
+        # All places, so that the time of what goes on elsewhere is in the estimate that is reported with this event.
         for place, (other, _) in list(self._work.items()):
             self._spend(place)
             if other == slug:
@@ -253,6 +256,7 @@ class Progress:
     def _share_done(self, left_s: float) -> float:
         """Return the share of the run that is done. It stays where it is while the estimate of the rest grows."""
         spent_s = self._remaining.spent_s
+        # Estimates were divided by the number of places; seconds of work are compared here, so it is undone.
         self._share = max(self._share, spent_s / (spent_s + left_s * self._places))
         return self._share
 

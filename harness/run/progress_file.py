@@ -49,6 +49,7 @@ class ProgressFile:
         elif isinstance(event, SubmissionFinished):
             finished = [*self._state.finished, _finished(event)]
             self._update(
+                # Reused measurements follow one another quickly.
                 at_once=not event.reused, done=self._state.done + 1, share=event.share,
                 seconds_left=event.seconds_left, finished=finished,
             )  # fmt: skip
@@ -76,6 +77,7 @@ class ProgressFile:
         return {**self._state.places, event.place: f"{event.name} {what}"}
 
     def _update(self, *, at_once: bool, **changes: object) -> None:
+        # Kept also where nothing is written, so that the next write has every change.
         self._state = RunProgress.model_validate({**dict(self._state), **changes})
         now = time.monotonic()
         if at_once or now - self._written >= self._every_s:

@@ -83,6 +83,7 @@ class QualityPass:
         """
         if self.outputs is not None:
             self.outputs.begin()
+        # Files are written in a thread of their own, so that the comparison does not wait for the disk.
         return evaluate(self.dataset, upscale, self._compare, None if self.outputs is None else self._save)
 
     def complete(self) -> None:
@@ -154,6 +155,7 @@ def evaluate(
         waiting: deque[list[Future[object]]] = deque()
 
         def finish_first() -> None:
+            # In the order of the images; the exception of a failed step is raised here.
             done = [future.result() for future in waiting.popleft()]
             results.append(done[0])  # type: ignore[arg-type]  # the first step is `measure`
 

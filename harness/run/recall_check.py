@@ -73,6 +73,7 @@ class RecallCheck:
     dataset: Dataset
     size_multiple: int = 1
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
+    # Drawn when first needed, because their number depends on the size of the images.
     _chosen: frozenset[int] | None = None
     _gains: list[Gain] = field(default_factory=list)
 
@@ -107,6 +108,7 @@ class RecallCheck:
         self._check_bound(images)
         if _is_foul(self._gains):
             pairs = [(index, self.dataset.pair(index)[0]) for index in sorted(self._indices())]
+            # The same images with parts and turns drawn anew: an honest network rarely fails on both.
             again = [gain for index, lr in pairs if (gain := self._compare(upscale, index, lr)[1]) is not None]
             if _is_foul(again):
                 _disqualify(
@@ -114,6 +116,7 @@ class RecallCheck:
                     f"{fmean(one.variant for one in again):.2f} dB where the same parts are shifted, flipped and "
                     "degraded anew: it knows the images"
                 )
+            # The second look acquits the network; the reader sees the mean of both.
             self._gains += again
         return _figures(self._gains)
 
@@ -123,6 +126,7 @@ class RecallCheck:
             count = len(self.dataset)
             height, width, _ = self.dataset.pair(0)[0].shape
             # Number of the smallest variants that the share of all pixels covers.
+            # At least one image and at most eight have a variant, whatever the share permits.
             affordable = int(_SHARE * count * height * width / _SIDE[0] ** 2)
             number = max(1, min(_MOST, count, affordable))
             self._chosen = frozenset(self.rng.choice(count, number, replace=False).tolist())
@@ -143,8 +147,10 @@ class RecallCheck:
             sr, variant = upscale(index, lr), upscale(index, variant_lr)
         scale = self.dataset.scale
         inner = np.s_[_BORDER * scale : -_BORDER * scale, _BORDER * scale : -_BORDER * scale]
+        # Gains over bicubic are compared, not PSNR: a variant may be easier or harder than the part it was made of.
         references = [turn(_bicubic_part(lr, part, scale)), upscale_bicubic(variant_lr, scale)]
         errors = [_error(one[inner], truth[inner]) for one in (*references, turn(sr[part]), variant)]
+        # Bicubic is almost exact there, so that a gain says nothing.
         if min(errors[:2]) < _LEAST_ERROR:
             return sr, None
         return sr, Gain(_psnr(errors[2]) - _psnr(errors[0]), _psnr(errors[3]) - _psnr(errors[1]))
@@ -157,6 +163,7 @@ class RecallCheck:
         best, most = (slice(0, sides[0]), slice(0, sides[1])), -1.0
         for _ in range(_CANDIDATES):
             corner = [int(self.rng.integers(0, room + 1)) for room in free]
+            # A given LR image cannot be degraded anew, so its variant is cut on the LR grid and then flipped or turned.
             if not self.dataset.is_degraded_here:
                 corner = [start // scale * scale for start in corner]
             # On the LR grid, the variant would have the LR pixels of the image itself.
@@ -171,6 +178,7 @@ class RecallCheck:
 
     def _side(self, lr: Image, length: int) -> int:
         """Return a side of a variant's LR image in pixels: a multiple of 16 and, if it is small, of the network's."""
+        # Side of a square such that all variants together have the share of all LR pixels.
         share = math.sqrt(_SHARE * lr.shape[0] * lr.shape[1] * len(self.dataset) / len(self._indices()))
         multiple = math.lcm(16, self.size_multiple)
         step = multiple if multiple <= _SIDE[0] else 16
@@ -184,6 +192,7 @@ class RecallCheck:
         if not (square and self.dataset.is_degraded_here):
             # A half turn keeps the shape of the part.
             quarters = quarters // 2 * 2
+        # Never the identity: a part of a given LR image would then be its own variant.
         if not flip and quarters == 0:
             flip = True
 
@@ -229,10 +238,12 @@ def highest_psnr(hr: Image, scale: int) -> float:
     """
     height, width = (side // 2 * 2 for side in hr.shape[:2])
     pixels = hr[:height, :width].astype(np.int16)
+    # The diagonal band of an orthonormal Haar transform: white noise keeps its standard deviation in it.
     details = (pixels[::2, ::2] - pixels[::2, 1::2] - pixels[1::2, ::2] + pixels[1::2, 1::2]) / 2
     # Of whole numbers the median magnitude is 0 or at least 1/2, hence the mean of the smaller half in its place.
     magnitudes = np.sort(np.abs(details), axis=None)[: details.size // 2]
     deviation = float(magnitudes.mean()) / 0.3247 if details.size else 0.0  # 0.3247: for a normal distribution of 1
+    # 1 / scale**2 of all frequencies remain in the LR image.
     lost = deviation**2 * (1 - 1 / scale**2)
     # Images without noise, such as drawings, have no bound.
     return math.inf if lost < 0.1 else 10 * math.log10(255**2 / lost) + _NOISE_MARGIN_DB

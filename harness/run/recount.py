@@ -73,6 +73,7 @@ def recounted(
     try:
         graph = export_graph(worker.running)
     except WorkerError as error:
+        # An export that fails leaves the counts as reported; a worker that died must end the submission.
         if not worker.running.alive():
             raise
         return updated(measurement, Recount(None, error.what[:300]))
@@ -126,6 +127,8 @@ def graph_worker(engine: Opener, job: Job, graph: bytes, backend: Backend = "eag
         Path(folder, "network.pt2").write_bytes(graph)
         Path(folder).chmod(0o755)  # the worker may be another user
         clean = replace(
+            # No interpreter of the submission's environment, no pickles, no log: nothing of the submission but its
+            # graph.
             job, submission=_submission(Path(folder), job), backend=backend, log_path=None, process=0, python=None,
             trust_pickle=False,
         )  # fmt: skip
@@ -138,6 +141,7 @@ def updated(measurement: Measurement, found: Recount) -> Measurement:
     """Return the measurement with the counts of the clean process, or with a note that there are none."""
     counts = found.counts
     if counts is None:
+        # `counted_by` stays "process".
         note = f"parameters and operations are what its own process reports: {found.reason}"
         return measurement.model_copy(update={"notes": [*measurement.notes, note]})
     notes = ["parameters and operations were counted in a process without its code, from a graph that gives its images"]
@@ -158,6 +162,7 @@ def _submission(folder: Path, job: Job) -> Submission:
     manifest = Manifest(
         name="graph",
         scales=[scale],
+        # A loader of the harness, so that no code of the submission is imported.
         factory=f"{PREFIX}torch_export",
         weights={f"x{scale}": "network.pt2"},
         value_range=own.value_range,

@@ -42,6 +42,7 @@ class Rates:
 
     def add(self, slug: str, work: Work, *, seconds: float, units: float) -> None:
         """Add measured seconds, and the units that were done in them."""
+        # None stands for all submissions together.
         for owner in (slug, None):
             self._seconds[owner, work] += seconds
             self._units[owner, work] += units
@@ -94,6 +95,7 @@ class RemainingTime:
         """
         if slug not in self._units:
             return
+        # Done units are clipped to the known number: a network may turn out to need fewer processes.
         before = self._done[slug][work]
         after = max(before, min(units, self._units[slug][work]))
         self._done[slug][work] = after
@@ -131,6 +133,7 @@ class RemainingTime:
         if slug not in self._units:
             return
         # How many processes this network gets is known only now; a restart that is done stays done.
+        # One process less than it has in all: the first one is not a restart.
         self._units[slug]["restart"] = max(self._done[slug]["restart"], processes - 1)
         for other in self._units:
             # They take turns with this network, and each is reported only in its own turn.
@@ -143,6 +146,7 @@ class RemainingTime:
         for work in get_args(Work):
             if succeeded and (slug, work) in self._pending_s:
                 self.complete(slug, work)
+        # Later reports of it are ignored, and nothing of it is counted as left.
         self._units.pop(slug, None)
 
     def seconds_left(self) -> float:

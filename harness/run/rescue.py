@@ -36,6 +36,7 @@ class Rescue:
             yield
             self._store.require_folder()
         except (ResultsError, OSError) as error:
+            # Another error, such as a full disk: the folder exists, and what was measured is in it.
             if self._store.is_intact():
                 raise
             raise self._saved_elsewhere() from error
@@ -59,6 +60,7 @@ class Rescue:
 
 def _save(measured: Sequence[Measurement], folder: Path) -> Path | None:
     """Write measurements to a new folder and return it; None if no folder can be written."""
+    # Beside the lost folder first, where the user looks for it.
     for parent in (folder.absolute().parent, Path(tempfile.gettempdir())):
         try:
             place = Path(tempfile.mkdtemp(prefix=f"{folder.name[:100]}-saved-", dir=parent))

@@ -35,6 +35,7 @@ class ResumePolicy:
         A finished measurement that lacks some of the run's data sets is unfinished, too.
         """
         finished = self._store.measurement(planned.fingerprint)
+        # The run was started again with a further data set: only its images are missing.
         if finished is not None and finished.images and self._lacks_datasets(finished):
             return None if self._lacks_images(planned, finished) else finished
         stored = self._store.unfinished(planned.fingerprint)
@@ -49,6 +50,7 @@ class ResumePolicy:
 
     def _lacks_images(self, planned: PlannedSubmission, stored: Measurement) -> bool:
         """Return whether the run keeps upscaled images that are not all in its folder."""
+        # Outputs of a row that failed are not needed.
         if stored.status != "ok" or not self._plan.request.save_images:
             return False
         lacking = {one.label for one in missing_datasets(self._plan, stored)}
@@ -63,8 +65,10 @@ class ResumePolicy:
 
     def _may_end_differently(self, stored: Measurement) -> bool:
         """Return whether a failed submission is worth another attempt, for example because a package was installed."""
+        # A package that was missing may be installed now, which no fingerprint shows: it is tried again in every run.
         if stored.error is not None and stored.error.type == "UnsupportedError":
             return True
+        # The checkpoint may have been refused as a pickle, and this run permits pickles.
         if stored.error is not None and stored.error.type == "CheckpointError" and self._plan.request.trust_pickle:
             return True
         return self._plan.request.retry_failed and stored.status in {"failed", "disqualified"}

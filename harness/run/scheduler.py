@@ -51,6 +51,7 @@ class Scheduler:
         group: list[SubmissionRun] = []
         for planned in self._context.plan.submissions:
             submission_run = self._preparation.prepare(planned)
+            # Reused, refused or failed: `Preparation` has recorded it.
             if submission_run is None:
                 continue
             if not self._is_timed_in_turns(submission_run):
@@ -93,6 +94,7 @@ class Scheduler:
 
     def _retries(self) -> Iterator[list[SubmissionRun]]:
         """Yield submissions that ran out of memory, prepared again because their workers have ended."""
+        # Taken before the first is yielded, because the caller may pass further ones meanwhile.
         to_retry, self._to_retry = self._to_retry, []
         for earlier in to_retry:
             # Nothing of it is stored, because it is not finished. Its memory is not estimated: it is alone.

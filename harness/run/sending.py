@@ -27,4 +27,5 @@ def send_plan(plan: Plan, engine: Engine) -> Plan:
 
 
 def _sent(dataset: Dataset, engine: Engine) -> Dataset:
+    # Decoded here, by the controller: the machines need neither the files nor the same decoder.
     return SentDataset(dataset, [engine.share(dataset.pair(index)) for index in range(len(dataset))])

@@ -44,6 +44,7 @@ def carry_out(briefing: Briefing, task: Task) -> Outcome:
     """
     scratch = Path(tempfile.mkdtemp(prefix="sr-harness-task-"))
     try:
+        # From here on it is an ordinary run of one place whose folder is the scratch folder.
         plan = _plan_of(briefing, task, scratch)
         if briefing.crops is not None:
             (scratch / "crops").mkdir()
@@ -52,6 +53,7 @@ def carry_out(briefing: Briefing, task: Task) -> Outcome:
             (scratch / "crops" / "dataset").write_bytes(plan.dataset.fingerprint.encode())
         outcome = _carry_out(briefing, task, plan)
         _forget_stored(scratch)
+        # The controller moves the files out of the scratch folder and removes it.
         if briefing.shares_files:
             outcome.folder = scratch
         else:
@@ -118,6 +120,7 @@ def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
     _ENGINES[id(engine)] = engine
     store = RunStore(plan.folder)
     if task.timed is not None:
+        # As if an earlier run had been stopped after its timing: `Preparation` resumes from there.
         store.save_unfinished(task.timed.measurement)
     outcome = Outcome()
     try:
@@ -132,6 +135,7 @@ def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
                     upscale_group(group, context)
     finally:
         del _ENGINES[id(engine)]
+    # Raises if `stop` was called: measurements of workers that were killed are no failures of the submissions.
     engine.require_running()
     for planned, measurement in context.measurements():
         outcome.finished[planned.submission.slug] = _with_earlier_notes(measurement, task.timed)
@@ -151,6 +155,7 @@ def _time(group: list[SubmissionRun], context: RunContext, task: Task, outcome: 
                 run.set_timing(timing.model_copy(update={"place": task.title, "span": span}))
             seconds = {"stage_seconds": context.seconds_of(run.planned, run.measurement)}
             outcome.timed[run.slug] = Timed(run.measurement.model_copy(update=seconds), run.timed_output)
+            # Another place may measure it, in a worker of its own.
             run.worker.close()
     return out_of_memory
 
@@ -178,6 +183,7 @@ def _laid_out(planned: PlannedSubmission, task: Task) -> PlannedSubmission:
     submission, parcel = planned.submission, task.parcels.get(planned.submission.slug)
     if parcel is None or not isinstance(submission, Submission):
         return planned
+    # Named by its content, so that a later task of the same submission finds it.
     folder = sent_folder() / planned.content
     if not folder.is_dir():
         unpack(parcel.get(), folder)

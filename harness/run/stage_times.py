@@ -26,6 +26,7 @@ class StageTimes:
         self._clock = clock
         self._seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         self._at_work: tuple[str, str] | None = None
+        # Time before the first report belongs to no stage.
         self._since = clock()
 
     def begin(self, slug: str, stage: str) -> None:

@@ -48,6 +48,7 @@ def load(
         The network cannot be loaded, or upscales Y alone where RGB is scored.
     """
     reply = session.load()
+    # Its colours would be interpolated, and RGB figures would mostly show the interpolation.
     if reply.takes_luma and metric == "psnr_rgb":
         raise WorkerError(
             "upscales Y only, and this track scores RGB",
@@ -56,6 +57,7 @@ def load(
             hint="measure it by a track that scores PSNR on Y (harness tracks)",
         )
     notes = [f"installed for it: {', '.join(installed)}"] if installed else []
+    # Files such as ONNX models bring their own execution, whatever the run asks for.
     if reply.backend != wanted:
         notes.append(
             f"executed by backend {reply.backend}, so not ranked among networks of backend {wanted}: "
@@ -73,6 +75,7 @@ def load(
 
 def vouched_for(submission: Submission) -> CountedBy:
     """Return who vouches for the counts of a submission as long as no other process has counted it."""
+    # Loaders of the harness build the network from a file, so that no submitted code runs in the process that counts.
     own = submission.kind == "baseline" or submission.manifest.factory.startswith(PREFIX)
     return "harness" if own else "process"
 

@@ -128,6 +128,7 @@ class SubmissionRun:
         session = self.worker.open(engine)
         self._report("load")
         part, self.size_multiple = stages.load(session, self.plan.request.backend, installed, self.plan.track.metric)
+        # The empty measurement may have a note already, see `Preparation._empty`.
         part = part.model_copy(update={"notes": [*self.measurement.notes, *part.notes]})
         self.measurement = self.measurement.updated(part)
         # A network that cannot be reparameterized or counted is measured all the same; its row says what is missing.
@@ -240,6 +241,7 @@ class SubmissionRun:
 
     def _upscale_further(self) -> None:
         """Upscale the data sets that the measurement lacks. The checks of the first one are not repeated on them."""
+        # Stored after each data set in `measurement`, so that a failure keeps those before it.
         for label, quality in further_passes(self.plan, self.planned, self.measurement):
             images = {quality.dataset.fingerprint: quality.measure(partial(self._upscale_image, label=label))}
             kept = {**self.measurement.further_images, **images}
@@ -258,6 +260,7 @@ class SubmissionRun:
             # The stored times are those of another form. Nothing of them is used: the first process is timed again.
             self.worker.process = 0
             return
+        # Only the timing is taken over: loading and counting were repeated in this run's worker.
         part = TimingPart(**{name: getattr(earlier, name) for name in TimingPart.model_fields})
         kept = {"stage_seconds": earlier.stage_seconds, "reparam": form_timed or form_now}
         self.measurement = self.measurement.updated(part).model_copy(update=kept)

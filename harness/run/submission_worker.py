@@ -129,6 +129,7 @@ class SubmissionWorker:
         automatic = form.name == "automatic"
         frames = self.plan.proof_frames()
         made = session.reparameterize(frames, automatic=automatic, regions=self.regions if automatic else None)
+        # Submitted code decides how it converts itself, and could do so differently in each process.
         if (made.method, made.params_after) != (form.method, form.params):
             what = f"in a new process its inference form has {made.params_after:,} parameters, not {form.params:,}"
             raise WorkerError(what, stage="reparameterize", kind="OtherForm", hint="measure it with --reparam author")
@@ -143,6 +144,7 @@ class SubmissionWorker:
         on_images = self.plan.protocol.inputs == "dataset"
         # Images of a data set may differ in size; the size of the first one is used.
         size = self.plan.dataset.pair(0)[0].shape[:2] if on_images else self.plan.track.input_shape[2:]
+        # With images of several sizes no size is the main one, for which a backend could specialize.
         return self.running.prepare((size[0], size[1]), main=not on_images)
 
     def close(self) -> None:

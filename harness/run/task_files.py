@@ -45,6 +45,7 @@ def _take_over_logs(plan: Plan, task: Task, folder: Path) -> None:
         if source.is_file():
             with suppress(OSError):  # a log that cannot be written is no error
                 target.parent.mkdir(parents=True, exist_ok=True)
+                # A timing begins the log anew; the images of the same network are measured by a later task.
                 with target.open("wb" if task.kind == "time" else "ab") as stream:
                     stream.write(source.read_bytes())
 
@@ -63,4 +64,5 @@ def _take_over_images(plan: Plan, task: Task, folder: Path) -> None:
 def _take_over_crops(plan: Plan, task: Task, folder: Path) -> None:
     crops = plan.crop_store()
     if crops is not None and (folder / "crops" / "crops.json").is_file():
+        # Merged and not moved: several tasks add crops of other networks to the same images.
         crops.take_over(CropStore(folder), [planned.submission.slug for planned in task.submissions])

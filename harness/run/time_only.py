@@ -106,6 +106,7 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
         As for :func:`time_submission`.
     """
     progress = Progress(listeners)
+    # No images are upscaled.
     progress.start(plan.names, 0, plan.protocol.budget_s, plan.protocol.processes, note=plan.note)
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
         scheduler = Scheduler(context)
@@ -136,6 +137,7 @@ def _row(
         macs_are_lower_bound=bool(measured.incomplete_ops),
         peak_memory_bytes=measured.peak_memory_bytes,
         build_s=measured.build_s,
+        # Rates by the statistic that the protocol scores.
         roofline=roofline(measured, getattr(runtime, plan.protocol.statistic)) if runtime else None,
         error=measured.error,
     )

@@ -100,8 +100,10 @@ def _check_timed_parts(images: _Images, parts: Sequence[TimedPart]) -> None:
     errors: list[Errors] = []
     for index in sorted({part.origin.index for part in parts}):
         lr, scored, hr = images.triple(index)
+        # See `_at_both_sizes`: such a network has no rank to gain.
         if _is_far_below_bicubic(scored, lr, hr, scale):
             continue
+        # At most a quarter of a side, so that something is left of small images.
         edge = scale * min(_EDGE, *(side // 4 for side in lr.shape[:2]))
         errors += [errors_of(part, scored, hr, scale, edge) for part in parts if part.origin.index == index]
     loss = find_loss(errors)
@@ -123,8 +125,11 @@ def _at_both_sizes(
     scale = plan.dataset.scale
     for index, frame in enumerate(plan.timing_frames()):
         lr, scored, hr = images.triple(index)
+        # Its shift is replaced by one on the grid; gain and lowest bits stay random.
         drawn = draw_variation(*frame.shape[:2])
         top, left = _random_shift(frame, grid)
+        # What is rolled over the lower or right edge appears at the opposite one, so only the piece before it is
+        # compared.
         height = scale * min(lr.shape[0], frame.shape[0] - top)
         width = scale * min(lr.shape[1], frame.shape[1] - left)
         if _is_far_below_bicubic(scored, lr, hr, scale):

@@ -80,12 +80,14 @@ class InRounds:
 
         timing = InterleavedTiming(context.plan, context.engine, context.progress, open_anchor, save)
         networks = timing.run(runs)
+        # A new anchor process is started for the next group.
         if timing.anchor_error is not None:
             context.anchor.drop()
         out_of_memory = []
         for run, network in zip(runs, networks, strict=True):
             if network.record is not None:
                 run.set_timing(network.record)
+            # Checked before its error is handled: it is not finished, but tried again alone.
             if _is_crowded_out(network, len(runs)):
                 run.worker.close()
                 out_of_memory.append(run)
@@ -123,6 +125,7 @@ def _handle_errors(run: SubmissionRun, network: NetworkState, context: RunContex
 def _save_unfinished(run: SubmissionRun, timing: TimingRecord | None, context: RunContext) -> None:
     """Store what is timed of a network, for a run that is stopped; forget it if the network failed."""
     if timing is None:
+        # Otherwise a resumed run would take up its times and never meet the failure.
         context.store.forget_unfinished(run.measurement.fingerprint)
         return
     run.set_timing(timing)

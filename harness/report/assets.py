@@ -39,6 +39,7 @@ def write_assets(folder: Path) -> None:
 
 @cache
 def _content(name: str) -> bytes:
+    # Checked once in each process: a page must not load another script than the one that was published.
     content = (files("harness.report") / "vendor" / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise ResultsError(f"{name} of this installation is damaged", hint="install sr-harness again")

@@ -84,6 +84,7 @@ def backend_table(run: Run) -> BackendTable | None:
     digits = next(column.digits for column in columns_of(run) if column.key == "runtime_ms")
     places = {entry.slug: place for place, entry in enumerate(run.entries)}
     # Networks that are not in the leaderboard come last.
+    # `run.backends` is in the order of the plan, the leaderboard in the order of ranks.
     rows = sorted(run.backends, key=lambda row: places.get(row.slug, len(places)))
     lines = []
     for row in rows:
@@ -106,6 +107,7 @@ def _shown(
 ) -> BackendCellText:
     entry = None if cell is None else entries.get(cell.slug)
     if cell is None or entry is None:
+        # A complete run lacks a cell where nothing was tried, an interrupted one also where it was not reached.
         return BackendCellText(remarks=("not tried",) if cell is None and run.run.complete else ())
     runtime = runtime_of(entry, run.protocol)
     time = "" if runtime is None else fixed(runtime, digits)
@@ -126,6 +128,7 @@ def _remarks(run: Run, row: BackendRow, cell: BackendCell, entries: dict[str, En
     found = []
     if entry.error is not None:
         found.append(f"{entry.status} at {entry.error.stage}")
+    # A row that was measured to the end fails to hold only for its PSNR.
     elif not cell.holds and runtime_of(entry, run.protocol) is not None:
         psnr = [getattr(entries[one.slug], run.track.metric) for one in row.cells if one.slug in entries]
         best, own = max((value for value in psnr if value is not None), default=None), getattr(entry, run.track.metric)
@@ -181,6 +184,7 @@ def _records(run: Run) -> list[dict[str, Any]]:
 
 def _record(run: Run, row: BackendRow, cell: BackendCell, entry: Entry) -> dict[str, Any]:
     low, high = entry.runtime_ms.ci if entry.runtime_ms else (None, None)
+    # JSON has no infinity, so that an unbounded interval is stored as None.
     ratio_low, ratio_high = cell.ci or (None, None)
     return {
         "model": row.name,

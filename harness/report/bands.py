@@ -27,9 +27,11 @@ class Band:
 
 def bands_of(limits: Sequence[float]) -> list[Band]:
     """Return the classes between a track's limits, slowest first; they share the colours out evenly."""
+    # n limits make n + 1 classes.
     edges = [0.0, *limits, inf]
     last = len(edges) - 2
     return [
+        # The slowest class always has the first colour and the fastest one the last.
         Band(round(at * (COLOURS - 1) / last) if last else 0, low, high)
         for at, (low, high) in enumerate(pairwise(edges))
     ]

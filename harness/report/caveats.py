@@ -44,11 +44,13 @@ def is_unsettled(column: Column, entry: Entry) -> bool:
     if column.value(entry) is None:
         return False
     unsettled = entry.runtime_ms is not None and not entry.runtime_ms.stable
+    # `doubtful` is declared for the runtime; frames per second are derived from it and are as uncertain.
     return column.doubtful(entry) or (column.key in _FROM_TIME and unsettled)
 
 
 def interval(column: Column, entry: Entry) -> Interval | None:
     """Return the 95 % interval of a figure, in the column's unit, or None if it has none."""
+    # A time that authors state has no samples and no interval.
     measured = entry.runtime_ms is not None and entry.runtime_ms.samples > 0
     times = entry.runtime_ms.ci if entry.runtime_ms and measured else None
     if column.key == "fps":
@@ -61,6 +63,7 @@ def tied_ranks(row: Row, rows: Sequence[Row]) -> str:
     """Return the ranks of the rows whose scores do not differ significantly from this one's, such as ``1, 3-5``."""
     tied = set(row.entry.tied_with)
     ranks = sorted({other.entry.rank for other in rows if other.entry.slug in tied and other.entry.rank is not None})
+    # Consecutive ranks become one span, as 3 to 5.
     spans: list[list[int]] = []
     for rank in ranks:
         if spans and rank == spans[-1][1] + 1:

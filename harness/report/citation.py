@@ -17,6 +17,7 @@ def run_bibtex(run: Run) -> str:
     size = f"{shape[3]}{TIMES}{shape[2]}"
     title = f"{run.track.title or run.track.name}: {scored} networks at {size} on {run.device.name}"
     note = f"track {run.track.name}, data set {run.dataset.fingerprint[:12]}, protocol {run.protocol.name}"
+    # BibTeX keys must not contain blanks, commas or braces.
     key = re.sub(r"[^A-Za-z0-9]+", "-", f"sr-harness-{run.run.id}").strip("-")
     fields = {
         # The inner braces keep BibTeX styles from changing upper-case letters.

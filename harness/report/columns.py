@@ -67,6 +67,7 @@ class Column:
     def rounded(self, entry: Entry) -> float | None:
         """Return the figure to the digits that are shown, so that equal print means equal place."""
         value = self.value(entry)
+        # `digits` is that of `text`.
         return None if value is None else round(value, self.digits)
 
     def published_text(self, entry: Entry) -> str:
@@ -80,6 +81,7 @@ class Column:
         Times and scores of another machine are not compared.
         """
         theirs, ours = self._published_value(entry), self.value(entry)
+        # Times depend on the device, and scores on times.
         if theirs is None or ours is None or self.key in _OF_A_MACHINE:
             return ""
         if self.lower_bound(entry):
@@ -125,6 +127,7 @@ def _by_convention(column: declared.Column, name: str, sentence: str) -> declare
         name=f"{column.name}_{name}",
         heading=f"{column.heading}, {name}",
         value=partial(_convention_value, name, column.name),
+        # `Column.hint_of` passes the hint through `str.format`.
         hint=sentence.replace("{", "{{").replace("}", "}}"),
         published=None,
     )
@@ -136,6 +139,7 @@ def _convention_value(name: str, measure: str, entry: Entry, _statistic: Statist
 
 
 def _of_run(column: declared.Column, run: Run) -> Column:
+    # Scores of some tracks are better if they are low, so the direction is the track's.
     statistic, better = run.protocol.statistic, column.better
     if better == "score":
         better = "high" if run.track.higher_is_better else "low"

@@ -52,6 +52,7 @@ def comparison_page(
         comparison=comparison,
         disturbed=disturbed(comparison),
         rows=[(change, _cells(comparison, change), _before(comparison, change)) for change in comparison.changes],
+        # The page draws a bar for each change of a time, in proportion to the largest one.
         widest=max((abs(ratio - 1) for ratio in _ratios(comparison.changes)), default=0.0),
     )
 
@@ -92,6 +93,7 @@ def _disturbed_lines(comparison: RunComparison) -> list[str]:
 
 
 def _text_row(comparison: RunComparison, change: ModelChange) -> list[str]:
+    # Eight columns: model, three figures with their differences, status.
     cells = [text for pair in _cells(comparison, change) for text in pair]
     status = "" if change.before.status == change.after.status else f"{change.before.status} -> {change.after.status}"
     return [_printable(change.after.name), *cells, status]
@@ -117,12 +119,14 @@ def _digits(comparison: RunComparison) -> tuple[int, int, int]:
     """Return the decimals of score, PSNR and runtime."""
     times = [other.runtime.after for other in comparison.changes if other.runtime]
     scores = [other.score.after for other in comparison.changes if other.score]
+    # PSNR always has three decimals: differences of interest are hundredths of a decibel.
     return max(2, digits_for(scores)), 3, digits_for(times)
 
 
 def _pair(shift: FigureShift | None, digits: int, *, relative: bool) -> tuple[str, str]:
     if shift is None:
         return "", ""
+    # Times are compared by their ratio, scores and PSNR by their difference.
     if relative and shift.ratio is not None:
         moved = f"{fixed(100 * (shift.ratio - 1), 1, signed=True)} %"
     else:

@@ -97,6 +97,7 @@ def crop_grid(folder: RunFolder, crops: Sequence[Choice], models: Sequence[str],
         There is no such image or model, or the run did not keep what is needed.
     """
     pictures = [CropPictures(folder, crop) for crop in crops]
+    # Named models are shown in the order given, also if they are not among the best.
     entries = scored_entries(folder, models) if models else _best(folder, pictures)
     pointed = {entry.slug for entry in scored_entries(folder, style.highlight)}
     absent = [slug for slug in pointed if slug not in {entry.slug for entry in entries}]
@@ -120,6 +121,7 @@ def _cells(
     folder: RunFolder, pictures: CropPictures, entries: Sequence[Entry], pointed: set[str], style: GridStyle
 ) -> list[Cell]:
     truth, channel = pictures.truth, _channel(folder, style)
+    # The ground truth comes first. It has no figures, and its cell names those of the others.
     cells = [Cell(truth, "HR", is_truth=True)]
     if pictures.reference is not None:
         figures = _figures(folder, pictures, bicubic_slug(folder) or "", pictures.reference, channel, style.measure)
@@ -144,6 +146,7 @@ def _figures(
         return measure(pixels, pictures.truth)
     images = folder.per_image.get(slug, {})
     labels = [f"{one.label}/{pictures.image}" for one in folder.run.datasets[:1]]  # the crops are of the first data set
+    # In a run with several data sets, the names in `per_image.csv` have the label of the data set in front.
     found = next((images[name] for name in [pictures.image, *labels] if name in images), {})
     return found.get(f"psnr_{channel}"), found.get(f"ssim_{channel}")
 
@@ -170,8 +173,10 @@ def _drawn(
     folder: RunFolder, blocks: Sequence[tuple[CropPictures, list[Cell]]], entries: Sequence[Entry], style: GridStyle
 ) -> PaperFigure:
     width = style.width * _POINTS
+    # A dictionary keeps the order of first use and drops repetitions.
     marks = dict.fromkeys(mark for entry in entries for mark in name_marks(entry))
     legend = _legend(folder, style, sum(entry.kind == "submission" for entry in entries))
+    # The height of the figure follows from its content: blocks, gaps between them, and the foot.
     lines = foot_lines([legend, *_meanings(marks)], width, SMALL_TEXT)
     layouts = [_layout(pictures, cells, width) for pictures, cells in blocks]
     height = sum(layout.total for layout in layouts) + (len(layouts) - 1) * GAP + write_foot(None, lines, SMALL_TEXT)
@@ -202,6 +207,7 @@ class _Canvas:
 
     def image(self, pixels: Pixels, x: float, y: float, width: float, height: float) -> Axes:
         """Draw an image without smoothing; return its axes."""
+        # matplotlib places axes in shares of the figure.
         box = (x / self.width, y / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(box, aspect="auto", xticks=[], yticks=[], frame_on=True)
         axes.imshow(pixels, interpolation="none", aspect="auto")
@@ -229,6 +235,7 @@ def _draw_block(canvas: _Canvas, pictures: CropPictures, cells: Sequence[Cell], 
 
 
 def _draw_overview(canvas: _Canvas, pictures: CropPictures, whole: Overview, layout: Layout, top: float) -> None:
+    # As high as all lines beside it, without the caption of the last one.
     height = layout.total - CAPTION
     size = (round(layout.overview / _POINTS * _DPI), round(height / _POINTS * _DPI))
     # Reduced to the resolution of print, since a file of the figure contains all pixels.
@@ -236,6 +243,7 @@ def _draw_overview(canvas: _Canvas, pictures: CropPictures, whole: Overview, lay
     picture.thumbnail(size, Image.Resampling.LANCZOS)
     axes = canvas.image(np.asarray(picture), 0, top - height, layout.overview, height)
     for hue, line in (("white", 2.0), (PAPER["band0"], 1.0)):  # the light border shows on dark images
+        # The overview counts from the top, matplotlib from the bottom.
         place = (whole.left, 1 - whole.top - whole.height, whole.width, whole.height)
         axes.add_patch(_frame(axes, place, hue, line))
     shown = _cut(pictures.image, layout.overview)

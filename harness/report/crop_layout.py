@@ -52,6 +52,7 @@ def layout_of(cells: int, width: float, aspect: float, whole: float | None) -> L
         Width of the whole image over its height; None for a grid without it. It is left out where it has no room.
     """
     for lines in range(1, cells + 1):
+        # `between`: height of the captions between the lines, which the whole image spans too.
         columns, between = ceil(cells / lines), (lines - 1) * CAPTION
         if whole is not None:
             # The whole image is as high as the lines beside it, from the first picture to the last.
@@ -63,6 +64,7 @@ def layout_of(cells: int, width: float, aspect: float, whole: float | None) -> L
     for lines in range(1, cells + 1):
         columns = ceil(cells / lines)
         picture = (width - (columns - 1) * GAP) / columns
+        # One column is the last resort, whatever its width.
         if picture >= _LEAST or columns == 1:
             break
     return Layout(columns, lines, picture, picture / aspect, 0.0)

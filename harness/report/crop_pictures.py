@@ -56,6 +56,7 @@ class CropPictures:
     def __init__(self, folder: RunFolder, wanted: Choice) -> None:
         self._folder, self._store = folder, CropStore(folder.path)
         windows = self._store.windows()
+        # Images of runs of earlier releases may be known from their crops only.
         known = dict.fromkeys([*folder.run.dataset.image_names, *(window.image for window in windows)])
         if wanted.image not in known:
             raise UsageError(f"the run has no image {wanted.image!r}", hint=choice(wanted.image, known))
@@ -63,6 +64,7 @@ class CropPictures:
         self.image = wanted.image.removeprefix("".join(f"{one.label}/" for one in folder.run.datasets[:1]))
         self._windows = [window for window in windows if window.image == self.image]
         self.box = self._clipped(wanted)
+        # Without the ground truth no figure could be computed and no comparison shown.
         if self._stored("hr") is None:
             raise UsageError(f"the run did not keep {self._place}", where=str(folder.path), hint=self._remedy())
 
@@ -106,6 +108,7 @@ class CropPictures:
     def overview(self) -> Overview | None:
         """The whole image; None if the run kept no picture of it."""
         for window in self._windows:
+            # Width and height of the whole image in HR pixels, by which the place of the crop is expressed.
             size, name = (window.width, window.height), "hr"
             # The ground truth of a whole image is its own overview; a crop has a small picture of the whole image.
             if window.why != "whole":
@@ -131,6 +134,7 @@ class CropPictures:
             for one in self._windows
             if one.why == "whole" or one.image_size is not None
         ]
+        # Clipped only if the size of the image is known.
         right, bottom = wanted.x + wanted.size, wanted.y + wanted.size
         if sizes and sizes[0] is not None:
             width, height = sizes[0]
@@ -150,12 +154,14 @@ class CropPictures:
                 yield one
 
     def _output(self, entry: Entry) -> Pixels | None:
+        # Slugs come from a file that may have been edited: none may lead out of the folder.
         if not is_file_name(entry.slug):
             return None
         found = self._stored(f"models/{entry.slug}")
         return self._saved(entry.slug) if found is None else found
 
     def _stored(self, name: str) -> Pixels | None:
+        # The first stored crop that contains the wanted one; it may be larger.
         for window in self._around():
             path = self._store.path(window, name)
             if path.is_file():

@@ -93,6 +93,7 @@ class Drawn:
 
 def new_axes(width: float = SIZE[0], height: float = SIZE[1]) -> tuple[Figure, Axes]:
     """Return an empty figure with a margin on the right for the labels of curves."""
+    # `Figure` without pyplot: no window system, and nothing that outlives the figure.
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0.095, 0.115, 0.845, 0.865))
     return figure, axes
@@ -103,6 +104,7 @@ def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
+    # 3000: three and a half decades, beyond which ticks at 2 and 5 are too close.
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 3000 else (1.0,), numticks=20))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: spell(value)))
@@ -123,6 +125,7 @@ def draw_points(axes: Axes, points: Sequence[Point]) -> dict[str, str]:
     """Draw the marks; return the anchor of the row by the id of its mark."""
     targets = {}
     for point in points:
+        # `gid` becomes the id of the element in SVG, by which the page relates a mark to its row.
         line = axes.plot([point.x], [point.y], gid=f"mark-{point.row.anchor}", **_mark_style(point))[0]
         # A mark on the edge of the axes is drawn as a whole.
         line.set_clip_on(False)
@@ -145,6 +148,7 @@ def _mark_style(point: Point) -> dict[str, Any]:
 
 
 def _shape(point: Point) -> str:
+    # Keyed by the conditions: the entry under True is the last one that holds.
     bounds = {point.low: "v", point.at_least_high: "^", point.at_least: ">"}
     return bounds.get(True) or ("D" if point.highlighted else "s" if point.row.baseline else "o")
 
@@ -162,6 +166,7 @@ def draw_labels(
     bounds = Box(frame.x0 + 1, frame.y0 + 1, frame.x1 + 1, frame.y1 - 9)
     marks = [_mark(axes, point) for point in points]
     labels = place_labels(marks, bounds, size, obstacles, clear_leaders=clear_leaders)
+    # By `id`, because several marks may be equal.
     labelled = {id(mark): point for mark, point in zip(marks, points, strict=True)}
     for label in labels:
         _write(axes, label, labelled[id(label.mark)], size)
@@ -193,6 +198,7 @@ def _write(axes: Axes, label: Label, point: Point, size: float) -> None:
         size=size,
         zorder=5,
     )
+    # A thin line from the mark to the nearest edge of a label that is not directly beside it.
     if label.far:
         edge = middle if align != "center" else box.bottom if box.bottom > mark.y else box.top
         start, end = unmap((mark.x, mark.y)), unmap((x, edge))

@@ -36,6 +36,7 @@ def explore_data(run: Run, figures: Sequence[Drawn]) -> dict[str, Any]:
 
 
 def _curves(drawn: Drawn) -> list[dict[str, Any]]:
+    # Taken from the figure that matplotlib drew, so that both plots show the same curves.
     sets = [item for item in drawn.figure.axes[0].collections if isinstance(item, QuadContourSet)]
     return [
         {"label": spell(float(level)), **_thinned(segment)}
@@ -50,4 +51,5 @@ def _thinned(segment: Any) -> dict[str, list[float]]:
     step = max(1, len(segment) // _MOST_POINTS)
     # With the last point, so that the curve keeps its length.
     points = [*segment[:-1:step], segment[-1]]
+    # Few digits, because the curves are part of each page.
     return {"x": [float(f"{x:.5g}") for x, _ in points], "y": [float(f"{y:.6g}") for _, y in points]}

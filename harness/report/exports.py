@@ -56,6 +56,7 @@ def export(
     """
     if form not in FORMS:
         raise UsageError(f"there is no export {form!r}", hint=choice(form, FORMS))
+    # Data exports have every column unless some are named, printed tables those for print.
     table = _Table(folder, chosen_columns(folder, columns, everything=form in {"csv", "json"}), ci, published)
     text = FORMS[form](table)
     return latex.document(text) if form == "latex" and whole else text
@@ -137,6 +138,7 @@ def _records(table: _Table) -> list[dict[str, Any]]:
             **record_of(row.entry),
             "published": row.stated,
         }
+        # Printed tables leave out rows without a score, data exports do not.
         for row in [*table.rows, *unscored_rows(table.folder)]
     ]
 
@@ -149,6 +151,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Return records as CSV; text that a spreadsheet would take for a formula is marked as text."""
     text = io.StringIO()
     if records:
+        # All records have the same keys in the same order.
         writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _cell(value) for key, value in record.items()} for record in records)
@@ -165,10 +168,12 @@ def _json(table: _Table) -> str:
 
 def json_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Return records as a JSON list."""
+    # `ensure_ascii=False` keeps names readable; the file is UTF-8.
     return json.dumps(records, indent=1, ensure_ascii=False) + "\n"
 
 
 def _markdown(table: _Table) -> str:
+    # Figures are aligned to the right, names to the left.
     rules = ["--:" if head != "Model" else ":--" for head in table.heads]
     lines = [table.heads, rules]
     for position, row in enumerate(table.rows):

@@ -74,6 +74,7 @@ def write_figure(figure: Figure, path: Path) -> str:
     """
     kind = kind_of(path)
     write_page(path, render(figure, kind, paper=True, outlines=False))
+    # Looked up after drawing, when every text of the figure exists.
     return "" if kind == "svg" else _missing_letters(figure)
 
 

@@ -26,6 +26,7 @@ def foot_lines(notes: Sequence[str], width: float, text: float) -> list[str]:
     text
         Size of the figure's other text, points.
     """
+    # Estimated by a mean letter, because the text is wrapped before the figure exists.
     letters = int((width - 2 * PAD) / ((text - _SMALLER) * _SENTENCE_EM))
     return [line for note in notes for line in textwrap.wrap(note, max(20, letters))]
 
@@ -36,6 +37,7 @@ def write_foot(figure: Figure | None, lines: Sequence[str], text: float) -> floa
     height = size * 1.3
     if figure is not None:
         width, whole = (length * _POINTS for length in figure.get_size_inches())
+        # From the bottom upwards.
         for at, line in enumerate(reversed(lines)):
             figure.text(PAD / width, (PAD + at * height) / whole, line, size=size, color=PAPER["muted"])
     return height * len(lines) + (PAD if lines else 0)

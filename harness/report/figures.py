@@ -49,6 +49,7 @@ def draw_figures(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
 
 def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Metric) -> Drawn | None:
     """Draw PSNR against runtime, with curves of equal score and the Pareto front."""
+    # A network far below bicubic would compress the axis for all others.
     floor = run.track.bicubic_psnr - DEEPEST_DB
     points = [
         Point(row, row.runtime, max(psnr, floor), low=psnr < floor)
@@ -66,6 +67,7 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
         _equal_scores(axes, score, [row.entry.score for row in rows if row.entry.score])
     line = _front(axes, points)
     for point in points:
+        # The interval of the time; PSNR has none in the table.
         if point.row.entry.runtime_ms:
             axes.plot(point.row.entry.runtime_ms.ci, [point.y, point.y], color=PAPER["muted"], lw=0.8, zorder=3)
     targets = draw_points(axes, points)
@@ -84,6 +86,7 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
 def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
     """Draw the score, with its interval, against runtime."""
     scored = [row for row in rows if row.runtime and row.entry.score is not None]
+    # Such scores span hundreds of decades, which no linear axis shows.
     logarithmic = any(row.entry.score_log10 is not None for row in scored)
     points = [Point(row, row.runtime, _plotted_score(row.entry)) for row in scored if row.runtime]
     if not points:
@@ -92,6 +95,7 @@ def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
     strip = _runtime_axis(axes, points, run)
     high = max([point.y for point in points] + [0.0])
     low = min([point.y for point in points] + [0.0])
+    # More room above than below, for labels.
     axes.set_ylim(low - 0.04 * (high - low or 1), high + 0.12 * (high - low or 1))
     axes.set_ylabel("log10 of the score" if logarithmic else "score")
     plain_numbers(axes)
@@ -134,6 +138,7 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     log_axis(axes, "x", low / 1.8, high * 2.2)
     axes.set_xlabel("multiply-accumulates of one forward pass, G")
     _quality_axis(axes, points, bicubic_of(run), metric)
+    # Large marks first, so that small ones lie above them.
     targets = draw_points(axes, sorted(points, key=lambda point: -point.radius))
     draw_labels(axes, points, [_size_key(axes), *(_level_line(axes, level) for level in bicubic_of(run))])
     text = f"{NAMES[metric]} against multiply-accumulates for {len(points)} models; larger marks have more parameters."
@@ -145,6 +150,7 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
 
 def _radius(params: int | None) -> float:
     """Return a mark's radius in points, in steps of a quarter: 2 at a thousand parameters and less, 11 at a million."""
+    # 2 points for 1000 parameters and 3 more for each factor of ten.
     return round(4 * (2.0 + 3.0 * max(0.0, float(np.log10((params or 0) + 1)) - 3.0))) / 4
 
 
@@ -209,6 +215,7 @@ def _speed_strip(axes: Axes, bands: Sequence[Band]) -> list[Box]:
     low, high = axes.get_xlim()
     frame = axes.get_xaxis_transform()
     for band in bands:
+        # From frames per second to milliseconds, by which the fast end of a class becomes its left end.
         left, right = max(low, 1000 / band.high), min(high, 1000 / band.low if band.low else high)
         if left < right:
             axes.plot([left, right], [0, 0], transform=frame, color=PAPER[f"band{band.index}"], lw=3.2,
@@ -250,11 +257,13 @@ def _equal_scores(axes: Axes, score: Score, scores: Sequence[float]) -> None:
     if not levels:
         return
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    # 90 places along each axis: curves look smooth, and the score is computed 8100 times.
     times, psnrs = np.geomspace(left, right, 90), np.linspace(bottom, top, 90)
     surface = score(*np.meshgrid(psnrs, times, indexing="ij"))
     # A score of 0 has no curve: it covers an area.
     surface = np.where(surface > 0, surface, np.nan)
     contours = axes.contour(times, psnrs, surface, levels=levels, colors=PAPER["curve"], linewidths=0.8, zorder=1)
+    # A level may have several segments, or none within the axes. The label goes to its rightmost point.
     for level, segments in zip(levels, contours.allsegs, strict=True):
         if len(segments) and len(segments[0]):
             x, y = max((point for segment in segments for point in segment), key=lambda point: point[0])
@@ -272,4 +281,5 @@ def _levels(scores: Sequence[float]) -> list[float]:
         return []
     decades = range(int(np.floor(np.log10(min(positive)))), int(np.ceil(np.log10(max(positive)))) + 1)
     round_ones = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    # If there are more, the seven highest, where the best rows are.
     return [value for value in round_ones if min(positive) * 0.7 <= value <= max(positive) * 2][-7:]

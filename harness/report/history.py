@@ -39,7 +39,9 @@ def build_grid(grid: HistoryGrid, target: Path) -> Path:
 
 def grid_text(grid: HistoryGrid) -> str:
     """Return all models over runs as lines for a terminal: scores, with a mark where one changed significantly."""
+    # 5: length of the heading.
     width = max([5, *(len(name[:24]) for name, _ in grid.rows)])
+    # The end of a run's name usually tells it from the others.
     heads = [f"{run[-12:]:>12}" for run, _ in grid.runs]
     lines = [f"{'model':{width}}  {'  '.join(heads)}".rstrip()]
     for name, cells in grid.rows:
@@ -60,6 +62,7 @@ def _grid_cell(cell: GridCell | None) -> str:
 def history_text(moments: Sequence[HistoryPoint]) -> str:
     """Return a model's history as lines for a terminal; a rule stands where conditions changed."""
     lines = [f"{'run':24}  {'date':16}  {'score':>9}  {'PSNR dB':>9}  {'runtime ms':>12}  status"]
+    # Each run with the one before it. The first has none, and the last one of the longer list is left over.
     for earlier, moment in zip([None, *moments], moments, strict=False):
         if earlier is not None and earlier.conditions != moment.conditions:
             lines.append(f"-- {'; '.join(_changes(earlier, moment))}")

@@ -39,6 +39,7 @@ def bicubic_slug(folder: RunFolder) -> str | None:
     slugs = [
         entry.slug for entry in folder.run.entries if entry.kind == "baseline" and entry.name.casefold() == "bicubic"
     ]
+    # Baselines have fixed names; a submission called Bicubic is no baseline.
     return slugs[0] if slugs else None
 
 
@@ -58,12 +59,14 @@ def gains(folder: RunFolder, slug: str) -> dict[str, float]:
     return {
         name: measures[metric] - reference[name][metric]
         for name, measures in folder.per_image.get(slug, {}).items()
+        # An interrupted run may lack images of either.
         if metric in measures and metric in reference.get(name, {})
     }
 
 
 def heat_map(folder: RunFolder, rows: Sequence[Row]) -> HeatMap | None:
     """Return the map of the best rows, on the images where they differ most; None without per-image figures."""
+    # Bicubic's own row would be zero everywhere.
     table = [(row, gained) for row in rows if (gained := gains(folder, row.entry.slug)) and _informs(folder, row)]
     if not table:
         return None
@@ -90,6 +93,7 @@ def _most_disputed(names: Sequence[str], table: Sequence[Mapping[str, float]]) -
     if len(names) <= MOST_IMAGES:
         return list(names)
     spread = {name: pstdev([gained[name] for gained in table if name in gained] or [0.0]) for name in names}
+    # The name decides between equal spreads, so that the page is reproducible.
     kept = set(sorted(names, key=lambda name: (-spread[name], name))[:MOST_IMAGES])
     return [name for name in names if name in kept]
 

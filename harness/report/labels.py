@@ -88,6 +88,7 @@ def place_labels(
     clear_leaders
         Whether leader lines and labels must not cross either.
     """
+    # All marks first: no label may cover a mark, not even one that is labelled later.
     taken = [*obstacles, *(mark.box for mark in marks)]
     labels: list[Label] = []
     for mark in marks[:MOST]:
@@ -103,6 +104,7 @@ def place_labels(
 
 def _leader(mark: Mark, box: Box) -> list[Box]:
     """Return small boxes along the line from a mark to the edge of its label."""
+    # The point of the box that is nearest to the mark: on its left or right edge, or straight above or below the mark.
     x = min(max(mark.x, box.left), box.right)
     y = (box.bottom + box.top) / 2 if x != mark.x else box.bottom if box.bottom > mark.y else box.top
     steps = max(2, round(max(abs(x - mark.x), abs(y - mark.y)) / _STEP))
@@ -112,6 +114,7 @@ def _leader(mark: Mark, box: Box) -> list[Box]:
 
 def _candidates(mark: Mark, size: float, gaps: Sequence[float]) -> Iterator[tuple[Box, bool]]:
     """Yield candidate rectangles around a mark in order of preference: right, left, above, below, then further out."""
+    # 1.25: height of a line of text over its size.
     width, height = text_width(mark.text, size) * (BOLD if mark.bold else 1), size * 1.25
     for gap in gaps:
         reach = mark.radius + gap

@@ -35,6 +35,7 @@ def escaped(text: str) -> str:
 def _letter(letter: str) -> str:
     if letter in SPECIAL or letter in WORDS:
         return {**SPECIAL, **WORDS}[letter]
+    # U+00C0 to U+017E: Latin letters with accents, most of which the T1 encoding has.
     known = letter if letter.isascii() or "\u00c0" <= letter <= "\u017e" else "?"
     return known if letter.isprintable() else ""
 
@@ -56,6 +57,7 @@ def table(
         Whether figures are followed by their 95 % intervals.
     """
     ties = any(tied_ranks(row, rows) for row in rows)
+    # siunitx aligns at the decimal point and needs the widest figure's digits for that.
     formats = "".join(f"\n  S[table-format={_width(rows, column)}]" for column in columns)
     heads = ["\\#", r"95\,\%", *(["Tied with"] if ties else []), "Model", *(_heading(column) for column in columns)]
     lines = [
@@ -97,6 +99,7 @@ def printed_name(row: Row) -> str:
 
 def _line(row: Row, tied: Sequence[Row], columns: Sequence[Column], *, ci: bool) -> str:
     rank = "--" if row.entry.rank is None else str(row.entry.rank)
+    # Neither column is printed if no row is tied.
     ties = [escaped(tied_ranks(row, tied))] if tied else []
     cells = [cell(row, column, ci=ci) for column in columns]
     return " & ".join([rank, escaped(row.rank_range), *ties, printed_name(row), *cells]) + r" \\"
@@ -106,6 +109,7 @@ def _heading(column: Column) -> str:
     # The fonts of pdfTeX for Latin letters lack the capital delta.
     title = escaped(column.title.replace("Δ", "+"))
     if not column.unit:
+        # In braces, because siunitx would parse a heading as a number.
         return f"{{{title}}}"
     unit = rf"\si{{{UNITS[column.unit]}}}" if column.unit in UNITS else escaped(column.unit)
     return f"{{{title} / {unit}}}"
@@ -126,6 +130,7 @@ def cell(row: Row, column: Column, *, ci: bool = False) -> str:
     place = row.places.get(column.key)
     if place == "second-best":
         return rf"{{\underline{{{text}}}{after}}}"
+    # Text behind a number of a siunitx column must be in braces, too.
     behind = f" {{{after}}}" if after else ""
     return rf"\bfseries {text}{behind}" if place == "best" else f"{text}{behind}"
 

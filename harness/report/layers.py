@@ -58,6 +58,7 @@ def _row(layer: Layer, total: int) -> LayerRow:
         kernel=TIMES.join(map(str, layer.kernel)),
         settings=", ".join(filter(None, (layer.settings, _calls(layer.calls)))),
         channels="" if layer.in_channels is None else f"{layer.in_channels} → {layer.out_channels}",
+        # Without the batch, which is always 1.
         output=TIMES.join(map(str, layer.output_shape[1:])),
         params=fixed(layer.params, 0) if layer.params else "",
         macs=fixed(layer.macs / 1e9, 4) if layer.macs else "",

@@ -93,6 +93,7 @@ def page_path(entry: Entry) -> str:
 def model_page(context: ModelContext, rows: Sequence[Row], position: int) -> str:
     """Return the page of one of `rows`, with links to its neighbours."""
     folder, columns, row = context.folder, context.columns, rows[position]
+    # The rows above and below in the table, for links; None at its ends.
     neighbours = [rows[place] if 0 <= place < len(rows) else None for place in (position - 1, position + 1)]
     images, timing = image_rows(folder, row.entry.slug), folder.timing(row.entry.slug)
     return page(
@@ -152,6 +153,7 @@ def reparam_rows(reparam: Reparam | None, *, lower_bound: bool = False) -> list[
     if reparam is None or reparam.method == "none":
         return []
     pairs = [("Parameters, K", reparam.params_before, reparam.params_after, 1e3)]
+    # Unknown in runs that did not count both forms.
     if reparam.macs_before and reparam.macs_after:
         pairs.append(("MACs, G", reparam.macs_before, reparam.macs_after, 1e9))
     rows = [

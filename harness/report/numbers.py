@@ -20,9 +20,11 @@ def fixed(value: float, digits: int, signed: bool = False) -> str:
 
 def digits_for(values: Iterable[float], significant: int = 3, most: int = 4) -> int:
     """Return how many decimals show the middle value of a column with ``significant`` figures."""
+    # Zero has no order of magnitude.
     sizes = sorted(abs(value) for value in values if value)
     if not sizes:
         return 0
+    # Digits before the decimal point of the median; negative for values below 0.1.
     whole = math.floor(math.log10(sizes[len(sizes) // 2])) + 1
     return max(0, min(most, significant - whole))
 

@@ -59,6 +59,7 @@ def build_report(run_dir: Path) -> Path:
     columns = columns_of(folder.run)  # once: the decimals of a column depend on the figures of all rows
     found = pieces(folder, scored)
     context = ModelContext(folder, columns, crop_links(found))
+    # A page for each row that the leaderboard lists.
     for rows in (scored, unscored[:MAX_UNSCORED]):
         for position, row in enumerate(rows):
             if row.page:
@@ -67,6 +68,7 @@ def build_report(run_dir: Path) -> Path:
         write_page(folder.path / PIXELS, pixels_page(folder, found))
     board = folder.path / PAGE
     write_page(board, leaderboard(folder, scored, unscored, found))
+    # After the pages, which work without the library.
     write_assets(folder.path)
     return board
 
@@ -75,6 +77,7 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
     """Return the leaderboard as HTML, with links to the crops that were `found`."""
     run = folder.run
     drawn = all_figures(folder, rows)
+    # The first figure stands beside the table and is replaced by the interactive plot, the others follow below.
     figures = {one.name: (one, on_page(one)) for one in drawn}
     return page(
         "leaderboard.html",
@@ -119,6 +122,7 @@ def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """Return the key figures at the top of the page, as (label, figure, remark)."""
     columns = {column.key: column for column in columns_of(run)}
     submissions = [row for row in rows if not row.baseline]
+    # A network on several backends counts once.
     own = [entry for entry in run.entries if not entry.variant_of]
     facts = [("Submissions", str(sum(entry.kind == "submission" for entry in own)), _losses(own))]
     ranked = [row for row in submissions if row.entry.rank is not None]
@@ -142,6 +146,7 @@ def _losses(entries: Sequence[Entry]) -> str:
 def _extreme(
     label: str, column: Column, rows: Sequence[Row], choose: Callable[..., tuple[float, int]]
 ) -> list[tuple[str, str, str]]:
+    # With the place, so that entries themselves are never compared.
     known = [(value, place) for place, row in enumerate(rows) if (value := column.value(row.entry)) is not None]
     if not known:
         return []

@@ -40,6 +40,7 @@ def pair_matrix(run: Run, rows: Sequence[Row]) -> PairMatrix | None:
     shown = ranked[:MOST_ROWS]
     if len(shown) < 2 or not run.comparisons:
         return None
+    # One lookup for each cell instead of a search through all pairs.
     known = {found.slugs: found for found in run.comparisons}
     cells = [(row, [_cell(known, row.entry.slug, other.entry.slug, run) for other in shown]) for row in shown]
     return PairMatrix(cells, len(ranked) - len(shown))

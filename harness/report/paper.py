@@ -73,6 +73,7 @@ def write_paper(folder: RunFolder, target: Path) -> list[Path]:
     rows = scored_rows(folder)
     figures = target / "figures"
     plot = _write_plot(folder, rows, figures)
+    # The first one in the order of the page: one that was asked for, or the one with the largest dispute.
     piece = next(iter(pieces(folder, [row for row in rows if not row.baseline])), None)
     shots = [] if piece is None else _write_shots(folder, piece, figures)
     text = _text(folder, rows, plot=plot, piece=piece, shots=shots)
@@ -92,6 +93,7 @@ def _write_plot(folder: RunFolder, rows: Sequence[Row], figures: Path) -> bool:
 
 def _write_shots(folder: RunFolder, piece: Piece, figures: Path) -> list[Shot]:
     """Write pictures of one crop as PNG, which pdfLaTeX reads: ground truth, bicubic, and the first rows."""
+    # Crops are stored as WebP, which pdfLaTeX cannot read.
     figures.mkdir(parents=True, exist_ok=True)
     shots = []
     for number, shot in enumerate([shot for shot in piece.shots if shot.key != "lr"][:_MOST_SHOTS]):
@@ -134,6 +136,7 @@ def _text(folder: RunFolder, rows: Sequence[Row], *, plot: bool, piece: Piece | 
 
 def _result_columns(run: Run) -> list[Column]:
     known = {column.key: column for column in columns_of(run, "export")}
+    # Scores that need a logarithm have too many digits for a table.
     wanted = ("score_log10", *RESULT_COLUMNS[1:]) if "score_log10" in known else RESULT_COLUMNS
     return [known[key] for key in wanted if key in known]
 

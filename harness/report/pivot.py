@@ -85,6 +85,7 @@ class Pivot:
         own = self.value(line, dataset, measure)
         if own is None or line.entry.kind == "baseline":
             return ""
+        # Figures at different scales are not comparable.
         rivals = [one for one in self.lines if one.scale == line.scale and one.entry.kind == "submission"]
         values = {self.value(one, dataset, measure) for one in rivals}
         # Larger values of all measures are better.
@@ -120,6 +121,7 @@ def pivot_by_dataset(
             raise UsageError(f"a pivot holds no {key!r}", hint=f"choose among {', '.join(MEASURES)}")
     blocks = _blocks(folders)
     datasets = list(dict.fromkeys(dataset for _, dataset in blocks))
+    # Sorted by the first measure on the first data set.
     lines = _lines(folders, blocks, datasets[0], chosen[0], highlight)
     names = {line.name for line in lines}
     for name in highlight:
@@ -168,6 +170,7 @@ def _blocks(folders: Sequence[RunFolder]) -> dict[tuple[int, str], Block]:
                 place = f"{block.dataset} at scale {block.scale}"
                 hint = "name one of the two, or measure all models in one run"
                 raise UsageError(f"{other.source} and {block.source} both measured {place}", hint=hint)
+            # One block for each scale and data set, whichever run it comes from.
             blocks[block.scale, block.dataset] = block
     first = next(iter(blocks.values()))
     for block in blocks.values():
@@ -188,6 +191,7 @@ def _blocks_of(run: Run) -> list[Block]:
             Block(run.track.scale, one.name, *common, one.degradation, _of_label(measured, one.label))
             for one in run.datasets
         ]
+    # A row that lacks one of the four figures has no cell.
     figures = {name: quality for name, entry in _named(measured) if (quality := _own_figures(entry)) is not None}
     return [Block(run.track.scale, run.dataset.name, *common, run.dataset.degradation, figures)]
 
@@ -218,6 +222,7 @@ def _lines(
     for folder in folders:
         measured = [entry for entry in folder.run.entries if entry.status == "ok"]
         for name, entry in _named(measured):
+            # The entry of the first run counts for what does not depend on the data set, such as parameters.
             lines.setdefault(
                 (folder.run.track.scale, name), Line(folder.run.track.scale, name, entry, name in highlight)
             )

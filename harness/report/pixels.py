@@ -96,6 +96,7 @@ class Piece:
 def pieces(folder: RunFolder, rows: Sequence[Row]) -> list[Piece]:
     """Return the crops of a run: requested ones, those with the largest spread between models, whole images."""
     store = CropStore(folder.path)
+    # Without its ground truth a crop cannot be compared: its folder was not written completely.
     found = [_piece(folder, store, window, rows) for window in store.windows() if store.path(window, "hr").is_file()]
     return sorted(found, key=_order)
 
@@ -106,6 +107,7 @@ def crop_links(found: Sequence[Piece]) -> dict[str, dict[str, str]]:
     for piece in found:
         of_rows = links.setdefault(piece.window.image, {})
         for shot in piece.shots:
+            # The first one counts: `found` is in the order of the page.
             of_rows.setdefault(shot.key, f"{PAGE}#piece={piece.window.folder}&right={quote(shot.key)}")
     return links
 
@@ -133,6 +135,7 @@ def _piece(folder: RunFolder, store: CropStore, window: Window, rows: Sequence[R
     shown, missing = _with_pictures(store, window, rows)
     for row in shown:
         name = f"models/{row.entry.slug}"
+        # Of the crop alone, computed here: the run stores figures of whole images only.
         psnr = _psnr(_pixels(store.path(window, name)), truth)
         shots.append(Shot(row.anchor, row.entry.name, _link(window, name), psnr, psnr - reference, row.page))
     return Piece(window, shots, missing, _link(window, "whole") if store.path(window, "whole").is_file() else "")

@@ -34,7 +34,9 @@ def public_run(run: Run, *, anonymous: bool = False) -> tuple[Run, Mapping[str, 
     slugs = {entry.slug: entry.slug for entry in run.entries}
     if anonymous:
         run, slugs = _anonymous(run)
+    # Logs hold what submissions printed, which may name people, paths and hosts.
     entries = [_without_log(entry) for entry in run.entries]
+    # Every text of the run, since a path may be in a message, a note, a warning or the command.
     cleaned = _with_words(run.model_copy(update={"entries": entries}).model_dump(mode="json"), without_paths)
     return Run.model_validate(cleaned), slugs
 
@@ -47,6 +49,7 @@ def _without_log(entry: Entry) -> Entry:
 
 def _anonymous(run: Run) -> tuple[Run, dict[str, str]]:
     numbers, slugs, words = dict[str, int](), dict[str, str](), dict[str, str]()
+    # The backend that the run asked for, by which the row is named; a row may be executed by another one.
     asked = {cell.slug: cell.backend for row in run.backends for cell in row.cells}
     entries = []
     for entry in run.entries:
@@ -61,6 +64,7 @@ def _anonymous(run: Run) -> tuple[Run, dict[str, str]]:
         slugs[entry.slug] = f"submission-{number}" + (f"-{backend}" if backend else "")
         words |= {word: name for word in (entry.name, entry.slug, entry.team) if word}
         entries.append(entry.model_copy(update={"name": name, "team": "", "slug": slugs[entry.slug], **_UNKNOWN}))
+    # Only now, because a message of one row may name the submission of another.
     hidden = _replacing(words)
     entries = [
         entry.model_copy(

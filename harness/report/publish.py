@@ -47,6 +47,7 @@ def publish(run_folders: Sequence[Path], site: Path, *, anonymous: bool = False)
     ResultsError
         A run cannot be read, or the site cannot be written.
     """
+    # Resolved, so that "." and links have the name of the folder itself.
     names = [folder.resolve().name for folder in run_folders]
     for name in names:
         if names.count(name) > 1:
@@ -57,6 +58,7 @@ def publish(run_folders: Sequence[Path], site: Path, *, anonymous: bool = False)
     runs = []
     for folder, name in zip(run_folders, names, strict=True):
         _publish_run(load_run(folder), site / name, anonymous=anonymous)
+        # Of the published copy, so that the index shows no names that were removed.
         runs.append(_summary(site / name))
     index = site / "index.html"
     write_page(index, page("index.html", ("theme.js",), runs=runs, version=__version__))
@@ -109,6 +111,7 @@ def _copy_rows(folder: RunFolder, copy: Path, slugs: Mapping[str, str]) -> None:
             place = copy / "crops" / picture.parent.parent.name / "models" / f"{new}.webp"
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(picture, place)
+    # Lists of crops, and the pictures that are no model's.
     for shared in [*(folder.path / "crops").glob("*.json"), *(folder.path / "crops").glob("*/*.webp")]:
         place = copy / "crops" / shared.relative_to(folder.path / "crops")
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +132,7 @@ def _copy_per_image(source: Path, target: Path, slugs: Mapping[str, str]) -> Non
     writer = csv.DictWriter(out, list(rows[0]) if rows else ["slug", "image"], lineterminator="\n")
     writer.writeheader()
     for row in rows:
+        # Slugs are escaped in the file if a spreadsheet would take them for formulas.
         slug = from_spreadsheet_text(row["slug"])
         writer.writerow({**row, "slug": spreadsheet_text(slugs.get(slug, slug))})
     write_page(target, out.getvalue())

@@ -19,6 +19,7 @@ def with_published(rows: Sequence[Row]) -> list[Row]:
         stated = _stated(row.entry)
         if stated is not None:
             runtime = None if stated.runtime_ms is None else stated.runtime_ms.mean
+            # The anchor of the measured row with a suffix: unique, since anchors are.
             found.append(Row(f"{row.anchor}p", stated, runtime, None, stated=True))
     return found
 
@@ -34,6 +35,7 @@ def _stated(entry: Entry) -> Entry | None:
         kind=entry.kind,
         status="ok",
         score=paper.score,
+        # That of the test set if there is one, else that of the validation set.
         psnr_rgb=paper.psnr_val if paper.psnr_test is None else paper.psnr_test,
         params=None if paper.params_k is None else round(1e3 * paper.params_k),
         macs=None if paper.macs_g is None else round(1e9 * paper.macs_g),

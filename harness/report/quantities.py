@@ -112,6 +112,7 @@ def quantity(folder: RunFolder, name: str) -> Quantity:
 
 
 def _quantities(folder: RunFolder) -> Mapping[str, Quantity]:
+    # Some columns are shown in one of these only.
     outputs: tuple[Output, ...] = ("export", "page", "csv")
     columns = [column for output in outputs for column in columns_of(folder.run, output)]
     known: dict[str, Quantity] = {}
@@ -122,6 +123,7 @@ def _quantities(folder: RunFolder) -> Mapping[str, Quantity]:
         known.setdefault(column.key, made)
         known.setdefault(column.declared.name, made)
     for key in _numeric_keys(folder):
+        # Fields of the data frame have no declared direction or unit.
         known.setdefault(key, Quantity(key, key, None, _field(key)))
     return known
 
@@ -136,6 +138,7 @@ def _numeric_keys(folder: RunFolder) -> list[str]:
 
 
 def _is_number(value: object) -> bool:
+    # bool is a subclass of int.
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -46,8 +46,11 @@ def roofline_plot(roof: Roofline) -> RooflinePlot | None:
     if not roof.macs_per_s or not roof.bytes_per_s:
         return None
     peak, slope = roof.ceilings.macs_per_s / 1e9, roof.ceilings.bytes_per_s / 1e9
+    # The knee is the intensity, in MACs per byte, at which both ceilings are equal.
     knee, intensity, rate = peak / slope, roof.macs_per_s / roof.bytes_per_s, roof.macs_per_s / 1e9
+    # A decade to either side of the knee, or more if the network lies further out.
     x = _axis([knee / 10, knee * 10, intensity], LEFT, RIGHT)
+    # BOTTOM is larger than TOP: the y axis of SVG points down.
     y = _axis([10.0**x.low * slope, peak * 1.5, rate], BOTTOM, TOP)
     # Left of the knee the roof is the intensity times the bandwidth, right of it the peak rate.
     foot, end = (x.begin, y.place(10.0**x.low * slope)), (x.end, y.place(peak))

@@ -34,6 +34,7 @@ def image_spread(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
     """Draw each model's gain over bicubic on every image, and the mean."""
     reference = bicubic_slug(folder)
     known = [(row, gained) for row in rows if row.entry.slug != reference and (gained := gains(folder, row.entry.slug))]
+    # The spread over one image says nothing.
     if not known or len(known[0][1]) < 2:
         return None
     figure, axes = _lines([row for row, _ in known[:MOST_ROWS]])
@@ -95,6 +96,7 @@ def reparameterized(rows: Sequence[Row]) -> Drawn | None:
 def precision_drop(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
     """Draw what the timed precision costs in PSNR."""
     drops = [(row, row.entry.precision_drop_db) for row in rows if row.entry.precision_drop_db is not None][:MOST_ROWS]
+    # Not drawn if no network loses anything that could be seen.
     if not any(abs(drop) >= SEEN_DB for _, drop in drops):
         return None
     figure, axes = _lines([row for row, _ in drops])

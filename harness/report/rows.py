@@ -42,6 +42,7 @@ class Row:
     @property
     def anchor(self) -> str:
         """The id of the row in the page, safe in HTML whatever the submission calls itself."""
+        # m for measured, u for unscored: keys of the two lists may be equal, since both may be positions.
         return f"{'m' if self.entry.status == 'ok' else 'u'}-{self.key}"
 
     @property
@@ -75,6 +76,7 @@ def scored_rows(folder: RunFolder) -> list[Row]:
         (entry for entry in folder.run.entries if entry.status == "ok"), key=lambda entry: _order(entry, sign)
     )
     # By `id`, because stored files may give several rows the same slug.
+    # Computed once for the table, not for each row.
     front, places = pareto_front(folder.run), best_places(folder.run)
     joined = tie_line(entries)
     bands = bands_of(folder.run.track.fps_bands)
@@ -142,6 +144,7 @@ def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
         # be the best, because the true figure is unknown.
         shown = [(entry, column.rounded(entry)) for entry in ranked if not column.lower_bound(entry)]
         known = [(entry, value) for entry, value in shown if value is not None]
+        # Distinct values, so that rows which print alike share their place.
         ladder = sorted({value for _, value in known}, reverse=column.better == "high")
         for name, value in zip(("best", "second-best"), ladder, strict=False):
             _name_place(places, [entry for entry, own in known if own == value], column.key, name)
@@ -172,6 +175,7 @@ def tie_line(entries: Sequence[Entry]) -> set[int]:
     joined: set[int] = set()
     for index, following in pairwise(ranked):
         if entries[following].slug and entries[following].slug in entries[index].tied_with:
+            # All positions in between, so that the line is continuous past rows without a rank.
             joined.update(range(index, following))
     return joined
 

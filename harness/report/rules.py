@@ -32,6 +32,7 @@ def score_of(run: Run) -> Score | None:
     """
     expression = expression_of(run)
     if expression is not None:
+        # A curve over PSNR and runtime exists only if the score depends on nothing else.
         if not set(expression.names) <= {"psnr", "runtime_ms", "bicubic", run.track.metric}:
             return None
         constant, metric = run.track.bicubic_psnr, run.track.metric
@@ -67,6 +68,7 @@ def interpolated(table: ScoreTable, psnr: Floats, runtime_ms: Floats) -> Floats:
     ndarray of float64
         NaN outside of the table and beside a point where the formula is undefined.
     """
+    # None, an undefined score, becomes NaN.
     scores = np.array(table.scores, dtype=np.float64)
     row, down = _place(np.array(table.psnr), psnr)
     column, right = _place(np.log(table.runtime_ms), np.log(runtime_ms))
@@ -114,6 +116,7 @@ def gate_lines(run: Run) -> list[GateLine]:
             continue
         figure, role = known
         # Figures of formulas and columns of the table have different names.
+        # `role`: the data set of the gate, such as test; empty for a figure of the whole track.
         name = {"psnr": run.track.metric, "memory_bytes": "peak_memory_bytes"}.get(figure.name, figure.name)
         names = [f"{name}_{role}", name] if role else [name]
         keys = tuple(columns[one].key for one in names if one in columns)

@@ -54,11 +54,13 @@ def summarise_run(path: Path) -> RunSummary | None:
     """Return what is known of a run's folder, or None where it holds no run."""
     results, measurements = path / "results.json", list((path / "measurements").glob("*.json"))
     progress = read_progress(path)
+    # A run in progress comes before its results: an earlier run may have left some in the same folder.
     if progress is not None:
         return _in_progress(path, progress)
     if not results.is_file() and not measurements and not (path / "logs").is_dir():
         return None
     if not results.is_file():
+        # Stopped before its first table: the stored measurements are all that there is.
         return RunSummary(path.name, "", "interrupted", measured=len(measurements))
     try:
         return _finished(load_run(path))

@@ -127,6 +127,7 @@ def scatter(folder: RunFolder, x: str, y: str, style: ScatterStyle | None = None
     pointed = [one.slug for one in scored_entries(folder, style.highlight)]
     points = [_point(row, across, up, row.entry.slug in pointed) for row in rows if _has(row, across, up)]
     axes_of = _Axis(across, _is_log(across, points, "x", style.log_x)), _Axis(up, _is_log(up, points, "y", style.log_y))
+    # Values of 0 and below have no place on a logarithmic axis.
     kept = [point for point in points if _fits(point, axes_of)]
     absent = [slug for slug in pointed if slug not in {point.row.entry.slug for point in kept}]
     if not kept or absent:
@@ -139,6 +140,7 @@ def scatter(folder: RunFolder, x: str, y: str, style: ScatterStyle | None = None
 def chosen_rows(folder: RunFolder, models: Sequence[str], *, baselines: bool) -> list[Row]:
     """Return the scored rows of a figure, best first: those named, or all."""
     named = {entry.slug for entry in scored_entries(folder, models)}
+    # Baselines that are named are drawn even if baselines are left out otherwise.
     rows = [row for row in scored_rows(folder) if row.entry.slug in named or not models]
     return rows if baselines or models else [row for row in rows if not row.baseline]
 
@@ -209,12 +211,14 @@ def _drawn(
     # Hinted text has other widths at another resolution, so that what fits here would not fit in the file.
     with mpl.rc_context(STYLE | {"font.size": style.text, "text.hinting": "none"}):
         figure = NotebookFigure(figsize=(style.width, style.height))
+        # A first guess; `_fit` sets the final position when the sizes of numbers and titles are known.
         axes = figure.add_axes((0.2, 0.2, 0.7, 0.7))
         bars = [[_finite(axis, point) for axis in of] for point in points]
         _scale(axes, "x", of[0], [point.x for point in points] + [end for x, _ in bars for end in x or ()])
         _scale(axes, "y", of[1], [point.y for point in points] + [end for _, y in bars for end in y or ()])
         lines = foot_lines(notes, style.width * _POINTS, style.text)
         _fit(figure, axes, write_foot(figure, lines, style.text))
+        # After `_fit`, which decides how much room the numbers have.
         _thin_ticks(axes, of, style)
         boxes = _join(axes, front, of[0].quantity)
         for point, (x, y) in zip(points, bars, strict=True):
@@ -250,6 +254,7 @@ def _spell(value: float) -> str:
     """Return a number of a logarithmic axis."""
     if value < _POWER:
         return spell(value)
+    # One digit is enough: ticks are at 1, 2 and 5.
     digit, _, power = f"{value:.0e}".partition("e")
     return f"{'' if digit == '1' else digit + TIMES}10{str(int(power)).translate(_RAISED)}"
 
@@ -289,6 +294,7 @@ def _front(points: Sequence[Point], across: Quantity, up: Quantity) -> list[Poin
     rivals = [one for one in points if not (one.row.baseline or one.at_least or one.at_least_high)]
     cost = [(signs[across.better] * one.x, signs[up.better] * one.y) for one in rivals]
     best, front = float("inf"), []
+    # From the best to the worst across; a point is on the front if it is better up than all before it.
     for _, at in sorted((pair, at) for at, pair in enumerate(cost)):
         if cost[at][1] < best:
             best = cost[at][1]

@@ -55,6 +55,7 @@ def make_server(root: Path, port: int = 8321, compare: Compare | None = None) ->
     if not root.is_dir():
         raise UsageError("there is no such folder", where=str(root), hint="name the folder that holds the runs")
     try:
+        # `partial`, because the server itself makes a handler for each request.
         return ReportServer((LOOPBACK, port), partial(ReportHandler, compare, directory=str(root.resolve())))
     except OSError as error:
         raise UsageError(f"port {port} cannot be used ({error.strerror})", hint="choose another with --port") from error
@@ -87,6 +88,7 @@ def served_comparison(root: Path, before: str, after: str, compare: Compare) -> 
     ResultsError
         The results of a run are damaged.
     """
+    # Names are compared with those of existing folders, so that none can lead out of the root.
     known = {run.folder for run in list_runs(root) if run.can_be_compared}
     for name in (before, after):
         if name not in known:
@@ -185,6 +187,7 @@ class ReportHandler(SimpleHTTPRequestHandler):
         is_file = stat.S_ISREG(path.stat().st_mode)
         root = Path(self.directory)
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        # Resolved, so that a link inside the folder cannot serve a file outside of it.
         return is_file and not hidden and path.resolve().is_relative_to(root)
 
     def end_headers(self) -> None:

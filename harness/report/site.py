@@ -16,6 +16,7 @@ from harness.report.numbers import binary_size, fixed
 def page(template: str, scripts: tuple[str, ...], **values: Any) -> str:
     """Render a page; its content security policy permits the named scripts and no others."""
     # The hash in the content security policy is that of exactly this text.
+    # Part of the page itself, so that it works as a single file.
     source = script(scripts)
     return environment().get_template(template).render(script=source, script_hash=script_hash(source), **values) + "\n"
 
@@ -50,5 +51,6 @@ def script(names: tuple[str, ...]) -> Markup:
 
 def script_hash(source: str) -> str:
     """Return a script's hash in the form of a content security policy."""
+    # CSP Level 2: `'sha256-'` and the base64 of the digest of the element's text.
     digest = hashlib.sha256(source.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -15,6 +15,7 @@ XLINK = "http://www.w3.org/1999/xlink"
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
 # Removed from styles, so that text has the font of the page.
 FONT = re.compile(r"font-family: [^;]+;? ?")
+# From colours of the drawing to variables of the style sheet, which differ between the light and the dark theme.
 HUES = {hue: f"var(--fig-{role})" for role, hue in PAPER.items()}
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
 # White space around the commands of a path, and repeated white space.
@@ -52,9 +53,11 @@ def for_page(drawing: str, prefix: str, title: str, description: str, targets: M
             root.remove(element)
     for element in root.iter():
         _adapt(element, prefix, targets)
+    # Without a size, the drawing takes the width of its column; the view box keeps its proportions.
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc"}
+    # Before title and description are added, whose ids must stay.
     _compress(root, prefix)
     root[0:0] = [_text("title", f"{prefix}-title", title), _text("desc", f"{prefix}-desc", description)]
     return ET.tostring(root, encoding="unicode")
@@ -66,6 +69,7 @@ def _adapt(element: ET.Element, prefix: str, targets: Mapping[str, str]) -> None
         if name in targets:
             element.set("data-row", targets[name])
         element.set("id", f"{prefix}-{name}")
+    # XLink is deprecated in SVG 2, and HTML needs no namespace for href.
     target = element.attrib.pop(f"{{{XLINK}}}href", None) or element.get("href")
     if target and target.startswith("#"):
         element.set("href", f"#{prefix}-{target[1:]}")
@@ -98,6 +102,7 @@ def _compress(root: ET.Element, prefix: str) -> None:
                 element.set(key, _short_numbers(element.attrib[key]))
         if element.get("style") in classes:
             element.set("class", classes[element.attrib.pop("style")])
+    # After ids and styles are gone from most groups.
     _unwrap(root)
     if classes:
         rules = ET.Element(f"{{{SVG}}}style")

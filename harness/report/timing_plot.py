@@ -66,6 +66,7 @@ def timing_plot(
     first_s = timing.samples[0][0]
     warmup = np.array([ms for at_s, ms in timing.warmup if at_s <= first_s], dtype=np.float64)  # of the first process
     low, high = _span(samples, level, interval)
+    # Warm-up calls have negative numbers, so that the first timed call is call 0 (shown as 1).
     calls = np.arange(-warmup.size, samples.size, dtype=np.float64)
 
     def place_x(call: Numbers) -> Numbers:
@@ -76,6 +77,7 @@ def timing_plot(
         share: Numbers = (np.clip(ms, low, high) - low) / (high - low)
         return BOTTOM - share * (BOTTOM - TOP)
 
+    # `over`: calls beyond the upper edge, drawn as arrows there.
     over, timed = samples > high, np.arange(samples.size, dtype=np.float64)
     odd, dropped = _odd_rounds(samples.size, timing), _dropped(samples.size, timing)
     shown = ~over & ~dropped
@@ -103,6 +105,7 @@ def timing_plot(
 
 def _of_calls(per_turn: Sequence[int | bool], timing: TimingRecord, count: int) -> NDArray[np.int64]:
     """Repeat a value of each turn for each of its calls; 0 for calls that belong to no turn."""
+    # Without rounds, no call belongs to a turn.
     of_calls = np.zeros(count, dtype=np.int64)
     repeated = np.repeat(np.array(per_turn, dtype=np.int64), [turn.calls for turn in timing.rounds])[:count]
     of_calls[: repeated.size] = repeated
@@ -124,6 +127,7 @@ def _dropped(count: int, timing: TimingRecord) -> NDArray[np.bool_]:
 def _starts(count: int, timing: TimingRecord) -> Numbers:
     """Return the calls with which processes after the first begin."""
     process = _of_calls([turn.process for turn in timing.rounds], timing, count)
+    # Zeros behind the last turn would look like a return to process 0.
     within = sum(turn.calls for turn in timing.rounds)
     return np.flatnonzero(np.diff(process[:within])).astype(np.float64) + 1.0
 
@@ -160,6 +164,7 @@ def _lines(xs: Numbers) -> str:
 
 def _bars(samples: Numbers, low: float, high: float) -> str:
     counts, edges = np.histogram(samples, bins=BINS, range=(low, high))
+    # Width of one call: the fullest bin has the whole width.
     unit = (BARS_RIGHT - BARS_LEFT) / max(1, int(counts.max()))
     height = (BOTTOM - TOP) / BINS
     tops = BOTTOM - (edges[1:] - low) / (high - low) * (BOTTOM - TOP)

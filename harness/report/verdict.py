@@ -44,6 +44,7 @@ def _bicubic(run: Run) -> str:
 def _lead(run: Run, ranked: Sequence[Entry]) -> str:
     leader = ranked[0]
     begin = f"{_name(leader)} leads with a score of {_score(run).text(leader)}"
+    # An interval without length says nothing.
     if leader.score_ci is not None and leader.score_ci[0] < leader.score_ci[1]:
         low, high = (fixed(end, _score(run).digits) for end in leader.score_ci)
         begin += f" (95 % interval {low} to {high})"
@@ -62,6 +63,7 @@ def _speed(run: Run, ranked: Sequence[Entry]) -> str:
     timed = [entry for entry in ranked if entry.fps is not None]
     if not run.track.fps_bands or not timed:
         return ""
+    # The lowest limit of the classes counts as real time.
     limit = run.track.fps_bands[0]
     size = f"{run.protocol.output_shape[3]}{TIMES}{run.protocol.output_shape[2]}"
     fast = [entry for entry in timed if (entry.fps or 0.0) >= limit]

@@ -44,12 +44,14 @@ def main() -> None:
     Standard output that is closed is noted and otherwise ignored. Where it cannot be written, the command ends with a
     message and status 3.
     """
+    # Before anything is printed: the interpreter sets a stream to None if it was started without one.
     if open_missing():
         err.print("warning: standard output is closed, nothing is printed there", highlight=False)
     replace_what_cannot_be_encoded()
     try:
         app()
     except OSError as error:
+        # Commands turn errors of files into messages themselves, so any other OSError here is unexpected.
         if not is_output_failure(error):
             raise
         with suppress(OSError):

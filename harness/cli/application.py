@@ -22,6 +22,7 @@ from harness.errors import HarnessError, UsageError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Part of the interface: scripts rely on them, see docs/commands.md.
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
 EXIT_BROKEN = 3
@@ -41,6 +42,7 @@ app = typer.Typer(
 _WIDTH = None if sys.stdout is not None and sys.stdout.isatty() else 120
 standard_output, standard_error = Output("stdout"), Output("stderr")
 out = TextConsole(file=standard_output, width=_WIDTH)
+# Results go to standard output, everything about the work goes to standard error.
 err = TextConsole(file=standard_error)
 
 
@@ -49,6 +51,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        # Again for each command, because those who call one, such as tests, may replace the streams.
         replace_what_cannot_be_encoded()
         try:
             return function(*args, **kwargs)
@@ -71,6 +74,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             err.print("this is a bug in the harness: please report it with the lines above", highlight=False)
             raise typer.Exit(EXIT_BROKEN) from error
 
+    # Functions may have an underscore at the end where Python or a module has the name already.
     name = function.__name__.strip("_").replace("_", "-")
     # `config` takes the options of `run`, which the parser would refuse otherwise.
     passes_arguments_on = {"allow_extra_args": True, "ignore_unknown_options": True}

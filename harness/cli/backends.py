@@ -38,4 +38,5 @@ def backends_table(run: Run) -> Table:
 
 def _cell(shown: BackendCellText) -> Text:
     lines = [styled(line, "bold" if shown.best else "") for line in (shown.time, *shown.remarks) if line]
+    # Time and remarks stand below each other, so that a column stays narrow.
     return Text("\n").join(lines or [Text("-")])

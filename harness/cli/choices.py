@@ -47,6 +47,7 @@ def _note(one: Candidate) -> str:
 
 
 def _print_steps(choice: Choice) -> None:
+    # Called only if a network fits, and then there is a best one.
     best = choice.best
     assert best is not None
     out.print(f"best: {best.entry.name}, {_figure(best.value)} {choice.unit}".rstrip() + f", {best.runtime_ms:.2f} ms")

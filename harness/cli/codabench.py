@@ -56,6 +56,7 @@ def _check(bundle: Path) -> None:
 def _print_run(done: LocalRun) -> None:
     """Print what Codabench would store, or what the programs said of a submission that failed."""
     if done.scores is None:
+        # What an organiser would read in the log of the submission on the site.
         out.print(done.printed.strip(), markup=False, highlight=False, soft_wrap=True)
         out.print(
             f"phase {done.phase}: no score; details: {done.detail}", markup=False, highlight=False, soft_wrap=True

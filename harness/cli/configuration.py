@@ -34,7 +34,9 @@ def config(ctx: typer.Context) -> None:
     """Show the settings that `harness run` would have here, with the same options, and where each comes from."""
     group: Any = ctx.parent
     run = group.command.get_command(group, "run")
+    # `apply_settings` does this for `run` only: here the command that was invoked is `config`.
     settings = read_settings(run, group)
+    # As `apply_settings` does, so that the origin of each value can be told.
     group.default_map = {"run": settings}
     for parameter in run.params:
         parameter.required = False  # there may be no submissions yet
@@ -56,6 +58,7 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    # As TOML writes them.
     return {"True": "true", "False": "false"}.get(str(value), str(value))
 
 

@@ -69,6 +69,7 @@ def export(
     if dataset or docker_image or queue or time_budget:
         hint = "the data set of a run is stored in it"
         raise UsageError("--dataset, --docker-image, --queue and --time-budget belong to --format codabench", hint=hint)
+    # None stands for the columns that are usual for the format.
     chosen = [key.strip() for key in columns.split(",")] if columns else None
     if backends and (columns or ci or published or pivot):
         hint = "they choose what the leaderboard shows; the table of backends has all its figures"
@@ -107,6 +108,7 @@ def _export_runs(
 
     if len(sources) > 1 and not style.pivot:
         raise UsageError("there are several runs", hint="name one, or arrange them in one table: --pivot dataset")
+    # Tables read further files of the run when they need them, so they are written within the context.
     with reading(sources[0], "the stored results cannot be used"):
         folders = [load_run(existing_run(source)) for source in sources]
         if style.backends:

@@ -24,6 +24,7 @@ def plugins() -> None:
     reasons = []
     for registry, faults in _checked():
         for plugin in registry.plugins():
+            # `faults` is None for submissions, whose code is not loaded here.
             fault = faults.get(plugin.name) if faults is not None else None
             # The code of a submission runs in a worker only, so it is not loaded here.
             state = Text("listed") if faults is None else Text("fails", "red") if fault else Text("loads", "green")
@@ -48,6 +49,7 @@ def _checked() -> list[tuple[Registry[object], Mapping[str, str] | None]]:
 
     here = [(registry, registry.faults()) for registry in (TRACKS, METRICS, DATASETS, ENGINES, BACKENDS)]
     known = LOADERS.names()
+    # A suffix names a loader, so nothing is imported to check it.
     stray = {one.name: f"no loader is called {one.target!r}" for one in SUFFIXES.plugins() if one.target not in known}
     return [(SUBMISSIONS, None), (LOADERS, _loader_faults(known)), (SUFFIXES, stray), *here]
 

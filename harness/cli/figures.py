@@ -98,6 +98,7 @@ def figure(
 
     # An unknown suffix is refused before the run is read.
     kind_of(output)
+    # About the widths of a page and of a column in papers of two columns.
     wide = inches(width or ("7in" if crops else "3.3in"), "--width")
     folder = load_run(existing_run(run_folder))
     if crops:
@@ -140,6 +141,7 @@ def _crop_figure(
     small = [one for one in wanted if one.size < _FEWEST_PIXELS]
     if small:
         raise UsageError(f"a crop of {small[0].size} pixels is too small", hint="choose a size of 11 or more")
+    # The channel is also needed to choose the measure, hence the default of `crop_grid` is repeated below.
     chosen: Channel | None = None if channel is None else channel.value
     measured_in = chosen or ("y" if folder.run.track.metric == "psnr_y" else "rgb")
     measure = _measure_of(measured_in) if quality is QualityOption.crop else None

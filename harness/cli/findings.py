@@ -42,6 +42,7 @@ def titled(checks: Sequence[OneCheck]) -> list[tuple[str, OneCheck]]:
     """Return checks with their titles; one for all scales at which a submission fails for the same reasons."""
 
     def key(check: OneCheck) -> tuple[object, ...]:
+        # Passed checks differ in their figures, so each scale keeps its own; failed ones are merged if they fail alike.
         return check.name, check.passed, check.scale if check.passed else check.findings
 
     groups = [list(group) for _, group in groupby(checks, key)]

@@ -63,6 +63,7 @@ def quality(
     metrics = {name: get_metric(name) for name in metric or []}
     columns = (*_FIGURES, *metrics)
     results: list[ImageScore | ImageFailure] = []
+    # Names in either folder: those without a partner are counted too, as failures.
     total = count_names(existing(sr_dir), existing(hr_dir))
     scored = score_folders(sr_dir, hr_dir, rules, scale=scale, workers=workers, metrics=metrics)
     # Lines of CSV are printed at once; a progress bar would be drawn between them.
@@ -110,6 +111,7 @@ def _row(result: ImageScore | ImageFailure) -> Row:
 
 def _print_csv(rows: Iterable[Row], columns: Sequence[str], *, header: bool) -> None:
     stream = io.StringIO()
+    # `restval`: a row of a failure has no figures, one of figures has no error.
     writer = csv.DictWriter(stream, ["image", *columns, "error", "hr_cut"], restval="", lineterminator="\n")
     if header:
         writer.writeheader()
@@ -185,6 +187,7 @@ def _crop(text: str | None) -> tuple[int, int] | None:
     """Return height and width from ``WIDTHxHEIGHT``."""
     if text is None:
         return None
+    # Given as images are, width first; arrays have the height first.
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise UsageError(f"{text!r} is not a size", hint="write it as WIDTHxHEIGHT, such as 2040x1080")
@@ -220,6 +223,7 @@ def _fetch(name: str) -> None:
     with Progress(description, BarColumn(), TimeRemainingColumn(), DownloadColumn(), console=err) as bar:
 
         def show(received: int, total: int) -> None:
+            # The task is added with the first report, when the download has begun.
             task = bar.task_ids[0] if bar.task_ids else bar.add_task(name)
             bar.update(task, completed=received, total=total or None)
 
@@ -249,6 +253,7 @@ def _verify(name: str) -> None:
     from harness.data.layouts import hr_folder
     from harness.data.registry import KNOWN_DATASETS
 
+    # A registered name comes before a folder of the same name.
     place = registered().get(name) or existing(Path(name))
     results = list(counted(verify(place, name=name), None, "verifying"))
     bad = [one for one in results if one.state == "bad"]

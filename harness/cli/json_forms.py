@@ -267,6 +267,7 @@ def compare_models_output(comparison: ModelComparison) -> CompareModelsOutput:
             first=row.first,
             second=row.second,
             difference=row.difference.value,
+            # JSON has no infinity.
             ci=row.difference.ci if all(map(math.isfinite, row.difference.ci)) else None,
             p_value=row.corrected_p_value,
             basis=row.basis,

@@ -53,6 +53,7 @@ def time(
     from harness.run.plan import RunRequest
     from harness.run.time_only import time_submission
 
+    # The first one is ranked in a run; here all are listed alike.
     first, *others = backend or ["eager"]
     request = RunRequest(
         tuple(paths),
@@ -91,6 +92,7 @@ def doctor(as_json: Json = False) -> None:
     from harness.machine.device import describe_device
     from harness.machine.timing_diagnostics import timing_diagnostics
 
+    # The device that a run would take, with the default number of threads.
     device = describe_device("auto", None)
     diagnostics = [*sandbox_diagnostics(), *timing_diagnostics()]
     if as_json:

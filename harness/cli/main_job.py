@@ -103,6 +103,7 @@ def run(
     options = dict(locals())
     from harness.run.options import request_from
 
+    # Settings of the file are appended as if they were typed, so that the stored command reproduces the run without it.
     request = replace(request_from(options), command=shlex.join(["harness", *sys.argv[1:], *settings_of_file(ctx)]))
     _carry_out(request, (engine, address), strict=strict, profile=profile, as_json=as_json)
 
@@ -121,11 +122,14 @@ def _carry_out(
     from harness.results.ranks import why_no_rank
 
     end_on_signals()
+    # Before the progress display starts, so that a mistake in the options is printed alone.
     reached = get_engine(*engine)
     if engine[0] == "local":  # others start workers elsewhere
         print_exposure(request.sandbox)
     with make_progress(err) as progress, connected(reached):
+        # Before `progress` in the list, so that the warnings stand above the first stage.
         warn_first = WarnBeforeMeasuring(print_timing_warnings)
+        # Progress is printed to standard error: without a reader there, nobody follows the run.
         watch_reader = StopWithoutReader(standard_error)
         finished = run_pipeline(request, [warn_first, progress, watch_reader], reached)
     if as_json:
@@ -152,6 +156,7 @@ def _carry_out(
 
 def _end(run: Run, *, strict: bool) -> None:
     """Exit with the status that the rows call for."""
+    # The status of an interruption comes before that of failed rows.
     if not run.run.complete:
         err.print("interrupted: the table holds what was measured; the same command goes on from here")
         raise typer.Exit(EXIT_INTERRUPTED)

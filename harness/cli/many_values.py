@@ -23,11 +23,13 @@ def repeat_options(words: list[str], options: tuple[str, ...]) -> list[str]:
     made: list[str] = []
     option, values = "", 0
     for at, word in enumerate(words):
+        # Everything behind it is an argument, whatever it looks like.
         if word == "--":
             return [*made, *words[at:]]
         if word.startswith("-"):
             option, values = (word, 0) if word in options else ("", 0)
         elif option:
+            # The first value follows the option as typed; the option is repeated before each further one.
             made += [option] if values else []
             values += 1
         made.append(word)

@@ -98,10 +98,12 @@ def check(
         only=tuple(only or ()),
         exclude=tuple(exclude or ()),
     )
+    # One entry for each title that is printed: equal failures at several scales are one entry.
     shown: list[Check] = []
 
     def show(checks: Sequence[Check]) -> None:
         # `progress` is set below, before the first call.
+        # A live bar must be gone while the findings are printed to another stream.
         with progress.suspended():
             for title, one in titled(checks):
                 shown.append(one)

@@ -63,6 +63,7 @@ def nearest(option: type[Option]) -> Callable[[str], Option]:
 
 def backend_names(texts: list[str] | None) -> list[str] | None:
     """Return names of backends that have commas between them, each once; answer an unknown one with the nearest."""
+    # None keeps the default, which the command states.
     if not texts:
         return None
     from harness.backends import BACKENDS  # reads the metadata of all packages

@@ -47,6 +47,7 @@ class Output:
                 stream.write(text)
             except OSError as error:
                 self._end(error)
+        # The length also of what was discarded: writers rely on it.
         return len(text)
 
     def flush(self) -> None:
@@ -85,6 +86,7 @@ class Output:
         stream = self._stream()
         if stream is not None:
             with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+                # The descriptor itself is redirected, because the interpreter flushes its buffer to it at exit.
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
@@ -124,5 +126,6 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     """Interrupt once. A closed terminal sends several signals, and the second must not interrupt the saving."""
     for name in _ENDING_SIGNALS:
         if hasattr(signal, name):
+            # Ctrl-C keeps its effect.
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -32,6 +32,7 @@ def profile_table(run: Run) -> Table:
     for name in sorted(sums, key=lambda name: -sums[name]):
         figures = [f"{seconds[name, stage]:.1f}" if (name, stage) in seconds else "" for stage in stages]
         table.add_row(name or "(the run itself)", *figures, f"{sums[name]:.1f}")
+    # Sums over submissions; work that overlaps is counted in the stage that was reported.
     of_stages = [sum(spent_s for _, of_stage, spent_s in parts if of_stage == stage) for stage in stages]
     table.add_row("all", *(f"{spent_s:.1f}" for spent_s in of_stages), f"{sum(of_stages):.1f}", style="bold")
     return table

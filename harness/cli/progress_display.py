@@ -59,6 +59,7 @@ class Ticker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Joined, so that the thread prints nothing after the context.
         self._stop.set()
         self._thread.join()
 

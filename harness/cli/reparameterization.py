@@ -32,6 +32,7 @@ def reparam(
     if onnx and output is None:
         raise UsageError("--onnx needs a folder to write to", hint="add --output FOLDER")
     if output is not None:
+        # Before the work, which takes minutes for large networks.
         check_new(output)
     request = CollapseRequest(
         path,

@@ -60,6 +60,7 @@ def report(
         from harness.analysis.resummarize import write_resummarized
         from harness.cli.terminal import leaderboard_table
 
+        # The report of the new folder is built; that of the run itself stays as it is.
         run, run_folder = write_resummarized(run_folder, statistic.value)
         out.print(leaderboard_table(run))
     out.print(f"leaderboard: {build_report(existing_run(run_folder))}", highlight=False, soft_wrap=True)
@@ -107,6 +108,7 @@ def compare(
         from harness.analysis.compare_models import compare_models
         from harness.cli.terminal import comparison_table
 
+        # Without AFTER, both models are of one run.
         result = compare_models(load_run(before), models[0], load_run(after or before), models[1])
         if as_json:
             return typer.echo(compare_models_output(result).model_dump_json(indent=1))

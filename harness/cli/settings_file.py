@@ -25,7 +25,7 @@ _MOST_BYTES = 1 << 20
 
 
 def apply_settings(ctx: typer.Context) -> None:
-    """Let the settings of the file take the place of the defaults of ``harness run`` and ``harness config``.
+    """Let the settings of the file take the place of the defaults of ``harness run``.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ def apply_settings(ctx: typer.Context) -> None:
     UsageError
         The file is not TOML, or a setting is unknown or of a wrong type.
     """
+    # `config` reads the settings itself, because it shows where each value comes from.
     if ctx.invoked_subcommand == "run":
         command: Any = ctx.command
         # As defaults, so that an option on the command line has precedence.
@@ -63,6 +64,7 @@ def read_settings(run: Any, ctx: typer.Context, folder: Path = Path()) -> dict[s
         if name not in parameters:
             hint = choice(name, parameters)
             raise UsageError(f"there is no setting {key!r}", where=f"{FILE_NAME}: [{TABLE}]", hint=hint)
+        # By the name of the parameter, which may differ from that of its option (`out_folder` and --out).
         settings[parameters[name].name] = _checked(parameters[name], key, value, ctx)
     # A file that describes models is a submission: its folder is what is run.
     if _ARGUMENTS not in settings and "model" in content:
@@ -96,6 +98,7 @@ def _checked(parameter: Any, key: str, value: object, ctx: typer.Context) -> obj
     several = parameter.multiple or parameter.nargs == -1
     values = value if isinstance(value, list) else [value]
     is_flag = bool(getattr(parameter, "is_flag", False))
+    # bool is a subclass of int: true must not pass as the number 1.
     fits = all(isinstance(one, bool) == is_flag and isinstance(one, bool | int | float | str) for one in values)
     if not fits or (isinstance(value, list) and not several):
         kind = "true or false" if is_flag else "values of one kind, or a list of them" if several else "one value"
@@ -119,6 +122,7 @@ def settings_of_file(ctx: typer.Context) -> list[str]:
     typed, arguments = [], []
     for parameter in ctx.command.params:
         source = ctx.get_parameter_source(str(parameter.name))
+        # Typed on the command line, from the environment, or the default.
         if getattr(source, "name", "") != "DEFAULT_MAP":
             continue
         value = settings[parameter.name]
@@ -126,6 +130,7 @@ def settings_of_file(ctx: typer.Context) -> list[str]:
         if parameter.name == _ARGUMENTS:
             arguments = [str(one) for one in values]
         elif isinstance(value, bool):
+            # --fresh, or --no-baselines for a flag that is true by default; nothing for a flag without a negative form.
             typed += (parameter.opts if value else parameter.secondary_opts)[:1]
         else:
             typed += [text for one in values for text in (parameter.opts[0], str(one))]

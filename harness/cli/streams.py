@@ -31,6 +31,7 @@ def replace_what_cannot_be_encoded() -> None:
     """Let both streams print plain forms of the harness's own signs, and escapes of other characters they lack."""
     codecs.register_error(_HANDLER, _plain)
     for stream in (sys.stdout, sys.stderr):
+        # A stream whose errors were set by the user, such as "replace", is left alone.
         if isinstance(stream, io.TextIOWrapper) and stream.errors in {
             "strict",
             "surrogateescape",
@@ -69,5 +70,6 @@ def give_up_output() -> None:
         except OSError:
             with suppress(OSError, ValueError, AttributeError):
                 null = os.open(os.devnull, os.O_WRONLY)
+                # The interpreter flushes once more at exit, then to the null device.
                 os.dup2(null, stream.fileno())
                 os.close(null)

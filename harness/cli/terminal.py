@@ -42,6 +42,7 @@ def leaderboard_table(run: Run) -> Table:
     shown, hidden = _shown_rows(run)
     for entry in shown:
         figures = [column.terminal_text(entry, run.protocol.statistic) for column in columns]
+        # Rows without a score are paler, and their status follows the name.
         style = None if entry.status == "ok" else "dim"
         table.add_row(str(entry.rank or ""), _rank_range(entry), _label(entry), *figures, style=style)
     if hidden:
@@ -72,6 +73,7 @@ def comparison_table(comparison: ModelComparison) -> Table:
         table.add_column(heading, justify="left" if heading in {"", "from"} else "right", no_wrap=heading != "from")
     for row in comparison.rows:
         digits = _COMPARISON_DIGITS.get(row.figure, 3)
+        # The difference of times is relative, see `FigureComparison.difference`.
         unit = "%" if row.figure == "runtime" else row.unit
         change_digits = 1 if row.figure == "runtime" else digits
         low, high = row.difference.ci

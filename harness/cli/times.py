@@ -55,12 +55,14 @@ def _print_runtimes(times: Times) -> None:
 def print_comparison(rows: Sequence[SubmissionTime], spread: ProcessSpread) -> None:
     """Print the runtime ratio of each network to the fastest one, for networks that were timed in the same rounds."""
     timed = [(row.name, row.timing, row.runtime) for row in rows if row.timing and row.runtime]
+    # Only times of rounds can be compared round by round.
     interleaved = sorted((one for one in timed if one[1].rounds), key=lambda one: one[2].median)
     if len(interleaved) < 2:
         return
     (fastest, reference, _), *others = interleaved
     table = Table("model", f"times as long as {fastest}", "95 % interval", "p")
     for name, timing, _ in others:
+        # Networks of another session were timed in other rounds, at other moments.
         if timing.session == reference.session:
             found = compare_times(timing, reference, spread)
             # Too few rounds exclude no ratio; then p is large for the same reason.

@@ -62,6 +62,7 @@ def score(
         "params": None if params is None else 1e6 * params,
         **_named(figure or []),
     }
+    # Adds what the track knows itself, such as bicubic's PSNR, and drops what was not given.
     figures = completed(chosen, given)
     check_figures(chosen, figures, _OPTIONS)
     if as_json:
@@ -138,6 +139,7 @@ def _unit_question(track: Track, name: str, value: float) -> str | None:
     reference = track.baseline.get(name)
     if reference is None or name not in _UNITS or value <= 0:
         return None
+    # Networks of a track differ less from its baseline than units differ from each other.
     ratio = value / reference
     if 1 / _UNLIKELY < ratio < _UNLIKELY:
         return None
@@ -220,6 +222,7 @@ def _show_track(track: Track) -> None:
     for remark in track.remarks:
         out.print(f"{'note:':<15}{remark}", soft_wrap=True)
     if track.published is not None:
+        # Each row is a dictionary by column; the first one's keys are the headings.
         rows = track.published.rows()
         table = Table(*rows[0], title=f"published: {track.published.source}", title_justify="left")
         for row in rows:

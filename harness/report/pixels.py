@@ -96,7 +96,7 @@ class Piece:
 def pieces(folder: RunFolder, rows: Sequence[Row]) -> list[Piece]:
     """Return the crops of a run: requested ones, those with the largest spread between models, whole images."""
     store = CropStore(folder.path)
-    # Without its ground truth a crop cannot be compared: its folder was not written completely.
+    # A crop without its ground truth cannot be compared.
     found = [_piece(folder, store, window, rows) for window in store.windows() if store.path(window, "hr").is_file()]
     return sorted(found, key=_order)
 

@@ -105,6 +105,7 @@ class Column:
     def scaled(self, entry: Entry, statistic: Statistic) -> float | None:
         """Return the figure in `unit`, or None."""
         value = self.value(entry, statistic)
+        # Not divided by 1, so that whole numbers stay integers.
         return value if value is None or self.scale == 1 else value / self.scale
 
     def hint_of(self, run: Run) -> str:
@@ -136,6 +137,7 @@ def shown_in(output: Output, run: Run) -> list[Column]:
     columns: list[Column] = []
     for column in COLUMNS:
         columns.append(column)
+        # Columns that depend on the run stand beside the declared ones that they belong to.
         if column.name == "score_log10":
             columns += _of_track(run)
         if column.name == "ssim_y":
@@ -205,6 +207,7 @@ def _item(field: str, name: str) -> Value:
 
 def lower_bounds(entry: Entry) -> str:
     """Return the names of a row's figures that are lower bounds, separated by blanks."""
+    # Which statistic is asked for does not matter: only whether there is a value.
     return " ".join(c.name for c in COLUMNS if c.lower_bound(entry) and c.value(entry, "median") is not None)
 
 

@@ -54,6 +54,7 @@ class ModelChange:
     def significant(self) -> bool:
         """Whether its status changed, or any figure changed significantly."""
         shifts = (self.score, self.psnr, self.runtime)
+        # None, no data to decide, counts as not significant.
         return self.before.status != self.after.status or any(
             shift is not None and shift.significant for shift in shifts
         )

@@ -66,6 +66,7 @@ def parse_choice(text: str) -> Choice:
     UsageError
         The text has another format, or a number is out of range.
     """
+    # From the right, since names of images may hold colons.
     image, _, numbers = text.rpartition(":")
     try:
         x, y, size = (int(number) for number in numbers.split(","))
@@ -227,6 +228,7 @@ class CropStore:
             if choice.image == image
         ]
         if self._whole:
+            # The folder is numbered later, in `begin`.
             found.append(Window(image=image, folder="", x=0, y=0, width=width, height=height, why="whole"))
         if image in self._searched and not self._is_settled(image):
             places = worst_windows(hr, reference, self._size, self._of_an_image)
@@ -267,6 +269,7 @@ class CropStore:
         """
         known = {(window.why, window.place): window for window in self._windows}
         for window in other._windows:
+            # A crop is the same if it was chosen for the same reason at the same place.
             kept = known.get((window.why, window.place))
             # Folders are numbered in each run on its own, so that equal crops may have different numbers.
             if kept is None:
@@ -293,6 +296,7 @@ class CropStore:
 
         The images with the largest differences are kept. Without outputs of at least two models, nothing changes.
         """
+        # Only candidates: crops that the user selected and whole images stay as they are.
         disputes = {window.folder: self._dispute(window, slugs) for window in self._windows if window.why == "loss"}
         candidates = [window for window in self._windows if disputes.get(window.folder) is not None]
         if not candidates:

@@ -15,6 +15,7 @@ INTERVALS = ("rank_range", "score_ci", "runtime_ms_ci", "energy_ci")
 def flat(entry: Entry) -> dict[str, Any]:
     """Flatten an entry; lists are joined to text, and intervals become two columns ``_low`` and ``_high``."""
     record: dict[str, Any] = {}
+    # One level deep: records within records, such as the ceilings of a roofline, are left out.
     for key, value in entry.model_dump().items():
         if key in NESTED:
             inner = (value or {}).items()

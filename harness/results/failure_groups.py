@@ -51,6 +51,7 @@ def group_failures(entries: Iterable[Entry]) -> list[FailureGroup]:
 def _pattern(entry: Entry) -> str:
     # Cut, because the time of the substitutions grows faster than the length of an untrusted text.
     line = entry.error.first_line[:500] if entry.error else ""
+    # Before numbers are replaced, because a name may contain digits.
     for own in (entry.name, entry.slug):
         line = line.replace(own, "") if own else line
     return _NUMBER.sub("0", _PLACE.sub("", line))

@@ -58,6 +58,7 @@ def fingerprint_files(found: Survey, deadline: Deadline | None = None) -> str:
         # The size separates the name from the content, so that no two folders produce the same byte sequence.
         digest.update(os.fsencode(f"{path.relative_to(found.root).as_posix()}\0{size}\0"))
         digest.update(content)
+    # Links to folders: files are hashed where they lie, so that the target as text is enough.
     for path, target in found.links:
         digest.update(os.fsencode(f"{path.relative_to(found.root).as_posix()}\0link\0{target}\0"))
     return digest.hexdigest()
@@ -65,9 +66,11 @@ def fingerprint_files(found: Survey, deadline: Deadline | None = None) -> str:
 
 def unhashed(root: Path) -> list[Path]:
     """Return what lies directly in `root` and is not part of its fingerprint. Links are always part of it."""
+    # Only at the top: deeper files of these names enter the fingerprint, see `surveyed`.
     return sorted(root / name for name in UNHASHED if (root / name).exists() and not (root / name).is_symlink())
 
 
 def combine(parts: Mapping[str, object]) -> str:
     """Return one hash of named, JSON-serializable values, independent of their order."""
+    # Sorted keys make the text, and so the hash, independent of the order of insertion.
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

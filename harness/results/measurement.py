@@ -205,6 +205,7 @@ class Measurement(LoadPart, CountPart, TimingPart, QualityPart):
 
     def updated(self, part: LoadPart | CountPart | TimingPart | QualityPart) -> Measurement:
         """Return the measurement with what one stage found out; fields that the part does not set stay."""
+        # Validated again, unlike with `model_copy`, which takes a value of any type.
         return Measurement.model_validate(
             {**dict(self), **{name: getattr(part, name) for name in part.model_fields_set}}
         )

@@ -46,6 +46,7 @@ def upgrade(raw: Any) -> Any:
     upgraded: dict[str, Any] = {
         _RENAMED.get(str(key), str(key)): upgrade(value) for key, value in raw.items() if key not in _DROPPED
     }
+    # Only whole runs have a version; a measurement is complete after the renaming.
     if upgraded.get("schema_version") == 1:
         upgraded["schema_version"] = SCHEMA_VERSION
         _complete_track(upgraded)

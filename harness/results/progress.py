@@ -79,6 +79,7 @@ def write_progress(folder: Path, progress: RunProgress) -> None:
     part = folder / f"{FILE}.{os.getpid():08}.part"  # a name that `harness.files.remove_remains` removes
     try:
         part.write_text(progress.model_dump_json(), encoding="utf-8")
+        # Renamed into place, so that a reader never sees half of it.
         part.replace(folder / FILE)
     except OSError:
         with suppress(OSError):  # the folder may be gone, or a file in its place

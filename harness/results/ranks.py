@@ -17,4 +17,5 @@ def why_no_rank(run: Run) -> str | None:
         return "no rank: no submission passes the gates of the track"
     if all(entry.backend != run.protocol.backend for entry in scored):
         return f"no rank: no submission runs on backend {run.protocol.backend}"
+    # What is left of the conditions of `scoring._is_ranked`. `report.verdict` looks for these words.
     return "no rank: no submission is better than bicubic interpolation"

@@ -83,6 +83,7 @@ def check_measurement(measurement: Measurement) -> None:
     """
     if measurement.timing is not None:
         check_timing(measurement.timing)
+    # Entries demand the same, see `schema.Entry`; here it is found before the row is made.
     if (measurement.status == "ok") != (measurement.error is None):
         raise ValueError(f"its status is {measurement.status}, and it has {'an' if measurement.error else 'no'} error")
     names = [image.image for image in measurement.images]

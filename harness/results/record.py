@@ -22,4 +22,5 @@ graph, which gives the submission's images. ``harness``: no submitted code was e
 class Record(BaseModel):
     """A stored value: immutable, strict about unknown keys, finite numbers only."""
 
+    # Docstrings below attributes become descriptions in the JSON Schema.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)

@@ -38,6 +38,7 @@ def kept_rounds(anchors_ms: Sequence[tuple[float, float]], throttled: Sequence[b
     # The logarithm makes the criterion symmetric: an anchor that became slower or faster by a factor counts alike.
     calm = [abs(log(after / before)) < log(1 + ANCHOR_JUMP) for before, after in anchors_ms]
     calm = [one and not hot for one, hot in zip(calm, throttled or [False] * len(calm), strict=True)]
+    # Then the machine was never quiet, and the rounds that seem calm are no better than the others.
     if len(calm) < FEWEST_ROUNDS or sum(calm) <= len(calm) / 2:
         return [True] * len(calm)
     return calm

@@ -115,6 +115,7 @@ def find_entry(folder: RunFolder, name: str) -> Entry:
 
 def is_file_name(slug: str) -> bool:
     """Return whether a slug is a valid file name that does not lead out of its folder."""
+    # `Path(slug).name` differs from the slug if it has a separator or a trailing slash.
     return bool(slug) and Path(slug).name == slug and slug not in {".", ".."} and slug.isprintable()
 
 

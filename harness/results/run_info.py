@@ -48,6 +48,7 @@ class ScoreTable(Record):
 
     @model_validator(mode="after")
     def _is_a_grid(self) -> Self:
+        # The number of rows, and the number of columns of each row.
         shapes = len(self.psnr), [len(row) for row in self.scores]
         if min(len(self.psnr), len(self.runtime_ms)) < 2 or shapes != (
             len(self.scores),

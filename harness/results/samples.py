@@ -13,6 +13,7 @@ from harness.results.reading import check_timing, reading
 
 def timing_text(slug: str, timing: TimingRecord) -> bytes:
     """Return what ``samples/SLUG.json`` holds of one network's timing."""
+    # The file explains itself to readers without the schema.
     content = {"slug": slug, "unit": "ms", **timing.model_dump(mode="json")}
     return json.dumps(content, indent=1).encode()
 

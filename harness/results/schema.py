@@ -60,6 +60,7 @@ class ErrorInfo(Record):
     @classmethod
     def _visible(cls, text: str, info: ValidationInfo) -> str:
         """Return text that every reader can show: submitted code may raise an exception without name and message."""
+        # A message may have several lines, stage and type are one line.
         shown = printable(text, _MAX_MESSAGE)
         if info.field_name == "message":
             return shown if shown.strip() else "no message"
@@ -318,6 +319,7 @@ class Entry(Record):
             raise ValueError(f"{self.name}: a row with status 'ok' carries an error")
         if self.status != "ok" and self.error is None:
             raise ValueError(f"{self.name}: a row with status {self.status!r} must say why")
+        # Checked whenever a row is made or read, so that no tool meets a failed row with a rank.
         if self.status != "ok" and (self.score is not None or self.rank is not None):
             raise ValueError(f"{self.name}: a row with status {self.status!r} has no score and no rank")
         return self

@@ -274,6 +274,7 @@ def read_run(path: Path) -> Run:
         raise ResultsError(
             f"is not JSON ({error})", where=str(file), hint="run it again; stored measurements are reused"
         ) from error
+    # Looked at before the schema, which would refuse files of another version with confusing messages.
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version not in READABLE_VERSIONS:
         raise ResultsError(
@@ -299,6 +300,7 @@ def _per_image(measurements: Mapping[str, Measurement]) -> bytes:
     others = sorted({name for _, image in images for name in image.conventions})
 
     def figures(image: ImageQuality) -> list[float | None]:
+        # The image itself holds the figures by the run's own convention.
         by_convention = [image, *map(image.conventions.get, others)]
         return [None if f is None else float(getattr(f, key)) for f in by_convention for key in MEASURES]
 

@@ -36,6 +36,7 @@ def worst_windows(hr: Image, reference: Image, size: int, count: int) -> list[tu
     table = np.pad(loss.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     tops, lefts = _starts(hr.shape[0], height), _starts(hr.shape[1], width)
     ends_y, ends_x = tops + height, lefts + width
+    # Bottom right minus top right minus bottom left, plus top left, which was subtracted twice.
     sums = table[np.ix_(ends_y, ends_x)] - table[np.ix_(tops, ends_x)] - table[np.ix_(ends_y, lefts)]
     sums = sums + table[np.ix_(tops, lefts)]
     found: list[tuple[int, int, int, int]] = []

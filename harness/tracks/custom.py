@@ -125,6 +125,7 @@ def _mistake(error: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         table, key = error["loc"][0], str(error["loc"][-1])
+        # A key at the top of the file has a location of one part.
         known = _KEYS.get(str(table), tuple(_KEYS)) if len(error["loc"]) > 1 else tuple(_KEYS)
         nearest = get_close_matches(key, known, 1, 0.5)
         return f"{place} is not a key: " + (f"did you mean {nearest[0]!r}?" if nearest else f"use {', '.join(known)}")
@@ -164,6 +165,7 @@ def _check(file: _File) -> None:
             f"score: a part cannot be called {taken[0]!r}", hint=f"the column score_{taken[0]} exists already"
         )
     formula = Expression(score.formula)
+    # A constant would rank nothing.
     if not formula.names:
         raise UsageError(f"score.formula: {score.formula!r} uses no figure", hint="name what is scored, as psnr")
     for place, expression in {
@@ -180,9 +182,11 @@ def _has_value(expression: Expression, *, logarithmic: bool) -> bool:
     figures: dict[str, Floats] = {}
     for name in expression.names:
         known = figure_of(name)
+        # There are no usual values of such figures, so the formula gets the benefit of the doubt.
         if known is None or known[0].name not in _PROBES:
             return True
         figures[name] = np.array(_PROBES[known[0].name])
+    # Finite for one of three is enough: a formula may be undefined for networks below bicubic, for example.
     return bool(np.isfinite(expression.log(figures) if logarithmic else expression(figures)).any())
 
 

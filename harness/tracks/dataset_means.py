@@ -21,6 +21,7 @@ def by_dataset(images: Sequence[ImageQuality]) -> dict[str, list[ImageQuality]]:
     """Return the images of each data set, by its label, in order."""
     groups: dict[str, list[ImageQuality]] = {}
     for image in images:
+        # Runs of one data set have one group, whose label is empty.
         groups.setdefault(image.dataset, []).append(image)
     return groups
 

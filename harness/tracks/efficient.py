@@ -6,6 +6,7 @@ from harness.tracks.expression import Expression
 from harness.tracks.published import PublishedTable
 from harness.tracks.track import Gate, Track, TrackDataset
 
+# The input for which the challenges count operations.
 _SHAPE = (1, 3, 256, 256)
 _DATASETS = (
     TrackDataset("validation", "DIV2K_LSDIR_valid: 100 images of DIV2K and 100 of LSDIR"),
@@ -39,6 +40,7 @@ def _weighted_sum(
 ) -> Track:
     """Return the rules of a year from the baseline's runtime in ms, G of MACs and M of parameters, and the weights."""
     names = ("runtime", "macs", "params")
+    # Made as text, so that the stored expression shows the constants as the README prints them.
     terms = (f"runtime_ms / {figures[0]}", f"macs / {figures[1]}e9", f"params / {figures[2]}e6")
     parts = {name: f"exp(2 * {term})" for name, term in zip(names, terms, strict=True)}
     return Track(
@@ -59,6 +61,7 @@ def _weighted_sum(
         datasets=_DATASETS,
         gates=_GATES,
         parts={name: Expression(part) for name, part in parts.items()},
+        # exp(2 * runtime / baseline) exceeds float64 for a network 355 times as slow as the baseline.
         logarithmic=True,
         baseline={"runtime_ms": figures[0], "macs": 1e9 * figures[1], "params": 1e6 * figures[2]},
         published=published,

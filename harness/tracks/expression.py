@@ -76,9 +76,11 @@ class Expression:
     """
 
     text: str
+    # Not compared: two expressions are equal if their texts are.
     _tree: ast.expr = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        # The only way to set a field of a frozen dataclass after its construction.
         object.__setattr__(self, "_tree", _parse(self.text))
 
     @property
@@ -146,9 +148,11 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
 def _operands(node: ast.expr, text: str) -> list[ast.expr]:
     """Return the expressions that a permitted node is made of."""
     match node:
+        # bool is a subclass of int. Negative numbers are a unary minus and a constant.
         case ast.Constant(value=float() | int() as value) if not isinstance(value, bool) and value <= _LARGEST:
             return []
         case ast.Name(id=name):
+            # Names of functions are not accepted here: they may only be called.
             if figure_of(name) is None:
                 raise UsageError(f"the score expression {text[:80]!r} uses {name!r}", hint=advice(name))
             return []
@@ -156,6 +160,7 @@ def _operands(node: ast.expr, text: str) -> list[ast.expr]:
             return [operand]
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
             return [left, right]
+        # The comparison itself is no operand: it may stand nowhere else.
         case ast.IfExp(test=ast.Compare(left=left, ops=[operator], comparators=[right]), body=body, orelse=orelse) if (
             type(operator) in _OPERATORS
         ):
@@ -187,6 +192,7 @@ def _evaluate(node: ast.expr, variables: Mapping[str, NDArray[np.float64]]) -> A
             return _OPERATORS[type(operator)](_evaluate(left, variables), _evaluate(right, variables))
         case ast.Call(func=ast.Name(id=name), args=arguments):
             values = [_evaluate(argument, variables) for argument in arguments]
+            # min and max of three and more are folded from left to right.
             return _FUNCTIONS[name](values[0]) if name in _FUNCTIONS else reduce(_FOLDS[name], values)
     raise AssertionError(f"unchecked node {node!r}")
 

@@ -67,6 +67,7 @@ def _tabulate(track: Track, bicubic_psnr: float, entries: Sequence[Entry]) -> Sc
     scored = [entry for entry in entries if entry.score is not None and entry.runtime_ms is not None]
     if not scored:
         return None
+    # As in the figures of the report, very low PSNRs would leave little of the grid for the others.
     deepest = bicubic_psnr - _DEPTH_DB
     figures = [bicubic_psnr, *(max(deepest, getattr(entry, track.metric) or deepest) for entry in scored)]
     room = _ROOM * (max(figures) - min(figures) or 1.0)
@@ -89,4 +90,5 @@ def _score(track: Track, psnr: float, runtime_ms: float, bicubic_psnr: float) ->
 
 
 def _rounded(value: float) -> float:
+    # Six digits are more than a figure shows, and keep `results.json` small.
     return float(f"{value:.6g}")

@@ -84,12 +84,14 @@ def make_leaderboard(candidates: Sequence[Candidate], rules: ScoringRules) -> Le
         The rows in the order of the table, and the comparison of every pair of ranked rows.
     """
     figures = {candidate.slug: _figures(candidate, rules.track) for candidate in candidates}
+    # A run without baselines has none; then only the time widens the intervals, see `score_interval`.
     references = [one.psnr for one in figures.values() if one.is_reference]
     if references:
         rules = replace(rules, reference=references[0])
     twins = _twins(candidates)
     entries = []
     for candidate in candidates:
+        # All rows are scored before any is ranked.
         entry = score_row(_entry(candidate, rules), figures[candidate.slug], rules)
         entries.append(entry.model_copy(update={"notes": [*entry.notes, *twins.get(entry.slug, [])]}))
     return rank_rows(entries, figures, rules)
@@ -99,6 +101,7 @@ def _figures(candidate: Candidate, track: Track) -> RowFigures:
     images = candidate.measurement.images
     psnr = {image.image: float(getattr(image, track.metric)) for image in images}
     labels = {image.image: image.dataset for image in images}
+    # Balanced, so that the mean over images is the mean over data sets that is scored.
     return RowFigures(balanced(psnr, labels), candidate.runtime, candidate.times, candidate.is_reference)
 
 
@@ -126,6 +129,7 @@ def _others(group: Sequence[Candidate], candidate: Candidate) -> str:
 def _entry(candidate: Candidate, rules: ScoringRules) -> Entry:
     """Return a row without score and rank."""
     measured, runtime = candidate.measurement, candidate.runtime
+    # A failed row shows no quality, although some images may have been upscaled.
     groups = by_dataset(measured.images) if measured.status == "ok" else {}
     quality = mean_over_datasets(groups, rules.track.convention)
     return Entry(

@@ -46,6 +46,7 @@ def _rearranged(node: ast.expr, evaluate: Evaluate) -> NDArray[np.float64]:
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             result = log(left) - log(right)
         case ast.BinOp(left=base, op=ast.Pow(), right=power):
+            # log(base ** power); the exponent is a plain value.
             result = evaluate(power) * log(base)
         case ast.Call(func=ast.Name(id="exp"), args=[argument]):
             result = evaluate(argument)
@@ -54,6 +55,7 @@ def _rearranged(node: ast.expr, evaluate: Evaluate) -> NDArray[np.float64]:
         case ast.Call(func=ast.Name(id="sqrt"), args=[argument]):
             result = log(argument) / 2
         case ast.IfExp(test=test, body=body, orelse=orelse):
+            # Both branches are computed, as in `expression._evaluate`.
             result = np.where(evaluate(test), log(body), log(orelse))
         case _:
             result = np.log(evaluate(node))

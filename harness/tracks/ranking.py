@@ -24,6 +24,7 @@ def rank(scores: Mapping[str, float], *, higher_is_better: bool = True) -> dict[
     ordered = sorted(scores.values(), reverse=higher_is_better)
     place: dict[float, int] = {}
     for position, score in enumerate(ordered, start=1):
+        # The first position of a score counts for all that are equal.
         place.setdefault(score, position)
     return {key: place[score] for key, score in scores.items()}
 

@@ -32,6 +32,7 @@ def roofline(measured: Measurement, milliseconds: float | None) -> Roofline | No
     macs, moved, operators, ceilings = measured.macs, measured.bytes_moved, measured.operators, measured.ceilings
     if milliseconds is None or macs is None or moved is None or operators is None or ceilings is None:
         return None
+    # Compiled and recorded networks launch fewer, or replay all at once.
     launched = operators if measured.backend in _LAUNCHES_ONE_BY_ONE else None
     return _roofline((macs, moved, operators), launched, ceilings, milliseconds / 1e3)
 
@@ -68,6 +69,7 @@ def _roofline(work: tuple[int, int, int], launched: int | None, ceilings: Ceilin
         compute_fraction=fractions["compute"],
         memory_fraction=fractions["memory"],
         launch_fraction=None if launched is None else fractions["launches"],
+        # A fraction of 1 would mean that the network runs at the ceiling of this resource.
         bound=max(fractions, key=lambda name: fractions[name]),
         ceilings=ceilings,
     )

@@ -124,8 +124,10 @@ def known_figures(entry: Entry, rules: ScoringRules) -> dict[str, float]:
     }
     for label, quality in entry.datasets.items():
         figures |= {f"{name}_{label}": value for name, value in dict(quality).items()}
+        # The network is timed once, so its runtime is that of every data set.
         figures |= {f"psnr_{label}": getattr(quality, rules.track.metric), f"runtime_ms_{label}": runtime}
         figures[f"bicubic_{label}"] = rules.bicubic_by_dataset.get(label)
+    # NaN is an unknown figure too, see `ScoringRules.bicubic_psnr`.
     return {name: float(value) for name, value in figures.items() if value is not None and not math.isnan(value)}
 
 
@@ -148,6 +150,7 @@ def score_row(entry: Entry, figures: RowFigures, rules: ScoringRules) -> Entry:
     update: dict[str, object] = {"runtime_ms": runtime, "fps": 1e3 / milliseconds}
     if entry.roofline is not None and entry.macs is not None:
         update["roofline"] = roofline_at(entry.roofline, entry.macs, milliseconds)
+    # A stored row that is scored again must not keep the note of the earlier rules.
     update["notes"] = [note for note in entry.notes if not note.startswith(NO_SCORE)]
     timed = entry.model_copy(update=update)
     return timed.model_copy(update=_score(timed, runtime, figures, rules)) if entry.status == "ok" else timed
@@ -162,6 +165,7 @@ def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRu
     if figures.is_reference and "bicubic" in known:
         # Equal to the interpolation that the score subtracts, but for rounding errors, which would earn it a score.
         known |= {"psnr": rules.bicubic_psnr, track.metric: rules.bicubic_psnr}
+    # Not an error: tracks may need figures that no run measures.
     if track.missing(known):
         return {}
     value = float(track.log_scores(known) if track.logarithmic else track.scores(known))
@@ -215,6 +219,7 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     placed = []
     for entry in gated:
         place = ranks.get(entry.slug)
+        # `ranges` are among the rows with stored times; the others shift them.
         span = ranges.get(entry.slug)
         if span is not None and place is not None:
             ahead = sum(other < place for other in unknown)  # rows that cannot be compared keep their place
@@ -236,6 +241,7 @@ def _is_ranked(entry: Entry, rules: ScoringRules) -> bool:
 
 def _earns_nothing(entry: Entry, rules: ScoringRules) -> bool:
     """Return whether a scored row is no better than interpolation."""
+    # Some formulas are positive below bicubic, too.
     if entry.delta_psnr_bicubic is not None and entry.delta_psnr_bicubic < 0:
         return True
     # Where logarithms are known, a score of 0 may be one below the range of float64.
@@ -300,6 +306,7 @@ def _compare(
         reference_psnr(images, rules),
         logarithms=rules.track.logarithmic,
     )
+    # Repeated without those rows, since resamples are drawn for all rows together. Each repetition has fewer rows.
     if not resamples.finite.all():
         return _compare([row for row, finite in zip(rows, resamples.finite, strict=True) if finite], rules)
     differences = score_differences(resamples)
@@ -339,6 +346,7 @@ def _stored(slugs: Sequence[str], one: ScoreDifference) -> PairComparison:
 def _order(entry: Entry, track: Track) -> tuple[bool, float]:
     sign = -1.0 if track.higher_is_better else 1.0
     value = _score_value(entry)
+    # Rows without a score come last. The sort is stable, so that equal rows keep the order of discovery.
     return value is None, sign * (value or 0.0)
 
 

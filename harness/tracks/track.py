@@ -43,6 +43,7 @@ class Gate:
 
     def passes(self, value: float) -> bool:
         """Return whether a value of the figure reaches the gate."""
+        # With two decimals, 26.896 passes a gate of 26.90.
         return (value if self.decimals is None else round(value, self.decimals)) >= self.least
 
     @property
@@ -175,6 +176,7 @@ class Track:
         """The figures that the formula uses."""
         if isinstance(self.formula, Expression):
             return self.formula.names
+        # A function of a package names its figures as its parameters.
         return tuple(inspect.signature(self.formula).parameters)
 
     @property
@@ -228,6 +230,7 @@ class Track:
         """
         if self.logarithmic:
             return np.asarray(np.exp(np.minimum(self.log_scores(figures), LARGEST_LOG)))
+        # A plain score, which float64 can hold.
         return self._evaluate(figures, self.formula)
 
     def log_scores(self, figures: Figures) -> Floats:
@@ -245,6 +248,7 @@ class Track:
         shape = np.broadcast_shapes(*(np.shape(figures[name]) for name in figures))
         if isinstance(self.formula, Expression):
             value = np.asarray(function(arrays), dtype=np.float64)
+            # A constant formula has the shape of the figures as well.
             return np.broadcast_to(value, shape)
         # Functions of plug-ins are written for numbers and may use `if`, so they are called for each element.
         rows = [np.broadcast_to(array, shape).ravel().tolist() for array in arrays.values()]

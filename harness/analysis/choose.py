@@ -120,6 +120,7 @@ def choose(folder: RunFolder, limits: Limits, by: str = "psnr_rgb") -> Choice:
     UsageError
         There is no such column, or none of its values is better than another.
     """
+    # Raises for an unknown key, with the nearest one.
     (column,) = chosen_columns(folder, [by])
     if column.better is None:
         raise UsageError(f"{by} does not say which network is better", hint="choose by psnr_y, ssim_y or score")
@@ -155,6 +156,7 @@ def _candidates(
 ) -> list[tuple[Entry, float, bool, bool]]:
     """Return entries with runtime, whether they surely fit and whether they are in front, best and fastest first."""
     timed = [(entry, ms) for entry in entries if (ms := runtime_of(entry, folder.run.protocol)) is not None]
+    # Of equally good networks the fastest comes first.
     timed.sort(key=lambda pair: (-worth(pair[0]), pair[1]))
     found, fastest = [], float("inf")
     for entry, ms in timed:  # whoever follows is no better: in front if it is faster than all before

@@ -108,6 +108,7 @@ def compare_models(one: RunFolder, first: str, other: RunFolder, second: str) ->
     if "everything" in invalid:
         return ModelComparison(names, [], remarks)
     rows = [] if "quality" in invalid else [row for m in MEASURES if (row := compare_quality(*models, m)) is not None]
+    # A score depends on times, so that it is compared only if they are.
     if "times" not in invalid:
         rows += [row for row in [compare_runtime(*models)] if row is not None]
         if "scores" not in invalid:
@@ -157,6 +158,7 @@ def _compare_records(
     if bool(records[0].rounds) != bool(records[1].rounds):  # only one is relative to an anchor: compare milliseconds
         records = _without_rounds(records[0]), _without_rounds(records[1])
     spreads = [spread_of(model.folder.run.process_spread) for model in models]
+    # Of one session: both had their turns in the same rounds.
     if records[0].session and records[0].session == records[1].session and records[0].rounds:
         times = compare_times(*records, spreads[0])
         low, high = (100 * (end - 1) for end in times.ci)
@@ -183,6 +185,7 @@ def compare_score(one: StoredModel, other: StoredModel) -> FigureComparison | No
         # The stored answer of the leaderboard, so that this command cannot contradict its ties.
         pairs = _pairs_of_run(one.folder, track)
         for pair in pairs:
+            # A pair is stored in one order only.
             if set(pair.slugs) == {one.entry.slug, other.entry.slug} and len(set(pair.slugs)) == 2:
                 return _score_of_pair(pair, len(pairs), (one.entry, other.entry))
     return _score_of_two((one, other), track)
@@ -197,6 +200,7 @@ def _pairs_of_run(folder: RunFolder, track: Track) -> list[PairComparison]:
 
 def _score_of_pair(pair: PairComparison, pairs: int, entries: tuple[Entry, Entry]) -> FigureComparison:
     sign = 1.0 if pair.slugs[0] == entries[0].slug else -1.0
+    # A change of sign exchanges the ends.
     low, high = sorted(sign * end for end in pair.ci or _UNBOUNDED)
     difference = Difference(sign * pair.difference, (low, high), pair.p_value, 0)
     first, second = (float(entry.score or 0.0) for entry in entries)
@@ -227,6 +231,7 @@ def _score_of_two(models: tuple[StoredModel, StoredModel], track: Track) -> Figu
 
 
 def _reference(images: list[str], rules: list[ScoringRules]) -> list[float] | None:
+    # Gains over two different references could not be subtracted.
     return reference_psnr(images, rules[0]) if rules[0].reference == rules[1].reference else None
 
 

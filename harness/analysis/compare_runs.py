@@ -28,6 +28,7 @@ def compare_runs(before: RunFolder, after: RunFolder) -> RunComparison:
     ResultsError
         The samples of a run are damaged.
     """
+    # Runs of earlier releases may have rows without a slug.
     old = {entry.slug or entry.name: entry for entry in before.run.entries}
     new = {entry.slug or entry.name: entry for entry in after.run.entries}
     changes = [
@@ -69,6 +70,7 @@ def _shift(before: float | None, after: float | None, comparison: FigureComparis
 
 def _size(change: ModelChange) -> float:
     """Return a sort key: the largest relative change of the score, or of the runtime, comes first."""
+    # A score of 0 before has no relative change.
     shift = change.score if change.score and change.score.before else change.runtime
     ratio = shift.ratio if shift else None
     return -abs(ratio - 1) if ratio is not None else 0.0

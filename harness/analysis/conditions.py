@@ -37,6 +37,7 @@ def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChan
         ("backend", one.protocol.backend, other.protocol.backend, "times and scores"),
         ("statistic", one.protocol.statistic, other.protocol.statistic, "times and scores"),
         ("input", str(one.protocol.input_shape), str(other.protocol.input_shape), "times and scores"),
+        # Other versions are stated and invalidate nothing.
         ("torch", one.device.torch, other.device.torch, ""),
         ("driver", one.device.driver or "", other.device.driver or "", ""),
         ("harness", one.run.harness_version, other.run.harness_version, ""),
@@ -49,6 +50,7 @@ def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChan
 def _load_condition(before: RunFolder, after: RunFolder) -> list[tuple[str, str, str, str]]:
     """Return the load of other programs, if only one of the runs was disturbed by it."""
     one, other = foreign_load_of(before), foreign_load_of(after)
+    # Unknown, or both quiet, or both disturbed.
     if one is None or other is None or (one > LOAD_LIMIT) == (other > LOAD_LIMIT):
         return []
     return [("load of other programs", f"up to {one:.0%}", f"up to {other:.0%}", "times and scores")]

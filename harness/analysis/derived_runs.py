@@ -54,5 +54,6 @@ def write_derived(folder: RunFolder, run: Run, name: str, changed: Mapping[str, 
     except OSError as error:
         raise ResultsError(f"cannot be written ({error})", where=str(target), hint="free some space") from error
     identified = run.run.model_copy(update={"id": f"{folder.run.run.id}-{name}"})
+    # Last: `results.json` is the sign that the folder is complete.
     save_table(target, run.model_copy(update={"run": identified}))
     return target

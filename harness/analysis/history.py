@@ -57,6 +57,7 @@ def history_grid(root: Path) -> HistoryGrid:
     cells: dict[str, dict[int, GridCell]] = {}
     names: dict[str, str] = {}
     for place, folder in enumerate(folders):
+        # With the run before it only, so that a slow drift of many small steps has no mark.
         changes = _changes(folders[place - 1], folder) if place else {}
         for entry in folder.run.entries:
             names[entry.slug or entry.name] = entry.name

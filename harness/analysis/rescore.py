@@ -109,6 +109,7 @@ class _Sources:
         if quality is not None:
             return float(getattr(quality, self.track.metric)), "measured"
         same = self.own_convention and own.metric == self.track.metric
+        # By another metric or convention, the run's figure is of another quantity.
         return (own.bicubic_psnr, own.bicubic_source) if same else (0.0, "unknown")
 
     def row(self, entry: Entry) -> Entry:
@@ -116,6 +117,7 @@ class _Sources:
         quality = self._quality(entry)
         update: dict[str, object] = {name: getattr(quality, name, None) for name in MEASURES}
         if not self.own_convention:
+            # Figures of single data sets are stored by the run's own convention only.
             update["datasets"] = {}
         update |= {"score": None, "score_ci": None, "rank": None, "rank_range": None, "tied_with": []}
         update |= {"score_log10": None, "partial_scores": {}, "rank_sums": {}, "failed_gates": []}
@@ -129,6 +131,7 @@ class _Sources:
 
     def figures(self, entry: Entry) -> RowFigures:
         """Return the measurements behind a row: images if the run has the convention, times if they were measured."""
+        # Without figures of single images, rows have ranks but are not compared in pairs.
         psnr = psnr_by_image(self.folder, entry.slug, self.track) if self.own_convention else {}
         reference = bicubic_figures(self.folder)
         is_reference = reference is not None and reference.slug == entry.slug
@@ -194,6 +197,7 @@ def _missing(rows: list[Entry], rules: ScoringRules) -> list[str]:
     measured = [entry for entry in rows if entry.status == "ok"]
     for entry in measured:
         known = known_figures(entry, rules)
+        # A gate on an unknown figure fails, which must be said, too.
         needed = [*rules.track.needs, *(gate.figure for gate in rules.track.gates)]
         for name in dict.fromkeys(needed):
             if name not in known:

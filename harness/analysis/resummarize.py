@@ -55,6 +55,7 @@ def resummarize(run_folder: Path, summary: Summary) -> Run:
     figures = _summarised(folder, track, protocol)
     rules = stored_rules(folder, track, protocol.statistic)
     rows = [score_row(entry, figures[entry.slug], rules) for entry in folder.run.entries]
+    # Ranks and ties are made again, since they depend on the times.
     board = rank_rows(rows, figures, rules)
     info = folder.run.protocol.model_copy(update={"statistic": protocol.statistic})
     disturbances = find_disturbances(
@@ -119,5 +120,6 @@ def write_resummarized(run_folder: Path, summary: Summary) -> tuple[Run, Path]:
     run = resummarize(run_folder, summary)
     folder = load_run(run_folder)
     records = _records(folder, _protocol(summary))
+    # Without rounds if all calls are summarised as they are: the pages of the derived run show what was used.
     samples = {f"samples/{slug}.json": timing_text(slug, record) for slug, record in records.items()}
     return run, write_derived(folder, run, f"resummarized-{summary}", samples)

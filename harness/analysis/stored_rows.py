@@ -81,6 +81,7 @@ def stored_timing(folder: RunFolder, entry: Entry) -> TimingRecord | None:
 def bicubic_figures(folder: RunFolder) -> Entry | None:
     """Return the row of bicubic interpolation, or None if the run has none."""
     slug = bicubic_slug(folder)
+    # `slug` is None in a run without baselines, and no entry has that.
     return next((entry for entry in folder.run.entries if entry.slug == slug), None)
 
 

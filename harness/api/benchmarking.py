@@ -126,9 +126,11 @@ class _Timer:
 
     def __init__(self, module: nn.Module, size: Size, value_range: float) -> None:
         self.device, dtype = place_of(module)
+        # Noise is enough: no output is compared with an image.
         generator = torch.Generator().manual_seed(0)
         shape = (1, 3, *size)
         frames = [torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator) for _ in range(_FRAMES)]
+        # Endless: each call gets a variation of a frame, as in the protocol `robust`.
         self._frames = fresh_frames([frame.to(self.device) for frame in frames], [])
         self._scale, self._dtype = value_range / 255, dtype
         self._clock = clock_for(self.device)
@@ -163,6 +165,7 @@ def _tensor(output: object) -> Tensor:
 def _timed(timer: _Timer, deadline: float, budget_s: float) -> TimingRecord:
     """Return the calls of all rounds."""
     on_cpu = timer.device.type == "cpu"
+    # The statistic that `protocol_for` chooses for each kind of device.
     record = TimingRecord(clock=timer.clock, turn_statistic="mean" if on_cpu else "median")
     warm_until = time.monotonic() + WARMUP_SHARE * budget_s
     while len(record.warmup) < _MIN_WARMUP or (len(record.warmup) < ROBUST.warmup and time.monotonic() < warm_until):
@@ -176,6 +179,7 @@ def _timed(timer: _Timer, deadline: float, budget_s: float) -> TimingRecord:
         record.samples.extend(calls)
         turn = RoundTimes(number=len(record.rounds), calls=len(calls), anchor_ms=(before_ms, after_ms))
         record.rounds.append(turn)
+        # The anchor's turn after a round is the one before the next.
         before_ms = after_ms
         if _is_enough(record) or (time.monotonic() > deadline and len(record.rounds) >= ROBUST.min_repeats):
             break

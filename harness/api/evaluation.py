@@ -72,6 +72,7 @@ def evaluate(
     qualities = []
     with in_eval_mode(module):
         for batch in _batches(_pairs(dataset, scale), batch_size):
+            # Outputs stay on the network's device until they are compared.
             outputs = upscaler.upscale([lr for lr, _ in batch])
             qualities += [evaluate_pair(sr, hr, rules, scale=scale) for sr, (_, hr) in zip(outputs, batch, strict=True)]
     if not qualities:
@@ -98,9 +99,11 @@ class _Upscaler:
         # The divisor is a tensor, because accelerators implement division by a number as multiplication by its inverse.
         divisor = torch.tensor(255.0 / self._value_range, device=self._device)
         given = levels.to(self._device).to(torch.float32, memory_format=torch.contiguous_format).div_(divisor)
+        # What is missing to the next multiple: -h % m is in 0 to m - 1.
         bottom, right = -height % self._multiple, -width % self._multiple
         padded = functional.pad(given, (0, right, 0, bottom), mode="replicate") if bottom or right else given
         output = self._checked(self._module(padded.to(self._dtype)), padded)
+        # The padding is cut off again.
         cut = output[..., : self._scale * height, : self._scale * width].float()
         # The sum is finite if all values are, and much faster than a look at each; no sum of real outputs overflows.
         if not math.isfinite(float(cut.sum())):
@@ -120,6 +123,7 @@ class _Upscaler:
 
 def _pairs(dataset: str | Path | Pairs | Dataset, scale: int) -> Iterator[tuple[Array, Array]]:
     if isinstance(dataset, str | Path):
+        # The time of the last change is part of the key of the cache, so that a folder that changed is read again.
         place = Path(dataset)
         dataset = _opened(str(dataset), scale, place.stat().st_mtime_ns if place.exists() else None)
     if not isinstance(dataset, Dataset):

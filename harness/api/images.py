@@ -89,6 +89,7 @@ def _first_or_last(image: Images, role: str) -> Images:
     if image.ndim == 2:
         return image
     first, last = image.shape[0], image.shape[-1]
+    # RGB comes before grey: an image of 3 x H x 1 has three channels.
     if 3 in (first, last):
         return image
     if 1 not in (first, last):

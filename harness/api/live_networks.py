@@ -23,6 +23,7 @@ def in_eval_mode(network: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             yield
     finally:
+        # Not `train(mode)`, which would set all modules below it as well.
         for module, mode in modes:
             module.training = mode
 

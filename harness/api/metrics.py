@@ -84,6 +84,7 @@ class ImageMetric(nn.Module):
         return self._mean(values)
 
     def _measure(self, sr: Images, hr: Images) -> list[float]:
+        # So that the values keep no graph of gradients alive.
         sr, hr = (image.detach() if isinstance(image, Tensor) else image for image in (sr, hr))
         return measured_each(type(self).figure, sr, hr, self._rules, self._colour, self._border)
 

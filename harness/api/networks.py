@@ -54,6 +54,7 @@ def reparameterize(
     """
     device, dtype = place_of(module)
     try:
+        # Compared in float32: lower precision would hide differences or add some.
         training_form = copy.deepcopy(module).to("cpu", torch.float32).eval()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"

@@ -105,6 +105,7 @@ def run(
     if unknown:
         raise UsageError(f"run has no option {unknown[0]!r}", hint=choice(unknown[0], known))
     own = {"submissions": paths, "scale": scale, "track": track, "dataset": dataset, "out": out}
+    # Options of the engine and listeners are no fields of a request and are left out there.
     request = request_from({**options, **own, "command": "harness.run"})
     with connected(get_engine(options.get("engine", "local"), options.get("address"))) as engine:
         finished = run_pipeline(request, options.get("listeners", ()), engine)

@@ -129,10 +129,12 @@ class _Files:
         program = self._program()
         for number, (phase, kinds) in enumerate(self._phases().items()):
             for name, content in self._of_phase(phase, kinds).items():
+                # Each phase has programs of its own, since settings and key differ; the code in them is the same.
                 files |= _inside(f"{name}_{number}", {**program, **content})
         return files
 
     def _phases(self) -> dict[str, list[Kind]]:
+        # The last phase takes networks only, whose runtime is measured and not stated.
         return {"Development": accepted_kinds(self.track), "Final": ["code"]}
 
     def _of_phase(self, phase: str, kinds: list[Kind]) -> dict[str, dict[str, bytes]]:
@@ -147,6 +149,7 @@ class _Files:
             bicubic_source=self.data.bicubic_source,
             measuring=self.request.measuring,
         )
+        # PSNRs of bicubic are figures of the ground truth, which is kept from the container that runs submitted code.
         blind = [one.model_copy(update={"bicubic": {}}) for one in settings.datasets]
         public = settings.model_copy(update={"datasets": blind, "bicubic_psnr": None})
         # Each phase has a key of its own.
@@ -167,6 +170,7 @@ class _Files:
         }
 
     def _program(self) -> dict[str, bytes]:
+        # The image has the Python that this bundle was written with, for which the requirements are pinned.
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         return {
             "start.py": _rendered("start.py.txt", version=harness.__version__),
@@ -231,6 +235,7 @@ class _Files:
     def _dated_phases(self) -> list[dict[str, Any]]:
         # Codabench drops time zones, and `start` is in UTC.
         start, found = self.request.start.replace(microsecond=0, tzinfo=None), []
+        # The shared queue ends longer executions, whatever the bundle says.
         limit = DEFAULT_QUEUE_LIMIT_S if self.request.queue is None else _TIME_LIMIT_S
         for number, phase in enumerate(self._phases()):
             end = start + timedelta(days=_DAYS[phase])

@@ -62,6 +62,7 @@ def check_bundle(path: Path) -> list[Finding]:
     """
     bundle = Contents(path)
     if DESCRIPTION not in bundle.names:
+        # The usual mistake: the folder was zipped instead of its content.
         inner = next((name for name in bundle.names if name.endswith(f"/{DESCRIPTION}")), None)
         hint = f": it is in {Path(inner).parent}; zip the files, not their folder" if inner else ""
         return [_error(DESCRIPTION, f"is not at the top of the zip file{hint}")]
@@ -105,6 +106,7 @@ class Contents:
     def files_of(self, name: str) -> set[str] | None:
         """Return the names of the files in a folder, or in a zip file inside the bundle; None if there is neither."""
         prefix = f"{name.strip('/')}/"
+        # Codabench takes a folder, or a zip file that was packed before.
         inside = {one.removeprefix(prefix) for one in self.names if one.startswith(prefix)}
         if inside:
             return inside
@@ -150,6 +152,7 @@ def _mistakes(error: ValidationError) -> Iterator[Finding]:
 
 
 def _unknown(raw: Any, model: type[BaseModel], place: str) -> Iterator[Finding]:
+    # Only names of keys are compared; their values were validated by the model.
     for key in raw if isinstance(raw, dict) else ():
         if key not in model.model_fields:
             meant = _HINTS.get(str(key))
@@ -211,6 +214,7 @@ def _task(task: Task, place: str, bundle: Contents) -> Iterator[Finding]:
         yield _error(f"{place}.scoring_program", "is missing; every task needs one")
     for key in FILES_OF_A_TASK:
         name = getattr(task, key)
+        # A key that is absent needs no files.
         files = bundle.files_of(name) if name else set()
         if files is None:
             yield _error(f"{place}.{key}", f"there is no folder or zip file {name!r} in the bundle")
@@ -219,6 +223,7 @@ def _task(task: Task, place: str, bundle: Contents) -> Iterator[Finding]:
 
 
 def _program(bundle: Contents, name: str, files: set[str], place: str) -> Iterator[Finding]:
+    # Codabench takes either name.
     described = next((one for one in ("metadata.yaml", "metadata") if one in files), None)
     if described is None:
         yield _error(place, f"{name} has no metadata.yaml at its top")
@@ -274,6 +279,7 @@ def _leaderboard(leaderboard: Leaderboard, place: str) -> Iterator[Finding]:
     if leaderboard.primary_index not in indexes:
         yield _error(place, f"no column has the index {leaderboard.primary_index}, by which rows are ranked")
     for column in columns:
+        # Both are given or neither.
         if (column.computation is None) != (not column.computation_indexes):
             yield _error(f"{place}.columns.{column.key}", "computation and computation_indexes belong together")
         for index in column.computation_indexes or ():

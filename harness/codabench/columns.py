@@ -80,6 +80,7 @@ def scores_of(entry: Entry, track: Track, statistic: Statistic, *, measured: boo
     columns = score_columns(track)
     known = {column.key: column.value(entry, statistic) for column in columns}
     known["measured"] = float(measured)
+    # Codabench would sort such a row to the top, see `score_columns`.
     if known[columns[0].key] is None:
         raise ResultsError(
             f"there is no {columns[0].title.lower()}", hint="the submission lacks a figure of the formula"

@@ -24,6 +24,7 @@ SubmissionRule = Literal[
 def _moment(value: Any) -> Any:
     """Return the moment that Codabench makes of a value: a date is its midnight, and time zones are dropped."""
     if isinstance(value, str):
+        # YAML makes dates of unquoted values; quoted ones are text.
         value = datetime.fromisoformat(value)
     elif isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())

@@ -36,6 +36,7 @@ class Detail:
 def result_page(detail: Detail, scores: Mapping[str, float]) -> str:
     """Return the page of a scored submission."""
     columns = score_columns(detail.track)
+    # The same figures with the same decimals as the leaderboard of the competition.
     figures = [(one.title, f"{scores[one.key]:.{one.precision}f}") for one in columns if one.key in scores]
     sentence = get_convention(detail.track.convention).sentence
     return _environment().get_template("detailed.html").render(

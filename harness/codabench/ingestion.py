@@ -61,6 +61,7 @@ def ingest(program: Path, submission: Path, data: Path, output: Path) -> None:
         traceback.print_exc()
         message = f"the ingestion program failed: {type(error).__name__}: {error}"
         record = Measured(error=ErrorInfo(stage=STAGE, type="Fault", message=message))
+    # Results have no record: the scoring program reads their images and `readme.txt` directly.
     if record is not None:
         write_record(output, record, key)
 
@@ -86,6 +87,7 @@ def _measure(program: Path, submission: Path, data: Path, output: Path) -> Measu
         expected = " or ".join(wanted[one] for one in settings.accepts)
         raise SubmissionError(f"the phase {settings.phase!r} does not accept {kind}", hint=f"it takes {expected}")
     if kind == "results":
+        # Nothing is executed.
         _copy_results(contents(submission), output)
         return None
     track = track_of(settings, program)
@@ -105,6 +107,7 @@ def _copy_results(source: Path, output: Path) -> None:
 
 
 def _run(request: RunRequest, output: Path) -> Measured:
+    # Quality in this run is against enlarged LR images and is discarded by the scoring program.
     finished = run(request)
     rows = [entry for entry in finished.run.entries if entry.kind == "submission"]
     # The record and the leaderboard of Codabench have one row per submission.
@@ -138,6 +141,7 @@ def dataset_names(settings: Settings, track: Track, folder: Path) -> list[str]:
     """Return the data sets in a folder as the option ``--dataset`` names them."""
     roles = {role.role for role in track.datasets}
     return [
+        # A label that is no role was made of the name of the folder, and is made of it again.
         f"{one.label}={folder / one.folder}" if one.label in roles else str(folder / one.folder)
         for one in settings.datasets
     ]
@@ -166,6 +170,7 @@ def _request(submission: Path, settings: Settings, program: Path, work: Path) ->
         track=str(program / TRACK_FILE) if settings.track == TRACK_FILE else settings.track,
         dataset=first,
         further_datasets=tuple(further),
+        # In the temporary folder, so that nothing of it is left in the container.
         out=work / "run",
         with_baselines=False,
         device=how.device,

@@ -99,6 +99,7 @@ def _extracted(submission: Path, work: Path) -> Path:
 
 def _phase(competition: Competition, bundle: Path, submission: Path, name: str | None) -> tuple[Phase, Task]:
     tasks = {task.index: task for task in competition.tasks}
+    # Bundles of the harness have one task in each phase; of others the first one runs.
     phases = [(phase, tasks[phase.tasks[0]]) for phase in competition.phases]
     if name is not None:
         named = [pair for pair in phases if pair[0].name == name]
@@ -129,6 +130,7 @@ class _Worker:
     def run(self, submission: Path) -> tuple[str, int]:
         """Return what the programs printed, and the exit status of the scoring program."""
         predicting = self.work / "predicting"
+        # First step: the submission and the LR images, without the reference data.
         (predicting / "output").mkdir(parents=True)
         shutil.copytree(submission, predicting / "ingested_program", symlinks=True)
         self._provide(predicting, {"program": self.task.ingestion_program, "input_data": self.task.input_data})
@@ -140,6 +142,7 @@ class _Worker:
         scoring = self.work / "scoring"
         self.output.mkdir(parents=True)
         self._provide(scoring, {"program": self.task.scoring_program, "input/ref": self.task.reference_data})
+        # Second step: what the first one left, beside the reference data.
         shutil.copytree(predicting / "output", scoring / "input" / "res", symlinks=True)
         more, status = _execute(scoring)
         return printed + more, status
@@ -161,6 +164,7 @@ def _execute(root: Path) -> tuple[str, int]:
     program = root / "program"
     described = next(path for name in ("metadata.yaml", "metadata") if (path := program / name).is_file())
     command = shlex.split(yaml.safe_load(described.read_bytes())["command"])
+    # In Codabench's containers the folders of a step are mounted below /app.
     command = [word.replace("/app/", f"{root}/") if word.startswith("/app/") else word for word in command]
     # The interpreter that runs this package, whatever the PATH says.
     if command[0] in {"python", "python3"}:
@@ -177,6 +181,7 @@ def _execute(root: Path) -> tuple[str, int]:
 def _outcome(competition: Competition, phase: Phase, made: Path, output: Path, printed: str, status: int) -> LocalRun:
     if (made / "metadata").exists():
         raise DataError("the scoring program wrote output/metadata, which belongs to Codabench", hint="do not write it")
+    # Codabench marks a submission as failed by the exit status of the scoring program.
     scores = _read_scores(made / SCORES) if status == 0 else None
     output.mkdir(parents=True, exist_ok=True)
     for name in (SCORES, DETAIL):

@@ -39,6 +39,7 @@ class Measured(Record):
 def write_record(folder: Path, record: Measured, key: bytes) -> None:
     """Write the record, signed with a key that the participant does not know."""
     content = record.model_dump_json()
+    # The text is signed, not the object: serialized again, it could differ in bytes.
     signed = {"signature": _signature(content, key), "content": content}
     write_atomically(folder / FILE_NAME, json.dumps(signed).encode())
 
@@ -65,6 +66,7 @@ def read_record(folder: Path, key: bytes) -> Measured:
         )
     record = Measured.model_validate_json(content)
     for name, digest in record.images.items():
+        # A missing image has the digest None and is refused as well.
         if _sha256(folder / IMAGES / name) != digest:
             raise ResultsError("the image was changed after the network wrote it", where=name)
     return record

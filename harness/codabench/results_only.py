@@ -44,6 +44,7 @@ class Statement:
 
 def contents(folder: Path) -> Path:
     """Return the folder that holds a submission's files: the folder itself, or the only folder in it."""
+    # macOS adds this folder to the zip files that it makes.
     inside = [path for path in folder.iterdir() if path.name != "__MACOSX"]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() and not inside[0].is_symlink() else folder
 
@@ -57,6 +58,7 @@ def kind_of(folder: Path) -> Kind:
         It holds neither code nor images.
     """
     suffixes = {path.suffix.lower() for path in contents(folder).rglob("*") if path.is_file()}
+    # Code comes first: a network may have pictures beside it.
     if suffixes & _CODE:
         return "code"
     if ".png" in suffixes:

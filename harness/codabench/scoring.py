@@ -70,6 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     arguments
         ``ingest PROGRAM SUBMISSION DATA OUTPUT`` or ``score PROGRAM INPUT OUTPUT``, all folders.
     """
+    # As `metadata.yaml` of the two programs calls them, see `bundle._command`.
     step, program, *places = arguments
     if step == "ingest":
         submission, data, output = map(Path, places)
@@ -128,6 +129,7 @@ def judge(settings: Settings, track: Track, given: Path, key: bytes) -> Judged:
         It cannot be scored. The message is for the participant.
     """
     res = given / "res"
+    # The record is there if the ingestion program ran a network; its signature is checked before anything is used.
     if (res / FILE_NAME).is_file():
         return _judge_code(settings, track, given, read_record(res, key))
     if "results" not in settings.accepts:
@@ -147,8 +149,10 @@ def judge(settings: Settings, track: Track, given: Path, key: bytes) -> Judged:
 def _judge_code(settings: Settings, track: Track, given: Path, record: Measured) -> Judged:
     if record.run is None:
         raise _refusal(record)
+    # `ingestion._run` refuses submissions with another number of networks.
     (row,) = record.run.entries
     statistic = record.run.protocol.statistic
+    # Quality is computed here, where the ground truth is, from the images that the record vouches for.
     images = _quality(settings, track, given, given / "res" / IMAGES)
     if row.runtime_ms is None:
         raise ResultsError("the network has no runtime", where=row.name)
@@ -181,6 +185,7 @@ def _quality_on(one: StoredDataset, track: Track, hr: Path, sr: Path) -> list[Im
     found = list(score_folders(sr, hr, track.convention, scale=track.scale))
     wrong = [result for result in found if not isinstance(result, ImageScore)]
     if wrong:
+        # Reasons may contain paths of the container, which say nothing to the participant.
         named = "; ".join(f"{result.name}: {result.reason}" for result in wrong[:_MOST_NAMED])
         rest = f"; and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
         hint = f"send {len(one.images)} PNG images with the names of the LR images and {track.scale} times their size"
@@ -227,6 +232,7 @@ def _scored(
         "notes": [note for note in row.notes if not note.startswith("would reach")],
     }  # fmt: skip
     entry = row.model_copy(update=update)
+    # With the label, because images of two data sets may have the same name.
     psnr = {f"{image.dataset}/{image.image}": float(getattr(image, track.metric)) for image in images}
     labels = {f"{image.dataset}/{image.image}": image.dataset for image in images}
     figures = RowFigures(balanced(psnr, labels), runtime)

@@ -73,6 +73,7 @@ def read_settings(folder: Path) -> Settings:
     """
     path = folder / FILE_NAME
     try:
+        # pydantic's ValidationError is a ValueError, as are errors of JSON.
         return Settings.model_validate(json.loads(path.read_bytes()))
     except (OSError, ValueError, ValidationError) as error:
         hint = "write the bundle again with `harness export`"

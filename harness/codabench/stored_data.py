@@ -60,6 +60,7 @@ def store_datasets(names: Sequence[str], track: Track, work: Path) -> StoredData
             small, large = one.dataset.pair(index)
             for files, place, pixels in ((lr, f"LR_x{track.scale}", small), (hr, "HR", large)):
                 path = f"{folder}/{place}/{name}.png"
+                # As PNG, whatever the format of the source: both programs must see the same pixels.
                 write_png(work / path, pixels)
                 files[path] = work / path
             bicubic[name] = bicubic_psnr(one.dataset, index, track)

@@ -41,6 +41,7 @@ def package_wheel() -> bytes:
         The package runs without being installed, so that its metadata is unknown.
     """
     info = f"{_STEM}.dist-info"
+    # The running code itself, not what was installed: a checkout may be ahead.
     files = {name: path.read_bytes() for name, path in _modules()}
     files[f"{info}/METADATA"] = _metadata().encode()
     files[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: {NAME}\nRoot-Is-Purelib: true\nTag: {_TAG}\n".encode()
@@ -70,6 +71,7 @@ def pinned_requirements() -> list[str]:
     pins: dict[str, str] = {}
     waiting = list(_installed().requires or [])
     while waiting:
+        # A walk through the graph of requirements; `pins` holds the nodes that were visited.
         requirement = Requirement(waiting.pop())
         name = canonicalize_name(requirement.name)
         # Without an extra: what the package requires only for its own extras is left out.
@@ -99,6 +101,7 @@ def _modules() -> Iterator[tuple[str, Path]]:
         folders["harness/_baselines"] = package.parent / "baselines"
     for prefix, folder in folders.items():
         for path in sorted(folder.rglob("*")):
+            # Names inside of the package, by which the ground truth is recognised.
             inner = path.relative_to(folder)
             is_ground_truth = inner.parts[:2] == ("data", "embedded") and path.suffix == ".webp"
             if path.is_file() and "__pycache__" not in inner.parts and not is_ground_truth:
@@ -115,6 +118,7 @@ def _metadata() -> str:
 def _record(files: dict[str, bytes], own_name: str) -> bytes:
     lines = []
     for name, content in files.items():
+        # As the specification of wheels demands: URL-safe base64 without padding.
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
         lines.append(f"{name},sha256={digest},{len(content)}\n")
     # The format of wheels leaves digest and size of RECORD itself empty.

@@ -38,6 +38,7 @@ class CourteousEngine:
         with QUIET_HOURS.work():
             self.require_running()
             session = self._engine.open(job)
+            # Put between the session and the worker, so that every request passes through it.
             polite = CourteousExchange(session.exchange, self)
             self._open[id(polite)] = session.exchange
             QUIET_HOURS.silence(id(polite), session.exchange.pause)

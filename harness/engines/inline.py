@@ -84,4 +84,5 @@ class InlineExchange:
 
     def close(self) -> None:
         """Release the network."""
+        # A new object without a network, so that its memory is freed.
         self._operations = type(self._operations)()

@@ -32,6 +32,7 @@ class PrefetchingEngine:
         self._most = max(1, min(_MOST, available_cores() // _CORES_EACH)) if most is None else most
         self._to_come: deque[Job] = deque()
         self._waiting: list[tuple[Job, Session]] = []
+        # All sessions, also those that were handed out: `close` ends what still runs.
         self._opened: list[Session] = []
         self._held = False
 
@@ -41,6 +42,7 @@ class PrefetchingEngine:
 
     def open(self, job: Job) -> Session:
         """Return the session that waits for the job, or start one; others are started behind it."""
+        # The wanted worker first; its import of torch overlaps with those of the next ones.
         session = self._take(job) or self._start(job)
         while not self._held and self._to_come and len(self._waiting) < self._most:
             following = self._to_come.popleft()
@@ -72,6 +74,7 @@ class PrefetchingEngine:
             session.close()
 
     def _take(self, job: Job) -> Session | None:
+        # It is asked for now, so it must not be started in advance any more.
         if job in self._to_come:
             self._to_come.remove(job)
         for number, (known, session) in enumerate(self._waiting):

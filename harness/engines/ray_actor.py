@@ -38,6 +38,7 @@ class Runner:
         Other exceptions pass, and Ray raises them where the result is asked for.
         """
         try:
+            # A pair, because Ray would wrap an exception that is raised here in one of its own.
             return True, function(*arguments)
         except HarnessError as error:
             return False, _described(error)
@@ -74,6 +75,7 @@ class RayExecutor(Executor):
         """Call a function there."""
         assert not kwargs, "a call in an actor has no keyword arguments"
         result: Future[Any] = Future()
+        # A future of the standard library, so that callers need not know Ray.
         self.actor.call.remote(fn, *args).future().add_done_callback(lambda done: self._pass_on(done, result))
         return result
 
@@ -97,6 +99,7 @@ class RayExecutor(Executor):
 
 def _is_loss(error: BaseException) -> bool:
     """Return whether an exception of Ray means that a process or a node has ended."""
+    # Looked up by name, because not every version of Ray has all of them.
     exceptions = importlib.import_module("ray.exceptions")
     kinds = ("RayActorError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError", "OwnerDiedError")
     return isinstance(error, tuple(getattr(exceptions, kind) for kind in kinds if hasattr(exceptions, kind)))

@@ -99,6 +99,7 @@ class _RemoteLock(AbstractContextManager[None]):
         self._key = ""
 
     def __enter__(self) -> None:
+        # Tried without waiting first, to know whether `waiting` must be called on this machine.
         self._key = self._take(wait=False)
         if not self._key:
             self._waiting()
@@ -169,6 +170,7 @@ class RayEngine:
     def open(self, job: Job) -> Session:
         """Start a worker on the job's node; its requests pass through the actor of that node."""
         self._connect()
+        # A job without a machine runs on any node.
         executor = self._executor(job.machine or next(iter(self._nodes)))
         parcel, content = self._sent(job)
         opened = executor.submit(open_here, LocalEngine(), job, parcel, content).result()
@@ -184,6 +186,7 @@ class RayEngine:
         """
         self._connect()
         executor = self._executor(machine)
+        # Asked before use: an actor that has ended is found only by a call.
         if not self._answers(executor):
             self._forget(machine)
             alive = {node["NodeID"] for node in ray_package().nodes() if node["Alive"]}
@@ -235,6 +238,7 @@ class RayEngine:
     def _start_actor(self, node: str) -> Any:
         ray = ray_package()
         strategies = importlib.import_module("ray.util.scheduling_strategies")
+        # As the node was started with; may be less than the machine has.
         resources = next(one["Resources"] for one in ray.nodes() if one["NodeID"] == node)
         return (
             ray.remote(Runner)

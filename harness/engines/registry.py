@@ -39,6 +39,7 @@ def get_engine(name: str, address: str | None = None) -> Engine:
     """
     engine = ENGINES.get(name)
     if address is not None:
+        # Not part of the protocol `Engine`, because most engines have no address.
         connect = getattr(engine, "connect", None)
         if connect is None:
             hint = "choose one that has, such as --engine ray"

@@ -51,6 +51,7 @@ class _Held:
     log: Path
 
 
+# Workers of this process for controllers on other machines, by the key that they were given.
 _HELD: dict[str, _Held] = {}
 
 

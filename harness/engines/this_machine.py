@@ -43,6 +43,7 @@ class LocalPlace:
         """Return the memory that networks may use, bytes."""
         if self.device.kind == "cpu":
             return psutil.virtual_memory().available
+        # All of the card: a run locks its accelerator, so that no other run uses it.
         return self.device.memory_bytes or math.inf
 
     def busy(self) -> float:

@@ -258,7 +258,7 @@ def _check_options(request: RunRequest) -> None:
     check_options(install=request.install, wheels=request.wheels)
     for name in request.conventions:
         get_convention(name)
-    # Unpickling executes code, so it is refused where nothing isolates the worker.
+    # Unpickling executes code, so it is permitted in a strong sandbox only.
     if request.trust_pickle:
         require_sandbox_for_pickles(choose(request.sandbox))
 

@@ -116,7 +116,7 @@ class RecallCheck:
                     f"{fmean(one.variant for one in again):.2f} dB where the same parts are shifted, flipped and "
                     "degraded anew: it knows the images"
                 )
-            # The second look acquits the network; the reader sees the mean of both.
+            # The second look found nothing, so the network passes. The reader sees the mean of both.
             self._gains += again
         return _figures(self._gains)
 

@@ -182,7 +182,7 @@ def _has_value(expression: Expression, *, logarithmic: bool) -> bool:
     figures: dict[str, Floats] = {}
     for name in expression.names:
         known = figure_of(name)
-        # There are no usual values of such figures, so the formula gets the benefit of the doubt.
+        # There are no usual values of such figures, so the formula is accepted.
         if known is None or known[0].name not in _PROBES:
             return True
         figures[name] = np.array(_PROBES[known[0].name])

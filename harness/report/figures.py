@@ -27,7 +27,8 @@ from harness.report.rows import Row
 from harness.report.rules import Metric, Score, bicubic_of, gate_lines, quality
 from harness.results.schema import Entry, Run
 
-# The quality axis ends this far below bicubic, or below the best model if it is worse. Lower values are drawn at its end.
+# The quality axis ends this far below bicubic, or below the best model if that is worse. Lower values are drawn at
+# its lower end.
 DEEPEST_DB = 2.0
 _BELOW = " Triangles that point down: below the axis."
 NAMES: Mapping[Metric, str] = {"psnr_rgb": "PSNR RGB", "psnr_y": "PSNR Y"}
@@ -85,7 +86,8 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
 
 
 def _floor(run: Run, rows: Sequence[Row], metric: Metric) -> float:
-    """Return the lower end of the quality axis, dB: a network far below the others would compress it for all of them."""
+    """Return the lower end of the quality axis, dB."""
+    # A network far below the others would compress the axis for all of them.
     best = max((psnr for row in rows if (psnr := quality(row.entry, metric)) is not None), default=math.inf)
     return min([*bicubic_of(run), best]) - DEEPEST_DB
 

@@ -73,7 +73,9 @@ def tied_ranks(row: Row, rows: Sequence[Row]) -> str:
     return ", ".join(str(low) if low == high else f"{low}\N{EN DASH}{high}" for low, high in spans)
 
 
-def notes(run: Run, rows: Sequence[Row], columns: Sequence[Column], *, ci: bool = False) -> list[tuple[str, str]]:
+def notes(
+    run: Run, rows: Sequence[Row], columns: Sequence[Column], *, ci: bool = False, ties: bool = True
+) -> list[tuple[str, str]]:
     """Return the notes below a table, as (sign, sentence); the sign is empty for notes on the whole table.
 
     Parameters
@@ -84,10 +86,12 @@ def notes(run: Run, rows: Sequence[Row], columns: Sequence[Column], *, ci: bool 
         What is printed.
     ci
         Whether intervals are printed.
+    ties
+        Whether the ranks of tied rows are printed.
     """
     entries = [row.entry for row in rows]
     found = [(mark.sign, mark.meaning) for mark in used_marks(entries, columns)]
-    if any(tied_ranks(row, rows) for row in rows):
+    if ties and any(tied_ranks(row, rows) for row in rows):
         found.append(
             ("", "tied with: ranks of scores that do not differ significantly (corrected p-value of 0.05 or more)")
         )

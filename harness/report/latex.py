@@ -1,6 +1,7 @@
 """A leaderboard as a LaTeX table: booktabs rules, siunitx columns, best bold, second underlined, notes below."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from harness.report.caveats import UNSETTLED, interval, is_unsettled, latex_sign, name_marks, tied_ranks
 from harness.report.columns import Column
@@ -9,7 +10,7 @@ from harness.report.rows import Row
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
 }  # fmt: skip
 # Characters of the harness's own texts that Latin fonts of pdfTeX lack, or that TeX writes in another way.
 WORDS = {"\N{EN DASH}": "--", "\N{MULTIPLICATION SIGN}": r"$\times$", "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$"}
@@ -29,7 +30,8 @@ SETUP = r"\sisetup{detect-all, table-number-alignment=right, table-text-alignmen
 
 def escaped(text: str) -> str:
     """Escape text for pdfTeX; a letter that its Latin fonts lack becomes a question mark."""
-    return "".join(_letter(letter) for letter in text)
+    # Without the braces, TeX joins the hyphens of an option such as --scale to a dash.
+    return "".join(_letter(one) + "{}" * (one == following == "-") for one, following in pairwise(f"{text} "))
 
 
 def _letter(letter: str) -> str:
@@ -83,7 +85,7 @@ def footnotes(notes: Sequence[tuple[str, str]]) -> list[str]:
     """Return notes as lines below a table."""
     if not notes:
         return []
-    sentences = [f"{latex_sign(sign)}{' ' if sign else ''}{escaped(text)}." for sign, text in notes]
+    sentences = [f"{latex_sign(sign)}{' ' if sign else ''}{escaped(text.rstrip('.'))}." for sign, text in notes]
     return [r"\par\smallskip", r"{\footnotesize\raggedright", *sentences, r"\par}"]
 
 

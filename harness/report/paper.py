@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
@@ -16,7 +17,7 @@ from harness.errors import ResultsError
 from harness.report.bands import Band, bands_of
 from harness.report.caveats import BOUND, UNSETTLED, is_unsettled, notes
 from harness.report.columns import Column, columns_of
-from harness.report.drawing import render
+from harness.report.drawing import STYLE, render
 from harness.report.figures import psnr_runtime
 from harness.report.latex import escaped, footnotes, printed_name
 from harness.report.palette import PAPER
@@ -84,7 +85,8 @@ def write_paper(folder: RunFolder, target: Path) -> list[Path]:
 
 def _write_plot(folder: RunFolder, rows: Sequence[Row], figures: Path) -> bool:
     """Write the plot of quality against runtime; return whether there is one."""
-    drawn = psnr_runtime(folder.run, rows, score_of(folder.run), metric_of(folder.run))
+    with mpl.rc_context(STYLE):
+        drawn = psnr_runtime(folder.run, rows, score_of(folder.run), metric_of(folder.run))
     if drawn is None:
         return False
     write_page(figures / "psnr-runtime.pdf", render(drawn.figure, "pdf", paper=True))
@@ -122,7 +124,7 @@ def _text(folder: RunFolder, rows: Sequence[Row], *, plot: bool, piece: Piece | 
         results=[_result(row, columns) for row in submissions],
         references=[_result(row, columns) for row in rows if row.baseline],
         bands=[(f"band{band.index}", PAPER[f"band{band.index}"].lstrip("#"), band.label) for band in bands],
-        notes=Tex("\n".join(footnotes(notes(run, rows, columns)))),
+        notes=Tex("\n".join(footnotes(notes(run, rows, columns, ties=False)))),
         architectures=[_architecture(row, columns) for row in submissions],
         teams=submissions,
         members=list(dict.fromkeys(row.entry.team or row.entry.name for row in submissions)),

@@ -64,7 +64,14 @@ def test_latex_marks_the_best_and_the_second(folder):
 
 @pytest.mark.parametrize(
     ("name", "printed"),
-    [("50% & _more_", r"50\% \& \_more\_"), ("\\input{x}", r"\textbackslash{}input\{x\}"), ("é 🚀", "é ?")],
+    [
+        ("50% & _more_", r"50\% \& \_more\_"),
+        ("\\input{x}", r"\textbackslash{}input\{x\}"),
+        ("é 🚀", "é ?"),
+        ("`run --scale 2`", r"\textasciigrave{}run -{}-scale 2\textasciigrave{}"),
+        ("a---b-c-", "a-{}-{}-b-c-"),
+        ("1\N{EN DASH}4", "1--4"),
+    ],
 )
 def test_latex_prints_a_name_as_text(name, printed):
     assert escaped(name) == printed

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,11 @@ from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.report import load_run
+from harness.report.drawing import render
+from harness.report.figures import draw_figures
 from harness.report.paper import write_paper
+from harness.report.rows import scored_rows
+from harness.report.rules import score_of
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +61,26 @@ def test_the_protocol_is_that_of_the_run(paper: Path) -> None:
         assert words in text
     assert "uses the mean" in text
     assert "no weights for x2" in text  # a submission without a score, with its reason
+
+
+def test_the_plot_is_that_of_the_page(paper: Path, fake_run: Path) -> None:
+    folder = load_run(fake_run)
+    drawn, *_ = draw_figures(folder.run, scored_rows(folder), score_of(folder.run))
+    assert drawn.name == "psnr-runtime"
+    assert (paper / "figures" / "psnr-runtime.pdf").read_bytes() == render(drawn.figure, "pdf", paper=True)
+
+
+def test_notes_are_those_of_its_columns_and_end_in_one_full_stop(fake_run: Path, tmp_path: Path) -> None:
+    folder = load_run(fake_run)
+    tied, others = folder.run.entries[0].slug, [entry.slug for entry in folder.run.entries[1:3]]
+    entries = [
+        entry.model_copy(update={"tied_with": others if entry.slug == tied else [tied]}) for entry in folder.run.entries
+    ]
+    run = folder.run.model_copy(update={"entries": entries, "warnings": ["It was busy. Use `--processes`."]})
+    write_paper(replace(folder, run=run), tmp_path)
+    text = (tmp_path / "paper.tex").read_text(encoding="utf-8")
+    assert "warning: It was busy. Use \\textasciigrave{}-{}-processes\\textasciigrave{}.\n" in text
+    assert "tied with" not in text
 
 
 @pytest.mark.parametrize("crops", [True, False])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.conditions import condition_changes
+from harness.analysis.conditions import condition_changes, incomparable
 from harness.analysis.stored_rows import stored_figures, stored_rules, stored_timing
 from harness.results.columns import MEASURES
 from harness.results.measurement import TimingRecord
@@ -104,15 +104,12 @@ def compare_models(one: RunFolder, first: str, other: RunFolder, second: str) ->
     # Two rows of one run share all conditions.
     conditions = [] if one.path == other.path else [c for c in condition_changes(one, other) if c.invalidates]
     remarks = [f"{c.what}: {c.before} -> {c.after} ({c.verdict})" for c in conditions]
-    invalid = " ".join(c.invalidates for c in conditions)
-    if "everything" in invalid:
-        return ModelComparison(names, [], remarks)
+    invalid = incomparable(conditions)
     rows = [] if "quality" in invalid else [row for m in MEASURES if (row := compare_quality(*models, m)) is not None]
-    # A score depends on times, so that it is compared only if they are.
     if "times" not in invalid:
         rows += [row for row in [compare_runtime(*models)] if row is not None]
-        if "scores" not in invalid:
-            rows += [row for row in [compare_score(*models)] if row is not None]
+    if "scores" not in invalid:
+        rows += [row for row in [compare_score(*models)] if row is not None]
     return ModelComparison(names, rows, remarks)
 
 

@@ -131,7 +131,9 @@ class Shift(Record):
     before: float
     after: float
     significant: bool | None
-    """None if there are no data to decide it."""
+    """None if there are no data to decide it, or if the figures cannot be compared."""
+    comparable: bool
+    """Whether the conditions of the runs allow a comparison."""
 
 
 class ChangedModel(Record):
@@ -305,7 +307,11 @@ def compare_runs_output(comparison: RunComparison) -> CompareRunsOutput:
 
 
 def _shift(shift: FigureShift | None) -> Shift | None:
-    return None if shift is None else Shift(before=shift.before, after=shift.after, significant=shift.significant)
+    if shift is None:
+        return None
+    return Shift(
+        before=shift.before, after=shift.after, significant=shift.significant, comparable=shift.comparable
+    )
 
 
 def choose_output(choice: Choice) -> ChooseOutput:

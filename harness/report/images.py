@@ -71,8 +71,8 @@ def heat_map(folder: RunFolder, rows: Sequence[Row]) -> HeatMap | None:
     if not table:
         return None
     names = [image.image for image in image_rows(folder, table[0][0].entry.slug)]
-    chosen = _most_disputed(names, [gained for _, gained in table])
     shown = table[:MOST_ROWS]
+    chosen = _most_disputed(names, [gained for _, gained in shown])
     cells = [(row, [(gained.get(name), _step(gained.get(name))) for name in chosen]) for row, gained in shown]
     return HeatMap(chosen, cells, len(names) - len(chosen))
 

@@ -129,10 +129,14 @@ def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     reason = why_no_rank(run)
     if ranked:
         best = min(ranked, key=lambda row: row.entry.rank or 0).entry
-        facts.append(("Best score", columns["score"].text(best), best.name))
+        # Scores beyond the range of numbers would all be shown as the largest one.
+        score = columns.get("score_log10") or columns["score"]
+        facts.append((f"Best {'log10 ' if score.key == 'score_log10' else ''}score", score.text(best), best.name))
     elif reason is not None:
         facts.append(("Best score", "none", reason))
-    facts += _extreme("Highest PSNR", columns["psnr_rgb"], submissions, max)
+    # That which the track scores, as on the axes of the figures.
+    psnr = columns[metric_of(run)]
+    facts += _extreme(f"Highest {psnr.title}", psnr, submissions, max)
     facts += _extreme("Fastest", columns["runtime_ms"], submissions, min)
     return facts
 

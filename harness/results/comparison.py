@@ -22,22 +22,25 @@ class FigureShift:
     before, after
         The figure in either run.
     significant
-        Whether the two differ significantly; None if there are no data to decide it.
+        Whether the two differ significantly; None if there are no data to decide it, or if they cannot be compared.
+    comparable
+        Whether the conditions of the runs allow a comparison.
     """
 
     before: float
     after: float
     significant: bool | None
+    comparable: bool = True
 
     @property
-    def difference(self) -> float:
-        """After minus before."""
-        return self.after - self.before
+    def difference(self) -> float | None:
+        """After minus before; None if they cannot be compared."""
+        return self.after - self.before if self.comparable else None
 
     @property
     def ratio(self) -> float | None:
-        """After divided by before; None if before is 0."""
-        return self.after / self.before if self.before else None
+        """After divided by before; None if before is 0, or if they cannot be compared."""
+        return self.after / self.before if self.before and self.comparable else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ class GridCell:
         The runtime that the score uses, ms.
     mark
         ``worse`` or ``better`` if it changed significantly since the run before; ``elsewhere`` if that had other
-        conditions or lacks the model.
+        conditions, because of which nothing or not everything could be compared, or lacks the model.
     """
 
     entry: Entry

@@ -179,8 +179,10 @@ def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRu
     if track.logarithmic:
         update["score_log10"] = value / math.log(10)
         update["score_ci"] = math.exp(min(low, LARGEST_LOG)), math.exp(min(high, LARGEST_LOG))
+        update["score_log10_ci"] = low / math.log(10), high / math.log(10)
     if not (math.isfinite(low) and math.isfinite(high)):
-        update["score_ci"] = None  # the formula is undefined within the intervals of the figures
+        # The formula is undefined within the intervals of the figures.
+        update |= {"score_ci": None, "score_log10_ci": None}
     update["partial_scores"] = {name: _finite(part(known)) for name, part in track.parts.items()}
     return update
 

@@ -58,7 +58,7 @@ def _change(before: StoredModel, after: StoredModel, invalid: set[Figures]) -> M
     old, new = before.entry, after.entry
     times = runtime_of(old, before.folder.run.protocol), runtime_of(new, after.folder.run.protocol)
     # The later run is the first argument, so that a difference is that of the later run minus the earlier one.
-    score = _shift(old.score, new.score, "scores" not in invalid, lambda: compare_score(after, before))
+    score = _shift(old.ordered_score, new.ordered_score, "scores" not in invalid, lambda: compare_score(after, before))
     if score is not None and score.comparable and score.before == score.after:
         score = replace(score, significant=False)  # scores of 0 remain equal without data
     psnr = quality(old, metric), quality(new, metric)

@@ -112,7 +112,7 @@ def _point(folder: RunFolder, model: str) -> HistoryPoint | None:
                 created=run.run.created,
                 conditions=_conditions(run),
                 entry=entry,
-                score=entry.score,
+                score=entry.ordered_score,
                 psnr=quality(entry, metric_of(run)),
                 runtime=runtime_of(entry, run.protocol),
                 runtime_ci=entry.runtime_ms.ci if entry.runtime_ms else None,

@@ -144,6 +144,7 @@ class ChangedModel(Record):
     status: tuple[Status, Status]
     """Before and after."""
     score: Shift | None
+    """Of its decimal logarithm where scores may exceed float64."""
     psnr: Shift | None
     runtime_ms: Shift | None
 
@@ -309,9 +310,7 @@ def compare_runs_output(comparison: RunComparison) -> CompareRunsOutput:
 def _shift(shift: FigureShift | None) -> Shift | None:
     if shift is None:
         return None
-    return Shift(
-        before=shift.before, after=shift.after, significant=shift.significant, comparable=shift.comparable
-    )
+    return Shift(before=shift.before, after=shift.after, significant=shift.significant, comparable=shift.comparable)
 
 
 def choose_output(choice: Choice) -> ChooseOutput:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.report.columns import score_heading
 from harness.report.numbers import digits_for, fixed
 from harness.report.rules import NAMES
 from harness.report.site import page, write_page
@@ -56,6 +57,7 @@ def comparison_page(
         disturbed=disturbed(comparison),
         rows=[(change, _cells(comparison, change), _before(comparison, change)) for change in comparison.changes],
         # The page draws a bar for each change of a time, in proportion to the largest one.
+        score=_score_heading(comparison).capitalize(),
         psnr=NAMES[comparison.metric],
         left_out=_left_out(comparison),
         widest=max((abs(ratio - 1) for ratio in _ratios(comparison.changes)), default=0.0),
@@ -65,7 +67,7 @@ def comparison_page(
 def comparison_text(comparison: RunComparison) -> str:
     """Return a comparison as lines for a terminal."""
     before, after = comparison.before, comparison.after
-    head = ["model", "score", "", f"{NAMES[comparison.metric]} dB", "", "runtime ms", "", "status"]
+    head = ["model", _score_heading(comparison), "", f"{NAMES[comparison.metric]} dB", "", "runtime ms", "", "status"]
     rows = [_text_row(comparison, change) for change in comparison.changes]
     title, remarks = (
         f"{before.run.run.id} -> {after.run.run.id}",
@@ -78,6 +80,10 @@ def comparison_text(comparison: RunComparison) -> str:
     explained = "* significant (p < 0.05)   ? no samples or images to decide"
     lines.append(f"{explained}   {INCOMPARABLE} other conditions" if _left_out(comparison) else explained)
     return "\n".join(lines) + "\n"
+
+
+def _score_heading(comparison: RunComparison) -> str:
+    return score_heading(change.after for change in comparison.changes)
 
 
 def _left_out(comparison: RunComparison) -> bool:

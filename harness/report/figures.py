@@ -152,7 +152,8 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     targets = draw_points(axes, sorted(points, key=lambda point: -point.radius))
     draw_labels(axes, points, [_size_key(axes), *(_level_line(axes, level) for level in bicubic_of(run))])
     text = f"{NAMES[metric]} against multiply-accumulates for {len(points)} models; larger marks have more parameters."
-    caption = "The larger a mark, the more parameters; hollow: reconstructed; dashed: bicubic."
+    dashed = "; dashed: bicubic" if bicubic_of(run) else ""
+    caption = f"The larger a mark, the more parameters; hollow: reconstructed{dashed}."
     if any(point.at_least for point in points):
         caption += " Triangles that point right: at least so many operations."
     return Drawn("psnr-macs", "Quality against operations", caption, text, figure, targets)

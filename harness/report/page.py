@@ -19,7 +19,7 @@ from harness.report.pixels import PAGE as PIXELS
 from harness.report.pixels import Piece, crop_links, pieces, pixels_page
 from harness.report.row_figures import row_figures
 from harness.report.rows import Row, scored_rows, unscored_rows
-from harness.report.rules import metric_of, score_of
+from harness.report.rules import NAMES, metric_of, score_of
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
 from harness.report.verdict import verdict
@@ -58,7 +58,7 @@ def build_report(run_dir: Path) -> Path:
     scored, unscored = scored_rows(folder), unscored_rows(folder)
     columns = columns_of(folder.run)  # once: the decimals of a column depend on the figures of all rows
     found = pieces(folder, scored)
-    context = ModelContext(folder, columns, crop_links(found))
+    context = ModelContext(folder, columns, crop_links(folder, found))
     # A page for each row that the leaderboard lists.
     for rows in (scored, unscored[:MAX_UNSCORED]):
         for position, row in enumerate(rows):
@@ -104,8 +104,9 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         library=f"{FOLDER}/{LIBRARY}",
         bands=bands_of(run.track.fps_bands),
         pixels=bool(found),
-        links=crop_links(found),
+        links=crop_links(folder, found),
         heat=heat_map(folder, [row for row in rows if not row.entry.variant_of]),
+        psnr=NAMES[metric_of(run)],
         steps=step_labels(),
     )
 
@@ -121,8 +122,8 @@ def hidden_failures(entries: Sequence[Entry]) -> list[str]:
 def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """Return the key figures at the top of the page, as (label, figure, remark)."""
     columns = {column.key: column for column in columns_of(run)}
-    submissions = [row for row in rows if not row.baseline]
-    # A network on several backends counts once.
+    # A network on several backends counts once, by its row on the first one.
+    submissions = [row for row in rows if not row.baseline and not row.entry.variant_of]
     own = [entry for entry in run.entries if not entry.variant_of]
     facts = [("Submissions", str(sum(entry.kind == "submission" for entry in own)), _losses(own))]
     ranked = [row for row in submissions if row.entry.rank is not None]

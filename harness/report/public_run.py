@@ -140,9 +140,7 @@ def _anonymous_reparam(reparam: Reparam, hidden: Words) -> Reparam:
         "method": _hidden_method(reparam.method, hidden),
         "reason": hidden(reparam.reason),
         "notes": [hidden(note) for note in reparam.notes],
-        "forms": [
-            form.model_copy(update={"method": _hidden_method(form.method, hidden)}) for form in reparam.forms
-        ],
+        "forms": [form.model_copy(update={"method": _hidden_method(form.method, hidden)}) for form in reparam.forms],
     }
     return reparam.model_copy(update=update)
 

@@ -45,7 +45,10 @@ class FigureShift:
 
 @dataclass(frozen=True, slots=True)
 class ModelChange:
-    """One model that both runs contain; a shift is None if one run lacks the figure."""
+    """One model that both runs contain; a shift is None if one run lacks the figure.
+
+    ``score`` is that of the logarithms where scores may exceed float64.
+    """
 
     before: Entry
     after: Entry
@@ -105,7 +108,10 @@ class RunComparison:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """A model in one run. Two points are comparable if their ``conditions`` are equal."""
+    """A model in one run. Two points are comparable if their ``conditions`` are equal.
+
+    ``score`` is its logarithm where scores may exceed float64.
+    """
 
     run: str
     created: str

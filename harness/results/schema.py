@@ -306,6 +306,11 @@ class Entry(Record):
     """What the submission says of itself; None in runs of earlier releases and without a manifest."""
 
     @property
+    def ordered_score(self) -> float | None:
+        """What rows are ordered and compared by: the score, or its logarithm where scores may exceed float64."""
+        return self.score if self.score_log10 is None else self.score_log10
+
+    @property
     def rank_low(self) -> int | None:
         """The best rank of `rank_range`."""
         return self.rank_range[0] if self.rank_range else None

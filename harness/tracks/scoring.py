@@ -261,7 +261,7 @@ def _failed_gates(entry: Entry, rules: ScoringRules) -> list[str]:
 
 def _score_value(entry: Entry) -> float | None:
     """Return what rows are ordered by: the score, or its logarithm where scores exceed the range of float64."""
-    return entry.score if entry.score_log10 is None else entry.score_log10
+    return entry.ordered_score
 
 
 def _rank_sums(ranked: Sequence[Entry], rules: ScoringRules) -> dict[str, dict[str, int]]:

@@ -4,6 +4,7 @@ import pytest
 
 from harness.report import load_run
 from harness.report.public_run import public_run
+from harness.results.schema import Entry
 
 ROWS = [  # name, team, slug
     ("a", "time", "a"),
@@ -25,7 +26,7 @@ def hidden(fake_run):
             entry.model_copy(update={"name": name, "team": team, "slug": slug, "tied_with": []})
             for entry, (name, team, slug) in zip(run.entries, ROWS, strict=False)
         ]
-        names[1] = names[1].model_copy(update=figures)
+        names[1] = Entry.model_validate({**names[1].model_dump(), **figures})
         run = run.model_copy(update={"entries": names, "comparisons": [], "warnings": list(texts)})
         copy, _ = public_run(run, anonymous=True)
         return copy if figures else copy.warnings

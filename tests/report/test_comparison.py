@@ -131,7 +131,9 @@ def slower_and_worse(folder):
     """Change time and quality of a row so much that both differ significantly."""
     text = (folder.path / "per_image.csv").read_text()
     moved = [
-        ",".join([*parts[:2], str(float(parts[2]) - 1), *parts[3:]]) if (parts := line.split(","))[0] == "row-0" else line
+        ",".join([*parts[:2], str(float(parts[2]) - 1), *parts[3:]])
+        if (parts := line.split(","))[0] == "row-0"
+        else line
         for line in text.splitlines()
     ]
     (folder.path / "per_image.csv").write_text("\n".join(moved) + "\n")

@@ -86,11 +86,18 @@ def without_submissions(results):
         (without_submissions, "The run has no submissions"),
         (unranked(), "Nothing beats bicubic interpolation"),
         (unranked(gated=16), "There is no ranking: no submission passes the gates of the track."),
-        (unranked(gated=1), "There is no ranking: 1 submission misses a gate of the track, 15 are not better than bicubic"),
-        (unranked(gated=2, on_other_backend=1), "2 submissions miss a gate of the track, 1 does not run on backend eager"),
+        (
+            unranked(gated=1),
+            "There is no ranking: 15 submissions are not better than bicubic interpolation, 1 misses a gate",
+        ),
+        (unranked(gated=2, on_other_backend=1), ", 2 miss a gate of the track, 1 does not run on backend eager."),
+        (
+            unranked(gated=15),
+            "There is no ranking: 15 submissions miss a gate of the track, 1 is not better than bicubic",
+        ),
         (unranked(on_other_backend=16), "There is no ranking: no submission runs on backend eager."),
         (unranked(at_zero=16), "There is no ranking: no submission has a score above 0."),
-        (unranked(at_zero=1), "15 are not better than bicubic interpolation, 1 has a score of 0."),
+        (unranked(at_zero=1), "15 submissions are not better than bicubic interpolation, 1 has a score of 0."),
     ],
 )
 def test_other_results(make_run, change, words):

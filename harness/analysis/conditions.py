@@ -10,7 +10,6 @@ from harness.results.run_folder import RunFolder
 from harness.statistics.disturbances import foreign_load_of
 from harness.statistics.runtime_summary import LOAD_LIMIT
 
-
 Figures = Literal["quality", "times", "scores"]
 
 

@@ -123,7 +123,7 @@ def _log10_interval(entry: Entry) -> Interval | None:
         return entry.score_log10_ci
     # Runs of earlier releases store that of the score alone, whose ends may be those of the numbers that are stored.
     low, high = entry.score_ci
-    return (math.log10(low), math.log10(high)) if 0 < low and high < LARGEST_SCORE else None
+    return (math.log10(low), math.log10(high)) if low > 0 and high < LARGEST_SCORE else None
 
 
 def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import ResultsError, UsageError
+from harness.report.name_hiding import Words
 from harness.report.page import build_report
 from harness.report.public_run import names_hidden, public_run
 from harness.report.runs import RunSummary, summarise_run
@@ -120,7 +121,7 @@ def _copy_rows(folder: RunFolder, copy: Path, slugs: Mapping[str, str]) -> None:
 
 def _copy_layers(folder: RunFolder, copy: Path, slugs: Mapping[str, str], *, anonymous: bool) -> None:
     """Copy the layers of rows, whose classes may have the name of the network."""
-    hidden = names_hidden(folder.run) if anonymous else str
+    hidden: Words = names_hidden(folder.run) if anonymous else str
     for old, new in slugs.items():
         layers = [
             layer.model_copy(update={"name": hidden(layer.name), "type": hidden(layer.type)})
@@ -128,7 +129,9 @@ def _copy_layers(folder: RunFolder, copy: Path, slugs: Mapping[str, str], *, ano
         ]
         if layers:
             write_page(copy / "layers" / f"{new}.json", LAYERS.dump_json(layers).decode())
-: str) -> str:
+
+
+def _escaped(slug: str) -> str:
     # In brackets, glob takes these characters literally.
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in slug)
 

@@ -21,12 +21,10 @@ from harness.results.run_folder import is_file_name
 def build_history(moments: Sequence[HistoryPoint], target: Path) -> Path:
     """Write the page of a model's history, the earliest run first, to `target`."""
     name = moments[-1].entry.name
-    heading = score_heading(one.entry for one in moments)
     figure = on_page(draw_history(moments, name))
-    write_page(
-        target,
-        page("history.html", ("theme.js",), name=name, moments=moments, figure=figure, score=heading.capitalize()),
-    )
+    score = score_heading(one.entry for one in moments).capitalize()
+    content = page("history.html", ("theme.js",), name=name, moments=moments, figure=figure, score=score)
+    write_page(target, content)
     return target
 
 
@@ -65,9 +63,8 @@ def _grid_cell(cell: GridCell | None) -> str:
 
 def history_text(moments: Sequence[HistoryPoint]) -> str:
     """Return a model's history as lines for a terminal; a rule stands where conditions changed."""
-    lines = [
-        f"{'run':24}  {'date':16}  {score_heading(one.entry for one in moments):>11}  {'PSNR dB':>9}  {'runtime ms':>12}  status"
-    ]
+    score = score_heading(one.entry for one in moments)
+    lines = [f"{'run':24}  {'date':16}  {score:>11}  {'PSNR dB':>9}  {'runtime ms':>12}  status"]
     # Each run with the one before it. The first has none, and the last one of the longer list is left over.
     for earlier, moment in zip([None, *moments], moments, strict=False):
         if earlier is not None and earlier.conditions != moment.conditions:
@@ -84,9 +81,8 @@ def draw_history(moments: Sequence[HistoryPoint], name: str) -> Drawn:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 5.4))
         panels = figure.subplots(3, 1, sharex=True)
-        _draw_panel(
-            panels[0], score_heading(one.entry for one in moments), moments, [moment.score for moment in moments]
-        )
+        heading = score_heading(one.entry for one in moments)
+        _draw_panel(panels[0], heading, moments, [moment.score for moment in moments])
         _draw_panel(panels[1], "PSNR, dB", moments, [moment.psnr for moment in moments])
         _draw_panel(panels[2], "runtime, ms", moments, [moment.runtime for moment in moments])
         for place, moment in enumerate(moments):

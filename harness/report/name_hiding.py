@@ -55,17 +55,19 @@ def hiding(names: Iterable[tuple[str, str]]) -> Words:
         Pairs of a name and what stands in its place. A name that is given several times with different replacements
         becomes ``a submission``.
     """
-    found: dict[str, tuple[str, str]] = {}
+    replacements: dict[str, str] = {}
+    spellings: dict[str, str] = {}
     for name, instead in names:
-        key = _key(name)
-        if key:
-            found[key] = (name, instead if found.get(key, ("", instead))[1] == instead else "a submission")
-    if not found:
+        if key := _key(name):
+            # By what all forms have in common, so that two spellings of one name do not count as different names.
+            replacements[key] = instead if replacements.get(key, instead) == instead else "a submission"
+            spellings[name.strip()] = key
+    if not spellings:
         return lambda text: text
     # Longer names come first, because a name may contain another one. One group each says which one was found.
-    known = sorted(found.values(), key=lambda pair: (-len(pair[0]), pair[0]))
-    pattern = re.compile("|".join(f"({_pattern(name)})" for name, _ in known))
-    return lambda text: pattern.sub(lambda match: known[(match.lastindex or 1) - 1][1], text)
+    known = sorted(spellings, key=lambda name: (-len(name), name))
+    pattern = re.compile("|".join(f"({_pattern(name)})" for name in known))
+    return lambda text: pattern.sub(lambda match: replacements[spellings[known[(match.lastindex or 1) - 1]]], text)
 
 
 def _key(name: str) -> str:

@@ -10,7 +10,7 @@ from harness.cli.choices import print_choice
 from harness.results.run_folder import RunFolder, load_run
 
 
-def of_rows(root: Path, rows: dict[str, dict[str, Any]], limits: Limits = Limits()) -> Choice:
+def of_rows(root: Path, rows: dict[str, dict[str, Any]], limits: Limits | None = None) -> Choice:
     """Choose among rows of the sample run, by name, with other figures."""
     folder = load_run(root / "reports" / "sample")
     base = next(entry for entry in folder.run.entries if entry.rank == 1)
@@ -20,7 +20,9 @@ def of_rows(root: Path, rows: dict[str, dict[str, Any]], limits: Limits = Limits
         ms = figures.pop("ms", 10.0)
         time = base.runtime_ms.model_copy(update={"median": ms, "mean": ms, "ci": (ms, ms)})
         entries.append(base.model_copy(update={"name": name, "slug": name, "runtime_ms": time, **figures}))
-    return choose(RunFolder(folder.path, folder.run.model_copy(update={"entries": entries, "backends": []})), limits)
+    return choose(
+        RunFolder(folder.path, folder.run.model_copy(update={"entries": entries, "backends": []})), limits or Limits()
+    )
 
 
 @pytest.mark.parametrize(

@@ -88,12 +88,12 @@ def without_submissions(results):
         (unranked(gated=16), "There is no ranking: no submission passes the gates of the track."),
         (
             unranked(gated=1),
-            "There is no ranking: 15 submissions are not better than bicubic interpolation, 1 misses a gate",
+            ": 15 submissions are not better than bicubic interpolation, 1 misses a gate of the track.",
         ),
         (unranked(gated=2, on_other_backend=1), ", 2 miss a gate of the track, 1 does not run on backend eager."),
         (
             unranked(gated=15),
-            "There is no ranking: 15 submissions miss a gate of the track, 1 is not better than bicubic",
+            ": 15 submissions miss a gate of the track, 1 is not better than bicubic",
         ),
         (unranked(on_other_backend=16), "There is no ranking: no submission runs on backend eager."),
         (unranked(at_zero=16), "There is no ranking: no submission has a score above 0."),

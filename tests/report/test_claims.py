@@ -1,4 +1,4 @@
-"""What a report says of odd runs: scores of Y or in logarithms, several data sets and backends, rows without a score."""
+"""What a report says of odd runs: scores of Y or in logarithms, several data sets or backends, rows without score."""
 
 import pytest
 

@@ -101,7 +101,7 @@ class ComparedFigure(Record):
     """One figure of two models."""
 
     figure: str
-    """``psnr_rgb``, ``psnr_y``, ``ssim_rgb``, ``ssim_y``, ``runtime`` or ``score``."""
+    """``psnr_rgb``, ``psnr_y``, ``ssim_rgb``, ``ssim_y``, ``runtime``, and ``score`` or ``score_log10``."""
     unit: str
     """Of the two figures: ``dB``, ``ms`` or empty."""
     first: float

@@ -96,8 +96,7 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         causes=by_cause(unscored[:MAX_UNSCORED]),
         hidden=hidden_failures([row.entry for row in unscored[MAX_UNSCORED:]]),
         summary=summary(run, rows),
-        # The bars of the scores are as long as the largest upper end of an interval permits.
-        top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
+        top_score=_top_score(rows),
         first_figure=figures.pop("psnr-runtime", None),
         figures=list(figures.values()),
         explore=explore_data(run, drawn),
@@ -109,6 +108,14 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         psnr=NAMES[metric_of(run)],
         steps=step_labels(),
     )
+
+
+def _top_score(rows: Sequence[Row]) -> float:
+    """Return the score of the longest bar; 0 for no bars, where scores are known by their logarithms."""
+    if any(row.entry.score_log10 is not None for row in rows):
+        return 0.0
+    # As long as the largest upper end of an interval permits.
+    return max(((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows), default=0.0)
 
 
 def hidden_failures(entries: Sequence[Entry]) -> list[str]:

@@ -138,9 +138,11 @@ def pareto_front(run: Run) -> set[int]:
 def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
     """Return, by ``id`` of an entry and column, ``best`` or ``second-best`` among the scored submissions."""
     ranked = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
+    logarithmic = any(entry.score_log10 is not None for entry in ranked)
     places: dict[int, dict[str, str]] = defaultdict(dict)
     for column in columns_of(run):
-        if column.better is None:
+        # Scores beyond the range of numbers are all stored as the largest one; their logarithms are a column.
+        if column.better is None or (column.key == "score" and logarithmic):
             continue
         # Compared as printed: a reader who sees two equal figures must not see one of them marked. A lower bound cannot
         # be the best, because the true figure is unknown.

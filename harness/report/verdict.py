@@ -58,8 +58,15 @@ def _lead(run: Run, ranked: Sequence[Entry]) -> str:
     tied = [entry for entry in ranked[1:] if entry.slug and entry.slug in leader.tied_with]
     if tied:
         return f"{begin}, but cannot be told apart from {_names(tied)}."
+    level = [entry for entry in ranked[1:] if entry.rank == leader.rank]
+    if level:
+        return f"{begin}, level with {_names(level)}."
     p_value = _p_value(run, leader, ranked[1])
-    p_text = "" if p_value is None else f", p {'< 0.001' if p_value < 0.001 else f'= {fixed(p_value, 3)}'}"
+    p_text = (
+        "; the difference was not tested"
+        if p_value is None
+        else f", p {'< 0.001' if p_value < 0.001 else f'= {fixed(p_value, 3)}'}"
+    )
     return f"{begin}, ahead of {_name(ranked[1])} ({column.text(ranked[1])}{p_text})."
 
 

@@ -1,5 +1,7 @@
 """What a report says of odd runs: scores of Y or in logarithms, several data sets or backends, rows without score."""
 
+from itertools import combinations
+
 import pytest
 
 from harness.analysis.compare_runs import compare_runs
@@ -9,12 +11,14 @@ from harness.report.citation import run_bibtex
 from harness.report.compare import comparison_text
 from harness.report.history import grid_text, history_text
 from harness.report.page import leaderboard, summary
+from harness.report.pairs import pair_matrix
 from harness.report.pixels import crop_links, pieces
 from harness.report.rows import pareto_front, scored_rows
 from harness.report.runs import summarise_run
 from harness.report.verdict import verdict
 from harness.results.run_folder import RunFolder
 from harness.results.run_info import GateInfo
+from harness.results.schema import PairComparison
 from harness.results.store import save_table
 
 
@@ -121,6 +125,21 @@ def test_scores_beyond_floating_point_are_told_apart_by_their_logarithms(altered
     change = next(one for one in compare_runs(before, after).changes if one.after.name == "LRSRN")
     assert (change.score.before, change.score.after) == (400.0, 400.25)
     assert "log10 score" in comparison_text(compare_runs(before, after))
+    run = after.run
+    ranked = [row for row in scored_rows(after) if row.entry.rank is not None]
+    assert [row.entry.rank for row in ranked] == sorted(row.entry.rank for row in ranked)
+    pairs = [
+        {"slugs": (one.entry.slug, other.entry.slug), "difference": 0.0, "ci": None, "p_value": 0.0,
+         "corrected_p_value": 0.0}
+        for one, other in combinations(ranked, 2)
+    ]  # fmt: skip
+    matrix = pair_matrix(
+        run.model_copy(update={"comparisons": list(map(PairComparison.model_validate, pairs))}), ranked
+    )
+    for place, (_, cells) in enumerate(matrix.rows):
+        expected = ["behind"] * place + ["self"] + ["ahead"] * (len(cells) - place - 1)
+        assert [cell.verdict for cell in cells] == expected
+    assert {row.places.get("score") for row in ranked} == {None}
     for name, folder in (("2026-05", before), ("2026-06", after)):
         (tmp_path / name).mkdir()
         save_table(tmp_path / name, folder.run)

@@ -8,8 +8,10 @@ from harness.analysis.compare_runs import compare_runs
 from harness.analysis.history import history_grid, model_history
 from harness.report import load_run
 from harness.report.citation import run_bibtex
+from harness.report.columns import columns_of
 from harness.report.compare import comparison_text
 from harness.report.history import grid_text, history_text
+from harness.report.model import ModelContext, model_page
 from harness.report.page import leaderboard, summary
 from harness.report.pairs import pair_matrix
 from harness.report.pixels import crop_links, pieces
@@ -51,6 +53,10 @@ def test_a_track_that_scores_y_names_y_and_orders_by_it(altered):
     assert facts["Highest PSNR Y"] == ("40.00 dB", folder.run.entries[3].name)
     assert not any("RGB" in label for label in facts)
     assert scored_rows(folder)[0].entry.psnr_y == 40.0
+    context = ModelContext(folder, columns_of(folder.run), {})
+    source = model_page(context, scored_rows(folder), 1)
+    assert "Gains in PSNR Y least on" in source
+    assert "Y over bicubic" in source
     assert "PSNR Y dB" in comparison_text(compare_runs(folder, folder))
 
 

@@ -15,7 +15,12 @@ BLOCKS = re.findall(
 @pytest.mark.parametrize(
     "block",
     [
-        pytest.param(block, marks=pytest.mark.nightly if block.startswith("# takes minutes") else (), id=f"{number}")
+        pytest.param(
+            block,
+            # It times networks at 4K, which takes many minutes on a busy machine.
+            marks=[pytest.mark.nightly, pytest.mark.timeout(3600)] if block.startswith("# takes minutes") else (),
+            id=f"{number}",
+        )
         for number, block in enumerate(BLOCKS)
     ],
 )

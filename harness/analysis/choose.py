@@ -57,7 +57,7 @@ class Candidate:
     surely
         Whether the slow end of the runtime's interval keeps the limit of frames per second, too.
     in_front
-        Whether no candidate is better and at least as fast.
+        Whether no candidate is at least as good and at least as fast, and better or faster.
     """
 
     entry: Entry
@@ -96,8 +96,9 @@ class Choice:
 
     def steps(self) -> list[tuple[Candidate, Candidate]]:
         """Return each candidate in front of the others with the next faster one, from the best on."""
-        front = sorted((one for one in self.fitting if one.in_front), key=lambda one: -one.runtime_ms)
-        return list(pairwise(front))
+        # By time, so that of networks that are equally good and fast only the first is named.
+        front = {one.runtime_ms: one for one in reversed(self.fitting) if one.in_front}
+        return list(pairwise(front[ms] for ms in sorted(front, reverse=True)))
 
 
 def choose(folder: RunFolder, limits: Limits, by: str = "psnr_rgb") -> Choice:
@@ -158,12 +159,13 @@ def _candidates(
     timed = [(entry, ms) for entry in entries if (ms := runtime_of(entry, folder.run.protocol)) is not None]
     # Of equally good networks the fastest comes first.
     timed.sort(key=lambda pair: (-worth(pair[0]), pair[1]))
-    found, fastest = [], float("inf")
-    for entry, ms in timed:  # whoever follows is no better: in front if it is faster than all before
+    found, last = [], (float("-inf"), float("inf"))
+    for entry, ms in timed:  # no better than those before: in front if it is faster than all, or equal to the last such
         # Who promises frames per second wants to know whether the uncertainty of the time allows it.
         slow_end = entry.runtime_ms.ci[1] if entry.runtime_ms else ms
-        found.append((entry, ms, limits.fps is None or 1000 / slow_end >= limits.fps, ms < fastest))
-        fastest = min(fastest, ms)
+        in_front = ms < last[1] or (worth(entry), ms) == last
+        found.append((entry, ms, limits.fps is None or 1000 / slow_end >= limits.fps, in_front))
+        last = (worth(entry), ms) if in_front else last
     return found
 
 
@@ -185,8 +187,9 @@ def _why_not(entry: Entry, column: Column, limits: Limits, runtime_ms: float | N
             limits.memory_mb is not None and memory is not None and memory > limits.memory_mb * MEGABYTE,
             f"{(memory or 0) / MEGABYTE:.0f} MB",
         ),
+        (limits.params_k is not None and entry.params is None, "its number of parameters is unknown"),
         (
-            limits.params_k is not None and (entry.params is None or entry.params > 1e3 * limits.params_k),
+            limits.params_k is not None and entry.params is not None and entry.params > 1e3 * limits.params_k,
             f"{(entry.params or 0) / 1e3:.1f} K parameters",
         ),
         (limits.energy_j is not None and entry.energy is None, "its energy is unknown"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.conditions import condition_changes
+from harness.analysis.conditions import condition_changes, incomparable
 from harness.analysis.stored_rows import stored_figures, stored_rules, stored_timing
 from harness.results.columns import MEASURES
 from harness.results.measurement import TimingRecord
@@ -36,7 +36,8 @@ class FigureComparison:
     Attributes
     ----------
     figure
-        ``psnr_rgb``, ``psnr_y``, ``ssim_rgb``, ``ssim_y``, ``runtime`` or ``score``.
+        ``psnr_rgb``, ``psnr_y``, ``ssim_rgb``, ``ssim_y``, ``runtime`` or ``score``; ``score_log10`` in place of the
+        score where it may exceed float64. The interval of that difference is not computed.
     unit
         Of all values: ``dB``, ``ms``, or empty.
     first, second
@@ -104,15 +105,12 @@ def compare_models(one: RunFolder, first: str, other: RunFolder, second: str) ->
     # Two rows of one run share all conditions.
     conditions = [] if one.path == other.path else [c for c in condition_changes(one, other) if c.invalidates]
     remarks = [f"{c.what}: {c.before} -> {c.after} ({c.verdict})" for c in conditions]
-    invalid = " ".join(c.invalidates for c in conditions)
-    if "everything" in invalid:
-        return ModelComparison(names, [], remarks)
+    invalid = incomparable(conditions)
     rows = [] if "quality" in invalid else [row for m in MEASURES if (row := compare_quality(*models, m)) is not None]
-    # A score depends on times, so that it is compared only if they are.
     if "times" not in invalid:
         rows += [row for row in [compare_runtime(*models)] if row is not None]
-        if "scores" not in invalid:
-            rows += [row for row in [compare_score(*models)] if row is not None]
+    if "scores" not in invalid:
+        rows += [row for row in [compare_score(*models)] if row is not None]
     return ModelComparison(names, rows, remarks)
 
 
@@ -203,9 +201,8 @@ def _score_of_pair(pair: PairComparison, pairs: int, entries: tuple[Entry, Entry
     # A change of sign exchanges the ends.
     low, high = sorted(sign * end for end in pair.ci or _UNBOUNDED)
     difference = Difference(sign * pair.difference, (low, high), pair.p_value, 0)
-    first, second = (float(entry.score or 0.0) for entry in entries)
     basis = f"images and times; p corrected for {pairs} pair{'' if pairs == 1 else 's'} of the run"
-    return FigureComparison("score", "", first, second, difference, basis, pairs, pair.corrected_p_value)
+    return _of_scores(entries, difference, basis, pairs, pair.corrected_p_value)
 
 
 def _score_of_two(models: tuple[StoredModel, StoredModel], track: Track) -> FigureComparison | None:
@@ -224,10 +221,22 @@ def _score_of_two(models: tuple[StoredModel, StoredModel], track: Track) -> Figu
     if not resamples.finite.all():  # the formula is undefined within the uncertainty of a figure
         return None
     (pair,) = score_differences(resamples)
-    first, second = (float(model.entry.score or 0.0) for model in models)
+    entries = models[0].entry, models[1].entry
     # Scores as stored: recomputed from logarithms, they could differ in the last digit.
-    difference = replace(pair.difference, value=first - second)
-    return _single("score", "", (first, second), difference, "images and times")
+    difference = replace(pair.difference, value=float(entries[0].score or 0.0) - float(entries[1].score or 0.0))
+    return _of_scores(entries, difference, "images and times", 1, difference.p_value)
+
+
+def _of_scores(
+    entries: tuple[Entry, Entry], difference: Difference, basis: str, pairs: int, corrected_p_value: float
+) -> FigureComparison:
+    """Return the comparison of two scores; of their logarithms where scores may exceed float64."""
+    first, second = (float(entry.ordered_score or 0.0) for entry in entries)
+    if all(entry.score_log10 is not None for entry in entries):
+        # Of the scores as numbers, the difference may be 0 and its interval infinite.
+        difference = replace(difference, value=first - second, ci=_UNBOUNDED)
+        return FigureComparison("score_log10", "", first, second, difference, basis, pairs, corrected_p_value)
+    return FigureComparison("score", "", first, second, difference, basis, pairs, corrected_p_value)
 
 
 def _reference(images: list[str], rules: list[ScoringRules]) -> list[float] | None:

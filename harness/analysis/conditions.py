@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from harness.results.comparison import ConditionChange
 from harness.results.run_folder import RunFolder
 from harness.statistics.disturbances import foreign_load_of
 from harness.statistics.runtime_summary import LOAD_LIMIT
+
+Figures = Literal["quality", "times", "scores"]
+
+
+def incomparable(conditions: Sequence[ConditionChange]) -> set[Figures]:
+    """Return which figures cannot be compared because of conditions that differ."""
+    invalid: set[Figures] = set()
+    for one in conditions:
+        if one.invalidates == "everything":
+            return {"quality", "times", "scores"}
+        invalid |= {kind for kind in _KINDS if kind in one.invalidates}
+    return invalid
+
+
+_KINDS: tuple[Figures, ...] = ("quality", "times", "scores")
 
 
 def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChange]:
@@ -21,6 +37,8 @@ def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChan
     one, other = before.run, after.run
     conditions = [
         ("track", one.track.name, other.track.name, "everything"),
+        # A custom track may have been edited.
+        ("score formula", one.track.score_formula, other.track.score_formula, "scores"),
         ("data set", one.dataset.fingerprint, other.dataset.fingerprint, "quality and scores"),
         ("bicubic PSNR", f"{one.track.bicubic_psnr:.4f}", f"{other.track.bicubic_psnr:.4f}", "scores"),
         ("convention", one.run.convention, other.run.convention, "quality and scores"),

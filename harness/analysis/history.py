@@ -84,9 +84,12 @@ def _mark(change: ModelChange | None, run: Run) -> Literal["", "worse", "better"
         return "better" if change.after.status == "ok" else "worse"
     higher = 1 if run.track.higher_is_better else -1
     directions = ((change.score, higher), (change.psnr, 1), (change.runtime, -1))
-    gains = [sign * shift.difference for shift, sign in directions if shift is not None and shift.significant]
+    shifts = [(shift, sign) for shift, sign in directions if shift is not None]
+    gains = [sign * (shift.after - shift.before) for shift, sign in shifts if shift.significant]
     # One significant loss outweighs gains of other figures.
-    return "worse" if any(gain < 0 for gain in gains) else "better" if gains else ""
+    if gains:
+        return "worse" if any(gain < 0 for gain in gains) else "better"
+    return "" if all(shift.comparable for shift, _ in shifts) else "elsewhere"
 
 
 def _runs(root: Path) -> list[RunFolder]:
@@ -109,7 +112,7 @@ def _point(folder: RunFolder, model: str) -> HistoryPoint | None:
                 created=run.run.created,
                 conditions=_conditions(run),
                 entry=entry,
-                score=entry.score,
+                score=entry.ordered_score,
                 psnr=quality(entry, metric_of(run)),
                 runtime=runtime_of(entry, run.protocol),
                 runtime_ci=entry.runtime_ms.ci if entry.runtime_ms else None,

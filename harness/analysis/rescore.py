@@ -119,8 +119,9 @@ class _Sources:
         if not self.own_convention:
             # Figures of single data sets are stored by the run's own convention only.
             update["datasets"] = {}
-        update |= {"score": None, "score_ci": None, "rank": None, "rank_range": None, "tied_with": []}
-        update |= {"score_log10": None, "partial_scores": {}, "rank_sums": {}, "failed_gates": []}
+        update |= {"score": None, "score_ci": None, "score_log10": None, "score_log10_ci": None}
+        update |= {"partial_scores": {}, "rank_sums": {}, "failed_gates": []}
+        update |= {"rank": None, "rank_range": None, "tied_with": []}
         update |= {"runtime_ms": self._runtime(entry), "fps": None, "delta_psnr_bicubic": None}
         if self.bicubic is not None and quality is not None:
             update["delta_psnr_bicubic"] = getattr(quality, self.track.metric) - self.bicubic

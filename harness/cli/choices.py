@@ -41,7 +41,7 @@ def _print_table(choice: Choice) -> None:
 
 
 def _note(one: Candidate) -> str:
-    notes = [] if one.in_front else ["another is better and as fast"]
+    notes = [] if one.in_front else ["another is at least as good and as fast"]
     notes += [] if one.surely else ["maybe too slow: see its interval"]
     return "; ".join(notes)
 

@@ -101,7 +101,7 @@ class ComparedFigure(Record):
     """One figure of two models."""
 
     figure: str
-    """``psnr_rgb``, ``psnr_y``, ``ssim_rgb``, ``ssim_y``, ``runtime`` or ``score``."""
+    """``psnr_rgb``, ``psnr_y``, ``ssim_rgb``, ``ssim_y``, ``runtime``, and ``score`` or ``score_log10``."""
     unit: str
     """Of the two figures: ``dB``, ``ms`` or empty."""
     first: float
@@ -131,7 +131,9 @@ class Shift(Record):
     before: float
     after: float
     significant: bool | None
-    """None if there are no data to decide it."""
+    """None if there are no data to decide it, or if the figures cannot be compared."""
+    comparable: bool
+    """Whether the conditions of the runs allow a comparison."""
 
 
 class ChangedModel(Record):
@@ -142,6 +144,7 @@ class ChangedModel(Record):
     status: tuple[Status, Status]
     """Before and after."""
     score: Shift | None
+    """Of its decimal logarithm where scores may exceed float64."""
     psnr: Shift | None
     runtime_ms: Shift | None
 
@@ -305,7 +308,9 @@ def compare_runs_output(comparison: RunComparison) -> CompareRunsOutput:
 
 
 def _shift(shift: FigureShift | None) -> Shift | None:
-    return None if shift is None else Shift(before=shift.before, after=shift.after, significant=shift.significant)
+    if shift is None:
+        return None
+    return Shift(before=shift.before, after=shift.after, significant=shift.significant, comparable=shift.comparable)
 
 
 def choose_output(choice: Choice) -> ChooseOutput:

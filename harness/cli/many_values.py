@@ -27,7 +27,9 @@ def repeat_options(words: list[str], options: tuple[str, ...]) -> list[str]:
         if word == "--":
             return [*made, *words[at:]]
         if word.startswith("-"):
-            option, values = (word, 0) if word in options else ("", 0)
+            # In ``--models=A`` the first value is part of the word.
+            name, equals, _ = word.partition("=")
+            option, values = (name, len(equals)) if name in options else ("", 0)
         elif option:
             # The first value follows the option as typed; the option is repeated before each further one.
             made += [option] if values else []

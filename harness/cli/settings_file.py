@@ -77,7 +77,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _MOST_BYTES:
             raise UsageError("is larger than 1 MiB", where=FILE_NAME, hint="it holds settings and models only")
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # int() raises a plain ValueError for too many digits
         raise UsageError(f"cannot be read ({error})", where=FILE_NAME, hint="repair the file") from error
 
 

@@ -20,7 +20,7 @@ MAX_UNSCORED = 30
 MAX_REASONS = 40
 """Number of reasons, and of warnings, that are printed."""
 _NAMED = 3
-_COMPARISON_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2}
+_COMPARISON_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2, "score_log10": 3}
 
 
 def leaderboard_table(run: Run) -> Table:

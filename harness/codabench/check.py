@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,6 +29,8 @@ from harness.errors import UsageError
 DESCRIPTION = "competition.yaml"
 _PROGRAMS = ("scoring_program", "ingestion_program")
 _LARGEST_DESCRIPTION = 1 << 20
+# A date that does not exist is a plain ValueError, as is text that is not UTF-8.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 # Start of the image that `harness.codabench.bundle` names if none is given.
 _PLACEHOLDER = "example/"
 # Keys that Codabench does not read, with those that are probably meant.
@@ -58,9 +62,17 @@ def check_bundle(path: Path) -> list[Finding]:
     Raises
     ------
     UsageError
-        The file is no zip file.
+        The file is no zip file, or is damaged.
     """
     bundle = Contents(path)
+    try:
+        return _checked(bundle)
+    # What reading a file of the archive raises: cut or changed, of an unknown compression, encrypted.
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise UsageError(f"is a damaged zip file ({error})", where=str(path), hint="pack it again") from error
+
+
+def _checked(bundle: Contents) -> list[Finding]:
     if DESCRIPTION not in bundle.names:
         # The usual mistake: the folder was zipped instead of its content.
         inner = next((name for name in bundle.names if name.endswith(f"/{DESCRIPTION}")), None)
@@ -140,7 +152,7 @@ def _parsed(bundle: Contents) -> tuple[dict[str, Any], Finding | None]:
         return {}, _error(DESCRIPTION, "is larger than 1 MiB")
     try:
         raw = yaml.safe_load(bundle.read(DESCRIPTION))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except _NOT_YAML as error:
         return {}, _error(DESCRIPTION, f"is not YAML: {error}")
     return (raw, None) if isinstance(raw, dict) else ({}, _error(DESCRIPTION, "holds no keys"))
 
@@ -230,11 +242,21 @@ def _program(bundle: Contents, name: str, files: set[str], place: str) -> Iterat
         return
     try:
         metadata = yaml.safe_load(bundle.text_in(name, described))
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         yield _error(place, f"{described} is not YAML: {error}")
         return
     if not isinstance(metadata, dict) or not metadata.get("command"):
         yield _error(place, f"{described} has no `command`")
+    elif not _words(metadata["command"]):
+        yield _error(place, f"`command` is no command line in {described}: {metadata['command']!r}")
+
+
+def _words(command: object) -> list[str]:
+    """Return the words of a command; none if it is not one."""
+    try:
+        return shlex.split(command) if isinstance(command, str) else []
+    except ValueError:  # an open quote
+        return []
 
 
 def _phases(competition: Competition, bundle: Contents) -> Iterator[Finding]:

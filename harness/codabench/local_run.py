@@ -197,7 +197,7 @@ def _outcome(competition: Competition, phase: Phase, made: Path, output: Path, p
 def _read_scores(path: Path) -> dict[str, float]:
     try:
         scores = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"the scoring program left no valid scores.json ({error})", where=path.name) from error
     if not isinstance(scores, dict) or not all(isinstance(value, int | float) for value in scores.values()):
         raise DataError("is no object of numbers by key, as Codabench needs", where=path.name)

@@ -56,7 +56,7 @@ def read_record(folder: Path, key: bytes) -> Measured:
     try:
         stored = json.loads(path.read_bytes())
         content, signature = str(stored["content"]), str(stored["signature"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ResultsError("the record of the measurement cannot be read", where=FILE_NAME) from error
     # In constant time, so that the duration says nothing about the signature.
     if not hmac.compare_digest(signature, _signature(content, key)):

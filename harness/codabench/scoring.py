@@ -227,7 +227,8 @@ def _scored(
         "delta_psnr_bicubic": getattr(quality, track.metric) - settings.bicubic_psnr,
         # What the ingestion program found out about quality has no ground truth behind it.
         "precision_drop_db": None,
-        "score": None, "score_ci": None, "score_log10": None, "rank": None, "rank_range": None,
+        "score": None, "score_ci": None, "score_log10": None, "score_log10_ci": None, "rank": None,
+        "rank_range": None,
         # Notes on a low quality ("would reach ...") were computed from enlarged LR images in place of ground truth.
         "notes": [note for note in row.notes if not note.startswith("would reach")],
     }  # fmt: skip

@@ -56,7 +56,8 @@ def interval(column: Column, entry: Entry) -> Interval | None:
     if column.key == "fps":
         # Frames per second are the inverse of the time, so the ends of the interval change places.
         return None if times is None or min(times) <= 0 else (1e3 / times[1], 1e3 / times[0])
-    return {"score": entry.score_ci, "runtime_ms": times}.get(column.key)
+    known = {"score": entry.score_ci, "score_log10": entry.score_log10_ci, "runtime_ms": times}
+    return known.get(column.key)
 
 
 def tied_ranks(row: Row, rows: Sequence[Row]) -> str:

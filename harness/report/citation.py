@@ -13,7 +13,9 @@ _SPECIAL = re.compile(r"[\\{}$&#%_^~]")
 def run_bibtex(run: Run) -> str:
     """Return a BibTeX entry of the run itself."""
     shape = run.protocol.output_shape
-    scored = sum(entry.status == "ok" and entry.kind == "submission" for entry in run.entries)
+    # A network on several backends counts once.
+    own = [entry for entry in run.entries if entry.kind == "submission" and not entry.variant_of]
+    scored = sum(entry.status == "ok" for entry in own)
     size = f"{shape[3]}{TIMES}{shape[2]}"
     title = f"{run.track.title or run.track.name}: {scored} networks at {size} on {run.device.name}"
     note = f"track {run.track.name}, data set {run.dataset.fingerprint[:12]}, protocol {run.protocol.name}"

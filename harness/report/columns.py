@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -98,6 +99,18 @@ class Column:
 def runtime_of(entry: Entry, protocol: ProtocolInfo) -> float | None:
     """Return the time of one forward pass in ms, by the statistic that the score uses."""
     return declared.runtime_of(entry, protocol.statistic)
+
+
+def score_text(entry: Entry, digits: int) -> str:
+    """Return a score as shown outside of tables: ``12.85``, or ``10^312.35`` where the run stores its logarithm."""
+    if entry.score is None:
+        return ""
+    return fixed(entry.score, digits) if entry.score_log10 is None else f"10^{fixed(entry.score_log10, digits)}"
+
+
+def score_heading(entries: Iterable[Entry]) -> str:
+    """Return what the figures of `Entry.ordered_score` are."""
+    return "log10 score" if any(entry.score_log10 is not None for entry in entries) else "score"
 
 
 def columns_of(run: Run, output: Output = "page") -> list[Column]:

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.report.columns import score_heading
 from harness.report.numbers import digits_for, fixed
+from harness.report.rules import NAMES
 from harness.report.site import page, write_page
 from harness.results.comparison import FigureShift, ModelChange, RunComparison
 from harness.results.run_info import Disturbance
@@ -12,6 +14,8 @@ from harness.statistics.disturbances import disturbances_of
 SCRIPTS = ("theme.js",)
 # Shown with a difference: it is significant, it is not, there are no data to decide.
 SIGNS = {True: "*", False: "", None: "?"}
+INCOMPARABLE = "n/a"
+"""Stands in place of a difference that the conditions of the runs make meaningless."""
 
 
 def build_comparison(comparison: RunComparison, out: Path | None = None) -> Path:
@@ -53,6 +57,9 @@ def comparison_page(
         disturbed=disturbed(comparison),
         rows=[(change, _cells(comparison, change), _before(comparison, change)) for change in comparison.changes],
         # The page draws a bar for each change of a time, in proportion to the largest one.
+        score=_score_heading(comparison).capitalize(),
+        psnr=NAMES[comparison.metric],
+        left_out=_left_out(comparison),
         widest=max((abs(ratio - 1) for ratio in _ratios(comparison.changes)), default=0.0),
     )
 
@@ -60,7 +67,7 @@ def comparison_page(
 def comparison_text(comparison: RunComparison) -> str:
     """Return a comparison as lines for a terminal."""
     before, after = comparison.before, comparison.after
-    head = ["model", "score", "", "PSNR dB", "", "runtime ms", "", "status"]
+    head = ["model", _score_heading(comparison), "", f"{NAMES[comparison.metric]} dB", "", "runtime ms", "", "status"]
     rows = [_text_row(comparison, change) for change in comparison.changes]
     title, remarks = (
         f"{before.run.run.id} -> {after.run.run.id}",
@@ -70,8 +77,19 @@ def comparison_text(comparison: RunComparison) -> str:
     for title, entries in (("added", comparison.added), ("removed", comparison.removed)):
         if entries:
             lines.append(f"{title}: {', '.join(_printable(entry.name) for entry in entries)}")
-    lines.append("* significant (p < 0.05)   ? no samples or images to decide")
+    explained = "* significant (p < 0.05)   ? no samples or images to decide"
+    lines.append(f"{explained}   {INCOMPARABLE} other conditions" if _left_out(comparison) else explained)
     return "\n".join(lines) + "\n"
+
+
+def _score_heading(comparison: RunComparison) -> str:
+    return score_heading(change.after for change in comparison.changes)
+
+
+def _left_out(comparison: RunComparison) -> bool:
+    """Return whether a figure of a model is not compared because of the conditions of the runs."""
+    shifts = (shift for one in comparison.changes for shift in (one.score, one.psnr, one.runtime))
+    return any(shift is not None and not shift.comparable for shift in shifts)
 
 
 def _warnings(comparison: RunComparison) -> list[str]:
@@ -126,6 +144,8 @@ def _digits(comparison: RunComparison) -> tuple[int, int, int]:
 def _pair(shift: FigureShift | None, digits: int, *, relative: bool) -> tuple[str, str]:
     if shift is None:
         return "", ""
+    if shift.difference is None:
+        return fixed(shift.after, digits), INCOMPARABLE
     # Times are compared by their ratio, scores and PSNR by their difference.
     if relative and shift.ratio is not None:
         moved = f"{fixed(100 * (shift.ratio - 1), 1, signed=True)} %"

@@ -20,7 +20,7 @@ from harness.report.crop_layout import CAPTION, GAP, Layout, layout_of
 from harness.report.crop_pictures import CropPictures, Overview, Pixels
 from harness.report.drawing import STYLE, short
 from harness.report.figure_foot import foot_lines, write_foot
-from harness.report.images import bicubic_slug
+from harness.report.images import bicubic_slug, names_of
 from harness.report.labels import text_width
 from harness.report.palette import PAPER
 from harness.report.scatter import SMALL_TEXT, NotebookFigure, PaperFigure, chosen_rows, scored_entries
@@ -145,9 +145,7 @@ def _figures(
     if measure is not None:
         return measure(pixels, pictures.truth)
     images = folder.per_image.get(slug, {})
-    labels = [f"{one.label}/{pictures.image}" for one in folder.run.datasets[:1]]  # the crops are of the first data set
-    # In a run with several data sets, the names in `per_image.csv` have the label of the data set in front.
-    found = next((images[name] for name in [pictures.image, *labels] if name in images), {})
+    found = next((images[name] for name in names_of(folder, pictures.image) if name in images), {})
     return found.get(f"psnr_{channel}"), found.get(f"ssim_{channel}")
 
 

@@ -1,7 +1,7 @@
 """The figures of a run: quality and score against runtime, quality against operations."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import matplotlib as mpl
@@ -24,14 +24,16 @@ from harness.report.labels import Box
 from harness.report.numbers import TIMES, spell
 from harness.report.palette import PAPER
 from harness.report.rows import Row
-from harness.report.rules import Metric, Score, bicubic_of, gate_lines, quality
+from harness.report.rules import NAMES, Metric, Score, bicubic_of, gate_lines, quality
+from harness.results.record import Interval
 from harness.results.schema import Entry, Run
 
 # The quality axis ends this far below bicubic, or below the best model if that is worse. Lower values are drawn at
 # its lower end.
 DEEPEST_DB = 2.0
+# No larger score is stored as a number, but for rounding errors; see `statistics.score_difference.LARGEST_LOG`.
+LARGEST_SCORE = 0.99e300
 _BELOW = " Triangles that point down: below the axis."
-NAMES: Mapping[Metric, str] = {"psnr_rgb": "PSNR RGB", "psnr_y": "PSNR Y"}
 
 
 def draw_figures(run: Run, rows: Sequence[Row], score: Score | None, metric: Metric = "psnr_rgb") -> list[Drawn]:
@@ -93,36 +95,44 @@ def _floor(run: Run, rows: Sequence[Row], metric: Metric) -> float:
 
 
 def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
-    """Draw the score, with its interval, against runtime."""
-    scored = [row for row in rows if row.runtime and row.entry.score is not None]
+    """Draw the score, with its interval, against runtime; its decimal logarithm where the run stores that."""
     # Such scores span hundreds of decades, which no linear axis shows.
-    logarithmic = any(row.entry.score_log10 is not None for row in scored)
-    points = [Point(row, row.runtime, _plotted_score(row.entry)) for row in scored if row.runtime]
+    logarithmic = any(row.entry.score_log10 is not None for row in rows)
+    points = [
+        Point(row, row.runtime, float(score))
+        for row in rows
+        if row.runtime and (score := row.entry.score_log10 if logarithmic else row.entry.score) is not None
+    ]
     if not points:
         return None
     figure, axes = new_axes()
     strip = _runtime_axis(axes, points, run)
-    high = max([point.y for point in points] + [0.0])
-    low = min([point.y for point in points] + [0.0])
+    intervals = [_log10_interval(point.row.entry) if logarithmic else point.row.entry.score_ci for point in points]
+    # A logarithm of 0 is a score like any other, and intervals of logarithms may be longer than the scores are apart.
+    values = [end for ends in intervals if ends for end in ends] if logarithmic else [0.0]
+    high, low = max([point.y for point in points] + values), min([point.y for point in points] + values)
     # More room above than below, for labels.
     axes.set_ylim(low - 0.04 * (high - low or 1), high + 0.12 * (high - low or 1))
     axes.set_ylabel("log10 of the score" if logarithmic else "score")
     plain_numbers(axes)
-    for point in points:
-        interval = point.row.entry.score_ci
+    for point, interval in zip(points, intervals, strict=True):
         if interval:
-            ends = [math.log10(end) for end in interval] if logarithmic else interval
-            axes.plot([point.x, point.x], ends, color=PAPER["muted"], lw=0.8, zorder=3)
+            axes.plot([point.x, point.x], interval, color=PAPER["muted"], lw=0.8, zorder=3)
     targets = draw_points(axes, points)
     draw_labels(axes, points, strip)
-    text = f"Score against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
+    what = "Decimal logarithm of the score" if logarithmic else "Score"
+    text = f"{what} against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
     caption = "Upright lines are 95 % intervals; the strip at the foot shows the bands of frames per second."
     return Drawn("score-runtime", "Score against runtime", caption, text, figure, targets)
 
 
-def _plotted_score(entry: Entry) -> float:
-    """Return the score, or its logarithm where the run stores it."""
-    return float((entry.score or 0.0) if entry.score_log10 is None else entry.score_log10)
+def _log10_interval(entry: Entry) -> Interval | None:
+    """Return the interval of the logarithm of a score; None if it is not known."""
+    if entry.score_log10_ci is not None or entry.score_ci is None:
+        return entry.score_log10_ci
+    # Runs of earlier releases store that of the score alone, whose ends may be those of the numbers that are stored.
+    low, high = entry.score_ci
+    return (math.log10(low), math.log10(high)) if low > 0 and high < LARGEST_SCORE else None
 
 
 def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
@@ -151,7 +161,8 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     targets = draw_points(axes, sorted(points, key=lambda point: -point.radius))
     draw_labels(axes, points, [_size_key(axes), *(_level_line(axes, level) for level in bicubic_of(run))])
     text = f"{NAMES[metric]} against multiply-accumulates for {len(points)} models; larger marks have more parameters."
-    caption = "The larger a mark, the more parameters; hollow: reconstructed; dashed: bicubic."
+    dashed = "; dashed: bicubic" if bicubic_of(run) else ""
+    caption = f"The larger a mark, the more parameters; hollow: reconstructed{dashed}."
     if any(point.at_least for point in points):
         caption += " Triangles that point right: at least so many operations."
     caption += _BELOW * any(point.low for point in points)

@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.report.columns import score_heading, score_text
 from harness.report.drawing import STYLE, Drawn
 from harness.report.numbers import fixed
 from harness.report.palette import PAPER
@@ -21,7 +22,9 @@ def build_history(moments: Sequence[HistoryPoint], target: Path) -> Path:
     """Write the page of a model's history, the earliest run first, to `target`."""
     name = moments[-1].entry.name
     figure = on_page(draw_history(moments, name))
-    write_page(target, page("history.html", ("theme.js",), name=name, moments=moments, figure=figure))
+    score = score_heading(one.entry for one in moments).capitalize()
+    content = page("history.html", ("theme.js",), name=name, moments=moments, figure=figure, score=score)
+    write_page(target, content)
     return target
 
 
@@ -54,21 +57,21 @@ def grid_text(grid: HistoryGrid) -> str:
 def _grid_cell(cell: GridCell | None) -> str:
     if cell is None:
         return " " * 12
-    score = cell.entry.score
-    text = cell.entry.status if score is None else f"{score:.3f}"
+    text = score_text(cell.entry, 3) or cell.entry.status
     return f"{text + {'worse': ' -', 'better': ' +', 'elsewhere': ' |', '': '  '}[cell.mark]:>12}"
 
 
 def history_text(moments: Sequence[HistoryPoint]) -> str:
     """Return a model's history as lines for a terminal; a rule stands where conditions changed."""
-    lines = [f"{'run':24}  {'date':16}  {'score':>9}  {'PSNR dB':>9}  {'runtime ms':>12}  status"]
+    score = score_heading(one.entry for one in moments)
+    lines = [f"{'run':24}  {'date':16}  {score:>11}  {'PSNR dB':>9}  {'runtime ms':>12}  status"]
     # Each run with the one before it. The first has none, and the last one of the longer list is left over.
     for earlier, moment in zip([None, *moments], moments, strict=False):
         if earlier is not None and earlier.conditions != moment.conditions:
             lines.append(f"-- {'; '.join(_changes(earlier, moment))}")
         figures = (_show(moment.score, 3), _show(moment.psnr, 3), _show(moment.runtime, 2))
         date = moment.created[:16].replace("T", " ")
-        cells = "  ".join(text.rjust(width) for text, width in zip(figures, (9, 9, 12), strict=True))
+        cells = "  ".join(text.rjust(width) for text, width in zip(figures, (11, 9, 12), strict=True))
         lines.append(f"{moment.run[:24]:24}  {date:16}  {cells}  {moment.entry.status}")
     return "\n".join(lines) + "\n"
 
@@ -78,7 +81,8 @@ def draw_history(moments: Sequence[HistoryPoint], name: str) -> Drawn:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 5.4))
         panels = figure.subplots(3, 1, sharex=True)
-        _draw_panel(panels[0], "score", moments, [moment.score for moment in moments])
+        heading = score_heading(one.entry for one in moments)
+        _draw_panel(panels[0], heading, moments, [moment.score for moment in moments])
         _draw_panel(panels[1], "PSNR, dB", moments, [moment.psnr for moment in moments])
         _draw_panel(panels[2], "runtime, ms", moments, [moment.runtime for moment in moments])
         for place, moment in enumerate(moments):

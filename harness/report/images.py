@@ -27,11 +27,15 @@ class ImageRow:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """Gains over bicubic: columns are images, rows are (row, gains in dB with the class of each one's colour)."""
+    """Gains over bicubic: columns are images, rows are (row, gains in dB with the class of each one's colour).
+
+    ``left_out`` counts the images and ``rows_left_out`` the rows that it does not show.
+    """
 
     images: list[str]
     rows: list[tuple[Row, list[tuple[float | None, int]]]]
     left_out: int
+    rows_left_out: int = 0
 
 
 def bicubic_slug(folder: RunFolder) -> str | None:
@@ -41,6 +45,14 @@ def bicubic_slug(folder: RunFolder) -> str | None:
     ]
     # Baselines have fixed names; a submission called Bicubic is no baseline.
     return slugs[0] if slugs else None
+
+
+def names_of(folder: RunFolder, image: str) -> list[str]:
+    """Return the names that an image of which crops were kept may have in the table of images.
+
+    In a run with several data sets, those have the label of the data set in front; crops are of the first one.
+    """
+    return [image, *(f"{one.label}/{image}" for one in folder.run.datasets[:1])]
 
 
 def image_rows(folder: RunFolder, slug: str) -> list[ImageRow]:
@@ -71,10 +83,10 @@ def heat_map(folder: RunFolder, rows: Sequence[Row]) -> HeatMap | None:
     if not table:
         return None
     names = [image.image for image in image_rows(folder, table[0][0].entry.slug)]
-    chosen = _most_disputed(names, [gained for _, gained in table])
     shown = table[:MOST_ROWS]
+    chosen = _most_disputed(names, [gained for _, gained in shown])
     cells = [(row, [(gained.get(name), _step(gained.get(name))) for name in chosen]) for row, gained in shown]
-    return HeatMap(chosen, cells, len(names) - len(chosen))
+    return HeatMap(chosen, cells, len(names) - len(chosen), len(table) - len(shown))
 
 
 def step_labels() -> list[str]:

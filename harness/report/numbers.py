@@ -10,8 +10,11 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 def fixed(value: float, digits: int, signed: bool = False) -> str:
-    """Write ``value`` with ``digits`` decimals, for reading: ``-1234.5`` becomes ``1 234.5`` with a minus sign."""
-    text = f"{abs(value):,.{digits}f}".replace(",", THIN)
+    """Write ``value`` with ``digits`` decimals, for reading: ``-1234.5`` becomes ``1 234.5`` with a minus sign.
+
+    From 10^15 on, where float64 knows no decimals, it is written with an exponent: ``1.50e+15``.
+    """
+    text = f"{abs(value):,.{digits}f}".replace(",", THIN) if abs(value) < 1e15 else f"{abs(value):.{digits}e}"
     # A value that is rounded to zero has no sign.
     if value < 0 and float(f"{value:.{digits}f}") != 0:
         return MINUS + text

@@ -19,7 +19,7 @@ from harness.report.pixels import PAGE as PIXELS
 from harness.report.pixels import Piece, crop_links, pieces, pixels_page
 from harness.report.row_figures import row_figures
 from harness.report.rows import Row, scored_rows, unscored_rows
-from harness.report.rules import metric_of, score_of
+from harness.report.rules import NAMES, metric_of, score_of
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
 from harness.report.verdict import verdict
@@ -58,7 +58,7 @@ def build_report(run_dir: Path) -> Path:
     scored, unscored = scored_rows(folder), unscored_rows(folder)
     columns = columns_of(folder.run)  # once: the decimals of a column depend on the figures of all rows
     found = pieces(folder, scored)
-    context = ModelContext(folder, columns, crop_links(found))
+    context = ModelContext(folder, columns, crop_links(folder, found))
     # A page for each row that the leaderboard lists.
     for rows in (scored, unscored[:MAX_UNSCORED]):
         for position, row in enumerate(rows):
@@ -96,18 +96,26 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
         causes=by_cause(unscored[:MAX_UNSCORED]),
         hidden=hidden_failures([row.entry for row in unscored[MAX_UNSCORED:]]),
         summary=summary(run, rows),
-        # The bars of the scores are as long as the largest upper end of an interval permits.
-        top_score=max((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows) if rows else 0.0,
+        top_score=_top_score(rows),
         first_figure=figures.pop("psnr-runtime", None),
         figures=list(figures.values()),
         explore=explore_data(run, drawn),
         library=f"{FOLDER}/{LIBRARY}",
         bands=bands_of(run.track.fps_bands),
         pixels=bool(found),
-        links=crop_links(found),
+        links=crop_links(folder, found),
         heat=heat_map(folder, [row for row in rows if not row.entry.variant_of]),
+        psnr=NAMES[metric_of(run)],
         steps=step_labels(),
     )
+
+
+def _top_score(rows: Sequence[Row]) -> float:
+    """Return the score of the longest bar; 0 for no bars, where scores are known by their logarithms."""
+    if any(row.entry.score_log10 is not None for row in rows):
+        return 0.0
+    # As long as the largest upper end of an interval permits.
+    return max(((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows), default=0.0)
 
 
 def hidden_failures(entries: Sequence[Entry]) -> list[str]:
@@ -121,18 +129,22 @@ def hidden_failures(entries: Sequence[Entry]) -> list[str]:
 def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """Return the key figures at the top of the page, as (label, figure, remark)."""
     columns = {column.key: column for column in columns_of(run)}
-    submissions = [row for row in rows if not row.baseline]
-    # A network on several backends counts once.
+    # A network on several backends counts once, by its row on the first one.
+    submissions = [row for row in rows if not row.baseline and not row.entry.variant_of]
     own = [entry for entry in run.entries if not entry.variant_of]
     facts = [("Submissions", str(sum(entry.kind == "submission" for entry in own)), _losses(own))]
     ranked = [row for row in submissions if row.entry.rank is not None]
     reason = why_no_rank(run)
     if ranked:
         best = min(ranked, key=lambda row: row.entry.rank or 0).entry
-        facts.append(("Best score", columns["score"].text(best), best.name))
+        # Scores beyond the range of numbers would all be shown as the largest one.
+        score = columns.get("score_log10") or columns["score"]
+        facts.append((f"Best {'log10 ' if score.key == 'score_log10' else ''}score", score.text(best), best.name))
     elif reason is not None:
         facts.append(("Best score", "none", reason))
-    facts += _extreme("Highest PSNR", columns["psnr_rgb"], submissions, max)
+    # That which the track scores, as on the axes of the figures.
+    psnr = columns[metric_of(run)]
+    facts += _extreme(f"Highest {psnr.title}", psnr, submissions, max)
     facts += _extreme("Fastest", columns["runtime_ms"], submissions, min)
     return facts
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.report.numbers import fixed
 from harness.report.rows import Row
-from harness.results.schema import PairComparison, Run
+from harness.results.schema import Entry, PairComparison, Run
 from harness.statistics.inference import is_significant
 
 MOST_ROWS = 24
@@ -42,18 +42,21 @@ def pair_matrix(run: Run, rows: Sequence[Row]) -> PairMatrix | None:
         return None
     # One lookup for each cell instead of a search through all pairs.
     known = {found.slugs: found for found in run.comparisons}
-    cells = [(row, [_cell(known, row.entry.slug, other.entry.slug, run) for other in shown]) for row in shown]
+    cells = [(row, [_cell(known, row.entry, other.entry, run) for other in shown]) for row in shown]
     return PairMatrix(cells, len(ranked) - len(shown))
 
 
-def _cell(known: dict[tuple[str, str], PairComparison], one: str, other: str, run: Run) -> PairCell | None:
-    if one == other:
+def _cell(known: dict[tuple[str, str], PairComparison], one: Entry, other: Entry, run: Run) -> PairCell | None:
+    if one.slug == other.slug:
         return PairCell("", "self")
-    found = known.get((one, other)) or known.get((other, one))
+    found = known.get((one.slug, other.slug)) or known.get((other.slug, one.slug))
     if found is None:
         return None
     # A pair is stored in one order only.
-    difference = found.difference if found.slugs[0] == one else -found.difference
+    difference, what = found.difference if found.slugs[0] == one.slug else -found.difference, "scores"
+    if one.score_log10 is not None and other.score_log10 is not None:
+        # Stored scores end at the largest number, so that the difference of two of them may be 0.
+        difference, what = one.score_log10 - other.score_log10, "log10 scores"
     better = difference > 0 if run.track.higher_is_better else difference < 0
     verdict: Literal["ahead", "behind", "tied"] = "tied"
     if is_significant(found.corrected_p_value):
@@ -61,7 +64,7 @@ def _cell(known: dict[tuple[str, str], PairComparison], one: str, other: str, ru
     return PairCell(
         p_text(found.corrected_p_value),
         verdict,
-        f"difference of the scores {difference:+.3g}; uncorrected p = {p_text(found.p_value)}",
+        f"difference of the {what} {difference:+.3g}; uncorrected p = {p_text(found.p_value)}",
     )
 
 

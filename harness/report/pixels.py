@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.errors import ResultsError
-from harness.report.images import bicubic_slug
+from harness.report.images import bicubic_slug, names_of
 from harness.report.numbers import fixed
 from harness.report.rows import Row
 from harness.report.site import page
@@ -101,14 +101,18 @@ def pieces(folder: RunFolder, rows: Sequence[Row]) -> list[Piece]:
     return sorted(found, key=_order)
 
 
-def crop_links(found: Sequence[Piece]) -> dict[str, dict[str, str]]:
-    """Return, by image and row, the address of the first crop of the image that shows the row on the right."""
+def crop_links(folder: RunFolder, found: Sequence[Piece]) -> dict[str, dict[str, str]]:
+    """Return, by image and row, the address of the first crop of the image that shows the row on the right.
+
+    Images have their names of the table of images, see `names_of`.
+    """
     links: dict[str, dict[str, str]] = {}
     for piece in found:
-        of_rows = links.setdefault(piece.window.image, {})
-        for shot in piece.shots:
-            # The first one counts: `found` is in the order of the page.
-            of_rows.setdefault(shot.key, f"{PAGE}#piece={piece.window.folder}&right={quote(shot.key)}")
+        for name in names_of(folder, piece.window.image):
+            of_rows = links.setdefault(name, {})
+            for shot in piece.shots:
+                # The first one counts: `found` is in the order of the page.
+                of_rows.setdefault(shot.key, f"{PAGE}#piece={piece.window.folder}&right={quote(shot.key)}")
     return links
 
 
@@ -153,15 +157,20 @@ def _given(store: CropStore, window: Window, reference: float | None) -> list[Sh
 
 def _whole(folder: RunFolder, store: CropStore, window: Window, rows: Sequence[Row]) -> Piece:
     """Return a whole image with the PSNR of the results, because decoding hundreds of large images takes minutes."""
-    reference = folder.per_image.get(bicubic_slug(folder) or "", {}).get(window.image, {}).get("psnr_rgb")
+    reference = _stored_psnr(folder, bicubic_slug(folder) or "", window.image)
     shots = _given(store, window, reference)
     shown, missing = _with_pictures(store, window, rows)
     for row in shown:
-        psnr = folder.per_image.get(row.entry.slug, {}).get(window.image, {}).get("psnr_rgb")
+        psnr = _stored_psnr(folder, row.entry.slug, window.image)
         gain = None if psnr is None or reference is None else psnr - reference
         link = _link(window, f"models/{row.entry.slug}")
         shots.append(Shot(row.anchor, row.entry.name, link, psnr, gain, row.page))
     return Piece(window, shots, missing)
+
+
+def _stored_psnr(folder: RunFolder, slug: str, image: str) -> float | None:
+    images = folder.per_image.get(slug, {})
+    return next((images[name].get("psnr_rgb") for name in names_of(folder, image) if name in images), None)
 
 
 def _with_pictures(store: CropStore, window: Window, rows: Sequence[Row]) -> tuple[list[Row], list[str]]:

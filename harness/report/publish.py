@@ -12,11 +12,12 @@ from pathlib import Path
 
 from harness import __version__
 from harness.errors import ResultsError, UsageError
+from harness.report.name_hiding import Words
 from harness.report.page import build_report
-from harness.report.public_run import public_run
+from harness.report.public_run import names_hidden, public_run
 from harness.report.runs import RunSummary, summarise_run
 from harness.report.site import page, write_page
-from harness.results.run_folder import RunFolder, is_file_name, load_run
+from harness.results.run_folder import LAYERS, RunFolder, is_file_name, load_run
 from harness.results.store import save_table
 from harness.text import from_spreadsheet_text, spreadsheet_text
 
@@ -81,6 +82,7 @@ def _publish_run(folder: RunFolder, target: Path, *, anonymous: bool) -> None:
         copy.mkdir()
         save_table(copy, run)
         _copy_rows(folder, copy, slugs)
+        _copy_layers(folder, copy, slugs, anonymous=anonymous)
         build_report(copy)
         try:
             # A row that is no longer in the run must not stay on the site.
@@ -102,11 +104,10 @@ def _copy_rows(folder: RunFolder, copy: Path, slugs: Mapping[str, str]) -> None:
     for old, new in slugs.items():
         if not is_file_name(old):
             continue
-        for kind in ("samples", "layers"):
-            file = folder.path / kind / f"{old}.json"
-            if file.is_file():
-                (copy / kind).mkdir(exist_ok=True)
-                shutil.copyfile(file, copy / kind / f"{new}.json")
+        file = folder.path / "samples" / f"{old}.json"
+        if file.is_file():
+            (copy / "samples").mkdir(exist_ok=True)
+            shutil.copyfile(file, copy / "samples" / f"{new}.json")
         for picture in (folder.path / "crops").glob(f"*/models/{_escaped(old)}.webp"):
             place = copy / "crops" / picture.parent.parent.name / "models" / f"{new}.webp"
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -116,6 +117,18 @@ def _copy_rows(folder: RunFolder, copy: Path, slugs: Mapping[str, str]) -> None:
         place = copy / "crops" / shared.relative_to(folder.path / "crops")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(shared, place)
+
+
+def _copy_layers(folder: RunFolder, copy: Path, slugs: Mapping[str, str], *, anonymous: bool) -> None:
+    """Copy the layers of rows, whose classes may have the name of the network."""
+    hidden: Words = names_hidden(folder.run) if anonymous else str
+    for old, new in slugs.items():
+        layers = [
+            layer.model_copy(update={"name": hidden(layer.name), "type": hidden(layer.type)})
+            for layer in folder.layers(old)
+        ]
+        if layers:
+            write_page(copy / "layers" / f"{new}.json", LAYERS.dump_json(layers).decode())
 
 
 def _escaped(slug: str) -> str:

@@ -79,7 +79,7 @@ class Quantity:
     def of_time(self) -> bool:
         """Whether the figure is a time."""
         # A score may depend on the time, too.
-        return self.key.startswith(_TIMED) or self.key == "score"
+        return self.key.startswith((*_TIMED, "score"))
 
     @property
     def spans_decades(self) -> bool:

@@ -12,6 +12,7 @@ from harness.report.drawing import STYLE, Drawn, log_axis, short
 from harness.report.images import bicubic_slug, gains
 from harness.report.palette import PAPER
 from harness.report.rows import Row
+from harness.report.rules import NAMES, metric_of
 from harness.results.run_folder import RunFolder
 
 MOST_ROWS = 24
@@ -44,8 +45,8 @@ def image_spread(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
         mean = float(np.mean(values))
         axes.plot([mean, mean], [place - 0.34, place + 0.34], color=PAPER["ink"], lw=1.1)
     axes.axvline(0.0, color=PAPER["base"], lw=0.8, ls=(0, (4, 3)), zorder=1)
-    axes.set_xlabel("PSNR over bicubic, dB")
-    caption = "A dot is an image, the upright line the mean; dashed: bicubic."
+    axes.set_xlabel(f"{NAMES[metric_of(folder.run)]} over bicubic, dB")
+    caption = f"A dot is an image, the upright line the mean; dashed: bicubic.{_cut(len(known))}"
     text = f"Gain over bicubic on every image for {len(known[:MOST_ROWS])} models; the table of images has the figures."
     return Drawn("image-spread", "Gain, image by image", caption, text, figure, _targets(row for row, _ in known))
 
@@ -53,6 +54,7 @@ def image_spread(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
 def rank_ranges(rows: Sequence[Row]) -> Drawn | None:
     """Draw each row's rank and the ranks that the measurements leave possible; None if the run has no ranges."""
     known = [(row, row.entry.rank, row.entry.rank_range) for row in rows if row.entry.rank and row.entry.rank_range]
+    cut = _cut(len(known))
     known = known[:MOST_ROWS]
     if len(known) < 2:
         return None
@@ -64,6 +66,7 @@ def rank_ranges(rows: Sequence[Row]) -> Drawn | None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("rank")
     caption = "The dot is the rank, the bar the ranks that images and timing leave possible (95 %): tied rows overlap."
+    caption += cut
     text = f"Ranks of {len(known)} models, and the ranks that the measurements leave possible."
     return Drawn("rank-ranges", "How firm the ranks are", caption, text, figure, _targets(row for row, *_ in known))
 
@@ -75,7 +78,9 @@ def reparameterized(rows: Sequence[Row]) -> Drawn | None:
         for row in rows
         # Both counts are known and differ.
         if row.entry.reparam and 0 < row.entry.reparam.params_after != row.entry.reparam.params_before > 0
-    ][:MOST_ROWS]
+    ]
+    cut = _cut(len(pairs))
+    pairs = pairs[:MOST_ROWS]
     if not pairs:
         return None
     figure, axes = _lines([row for row, *_ in pairs])
@@ -86,7 +91,7 @@ def reparameterized(rows: Sequence[Row]) -> Drawn | None:
     sizes = [size for _, *both in pairs for size in both]
     log_axis(axes, "x", min(sizes) / 1.4, max(sizes) * 1.4)
     axes.set_xlabel("parameters, K")
-    caption = "Hollow: as submitted; filled: as timed."
+    caption = f"Hollow: as submitted; filled: as timed.{cut}"
     text = f"Parameters before and after reparameterization of {len(pairs)} models."
     return Drawn(
         "reparameterized", "Before and after reparameterization", caption, text, figure, _targets(r for r, *_ in pairs)
@@ -95,7 +100,9 @@ def reparameterized(rows: Sequence[Row]) -> Drawn | None:
 
 def precision_drop(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
     """Draw what the timed precision costs in PSNR."""
-    drops = [(row, row.entry.precision_drop_db) for row in rows if row.entry.precision_drop_db is not None][:MOST_ROWS]
+    drops = [(row, row.entry.precision_drop_db) for row in rows if row.entry.precision_drop_db is not None]
+    cut = _cut(len(drops))
+    drops = drops[:MOST_ROWS]
     # Not drawn if no network loses anything that could be seen.
     if not any(abs(drop) >= SEEN_DB for _, drop in drops):
         return None
@@ -103,10 +110,16 @@ def precision_drop(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
     for place, (row, drop) in enumerate(drops):
         axes.plot([0.0, drop], [place, place], color=PAPER["mark"], lw=2.4, alpha=0.5)
         axes.plot([drop], [place], "o", ms=5.6, color=PAPER["mark"], gid=_gid(row))
-    axes.set_xlabel(f"PSNR of float32 minus PSNR of {folder.run.protocol.precision}, dB")
+    # Of RGB on every track, see `Entry.precision_drop_db`.
+    axes.set_xlabel(f"PSNR RGB of float32 minus PSNR of {folder.run.protocol.precision}, dB")
     text = f"Loss of PSNR to the timed precision for {len(drops)} models."
-    caption = "What the precision that was timed costs."
+    caption = f"What the precision that was timed costs.{cut}"
     return Drawn("precision-drop", "Loss of precision", caption, text, figure, _targets(row for row, _ in drops))
+
+
+def _cut(rows: int) -> str:
+    """Return what a caption says of rows for which there is no room; nothing if there is."""
+    return f" The best {MOST_ROWS} of {rows}." if rows > MOST_ROWS else ""
 
 
 def _lines(rows: Sequence[Row]) -> tuple[Figure, Axes]:

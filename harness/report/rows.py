@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from harness.report.bands import Band, band_of, bands_of
 from harness.report.columns import columns_of, runtime_of
-from harness.report.rules import metric_of, quality
+from harness.report.rules import Metric, metric_of, quality
 from harness.results.run_folder import RunFolder, is_file_name
 from harness.results.schema import Entry, Run
 
@@ -73,7 +73,8 @@ def scored_rows(folder: RunFolder) -> list[Row]:
     """Return the rows that were measured to the end, best first."""
     sign = -1.0 if folder.run.track.higher_is_better else 1.0
     entries = sorted(
-        (entry for entry in folder.run.entries if entry.status == "ok"), key=lambda entry: _order(entry, sign)
+        (entry for entry in folder.run.entries if entry.status == "ok"),
+        key=lambda entry: _order(entry, sign, metric_of(folder.run)),
     )
     # By `id`, because stored files may give several rows the same slug.
     # Computed once for the table, not for each row.
@@ -125,10 +126,11 @@ def pareto_front(run: Run) -> set[int]:
             # Sorted by time, then by loss: a row is on the front if it loses less than every faster one.
             points.append((time, -psnr, id(entry)))
     front: set[int] = set()
-    best = float("inf")
-    for _, loss, identity in sorted(points):
-        if loss < best:
-            best = loss
+    last = (float("inf"), float("inf"))
+    for time, loss, identity in sorted(points):
+        # Equal rows do not beat one another.
+        if loss < last[1] or (time, loss) == last:
+            last = (time, loss)
             front.add(identity)
     return front
 
@@ -136,9 +138,11 @@ def pareto_front(run: Run) -> set[int]:
 def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
     """Return, by ``id`` of an entry and column, ``best`` or ``second-best`` among the scored submissions."""
     ranked = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
+    logarithmic = any(entry.score_log10 is not None for entry in ranked)
     places: dict[int, dict[str, str]] = defaultdict(dict)
     for column in columns_of(run):
-        if column.better is None:
+        # Scores beyond the range of numbers are all stored as the largest one; their logarithms are a column.
+        if column.better is None or (column.key == "score" and logarithmic):
             continue
         # Compared as printed: a reader who sees two equal figures must not see one of them marked. A lower bound cannot
         # be the best, because the true figure is unknown.
@@ -156,13 +160,13 @@ def _name_place(places: dict[int, dict[str, str]], entries: Sequence[Entry], key
         places[id(entry)][key] = name
 
 
-def _order(entry: Entry, sign: float) -> tuple[float, float, float, str]:
-    """Sort key: score, then rank, then PSNR; baselines are sorted among the submissions."""
+def _order(entry: Entry, sign: float, metric: Metric) -> tuple[float, float, float, str]:
+    """Sort key: score, then rank, then the PSNR that is scored; baselines are sorted among the submissions."""
     rank = float("inf") if entry.rank is None else float(entry.rank)
     # The score may be cut off at the largest float where its logarithm is stored.
-    value = entry.score if entry.score_log10 is None else entry.score_log10
+    value = entry.ordered_score
     score = float("inf") if value is None else sign * value
-    return score, rank, -(entry.psnr_rgb or 0.0), entry.name
+    return score, rank, -(quality(entry, metric) or 0.0), entry.name
 
 
 def tie_line(entries: Sequence[Entry]) -> set[int]:

@@ -1,6 +1,6 @@
 """What the report needs of a track, as the run stores it: the score as a function, and the PSNR that it takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from harness.tracks import Expression
 from harness.tracks.figures import figure_of
 
 Metric = Literal["psnr_rgb", "psnr_y"]
+NAMES: Mapping[Metric, str] = {"psnr_rgb": "PSNR RGB", "psnr_y": "PSNR Y"}
 Floats = NDArray[np.float64]
 Score = Callable[[Floats, Floats], Floats]
 

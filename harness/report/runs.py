@@ -6,6 +6,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from harness.errors import ResultsError
+from harness.report.columns import score_text
 from harness.results.progress import FinishedNetwork, RunProgress, describe_stage, describe_time_left, read_progress
 from harness.results.run_folder import RunFolder, load_run
 
@@ -97,7 +98,7 @@ def _finished(folder: RunFolder) -> RunSummary:
         device=run.device.name,
         measured=len(run.entries),
         total=len(run.entries),
-        best=f"{ranked[0].name} ({ranked[0].score:.2f})" if ranked else "",
+        best=f"{ranked[0].name} ({score_text(ranked[0], 2)})" if ranked else "",
     )
 
 

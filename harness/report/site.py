@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.files import write_atomically
+from harness.report.columns import score_text
 from harness.report.numbers import binary_size, fixed
 
 
@@ -38,7 +39,7 @@ def environment() -> Environment:
     loader = PackageLoader("harness.report")
     # With StrictUndefined, a misspelled name in a template raises an exception.
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"fixed": fixed, "binary_size": binary_size}
+    made.filters |= {"fixed": fixed, "binary_size": binary_size, "score": score_text}
     return made
 
 

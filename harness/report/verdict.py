@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.report.caveats import interval
 from harness.report.columns import Column, columns_of
 from harness.report.numbers import TIMES, fixed
-from harness.results.ranks import why_no_rank
+from harness.results.ranks import beaten_by_bicubic, why_no_rank
 from harness.results.schema import Entry, Run
 
 _MOST_NAMES = 3
@@ -31,9 +32,10 @@ def _without_ranks(run: Run) -> str:
     reason = why_no_rank(run)
     if reason is None:
         return "The run has no submissions: it measures baselines only."
-    # The reasons are the sentences of `why_no_rank`.
-    if "better than bicubic" in reason:
-        return f"Nothing beats bicubic interpolation: no submission reaches its {_bicubic(run)}."
+    if beaten_by_bicubic(run):
+        # `bicubic_psnr` is 0 if it is unknown.
+        known = run.track.bicubic_source != "unknown"
+        return f"Nothing beats bicubic interpolation{f': no submission exceeds its {_bicubic(run)}' if known else ''}."
     return f"There is no ranking: {reason.removeprefix('no rank: ')}."
 
 
@@ -43,19 +45,29 @@ def _bicubic(run: Run) -> str:
 
 def _lead(run: Run, ranked: Sequence[Entry]) -> str:
     leader = ranked[0]
-    begin = f"{_name(leader)} leads with a score of {_score(run).text(leader)}"
+    column = _score(run)
+    what = "a decimal logarithm of the score" if column.key == "score_log10" else "a score"
+    begin = f"{_name(leader)} leads with {what} of {column.text(leader)}"
+    ends = interval(column, leader)
     # An interval without length says nothing.
-    if leader.score_ci is not None and leader.score_ci[0] < leader.score_ci[1]:
-        low, high = (fixed(end, _score(run).digits) for end in leader.score_ci)
+    if ends is not None and ends[0] < ends[1]:
+        low, high = (fixed(end, column.digits) for end in ends)
         begin += f" (95 % interval {low} to {high})"
     if len(ranked) == 1:
         return f"{begin}; it is the only ranked submission."
     tied = [entry for entry in ranked[1:] if entry.slug and entry.slug in leader.tied_with]
     if tied:
         return f"{begin}, but cannot be told apart from {_names(tied)}."
+    level = [entry for entry in ranked[1:] if entry.rank == leader.rank]
+    if level:
+        return f"{begin}, level with {_names(level)}."
     p_value = _p_value(run, leader, ranked[1])
-    p_text = "" if p_value is None else f", p {'< 0.001' if p_value < 0.001 else f'= {fixed(p_value, 3)}'}"
-    return f"{begin}, ahead of {_name(ranked[1])} ({_score(run).text(ranked[1])}{p_text})."
+    p_text = (
+        "; the difference was not tested"
+        if p_value is None
+        else f", p {'< 0.001' if p_value < 0.001 else f'= {fixed(p_value, 3)}'}"
+    )
+    return f"{begin}, ahead of {_name(ranked[1])} ({column.text(ranked[1])}{p_text})."
 
 
 def _speed(run: Run, ranked: Sequence[Entry]) -> str:
@@ -100,8 +112,9 @@ def _p_value(run: Run, one: Entry, other: Entry) -> float | None:
 
 
 def _score(run: Run) -> Column:
+    """Return the column of the score; that of its logarithm where scores exceed the range of numbers."""
     columns = {column.key: column for column in columns_of(run)}
-    return columns["score"]
+    return columns.get("score_log10") or columns["score"]
 
 
 def _names(entries: Sequence[Entry]) -> str:

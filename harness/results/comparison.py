@@ -22,27 +22,33 @@ class FigureShift:
     before, after
         The figure in either run.
     significant
-        Whether the two differ significantly; None if there are no data to decide it.
+        Whether the two differ significantly; None if there are no data to decide it, or if they cannot be compared.
+    comparable
+        Whether the conditions of the runs allow a comparison.
     """
 
     before: float
     after: float
     significant: bool | None
+    comparable: bool = True
 
     @property
-    def difference(self) -> float:
-        """After minus before."""
-        return self.after - self.before
+    def difference(self) -> float | None:
+        """After minus before; None if they cannot be compared."""
+        return self.after - self.before if self.comparable else None
 
     @property
     def ratio(self) -> float | None:
-        """After divided by before; None if before is 0."""
-        return self.after / self.before if self.before else None
+        """After divided by before; None if before is 0, or if they cannot be compared."""
+        return self.after / self.before if self.before and self.comparable else None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChange:
-    """One model that both runs contain; a shift is None if one run lacks the figure."""
+    """One model that both runs contain; a shift is None if one run lacks the figure.
+
+    ``score`` is that of the logarithms where scores may exceed float64.
+    """
 
     before: Entry
     after: Entry
@@ -102,7 +108,10 @@ class RunComparison:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """A model in one run. Two points are comparable if their ``conditions`` are equal."""
+    """A model in one run. Two points are comparable if their ``conditions`` are equal.
+
+    ``score`` is its logarithm where scores may exceed float64.
+    """
 
     run: str
     created: str
@@ -126,7 +135,7 @@ class GridCell:
         The runtime that the score uses, ms.
     mark
         ``worse`` or ``better`` if it changed significantly since the run before; ``elsewhere`` if that had other
-        conditions or lacks the model.
+        conditions, because of which nothing or not everything could be compared, or lacks the model.
     """
 
     entry: Entry

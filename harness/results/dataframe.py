@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 # Fields of an entry that are records of their own, and fields that are pairs of numbers.
 NESTED = ("error", "runtime_ms", "energy", "reparam", "published", "roofline")
-INTERVALS = ("rank_range", "score_ci", "runtime_ms_ci", "energy_ci")
+INTERVALS = ("rank_range", "score_ci", "score_log10_ci", "runtime_ms_ci", "energy_ci")
 
 
 def flat(entry: Entry) -> dict[str, Any]:

@@ -251,6 +251,8 @@ class Entry(Record):
     score_ci: Interval | None = None
     score_log10: float | None = None
     """Decimal logarithm of the score, where scores may exceed the range of numbers; ``score`` ends at 1e300 there."""
+    score_log10_ci: Interval | None = None
+    """95 % interval of ``score_log10``, where ``score_ci`` ends at 0 and at 1e300; None in runs of earlier releases."""
     partial_scores: dict[str, float | None] = {}
     """Parts of the score by name, None where a part exceeds the range of numbers."""
     rank_sums: dict[str, int] = {}
@@ -302,6 +304,11 @@ class Entry(Record):
     published: Published | None = None
     about: About | None = None
     """What the submission says of itself; None in runs of earlier releases and without a manifest."""
+
+    @property
+    def ordered_score(self) -> float | None:
+        """What rows are ordered and compared by: the score, or its logarithm where scores may exceed float64."""
+        return self.score if self.score_log10 is None else self.score_log10
 
     @property
     def rank_low(self) -> int | None:

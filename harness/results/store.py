@@ -97,7 +97,7 @@ class RunStore:
         """Return the stored PSNR of the reference on a data set, dB, or None if it does not exist or is damaged."""
         try:
             value = json.loads(self._reference_path(fingerprint).read_bytes())["psnr"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return value if isinstance(value, float) and math.isfinite(value) else None
 

@@ -38,7 +38,9 @@ def rank_ranges(
     better, worse = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
     for one in differences:
         if one.significant:
-            first, second = one.pair if sign * one.difference.value > 0 else one.pair[::-1]
+            # By what was resampled: scores beyond float64 are equal as numbers, their logarithms are not.
+            gap = resamples.observed[one.pair[0]] - resamples.observed[one.pair[1]]
+            first, second = one.pair if sign * gap > 0 else one.pair[::-1]
             better[second] += 1
             worse[first] += 1
     drawn = ranks(sign * resamples.joint)

@@ -117,5 +117,5 @@ def _text(line: str) -> str:
     """Return the text that a line such as ``name = "A"`` gives."""
     try:
         return str(next(iter(tomllib.loads(line.strip()).values())))
-    except (tomllib.TOMLDecodeError, StopIteration):
+    except (ValueError, RecursionError, StopIteration):  # int() raises a plain ValueError for too many digits
         return ""

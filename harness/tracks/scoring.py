@@ -179,8 +179,10 @@ def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRu
     if track.logarithmic:
         update["score_log10"] = value / math.log(10)
         update["score_ci"] = math.exp(min(low, LARGEST_LOG)), math.exp(min(high, LARGEST_LOG))
+        update["score_log10_ci"] = low / math.log(10), high / math.log(10)
     if not (math.isfinite(low) and math.isfinite(high)):
-        update["score_ci"] = None  # the formula is undefined within the intervals of the figures
+        # The formula is undefined within the intervals of the figures.
+        update |= {"score_ci": None, "score_log10_ci": None}
     update["partial_scores"] = {name: _finite(part(known)) for name, part in track.parts.items()}
     return update
 
@@ -259,7 +261,7 @@ def _failed_gates(entry: Entry, rules: ScoringRules) -> list[str]:
 
 def _score_value(entry: Entry) -> float | None:
     """Return what rows are ordered by: the score, or its logarithm where scores exceed the range of float64."""
-    return entry.score if entry.score_log10 is None else entry.score_log10
+    return entry.ordered_score
 
 
 def _rank_sums(ranked: Sequence[Entry], rules: ScoringRules) -> dict[str, dict[str, int]]:

@@ -148,9 +148,15 @@ def test_exploding_scores_are_ranked_by_their_logarithms(sample: Path, tmp_path:
         expected = (5 * getattr(entry.runtime_ms, run.protocol.statistic) + math.log(0.7)) / math.log(10)
         assert entry.score_log10 == pytest.approx(expected)
         assert entry.score == pytest.approx(min(1e300, 10 ** min(expected, 300)))
+        # As wide as the interval of the time through the first term, though its ends are numbers beyond float64.
+        low, high = entry.score_log10_ci
+        assert low < entry.score_log10 < high
+        assert high - low == pytest.approx(
+            5 * (entry.runtime_ms.ci[1] - entry.runtime_ms.ci[0]) / math.log(10), rel=0.1
+        )
     # What the first track left in the rows does not order them by another one.
     again = write_rescored(sample / "rescored-office-x2", get_track("ntire23-x2")).run
-    assert all(entry.score_log10 is None for entry in again.entries)
+    assert all(entry.score_log10 is None and entry.score_log10_ci is None for entry in again.entries)
     order = [entry.score for entry in sorted((e for e in again.entries if e.rank), key=lambda entry: entry.rank)]
     assert order == sorted(order, reverse=True)
     slowest, fastest = ranked[-1], ranked[0]

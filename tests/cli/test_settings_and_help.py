@@ -70,6 +70,7 @@ def test_a_file_that_describes_models_is_what_is_run(here: Path) -> None:
         ('[run]\nbackend = "eagr"', "Did you mean 'eager'"),
         ("run = 2", "is not a table"),
         ("[run\n", "harness.toml: cannot be read"),
+        ("[run]\nscale = " + "1" * 5000, "harness.toml: cannot be read"),
         ("[run]\nscale = 1979-05-27", "give one value"),
         ("[run]\nthreads = 0", "threads"),
     ],

@@ -91,6 +91,12 @@ def test_what_codabench_refuses_is_an_error(changed: Callable[..., Path], change
         ({"scoring_program_0/metadata.yaml": None}, "no metadata.yaml"),
         ({"scoring_program_0/metadata.yaml": b"description: none"}, "no `command`"),
         ({"scoring_program_0/metadata.yaml": b"a: [1"}, "is not YAML"),
+        ({"scoring_program_0/metadata.yaml": b"command: x\ndate: 2026-02-30"}, "is not YAML"),
+        ({"scoring_program_0/metadata.yaml": b"[" * 20_000}, "is not YAML"),
+        ({"scoring_program_0/metadata.yaml": b"command: \xff\xfe\x00"}, "is not YAML"),
+        ({"scoring_program_0/metadata.yaml": b"command: [python3, score.py]"}, "`command` is no command line"),
+        ({"scoring_program_0/metadata.yaml": b"command: python3 'score.py"}, "`command` is no command line"),
+        ({"scoring_program_0/metadata.yaml": b"command: ' '"}, "`command` is no command line"),
     ],
 )
 def test_files_are_checked(changed: Callable[..., Path], files: dict[str, bytes | None], found: str) -> None:
@@ -134,6 +140,17 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bundle.zip"
     path.write_text("no zip")
     with pytest.raises(UsageError, match="no zip file"):
+        check_bundle(path)
+
+
+def test_a_damaged_zip_file_is_refused(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        place = archive.getinfo("competition.yaml").header_offset + 60
+    content = bytearray(bundle.read_bytes())
+    content[place : place + 40] = bytes(40)
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="is a damaged zip file"):
         check_bundle(path)
 
 

@@ -127,6 +127,40 @@ def test_differing_conditions_are_flagged(changed):
     assert invalid == {"data set": "quality and scores", "device": "times and scores", "torch": "", "pillow": ""}
 
 
+def slower_and_worse(folder):
+    """Change time and quality of a row so much that both differ significantly."""
+    lines = [line.split(",") for line in (folder.path / "per_image.csv").read_text().splitlines()]
+    moved = [",".join([*line[:2], f"{float(line[2]) - 1}", *line[3:]] if "row-0" in line else line) for line in lines]
+    (folder.path / "per_image.csv").write_text("\n".join(moved) + "\n")
+    return with_times(folder, "row-0", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "left"),
+    [
+        ("device", {}, {"score", "psnr", "runtime"}),
+        ("device", {"name": "NVIDIA H100"}, {"psnr"}),
+        ("dataset", {"fingerprint": "00" * 32}, {"runtime"}),
+        ("track", {"bicubic_psnr": 29.0}, {"psnr", "runtime"}),
+        ("protocol", {"precision": "bf16"}, set()),
+    ],
+)
+def test_figures_of_other_conditions_have_no_difference_and_no_mark(changed, key, values, left):
+    before, after = changed(lambda results: results[key].update(values))
+    comparison = compare_runs(before, slower_and_worse(after))
+    change = named(comparison, "LRSRN")
+    shifts = {"score": change.score, "psnr": change.psnr, "runtime": change.runtime}
+    assert {name for name, shift in shifts.items() if shift.comparable} == left
+    assert {name for name, shift in shifts.items() if shift.significant} == left
+    assert {name for name, shift in shifts.items() if shift.ratio is None} == set(shifts) - left
+    assert change.significant == bool(left)
+    line = next(line for line in comparison_text(comparison).splitlines() if line.startswith("LRSRN"))
+    assert line.count("*") == len(left)
+    assert line.count("n/a") == 3 - len(left)
+    page = build_comparison(comparison).read_text()
+    assert ('class="slower"' in page) == ("runtime" in left)
+
+
 def test_what_came_and_went_is_listed_and_a_new_status_is_real(changed):
     def edit(results):
         gone, failed = results["entries"].pop(3), results["entries"][0]

@@ -163,6 +163,12 @@ def test_words_after_an_option_belong_to_it():
     assert repeat_options(given, ("--models", "--highlight")) == expected
 
 
+@pytest.mark.parametrize("begin", ["--models=A", "--models A"])
+def test_a_value_may_follow_an_equals_sign(begin):
+    words = repeat_options(["RUN", *begin.split(), "B", "--x=fps", "-o", "f.pdf"], ("--models",))
+    assert [word for part in words for word in part.split("=")] == "RUN --models A --models B --x fps -o f.pdf".split()
+
+
 def test_the_command_draws_some_models(call, fake_run, tmp_path):
     target = tmp_path / "new" / "figure.svg"
     done = call(fake_run, "--models", "LRSRN", "IMDN", "bicubic", "-o", target, "--height", "60mm")

@@ -2,19 +2,21 @@ import html
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from harness.errors import ResultsError
 from harness.report import build_report, load_run
-from harness.report.images import MOST_IMAGES, gains, heat_map
+from harness.report.images import MOST_IMAGES, MOST_ROWS, gains, heat_map
 from harness.report.numbers import TIMES
 from harness.report.rows import scored_rows
 from harness.report.timing_plot import BARS_LEFT, BOTTOM, LEFT, RIGHT, TOP, timing_plot
 from harness.results import TimingRecord
 from harness.results.measurement import RoundTimes
 from harness.results.rounds import kept_turns
+from harness.results.run_folder import RunFolder
 from harness.statistics.runtime_summary import round_ratios
 
 
@@ -247,3 +249,25 @@ def test_damaged_layers_are_named(make_run):
     (run / "layers" / "row-0.json").write_text("[{]")
     with pytest.raises(ResultsError, match=r"row-0\.json"):
         build_report(run)
+
+
+def test_the_map_shows_the_images_on_which_its_own_rows_differ(fake_run):
+    folder = load_run(fake_run)
+    first = scored_rows(folder)[0]
+    names = [f"image-{at:02d}" for at in range(MOST_IMAGES + 1)]
+    entries, table = [], {"row-16": {name: {"psnr_rgb": 30.0} for name in names}}
+    for at in range(MOST_ROWS + 1):
+        slug = f"net-{at}"
+        entries.append(first.entry.model_copy(update={"slug": slug}))
+        # The rows that are shown differ on all images but the first, the row behind them on that image alone.
+        gained = [0.0] + [at / 100] * MOST_IMAGES if at < MOST_ROWS else [900.0] + [0.3] * MOST_IMAGES
+        table[slug] = {name: {"psnr_rgb": 30.0 + gain} for name, gain in zip(names, gained, strict=True)}
+    run = folder.run.model_copy(
+        update={"dataset": folder.run.dataset.model_copy(update={"image_names": names}),
+                "entries": [*entries, *(entry for entry in folder.run.entries if entry.slug == "row-16")]}
+    )  # fmt: skip
+    many = RunFolder(folder.path, run)
+    many.__dict__["per_image"] = table  # in place of the file
+    heat = heat_map(many, [replace(first, entry=entry) for entry in entries])
+    assert len(heat.rows) == MOST_ROWS
+    assert heat.images == names[1:]

@@ -26,6 +26,9 @@ def tell_tale(folder):
     failed["error"]["message"] = "No file /home/organiser/inbox/x/weights.pt"
     failed["error"]["log"] = 'File "/home/organiser/inbox/x/arch.py", line 3'
     (folder / "results.json").write_text(json.dumps(results))
+    layers = json.loads((folder / "layers" / "row-1.json").read_text())
+    layers[1]["type"], layers[1]["name"] = "LRSRNBlock", "lrsrn.0"
+    (folder / "layers" / "row-1.json").write_text(json.dumps(layers))
     (folder / "logs").mkdir()
     (folder / "logs" / f"{failed['slug']}.log").write_text("loading\n/home/organiser/inbox/x\nthe last line\n")
     (folder / "measurements").mkdir()
@@ -92,6 +95,8 @@ def test_an_anonymous_site_names_nobody(runs, tmp_path):
     pages = "".join(text for path, text in texts(folder).items() if path.suffix != ".js")
     for name in ("LRSRN", "RT4KSR", "IMDN", "Aselsan", "DoYouChargeQQCoin", "333_196"):
         assert name not in pages
+    assert "lrsrn" not in pages.casefold()
+    assert "Submission 1Block" in pages  # a class of another row's layers
     assert len(names) == 20
     slugs = {row["slug"] for row in csv.DictReader((folder / "per_image.csv").read_text().splitlines())}
     assert slugs <= {entry.slug for entry in run.entries}

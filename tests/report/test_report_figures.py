@@ -6,7 +6,7 @@ import pytest
 
 from harness.report import load_run
 from harness.report.drawing import render
-from harness.report.figures import psnr_runtime
+from harness.report.figures import psnr_runtime, score_runtime
 from harness.report.page import all_figures, build_figures
 from harness.report.rows import pareto_front, scored_rows
 from harness.report.rules import score_of
@@ -58,6 +58,27 @@ def test_an_absurd_quality_does_not_flatten_the_figure(make_run):
     axes = psnr_runtime(folder.run, scored_rows(folder), score_of(folder.run), "psnr_rgb").figure.axes[0]
     assert axes.get_ylim()[0] > 25
     assert [line for line in axes.lines if line.get_marker() == "v"]
+
+
+@pytest.mark.parametrize("at", [-320.0, 310.0])
+def test_intervals_of_scores_beyond_floating_point_stand_at_their_marks(make_run, at):
+    run = make_run()
+    results = json.loads((run / "results.json").read_text())
+    for entry in results["entries"]:
+        if entry["status"] == "ok" and entry["kind"] == "submission":
+            entry.update(score=min(1e300, 10 ** min(at, 300)), score_log10=at, score_log10_ci=[at - 5, at + 5])
+            # As float64 holds them.
+            entry["score_ci"] = [min(1e300, 10 ** min(end, 300)) for end in (at - 5, at + 5)]
+    results["entries"][0]["score_log10_ci"] = None  # of an earlier release, which stored the scores alone
+    (run / "results.json").write_text(json.dumps(results))
+    folder = load_run(run)
+    axes = score_runtime(folder.run, scored_rows(folder)).figure.axes[0]
+    upright = [one for one in axes.lines if len(one.get_ydata()) == 2 and one.get_xdata()[0] == one.get_xdata()[1]]
+    lines = [line for line in upright if abs(line.get_ydata()[0]) > 1]  # others lead to labels
+    assert {tuple(line.get_ydata()) for line in lines} == {(at - 5, at + 5)}
+    assert len(lines) == 15
+    low, high = axes.get_ylim()
+    assert low < at - 5 < at + 5 < high
 
 
 @pytest.mark.parametrize("name", ["psnr-runtime", "psnr-macs"])

@@ -10,7 +10,13 @@ from harness.report.numbers import MINUS, THIN, binary_size, digits_for, fixed, 
 
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
-    [(0.0, 2, "0.00"), (-0.001, 2, "0.00"), (-1234.5, 1, f"{MINUS}1{THIN}234.5"), (74160, 0, f"74{THIN}160")],
+    [
+        (0.0, 2, "0.00"),
+        (-0.001, 2, "0.00"),
+        (-1234.5, 1, f"{MINUS}1{THIN}234.5"),
+        (74160, 0, f"74{THIN}160"),
+        (-1e300, 2, f"{MINUS}1.00e+300"),
+    ],
 )
 def test_fixed(value, digits, text):
     assert fixed(value, digits) == text

@@ -44,9 +44,40 @@ def all_slow(results):
         entry["fps"] = 2.5 if entry["name"] == "OV" else 1.0
 
 
+def untested(results):
+    results["comparisons"] = []
+    for entry in results["entries"]:
+        entry["tied_with"] = []
+
+
+def level(results):
+    untested(results)
+    for entry in results["entries"]:
+        if entry.get("rank") == 2:
+            entry["rank"] = 1
+
+
 def beaten_by_bicubic(results):
     for entry in results["entries"]:
         entry.update({"rank": None, "rank_range": None, "tied_with": []})
+
+
+def unranked(*, gated=0, on_other_backend=0, at_zero=0):
+    """Return an edit after which no row has a rank, the first rows for the given reasons and all others by bicubic."""
+
+    def edit(results):
+        beaten_by_bicubic(results)
+        scored = [e for e in results["entries"] if e["kind"] == "submission" and e["status"] == "ok"]
+        for entry in scored:
+            entry.update(score=0.0, score_ci=[0.0, 0.0], delta_psnr_bicubic=-0.5)
+        for entry in scored[:gated]:
+            entry["failed_gates"] = ["psnr >= 40 dB: 30.1"]
+        for entry in scored[gated : gated + on_other_backend]:
+            entry["backend"] = "channels_last"
+        for entry in scored[gated + on_other_backend :][:at_zero]:
+            entry["delta_psnr_bicubic"] = 0.5
+
+    return edit
 
 
 def without_submissions(results):
@@ -64,8 +95,24 @@ def without_submissions(results):
         (slow_leader, "\N{MINUS SIGN}0.59 dB from the leader"),
         (all_slow, "No ranked submission reaches 24 frames per second"),
         (all_slow, "the fastest, OV, runs at 2.5."),
-        (beaten_by_bicubic, "Nothing beats bicubic interpolation: no submission reaches its 29.41 dB PSNR RGB."),
+        (untested, "ahead of RTVSR (23.17; the difference was not tested)."),
+        (level, "RTVSR leads with a score of 23.17 (95 % interval 22.82 to 23.45), level with ALONG."),
+        (beaten_by_bicubic, "Nothing beats bicubic interpolation: no submission exceeds its 29.41 dB PSNR RGB."),
         (without_submissions, "The run has no submissions"),
+        (unranked(), "Nothing beats bicubic interpolation"),
+        (unranked(gated=16), "There is no ranking: no submission passes the gates of the track."),
+        (
+            unranked(gated=1),
+            ": 15 submissions are not better than bicubic interpolation, 1 misses a gate of the track.",
+        ),
+        (unranked(gated=2, on_other_backend=1), ", 2 miss a gate of the track, 1 does not run on backend eager."),
+        (
+            unranked(gated=15),
+            ": 15 submissions miss a gate of the track, 1 is not better than bicubic",
+        ),
+        (unranked(on_other_backend=16), "There is no ranking: no submission runs on backend eager."),
+        (unranked(at_zero=16), "There is no ranking: no submission has a score above 0."),
+        (unranked(at_zero=1), "15 submissions are not better than bicubic interpolation, 1 has a score of 0."),
     ],
 )
 def test_other_results(make_run, change, words):

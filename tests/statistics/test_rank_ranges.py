@@ -35,6 +35,20 @@ def test_a_range_has_room_for_every_tie_and_no_more_without_any(step: float) -> 
             assert high - low <= (ties + 1 if ties else 0)
 
 
+@pytest.mark.parametrize("shift", [0.0, 2000.0])
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_scores_beyond_float64_have_the_ranges_of_their_logarithms(shift: float, higher_is_better: bool) -> None:
+    data = scripted(np.random.default_rng(5), [0.0, 1.0, 2.0, 3.0], image_count=20)
+
+    def logarithm(psnr: np.ndarray, runtime_ms: np.ndarray) -> np.ndarray:
+        return np.log(score(psnr, runtime_ms)) + shift
+
+    resamples = resample_scores(data, logarithm, logarithms=True)
+    ranges = rank_ranges(resamples, score_differences(resamples), higher_is_better=higher_is_better)
+    places = ranks((1 if higher_is_better else -1) * resamples.observed[:, None])[:, 0]
+    assert ranges == [(place, place) for place in places]
+
+
 def test_of_two_tied_rows_either_range_reaches_the_other() -> None:
     """The first row of a run is not shown without alternatives while a line joins it with the next four."""
     rng = np.random.default_rng(2)

@@ -255,13 +255,13 @@ class SubmissionRun:
 
     def resume(self, earlier: Measurement) -> None:
         """Take over what an earlier run had timed when it was stopped, or all of one that lacks data sets."""
-        if earlier.images:
-            self.measurement = earlier
-            return
         form_now, form_timed = self.measurement.reparam, earlier.reparam
         if form_now is not None and form_timed is not None and form_now.params_after != form_timed.params_after:
-            # The stored times are those of another form. Nothing of them is used: the first process is timed again.
+            # What is stored is of another form. Nothing of it is used: the first process is timed again.
             self.worker.process = 0
+            return
+        if earlier.images:
+            self.measurement = earlier
             return
         # Only the timing is taken over: loading and counting were repeated in this run's worker.
         part = TimingPart(**{name: getattr(earlier, name) for name in TimingPart.model_fields})

@@ -194,6 +194,52 @@ class LosingExecutor(ThreadPoolExecutor):
         return super().submit(function, *arguments, **options)
 
 
+ODD_CONVERSION = """
+import sys
+import torch
+from torch import nn
+from torch.nn import functional
+
+sys.processes_of_it += 1
+PROCESS = sys.processes_of_it
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain, self.extra = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(7))
+
+    def fuse(self):
+        self.extra = nn.Parameter(torch.zeros({left}))
+
+    def forward(self, x):
+        x = x * self.gain + self.extra.sum()
+        return 1.1 * functional.interpolate(x, scale_factor=2, mode="bicubic") - 0.1 * functional.interpolate(
+            x, scale_factor=2, mode="bilinear")
+
+def srmodel():
+    return Net()
+"""
+
+
+@pytest.mark.parametrize(("left", "succeeds"), [("1 + PROCESS % 2", True), ("1 + PROCESS", False)])
+def test_images_are_of_the_form_that_was_timed(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch, left: str, succeeds: bool
+) -> None:
+    """The process that is to upscale converts itself otherwise than the one that was timed; a third one may not."""
+    monkeypatch.setattr(sys, "processes_of_it", -1, raising=False)
+    folder = submit("odd")
+    with (folder / "submission.toml").open("a") as manifest:
+        manifest.write('reparameterize = "fuse"\n')
+    (folder / "arch.py").write_text(ODD_CONVERSION.format(left=left))
+    (row,) = rows_of(run(request_for(), engine=Several()))
+    if succeeds:
+        assert (row.status, row.error, row.params) == ("ok", None, 2)
+        assert row.runtime_ms is not None
+        assert row.psnr_rgb is not None
+    else:
+        assert (row.status, row.error and row.error.type) == ("failed", "OtherForm")
+
+
 @pytest.mark.parametrize("for_good", [True, False])
 def test_what_a_lost_machine_was_doing_is_done_again(
     submit_sharp: Submit, request_for: Request, for_good: bool

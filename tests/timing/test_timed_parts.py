@@ -46,7 +46,7 @@ def test_a_perfect_output_has_no_error_wherever_the_frame_came_from(size: tuple[
     for call in range(30):
         origin = source.drawn()[1].of_call(draw_variation(*SIZE) if call % 3 else None)
         output = origin.gain * rolled_like(filled(hr, SCALE), origin)
-        found = errors_of(TimedPart(origin, strips_of(output, rng, 20)), hr ^ 16, hr, SCALE, edge=2)
+        found = errors_of(TimedPart.of(origin, strips_of(output, rng, 20)), hr ^ 16, hr, SCALE, edge=2)
         assert found.timed <= 0.5 * found.count  # by rounding
         assert found.scored == 256.0 * found.count
         counted += found.count

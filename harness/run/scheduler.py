@@ -46,7 +46,7 @@ class Scheduler:
         here, or it failed.
 
         Before it asks for the next group, the caller times the networks, upscales with them, ends their workers, and
-        passes those that ran out of memory to :meth:`retry_alone`.
+        passes those that are to be tried again to :meth:`retry_alone`.
         """
         group: list[SubmissionRun] = []
         for planned in self._context.plan.submissions:
@@ -87,8 +87,8 @@ class Scheduler:
     def retry_alone(self, submission_runs: Iterable[SubmissionRun]) -> None:
         """Schedule submissions once more, each in a group of its own.
 
-        They ran out of memory beside others, or their group failed as a whole. They come directly after that group. A network that fails in a group of one has failed
-        and is not passed here.
+        They ran out of memory beside others, or their group failed as a whole. They come directly after that group. A
+        network that fails in a group of one has failed and is not passed here.
         """
         self._to_retry.extend(submission_runs)
 

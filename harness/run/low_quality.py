@@ -14,6 +14,7 @@ from harness.data import Dataset
 from harness.engines import Opener
 from harness.errors import WorkerError
 from harness.isolation.session import VALUE_RANGES
+from harness.machine.quiet import QUIET_HOURS
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.run.plan import Plan
 from harness.run.stages import BREACHES
@@ -56,7 +57,8 @@ def explain_low_quality(plan: Plan, worker: SubmissionWorker, engine: Opener, ps
     WorkerError
         The submission breaks the rules.
     """
-    behind = _bicubic_on_first(plan.dataset, plan.track.scale, plan.track.convention) - psnr
+    with QUIET_HOURS.work():
+        behind = _bicubic_on_first(plan.dataset, plan.track.scale, plan.track.convention) - psnr
     if behind < BELOW_DB or worker.submission.kind == "baseline":
         return []
     try:
@@ -100,6 +102,7 @@ def _crops(lr: Image, hr: Image, scale: int) -> tuple[Image, Image]:
     return np.ascontiguousarray(lr[top : top + height, left : left + width]), inside
 
 
+@QUIET_HOURS.work()
 def _psnr(plan: Plan, pairs: list[tuple[Image, Image]], upscale: Upscale) -> float:
     scale, convention = plan.track.scale, plan.track.convention
     return fmean(evaluate_pair(upscale(lr), hr, convention, scale=scale).psnr_rgb for lr, hr in pairs)

@@ -9,10 +9,15 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data import Dataset
+from harness.data.sent import SentDataset
 from harness.engines.courteous import CourteousEngine
 from harness.engines.remote import sent_folder
 from harness.machine.quiet import QUIET_HOURS
@@ -196,13 +201,34 @@ def _with_earlier_notes(measurement: Measurement, timed: Timed | None) -> Measur
 
 def _plan_of(briefing: Briefing, task: Task, scratch: Path) -> Plan:
     """Return the plan of a run that has this task's submissions and place only, and keeps its files in `scratch`."""
+    plan = briefing.plan
     return replace(
-        briefing.plan,
+        plan,
+        dataset=_courteous(plan.dataset),
+        further=tuple(replace(one, dataset=_courteous(one.dataset)) for one in plan.further),
         device=task.place.device,
         places=(task.place,),
         folder=scratch,
         submissions=tuple(_laid_out(planned, task) for planned in task.submissions),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _CourteousPair:
+    """A pair of images that is not read or degraded while another device of this machine times a network."""
+
+    dataset: Dataset
+    index: int
+
+    def get(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        with QUIET_HOURS.work():
+            return self.dataset.pair(self.index)
+
+
+# One for all tasks, because figures of a data set are computed once for each object.
+@lru_cache(maxsize=8)
+def _courteous(dataset: Dataset) -> Dataset:
+    return SentDataset(dataset, [_CourteousPair(dataset, index) for index in range(len(dataset))])
 
 
 def _laid_out(planned: PlannedSubmission, task: Task) -> PlannedSubmission:

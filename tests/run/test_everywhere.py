@@ -1,9 +1,11 @@
 """Runs with several places: the same figures as on one, exclusive timing, and nothing lost or done twice."""
 
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -12,11 +14,13 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from several import Several, figures, images_of, rows_of
 
 from harness.engines.inline import InlineEngine
 from harness.engines.this_machine import local_places
 from harness.errors import MachineLostError, SubmissionError, UsageError
+from harness.machine.quiet import QUIET_HOURS
 from harness.pipeline import run
 from harness.results import Measurement, TimingRecord, read_run
 from harness.results.measurement import RoundTimes
@@ -74,6 +78,37 @@ def test_no_two_timings_overlap(submit_sharp: Submit, request_for: Request) -> N
     assert len(found) == 5
     for (begin, end), (later_begin, later_end) in combinations(sorted(set(found)), 2):
         assert begin < end <= later_begin < later_end
+
+
+def test_images_are_compared_in_working_hours_only(
+    submit: Submit, request_for: Request, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Working hours are those in which no other device of the machine times a network."""
+    for path in images.iterdir():  # large enough for a check on parts of them
+        Image.open(path).resize((192, 144)).save(path)
+    seen, beside = Counter[str](), set[str]()
+    places = {
+        "harness.run.recall_check": ["degrade", "upscale_bicubic"],
+        "harness.run.timed_size_check": ["upscale_bicubic", "check_timed_size"],
+        "harness.run.low_quality": ["upscale_bicubic", "evaluate_pair"],
+        "harness.data.datasets.Dataset": ["pair"],
+    }
+    for owner, name in [(owner, name) for owner, names in places.items() for name in names]:
+        function = pkgutil.resolve_name(f"{owner}.{name}")
+
+        def watched(*arguments: object, function=function, name=f"{owner}.{name}", **options: object) -> object:  # type: ignore[no-untyped-def]
+            if threading.current_thread().name.startswith(("place", "ThreadPool")):
+                seen[name] += 1
+                at_work = getattr(QUIET_HOURS._depth, "value", 0) or QUIET_HOURS._owner == threading.get_ident()
+                beside.update([] if at_work else [name])
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(f"{owner}.{name}", watched)
+    submit("blurred", output="functional.interpolate(functional.avg_pool2d(x, 4), scale_factor=8.0)")
+    (row,) = rows_of(run(request_for(), engine=Several(("", ""))))
+    assert (row.status, row.error) == ("ok", None)
+    assert len(seen) == sum(map(len, places.values()))
+    assert beside == set()
 
 
 def test_only_devices_of_the_named_model_time(submit_sharp: Submit, request_for: Request) -> None:

@@ -328,6 +328,14 @@ def test_devices_whose_anchors_disagree_have_tables_of_their_own() -> None:
     assert "2 network(s) were timed on m1" in warning
 
 
+def test_times_of_a_start_with_one_device_have_a_table_with_a_name() -> None:
+    rows = [*(timed_on("m1", 1.0, number) for number in range(3)), timed_on("", 2.0, 4)]
+    own, other = tables_by_device(rows)
+    assert other.folder == "tables/the-device-of-an-earlier-start"
+    assert [one.planned.submission.slug for one in other.measured] == ["n4"]
+    assert "1 network(s) were timed on the device of an earlier start, where" in own.warnings[0]
+
+
 def test_each_table_is_a_table_of_a_run(
     submit_sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:

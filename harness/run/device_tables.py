@@ -57,7 +57,8 @@ def tables_by_device(measured: Sequence[MeasuredSubmission]) -> list[DeviceTable
     tables = [_table(group, measured) for group in groups[1:]]
     notes = tuple(
         f"{len(table.measured)} network(s) were timed on {', '.join(map(_known_as, table.places))}, "
-        f"where the anchor takes {_words(known[table.places[0]])} and not {_words(known[groups[0][0]])}: they are ranked in {table.folder}"
+        f"where the anchor takes {_words(known[table.places[0]])} and not {_words(known[groups[0][0]])}: "
+        f"they are ranked in {table.folder}"
         for table in tables
     )
     return [DeviceTable(tuple(groups[0]), own, warnings=notes), *tables]

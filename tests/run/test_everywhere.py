@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from several import Several, figures, images_of, rows_of
 
+from harness.engines import Engine
 from harness.engines.inline import InlineEngine
 from harness.engines.this_machine import local_places
 from harness.errors import MachineLostError, SubmissionError, UsageError
@@ -273,6 +274,27 @@ def test_images_are_of_the_form_that_was_timed(
         assert row.psnr_rgb is not None
     else:
         assert (row.status, row.error and row.error.type) == ("failed", "OtherForm")
+
+
+@pytest.mark.parametrize(("engine", "params"), [(InlineEngine(), 3), (Several(), 2)], ids=["one", "several"])
+def test_an_added_data_set_is_upscaled_by_one_form_with_the_first(
+    submit: Submit, request_for: Request, images: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine, params: int
+) -> None:
+    """With one place the other form is measured from the start; several take the form that was measured."""
+    monkeypatch.setattr(sys, "processes_of_it", -1, raising=False)
+    folder = submit("odd")
+    with (folder / "submission.toml").open("a") as manifest:
+        manifest.write('reparameterize = "fuse"\n')
+    (folder / "arch.py").write_text(ODD_CONVERSION.format(left="1 + PROCESS % 2"))
+    assert run(request_for(), engine=engine).run.entries[0].params == 2
+    further = images.parent / "further"
+    further.mkdir()
+    Image.open(images / "first.png").transpose(Image.Transpose.ROTATE_180).save(further / "turned.png")
+    request = request_for(further_datasets=(str(further),))
+    (row,) = rows_of(run(request, engine=engine))
+    assert (row.status, row.error, row.params) == ("ok", None, params)
+    assert set(row.datasets) == {"images", "further"}
+    assert row.runtime_ms is not None
 
 
 @pytest.mark.parametrize("for_good", [True, False])

@@ -9,7 +9,7 @@ from PIL import Image
 
 from harness.engines import Job
 from harness.engines.inline import InlineEngine
-from harness.errors import WorkerError
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
 from harness.pipeline import run
 from harness.results import Entry
@@ -91,10 +91,22 @@ def test_other_data_sets_are_measured_in_the_declared_range(
         assert any("would reach" in note for note in row.notes) == (type(engine) is InlineEngine)
 
 
+def test_a_breach_of_the_rules_in_another_use_ends_the_submission(
+    submit: Callable[..., Path], request_for: Callable[..., RunRequest]
+) -> None:
+    with (submit("network", output=f"{SHARP}.clamp(0, 1)") / "submission.toml").open("a") as manifest:
+        manifest.write("value_range = 255.0\n")
+    (row,) = run(request_for(), engine=OneRange(DISQUALIFIED)).run.entries
+    assert row.status == "disqualified"
+
+
 class OneRange(InlineEngine):
     """Starts no worker in another value range than the declared one."""
 
+    def __init__(self, kind: str = "MemoryLimit") -> None:
+        self.kind = kind
+
     def open(self, job: Job) -> Session:
         if job.submission.manifest.value_range != 255.0:
-            raise WorkerError("no memory", stage="start", kind="MemoryLimit")
+            raise WorkerError("no memory", stage="start", kind=self.kind)
         return super().open(job)

@@ -26,6 +26,15 @@ LONGEST_FILES = (
 """Test files that take a minute or more, in the order in which they begin."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_each() -> None:
+    """Use one thread of torch in each of pytest-xdist's processes, which else wait for each other's threads."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import torch
+
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Return the project's checkout."""

@@ -27,8 +27,10 @@ from harness.report.rows import Row
 from harness.report.rules import Metric, Score, bicubic_of, gate_lines, quality
 from harness.results.schema import Entry, Run
 
-# The quality axis ends this far below bicubic; lower values are drawn at its lower end.
+# The quality axis ends this far below bicubic, or below the best model if that is worse. Lower values are drawn at
+# its lower end.
 DEEPEST_DB = 2.0
+_BELOW = " Triangles that point down: below the axis."
 NAMES: Mapping[Metric, str] = {"psnr_rgb": "PSNR RGB", "psnr_y": "PSNR Y"}
 
 
@@ -49,8 +51,7 @@ def draw_figures(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
 
 def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Metric) -> Drawn | None:
     """Draw PSNR against runtime, with curves of equal score and the Pareto front."""
-    # A network far below bicubic would compress the axis for all others.
-    floor = run.track.bicubic_psnr - DEEPEST_DB
+    floor = _floor(run, rows, metric)
     points = [
         Point(row, row.runtime, max(psnr, floor), low=psnr < floor)
         for row in rows
@@ -80,7 +81,15 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
     curves = "Grey curves join equal scores, the brown line" if score is not None else "The brown line joins"
     dashed = " and ".join(["bicubic"] * bool(bicubic_of(run)) + ["the gates"] * bool(gates))
     caption = f"{curves} the models that none beats in both{f'; dashed: {dashed}' if dashed else ''}."
+    caption += _BELOW * any(point.low for point in points)
     return Drawn("psnr-runtime", title, caption, text, figure, targets)
+
+
+def _floor(run: Run, rows: Sequence[Row], metric: Metric) -> float:
+    """Return the lower end of the quality axis, dB."""
+    # A network far below the others would compress the axis for all of them.
+    best = max((psnr for row in rows if (psnr := quality(row.entry, metric)) is not None), default=math.inf)
+    return min([*bicubic_of(run), best]) - DEEPEST_DB
 
 
 def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
@@ -118,7 +127,7 @@ def _plotted_score(entry: Entry) -> float:
 
 def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     """Draw PSNR against multiply-accumulates; a mark's area increases with the parameters."""
-    floor = run.track.bicubic_psnr - DEEPEST_DB
+    floor = _floor(run, rows, metric)
     points = [
         Point(
             row,
@@ -145,6 +154,7 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     caption = "The larger a mark, the more parameters; hollow: reconstructed; dashed: bicubic."
     if any(point.at_least for point in points):
         caption += " Triangles that point right: at least so many operations."
+    caption += _BELOW * any(point.low for point in points)
     return Drawn("psnr-macs", "Quality against operations", caption, text, figure, targets)
 
 

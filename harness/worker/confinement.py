@@ -63,6 +63,7 @@ class Confined:
         OSError
             The system does not permit it.
         """
+        server = os.getppid()
         if self.settings.group is not None:
             Path(self.settings.group).write_text("0\n")  # stands for the writing process
         descent = self.settings.descent
@@ -78,7 +79,9 @@ class Confined:
         else:
             # Orphaned descendants become children of this process instead of init.
             self._libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-            harden.end_with_parent(self._libc, os.getppid())
+        # After all changes of credentials, which undo it. Without it, a process that was stopped when the controller
+        # was killed would stay for ever.
+        harden.end_with_parent(self._libc, server)
         # Within the sandbox, a parent outside of it has no number.
         self._parent = os.getpid() if self._sandbox is None else 0
 

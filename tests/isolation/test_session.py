@@ -291,6 +291,30 @@ def test_the_worker_dies_with_the_controller(
     assert soon(lambda: not running(pids)), "a worker outlives its controller"
 
 
+@pytest.mark.parametrize("sandbox", ["process", pytest.param("bwrap", marks=needs_bwrap)])
+def test_a_stopped_worker_dies_with_the_controller(
+    make_submission: Callable[..., Submission], tmp_path: Path, sandbox: str
+) -> None:
+    submission = make_submission()
+    program = tmp_path / "controller.py"
+    program.write_text(
+        "import os\nfrom pathlib import Path\n"
+        "from harness.isolation.job import Job\nfrom harness.isolation.opening import open_session\n"
+        "from harness.isolation.processes import process_tree\n"
+        "from harness.submissions.discovery import discover\n"
+        f"(found,) = discover([Path({str(submission.root)!r})], entry_points=False)\n"
+        f"session = open_session(Job(found, scale=2, sandbox={sandbox!r}))\n"
+        "session.load()\nsession.pause()\n"
+        "print(*process_tree(os.getpid())[1:], flush=True)\nos.kill(os.getpid(), 9)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=240)
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) >= 2, done.stderr
+    assert soon(lambda: not running(pids)), "a worker outlives its controller"
+
+
 @pytest.mark.parametrize("name", [b"caf\xe9 100%25", "\u8d85\u5206".encode(), b"new\nline"])
 def test_a_folder_may_be_called_anything(make_submission: Callable[..., Submission], name: bytes) -> None:
     made = make_submission()

@@ -60,6 +60,28 @@ def test_an_absurd_quality_does_not_flatten_the_figure(make_run):
     assert [line for line in axes.lines if line.get_marker() == "v"]
 
 
+@pytest.mark.parametrize("name", ["psnr-runtime", "psnr-macs"])
+def test_models_that_are_all_far_below_bicubic_stand_where_their_quality_is(make_run, name):
+    run = make_run()
+    results = json.loads((run / "results.json").read_text())
+    results["entries"] = [entry for entry in results["entries"] if entry["kind"] != "baseline"]
+    for number, entry in enumerate(results["entries"]):
+        entry.update(psnr_rgb=20.0 + 0.1 * number)
+    results["entries"][0].update(psnr_rgb=9.0)
+    (run / "results.json").write_text(json.dumps(results))
+    folder = load_run(run)
+    rows = scored_rows(folder)
+    (drawn,) = [drawn for drawn in all_figures(folder, rows) if drawn.name == name]
+    marks = {line.get_gid(): line for line in drawn.figure.axes[0].lines if line.get_gid()}
+    found = [(row, marks[f"mark-{row.anchor}"]) for row in rows if f"mark-{row.anchor}" in marks]
+    shown = [(row, mark) for row, mark in found if row.entry.psnr_rgb > 10]
+    assert len(found) > len(shown) > 3
+    for row, mark in shown:
+        assert mark.get_ydata()[0] == pytest.approx(row.entry.psnr_rgb)
+        assert mark.get_marker() != "v"
+    assert "Triangles that point down" in drawn.caption
+
+
 def test_no_front_member_is_beaten(folder):
     front = pareto_front(folder.run)
     submissions = [entry for entry in folder.run.entries if entry.status == "ok" and entry.kind == "submission"]

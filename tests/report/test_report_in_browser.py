@@ -300,7 +300,10 @@ OVERLAPS = """() => {
 }"""
 
 
-@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "light"), (1280, "dark")])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [(390, "light"), (1280, "dark"), pytest.param(1280, "light", marks=[pytest.mark.slow, pytest.mark.nightly])],
+)
 def test_no_barrier(open_page, every_page, width, theme):
     if importlib.util.find_spec("axe_playwright_python") is None:
         if os.environ.get("CI"):

@@ -29,7 +29,7 @@ def two(rng: np.random.Generator, ratio: float, rounds: int = 40) -> tuple[Timin
     return record(one, anchors), record(other, anchors)
 
 
-@pytest.mark.parametrize("rounds", [40, 400])
+@pytest.mark.parametrize("rounds", [40, pytest.param(400, marks=[pytest.mark.slow, pytest.mark.nightly])])
 def test_equal_networks_are_seldom_called_different_and_unequal_ones_mostly(rounds: int) -> None:
     rng = np.random.default_rng(0)
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.timing.confirmation import MeasurePair, confirm_speedup
 from harness.timing.frames import Image
-from harness.timing.strips import Strips
 from harness.timing.timed_worker import TimedWorker, TimeReport
 
 _MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network with a global receptive field can differ
@@ -46,12 +45,6 @@ _FEW_REQUESTS = 2
 def disqualify(message: str) -> NoReturn:
     """Raise the error that disqualifies a submission."""
     raise WorkerError(message, stage="time", kind=DISQUALIFIED)
-
-
-def check_finite(strips: Strips) -> None:
-    """Disqualify a network whose timed output holds values that are not finite."""
-    if not np.isfinite(strips.values).all():
-        disqualify("the timed output holds values that are not finite")
 
 
 def check_seen_frame(seen_ms: float, fresh_ms: Sequence[float], measure_pair: MeasurePair) -> None:

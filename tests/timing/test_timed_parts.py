@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.errors import DISQUALIFIED, WorkerError
+from harness.errors import WorkerError
 from harness.timing.frames import FrameSource, Image, Origin, draw_variation, frame_of_call
 from harness.timing.strips import STRIPS, Strips
 from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss
@@ -84,6 +84,6 @@ def test_a_loss_beyond_chance_is_found() -> None:
 def test_a_value_that_is_not_finite_is_no_way_out_of_the_comparison(value: float) -> None:
     strips = strips_of(np.zeros((*SIZE, 3), np.uint8), np.random.default_rng(2), 20)
     strips.values[3, 7, 1] = value
-    with pytest.raises(WorkerError, match="not finite") as caught:
+    with pytest.raises(WorkerError, match="NaN or infinite") as caught:
         TimedPart.of(Origin(0, SIZE, (0, 0), (False, False), 1.0), strips)
-    assert caught.value.kind == DISQUALIFIED
+    assert caught.value.kind == "ContractError"

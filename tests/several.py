@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 
 from harness.engines.inline import InlineEngine
@@ -52,6 +54,26 @@ class Several(InlineEngine):
 
     def devices(self, wanted: str, threads: int | None) -> list[LocalPlace]:
         return places(self.names, self.models, threads)
+
+
+class Unshared(Several):
+    """Sends everything to its places and back as bytes, as if they saw no file of the controller."""
+
+    shares_files = False
+
+    def executor(self, machine: str, places: int) -> Executor:
+        return _Sending(places + 2)
+
+
+class _Sending(ThreadPoolExecutor):
+    def submit(self, function, /, *arguments, **options):  # type: ignore[no-untyped-def]
+        sent = pickle.dumps((function, arguments, options))
+        return super().submit(_call, sent)
+
+
+def _call(sent: bytes) -> object:
+    function, arguments, options = pickle.loads(sent)
+    return pickle.loads(pickle.dumps(function(*arguments, **options)))
 
 
 class SeveralWorkers(LocalEngine):

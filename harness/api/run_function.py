@@ -100,8 +100,11 @@ def run(
     >>> run.to_frame()[["name", "score", "psnr_rgb"]]  # doctest: +SKIP
     """
     # Python does not check the keys of a TypedDict when the program runs.
-    known = [*option_names(), "engine", "address", "listeners"]
+    known = [*(name for name in option_names() if name != "submissions"), "engine", "address", "listeners"]
     unknown = sorted(set(options) - set(known))
+    # A field of the request, and here the first argument: both would be two answers to one question.
+    if "submissions" in unknown:
+        raise UsageError("run has no option 'submissions'", hint="submissions are the first argument, `paths`")
     if unknown:
         raise UsageError(f"run has no option {unknown[0]!r}", hint=choice(unknown[0], known))
     own = {"submissions": paths, "scale": scale, "track": track, "dataset": dataset, "out": out}

@@ -2,7 +2,7 @@
 
 A process that uses several devices of a machine at the same time does all its work in :meth:`QuietHours.work` and all
 its timing in :meth:`QuietHours.quiet`. Timing waits until what goes on has ended, and nothing begins meanwhile. The
-unit of work is one request to a worker, or the comparison of one image, so that timing does not wait long.
+unit of work is one request to a worker, the comparison of one image, or one check, so that timing does not wait long.
 """
 
 from __future__ import annotations

@@ -56,8 +56,9 @@ def tables_by_device(measured: Sequence[MeasuredSubmission]) -> list[DeviceTable
     own = [one for one in measured if one.measurement.timing is None or one.measurement.timing.place not in others]
     tables = [_table(group, measured) for group in groups[1:]]
     notes = tuple(
-        f"{len(table.measured)} network(s) were timed on {', '.join(table.places)}, where the anchor takes "
-        f"{_words(known[table.places[0]])} and not {_words(known[groups[0][0]])}: they are ranked in {table.folder}"
+        f"{len(table.measured)} network(s) were timed on {', '.join(map(_known_as, table.places))}, "
+        f"where the anchor takes {_words(known[table.places[0]])} and not {_words(known[groups[0][0]])}: "
+        f"they are ranked in {table.folder}"
         for table in tables
     )
     return [DeviceTable(tuple(groups[0]), own, warnings=notes), *tables]
@@ -66,8 +67,13 @@ def tables_by_device(measured: Sequence[MeasuredSubmission]) -> list[DeviceTable
 def _table(group: Sequence[str], measured: Sequence[MeasuredSubmission]) -> DeviceTable:
     rows = [one for one in measured if one.measurement.timing is not None and one.measurement.timing.place in group]
     # Names of places hold colons and spaces, which not every file system takes.
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", "+".join(group))[:100]
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", "+".join(map(_known_as, group)))[:100]
     return DeviceTable(tuple(group), rows, f"tables/{name}")
+
+
+def _known_as(place: str) -> str:
+    """Return the name of a place; times that were stored when the run had one device name none."""
+    return place or "the device of an earlier start"
 
 
 def _words(interval: tuple[float, float]) -> str:

@@ -214,6 +214,8 @@ class _EverywhereRun:
         take_over_files(self._context.plan, task, outcome)
         for slug, measurement in outcome.finished.items():
             self._context.record(self._planned[slug], measurement)
+            # It holds a frame and parts of outputs: 7 MB at 4K.
+            self._timed.pop(slug, None)
         for slug, timed in outcome.timed.items():
             self._context.store.save_unfinished(timed.measurement)
             self._timed[slug] = timed

@@ -59,7 +59,8 @@ def _separated(runs: Sequence[SubmissionRun], error: Exception, context: RunCont
         return []
     for run in waiting:
         run.worker.close()
-        run.set_timing(None)
+        # Stored between two processes. Whatever broke the group may have disturbed them, so none of them is continued.
+        context.store.forget_unfinished(run.measurement.fingerprint)
     return waiting
 
 

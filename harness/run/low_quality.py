@@ -14,8 +14,10 @@ from harness.data import Dataset
 from harness.engines import Opener
 from harness.errors import WorkerError
 from harness.isolation.session import VALUE_RANGES
+from harness.machine.quiet import QUIET_HOURS
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.run.plan import Plan
+from harness.run.stages import BREACHES
 from harness.run.submission_worker import SubmissionWorker
 from harness.submissions.submission import Submission
 
@@ -43,19 +45,28 @@ def explain_low_quality(plan: Plan, worker: SubmissionWorker, engine: Opener, ps
     plan
         The run.
     worker
-        The submission's worker, with its network loaded; it may be another one afterwards.
+        The submission's worker, with its network loaded. Afterwards it may be another one, which uses the network in
+        another way, or none: nothing more may be measured with it.
     engine
         Starts another worker.
     psnr
         RGB PSNR of the network on the first image, dB.
+
+    Raises
+    ------
+    WorkerError
+        The submission breaks the rules.
     """
-    behind = _bicubic_on_first(plan.dataset, plan.track.scale, plan.track.convention) - psnr
+    with QUIET_HOURS.work():
+        behind = _bicubic_on_first(plan.dataset, plan.track.scale, plan.track.convention) - psnr
     if behind < BELOW_DB or worker.submission.kind == "baseline":
         return []
     try:
         return _compare(plan, worker, engine, try_ranges=behind >= FAR_BELOW_DB)
-    except WorkerError:  # a network that fails in another use was not made for it
-        return []
+    except WorkerError as error:
+        if error.kind in BREACHES:
+            raise
+        return []  # a network that fails in another use was not made for it
 
 
 # The same for all submissions of a run.
@@ -91,6 +102,7 @@ def _crops(lr: Image, hr: Image, scale: int) -> tuple[Image, Image]:
     return np.ascontiguousarray(lr[top : top + height, left : left + width]), inside
 
 
+@QUIET_HOURS.work()
 def _psnr(plan: Plan, pairs: list[tuple[Image, Image]], upscale: Upscale) -> float:
     scale, convention = plan.track.scale, plan.track.convention
     return fmean(evaluate_pair(upscale(lr), hr, convention, scale=scale).psnr_rgb for lr, hr in pairs)

@@ -94,9 +94,21 @@ class OptionalStages:
         return counted, reparam.model_copy(update={"forms": forms})
 
     def use(self, form: NetworkForm, shape: stages.InputShape) -> CountPart:
-        """Measure another form than the last one, and count it for an input of N, C, H, W."""
+        """Measure another form than the last one, and count it for an input of N, C, H, W.
+
+        Raises
+        ------
+        WorkerError
+            A new process does not make that form either. The record names it, so no other one may be measured.
+        """
         self.worker.form = form
-        self._ask("its form cannot be changed", lambda session: session.use_form(form.name))
+        try:
+            self.worker.running.use_form(form.name)
+        except WorkerError as error:
+            if error.kind in stages.BREACHES:
+                raise
+            self.notes.append(f"its form could not be changed ({error.what}), so a new process made it")
+            self.worker.reopen(self.engine, self.worker.job())
         counted, _ = self.count(shape, None)
         return CountPart(params=form.params) if counted.params is None else counted
 

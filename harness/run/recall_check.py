@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from harness.data import Dataset
 from harness.data.degradation import degrade
 from harness.errors import DISQUALIFIED, WorkerError
+from harness.machine.quiet import QUIET_HOURS
 from harness.quality import upscale_bicubic
 from harness.results.measurement import ImageQuality, RecallFigures
 
@@ -132,6 +133,7 @@ class RecallCheck:
             self._chosen = frozenset(self.rng.choice(count, number, replace=False).tolist())
         return self._chosen
 
+    @QUIET_HOURS.work()
     def _compare(self, upscale: Upscale, index: int, lr: Image) -> tuple[Image, Gain | None]:
         """Upscale an image and a variant of a part of it; the gain is None where the image is tiny or has no detail."""
         hr = self.dataset.pair(index)[1]
@@ -210,6 +212,7 @@ class RecallCheck:
         rows, columns = (slice(one.start // scale, one.stop // scale) for one in part)
         return np.ascontiguousarray(turn(lr[rows, columns]))
 
+    @QUIET_HOURS.work()
     def _check_bound(self, images: Sequence[ImageQuality]) -> None:
         """Disqualify a network with an image that contains noise which cannot be inferred from the LR image."""
         for index, image in enumerate(images):

@@ -46,7 +46,7 @@ class Scheduler:
         here, or it failed.
 
         Before it asks for the next group, the caller times the networks, upscales with them, ends their workers, and
-        passes those that ran out of memory to :meth:`retry_alone`.
+        passes those that are to be tried again to :meth:`retry_alone`.
         """
         group: list[SubmissionRun] = []
         for planned in self._context.plan.submissions:
@@ -85,19 +85,20 @@ class Scheduler:
         return self._loads_together and self._context.plan.timed and not submission_run.is_timed
 
     def retry_alone(self, submission_runs: Iterable[SubmissionRun]) -> None:
-        """Schedule submissions that ran out of memory beside others once more, each in a group of its own.
+        """Schedule submissions once more, each in a group of its own.
 
-        They come directly after the group in which that happened. A network that runs out of memory in a group of one
-        has failed and is not passed here.
+        They ran out of memory beside others, or their group failed as a whole. They come directly after that group. A
+        network that fails in a group of one has failed and is not passed here.
         """
         self._to_retry.extend(submission_runs)
 
     def _retries(self) -> Iterator[list[SubmissionRun]]:
-        """Yield submissions that ran out of memory, prepared again because their workers have ended."""
+        """Yield submissions that are tried again, prepared again because their workers have ended."""
         # Taken before the first is yielded, because the caller may pass further ones meanwhile.
         to_retry, self._to_retry = self._to_retry, []
         for earlier in to_retry:
-            # Nothing of it is stored, because it is not finished. Its memory is not estimated: it is alone.
+            # Nothing of it is stored: it is not finished, and what was timed in the group was forgotten.
             submission_run = self._preparation.prepare(earlier.planned)
-            if submission_run is not None:
+            # It is alone whatever it takes; its row states its memory.
+            if submission_run is not None and self._context.attempt(submission_run, submission_run.measure_memory):
                 yield [submission_run]

@@ -9,9 +9,15 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data import Dataset
+from harness.data.sent import SentDataset
 from harness.engines.courteous import CourteousEngine
 from harness.engines.remote import sent_folder
 from harness.machine.quiet import QUIET_HOURS
@@ -130,9 +136,7 @@ def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
                 if task.timed is None:
                     scheduler.retry_alone(_time(group, context, task, outcome))
                 else:
-                    for run in group:
-                        run.timed_output = task.timed.output
-                    upscale_group(group, context)
+                    _measure(group, context, task.timed)
     finally:
         del _ENGINES[id(engine)]
     # Raises if `stop` was called: measurements of workers that were killed are no failures of the submissions.
@@ -154,10 +158,38 @@ def _time(group: list[SubmissionRun], context: RunContext, task: Task, outcome: 
             if timing is not None:
                 run.set_timing(timing.model_copy(update={"place": task.title, "span": span}))
             seconds = {"stage_seconds": context.seconds_of(run.planned, run.measurement)}
-            outcome.timed[run.slug] = Timed(run.measurement.model_copy(update=seconds), run.timed_output)
+            measurement = run.measurement.model_copy(update=seconds)
+            parts, regions = tuple(run.timed_parts), run.worker.regions
+            outcome.timed[run.slug] = Timed(measurement, run.timed_output, parts, regions)
             # Another place may measure it, in a worker of its own.
             run.worker.close()
     return out_of_memory
+
+
+def _measure(group: list[SubmissionRun], context: RunContext, timed: Timed) -> None:
+    """Upscale with the network of a group, which was timed elsewhere, and check that it is the one that was timed."""
+    for run in group:
+        run.timed_output, run.timed_parts = timed.output, list(timed.parts)
+        context.attempt(run, partial(_use_timed_form, run, context, timed))
+    # Leaves out those that have just failed.
+    upscale_group(group, context)
+
+
+def _use_timed_form(run: SubmissionRun, context: RunContext, timed: Timed) -> None:
+    """Let a network that was prepared in another form than the timed one take that form.
+
+    Raises
+    ------
+    WorkerError
+        It does not.
+    """
+    if run.is_timed:
+        return
+    # Its times were not taken over because the forms differ. The search for what can be collapsed has a time limit, and
+    # finds less on a slower machine; what submitted code converts may differ in each process.
+    run.worker.form, run.worker.regions = timed.form, timed.regions or ()
+    run.worker.restart(context.engine)
+    run.measurement = timed.measurement
 
 
 def _with_earlier_notes(measurement: Measurement, timed: Timed | None) -> Measurement:
@@ -169,13 +201,34 @@ def _with_earlier_notes(measurement: Measurement, timed: Timed | None) -> Measur
 
 def _plan_of(briefing: Briefing, task: Task, scratch: Path) -> Plan:
     """Return the plan of a run that has this task's submissions and place only, and keeps its files in `scratch`."""
+    plan = briefing.plan
     return replace(
-        briefing.plan,
+        plan,
+        dataset=_courteous(plan.dataset),
+        further=tuple(replace(one, dataset=_courteous(one.dataset)) for one in plan.further),
         device=task.place.device,
         places=(task.place,),
         folder=scratch,
         submissions=tuple(_laid_out(planned, task) for planned in task.submissions),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _CourteousPair:
+    """A pair of images that is not read or degraded while another device of this machine times a network."""
+
+    dataset: Dataset
+    index: int
+
+    def get(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        with QUIET_HOURS.work():
+            return self.dataset.pair(self.index)
+
+
+# One for all tasks, because figures of a data set are computed once for each object.
+@lru_cache(maxsize=8)
+def _courteous(dataset: Dataset) -> Dataset:
+    return SentDataset(dataset, [_CourteousPair(dataset, index) for index in range(len(dataset))])
 
 
 def _laid_out(planned: PlannedSubmission, task: Task) -> PlannedSubmission:

@@ -180,10 +180,16 @@ class SubmissionRun:
         job = None
         # A network without weights is counted and timed, but its images would say nothing.
         if self.measurement.has_weights:
-            if not self.measurement.images:  # else only data sets were added to a finished run
+            is_new = not self.measurement.images  # else only data sets were added to a finished run
+            if is_new:
                 self._upscale_scored(engine)
                 job = self.float32_job()
             self._upscale_further()
+            if is_new:
+                # Far below bicubic? Then the note says whether a wrong value range or BGR images explain it. Last,
+                # because it leaves a worker that uses the network in another way, or none.
+                first = self.measurement.images[0].psnr_rgb
+                self._note(*explain_low_quality(self.plan, self.worker, engine, first))
         self.worker.close()  # before the next one starts: at most one worker of a submission runs at a time
         if job is not None:
             self._compare_with_float32(engine, job)
@@ -235,9 +241,6 @@ class SubmissionRun:
             self.measurement = recounted(self.measurement, self.worker, engine, self.scored_image)
         if self.plan.request.verify_graph and self.measurement.counted_by != "harness":
             self.graph, self.graph_error = stages.graph(self.worker.running)
-        # Far below bicubic? Then the note says whether a wrong value range or BGR images explain it.
-        first = self.measurement.images[0].psnr_rgb
-        self._note(*explain_low_quality(self.plan, self.worker, engine, first))
 
     def _upscale_further(self) -> None:
         """Upscale the data sets that the measurement lacks. The checks of the first one are not repeated on them."""
@@ -252,13 +255,13 @@ class SubmissionRun:
 
     def resume(self, earlier: Measurement) -> None:
         """Take over what an earlier run had timed when it was stopped, or all of one that lacks data sets."""
-        if earlier.images:
-            self.measurement = earlier
-            return
         form_now, form_timed = self.measurement.reparam, earlier.reparam
         if form_now is not None and form_timed is not None and form_now.params_after != form_timed.params_after:
-            # The stored times are those of another form. Nothing of them is used: the first process is timed again.
+            # What is stored is of another form. Nothing of it is used: the first process is timed again.
             self.worker.process = 0
+            return
+        if earlier.images:
+            self.measurement = earlier
             return
         # Only the timing is taken over: loading and counting were repeated in this run's worker.
         part = TimingPart(**{name: getattr(earlier, name) for name in TimingPart.model_fields})
@@ -313,6 +316,8 @@ class SubmissionRun:
             self.worker.reopen(engine, job)
             images = self.quality_pass.without_files().measure(self._upscale_image)
         except WorkerError as error:
+            if error.kind in stages.BREACHES:
+                raise
             self._note(f"not compared with float32: {error.what}")
         else:
             psnr = fmean(image.psnr_rgb for image in images)

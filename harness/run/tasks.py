@@ -8,10 +8,12 @@ from typing import Literal, NamedTuple
 
 from harness.engines import Opener, Place, Shared
 from harness.results import Measurement
+from harness.results.schema import NetworkForm
 from harness.run.plan import Plan
 from harness.run.planned import PlannedSubmission
 from harness.submissions.parcel import Parcel
 from harness.timing.output_check import OutputSample
+from harness.timing.timed_parts import TimedPart
 
 TaskKind = Literal["time", "measure"]
 """``time``: load, reparameterize, count and time networks. ``measure``: upscale with one that is timed."""
@@ -49,10 +51,22 @@ class Timed:
         All that is known of it.
     output
         A part of a timed output, which it must still give when it has upscaled the images.
+    parts
+        Parts of timed outputs, at most MAX_PARTS, which must be as good as the images that are scored.
+    regions
+        What was collapsed in the form that was timed. None if another run timed it.
     """
 
     measurement: Measurement
     output: OutputSample | None = None
+    parts: tuple[TimedPart, ...] = ()
+    regions: tuple[str, ...] | None = None
+
+    @property
+    def form(self) -> NetworkForm | None:
+        """The form that was timed; None if no form is known."""
+        reparam = self.measurement.reparam
+        return None if reparam is None else next((one for one in reparam.forms if one.name == reparam.form), None)
 
 
 @dataclass(frozen=True, slots=True)

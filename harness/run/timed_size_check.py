@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.data import Dataset
 from harness.isolation.session import Session
+from harness.machine.quiet import QUIET_HOURS
 from harness.quality import upscale_bicubic
 from harness.results import TimingRecord
 from harness.run.plan import Plan
@@ -62,10 +63,11 @@ def check_what_was_timed(
     if timed_output is not None and not _is_slow(plan, timing):
         OutputCheck(worker, plan.protocol.precision).check_later(timed_output)
     images = _Images(plan.dataset, scored)
-    # Protocols that time the data set's own images time what they score.
-    if plan.protocol.inputs != "dataset":
-        check_timed_size(_at_both_sizes(plan, images, worker.upscale, math.lcm(_GRID, size_multiple)))
-    _check_timed_parts(images, parts)
+    with QUIET_HOURS.work():  # images are compared here
+        # Protocols that time the data set's own images time what they score.
+        if plan.protocol.inputs != "dataset":
+            check_timed_size(_at_both_sizes(plan, images, worker.upscale, math.lcm(_GRID, size_multiple)))
+        _check_timed_parts(images, parts)
 
 
 @dataclass(frozen=True, slots=True)

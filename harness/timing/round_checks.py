@@ -94,7 +94,7 @@ class RoundChecks:
         rng, checks, kept = self._frames.rng, network.current.checks, network.timed_parts
         calls = len(checks.strips)
         for call in rng.choice(calls, min(calls, PARTS_OF_TURN), replace=False).tolist():
-            part = TimedPart(origin.of_call(checks.variations[call]), checks.strips[call])
+            part = TimedPart.of(origin.of_call(checks.variations[call]), checks.strips[call])
             if len(kept) < MAX_PARTS:
                 kept.append(part)
             else:

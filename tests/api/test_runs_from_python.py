@@ -97,6 +97,8 @@ def test_the_command_prints_what_it_stores(sample: harness.Run, monkeypatch: pyt
 def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no option 'speed'"):
         harness.run(tmp_path, speed=1)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match=r"no option 'submissions'.*first argument"):
+        harness.run(tmp_path, submissions=[tmp_path / "other"])  # type: ignore[call-arg]
     with pytest.raises(ResultsError):
         harness.load_run(tmp_path)
 

@@ -1,9 +1,11 @@
 """Runs with several places: the same figures as on one, exclusive timing, and nothing lost or done twice."""
 
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -12,11 +14,14 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from several import Several, figures, images_of, rows_of
 
+from harness.engines import Engine
 from harness.engines.inline import InlineEngine
 from harness.engines.this_machine import local_places
 from harness.errors import MachineLostError, SubmissionError, UsageError
+from harness.machine.quiet import QUIET_HOURS
 from harness.pipeline import run
 from harness.results import Measurement, TimingRecord, read_run
 from harness.results.measurement import RoundTimes
@@ -74,6 +79,37 @@ def test_no_two_timings_overlap(submit_sharp: Submit, request_for: Request) -> N
     assert len(found) == 5
     for (begin, end), (later_begin, later_end) in combinations(sorted(set(found)), 2):
         assert begin < end <= later_begin < later_end
+
+
+def test_images_are_compared_in_working_hours_only(
+    submit: Submit, request_for: Request, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Working hours are those in which no other device of the machine times a network."""
+    for path in images.iterdir():  # large enough for a check on parts of them
+        Image.open(path).resize((192, 144)).save(path)
+    seen, beside = Counter[str](), set[str]()
+    places = {
+        "harness.run.recall_check": ["degrade", "upscale_bicubic"],
+        "harness.run.timed_size_check": ["upscale_bicubic", "check_timed_size"],
+        "harness.run.low_quality": ["upscale_bicubic", "evaluate_pair"],
+        "harness.data.datasets.Dataset": ["pair"],
+    }
+    for owner, name in [(owner, name) for owner, names in places.items() for name in names]:
+        function = pkgutil.resolve_name(f"{owner}.{name}")
+
+        def watched(*arguments: object, function=function, name=f"{owner}.{name}", **options: object) -> object:  # type: ignore[no-untyped-def]
+            if threading.current_thread().name.startswith(("place", "ThreadPool")):
+                seen[name] += 1
+                at_work = getattr(QUIET_HOURS._depth, "value", 0) or QUIET_HOURS._owner == threading.get_ident()
+                beside.update([] if at_work else [name])
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(f"{owner}.{name}", watched)
+    submit("blurred", output="functional.interpolate(functional.avg_pool2d(x, 4), scale_factor=8.0)")
+    (row,) = rows_of(run(request_for(), engine=Several(("", ""))))
+    assert (row.status, row.error) == ("ok", None)
+    assert len(seen) == sum(map(len, places.values()))
+    assert beside == set()
 
 
 def test_only_devices_of_the_named_model_time(submit_sharp: Submit, request_for: Request) -> None:
@@ -194,6 +230,73 @@ class LosingExecutor(ThreadPoolExecutor):
         return super().submit(function, *arguments, **options)
 
 
+ODD_CONVERSION = """
+import sys
+import torch
+from torch import nn
+from torch.nn import functional
+
+sys.processes_of_it += 1
+PROCESS = sys.processes_of_it
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain, self.extra = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(7))
+
+    def fuse(self):
+        self.extra = nn.Parameter(torch.zeros({left}))
+
+    def forward(self, x):
+        x = x * self.gain + self.extra.sum()
+        return 1.1 * functional.interpolate(x, scale_factor=2, mode="bicubic") - 0.1 * functional.interpolate(
+            x, scale_factor=2, mode="bilinear")
+
+def srmodel():
+    return Net()
+"""
+
+
+@pytest.mark.parametrize(("left", "succeeds"), [("1 + PROCESS % 2", True), ("1 + PROCESS", False)])
+def test_images_are_of_the_form_that_was_timed(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch, left: str, succeeds: bool
+) -> None:
+    """The process that is to upscale converts itself otherwise than the one that was timed; a third one may not."""
+    monkeypatch.setattr(sys, "processes_of_it", -1, raising=False)
+    folder = submit("odd")
+    with (folder / "submission.toml").open("a") as manifest:
+        manifest.write('reparameterize = "fuse"\n')
+    (folder / "arch.py").write_text(ODD_CONVERSION.format(left=left))
+    (row,) = rows_of(run(request_for(), engine=Several()))
+    if succeeds:
+        assert (row.status, row.error, row.params) == ("ok", None, 2)
+        assert row.runtime_ms is not None
+        assert row.psnr_rgb is not None
+    else:
+        assert (row.status, row.error and row.error.type) == ("failed", "OtherForm")
+
+
+@pytest.mark.parametrize(("engine", "params"), [(InlineEngine(), 3), (Several(), 2)], ids=["one", "several"])
+def test_an_added_data_set_is_upscaled_by_one_form_with_the_first(
+    submit: Submit, request_for: Request, images: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine, params: int
+) -> None:
+    """With one place the other form is measured from the start; several take the form that was measured."""
+    monkeypatch.setattr(sys, "processes_of_it", -1, raising=False)
+    folder = submit("odd")
+    with (folder / "submission.toml").open("a") as manifest:
+        manifest.write('reparameterize = "fuse"\n')
+    (folder / "arch.py").write_text(ODD_CONVERSION.format(left="1 + PROCESS % 2"))
+    assert run(request_for(), engine=engine).run.entries[0].params == 2
+    further = images.parent / "further"
+    further.mkdir()
+    Image.open(images / "first.png").transpose(Image.Transpose.ROTATE_180).save(further / "turned.png")
+    request = request_for(further_datasets=(str(further),))
+    (row,) = rows_of(run(request, engine=engine))
+    assert (row.status, row.error, row.params) == ("ok", None, params)
+    assert set(row.datasets) == {"images", "further"}
+    assert row.runtime_ms is not None
+
+
 @pytest.mark.parametrize("for_good", [True, False])
 def test_what_a_lost_machine_was_doing_is_done_again(
     submit_sharp: Submit, request_for: Request, for_good: bool
@@ -245,6 +348,14 @@ def test_devices_whose_anchors_disagree_have_tables_of_their_own() -> None:
     assert other.folder == "tables/m1"
     (warning,) = own.warnings
     assert "2 network(s) were timed on m1" in warning
+
+
+def test_times_of_a_start_with_one_device_have_a_table_with_a_name() -> None:
+    rows = [*(timed_on("m1", 1.0, number) for number in range(3)), timed_on("", 2.0, 4)]
+    own, other = tables_by_device(rows)
+    assert other.folder == "tables/the-device-of-an-earlier-start"
+    assert [one.planned.submission.slug for one in other.measured] == ["n4"]
+    assert "1 network(s) were timed on the device of an earlier start, where" in own.warnings[0]
 
 
 def test_each_table_is_a_table_of_a_run(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.engines.inline import InlineEngine, InlineExchange
+from harness.errors import WorkerError
 from harness.isolation.job import Job
 from harness.isolation.messages import Message
 from harness.isolation.opening import load_request
@@ -203,6 +204,40 @@ def test_a_run_states_all_forms(
         assert row["macs"] == known[used][1]
     page = (finished.folder / "models" / "shared.html").read_text()
     assert ("Forms of the network" in page) == (policy != "none")
+
+
+class Refusing(InlineEngine):
+    """Its workers live, and change no form."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+
+    def open(self, job: Job) -> Session:
+        session = super().open(job)
+        answer = session.exchange.request
+
+        def request(message: Message, timeout_s: float, max_payload: int) -> Message:
+            if message.name == "use_form":
+                raise WorkerError("no", stage="reparameterize", kind="SubmissionError")
+            return answer(message, timeout_s, max_payload)
+
+        session.exchange.request = request  # type: ignore[method-assign]
+        self.opened.append(job.submission.slug)
+        return session
+
+
+def test_a_form_that_cannot_be_changed_is_made_by_a_new_process(
+    submissions: Path, request_for: Callable[..., RunRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = get_track("ntire-esr-2025")  # it measures the author's form, and the collapsed one is in use at first
+    small = replace(rules, scale=2, input_shape=(1, 3, 24, 32), degradation="bicubic", gates=(), datasets=())
+    monkeypatch.setattr("harness.run.plan.track_for_scale", lambda _: small)
+    engine = Refusing()
+    (row,) = run(request_for(), engine=engine).run.entries
+    assert (row.status, row.error, row.reparam.form) == ("ok", None, "loaded")
+    assert (row.params, row.macs) == (LOADED, MACS[0])
+    assert engine.opened.count("shared") == 2
+    assert any("a new process" in note for note in row.notes)
 
 
 def test_a_later_process_makes_the_same_form_however_long_it_takes(submissions: Path) -> None:

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.engines import Job
 from harness.engines.inline import InlineEngine
+from harness.errors import DISQUALIFIED, WorkerError
+from harness.isolation.session import Session
 from harness.pipeline import run
 from harness.results import Entry
 from harness.run.plan import RunRequest
@@ -67,3 +70,43 @@ def test_a_use_that_is_better_is_named(row_of: Callable[..., Entry], output: str
 )
 def test_no_use_is_named_where_none_is_better(row_of: Callable[..., Entry], output: str) -> None:
     assert [note for note in row_of(output).notes if "would reach" in note] == []
+
+
+def test_other_data_sets_are_measured_in_the_declared_range(
+    submit: Callable[..., Path], request_for: Callable[..., RunRequest], images: Path, tmp_path: Path
+) -> None:
+    """Whatever was tried to explain a low figure, the next data set is measured as that data set alone is."""
+    further = tmp_path / "mirrored"
+    further.mkdir()
+    for path in images.iterdir():
+        Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(further / path.name)
+    with (submit("network", output=f"{SHARP}.clamp(0, 1)") / "submission.toml").open("a") as manifest:
+        manifest.write("value_range = 255.0\n")
+    (alone,) = run(request_for(dataset=str(further), out=tmp_path / "alone"), engine=InlineEngine()).run.entries
+    for engine in (InlineEngine(), OneRange()):
+        request = request_for(further_datasets=(str(further),), out=tmp_path / type(engine).__name__)
+        (row,) = run(request, engine=engine).run.entries
+        assert (row.status, row.error) == ("ok", None)
+        assert row.datasets["mirrored"].psnr_rgb == alone.psnr_rgb < 20
+        assert any("would reach" in note for note in row.notes) == (type(engine) is InlineEngine)
+
+
+def test_a_breach_of_the_rules_in_another_use_ends_the_submission(
+    submit: Callable[..., Path], request_for: Callable[..., RunRequest]
+) -> None:
+    with (submit("network", output=f"{SHARP}.clamp(0, 1)") / "submission.toml").open("a") as manifest:
+        manifest.write("value_range = 255.0\n")
+    (row,) = run(request_for(), engine=OneRange(DISQUALIFIED)).run.entries
+    assert row.status == "disqualified"
+
+
+class OneRange(InlineEngine):
+    """Starts no worker in another value range than the declared one."""
+
+    def __init__(self, kind: str = "MemoryLimit") -> None:
+        self.kind = kind
+
+    def open(self, job: Job) -> Session:
+        if job.submission.manifest.value_range != 255.0:
+            raise WorkerError("no memory", stage="start", kind=self.kind)
+        return super().open(job)

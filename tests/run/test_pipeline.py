@@ -475,6 +475,7 @@ def test_what_finds_no_room_among_others_is_timed_alone(
     rows = by_name(run(request_for(protocol="robust", time_budget_s=0.3), engine=engine))
     assert (engine.opened, engine.anchors) == (["one", "two", "two"], 1)
     assert {row.status for row in rows.values()} == {"ok"}
+    assert rows["two"].peak_memory_bytes is not None
 
 
 def test_a_second_run_on_a_folder_is_refused_and_harms_nothing(submit: Submit, request_for: Request) -> None:

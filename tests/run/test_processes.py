@@ -23,6 +23,7 @@ from harness.run.progress import ProgressEvent, StageProgress
 from harness.statistics.process_spread import spread_info
 from harness.statistics.runtime_summary import process_spread
 from harness.timing import PROTOCOLS, protocol_for
+from harness.timing.rounds import Rounds
 
 Submit = Callable[..., Path]
 Request = Callable[..., RunRequest]
@@ -100,6 +101,32 @@ class Numbered(FailingAnchor):
     def open(self, job: Job) -> Session:
         self.processes.setdefault(job.submission.name, []).append(job.process)
         return super().open(job)
+
+
+def test_nothing_that_a_broken_group_had_timed_is_continued(
+    sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharp("one")
+    sharp("two", "x = x * 0.999")
+    begun = []
+    time_rounds = Rounds.run
+
+    def broken(rounds: Rounds) -> None:
+        begun.append(rounds)
+        if len(begun) == 2:  # the group's second process, when the first one is stored
+            raise RuntimeError("which network caused it is unknown")
+        time_rounds(rounds)
+
+    monkeypatch.setattr(Rounds, "run", broken)
+    engine = Numbered()
+    finished = run(request_for(protocol="robust", time_budget_s=0.6, processes=2), engine=engine)
+    assert engine.processes == {"one": [0, 1, 0, 1], "two": [0, 1, 0, 1], "anchor": [0, 0]}
+    timings = [read_timing(finished.folder, name) for name in ("one", "two")]
+    assert timings[0].session != timings[1].session
+    assert all({turn.process for turn in timing.rounds} == {0, 1} for timing in timings)
+    for row in by_name(finished).values():
+        assert (row.status, row.error) == ("ok", None)
+        assert row.peak_memory_bytes is not None
 
 
 def test_a_run_that_was_stopped_between_processes_goes_on_with_the_next(sharp: Submit, request_for: Request) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from several import Several, Unshared, rows_of
 from zoo.build import ARCHIVES, build_zoo, expectations
 
+from harness.data import get_degradation, open_dataset
 from harness.engines import Engine, LocalEngine
 from harness.engines.inline import InlineEngine
 from harness.pipeline import run
@@ -73,7 +75,7 @@ def rows(
         timeout_s=120.0,
         sandbox="process",
     )
-    entries = run(request, engine=engine).run.entries
+    entries = rows_of(run(request, engine=engine))
     return {entry.name if entry.name in names else entry.slug.replace("-", "_"): entry for entry in entries}
 
 
@@ -150,6 +152,41 @@ def test_a_frame_that_is_recognised_the_third_time_in_a_row(folder: Path, few_ca
     row = rows(folder, [name], InlineEngine(), None, "ntire23")[name]
     assert (row.status, row.error and row.error.stage) == ("disqualified", "time")
     assert "results are kept" in row.error.message
+
+
+EASIER_ON_DARK_FRAMES = """
+from torch import nn
+from torch.nn import functional
+
+class Network(nn.Module):
+    def forward(self, x):
+        if x.shape[-1] >= 120 and x.max() < {brightest}:
+            return functional.interpolate(functional.avg_pool2d(x, 4), scale_factor=8.0)
+        return functional.interpolate(x, scale_factor=2.0, mode="bicubic").clamp(0, 1)
+
+def srmodel():
+    return Network()
+"""
+
+
+@pytest.mark.parametrize("engine", [InlineEngine(), Several(), Unshared()], ids=["one", "several", "unshared"])
+def test_what_only_its_timed_outputs_show_is_found_wherever_its_images_are_upscaled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    """Frames are dimmed twice for the timing, and once where both sizes are compared."""
+    # All timed frames are dark enough, so that few of them, on a busy machine, show it too.
+    monkeypatch.setattr("harness.timing.frames._FRAME_GAINS", (0.88, 0.9))
+    height, columns = np.mgrid[0:80, 0:104]
+    for index in range(2):
+        wave = np.stack([np.sin(height / (3 + c) + index) + np.cos(columns / (4 + c)) for c in range(3)], axis=-1)
+        Image.fromarray(np.uint8(127 + 60 * wave)).save(folder / "images" / f"{index}.png")
+    dataset = open_dataset(folder / "images", 2, get_degradation("ntire23"))
+    white = min(int(dataset.pair(index)[0].max()) for index in range(len(dataset))) / 255
+    name = "honest_nearest"
+    (folder / "zoo" / name / "arch.py").write_text(EASIER_ON_DARK_FRAMES.format(brightest=0.915 * white))
+    row = rows(folder, [name], engine, 0.6)[name]
+    assert (row.status, row.error and row.error.stage) == ("disqualified", "time")
+    assert "its timed outputs are" in row.error.message
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from harness.errors import WorkerError
 from harness.timing.frames import FrameSource, Image, Origin, draw_variation, frame_of_call
 from harness.timing.strips import STRIPS, Strips
 from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss
@@ -46,7 +47,7 @@ def test_a_perfect_output_has_no_error_wherever_the_frame_came_from(size: tuple[
     for call in range(30):
         origin = source.drawn()[1].of_call(draw_variation(*SIZE) if call % 3 else None)
         output = origin.gain * rolled_like(filled(hr, SCALE), origin)
-        found = errors_of(TimedPart(origin, strips_of(output, rng, 20)), hr ^ 16, hr, SCALE, edge=2)
+        found = errors_of(TimedPart.of(origin, strips_of(output, rng, 20)), hr ^ 16, hr, SCALE, edge=2)
         assert found.timed <= 0.5 * found.count  # by rounding
         assert found.scored == 256.0 * found.count
         counted += found.count
@@ -77,3 +78,12 @@ def test_a_loss_beyond_chance_is_found() -> None:
     assert find_loss([*honest, Errors(9000.0, 300.0, 10)]) is None  # one odd output is chance
     assert find_loss([Errors(3.0, 0.0, 1)] * 9) is None  # by the grain of the frames
     assert find_loss([Errors(0.0, 0.0, 0)] * 9) is None  # nothing was compared
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_no_way_out_of_the_comparison(value: float) -> None:
+    strips = strips_of(np.zeros((*SIZE, 3), np.uint8), np.random.default_rng(2), 20)
+    strips.values[3, 7, 1] = value
+    with pytest.raises(WorkerError, match="NaN or infinite") as caught:
+        TimedPart.of(Origin(0, SIZE, (0, 0), (False, False), 1.0), strips)
+    assert caught.value.kind == "ContractError"

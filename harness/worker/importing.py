@@ -47,7 +47,7 @@ def import_symbol(root: Path, factory: str) -> Any:
         try:
             target = getattr(target, part)
         except AttributeError as error:
-            public = [name for name in vars(module) if not name.startswith("_")][:12]
+            public = [name for name in list(vars(module)) if not name.startswith("_")][:12]
             raise SubmissionError(
                 f"{module_name} has no {attribute}",
                 where=_file(module, root),
@@ -207,11 +207,11 @@ def unload(root: Path) -> None:
         file = str(getattr(module, "__file__", None) or "")
         from_earlier = name.startswith(PRIVATE_PREFIX) or any(file.startswith(f"{path}/") for path in private)
         if from_earlier or (name.split(".")[0] in own and not _is_protected(name)):
-            del sys.modules[name]
+            sys.modules.pop(name, None)
 
 
 def _packages() -> list[ModuleType]:
-    return [module for name, module in sys.modules.items() if name.startswith(PRIVATE_PREFIX) and "." not in name]
+    return [module for name, module in list(sys.modules.items()) if name.startswith(PRIVATE_PREFIX) and "." not in name]
 
 
 def _is_protected(name: str) -> bool:

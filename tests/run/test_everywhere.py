@@ -154,7 +154,7 @@ def finish(request: RunRequest, known: dict[str, Measurement]) -> None:
         request, [lambda event: ended.append(event) if isinstance(event, SubmissionFinished) else None], Several()
     )
     assert again.run.run.complete
-    assert [entry.status for entry in rows_of(again)] == ["ok"] * 4
+    assert [(entry.status, entry.error) for entry in rows_of(again)] == [("ok", None)] * 4
     assert known.items() <= stored(again.folder).items()
     assert sum(event.reused for event in ended) == len(known)
     assert len(ended) == 4

@@ -72,7 +72,7 @@ def _networks(module: ModuleType) -> list[type[nn.Module]]:
     """Return the classes of networks that a module defines, the last first: parts are defined before the whole."""
     found = [
         one
-        for one in vars(module).values()
+        for one in list(vars(module).values())
         # Classes that the module only imports belong to another one.
         if isinstance(one, type) and issubclass(one, nn.Module) and one.__module__ == module.__name__
     ]

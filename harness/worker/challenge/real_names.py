@@ -76,7 +76,7 @@ def symbol(wanted: Symbol, root: Path) -> Any:
         name = f"{name}.{part}"
         if not hasattr(found, part):
             if not isinstance(found, ModuleType) or not hasattr(found, "__path__"):
-                public = [one for one in vars(found) if not one.startswith("_")][:12]
+                public = [one for one in list(vars(found)) if not one.startswith("_")][:12]
                 hint = f"it defines {', '.join(public) or 'nothing'}"
                 raise SubmissionError(f"{wanted.module} has no {wanted.attribute}", where=wanted.module, hint=hint)
             import_module(name, root)

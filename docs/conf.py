@@ -30,4 +30,5 @@ html_theme_options = {
     "footer_end": [],
     "header_links_before_dropdown": 6,
 }
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system; without it, the theme logs an error
 suppress_warnings = ["config.cache"]

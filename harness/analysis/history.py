@@ -122,6 +122,7 @@ def _point(folder: RunFolder, model: str) -> HistoryPoint | None:
 
 def _conditions(run: Run) -> tuple[str, ...]:
     """Return the values of `HISTORY_CONDITIONS`."""
-    protocol = run.protocol
-    device = run.device.name, str(run.device.threads)
-    return (run.track.name, run.dataset.fingerprint, *device, protocol.name, protocol.precision, protocol.backend)
+    scored = run.track.name, run.track.score_formula, run.dataset.fingerprint
+    timed = run.device.name, str(run.device.threads), run.protocol.name, run.protocol.statistic
+    size = "x".join(map(str, run.protocol.input_shape))
+    return (*scored, *timed, size, run.protocol.precision, run.protocol.backend)

@@ -91,7 +91,8 @@ def draw_history(moments: Sequence[HistoryPoint], name: str) -> Drawn:
         panels[2].set_xticks(range(len(moments)), [moment.created[:10] for moment in moments], rotation=45, ha="right")
         figure.subplots_adjust(left=0.12, right=0.98, top=0.98, bottom=0.16)
     text = f"Score, quality and runtime of {name} in {len(moments)} runs."
-    return Drawn("history", name, "Joined where device, protocol and data set stayed the same.", text, figure, {})
+    caption = "Joined where the conditions stayed the same: track, data set, device and protocol."
+    return Drawn("history", name, caption, text, figure, {})
 
 
 def _draw_panel(axes: Axes, label: str, moments: Sequence[HistoryPoint], values: Sequence[float | None]) -> None:

@@ -159,5 +159,16 @@ class HistoryGrid:
         return sum(cell is not None and cell.mark == "worse" for _, cells in self.rows for cell in cells)
 
 
-HISTORY_CONDITIONS = ("track", "data set", "device", "threads", "protocol", "precision", "backend")
+HISTORY_CONDITIONS = (
+    "track",
+    "score formula",
+    "data set",
+    "device",
+    "threads",
+    "protocol",
+    "statistic",
+    "input",
+    "precision",
+    "backend",
+)
 """Names of the ``conditions`` of a :class:`HistoryPoint`, in order."""

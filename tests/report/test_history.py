@@ -44,6 +44,25 @@ def test_only_equal_conditions_are_joined(reports):
     assert joined == [[0, 1]]
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("track", "score_formula", "1 / runtime_ms", "score formula"),
+        ("protocol", "statistic", "median", "statistic: mean -> median"),
+        ("protocol", "input_shape", [1, 3, 720, 1280], "input: 1x3x1080x1920 -> 1x3x720x1280"),
+    ],
+)
+def test_what_a_figure_depends_on_is_a_condition(reports, section, key, value, words):
+    file = reports / "2026-06" / "results.json"
+    results = json.loads(file.read_text())
+    assert results[section][key] != value
+    results[section][key] = value
+    file.write_text(json.dumps(results))
+    moments = model_history(reports, "LRSRN")
+    assert moments[0].conditions != moments[1].conditions
+    assert words in history_text(moments)
+
+
 def test_the_terminal_shows_where_conditions_changed(reports):
     text = history_text(model_history(reports, "LRSRN"))
     assert text.count("\n") == 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from harness.results.comparison import ConditionChange
 from harness.results.run_folder import RunFolder
@@ -11,6 +11,7 @@ from harness.statistics.disturbances import foreign_load_of
 from harness.statistics.runtime_summary import LOAD_LIMIT
 
 Figures = Literal["quality", "times", "scores"]
+_KINDS: tuple[Figures, ...] = get_args(Figures)
 
 
 def incomparable(conditions: Sequence[ConditionChange]) -> set[Figures]:
@@ -18,12 +19,9 @@ def incomparable(conditions: Sequence[ConditionChange]) -> set[Figures]:
     invalid: set[Figures] = set()
     for one in conditions:
         if one.invalidates == "everything":
-            return {"quality", "times", "scores"}
+            return set(_KINDS)
         invalid |= {kind for kind in _KINDS if kind in one.invalidates}
     return invalid
-
-
-_KINDS: tuple[Figures, ...] = ("quality", "times", "scores")
 
 
 def condition_changes(before: RunFolder, after: RunFolder) -> list[ConditionChange]:

@@ -19,10 +19,9 @@ from pathlib import Path
 import psutil
 
 from harness.isolation.helper_thread import HelperThread
-from harness.isolation.processes import cpu_seconds
+from harness.isolation.processes import cpu_seconds, scheduled_s
 
 _PROC = Path("/proc")
-_NANOSECOND = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,8 @@ class DelayReading:
         own = (cpu_seconds(list(pids)) or 0.0) + controller
         tasks = [path for pid in pids for path in _tasks(_PROC / str(pid))]
         return cls(
-            waited={int(path.name): _waited_s(path) for path in tasks},
-            controller_waited=_waited_s(_PROC / "thread-self"),
+            waited={int(path.name): scheduled_s(path)[1] for path in tasks},
+            controller_waited=scheduled_s(_PROC / "thread-self")[1],
             controller_others=controller - time.thread_time() - HelperThread.total_s(),
             others=sum(times) - twice - idle - own,
             stolen=getattr(times, "steal", 0.0),
@@ -87,12 +86,3 @@ def _tasks(process: Path) -> list[Path]:
     with contextlib.suppress(OSError):  # the process may have ended
         return list((process / "task").iterdir())
     return []
-
-
-def _waited_s(task: Path) -> float:
-    """Return how long a thread was ready to run and did not, seconds; 0 if unknown."""
-    try:
-        # Fields: time on a processor, time on a run queue, number of time slices. Only the second one is a delay.
-        return int((task / "schedstat").read_text().split()[1]) * _NANOSECOND
-    except (OSError, ValueError, IndexError):
-        return 0.0

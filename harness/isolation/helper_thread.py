@@ -6,13 +6,13 @@ take is therefore not regarded as a delay by others, see :mod:`harness.isolation
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from pathlib import Path
 
+from harness.isolation.processes import scheduled_s
+
 _TASKS = Path("/proc/self/task")
-_NANOSECOND = 1e-9
 
 
 class HelperThread(threading.Thread):
@@ -39,11 +39,4 @@ class HelperThread(threading.Thread):
             alive = [
                 thread for thread in threading.enumerate() if isinstance(thread, HelperThread) and not thread.has_ended
             ]
-            return cls._ended_s + sum(_running_s(thread.native_id) for thread in alive)
-
-
-def _running_s(thread: int | None) -> float:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        # Fields: time on a processor, time on a run queue, number of time slices.
-        return int((_TASKS / str(thread) / "schedstat").read_text().split()[0]) * _NANOSECOND
-    return 0.0
+            return cls._ended_s + sum(scheduled_s(_TASKS / str(thread.native_id))[0] for thread in alive)

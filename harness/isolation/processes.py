@@ -62,6 +62,19 @@ def _own_cpu_seconds(pid: int) -> float | None:
         return None
 
 
+def scheduled_s(task: Path) -> tuple[float, float]:
+    """Return how long a thread has been on a processor, and how long it was ready to run and was not, seconds.
+
+    Both are 0 if unknown. `task` is its folder in ``/proc``.
+    """
+    try:
+        # Fields: time on a processor, time on a run queue, both in nanoseconds, number of time slices.
+        running, waiting = (task / "schedstat").read_text().split()[:2]
+        return int(running) * 1e-9, int(waiting) * 1e-9
+    except (OSError, ValueError):
+        return 0.0, 0.0
+
+
 def kill_tree(*roots: int) -> None:
     """Kill processes, their process groups and all their descendants.
 

@@ -108,9 +108,14 @@ def score_text(entry: Entry, digits: int) -> str:
     return fixed(entry.score, digits) if entry.score_log10 is None else f"10^{fixed(entry.score_log10, digits)}"
 
 
+def has_log_scores(entries: Iterable[Entry]) -> bool:
+    """Return whether scores are known by their logarithms, as they may exceed the range of numbers."""
+    return any(entry.score_log10 is not None for entry in entries)
+
+
 def score_heading(entries: Iterable[Entry]) -> str:
     """Return what the figures of `Entry.ordered_score` are."""
-    return "log10 score" if any(entry.score_log10 is not None for entry in entries) else "score"
+    return "log10 score" if has_log_scores(entries) else "score"
 
 
 def columns_of(run: Run, output: Output = "page") -> list[Column]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from harness.report.bands import Band, bands_of, named_limits
+from harness.report.columns import has_log_scores
 from harness.report.drawing import (
     STYLE,
     TEXT,
@@ -97,7 +98,7 @@ def _floor(run: Run, rows: Sequence[Row], metric: Metric) -> float:
 def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
     """Draw the score, with its interval, against runtime; its decimal logarithm where the run stores that."""
     # Such scores span hundreds of decades, which no linear axis shows.
-    logarithmic = any(row.entry.score_log10 is not None for row in rows)
+    logarithmic = has_log_scores(row.entry for row in rows)
     points = [
         Point(row, row.runtime, float(score))
         for row in rows

@@ -7,7 +7,7 @@ from harness.report.assets import FOLDER, LIBRARY, write_assets
 from harness.report.backend_table import NOTES, backend_table
 from harness.report.bands import bands_of
 from harness.report.citation import run_bibtex
-from harness.report.columns import Column, columns_of
+from harness.report.columns import Column, columns_of, has_log_scores
 from harness.report.drawing import Drawn, render
 from harness.report.explore import explore_data
 from harness.report.failures import by_cause
@@ -112,7 +112,7 @@ def leaderboard(folder: RunFolder, rows: Sequence[Row], unscored: Sequence[Row],
 
 def _top_score(rows: Sequence[Row]) -> float:
     """Return the score of the longest bar; 0 for no bars, where scores are known by their logarithms."""
-    if any(row.entry.score_log10 is not None for row in rows):
+    if has_log_scores(row.entry for row in rows):
         return 0.0
     # As long as the largest upper end of an interval permits.
     return max(((row.entry.score_ci or (0, row.entry.score or 0))[1] for row in rows), default=0.0)

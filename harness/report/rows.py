@@ -8,7 +8,7 @@ from itertools import pairwise
 from urllib.parse import quote
 
 from harness.report.bands import Band, band_of, bands_of
-from harness.report.columns import columns_of, runtime_of
+from harness.report.columns import columns_of, has_log_scores, runtime_of
 from harness.report.rules import Metric, metric_of, quality
 from harness.results.run_folder import RunFolder, is_file_name
 from harness.results.schema import Entry, Run
@@ -138,7 +138,7 @@ def pareto_front(run: Run) -> set[int]:
 def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
     """Return, by ``id`` of an entry and column, ``best`` or ``second-best`` among the scored submissions."""
     ranked = [entry for entry in run.entries if entry.status == "ok" and entry.kind == "submission"]
-    logarithmic = any(entry.score_log10 is not None for entry in ranked)
+    logarithmic = has_log_scores(ranked)
     places: dict[int, dict[str, str]] = defaultdict(dict)
     for column in columns_of(run):
         # Scores beyond the range of numbers are all stored as the largest one; their logarithms are a column.

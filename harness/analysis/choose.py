@@ -12,6 +12,7 @@ from harness.report.exports import chosen_columns
 from harness.results.columns import MEASURES
 from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry
+from harness.statistics.pareto import on_front
 
 # Bytes. Figures in MB are decimal in this module, as its options say.
 MEGABYTE = 1e6
@@ -159,13 +160,12 @@ def _candidates(
     timed = [(entry, ms) for entry in entries if (ms := runtime_of(entry, folder.run.protocol)) is not None]
     # Of equally good networks the fastest comes first.
     timed.sort(key=lambda pair: (-worth(pair[0]), pair[1]))
-    found, last = [], (float("-inf"), float("inf"))
-    for entry, ms in timed:  # no better than those before: in front if it is faster than all, or equal to the last such
+    front = on_front([(ms, worth(entry)) for entry, ms in timed])
+    found = []
+    for (entry, ms), in_front in zip(timed, front, strict=True):
         # Who promises frames per second wants to know whether the uncertainty of the time allows it.
         slow_end = entry.runtime_ms.ci[1] if entry.runtime_ms else ms
-        in_front = ms < last[1] or (worth(entry), ms) == last
         found.append((entry, ms, limits.fps is None or 1000 / slow_end >= limits.fps, in_front))
-        last = (worth(entry), ms) if in_front else last
     return found
 
 

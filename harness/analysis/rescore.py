@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.analysis.derived_runs import write_derived
 from harness.analysis.stored_rows import bicubic_by_dataset, bicubic_figures, psnr_by_image, stored_timing
-from harness.data.degradation import get_degradation
+from harness.data.degradation import GIVEN_LR, get_degradation
 from harness.errors import UsageError
 from harness.quality import get_convention
 from harness.results.columns import MEASURES
@@ -157,7 +157,8 @@ class _Sources:
             remarks.append(
                 f"the run timed by the protocol {run.protocol.name}, the track prescribes {self.track.protocol}"
             )
-        if not run.dataset.lr and run.dataset.degradation != self._degradation:
+        # How given LR images were made is not known.
+        if run.dataset.degradation != self._degradation and not run.dataset.degradation.startswith(GIVEN_LR):
             remarks.append(f"LR of the run: {run.dataset.degradation}; LR of the track: {self._degradation}")
         if not self.own_convention and not any(self.track.convention in e.conventions for e in run.entries):
             hint = f"harness run --convention {self.track.convention}"

@@ -184,7 +184,7 @@ class Dataset:
         """Where the LR images come from, in one line."""
         if self._given is None:
             return f"made from HR by the harness ({self.degradation.description})"
-        # `open_dataset` describes given LR images as "LR images as given in FOLDER".
+        # `open_dataset` describes given LR images by `GIVEN_LR` and their folder.
         place = self.degradation.description.removeprefix("LR images ")
         return f"{place} ({self._hr_paths[0].name} with {self._given.paths[0].name})"
 

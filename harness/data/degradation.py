@@ -81,6 +81,9 @@ def avif(quantiser: int) -> Degradation:
     )
 
 
+GIVEN_LR = "LR images as given in "
+"""Begins the description of LR images that a data set brings along; their folder follows."""
+
 DEGRADATIONS = {
     degradation.name: degradation
     for degradation in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.data.datasets import Dataset, Storage
-from harness.data.degradation import Degradation
+from harness.data.degradation import GIVEN_LR, Degradation
 from harness.data.fetching import by_hand
 from harness.data.layouts import find_layout, is_hr_name
 from harness.data.registry import DATASETS, KNOWN_DATASETS, registered
@@ -72,7 +72,7 @@ def _open_folder(
 ) -> Dataset:
     layout = find_layout(folder, scale)
     if layout.lr_paths is not None:
-        degradation = Degradation("given", f"LR images as given in {layout.lr_place}")
+        degradation = Degradation("given", GIVEN_LR + layout.lr_place)
     return Dataset(
         name,
         layout.hr_paths,

@@ -123,6 +123,12 @@ def columns_of(run: Run, output: Output = "page") -> list[Column]:
     return [_of_run(column, run) for column in declared.shown_in(output, run)]
 
 
+def score_column(run: Run) -> Column:
+    """Return the column of the score; that of its logarithm where scores exceed the range of numbers."""
+    columns = {column.key: column for column in columns_of(run)}
+    return columns.get("score_log10") or columns["score"]
+
+
 def measures() -> list[tuple[str, str, str, int]]:
     """Return key, title, unit and digits of the figures of quality that are stored for every image."""
     return [(c.name, c.heading, c.unit, c.digits.most) for c in declared.COLUMNS if c.name in MEASURES]

@@ -7,7 +7,7 @@ from harness.report.assets import FOLDER, LIBRARY, write_assets
 from harness.report.backend_table import NOTES, backend_table
 from harness.report.bands import bands_of
 from harness.report.citation import run_bibtex
-from harness.report.columns import Column, columns_of, has_log_scores
+from harness.report.columns import Column, columns_of, has_log_scores, score_column
 from harness.report.drawing import Drawn, render
 from harness.report.explore import explore_data
 from harness.report.failures import by_cause
@@ -137,8 +137,7 @@ def summary(run: Run, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     reason = why_no_rank(run)
     if ranked:
         best = min(ranked, key=lambda row: row.entry.rank or 0).entry
-        # Scores beyond the range of numbers would all be shown as the largest one.
-        score = columns.get("score_log10") or columns["score"]
+        score = score_column(run)
         facts.append((f"Best {'log10 ' if score.key == 'score_log10' else ''}score", score.text(best), best.name))
     elif reason is not None:
         facts.append(("Best score", "none", reason))

@@ -12,6 +12,7 @@ from harness.report.columns import columns_of, has_log_scores, runtime_of
 from harness.report.rules import Metric, metric_of, quality
 from harness.results.run_folder import RunFolder, is_file_name
 from harness.results.schema import Entry, Run
+from harness.statistics.pareto import on_front
 
 # Slugs that need no quoting in an address or an HTML id.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -119,20 +120,13 @@ def unscored_rows(folder: RunFolder) -> list[Row]:
 
 def pareto_front(run: Run) -> set[int]:
     """Return the ``id`` of each scored submission that no other beats in both the PSNR that is scored and runtime."""
-    points, metric = [], metric_of(run)
+    points, identities, metric = [], [], metric_of(run)
     for entry in run.entries:
         time, psnr = runtime_of(entry, run.protocol), quality(entry, metric)
         if entry.status == "ok" and entry.kind == "submission" and psnr is not None and time is not None:
-            # Sorted by time, then by loss: a row is on the front if it loses less than every faster one.
-            points.append((time, -psnr, id(entry)))
-    front: set[int] = set()
-    last = (float("inf"), float("inf"))
-    for time, loss, identity in sorted(points):
-        # Equal rows do not beat one another.
-        if loss < last[1] or (time, loss) == last:
-            last = (time, loss)
-            front.add(identity)
-    return front
+            points.append((time, psnr))
+            identities.append(id(entry))
+    return {identity for identity, is_on in zip(identities, on_front(points), strict=True) if is_on}
 
 
 def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.report.caveats import interval
-from harness.report.columns import Column, columns_of
+from harness.report.columns import score_column
 from harness.report.numbers import TIMES, fixed
 from harness.results.ranks import beaten_by_bicubic, why_no_rank
 from harness.results.schema import Entry, Run
@@ -45,7 +45,7 @@ def _bicubic(run: Run) -> str:
 
 def _lead(run: Run, ranked: Sequence[Entry]) -> str:
     leader = ranked[0]
-    column = _score(run)
+    column = score_column(run)
     what = "a decimal logarithm of the score" if column.key == "score_log10" else "a score"
     begin = f"{_name(leader)} leads with {what} of {column.text(leader)}"
     ends = interval(column, leader)
@@ -109,12 +109,6 @@ def _rate(entry: Entry) -> str:
 def _p_value(run: Run, one: Entry, other: Entry) -> float | None:
     pair = {one.slug, other.slug}
     return next((found.corrected_p_value for found in run.comparisons if set(found.slugs) == pair), None)
-
-
-def _score(run: Run) -> Column:
-    """Return the column of the score; that of its logarithm where scores exceed the range of numbers."""
-    columns = {column.key: column for column in columns_of(run)}
-    return columns.get("score_log10") or columns["score"]
 
 
 def _names(entries: Sequence[Entry]) -> str:

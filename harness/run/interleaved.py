@@ -177,7 +177,8 @@ class InterleavedTiming:
         # How many processes a network gets depends on how long a call takes, which is known after its warm-up.
         is_known = network.current.is_warm or network.process > 0
         processes = network.processes if is_known else self._plan.protocol.processes
-        self._progress.timing(network.slug, network.process, processes, done)
+        # Nor is the share: a first call that takes minutes would count as one of many processes.
+        self._progress.timing(network.slug, network.process, processes, done if is_known else 0.0)
 
     def _save_all(self, networks: Sequence[NetworkState]) -> None:
         """Save what was timed so far, of networks that continue and of those that are finished."""

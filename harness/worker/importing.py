@@ -128,7 +128,7 @@ def _forget(package: str, keep: str = "") -> None:
     """Remove a package whose import has failed from ``sys.modules``, so that it is executed anew."""
     for name in list(sys.modules):
         if (name == package or name.startswith(f"{package}.")) and name != keep:
-            del sys.modules[name]
+            sys.modules.pop(name, None)  # another thread may have removed it
 
 
 def _prepare(root: Path, name: str) -> str:

@@ -1,5 +1,6 @@
 """A stored run by another track's rules: scores are those of the stored figures, and nothing is invented."""
 
+import json
 import math
 import shutil
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.rescore import write_rescored
+from harness.data.degradation import Degradation
 from harness.errors import UsageError
 from harness.report import build_report, load_run
 from harness.tracks import Track, get_track, read_track
@@ -101,6 +103,16 @@ def test_the_rules_of_other_challenges_name_what_the_run_lacks(sample: Path, nam
         # Parameters do not depend on the size that is timed, and PSNR has the run's convention for one of the tracks.
         has = figure == "params" or (figure == "psnr" and track.convention == "harness")
         assert (f"{figure} is not known for any row" in text) != has, figure
+
+
+def test_how_given_lr_images_were_made_is_not_compared(sample: Path) -> None:
+    results = sample / "results.json"
+    stored = json.loads(results.read_text())
+    given = Degradation("given", "LR images as given in LR/X2").description
+    stored["dataset"] |= {"degradation": given, "lr": "as given in LR/X2 (a.png with ax2.png)"}
+    results.write_text(json.dumps(stored))
+    result = write_rescored(sample, replace(get_track("mai2022-x3"), scale=2))
+    assert not any(line.startswith("LR of the run") for line in result.missing)
 
 
 def test_a_reference_that_is_not_known_is_not_invented(sample: Path, office) -> None:

@@ -1,4 +1,4 @@
-"""The committed sample, a run of schema version 1, is still read and reported in every form."""
+"""The committed sample, and a stored run of schema version 1, are read and reported in every form."""
 
 import json
 import shutil
@@ -13,38 +13,37 @@ from harness.report.exports import FORMS, export
 from harness.report.page import all_figures
 from harness.report.rows import scored_rows
 
-SAMPLE = Path(__file__).parents[2] / "reports" / "sample"
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "reports" / "sample"
+VERSION_1 = ROOT / "tests" / "fixtures" / "run_of_version_1"
 
 
-@pytest.fixture
-def sample(tmp_path):
-    """Return a copy of the sample without its pages."""
-    folder = tmp_path / "sample"
-    shutil.copytree(SAMPLE, folder)
-    for page in folder.rglob("*.html"):
+@pytest.mark.parametrize(("stored", "version"), [(SAMPLE, 2), (VERSION_1, 1)])
+def test_a_stored_run_is_rendered_from_its_files(stored, version, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(stored, run)
+    for page in run.rglob("*.html"):
         page.unlink()
-    return folder
-
-
-def test_the_sample_is_rendered_from_its_files(sample):
-    stored = json.loads((sample / "results.json").read_text())
-    if stored["schema_version"] != 1:
-        pytest.skip("the committed sample is of the present schema version")
-    before = {path: path.read_bytes() for path in sample.rglob("*") if path.is_file()}
-    done = CliRunner().invoke(app, ["report", str(sample)])
+    results = json.loads((run / "results.json").read_text())
+    assert results["schema_version"] == version
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    done = CliRunner().invoke(app, ["report", str(run)])
     assert done.exit_code == 0, done.output
-    written = {path for path in sample.rglob("*") if path.is_file()} - set(before)
-    pages = {str(path.relative_to(sample)) for path in written if path.suffix == ".html"}
-    assert pages == {str(page.relative_to(SAMPLE)) for page in SAMPLE.rglob("*.html")}
+    written = {path for path in run.rglob("*") if path.is_file()} - set(before)
+    pages = {str(path.relative_to(run)) for path in written if path.suffix == ".html"}
+    models = {f"models/{entry['slug']}.html" for entry in results["entries"]}
+    # Both have a page for each row; only the sample has pieces of images.
+    assert pages == {"leaderboard.html", *models} | ({"pixels.html"} if (run / "crops").exists() else set())
     assert {path: path.read_bytes() for path in before} == before
-    page = (sample / "leaderboard.html").read_text(encoding="utf-8")
-    for entry in stored["entries"]:
+    page = (run / "leaderboard.html").read_text(encoding="utf-8")
+    for entry in results["entries"]:
         assert entry["name"] in page
         assert entry["score"] is None or f'data-v="{entry["score"]:.12g}"' in page
 
 
-def test_the_sample_has_its_curves_samples_and_layers(sample):
-    folder = load_run(sample)
+@pytest.mark.parametrize("stored", [SAMPLE, VERSION_1])
+def test_a_stored_run_has_its_curves_samples_and_layers(stored):
+    folder = load_run(stored)
     assert folder.run.track.score_expression is not None
     assert {"psnr-runtime", "score-runtime", "psnr-macs"} <= {d.name for d in all_figures(folder, scored_rows(folder))}
     for entry in folder.run.entries:
@@ -52,5 +51,5 @@ def test_the_sample_has_its_curves_samples_and_layers(sample):
         assert (timing is None) == (entry.runtime_ms is None)
         if timing is not None:
             assert len(timing.samples) == entry.runtime_ms.samples
-        assert bool(folder.layers(entry.slug)) == (SAMPLE / "layers" / f"{entry.slug}.json").exists()
+        assert bool(folder.layers(entry.slug)) == (stored / "layers" / f"{entry.slug}.json").exists()
     assert all(export(folder, form) for form in FORMS)

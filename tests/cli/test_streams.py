@@ -3,15 +3,19 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from harness.cli import app
 from harness.tracks import get_track
+
+NAME = "Сеть ≥ 超解像"
 
 
 def harness(*arguments: str, shell: str = "", encoding: str = "utf-8") -> subprocess.CompletedProcess[bytes]:
@@ -20,13 +24,46 @@ def harness(*arguments: str, shell: str = "", encoding: str = "utf-8") -> subpro
     return subprocess.run(["/bin/sh", "-c", command], capture_output=True, env=environment, check=False)
 
 
+@pytest.fixture(scope="module")
+def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a run and with images, all of whose names no encoding of the tests has whole."""
+    folder = tmp_path_factory.mktemp("names")
+    shutil.copytree(root / "tests" / "fixtures" / "run_of_version_1", folder / "run")
+    results = folder / "run" / "results.json"
+    stored = json.loads(results.read_text())
+    for entry in stored["entries"]:
+        entry["name"] = f"{NAME} {entry['name']}"
+    results.write_text(json.dumps(stored))
+    for name, level in (("sr", 100), ("hr", 120)):
+        (folder / name).mkdir()
+        Image.new("RGB", (32, 32), (level, level, level)).save(folder / name / f"{NAME}.png")
+    return folder
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "iso8859-5", "cp437", "koi8-r"])
-def test_what_an_encoding_lacks_is_replaced(root: Path, encoding: str) -> None:
-    done = harness("export", str(root / "reports" / "sample"), "--format", "markdown", encoding=encoding)
+def test_what_an_encoding_lacks_is_replaced(folder: Path, encoding: str) -> None:
+    done = harness("export", str(folder / "run"), "--format", "markdown", encoding=encoding)
     assert done.returncode == 0
     assert done.stderr == b""
     text = done.stdout.decode(encoding)
     assert ">= 1.7" in text or "\N{GREATER-THAN OR EQUAL TO} 1.7" in text  # CRC
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("choose {folder}/run --fps 0.5", "SESR"),
+        ("compare {folder}/run {folder}/run", "SESR"),
+        ("history --in {folder}", "SESR"),
+        ("report {folder}/run --statistic mean", "leaderboard"),
+        ("quality {folder}/sr {folder}/hr", "22.1"),
+    ],
+)
+def test_no_command_fails_on_an_output_without_the_characters(folder: Path, command: str, shown: str) -> None:
+    done = harness(command.format(folder=folder), encoding="latin-1")
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert shown in done.stdout.decode("latin-1")
 
 
 @pytest.mark.parametrize("arguments", [("score", "--runtime", "10", "--psnr", "34"), ("--version",)])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+import importlib.util
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +26,8 @@ FAR_BELOW_DB = 3.0
 """dB below bicubic interpolation from which a network is taken for one that is used in a wrong way."""
 
 _SIDE = 96
+# Found before submitted code is imported, which may bring a package of the same name along.
+_SKIMAGE = importlib.util.find_spec("skimage")
 
 
 @functools.cache
@@ -31,11 +36,8 @@ def photograph(scale: int) -> tuple[Tensor, Tensor]:
 
     A natural image is used, because the output of trained networks for noise says nothing about their accuracy.
     """
-    import skimage.data
-
-    whole: np.ndarray[Any, Any] = skimage.data.astronaut()  # type: ignore[no-untyped-call]
     side = _SIDE * scale
-    image = torch.from_numpy(np.ascontiguousarray(whole[:, 60:])).permute(2, 0, 1)[None] / 255
+    image = torch.from_numpy(np.ascontiguousarray(_astronaut()[:, 60:])).permute(2, 0, 1)[None] / 255
     hr = image[..., :side, :side]
     if hr.shape[2] < side or hr.shape[3] < side:
         # For scales of 5 and more the photograph is smaller than the crop, so it is enlarged.
@@ -43,6 +45,16 @@ def photograph(scale: int) -> tuple[Tensor, Tensor]:
     lr = functional.interpolate(hr, size=(_SIDE, _SIDE), mode="bicubic", antialias=True).clamp(0, 1)
     # 8-bit levels, as in the frames that are scored.
     return lr.mul(255).round().div(255), hr
+
+
+def _astronaut() -> NDArray[np.uint8]:
+    """Return a photograph that comes with scikit-image, 512 x 512 x 3."""
+    # Opened as a file: scikit-image's function imports scipy, half a second in every worker, after submitted code was
+    # imported, which may have changed what scipy needs.
+    if _SKIMAGE is None or _SKIMAGE.origin is None:
+        raise ModuleNotFoundError("scikit-image is not installed", name="skimage")
+    with Image.open(Path(_SKIMAGE.origin).parent / "data" / "astronaut.png") as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def padded(image: Tensor, multiple: int) -> Tensor:

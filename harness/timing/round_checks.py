@@ -26,6 +26,7 @@ from harness.timing.timed_parts import MAX_PARTS, PARTS_OF_TURN, TimedPart
 
 _OUTPUT_CHECK_CHANCE = 0.3  # of a turn to have one of its outputs compared
 _MAX_OUTPUT_CHECKS = 9  # of a network, shared among its processes; those of slow networks are not counted
+_ENOUGH_OUTPUT_CHECKS = 4  # of a process, if its last turn has several calls
 _MIN_OUTPUT_CHECKS = 2  # of a process: one at the end, and one before it at a random moment
 _REFERENCE_FIRST_CHANCE = 0.5  # of a comparison to ask for the untimed output before the turn
 _FIRST_ROUNDS = 3  # in one of which seen frames and noise are timed
@@ -87,13 +88,13 @@ class RoundChecks:
         if checks.expected is not None:
             self._check_output(network, frame, 0, checks.expected)
         elif self._wants_check(network):
-            self._check_any_output(network, frame)
+            (call,) = self._some_calls(network, 1)
+            self._check_output(network, frame, call)
 
     def keep_parts(self, network: NetworkState, origin: Origin) -> None:
         """Keep strips of some calls of the last turn, drawn at random; `origin` is that of the turn's first frame."""
         rng, checks, kept = self._frames.rng, network.current.checks, network.timed_parts
-        calls = len(checks.strips)
-        for call in rng.choice(calls, min(calls, PARTS_OF_TURN), replace=False).tolist():
+        for call in self._some_calls(network, PARTS_OF_TURN):
             part = TimedPart.of(origin.of_call(checks.variations[call]), checks.strips[call])
             if len(kept) < MAX_PARTS:
                 kept.append(part)
@@ -123,7 +124,10 @@ class RoundChecks:
         process, threads = network.current, self._settings.threads
         checks = process.checks
         if not process.is_slow and checks.output_checks < self._outputs_to_check(network):
-            self._check_any_output(network, frame)
+            # Where few turns were checked, several calls of the last one make up for it: a network may do less in some.
+            missing = max(1, _ENOUGH_OUTPUT_CHECKS - checks.output_checks)
+            for call in self._some_calls(network, missing):
+                self._check_output(network, frame, call)
         if not process.is_slow:
             # In one process, drawn at random, because the check costs a call.
             if network.process == network.probed_process:
@@ -154,9 +158,11 @@ class RoundChecks:
         """Compare the output of the only call of a network that is too slow for rounds, whose input was `frame`."""
         self._check_output(network, frame, 0)
 
-    def _check_any_output(self, network: NetworkState, frame: Image) -> None:
-        """Compare the output of a call of the last turn, drawn at random."""
-        self._check_output(network, frame, int(self._frames.rng.integers(len(network.current.checks.strips))))
+    def _some_calls(self, network: NetworkState, number: int) -> list[int]:
+        """Draw different calls of the last turn: so many, or all where there are fewer."""
+        calls = len(network.current.checks.strips)
+        drawn: list[int] = self._frames.rng.choice(calls, min(number, calls), replace=False).tolist()
+        return drawn
 
     def _check_output(self, network: NetworkState, frame: Image, call: int, reference: Image | None = None) -> None:
         checks = network.current.checks

@@ -166,7 +166,13 @@ def test_a_chain_of_many_teams(tmp_path):
 
 
 # What Python parses and what its module `ast` walks before the recursion limit differs from version to version.
-@pytest.mark.parametrize("line", ["model = (", *(f"name = {'-' * depth}1" for depth in (400, 900, 5000))])
+@pytest.mark.parametrize("depth", [400, 900])
+def test_a_deep_expression_is_read_or_named(tmp_path, depth):
+    (found,) = find(script(tmp_path / "repository", f"name = {'-' * depth}1"))
+    assert found.name.startswith("07") or "no Python" in found.error.what
+
+
+@pytest.mark.parametrize("line", ["model = (", f"name = {'-' * 5000}1"])
 def test_a_script_that_is_no_python_is_a_row(tmp_path, line):
     repository = script(tmp_path / "repository", line)
     (found,) = find(repository)

@@ -165,7 +165,11 @@ def legacy_bytes() -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("content", [torch_bytes({"params": STATE}), safetensors_bytes(), legacy_bytes()])
+@pytest.mark.parametrize(
+    "content",
+    [torch_bytes({"params": STATE}), safetensors_bytes(), legacy_bytes()],
+    ids=["zip", "safetensors", "legacy"],  # the bytes differ from process to process
+)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_only_checkpoint_errors_come_out_of_a_mutated_file(tmp_path_factory, content, data):

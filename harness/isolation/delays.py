@@ -35,7 +35,7 @@ class DelayReading:
     controller_waited
         The same for the calling thread.
     controller_others
-        Processor time that the controller's other threads have used so far, without those that serve workers: a
+        Processor time that the controller's other threads have used so far, without those that serve the worker: a
         submission can keep them busy.
     others
         Processor time that everything but the worker and the controller has used so far, that of other virtual machines
@@ -51,8 +51,8 @@ class DelayReading:
     stolen: float
 
     @classmethod
-    def now(cls, pids: Sequence[int]) -> DelayReading:
-        """Read the counters of the machine, the calling thread and the processes `pids`."""
+    def now(cls, pids: Sequence[int], helpers: Sequence[HelperThread] = ()) -> DelayReading:
+        """Read the counters of the machine, the calling thread, and a worker's processes and helper threads."""
         times = psutil.cpu_times()
         # A processor whose threads wait for I/O is free for others, so this time counts as idle.
         idle = times.idle + getattr(times, "iowait", 0.0)
@@ -63,7 +63,7 @@ class DelayReading:
         return cls(
             waited={int(path.name): scheduled_s(path)[1] for path in tasks},
             controller_waited=scheduled_s(_PROC / "thread-self")[1],
-            controller_others=controller - time.thread_time() - HelperThread.total_s(),
+            controller_others=controller - time.thread_time() - sum(helper.used_s() for helper in helpers),
             others=sum(times) - twice - idle - own,
             stolen=getattr(times, "steal", 0.0),
         )

@@ -110,11 +110,13 @@ class WorkerExchange:
         self._resume()
         deadline = time.monotonic() + timeout_s
         channel = self._worker.channel
-        before = DelayReading.now(tree) if message.is_judged else None
+        before = DelayReading.now(tree, self._worker.helpers) if message.is_judged else None
+        begin_s = time.monotonic()  # within the time between the two readings, which thereby cover all delays
         try:
             channel.take_marks()  # discards what submitted code may have sent meanwhile
             channel.send(message, self._sequence, deadline)
             reply = channel.receive(self._sequence, deadline, max_payload)
+            wall_s = time.monotonic() - begin_s
             marks = channel.take_marks()
         except DeadlinePassed:
             self._fail(stage, "Timeout", f"no answer within {timeout_s:g} s")
@@ -128,7 +130,8 @@ class WorkerExchange:
             return replace(reply, marks=marks)
         # Read anew, because the request may have created processes; their time is not that of other programs.
         self._timed = self._tree()
-        return replace(reply, marks=marks, delay_s=before.delay_s(DelayReading.now(self._timed)))
+        after = DelayReading.now(self._timed, self._worker.helpers)
+        return replace(reply, marks=marks, wall_s=wall_s, delay_s=before.delay_s(after))
 
     def _tree(self) -> list[int]:
         """Return the worker and all its descendants."""
@@ -148,6 +151,7 @@ class WorkerExchange:
         if self._dead is None:
             stopped = stop_and_wait(*self._worker.roots, known=self._timed)
             self._paused, self._timed = stopped.pids, []
+            self._worker.watcher.is_suspended = True
             self._overtime_s += max(0.0, stopped.overtime_s - _STOPPING_S)
 
     def cpu_s(self) -> float | None:
@@ -168,6 +172,7 @@ class WorkerExchange:
         return None if before is None or after is None else max(0.0, after - before) / spent
 
     def _resume(self) -> None:
+        self._worker.watcher.is_suspended = False
         continue_tree(self._paused)
         self._paused, self._timed = [], []
 

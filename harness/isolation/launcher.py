@@ -18,6 +18,7 @@ from harness.isolation.channel import Channel
 from harness.isolation.environment import worker_command, worker_environment
 from harness.isolation.fork_server import ForkError, Process
 from harness.isolation.forked_worker import can_fork, fork_worker
+from harness.isolation.helper_thread import HelperThread
 from harness.isolation.launch_plan import Connection, Launch
 from harness.isolation.limits import Excess, Limits, Watcher, limits_to_json
 from harness.isolation.log import LogCapture
@@ -51,6 +52,11 @@ class Worker:
     def roots(self) -> tuple[int, ...]:
         """Process ids of the roots of the worker's process tree."""
         return _roots(self.process, self.sandbox)
+
+    @property
+    def helpers(self) -> tuple[HelperThread, ...]:
+        """Threads of the controller that serve this worker."""
+        return self.log.thread, self.watcher.thread
 
     def alive(self) -> bool:
         """Return whether the process still runs."""

@@ -139,7 +139,13 @@ class Watcher:
         self._roots = tuple(roots)
         self._limits = limits
         self._stop = threading.Event()
-        self._thread = HelperThread(target=self._watch, name=f"watch worker {self._roots[0]}", daemon=True)
+        self.thread = HelperThread(target=self._watch, name=f"watch worker {self._roots[0]}", daemon=True)
+        """The thread."""
+        self.is_suspended = False
+        """Whether the tree is stopped, so that its usage cannot grow and is not looked at.
+
+        A run has a watcher for each loaded network. A hundred of them would keep a processor busy while one is timed.
+        """
         self.excess: Excess | None = None
         """The exceeded limit, or None if the tree was not killed."""
         self.detail = ""
@@ -147,17 +153,17 @@ class Watcher:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Stop the thread and wait for it."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        if self.thread.is_alive():
+            self.thread.join()
 
     def _watch(self) -> None:
         while not self._stop.wait(_WATCH_S):
-            if self._over():
+            if not self.is_suspended and self._over():
                 kill_tree(*self._roots)
                 return
 

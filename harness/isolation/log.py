@@ -40,16 +40,17 @@ class LogCapture:
         self._total = 0
         self._lock = threading.Lock()
         self._reader, self.writer = os.pipe()
-        self._thread = HelperThread(target=self._read, name="submission log", daemon=True)
+        self.thread = HelperThread(target=self._read, name="submission log", daemon=True)
+        """The thread that reads."""
 
     def start(self) -> None:
         """Start reading. Close the writing end here, so that the pipe ends when the child process closes its copy."""
         os.close(self.writer)
-        self._thread.start()
+        self.thread.start()
 
     def finish(self, timeout_s: float = 2.0) -> None:
         """Wait at most `timeout_s` seconds until all writers have closed the pipe."""
-        self._thread.join(timeout_s)
+        self.thread.join(timeout_s)
 
     def text(self) -> str:
         """Return the kept output, with a line that states how many bytes are missing in the middle."""

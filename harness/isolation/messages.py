@@ -64,14 +64,16 @@ class Message:
     """One message: name, JSON-serializable fields and arrays (uint8 or float32).
 
     A reply also has the times of the marks that came before it, seconds, see :mod:`harness.isolation.marks`; None where
-    there are no marks. The reply to a request that `is_judged` has the time for which other programs may have delayed
-    it, in seconds, see :mod:`harness.isolation.delays`; `is_judged` is not sent to the other end.
+    there are no marks. The reply to a request that `is_judged` has the time that passed until it came, in seconds, and
+    the part for which other programs may have delayed it, see :mod:`harness.isolation.delays`; `is_judged` is not sent
+    to the other end.
     """
 
     name: str
     body: dict[str, Any] = field(default_factory=dict)
     arrays: tuple[Array, ...] = ()
     marks: tuple[float, ...] | None = None
+    wall_s: float | None = None
     delay_s: float = 0.0
     is_judged: bool = False
     """Whether the duration of a request is compared with the times in the reply."""

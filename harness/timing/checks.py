@@ -237,6 +237,16 @@ def check_marks(requests: Sequence[Request]) -> None:
         )
 
 
+def seems_forged(requests: Sequence[Request], trusted: Sequence[Request]) -> bool:
+    """Return whether :func:`check_marks` or :func:`check_clocks` would disqualify the worker."""
+    try:
+        check_marks(requests)
+        check_clocks(requests, trusted)
+    except WorkerError:
+        return True
+    return False
+
+
 def unreported_ms(reported_ms: Sequence[float], marked_ms: Sequence[float]) -> float | None:
     """Return by how much more time the controller saw between the marks of calls than the worker reports.
 

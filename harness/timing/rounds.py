@@ -14,6 +14,7 @@ from harness.faults import concerns_the_run, worker_error
 from harness.results.measurement import RoundTimes
 from harness.statistics.runtime_summary import interval_is_narrow, round_ratios
 from harness.timing.bursts import AnchorLostError, BurstTimer
+from harness.timing.checks import seems_forged
 from harness.timing.frames import FrameSource, Image, Origin
 from harness.timing.network_state import NetworkState
 from harness.timing.round_checks import RoundChecks
@@ -22,6 +23,7 @@ from harness.timing.warm_up import WarmUp
 
 _MAX_OVERRUN = 2.0  # budgets of a process, after which even the smallest number of rounds is not waited for
 _ROUNDS_BETWEEN_INTERVALS = 4  # the interval takes time to compute
+_ROUNDS_TO_JUDGE = 12  # in which a process whose reported times seem too short may show that something delayed it
 
 _T = TypeVar("_T")
 
@@ -152,7 +154,7 @@ class Rounds:
                 energy_j=energy_j,
             )
         )
-        if self._is_known_well_enough(network):
+        if self._is_known_well_enough(network) and not self._is_to_be_judged(network):
             # Guarded on its own: if a check fails, the anchor's time is still returned for the next network.
             self._guarded(network, partial(self._finish, network, frame))
         return after_ms
@@ -173,6 +175,17 @@ class Rounds:
             return False
         ratios = round_ratios(process.record(protocol.turn_statistic))
         return interval_is_narrow(ratios.values, protocol.half_width)
+
+    def _is_to_be_judged(self, network: NetworkState) -> bool:
+        """Return whether a process that would be disqualified for the times that it reports gets further rounds.
+
+        Load can delay most of a few requests. The further rounds are like all others and are scored, so a network that
+        forges its times gains nothing by changing its behaviour in them.
+        """
+        process = network.current
+        if len(process.rounds) >= _ROUNDS_TO_JUDGE:
+            return False
+        return seems_forged(process.checks.requests, self._anchor.current.checks.requests)
 
     def _notice_speed(self, network: NetworkState, call_ms: float) -> None:
         """Plan the checks of a network that seemed too slow for them, once a call shows that it is not."""

@@ -91,9 +91,12 @@ def test_time_of_the_controllers_other_threads_is_a_delay():
     assert before.delay_s(reading({1: 0.1}, 5.1, threads=2.4)) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("kind", "is_delay"), [(threading.Thread, True), (HelperThread, False)])
+@pytest.mark.parametrize(
+    ("kind", "is_own", "is_delay"),
+    [(threading.Thread, False, True), (HelperThread, False, True), (HelperThread, True, False)],
+)
 @pytest.mark.parametrize("ends", [True, False])
-def test_a_thread_that_computes_delays_another_unless_it_serves_a_worker(kind, is_delay, ends):
+def test_a_thread_that_computes_is_a_delay_unless_it_serves_the_worker(kind, is_own, is_delay, ends):
     def spin():
         while time.thread_time() < 0.3:
             pass
@@ -102,13 +105,14 @@ def test_a_thread_that_computes_delays_another_unless_it_serves_a_worker(kind, i
 
     computed, ended = threading.Event(), threading.Event()
     other = kind(target=spin)
-    before = DelayReading.now([])
+    helpers = [other] if is_own else []
+    before = DelayReading.now([], helpers)
     other.start()
     assert computed.wait(60)
     if ends:
         ended.set()
         other.join()
-    spent = DelayReading.now([]).controller_others - before.controller_others
+    spent = DelayReading.now([], helpers).controller_others - before.controller_others
     assert (spent > 0.28) == is_delay
     assert is_delay or spent < 0.1
     ended.set()

@@ -128,3 +128,18 @@ def test_a_process_that_has_ended_has_no_tree() -> None:
 def test_limits_survive_the_command_line() -> None:
     limits = Limits(memory_bytes=5, tasks=None, cap_private_memory=False)
     assert limits_from_json(limits_to_json(limits)) == limits
+
+
+def test_a_stopped_tree_is_not_looked_at(start: Start) -> None:
+    process = start(f"b = bytearray(80 << 20)\n{LEAVE}")
+    assert soon(lambda: usage(process_tree(process.pid))[0] > 80 << 20)
+    watcher = Watcher([process.pid], Limits(memory_bytes=40 << 20))
+    watcher.is_suspended = True
+    watcher.start()
+    time.sleep(0.5)
+    assert process.poll() is None
+    assert watcher.thread.used_s() < 0.05
+    watcher.is_suspended = False
+    process.wait(100)
+    watcher.stop()
+    assert watcher.excess == "MemoryLimit"

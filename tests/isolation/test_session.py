@@ -83,6 +83,17 @@ def test_every_step_of_an_honest_network(open_small: Open, frame: np.ndarray, tm
     assert "héllo from the factory" in log.read_text(encoding="utf-8")
 
 
+def test_only_a_worker_that_is_not_stopped_is_watched(open_small: Open, frame: np.ndarray) -> None:
+    with open_small() as session:
+        session.load()
+        watcher = session.exchange._worker.watcher
+        session.pause()
+        assert watcher.is_suspended
+        reply = session.time([frame], 0, 1, 1, None)
+        assert not watcher.is_suspended
+        assert reply.wall_s * 1e3 > sum(reply.samples_ms)
+
+
 def test_an_upscaled_frame_is_what_the_network_computes(
     make_submission: Callable[..., Submission], open_small: Open, frame: np.ndarray
 ) -> None:

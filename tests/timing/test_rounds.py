@@ -461,6 +461,34 @@ def test_a_long_first_call_allows_no_more_processor_time_later(machine: Machine)
     assert "processor time" in one.error.what
 
 
+@dataclass
+class UnexplainedTime(ScriptedWorker):
+    """Takes a second more than it reports for its turns until some time; what took it is unknown."""
+
+    until_s: float = np.inf
+
+    def time(self, *given: object, **options: object) -> SimpleNamespace:
+        reply = super().time(*given, **options)
+        if self.machine.now < self.until_s:
+            self.machine.now += 1.0
+            reply.wall_s += 1.0
+        return reply
+
+
+def test_unexplained_time_in_few_rounds_is_judged_by_more_of_them(machine: Machine) -> None:
+    """The budget is spent after three rounds, in all of which the machine was busy."""
+    networks = compete(machine, UnexplainedTime(machine, "A", 50.0, until_s=8.0), budget_s=2.0)
+    assert networks["A"].error is None
+    assert len(networks["A"].current.rounds) > 6
+    assert runtime(networks, "A") == pytest.approx(50.0, rel=0.02)
+
+
+def test_unexplained_time_in_most_rounds_disqualifies(machine: Machine) -> None:
+    one = compete(machine, UnexplainedTime(machine, "A", 50.0), budget_s=2.0)["A"]
+    assert "the worker reports" in one.error.what
+    assert len(one.current.rounds) == 12  # no more than that
+
+
 def test_another_process_that_makes_another_image_is_disqualified(machine: Machine) -> None:
     one = network(ScriptedWorker(machine, "A", 100.0))
     time_process(machine, one, processes=2)

@@ -165,6 +165,20 @@ class Dataset:
             self._cache(index, pair)
         return pair
 
+    def read_ahead(self, most_bytes: int) -> int:
+        """Read pairs into the cache until they take `most_bytes`, and return how much they take.
+
+        Images that cannot be read are left out: the error is raised when they are needed.
+        """
+        done = 0
+        for index in range(len(self)):
+            with suppress(DataError):
+                lr, hr = self.pair(index)
+                done += lr.nbytes + hr.nbytes
+            if done >= most_bytes:
+                break
+        return done
+
     def _read(self, index: int) -> tuple[Array, Array]:
         hr = read_rgb(self._hr_paths[index])
         if self._given is not None:

@@ -18,6 +18,8 @@ from harness.run.timing_order import order_of
 from harness.submissions.discovery import BrokenSubmission, Submission
 from harness.text import printable
 
+_READ_AHEAD_BYTES = 32 << 20  # of images, which takes less time than the start of a worker
+
 
 class Preparation:
     """Prepares submissions one after another.
@@ -116,6 +118,13 @@ class Preparation:
         self._context.engine.expect(self._jobs_to_come())
         if any(resume.unfinished(planned) is None for planned in plan.submissions):  # something is to be timed
             self._context.engine.expect([self._context.anchor.job()])
+        self._read_images()
+
+    def _read_images(self) -> None:
+        """Read small data sets while the first workers start, when the controller has nothing else to do."""
+        left = _READ_AHEAD_BYTES
+        for one in self._context.plan.datasets:
+            left -= one.dataset.read_ahead(left) if left > 0 else 0
 
     def _jobs_to_come(self) -> list[Job]:
         plan, resume = self._context.plan, self._context.resume

@@ -18,7 +18,7 @@ from harness.run.plan import Plan
 from harness.timing.checks import check_timed_size, disqualify
 from harness.timing.frames import draw_variation, vary
 from harness.timing.output_check import OutputCheck, OutputSample
-from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss
+from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss, is_as_good
 
 Image = NDArray[np.uint8]
 
@@ -45,7 +45,8 @@ def check_what_was_timed(
     worker
         The network's session.
     timing
-        Its timing. Of a slow network, the output of the timed frame is not computed again.
+        Its timing. A slow network, of which one call takes more than a third of the budget, is not called again if
+        the parts of its timed outputs show that they are as good.
     timed_output
         A part of a timed output; None if none was kept.
     parts
@@ -60,12 +61,15 @@ def check_what_was_timed(
     WorkerError
         Of the kind `DISQUALIFIED`.
     """
-    if timed_output is not None and not _is_slow(plan, timing):
+    is_slow = _is_slow(plan, timing)
+    if timed_output is not None and not is_slow:
         OutputCheck(worker, plan.protocol.precision).check_later(timed_output)
     images = _Images(plan.dataset, scored)
     with QUIET_HOURS.work():  # images are compared here
+        # The timed outputs of a slow network may show how good it is at that size, without a further call.
+        is_known = is_slow and _is_as_good(images, parts)
         # Protocols that time the data set's own images time what they score.
-        if plan.protocol.inputs != "dataset":
+        if plan.protocol.inputs != "dataset" and not is_known:
             check_timed_size(_at_both_sizes(plan, images, worker.upscale, math.lcm(_GRID, size_multiple)))
         _check_timed_parts(images, parts)
 
@@ -96,8 +100,8 @@ def _is_slow(plan: Plan, timing: TimingRecord | None) -> bool:
     return timing is not None and plan.protocol.is_slow(float(np.median([ms for _, ms in timing.samples])))
 
 
-def _check_timed_parts(images: _Images, parts: Sequence[TimedPart]) -> None:
-    """Disqualify a network whose timed outputs are worse than the images that are scored."""
+def _errors_of_parts(images: _Images, parts: Sequence[TimedPart]) -> list[Errors]:
+    """Compare parts of timed outputs with the images that are scored."""
     scale = images.dataset.scale
     errors: list[Errors] = []
     for index in sorted({part.origin.index for part in parts}):
@@ -108,7 +112,20 @@ def _check_timed_parts(images: _Images, parts: Sequence[TimedPart]) -> None:
         # At most a quarter of a side, so that something is left of small images.
         edge = scale * min(_EDGE, *(side // 4 for side in lr.shape[:2]))
         errors += [errors_of(part, scored, hr, scale, edge) for part in parts if part.origin.index == index]
-    loss = find_loss(errors)
+    return errors
+
+
+def _is_as_good(images: _Images, parts: Sequence[TimedPart]) -> bool:
+    """Return whether the timed outputs of a network are certainly as good as the images that are scored."""
+    errors = _errors_of_parts(images, [strip for part in parts for strip in part.split()])
+    used = sorted({part.origin.index for part in parts})
+    typical = [_mse(scored, hr) for _, scored, hr in map(images.triple, used)]
+    return is_as_good(errors, float(np.mean(typical or [0.0])))
+
+
+def _check_timed_parts(images: _Images, parts: Sequence[TimedPart]) -> None:
+    """Disqualify a network whose timed outputs are worse than the images that are scored."""
+    loss = find_loss(_errors_of_parts(images, parts))
     if loss is not None:
         disqualify(
             f"its timed outputs are {loss:.2f} dB worse than the images that are scored: it does less when timed"
@@ -146,10 +163,11 @@ def _at_both_sizes(
 
 def _is_far_below_bicubic(scored: Image, lr: Image, hr: Image, scale: int) -> bool:
     """Return whether an image is so bad that its network has no rank to gain."""
-    mse, of_bicubic = (
-        float(np.square(image.astype(np.float32) - hr).mean()) for image in (scored, upscale_bicubic(lr, scale))
-    )
-    return mse > _FAR_BELOW * of_bicubic
+    return _mse(scored, hr) > _FAR_BELOW * _mse(upscale_bicubic(lr, scale), hr)
+
+
+def _mse(image: Image, hr: Image) -> float:
+    return float(np.square(image.astype(np.float32) - hr).mean())
 
 
 def _random_shift(frame: Image, grid: int) -> tuple[int, int]:

@@ -154,8 +154,9 @@ class RoundChecks:
             process.checks.outputs = OutputCheck(process.worker, settings.protocol.precision)
         return process.checks.outputs
 
-    def check_only_call(self, network: NetworkState, frame: Image) -> None:
+    def check_only_call(self, network: NetworkState, frame: Image, origin: Origin) -> None:
         """Compare the output of the only call of a network that is too slow for rounds, whose input was `frame`."""
+        self.keep_parts(network, origin)
         self._check_output(network, frame, 0)
 
     def _some_calls(self, network: NetworkState, number: int) -> list[int]:

@@ -24,8 +24,10 @@ MAX_PARTS = 64
 PARTS_OF_TURN = 4
 """Number of these outputs in one turn."""
 _MIN_PARTS = 3
+_MIN_STRIPS = 4
 # A loss counts if it exceeds this by _STANDARD_ERRORS times its standard error.
 _MAX_LOSS_DB = 0.3
+_NO_LOSS_DB = 0.2  # below this, with as many standard errors added, an output is as good
 _STANDARD_ERRORS = 3.0
 
 
@@ -61,6 +63,11 @@ class TimedPart:
             what = "the output of a timed call has values that are NaN or infinite"
             raise WorkerError(what, stage="time", kind="ContractError")
         return cls(origin, strips.places, strips.rounded().astype(np.uint8))
+
+    def split(self) -> list[TimedPart]:
+        """Return a part for each strip. The strips of few outputs show better than their sums what is chance."""
+        strips = range(len(self.places))
+        return [TimedPart(self.origin, self.places[[one]], self.levels[[one]]) for one in strips]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,26 @@ def find_loss(parts: Sequence[Errors]) -> float | None:
         return None
     loss, error = found
     return loss if loss - _STANDARD_ERRORS * error > _MAX_LOSS_DB else None
+
+
+def is_as_good(parts: Sequence[Errors], typical_error: float) -> bool:
+    """Return whether timed outputs are certainly as good as the images that are scored.
+
+    Parameters
+    ----------
+    parts
+        Errors of single strips.
+    typical_error
+        Mean squared error of the scored image, in levels. Strips that show less than half of it lie in flat areas,
+        where any network is good.
+    """
+    known = [part for part in parts if part.count]
+    found = loss_db(known)
+    if found is None or len(known) < _MIN_STRIPS:
+        return False
+    loss, error = found
+    scored = sum(part.scored for part in known) / sum(part.count for part in known)
+    return loss + _STANDARD_ERRORS * error < _NO_LOSS_DB and scored >= typical_error / 2
 
 
 def _loss(sums: NDArray[np.float64]) -> float:

@@ -59,7 +59,7 @@ class WarmUp:
 
         A network of which a warm call takes twice the budget keeps that call as its only sample.
         """
-        process, frame = network.current, self._frames.fresh()
+        process, (frame, origin) = network.current, self._frames.drawn()
         times = [self._call(network, frame)]
         if network is not self._timer.anchor:
             self._checks.remember_first(network, frame)
@@ -70,7 +70,7 @@ class WarmUp:
         if self._takes_budgets(times[-1], _COLD_CALL) and network.process == 0:
             self._keep_one_call(network)
             if network is not self._timer.anchor:
-                self._checks.check_only_call(network, frame)
+                self._checks.check_only_call(network, frame, origin)
             return
         while not self._is_warm(network, times):
             times.append(self._call(network, self._frames.fresh()))

@@ -56,6 +56,26 @@ def test_a_damaged_cache_file_is_made_again(folder: Path, cache: Path) -> None:
     np.testing.assert_array_equal(read_rgb(kept), lr)
 
 
+def test_images_that_are_read_ahead_are_not_read_again(folder: Path, cache: Path) -> None:
+    dataset = open_dataset(folder, 2, NTIRE23, cache)
+    size = sum(one.nbytes for one in dataset.pair(0))
+    (folder / "b.png").write_bytes(b"damaged")
+    assert dataset.read_ahead(2 * size) == 2 * size  # the one that cannot be read is left out
+    for path in folder.iterdir():
+        path.unlink()
+    assert dataset.pair(2)[1].shape == (24, 34, 3)
+    with pytest.raises(DataError):
+        dataset.pair(1)
+
+
+def test_reading_ahead_ends_at_its_limit(folder: Path, cache: Path) -> None:
+    dataset = open_dataset(folder, 2, NTIRE23, cache)
+    assert dataset.read_ahead(1) == sum(one.nbytes for one in dataset.pair(0))
+    (folder / "b.png").unlink()
+    with pytest.raises(DataError):
+        dataset.pair(1)
+
+
 def test_a_changed_image_is_not_taken_from_the_cache(folder: Path, cache: Path) -> None:
     before, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
     write_png(folder / "a.png", image(9))

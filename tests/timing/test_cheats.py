@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from zoo.build import ARCHIVES, build_zoo, expectations
 from harness.data import get_degradation, open_dataset
 from harness.engines import Engine, LocalEngine
 from harness.engines.inline import InlineEngine
+from harness.isolation.job import Job
+from harness.isolation.messages import Message
+from harness.isolation.session import Session
 from harness.pipeline import run
 from harness.results import Entry
 from harness.run.plan import RunRequest
@@ -30,6 +34,7 @@ IN_ROUNDS = {name for name, e in CHEATS.items() if e.get("second_core") or name.
 IN_ROUNDS |= {"easier_on_grain", "easier_on_frames_it_remembers"}  # one frame, reused, has neither
 ROBUST_BUDGET_S = 1.0
 PROTOCOLS = ["robust", "ntire23", "esr"]
+LARGE_SIZE = (192, 256)
 # Where the images that are scored are as large as those that are timed, these spoil their own score.
 BY_SIZE = {
     "works_when_looked_at",
@@ -107,6 +112,51 @@ def test_cheats_are_disqualified(folder: Path, few_calls: None, protocol: str) -
     cheats -= IN_ROUNDS if protocol != "robust" else set()
     names = ["honest_bicubic", "not_deterministic", *sorted(cheats)]
     check(rows(folder, names, InlineEngine(), ROBUST_BUDGET_S if protocol == "robust" else None, protocol), names)
+
+
+class Watching(InlineEngine):
+    """Counts the timed frames that its workers get."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def open(self, job: Job) -> Session:
+        session = super().open(job)
+        answer = session.exchange.request
+
+        def request(message: Message, timeout_s: float, max_payload: int) -> Message:
+            is_timed_size = bool(message.arrays) and message.arrays[0].shape == (*LARGE_SIZE, 3)
+            self.frames += is_timed_size and job.submission.name != "anchor"
+            return answer(message, timeout_s, max_payload)
+
+        session.exchange.request = request
+        return session
+
+
+def test_the_only_timed_output_of_a_slow_network_is_compared_with_the_images(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = replace(get_track("ntire23-x2"), input_shape=(1, 3, *LARGE_SIZE))
+    monkeypatch.setattr("harness.run.plan.track_for_scale", lambda scale: track)
+    rmtree(folder / "images")
+    write_images(folder / "images", 440, 352)  # almost as large, so that most strips lie within one
+    no_time_s = 1e-6
+
+    def frames() -> int:
+        engine = Watching()
+        row = rows(folder, ["honest_bicubic"], engine, no_time_s)["honest_bicubic"]
+        rmtree(folder / "run")
+        assert row.status == "ok"
+        assert "one call" in row.runtime_ms.note
+        return engine.frames
+
+    # Timed once, and called once more for the comparison of outputs. By chance its strips show too little for that.
+    assert 2 in (frames() for _ in range(5))
+    arch = folder / "zoo" / "easier_when_large" / "arch.py"
+    arch.write_text(arch.read_text().replace("LARGE = 120", "LARGE = 250"))
+    row = rows(folder, ["easier_when_large"], InlineEngine(), no_time_s)["easier_when_large"]
+    assert row.status == "disqualified"
+    assert "dB worse" in row.error.message
 
 
 @pytest.mark.parametrize("protocol", ["robust", "ntire23-cpu"])

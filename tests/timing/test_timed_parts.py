@@ -6,7 +6,7 @@ import pytest
 from harness.errors import WorkerError
 from harness.timing.frames import FrameSource, Image, Origin, draw_variation, frame_of_call
 from harness.timing.strips import STRIPS, Strips
-from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss
+from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss, is_as_good
 
 SCALE = 2
 SIZE = (24, 32)
@@ -87,3 +87,26 @@ def test_a_value_that_is_not_finite_is_no_way_out_of_the_comparison(value: float
     with pytest.raises(WorkerError, match="NaN or infinite") as caught:
         TimedPart.of(Origin(0, SIZE, (0, 0), (False, False), 1.0), strips)
     assert caught.value.kind == "ContractError"
+
+
+def test_few_strips_show_that_an_output_is_as_good_only_beyond_doubt() -> None:
+    equal = [Errors(error * 500, error * 500, 500) for error in (40.0, 20.0, 60.0, 30.0)]
+    assert is_as_good(equal, typical_error=40.0)
+    assert is_as_good([*equal, Errors(0.0, 0.0, 0)], typical_error=40.0)
+    assert not is_as_good(equal[:3], typical_error=40.0)  # too few
+    assert not is_as_good(equal, typical_error=100.0)  # flat areas
+    # On average these are better, by chance.
+    assert not is_as_good([*equal, Errors(9000.0, 20000.0, 500)], typical_error=40.0)
+    assert not is_as_good([Errors(1.1 * one.scored, one.scored, one.count) for one in equal[:-1]] * 2, 40.0)
+    assert not is_as_good([], typical_error=0.0)
+
+
+def test_a_part_is_split_into_its_strips() -> None:
+    rng = np.random.default_rng(3)
+    lr, hr = pair(rng, 40, 50)
+    origin = FrameSource([filled(lr, 1)], rng).drawn()[1]
+    part = TimedPart.of(origin, strips_of(rng.integers(0, 256, (2 * SIZE[0], 2 * SIZE[1], 3)), rng, 20))
+    whole, strips = ([errors_of(one, hr ^ 16, hr, SCALE, edge=2) for one in parts] for parts in ([part], part.split()))
+    assert len(strips) == STRIPS
+    assert sum(one.count for one in strips) == whole[0].count > 0
+    assert sum(one.timed for one in strips) == pytest.approx(whole[0].timed)

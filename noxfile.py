@@ -28,6 +28,8 @@ def lowest(session: nox.Session) -> None:
     Old releases raise deprecation warnings beside newer indirect dependencies, so warnings are not errors here.
     """
     _install(session, "lowest-direct")
+    # Old releases of torch compile with it, and environments that uv makes for Python 3.11 lack it.
+    session.install("setuptools>=70")
     session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", "-W", "default", *session.posargs)
 
 

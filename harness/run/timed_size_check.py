@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,11 +88,19 @@ class _Images:
 
     dataset: Dataset
     scored: Mapping[int, Image]
+    _poor: dict[int, bool] = field(default_factory=dict)
 
     def triple(self, index: int) -> tuple[Image, Image, Image]:
         """Return LR, the network's output for it, and HR."""
         lr, hr = self.dataset.pair(index)
         return lr, self.scored[index], hr
+
+    def is_far_below_bicubic(self, index: int) -> bool:
+        """Return whether an output is so bad that its network has no rank to gain."""
+        if index not in self._poor:
+            lr, scored, hr = self.triple(index)
+            self._poor[index] = _mse(scored, hr) > _FAR_BELOW * _mse(upscale_bicubic(lr, self.dataset.scale), hr)
+        return self._poor[index]
 
 
 def _is_slow(plan: Plan, timing: TimingRecord | None) -> bool:
@@ -105,10 +113,10 @@ def _errors_of_parts(images: _Images, parts: Sequence[TimedPart]) -> list[Errors
     scale = images.dataset.scale
     errors: list[Errors] = []
     for index in sorted({part.origin.index for part in parts}):
-        lr, scored, hr = images.triple(index)
         # See `_at_both_sizes`: such a network has no rank to gain.
-        if _is_far_below_bicubic(scored, lr, hr, scale):
+        if images.is_far_below_bicubic(index):
             continue
+        lr, scored, hr = images.triple(index)
         # At most a quarter of a side, so that something is left of small images.
         edge = scale * min(_EDGE, *(side // 4 for side in lr.shape[:2]))
         errors += [errors_of(part, scored, hr, scale, edge) for part in parts if part.origin.index == index]
@@ -151,7 +159,7 @@ def _at_both_sizes(
         # compared.
         height = scale * min(lr.shape[0], frame.shape[0] - top)
         width = scale * min(lr.shape[1], frame.shape[1] - left)
-        if _is_far_below_bicubic(scored, lr, hr, scale):
+        if images.is_far_below_bicubic(index):
             continue
         varied = upscale(vary(frame, replace(drawn, shift=(top, left))))[scale * top :, scale * left :]
         # Undo the dimming of the frame. Rounding can raise the quotient above white.
@@ -159,11 +167,6 @@ def _at_both_sizes(
         edge = scale * min(_EDGE, height // scale // 4, width // scale // 4)
         inner = slice(edge, height - edge), slice(edge, width - edge)
         yield scored[inner], timed[inner], hr[inner]
-
-
-def _is_far_below_bicubic(scored: Image, lr: Image, hr: Image, scale: int) -> bool:
-    """Return whether an image is so bad that its network has no rank to gain."""
-    return _mse(scored, hr) > _FAR_BELOW * _mse(upscale_bicubic(lr, scale), hr)
 
 
 def _mse(image: Image, hr: Image) -> float:

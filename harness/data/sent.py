@@ -56,3 +56,7 @@ class SentDataset(Dataset):
     def pair(self, index: int) -> tuple[Array, Array]:
         """Return one pair of images; callers must not change them."""
         return self._pairs[index].get()
+
+    def read_ahead(self, most_bytes: int) -> int:  # noqa: ARG002
+        """Read nothing, because nothing is kept."""
+        return 0

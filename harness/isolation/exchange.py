@@ -151,7 +151,7 @@ class WorkerExchange:
         if self._dead is None:
             stopped = stop_and_wait(*self._worker.roots, known=self._timed)
             self._paused, self._timed = stopped.pids, []
-            self._worker.watcher.is_suspended = True
+            self._worker.watcher.is_stopped = True
             self._overtime_s += max(0.0, stopped.overtime_s - _STOPPING_S)
 
     def cpu_s(self) -> float | None:
@@ -172,7 +172,7 @@ class WorkerExchange:
         return None if before is None or after is None else max(0.0, after - before) / spent
 
     def _resume(self) -> None:
-        self._worker.watcher.is_suspended = False
+        self._worker.watcher.is_stopped = False
         continue_tree(self._paused)
         self._paused, self._timed = [], []
 

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import resource
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -23,6 +25,7 @@ from harness.isolation.processes import kill_tree, process_tree, usage
 
 # Interval between two readings of a worker's usage.
 _WATCH_S = 0.1
+_STOPPED_WATCH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +144,8 @@ class Watcher:
         self._stop = threading.Event()
         self.thread = HelperThread(target=self._watch, name=f"watch worker {self._roots[0]}", daemon=True)
         """The thread."""
-        self.is_suspended = False
-        """Whether the tree is stopped, so that its usage cannot grow and is not looked at.
+        self.is_stopped = False
+        """Whether the tree is stopped. Its usage is then looked at every two seconds only.
 
         A run has a watcher for each loaded network. A hundred of them would keep a processor busy while one is timed.
         """
@@ -162,8 +165,13 @@ class Watcher:
             self.thread.join()
 
     def _watch(self) -> None:
+        looked_s = -math.inf
         while not self._stop.wait(_WATCH_S):
-            if not self.is_suspended and self._over():
+            # A long system call may go on after the signal to stop, and a timer may continue the process.
+            if self.is_stopped and time.monotonic() - looked_s < _STOPPED_WATCH_S:
+                continue
+            looked_s = time.monotonic()
+            if self._over():
                 kill_tree(*self._roots)
                 return
 

@@ -205,7 +205,7 @@ class Session(AbstractContextManager["Session"]):
         # float32: three channels for each pixel of a strip, and the row and column of the strip.
         strip_bytes = 4 * STRIPS * (3 * width + 2)
         message = self.checked.send("time", request, lr, extra_s, calls * strip_bytes, stage=stage)
-        # The controller's clock, which submitted code cannot change. An exchange in the same process reads none.
+        # The controller's clock, which submitted code cannot change. Only judged requests to workers are timed there.
         wall_s = time.monotonic() - begin if message.wall_s is None else message.wall_s
         reply = self.checked.validate(stage, message, TimeReply)
         if len(reply.samples_ms) > max(repeats, min_repeats, len(lr)):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import numpy as np
 
 from harness.data.outputs import OutputFolder
 from harness.engines import Job
 from harness.errors import SubmissionError
 from harness.faults import kind_of
+from harness.machine.quiet import QUIET_HOURS
 from harness.quality import upscale_bicubic
 from harness.results import ErrorInfo, Measurement
 from harness.results.crops import CropStore
@@ -21,7 +26,7 @@ from harness.run.timing_order import order_of
 from harness.submissions.discovery import BrokenSubmission, Submission
 from harness.text import printable
 
-_READ_AHEAD_BYTES = 32 << 20  # of images, which takes less time than the start of a worker
+_READ_AHEAD_BYTES = 32 << 20  # of images, after which none is begun
 
 
 class Preparation:
@@ -37,6 +42,7 @@ class Preparation:
         self._context = context
         self._crops = context.plan.crop_store()
         self._workers_are_expected = False
+        self._has_read_ahead = False
 
     def prepare(self, planned: PlannedSubmission) -> SubmissionRun | None:
         """Load, reparameterize and count a submission in a worker of its own.
@@ -75,7 +81,7 @@ class Preparation:
         run, earlier = self._new_run(planned), context.resume.unfinished(planned)
         # Times can be continued only with the same form, see `SubmissionRun.resume`.
         form = None if earlier is None or earlier.reparam is None else earlier.reparam.form
-        if not context.attempt(run, lambda: run.prepare(context.engine, form)):
+        if not context.attempt(run, lambda: run.prepare(context.engine, form, self._read_ahead())):
             return None
         if earlier is not None:
             run.resume(earlier)
@@ -121,11 +127,25 @@ class Preparation:
         self._context.engine.expect(self._jobs_to_come())
         if any(resume.unfinished(planned) is None for planned in plan.submissions):  # something is to be timed
             self._context.engine.expect([self._context.anchor.job()])
-        self._use_the_wait()
 
-    def _use_the_wait(self) -> None:
-        """Do what the quality of the first network needs, while workers start and the controller would only wait."""
-        # Imports torch, which takes as long as the start of a worker.
+    @contextmanager
+    def _read_ahead(self) -> Iterator[None]:
+        """Do what the quality of networks needs within the block, in a thread that has ended after it.
+
+        In the first block only, in which the first worker starts and this process would wait. Nothing is timed in it.
+        """
+        if self._has_read_ahead:
+            yield
+            return
+        self._has_read_ahead = True
+        with ThreadPoolExecutor(1) as thread:
+            done = thread.submit(self._read_images)
+            yield
+        done.result()
+
+    @QUIET_HOURS.work()
+    def _read_images(self) -> None:
+        """Import torch, which takes as long as the start of a worker, and read small data sets."""
         upscale_bicubic(np.zeros((8, 8, 3), np.uint8), self._context.plan.track.scale)
         left = _READ_AHEAD_BYTES
         for one in self._context.plan.datasets:

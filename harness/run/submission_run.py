@@ -16,6 +16,7 @@ on with other submissions.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
@@ -117,17 +118,31 @@ class SubmissionRun:
 
     # The stages, in the order of a run.
 
-    def prepare(self, engine: PrefetchingEngine, form: FormName | None = None) -> None:
+    def prepare(
+        self,
+        engine: PrefetchingEngine,
+        form: FormName | None = None,
+        while_loading: AbstractContextManager[None] | None = None,
+    ) -> None:
         """Load the network, choose its form, count its operations, and build what its backend calls, if anything.
 
-        `form` is the form that an earlier run chose, whose times are to be continued; None to choose one.
+        Parameters
+        ----------
+        engine
+            Starts the worker.
+        form
+            The form that an earlier run chose, whose times are to be continued; None to choose one.
+        while_loading
+            Entered while the worker starts and loads, when this process would only wait.
         """
         # Only with --install; otherwise the worker uses the harness's own environment.
         installed = self.worker.install(lambda what: self._report("install", what))
-        self._report("start")
-        session = self.worker.open(engine)
-        self._report("load")
-        part, self.size_multiple = stages.load(session, self.plan.request.backend, installed, self.plan.track.metric)
+        with while_loading or nullcontext():
+            self._report("start")
+            session = self.worker.open(engine)
+            self._report("load")
+            backend, metric = self.plan.request.backend, self.plan.track.metric
+            part, self.size_multiple = stages.load(session, backend, installed, metric)
         # The empty measurement may have a note already, see `Preparation._empty`.
         part = part.model_copy(update={"notes": [*self.measurement.notes, *part.notes]})
         self.measurement = self.measurement.updated(part)

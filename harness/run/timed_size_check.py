@@ -16,13 +16,14 @@ from harness.quality import upscale_bicubic
 from harness.results import TimingRecord
 from harness.run.plan import Plan
 from harness.timing.checks import check_timed_size, disqualify
-from harness.timing.frames import draw_variation, vary
+from harness.timing.frames import FrameSource, draw_variation, vary
 from harness.timing.output_check import OutputCheck, OutputSample
-from harness.timing.timed_parts import Errors, TimedPart, errors_of, find_loss, is_as_good
+from harness.timing.timed_parts import MAX_LOSS_DB, Errors, TimedPart, errors_of, find_loss, is_as_good, loss_db
 
 Image = NDArray[np.uint8]
 
 _FAR_BELOW = 2.0  # times the squared error of bicubic: 3 dB
+_CONFIRMATIONS = 2  # further frames on which a loss must be found
 _EDGE = 8  # LR pixels beside each edge that are not compared
 _GRID = 16  # pixels: a multiple of the strides of networks that take any size
 
@@ -72,6 +73,8 @@ def check_what_was_timed(
         if plan.protocol.inputs != "dataset" and not is_known:
             check_timed_size(_at_both_sizes(plan, images, worker.upscale, math.lcm(_GRID, size_multiple)))
         _check_timed_parts(images, parts)
+        if is_slow and not is_known and parts:
+            _check_whole_outputs(plan, images, worker, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,25 @@ def _is_as_good(images: _Images, parts: Sequence[TimedPart]) -> bool:
     used = sorted({part.origin.index for part in parts})
     typical = [_mse(scored, hr) for _, scored, hr in map(images.triple, used)]
     return is_as_good(errors, float(np.mean(typical or [0.0])))
+
+
+def _check_whole_outputs(plan: Plan, images: _Images, worker: Session, parts: Sequence[TimedPart]) -> None:
+    """Disqualify a slow network whose timed outputs are worse, and whose outputs for other timed frames are, too.
+
+    It has few timed outputs, and the output of an honest network may depend on the rest of its frame.
+    """
+    source = FrameSource(plan.timing_frames())
+    strips = [strip for part in parts for strip in part.split()]
+    loss = find_loss(_errors_of_parts(images, strips))
+    if loss is None:
+        return
+    for _ in range(_CONFIRMATIONS):
+        frame, origin = source.drawn()
+        part = TimedPart.drawn(origin, worker.upscale(frame), source.rng)
+        again = loss_db(_errors_of_parts(images, part.split()))
+        if again is None or again[0] < MAX_LOSS_DB:
+            return
+    disqualify(f"its timed outputs are {loss:.2f} dB worse than the images that are scored: it does less when timed")
 
 
 def _check_timed_parts(images: _Images, parts: Sequence[TimedPart]) -> None:

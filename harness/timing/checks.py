@@ -7,7 +7,7 @@ prove and what they cannot. Timed outputs are compared in :mod:`harness.timing.o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -223,9 +223,7 @@ def check_marks(requests: Sequence[Request]) -> None:
     requests
         All requests to one process of the submission.
     """
-    judged = [(request, request.unreported_ms) for request in requests if request.unreported_ms is not None]
-    # The share refers to the time between the marks: what is reported plus what is not.
-    hidden = [one for one in judged if one[1] > _MARK_SHARE * (one[0].reported_ms + one[1]) + _MARK_SLACK_MS]
+    judged, hidden = _marked(requests)
     # Of up to three requests all must be suspicious, of more than three more than half.
     few = max(_FEW_REQUESTS, len(judged) // 2) if len(judged) > _FEW_REQUESTS else len(judged) - 1
     if hidden and len(hidden) > few:
@@ -237,14 +235,26 @@ def check_marks(requests: Sequence[Request]) -> None:
         )
 
 
-def seems_forged(requests: Sequence[Request], trusted: Sequence[Request]) -> bool:
-    """Return whether :func:`check_marks` or :func:`check_clocks` would disqualify the worker."""
-    try:
-        check_marks(requests)
-        check_clocks(requests, trusted)
-    except WorkerError:
-        return True
-    return False
+def _marked(requests: Sequence[Request]) -> tuple[list[tuple[Request, float]], list[tuple[Request, float]]]:
+    """Return the requests with marks, each with its unreported time, and those of them that report too little."""
+    judged = [(request, request.unreported_ms) for request in requests if request.unreported_ms is not None]
+    # The share refers to the time between the marks: what is reported plus what is not.
+    hidden = [one for one in judged if one[1] > _MARK_SHARE * (one[0].reported_ms + one[1]) + _MARK_SLACK_MS]
+    return judged, hidden
+
+
+def are_doubtful(requests: Sequence[Request], trusted: Sequence[Request]) -> bool:
+    """Return whether half or more of the requests, or of the scored ones, report too little.
+
+    Parameters
+    ----------
+    requests, trusted
+        As in :func:`check_clocks`.
+    """
+    judged, hidden = _marked(requests)
+    groups = [[request for request in requests if request.is_scored], requests] if trusted else []
+    counts = [(len(_unexplained(group, trusted)[0]), len(group)) for group in groups]
+    return any(few and 2 * few >= number for few, number in [(len(hidden), len(judged)), *counts])
 
 
 def unreported_ms(reported_ms: Sequence[float], marked_ms: Sequence[float]) -> float | None:
@@ -293,6 +303,21 @@ def find_unreported_time(requests: Sequence[Request], trusted: Sequence[Request]
     """
     if len(requests) < min_requests or not trusted:
         return None
+    suspicious, expected = _unexplained(requests, trusted)
+    if 2 * len(suspicious) <= len(requests):
+        return None
+    typical = sorted(suspicious, key=lambda request: request.own_overhead_ms)[len(suspicious) // 2]
+    return (
+        f"the worker reports {typical.reported_ms:.3g} ms for {typical.calls} call(s), the controller's clock saw "
+        f"{typical.reported_ms + typical.own_overhead_ms:.3g} ms, of which the harness's own part is about "
+        f"{expected(typical):.3g} ms"
+    )
+
+
+def _unexplained(
+    requests: Sequence[Request], trusted: Sequence[Request]
+) -> tuple[list[Request], Callable[[Request], float]]:
+    """Return the requests of which too much time is unexplained, and the function that says how much is expected."""
     # The anchor's overhead includes its delays, which can only widen the allowance.
     per_call = float(np.median([request.overhead_ms / request.calls for request in trusted]))
     per_request = float(np.median([request.overhead_ms for request in trusted]))
@@ -305,15 +330,7 @@ def find_unreported_time(requests: Sequence[Request], trusted: Sequence[Request]
     def allowed(request: Request) -> float:
         return _OVERHEAD_FACTOR * expected(request) + _OVERHEAD_SHARE * request.reported_ms + _OVERHEAD_SLACK_MS
 
-    suspicious = [request for request in requests if request.own_overhead_ms > allowed(request)]
-    if 2 * len(suspicious) <= len(requests):
-        return None
-    typical = sorted(suspicious, key=lambda request: request.own_overhead_ms)[len(suspicious) // 2]
-    return (
-        f"the worker reports {typical.reported_ms:.3g} ms for {typical.calls} call(s), the controller's clock saw "
-        f"{typical.reported_ms + typical.own_overhead_ms:.3g} ms, of which the harness's own part is about "
-        f"{expected(typical):.3g} ms"
-    )
+    return [request for request in requests if request.own_overhead_ms > allowed(request)], expected
 
 
 def alarms_note(alarms: int, calls: int) -> str | None:

@@ -121,6 +121,21 @@ class OutputCheck:
         """Call the network for `frame` and return parts of the output, for :meth:`check_same_output`."""
         return OutputSample(frame, self.worker.time([frame], 0, 1, 1, None).strips[0])
 
+    def check_whole(self, strips: Strips, image: Image) -> None:
+        """Check that the output of a timed call, which is asked for afterwards, is what it was when the clock stopped.
+
+        Parameters
+        ----------
+        strips
+            Parts of the output, taken when the clock stopped.
+        image
+            The output.
+        """
+        difference = _difference(strips, image)
+        # Written such that NaN is a difference, too.
+        if not difference <= _TOLERANCE[self.precision]:
+            disqualify(f"the output of the timed call changed by {difference:.3g} levels after the clock had stopped")
+
     def check_same_output(self, sample: OutputSample) -> None:
         """Compare the output of another process of the network with one of the same frame in this one.
 

@@ -14,7 +14,7 @@ from harness.faults import concerns_the_run, worker_error
 from harness.results.measurement import RoundTimes
 from harness.statistics.runtime_summary import interval_is_narrow, round_ratios
 from harness.timing.bursts import AnchorLostError, BurstTimer
-from harness.timing.checks import seems_forged
+from harness.timing.checks import are_doubtful
 from harness.timing.frames import FrameSource, Image, Origin
 from harness.timing.network_state import NetworkState
 from harness.timing.round_checks import RoundChecks
@@ -23,7 +23,11 @@ from harness.timing.warm_up import WarmUp
 
 _MAX_OVERRUN = 2.0  # budgets of a process, after which even the smallest number of rounds is not waited for
 _ROUNDS_BETWEEN_INTERVALS = 4  # the interval takes time to compute
-_ROUNDS_TO_JUDGE = 12  # in which a process whose reported times seem too short may show that something delayed it
+# In which a process whose reported times seem too short may show that something delayed it. An odd number, because
+# half of the rounds decide nothing.
+_ROUNDS_TO_JUDGE = 13
+_TIME_TO_JUDGE = 4.0  # budgets of a process, at least _SECONDS_TO_JUDGE, after which it is judged in any case
+_SECONDS_TO_JUDGE = 10.0
 
 _T = TypeVar("_T")
 
@@ -177,15 +181,16 @@ class Rounds:
         return interval_is_narrow(ratios.values, protocol.half_width)
 
     def _is_to_be_judged(self, network: NetworkState) -> bool:
-        """Return whether a process that would be disqualified for the times that it reports gets further rounds.
+        """Return whether a process that may be disqualified for the times that it reports gets further rounds.
 
-        Load can delay most of a few requests. The further rounds are like all others and are scored, so a network that
-        forges its times gains nothing by changing its behaviour in them.
+        Load can delay most of a few requests. The further rounds are like all others and are scored. They end when
+        fewer than half of the requests are suspicious, so that no forged time is the median.
         """
         process = network.current
-        if len(process.rounds) >= _ROUNDS_TO_JUDGE:
+        limit_s = max(_TIME_TO_JUDGE * self._settings.process_budget_s(network), _SECONDS_TO_JUDGE)
+        if len(process.rounds) >= _ROUNDS_TO_JUDGE or process.spent_s >= limit_s:
             return False
-        return seems_forged(process.checks.requests, self._anchor.current.checks.requests)
+        return are_doubtful(process.checks.requests, self._anchor.current.checks.requests)
 
     def _notice_speed(self, network: NetworkState, call_ms: float) -> None:
         """Plan the checks of a network that seemed too slow for them, once a call shows that it is not."""

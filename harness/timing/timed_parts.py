@@ -24,9 +24,12 @@ MAX_PARTS = 64
 PARTS_OF_TURN = 4
 """Number of these outputs in one turn."""
 _MIN_PARTS = 3
-_MIN_STRIPS = 4
-# A loss counts if it exceeds this by _STANDARD_ERRORS times its standard error.
-_MAX_LOSS_DB = 0.3
+_MIN_STRIPS = 16
+# Of an output that is known as a whole: number and width in pixels.
+_STRIPS = 128
+_WIDTH = 512
+MAX_LOSS_DB = 0.3
+"""Loss of quality that counts if it exceeds this by a few standard errors."""
 _NO_LOSS_DB = 0.2  # below this, with as many standard errors added, an output is as good
 _STANDARD_ERRORS = 3.0
 
@@ -63,6 +66,15 @@ class TimedPart:
             what = "the output of a timed call has values that are NaN or infinite"
             raise WorkerError(what, stage="time", kind="ContractError")
         return cls(origin, strips.places, strips.rounded().astype(np.uint8))
+
+    @classmethod
+    def drawn(cls, origin: Origin, image: Image, rng: np.random.Generator) -> TimedPart:
+        """Return a part with many strips, at random places, of an output that is known as a whole."""
+        height, columns, _ = image.shape
+        width = min(_WIDTH, columns)
+        rows, lefts = rng.integers(height, size=_STRIPS), rng.integers(columns - width + 1, size=_STRIPS)
+        levels = [image[row, left : left + width] for row, left in zip(rows, lefts, strict=True)]
+        return cls(origin, np.stack([rows, lefts], axis=1), np.stack(levels))
 
     def split(self) -> list[TimedPart]:
         """Return a part for each strip. The strips of few outputs show better than their sums what is chance."""
@@ -166,7 +178,7 @@ def find_loss(parts: Sequence[Errors]) -> float | None:
     if found is None:
         return None
     loss, error = found
-    return loss if loss - _STANDARD_ERRORS * error > _MAX_LOSS_DB else None
+    return loss if loss - _STANDARD_ERRORS * error > MAX_LOSS_DB else None
 
 
 def is_as_good(parts: Sequence[Errors], typical_error: float) -> bool:

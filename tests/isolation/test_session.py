@@ -18,6 +18,7 @@ import torch
 from patience import soon
 
 from harness.errors import WorkerError
+from harness.isolation.delays import DelayReading
 from harness.isolation.job import Job
 from harness.isolation.limits import Limits
 from harness.isolation.messages import Message
@@ -83,15 +84,32 @@ def test_every_step_of_an_honest_network(open_small: Open, frame: np.ndarray, tm
     assert "héllo from the factory" in log.read_text(encoding="utf-8")
 
 
-def test_only_a_worker_that_is_not_stopped_is_watched(open_small: Open, frame: np.ndarray) -> None:
+def test_a_stopped_worker_is_looked_at_less_often(open_small: Open) -> None:
     with open_small() as session:
         session.load()
         watcher = session.exchange._worker.watcher
         session.pause()
-        assert watcher.is_suspended
+        assert watcher.is_stopped
+        session.load()
+        assert not watcher.is_stopped
+
+
+def test_reading_the_machines_load_is_no_part_of_a_request(
+    open_small: Open, frame: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = DelayReading.now
+
+    def slowly(*given: object) -> DelayReading:
+        time.sleep(1.0)
+        return now(*given)
+
+    with open_small() as session:
+        session.load()
+        session.time([frame], 0, 1, 1, None)
+        monkeypatch.setattr(DelayReading, "now", slowly)
+        begin = time.monotonic()
         reply = session.time([frame], 0, 1, 1, None)
-        assert not watcher.is_suspended
-        assert reply.wall_s * 1e3 > sum(reply.samples_ms)
+        assert reply.wall_s < time.monotonic() - begin - 2.0
 
 
 def test_an_upscaled_frame_is_what_the_network_computes(

@@ -306,7 +306,8 @@ def test_a_network_of_one_call_is_compared_in_milliseconds(sharp: Submit, reques
     folder = load_run(finished.folder)
     row = next(row for row in compare_models(folder, "slow", folder, "quick").rows if row.figure == "runtime")
     assert row.first > 500.0
-    assert 1 + row.difference.value / 100 == pytest.approx(row.first / row.second, rel=0.9)
+    # Seconds would be off by a factor of a thousand, load on the machine is not.
+    assert 0.1 < (1 + row.difference.value / 100) / (row.first / row.second) < 10.0
 
 
 def test_a_network_of_one_call_needs_no_anchor_any_more(

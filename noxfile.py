@@ -30,9 +30,7 @@ def lowest(session: nox.Session) -> None:
     _install(session, "lowest-direct")
     # Old releases of torch compile with it, and environments that uv makes for Python 3.11 lack it.
     session.install("setuptools>=70")
-    # By the environment, because a test of CONTRIBUTING.md starts pytest too.
-    lenient = {"PYTEST_ADDOPTS": "-W default"}
-    session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", *session.posargs, env=lenient)
+    session.run("python", "-m", "pytest", "-n", "2", "--dist", "loadfile", "-W", "default", *session.posargs)
 
 
 @nox.session(python=OLDEST)

@@ -27,7 +27,7 @@ def test_every_heading_of_an_example_is_covered(root: Path) -> None:
 
 @pytest.mark.parametrize("package", ["fast_track", "npz_loader"])
 def test_a_package_is_installed_and_its_test_passes(
-    files: dict[str, str], root: Path, tmp_path: Path, package: str
+    files: dict[str, str], root: Path, tmp_path: Path, package: str, warning_options: list[str]
 ) -> None:
     pytest.importorskip("pip", reason="pip, which installs the example, is not installed")
     pytest.importorskip("hatchling", reason="hatchling, which builds the example, is not installed")
@@ -38,10 +38,12 @@ def test_a_package_is_installed_and_its_test_passes(
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(site)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, str(tmp_path / package)], check=True)
     test = tmp_path / package / f"test_{package}.py"
-    run_test(test, tmp_path, [site, root])
+    run_test(test, tmp_path, [site, root], warning_options)
 
 
-def test_a_column_is_added_and_its_test_passes(files: dict[str, str], root: Path, tmp_path: Path) -> None:
+def test_a_column_is_added_and_its_test_passes(
+    files: dict[str, str], root: Path, tmp_path: Path, warning_options: list[str]
+) -> None:
     for folder in ("harness", "reports/sample"):
         shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "tests/conftest.py"):
@@ -52,7 +54,7 @@ def test_a_column_is_added_and_its_test_passes(files: dict[str, str], root: Path
     patched.write_text(apply(files["harness/results/columns.py"], before), encoding="utf-8")
     test = tmp_path / "tests" / "results" / "test_report_macs_column.py"
     write(test, files["tests/results/test_report_macs_column.py"])
-    run_test(test, tmp_path, [tmp_path])
+    run_test(test, tmp_path, [tmp_path], warning_options)
 
 
 def apply(diff: str, text: str) -> str:
@@ -69,11 +71,17 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def run_test(test: Path, folder: Path, path: list[Path]) -> None:
+@pytest.fixture
+def warning_options(pytestconfig: pytest.Config) -> list[str]:
+    """The options by which these tests treat warnings, for tests that they start."""
+    return [f"-W{one}" for one in pytestconfig.getoption("pythonwarnings") or []]
+
+
+def run_test(test: Path, folder: Path, path: list[Path], options: list[str]) -> None:
     """Run a test file in a process of its own, with packages from `path`."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
     environment.pop("PYTEST_ADDOPTS", None)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(test)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\d+ passed", done.stdout)

@@ -1,6 +1,7 @@
 """Fuzz whole submissions: 20,000 made-up inboxes and workers, each of whose submissions must end as a row.
 
-Run ``python benchmarks/fuzz_submissions.py [--examples N]``. An example is an inbox of one to three folders, archives
+Run ``python benchmarks/fuzz_submissions.py [--examples N] [--seed N]``; several with different seeds use several cores. An
+example is an inbox of one to three folders, archives
 and files with made-up names, manifests, requirements, links, pipes and nested folders, together with a worker whose
 reply to one operation is damaged, or at which the controller raises an exception. Everything but the worker is the code
 of a run. A failing example is reduced by hypothesis and printed.
@@ -19,7 +20,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-import harness.machine.load
+from harness.engines import this_machine
+from harness.machine.load import busy_share
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import strangers
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--examples", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    harness.machine.load._INTERVAL_S = 0.001
+    this_machine.busy_share = lambda: busy_share(0.001)
     outcomes, slowest = Counter[str](), 0.0
     with tempfile.TemporaryDirectory() as folder:
         plan = strangers.base_plan(Path(folder))

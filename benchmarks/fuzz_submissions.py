@@ -1,10 +1,10 @@
 """Fuzz whole submissions: 20,000 made-up inboxes and workers, each of whose submissions must end as a row.
 
-Run ``python benchmarks/fuzz_submissions.py [--examples N] [--seed N]``; several with different seeds use several cores. An
-example is an inbox of one to three folders, archives
-and files with made-up names, manifests, requirements, links, pipes and nested folders, together with a worker whose
-reply to one operation is damaged, or at which the controller raises an exception. Everything but the worker is the code
-of a run. A failing example is reduced by hypothesis and printed.
+Run ``python benchmarks/fuzz_submissions.py [--examples N] [--seed N]``; runs with different seeds use several cores.
+An example is an inbox of one to three folders, archives and files with made-up names, manifests, requirements, links,
+pipes and nested folders, together with a worker whose reply to one operation is damaged, or at which the controller
+raises an exception. Everything but the worker is the code of a run. A failing example is reduced by hypothesis and
+printed.
 """
 
 from __future__ import annotations

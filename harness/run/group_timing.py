@@ -42,7 +42,8 @@ def time_group(group: Sequence[SubmissionRun], context: RunContext) -> list[Subm
         if run.is_running:
             # Known only now: the anchor measures them when it is first started, which a group's timing does.
             run.set_ceilings(context.anchor.ceilings)
-            context.store.save_unfinished(run.measurement)  # a stopped run continues with the images
+            # A stopped run continues with the images. What cannot be written is the fault of this submission.
+            context.attempt(run, lambda run=run: context.store.save_unfinished(run.measurement))  # type: ignore[misc]
     return out_of_memory
 
 

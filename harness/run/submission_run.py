@@ -45,8 +45,11 @@ from harness.run.recall_check import RecallCheck, doubts
 from harness.run.recount import asks_for_recount, recounted
 from harness.run.submission_worker import SubmissionWorker
 from harness.run.timed_size_check import check_what_was_timed
+from harness.text import printable
 from harness.timing.output_check import OutputSample
 from harness.timing.timed_parts import TimedPart
+
+_MAX_TEXT = 16_000  # characters of a message, a log or a note
 
 
 @dataclass(slots=True)
@@ -295,7 +298,9 @@ class SubmissionRun:
 
     def fail(self, error: WorkerError) -> None:
         """End the worker; keep what was measured before the failure, and why it failed."""
-        reason = ErrorInfo(stage=error.stage, type=error.kind, message=str(error), log=error.log)
+        kind, message = printable(error.kind, _MAX_TEXT), printable(str(error), _MAX_TEXT)
+        log = printable(error.log, _MAX_TEXT, keep_end=True)
+        reason = ErrorInfo(stage=error.stage, type=kind, message=message, log=log)
         statuses: dict[str, Status] = {"UnsupportedError": "unsupported", DISQUALIFIED: "disqualified"}
         status = statuses.get(error.kind, "failed")
         self.measurement = self.measurement.model_copy(update={"status": status, "error": reason})
@@ -323,7 +328,9 @@ class SubmissionRun:
         return optional.reparameterize(self.plan.proof_frames(), policy)
 
     def _note(self, *notes: str) -> None:
-        self.measurement = self.measurement.model_copy(update={"notes": [*self.measurement.notes, *notes]})
+        # Some hold messages of exceptions, in which any text may be.
+        said = [printable(note, _MAX_TEXT) for note in notes]
+        self.measurement = self.measurement.model_copy(update={"notes": [*self.measurement.notes, *said]})
 
     def _compare_with_float32(self, engine: Opener, job: Job) -> None:
         """Measure the loss of quality due to the timed precision. If that fails, the row has a note instead."""

@@ -65,6 +65,14 @@ def test_a_reparameterization_without_an_answer_leaves_the_network_as_it_is(plan
     assert row.params == 100
 
 
+@pytest.mark.parametrize("operation", ["reparameterize", "count"])
+def test_a_message_of_any_text_in_an_optional_stage_becomes_a_note(plan: Plan, operation: str) -> None:
+    odd = next(n for n, make in enumerate(EXCEPTIONS) if getattr(make(), "what", "") == "\ud800")
+    (row,) = strangers.check(plan, [GOOD], Fault(operation, "exception", exception=odd)).entries
+    assert row.status == "ok"
+    assert any(note.endswith(": \ufffd") for note in row.notes), row.notes
+
+
 def test_what_a_listener_raises_still_ends_the_run(plan: Plan) -> None:
     with pytest.raises(ZeroDivisionError):
         strangers.check(plan, [GOOD], None, listener=lambda event: 1 // 0)

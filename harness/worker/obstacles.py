@@ -25,7 +25,8 @@ _MOST_ENTRIES = 20_000  # of a folder in which a package is searched
 _CUDA = re.compile(
     r"not compiled with CUDA|no NVIDIA driver|No CUDA (GPUs|device)|CUDA_HOME|CUDA driver|is_cuda|active drivers"
     r"|CUDA is (required|not available)|(must|should) be (on |a )?CUDA|expected.{0,40}cuda|requires? (a )?(CUDA|GPU)"
-    r"|not implemented (on|for) (the )?CPU|cannot be accessed from Triton",
+    r"|not implemented (on|for) (the )?CPU|cannot be accessed from Triton"
+    r"|only (supported|available|implemented|works?) (on|for|with) (a )?(CUDA|GPU|NVIDIA)",
     re.IGNORECASE,
 )
 _DISPATCH = re.compile(r"Could not run '([\w:.]+)' with arguments from the '(?:CPU|Meta)' backend")

@@ -177,6 +177,7 @@ def test_half_precision_is_kept_whatever_the_run_asks_for(wild: Path) -> None:
     ("factory", "error", "message"),
     [
         ("models.devices:Asserts", UnsupportedError, r"needs CUDA: __init__ raised AssertionError: assert .*cuda"),
+        ("models.devices:Complains", UnsupportedError, r"needs CUDA: .*only supported on CUDA"),
         ("models.devices:ImportsInside", UnsupportedError, r"mamba_ssm, which is not installed.*pip install mamba-ssm"),
         ("models.devices:ImportsItsOwn", SubmissionError, r"blocks, which its own code/blocks.py .*folder = .code."),
         ("models.plain:WithoutNames", SubmissionError, r"first, second.*kwargs = { upscale = .scale., first = \?"),

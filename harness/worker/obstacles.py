@@ -76,7 +76,7 @@ def cuda_operator(error: BaseException) -> str | None:
     asserts = isinstance(error, AssertionError) and "cuda" in line.lower()
     if not asserts and not (isinstance(error, RuntimeError | AssertionError | OSError) and _CUDA.search(text)):
         return None
-    said = " ".join((text or line).split())[:200]
+    said = " ".join((text or line).split())[:200].rstrip(".")
     return f"{frames[-1].name} raised {type(error).__name__}: {said}"
 
 

@@ -68,13 +68,14 @@ def check_what_was_timed(
     images = _Images(plan.dataset, scored)
     with QUIET_HOURS.work():  # images are compared here
         # The timed outputs of a slow network may show how good it is at that size, without a further call.
-        is_known = is_slow and _is_as_good(images, parts)
+        strips = _errors_of_parts(images, [strip for part in parts for strip in part.split()]) if is_slow else []
+        is_known = is_slow and _is_as_good(images, parts, strips)
         # Protocols that time the data set's own images time what they score.
         if plan.protocol.inputs != "dataset" and not is_known:
             check_timed_size(_at_both_sizes(plan, images, worker.upscale, math.lcm(_GRID, size_multiple)))
         _check_timed_parts(images, parts)
-        if is_slow and not is_known and parts:
-            _check_whole_outputs(plan, images, worker, parts)
+        if is_slow and not is_known:
+            _check_whole_outputs(plan, images, worker, strips)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +127,22 @@ def _errors_of_parts(images: _Images, parts: Sequence[TimedPart]) -> list[Errors
     return errors
 
 
-def _is_as_good(images: _Images, parts: Sequence[TimedPart]) -> bool:
-    """Return whether the timed outputs of a network are certainly as good as the images that are scored."""
-    errors = _errors_of_parts(images, [strip for part in parts for strip in part.split()])
+def _is_as_good(images: _Images, parts: Sequence[TimedPart], strips: Sequence[Errors]) -> bool:
+    """Return whether timed outputs, of whose parts these are the strips, are certainly as good as what is scored."""
     used = sorted({part.origin.index for part in parts})
     typical = [_mse(scored, hr) for _, scored, hr in map(images.triple, used)]
-    return is_as_good(errors, float(np.mean(typical or [0.0])))
+    return is_as_good(strips, float(np.mean(typical or [0.0])))
 
 
-def _check_whole_outputs(plan: Plan, images: _Images, worker: Session, parts: Sequence[TimedPart]) -> None:
+def _check_whole_outputs(plan: Plan, images: _Images, worker: Session, strips: Sequence[Errors]) -> None:
     """Disqualify a slow network whose timed outputs are worse, and whose outputs for other timed frames are, too.
 
     It has few timed outputs, and the output of an honest network may depend on the rest of its frame.
     """
-    source = FrameSource(plan.timing_frames())
-    strips = [strip for part in parts for strip in part.split()]
-    loss = find_loss(_errors_of_parts(images, strips))
+    loss = find_loss(strips)
     if loss is None:
         return
+    source = FrameSource(plan.timing_frames())
     for _ in range(_CONFIRMATIONS):
         frame, origin = source.drawn()
         part = TimedPart.drawn(origin, worker.upscale(frame), source.rng)

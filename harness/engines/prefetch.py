@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from harness.engines.engine import Opener
 from harness.errors import HarnessError
@@ -35,6 +36,19 @@ class PrefetchingEngine:
         # All sessions, also those that were handed out: `close` ends what still runs.
         self._opened: list[Session] = []
         self._held = False
+        self._own_work: threading.Thread | None = None
+
+    def meanwhile(self, work: Callable[[], None]) -> None:
+        """Do something in this process that will be needed later, in a thread that has ended when something is timed.
+
+        Parameters
+        ----------
+        work
+            Must not raise.
+        """
+        # A daemon: a run that is interrupted does not wait for it.
+        self._own_work = threading.Thread(target=work, daemon=True)
+        self._own_work.start()
 
     def expect(self, jobs: Iterable[Job]) -> None:
         """Append jobs to those that will be opened next, in order."""
@@ -59,8 +73,13 @@ class PrefetchingEngine:
             session.close()
 
     def hold(self) -> None:
-        """Stop the waiting workers, each until it is asked for, and start no others: something is about to be timed."""
+        """Stop the waiting workers, each until it is asked for, and start no others: something is about to be timed.
+
+        Work of this process has ended when this returns.
+        """
         self._held = True
+        if self._own_work is not None:
+            self._own_work.join()
         for _, session in self._waiting:
             session.pause()
 

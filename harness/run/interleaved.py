@@ -21,6 +21,8 @@ from harness.results.measurement import RemainingWork
 from harness.run.plan import Plan
 from harness.run.progress import Progress
 from harness.run.submission_run import SubmissionRun
+from harness.statistics.runtime_summary import relative_times
+from harness.statistics.settled import settled
 from harness.timing import FrameSource
 from harness.timing.bursts import AnchorLostError
 from harness.timing.network_state import NetworkState, ProcessTiming
@@ -44,6 +46,8 @@ class InterleavedTiming:
         Receives progress.
     open_anchor
         Returns the harness's own network, loaded, and a name that no other process of it has.
+    known
+        Timings of networks that were finished before.
     save
         Called between two processes with a submission and its timing so far, so that a run that is stopped can
         continue from there. Called with None when a submission fails.
@@ -55,12 +59,14 @@ class InterleavedTiming:
         engine: PrefetchingEngine,
         progress: Progress,
         open_anchor: Callable[[], tuple[Session, str]],
+        known: Sequence[TimingRecord],
         save: Callable[[SubmissionRun, TimingRecord | None], None],
     ) -> None:
         self._plan = plan
         self._engine = engine
         self._progress = progress
         self._open_anchor = open_anchor
+        self._known = known
         self._save = save
         self._frames = FrameSource(plan.timing_frames())
         self._session = secrets.token_hex(8)
@@ -82,6 +88,7 @@ class InterleavedTiming:
         active = networks
         while True:
             self._time_one_process(active, gpu, busy)
+            self._finish_settled(networks)
             # Networks differ in the number of processes that they need: those that are done take no more turns.
             active = [network for network in active if network.error is None and network.processes_left]
             if self.anchor_error is not None or not active:
@@ -145,6 +152,22 @@ class InterleavedTiming:
                 network.records.append(process.record(statistic, self._session, anchor_name, busy))
             if network.error is not None:
                 self._run_of(network).worker.close()  # its memory is needed for the processes to come
+
+    def _finish_settled(self, networks: Sequence[NetworkState]) -> None:
+        """End the timing of networks that have no rank, or whose times are far from all others that have one."""
+        ranked = [(one, one.record) for one in networks if one.error is None and one.is_ranked]
+        in_rounds = [(one, relative_times(record)) for one, record in ranked if record is not None and record.rounds]
+        known = [relative_times(record) for record in self._known if record.rounds]
+        done = {one.slug: not one.is_ranked for one in networks}
+        if any(one.processes_left for one, _ in in_rounds):
+            found = settled([times for _, times in in_rounds], known)
+            done |= {one.slug: is_settled for (one, _), is_settled in zip(in_rounds, found, strict=True)}
+        for network in networks:
+            processes = network.process + 1
+            fewest = self._plan.protocol.fewest_processes(is_ranked=network.is_ranked)
+            # Seen frames and noise may be left to a later process, after a resumption.
+            if done[network.slug] and processes >= fewest and network.probed_process < processes:
+                network.processes = processes
 
     def _run_rounds(self, networks: Sequence[NetworkState], gpu: Card) -> str:
         """Time one process of each network, and return the name of the anchor's process."""
@@ -234,4 +257,5 @@ class InterleavedTiming:
 
 
 def _state_of(run: SubmissionRun) -> NetworkState:
-    return NetworkState(run.slug, ProcessTiming(run.worker.running))
+    is_ranked = run.planned.submission.kind == "submission"
+    return NetworkState(run.slug, ProcessTiming(run.worker.running), is_ranked)

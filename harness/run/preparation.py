@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 
 import numpy as np
 
@@ -19,7 +17,7 @@ from harness.results.crops import CropStore
 from harness.results.record import Status
 from harness.run.context import RunContext
 from harness.run.plan import Plan, PlannedSubmission
-from harness.run.quality_pass import QualityPass
+from harness.run.quality_pass import QualityPass, Upscaled, image_quality
 from harness.run.submission_run import SubmissionRun
 from harness.run.submission_worker import SubmissionWorker
 from harness.run.timing_order import order_of
@@ -36,13 +34,15 @@ class Preparation:
     ----------
     context
         The run's resources.
+    upscales
+        Whether images are upscaled after the timing.
     """
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, *, upscales: bool = True) -> None:
         self._context = context
+        self._upscales = upscales
         self._crops = context.plan.crop_store()
         self._workers_are_expected = False
-        self._has_read_ahead = False
 
     def prepare(self, planned: PlannedSubmission) -> SubmissionRun | None:
         """Load, reparameterize and count a submission in a worker of its own.
@@ -81,7 +81,7 @@ class Preparation:
         run, earlier = self._new_run(planned), context.resume.unfinished(planned)
         # Times can be continued only with the same form, see `SubmissionRun.resume`.
         form = None if earlier is None or earlier.reparam is None else earlier.reparam.form
-        if not context.attempt(run, lambda: run.prepare(context.engine, form, self._read_ahead())):
+        if not context.attempt(run, lambda: run.prepare(context.engine, form)):
             return None
         if earlier is not None:
             run.resume(earlier)
@@ -119,6 +119,8 @@ class Preparation:
         if self._workers_are_expected:
             return
         self._workers_are_expected = True
+        if self._upscales:
+            self._context.engine.meanwhile(self._work_ahead)
         plan, resume = self._context.plan, self._context.resume
         if plan.request.install or not order_of(plan.protocol).loads_together:
             # No worker may import while a network is timed alone. With --install, the environment must exist first.
@@ -128,28 +130,22 @@ class Preparation:
         if any(resume.unfinished(planned) is None for planned in plan.submissions):  # something is to be timed
             self._context.engine.expect([self._context.anchor.job()])
 
-    @contextmanager
-    def _read_ahead(self) -> Iterator[None]:
-        """Do what the quality of networks needs within the block, in a thread that has ended after it.
-
-        In the first block only, in which the first worker starts and this process would wait. Nothing is timed in it.
-        """
-        if self._has_read_ahead:
-            yield
-            return
-        self._has_read_ahead = True
-        with ThreadPoolExecutor(1) as thread:
-            done = thread.submit(self._read_images)
-            yield
-        done.result()
-
     @QUIET_HOURS.work()
-    def _read_images(self) -> None:
-        """Import torch, which takes as long as the start of a worker, and read small data sets."""
-        upscale_bicubic(np.zeros((8, 8, 3), np.uint8), self._context.plan.track.scale)
-        left = _READ_AHEAD_BYTES
-        for one in self._context.plan.datasets:
-            left -= one.dataset.read_ahead(left) if left > 0 else 0
+    def _work_ahead(self) -> None:
+        """Do what the quality of networks needs, while workers load: this process would wait for most of the time.
+
+        Imports torch, reads small data sets, and compiles the metrics, which takes seconds in a new environment.
+        """
+        plan = self._context.plan
+        # An optimization: what fails here fails again when it is needed, where its error is handled.
+        with suppress(Exception):
+            upscale_bicubic(np.zeros((8, 8, 3), np.uint8), plan.track.scale)
+            left = _READ_AHEAD_BYTES
+            for one in plan.datasets:
+                left -= one.dataset.read_ahead(left) if left > 0 else 0
+            image = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
+            pair = Upscaled("", image, image[::-1].copy(), image)
+            image_quality(pair, plan.track.convention, plan.request.conventions, plan.track.scale)
 
     def _jobs_to_come(self) -> list[Job]:
         plan, resume = self._context.plan, self._context.resume

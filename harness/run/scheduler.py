@@ -25,11 +25,13 @@ class Scheduler:
     one_by_one
         Whether every network is a group of its own under all protocols, so that each is finished before the next one is
         loaded. ``harness check`` asks for this, to report each submission as soon as possible.
+    upscales
+        Whether images are upscaled after the timing.
     """
 
-    def __init__(self, context: RunContext, *, one_by_one: bool = False) -> None:
+    def __init__(self, context: RunContext, *, one_by_one: bool = False, upscales: bool = True) -> None:
         self._context = context
-        self._preparation = Preparation(context)
+        self._preparation = Preparation(context, upscales=upscales)
         self._one_by_one = one_by_one
         self._loads_together = order_of(context.plan.protocol).loads_together
         limit_bytes = context.plan.request.memory_bytes

@@ -16,7 +16,6 @@ on with other submissions.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
@@ -121,12 +120,7 @@ class SubmissionRun:
 
     # The stages, in the order of a run.
 
-    def prepare(
-        self,
-        engine: PrefetchingEngine,
-        form: FormName | None = None,
-        while_loading: AbstractContextManager[None] | None = None,
-    ) -> None:
+    def prepare(self, engine: PrefetchingEngine, form: FormName | None = None) -> None:
         """Load the network, choose its form, count its operations, and build what its backend calls, if anything.
 
         Parameters
@@ -135,17 +129,14 @@ class SubmissionRun:
             Starts the worker.
         form
             The form that an earlier run chose, whose times are to be continued; None to choose one.
-        while_loading
-            Entered while the worker starts and loads, when this process would only wait.
         """
         # Only with --install; otherwise the worker uses the harness's own environment.
         installed = self.worker.install(lambda what: self._report("install", what))
-        with while_loading or nullcontext():
-            self._report("start")
-            session = self.worker.open(engine)
-            self._report("load")
-            backend, metric = self.plan.request.backend, self.plan.track.metric
-            part, self.size_multiple = stages.load(session, backend, installed, metric)
+        self._report("start")
+        session = self.worker.open(engine)
+        self._report("load")
+        backend, metric = self.plan.request.backend, self.plan.track.metric
+        part, self.size_multiple = stages.load(session, backend, installed, metric)
         # The empty measurement may have a note already, see `Preparation._empty`.
         part = part.model_copy(update={"notes": [*self.measurement.notes, *part.notes]})
         self.measurement = self.measurement.updated(part)

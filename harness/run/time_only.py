@@ -109,7 +109,7 @@ def time_planned(plan: Plan, listeners: Sequence[Listener] = (), engine: Engine 
     # No images are upscaled.
     progress.start(plan.names, 0, plan.protocol.budget_s, plan.protocol.processes, note=plan.note)
     with RunContext(plan, RunStore(plan.folder), engine or LocalEngine(), progress) as context:
-        scheduler = Scheduler(context)
+        scheduler = Scheduler(context, upscales=False)
         for group in scheduler.prepare_groups():
             scheduler.retry_alone(time_group(group, context))
             finish_group(group, context)

@@ -78,7 +78,9 @@ class InRounds:
         def save(run: SubmissionRun, timing: TimingRecord | None) -> None:
             _save_unfinished(run, timing, context)
 
-        timing = InterleavedTiming(context.plan, context.engine, context.progress, open_anchor, save)
+        ranked = [one for one in context.measurements() if one.planned.submission.kind == "submission"]
+        known = [one.measurement.timing for one in ranked if one.measurement.timing is not None]
+        timing = InterleavedTiming(context.plan, context.engine, context.progress, open_anchor, known, save)
         networks = timing.run(runs)
         # A new anchor process is started for the next group.
         if timing.anchor_error is not None:

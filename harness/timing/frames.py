@@ -89,8 +89,9 @@ def read_variations(rows: Sequence[Sequence[int]], calls: int) -> list[Variation
 
 def _dimmed(image: Image, gain: int) -> Image:
     # Integers with rounding: the controller must reproduce the worker's frame exactly on any machine.
-    dimmed: Image = ((image.astype(np.int32) * gain + _UNIT // 2) >> 16).astype(np.uint8)
-    return dimmed
+    table = ((np.arange(256) * gain + _UNIT // 2) >> 16).astype(np.uint8)
+    # A table for bytes is faster than arithmetic, and than an array of indices.
+    return np.frombuffer(image.tobytes().translate(table.tobytes()), np.uint8).reshape(image.shape)
 
 
 def _gain(share: float, gains: tuple[float, float]) -> int:
@@ -187,8 +188,9 @@ class FrameSource:
         flips = bool(self.rng.integers(2)), bool(self.rng.integers(2))
         gain = _gain(float(self.rng.random()), _FRAME_GAINS)
         rows, columns = (-1 if flipped else 1 for flipped in flips)
-        shifted = np.roll(image, shift, axis=(0, 1))[::rows, ::columns]
-        unique: Image = np.bitwise_xor(_dimmed(shifted, gain), self.noise() & np.uint8(1))
+        dimmed = _dimmed(np.roll(image, shift, axis=(0, 1)), gain)[::rows, ::columns]
+        bits = np.unpackbits(np.frombuffer(self.rng.bytes(-(-image.size // 8)), np.uint8), count=image.size)
+        unique: Image = np.bitwise_xor(dimmed, bits.reshape(image.shape))
         return unique, Origin(index, (height, width), shift, flips, gain / _UNIT)
 
 

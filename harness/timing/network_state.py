@@ -12,7 +12,7 @@ from harness.results.record import Statistic
 from harness.statistics.runtime_summary import joined
 from harness.timing.checks import Request
 from harness.timing.frames import Image, Variation
-from harness.timing.output_check import OutputCheck, OutputSample
+from harness.timing.output_check import OutputCheck, OutputSample, Upscaled
 from harness.timing.strips import Strips
 from harness.timing.timed_parts import TimedPart
 from harness.timing.timed_worker import TimedWorker
@@ -42,10 +42,6 @@ class ProcessChecks:
         How the frames of these calls were varied.
     expected
         Output of the next turn's first call, if the network was asked for that before.
-    probe_round
-        Round in which frames that the network has seen, and frames of noise, are timed; None for no such round.
-    seen_ms, noise_ms
-        Their times, milliseconds; None until they are timed.
     """
 
     requests: list[Request] = field(default_factory=list)
@@ -57,20 +53,11 @@ class ProcessChecks:
     strips: Sequence[Strips] = ()
     variations: Sequence[Variation | None] = ()
     expected: Image | None = None
-    probe_round: int | None = None
-    seen_ms: float | None = None
-    noise_ms: float | None = None
 
     @property
     def last_output(self) -> OutputSample | None:
         """Parts of the last timed output that was compared; None if there is none."""
         return None if self.outputs is None else self.outputs.last
-
-    @property
-    def is_probe_pending(self) -> bool:
-        """Whether seen frames and noise are still to be timed."""
-        # Seen frames and noise are timed together, so one of the two times is enough to know.
-        return self.probe_round is not None and self.seen_ms is None
 
 
 @dataclass(slots=True)
@@ -153,12 +140,15 @@ class NetworkState:
         Timing of the current process.
     process
         Number of the current process, from 0.
+    is_ranked
+        Whether the network gets a rank; baselines do not.
     processes
         Number of processes in which the network is timed. It is decided when the first process is warm.
     probed_process
         The process in which seen frames and noise are timed. It is drawn when the first process is warm.
-    reference_output
-        Output of the network's first process for some frame, which later processes must reproduce.
+    reference
+        A frame and its image, made by the network's first process at its end. Every later process gets this frame
+        first and must make the same image of it.
     timed_parts
         Parts of timed outputs, one of a turn, for the comparison with HR images.
     records
@@ -171,10 +161,11 @@ class NetworkState:
 
     slug: str
     current: ProcessTiming
+    is_ranked: bool = True
     process: int = 0
     processes: int = 1
     probed_process: int = 0
-    reference_output: OutputSample | None = None
+    reference: Upscaled | None = None
     timed_parts: list[TimedPart] = field(default_factory=list)
     records: list[TimingRecord] = field(default_factory=list)
     error: WorkerError | None = None

@@ -26,7 +26,7 @@ _DIFFERENT_INPUTS = 8.0  # mean difference in levels
 _FLAT = 0.5  # standard deviation in levels below which an image shows nothing
 
 _TIMED = "the output of a timed call differs from the untimed one of the same frame"
-_FIRST = "the output of its first call differs from that of the same frame after the timing"
+_FIRST = "the output of its first call differs from that of the same frame in a later one"
 _LATER = "the output of a timed call differs from that of the same frame after the images had been upscaled"
 _OTHER_PROCESS = "the image differs from that of the same frame in another process of the network"
 
@@ -47,6 +47,22 @@ class OutputSample:
     strips: Strips
 
 
+@dataclass(frozen=True, slots=True)
+class Upscaled:
+    """A frame and its image.
+
+    Attributes
+    ----------
+    frame
+        Input, H x W x 3, uint8.
+    image
+        Output, uint8.
+    """
+
+    frame: Image
+    image: Image
+
+
 @dataclass(slots=True)
 class OutputCheck:
     """Compare a network's outputs.
@@ -65,6 +81,8 @@ class OutputCheck:
     ----------
     last
         Parts of the last timed output that was compared; None before the first comparison.
+    compared
+        The frame of that output, upscaled in a call of its own.
     notes
         What a reader must know about the outputs.
     """
@@ -73,8 +91,8 @@ class OutputCheck:
     precision: str
     last: OutputSample | None = None
     notes: list[str] = field(default_factory=list)
+    compared: Upscaled | None = None
     _first: OutputSample | None = None
-    _reference: tuple[Image, Image] | None = None  # the frame of the last comparison, and its output
 
     def check(self, frame: Image, strips: Strips, reference: Image | None = None) -> None:
         """Check the output of a timed call.
@@ -97,29 +115,34 @@ class OutputCheck:
         sample = OutputSample(frame, strips)
         image = self.worker.upscale(frame) if reference is None else reference
         self._compare(sample, image, _TIMED)
-        if self._reference is not None:
-            other_frame, other_image = self._reference
-            if _differ(frame, other_frame) and np.array_equal(image, other_image) and _shows_something(image, frame):
-                disqualify("the same image came back for different frames: an old result was returned")
-        self._reference = frame, image
+        other = self.compared
+        is_repeated = other is not None and _differ(frame, other.frame) and np.array_equal(image, other.image)
+        if is_repeated and _shows_something(image, frame):
+            disqualify("the same image came back for different frames: an old result was returned")
+        self.compared = Upscaled(frame, image)
         self.last = sample
 
     def remember_first(self, frame: Image, strips: Strips) -> None:
         """Keep parts of the output of the first call, whose input was `frame`, for :meth:`check_first`."""
         self._first = OutputSample(frame, strips)
 
-    def check_first(self) -> None:
-        """Compare the output of the first call with one of the same frame after many more calls."""
-        if self._first is not None:
-            self._compare(self._first, self.worker.upscale(self._first.frame), _FIRST)
+    def check_first(self, later: Image | None = None) -> Upscaled | None:
+        """Compare the output of the first call with a later one of the same frame, and return that.
+
+        Parameters
+        ----------
+        later
+            The later output as an image. By default the worker is asked for it now.
+        """
+        if self._first is None:
+            return None
+        image = self.worker.upscale(self._first.frame) if later is None else later
+        self._compare(self._first, image, _FIRST)
+        return Upscaled(self._first.frame, image)
 
     def check_later(self, sample: OutputSample) -> None:
         """Compare a timed output with one of the same frame after the scored images were upscaled."""
         self._compare(sample, self.worker.upscale(sample.frame), _LATER)
-
-    def sample(self, frame: Image) -> OutputSample:
-        """Call the network for `frame` and return parts of the output, for :meth:`check_same_output`."""
-        return OutputSample(frame, self.worker.time([frame], 0, 1, 1, None).strips[0])
 
     def check_whole(self, strips: Strips, image: Image) -> None:
         """Check that the output of a timed call, which is asked for afterwards, is what it was when the clock stopped.
@@ -136,12 +159,12 @@ class OutputCheck:
         if not difference <= _TOLERANCE[self.precision]:
             disqualify(f"the output of the timed call changed by {difference:.3g} levels after the clock had stopped")
 
-    def check_same_output(self, sample: OutputSample) -> None:
-        """Compare the output of another process of the network with one of the same frame in this one.
+    def check_same_output(self, strips: Strips, other: Upscaled) -> None:
+        """Compare the output of a call with that of another process of the network for the same frame.
 
         Every process is timed, and the images of the last one are scored, so all must run the same network.
         """
-        self._compare(sample, self.worker.upscale(sample.frame), _OTHER_PROCESS)
+        self._compare(OutputSample(other.frame, strips), other.image, _OTHER_PROCESS)
 
     def _compare(self, sample: OutputSample, reference: Image, message: str) -> None:
         if not np.isfinite(sample.strips.values).all():

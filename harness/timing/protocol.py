@@ -57,8 +57,11 @@ class TimingProtocol:
     half_width
         A time counts as stable if its 95 % interval reaches no further than this to either side, as a fraction.
     processes
-        Number of processes in which a network is timed, one after the other, if networks take turns. They share the
-        budget.
+        Largest number of processes in which a network is timed, one after the other, if networks take turns. They share
+        the budget.
+    min_processes
+        Number of processes after which a network is finished if its time is far from those of all others, see
+        :func:`harness.statistics.settled.settled`.
     turn_s
         Mean length of a turn, seconds. It covers several time slices of the operating system's scheduler, so that
         whatever runs beside the network affects all turns alike.
@@ -79,6 +82,7 @@ class TimingProtocol:
     half_width: float = 0.02
     turn_statistic: Statistic = "mean"
     processes: int = 1
+    min_processes: int = 1
     turn_s: float = 0.1
     anchor_turn_s: float = 0.05
 
@@ -98,6 +102,11 @@ class TimingProtocol:
         from harness.statistics.runtime_summary import SummaryRule  # not needed in a worker
 
         return SummaryRule(self.statistic, self.half_width, in_rounds=self.takes_turns)
+
+    def fewest_processes(self, *, is_ranked: bool) -> int:
+        """Return in how many processes a network is timed that needs no more. Without a rank it needs one."""
+        is_fixed = self.min_processes >= self.processes
+        return self.min_processes if is_ranked or is_fixed else 1
 
     def is_slow(self, call_ms: float) -> bool:
         """Return whether a call takes more than a third of the budget.
@@ -184,6 +193,7 @@ ROBUST = TimingProtocol(
     statistic="median",
     half_width=0.005,
     processes=3,
+    min_processes=2,
 )
 
 PROTOCOLS: dict[str, TimingProtocol] = {p.name: p for p in (NTIRE23, NTIRE23_CPU, ESR, ROBUST)}
@@ -224,7 +234,7 @@ def protocol_for(
     precision
         Replaces the protocol's precision.
     processes
-        Replaces the number of processes in which a network is timed.
+        Replaces the largest and the smallest number of processes in which a network is timed.
 
     Raises
     ------
@@ -248,7 +258,9 @@ def protocol_for(
         few = max(1, min(protocol.processes, int(budget_s)))
         protocol = replace(protocol, budget_s=budget_s, min_repeats=min(protocol.min_repeats, 3), processes=few)
     if processes is not None:
-        protocol = replace(protocol, processes=_checked_processes(protocol, processes))
+        # A number that was asked for is not reduced.
+        number = _checked_processes(protocol, processes)
+        protocol = replace(protocol, processes=number, min_processes=number)
     return replace(protocol, precision=precision) if precision else protocol
 
 

@@ -1,7 +1,6 @@
 """Checks of a network while it is timed in rounds, and at its end.
 
-Some checks happen at moments that the submission cannot foresee: outputs are compared after random turns, and frames
-that the network has seen, and frames of noise, are timed in a random early round.
+Some checks happen at moments that the submission cannot foresee: outputs are compared after random turns.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from harness.timing.checks import (
     alarms_note,
     check_alarms,
     check_clocks,
-    check_idle,
     check_marks,
     check_noise,
     check_processor_time,
@@ -25,12 +23,11 @@ from harness.timing.round_settings import RoundSettings
 from harness.timing.timed_parts import MAX_PARTS, PARTS_OF_TURN, TimedPart
 
 _OUTPUT_CHECK_CHANCE = 0.3  # of a turn to have one of its outputs compared
-_MAX_OUTPUT_CHECKS = 9  # of a network, shared among its processes; those of slow networks are not counted
+_MAX_OUTPUT_CHECKS = 6  # of a network, shared among its processes; those of slow networks are not counted
 _ENOUGH_OUTPUT_CHECKS = 4  # of a process, if its last turn has several calls
 _MIN_OUTPUT_CHECKS = 2  # of a process: one at the end, and one before it at a random moment
 _REFERENCE_FIRST_CHANCE = 0.5  # of a comparison to ask for the untimed output before the turn
-_FIRST_ROUNDS = 3  # in one of which seen frames and noise are timed
-# Calls for each of these; the fastest counts. A delay of the machine hides more of a quick call.
+# Calls for seen frames, and for noise; the fastest counts. A delay of the machine hides more of a quick call.
 _PROBE_CALLS, _QUICK_CALL_MS = 3, 30.0
 
 
@@ -54,29 +51,25 @@ class RoundChecks:
         self._frames = frames
         self._settings = settings
 
-    def plan(self, network: NetworkState, next_round: int) -> None:
-        """Draw the round in which a warm process is probed, unless its calls take too long for that."""
-        process = network.current
-        if not process.is_slow and network.process == network.probed_process:
-            # No later than the smallest number of rounds, so that the probe happens even if there are no more.
-            early = min(_FIRST_ROUNDS, network.share_of(self._settings.protocol.min_repeats))
-            process.checks.probe_round = next_round + int(self._frames.rng.integers(early))
+    def after_first_call(self, network: NetworkState, frame: Image) -> None:
+        """Compare the output of a process's first call, whose input was `frame`, with that of another process.
 
-    def remember_first(self, network: NetworkState, frame: Image) -> None:
-        """Keep the output of a process's first call, whose input was `frame`."""
-        self._outputs(network).remember_first(frame, network.current.checks.strips[0])
+        Without another process it is kept and compared with one of the same frame at the end.
+        """
+        outputs, strips = self._outputs(network), network.current.checks.strips[0]
+        if network.reference is None:
+            outputs.remember_first(frame, strips)
+        else:
+            outputs.check_same_output(strips, network.reference)
 
-    def before_turn(self, network: NetworkState, number: int, frame: Image) -> None:
-        """Time seen frames and noise if round `number` was drawn for that; perhaps ask for an output of the turn.
+    def before_turn(self, network: NetworkState, frame: Image) -> None:
+        """Perhaps ask for an output of the next turn, whose first input is `frame`.
 
         A network that recognises the frames for which it did less work, and repeats that when they come again, does
         not know them yet. The turns of a slow network are single calls, which must be the first on their frames: one
         that keeps results would be scored by the second.
         """
         checks, rng = network.current.checks, self._frames.rng
-        if checks.probe_round == number:
-            self._time_seen_frames(network)
-            self._time_noise(network)
         checks.expected = None
         is_slow = network.current.is_slow
         if not is_slow and self._wants_check(network) and rng.random() < _REFERENCE_FIRST_CHANCE:
@@ -123,25 +116,24 @@ class RoundChecks:
         """
         process, threads = network.current, self._settings.threads
         checks = process.checks
-        if not process.is_slow and checks.output_checks < self._outputs_to_check(network):
+        if not process.is_slow:
             # Where few turns were checked, several calls of the last one make up for it: a network may do less in some.
             missing = max(1, _ENOUGH_OUTPUT_CHECKS - checks.output_checks)
             for call in self._some_calls(network, missing):
                 self._check_output(network, frame, call)
-        if not process.is_slow:
-            # In one process, drawn at random, because the check costs a call.
+            # In one process, drawn at random, because each of these calls takes time.
             if network.process == network.probed_process:
-                self._outputs(network).check_first()
-            self._compare_processes(network)
+                self._check_seen_frame(network)
+                self._check_noise(network)
+            if network.reference is None:
+                network.reference = self._outputs(network).check_first()
         calls = sum(request.calls for request in checks.requests)
         notes = [alarms_note(checks.alarms, calls), *self._outputs(network).notes]
         process.note = "; ".join(note for note in notes if note) or process.note
         check_alarms(checks.alarms, calls)
         check_marks(checks.requests)
         check_clocks(checks.requests, self._timer.anchor.current.checks.requests)
-        self._check_probes(network)
         check_processor_time(checks.cpu_s, checks.cpu_wall_s, threads)
-        check_idle(process.worker)
 
     def _outputs_to_check(self, network: NetworkState) -> int:
         """Return the number of outputs to compare in each process of a network."""
@@ -155,12 +147,18 @@ class RoundChecks:
         return process.checks.outputs
 
     def check_only_call(self, network: NetworkState, frame: Image, origin: Origin) -> None:
-        """Compare the output of the only call of a network that is too slow for rounds, whose input was `frame`."""
+        """Compare the output of the only scored call of a network that is too slow for rounds.
+
+        Its input, `frame`, was also that of the call before it, if there was one. Otherwise one more call is made.
+        """
         # The whole output costs no call, and shows at the end whether it is as good as the images that are scored.
         image = network.current.worker.last_image(frame)
         self._outputs(network).check_whole(network.current.checks.strips[0], image)
         network.timed_parts.append(TimedPart.drawn(origin, image, self._frames.rng))
-        self._check_output(network, frame, 0)
+        if network.current.warmup:
+            self._outputs(network).check_first(image)
+        else:
+            self._check_output(network, frame, 0)
 
     def _some_calls(self, network: NetworkState, number: int) -> list[int]:
         """Draw different calls of the last turn: so many, or all where there are fewer."""
@@ -175,37 +173,20 @@ class RoundChecks:
         self._outputs(network).check(given, checks.strips[call], reference)
         network.current.worker.pause()
 
-    def _compare_processes(self, network: NetworkState) -> None:
-        """Compare an output with that of the network's first process for the same frame."""
-        outputs = self._outputs(network)
-        if network.reference_output is not None:
-            outputs.check_same_output(network.reference_output)
-        elif network.processes > 1:
-            network.reference_output = outputs.sample(self._frames.fresh())
-
-    def _time_seen_frames(self, network: NetworkState) -> None:
-        """Time frames that the network has upscaled just before, and compare the outputs."""
-        times = []
+    def _check_seen_frame(self, network: NetworkState) -> None:
+        """Time the frame that the network was just compared with, and compare its output again."""
+        outputs, times = self._outputs(network), []
+        assert outputs.compared is not None
+        seen = outputs.compared
         for _ in range(_probe_calls(network)):
-            frame = self._frames.fresh()
-            untimed = network.current.worker.upscale(frame)
-            times.append(self._timer.call_ms(network, frame))
-            self._outputs(network).check(frame, network.current.checks.strips[0], untimed)
-        network.current.checks.seen_ms = min(times)
+            times.append(self._timer.call_ms(network, seen.frame))
+            outputs.check(seen.frame, network.current.checks.strips[0], seen.image)
+        check_seen_frame(min(times), _samples_ms(network), lambda: self._time_seen_and_fresh(network))
 
-    def _time_noise(self, network: NetworkState) -> None:
+    def _check_noise(self, network: NetworkState) -> None:
         """Time frames of noise."""
-        calls = range(_probe_calls(network))
-        network.current.checks.noise_ms = min(self._timer.call_ms(network, self._frames.noise()) for _ in calls)
-
-    def _check_probes(self, network: NetworkState) -> None:
-        """Compare the times on seen frames and on noise with the samples."""
-        checks = network.current.checks
-        times = [ms for _, ms in network.current.samples]
-        if checks.seen_ms is not None:
-            check_seen_frame(checks.seen_ms, times, lambda: self._time_seen_and_fresh(network))
-        if checks.noise_ms is not None:
-            check_noise(checks.noise_ms, times, lambda: self._time_noise_and_fresh(network))
+        times = [self._timer.call_ms(network, self._frames.noise()) for _ in range(_probe_calls(network))]
+        check_noise(min(times), _samples_ms(network), lambda: self._time_noise_and_fresh(network))
 
     def _time_seen_and_fresh(self, network: NetworkState) -> tuple[CallTime, CallTime]:
         frame = self._frames.fresh()
@@ -222,3 +203,8 @@ class RoundChecks:
 def _probe_calls(network: NetworkState) -> int:
     """Return the number of calls in which seen frames, or noise, are timed."""
     return 1 if min(ms for _, ms in network.current.warmup) > _QUICK_CALL_MS else _PROBE_CALLS
+
+
+def _samples_ms(network: NetworkState) -> list[float]:
+    """Return the times of the current process, milliseconds."""
+    return [ms for _, ms in network.current.samples]

@@ -7,6 +7,7 @@ machine's speed affects neighbouring turns alike, so it cancels in the ratio of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from harness.faults import concerns_the_run, worker_error
 from harness.results.measurement import RoundTimes
 from harness.statistics.runtime_summary import interval_is_narrow, round_ratios
 from harness.timing.bursts import AnchorLostError, BurstTimer
-from harness.timing.checks import are_doubtful
+from harness.timing.checks import are_doubtful, check_idle
 from harness.timing.frames import FrameSource, Image, Origin
 from harness.timing.network_state import NetworkState
 from harness.timing.round_checks import RoundChecks
@@ -82,12 +83,25 @@ class Rounds:
         AnchorLostError
             The anchor failed. Networks whose process was done by then keep their times.
         """
-        self._warm_up.run(self._anchor)
-        for network in self._networks:
-            self._guarded(network, partial(self._start, network))
-        while self._active():
-            self._round()
-            self.next_round += 1
+        try:
+            self._warm_up.run(self._anchor)
+            for network in self._networks:
+                self._guarded(network, partial(self._start, network))
+            while self._active():
+                self._round()
+                self.next_round += 1
+        except AnchorLostError:
+            self._check_idle()
+            raise
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        """Check that no worker that was timed uses the processor while it waits; all at once, because it takes time."""
+        timed = [network for network in self._networks if network.error is None and network.current.is_done]
+        with ThreadPoolExecutor(max_workers=max(1, len(timed))) as threads:
+            checks = [threads.submit(check_idle, network.current.worker) for network in timed]
+        for network, check in zip(timed, checks, strict=True):
+            self._guarded(network, check.result)
 
     def _active(self) -> list[NetworkState]:
         return [network for network in self._networks if not network.current.is_done]
@@ -114,8 +128,6 @@ class Rounds:
         self._warm_up.run(network)
         if network.current.is_done:
             self._report(network)
-        else:
-            self._checks.plan(network, self.next_round)
 
     def _round(self) -> None:
         """Give every active network a turn, in the given order in even rounds and backwards in odd ones."""
@@ -132,7 +144,7 @@ class Rounds:
     def _turn(self, network: NetworkState, frame: Image, origin: Origin, before_ms: float) -> float:
         """Time one turn of a network and the anchor's turn after it; return the latter, milliseconds a call."""
         process, settings = network.current, self._settings
-        self._checks.before_turn(network, self.next_round, frame)
+        self._checks.before_turn(network, frame)
         # The length is random, so that a submission cannot foresee which calls a turn has.
         length_s = settings.protocol.turn_s * self._frames.rng.uniform(0.5, 1.5)
         before_j = settings.energy.read()
@@ -169,8 +181,6 @@ class Rounds:
         rounds, budget_s = len(process.rounds), self._settings.process_budget_s(network)
         if rounds >= network.share_of(protocol.repeats):
             return True
-        if process.checks.is_probe_pending:  # in one of the next rounds
-            return False
         if rounds < network.share_of(protocol.min_repeats):
             return process.spent_s >= _MAX_OVERRUN * budget_s
         if process.spent_s >= budget_s:
@@ -193,11 +203,9 @@ class Rounds:
         return are_doubtful(process.checks.requests, self._anchor.current.checks.requests)
 
     def _notice_speed(self, network: NetworkState, call_ms: float) -> None:
-        """Plan the checks of a network that seemed too slow for them, once a call shows that it is not."""
+        """Check a network that seemed slow like any other, once a call shows that it is not."""
         process = network.current
-        if process.is_slow and not self._settings.protocol.is_slow(call_ms):
-            process.is_slow = False
-            self._checks.plan(network, self.next_round + 1)
+        process.is_slow = process.is_slow and self._settings.protocol.is_slow(call_ms)
 
     def _finish(self, network: NetworkState, frame: Image) -> None:
         network.current.is_done = True

@@ -18,7 +18,7 @@ from harness.timing.round_settings import RoundSettings
 _COLD_CALL = 2.0  # budgets
 _HOPELESS_CALL = 4.0  # budgets
 _AGREEMENT = 0.05  # between the medians of the earlier and the later half of the calls
-_MIN_CALLS = 4  # before the halves are compared
+_MIN_CALLS = 2  # after the first, before their halves are compared
 _MIN_ROUNDS = 6  # for which the budget of each process must suffice; otherwise a network is timed in fewer processes
 _EXTRA_CALLS = 4  # of a process, beside its rounds: warm-up, seen frames and noise
 
@@ -55,14 +55,16 @@ class WarmUp:
         self._on_call = on_call
 
     def run(self, network: NetworkState) -> None:
-        """Call a network until the later half of its calls agrees with the earlier, and decide how it is timed.
+        """Call a network until the later half of its warm calls agrees with the earlier, and decide how it is timed.
 
         A network of which a warm call takes twice the budget keeps that call as its only sample.
         """
         process, (frame, origin) = network.current, self._frames.drawn()
+        if network.reference is not None:
+            frame = network.reference.frame
         times = [self._call(network, frame)]
         if network is not self._timer.anchor:
-            self._checks.remember_first(network, frame)
+            self._checks.after_first_call(network, frame)
         _forget_start(network)
         if self._takes_budgets(times[0], _COLD_CALL) and not self._takes_budgets(times[0], _HOPELESS_CALL):
             times.append(self._call(network, frame))
@@ -78,7 +80,9 @@ class WarmUp:
         process.is_slow = self._settings.protocol.is_slow(min(times))
         if network.process == 0:
             network.processes = self._processes_for(min(times) / 1e3)
-            network.probed_process = int(self._frames.rng.integers(network.processes))
+            # One of those that it has in any case.
+            fewest = self._settings.protocol.fewest_processes(is_ranked=network.is_ranked)
+            network.probed_process = int(self._frames.rng.integers(min(network.processes, fewest)))
 
     def _call(self, network: NetworkState, frame: Image) -> float:
         """Make one call, and return its time in milliseconds."""
@@ -96,10 +100,11 @@ class WarmUp:
             return True
         if network.current.spent_s >= WARMUP_SHARE * self._settings.process_budget_s(network):
             return True
-        if len(times) < _MIN_CALLS:
+        later = times[1:]
+        if len(later) < _MIN_CALLS:
             return False
-        half = len(times) // 2
-        return abs(float(np.median(times[half:])) / float(np.median(times[:half])) - 1) < _AGREEMENT
+        half = len(later) // 2
+        return abs(float(np.median(later[half:])) / float(np.median(later[:half])) - 1) < _AGREEMENT
 
     def _processes_for(self, call_s: float) -> int:
         """Return in how many processes to time a network whose calls take `call_s` seconds.

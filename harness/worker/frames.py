@@ -14,6 +14,8 @@ from harness.errors import ContractError
 
 Image = NDArray[np.uint8]
 
+_CACHED_PIXELS = 1 << 17  # that are converted at once
+
 
 def to_input(image: Image, value_range: float, multiple: int) -> Tensor:
     """Convert a frame to the network's input.
@@ -129,11 +131,16 @@ def to_image(output: Tensor, value_range: float, height: int, width: int, place:
     numpy.ndarray
         H x W x 3, uint8, C-contiguous.
     """
-    cropped = output[0, :, :height, :width].detach().to(torch.float32)
-    # Converted to uint8 on the device, so that a quarter of the bytes is transferred.
-    levels = (cropped * (255 / value_range)).round_().clamp_(0, 255).to(torch.uint8)
-    image: Image = np.empty((*levels.shape[1:], 3), np.uint8) if place is None else place
-    np.copyto(image, levels.permute(1, 2, 0).cpu().numpy())
+    cropped = output[0, :, :height, :width].detach().permute(1, 2, 0)
+    image: Image = np.empty((height, width, 3), np.uint8) if place is None else place
+    target = torch.from_numpy(image)
+    on_cpu = output.device.type == "cpu"
+    # On the CPU in parts that fit into its cache.
+    rows = max(1, _CACHED_PIXELS // max(1, width)) if on_cpu else max(1, height)
+    for top in range(0, height, rows):
+        levels = (cropped[top : top + rows].to(torch.float32) * (255 / value_range)).round_().clamp_(0, 255)
+        # Converted to uint8 on an accelerator, so that a quarter of the bytes is transferred.
+        target[top : top + rows] = levels if on_cpu else levels.to(torch.uint8).contiguous()
     return image
 
 

@@ -359,9 +359,9 @@ class ScriptedExchange:
         """Return nothing."""
         return
 
-    def idle_cores(self, settling_s: float, length_s: float) -> None:
-        """Return nothing."""
-        return
+    def let_run(self) -> bool:
+        """Return false."""
+        return False
 
     def close(self) -> None:
         """Do nothing."""

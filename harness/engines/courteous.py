@@ -97,10 +97,10 @@ class CourteousExchange:
         """Return the CPU time of the worker, seconds."""
         return self._exchange.cpu_s()
 
-    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
-        """Return the number of cores that the worker uses without a request."""
+    def let_run(self) -> bool:
+        """Continue the worker without a request."""
         with QUIET_HOURS.work():
-            return self._exchange.idle_cores(settling_s, length_s)
+            return self._exchange.let_run()
 
     def close(self) -> None:
         """End the worker."""

@@ -78,9 +78,9 @@ class InlineExchange:
         """Return the processor time of the whole process, seconds."""
         return process_time()
 
-    def idle_cores(self, settling_s: float, length_s: float) -> None:  # noqa: ARG002
-        """Return nothing: it shares the process with its caller."""
-        return
+    def let_run(self) -> bool:
+        """Return false: it shares the process, and its processor time, with its caller."""
+        return False
 
     def close(self) -> None:
         """Release the network."""

@@ -151,10 +151,9 @@ class RemoteExchange:
         seconds: float | None = self._call("cpu_s")
         return seconds
 
-    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
-        """Return the number of cores that the worker uses without a request."""
-        cores: float | None = self._call("idle_cores", settling_s, length_s)
-        return cores
+    def let_run(self) -> bool:
+        """Continue the worker without a request."""
+        return bool(self._call("let_run"))
 
     def close(self) -> None:
         """End the worker, and save its log on this machine."""

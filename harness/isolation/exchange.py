@@ -53,8 +53,8 @@ class Exchange(Protocol):
         """Return the CPU time used so far, seconds; None if unknown."""
         ...
 
-    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
-        """Continue the process without a request and return the number of cores that it uses; None if unknown."""
+    def let_run(self) -> bool:
+        """Continue the process without a request; return whether :meth:`cpu_s` then is its own processor time."""
         ...
 
     def close(self) -> None:
@@ -158,18 +158,12 @@ class WorkerExchange:
         """Return the CPU time of the worker and all its descendants, seconds; None if unknown."""
         return cpu_seconds(self._tree())
 
-    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
-        """Continue the worker without a request, measure the number of cores that it uses, and stop it again."""
+    def let_run(self) -> bool:
+        """Continue the worker without a request; return whether it still lives."""
         if self._dead is not None:
-            return None
+            return False
         self._resume()
-        time.sleep(settling_s)  # thread pools spin for a moment after their work
-        tree = self._tree()
-        before, begin = cpu_seconds(tree), time.monotonic()
-        time.sleep(length_s)
-        after, spent = cpu_seconds(tree), time.monotonic() - begin
-        self.pause()
-        return None if before is None or after is None else max(0.0, after - before) / spent
+        return True
 
     def _resume(self) -> None:
         self._worker.watcher.is_stopped = False

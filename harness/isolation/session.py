@@ -246,17 +246,9 @@ class Session(AbstractContextManager["Session"]):
         """Return the CPU time of the worker and all its descendants so far, seconds; None if unknown."""
         return self.exchange.cpu_s()
 
-    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
-        """Continue the worker without a request and return the number of cores that it uses; None if unknown.
-
-        Parameters
-        ----------
-        settling_s
-            Delay before the measurement, seconds, because thread pools spin for a moment after their work.
-        length_s
-            Duration of the measurement, seconds.
-        """
-        return self.exchange.idle_cores(settling_s, length_s)
+    def let_run(self) -> bool:
+        """Continue the worker without a request; return whether :meth:`cpu_s` then is its own processor time."""
+        return self.exchange.let_run()
 
     def upscale(self, lr: Image) -> Image:
         """Upscale one frame, H x W x 3, uint8, and return the image in the same format.

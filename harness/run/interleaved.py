@@ -166,8 +166,10 @@ class InterleavedTiming:
             processes = network.process + 1
             fewest = self._plan.protocol.fewest_processes(is_ranked=network.is_ranked)
             # Seen frames and noise may be left to a later process, after a resumption.
-            if done[network.slug] and processes >= fewest and network.probed_process < processes:
+            is_probed = network.probed_process < processes
+            if network.processes_left and done[network.slug] and processes >= fewest and is_probed:
                 network.processes = processes
+                self._progress.timing(network.slug, network.process, processes, 1.0)
 
     def _run_rounds(self, networks: Sequence[NetworkState], gpu: Card) -> str:
         """Time one process of each network, and return the name of the anchor's process."""

@@ -33,6 +33,8 @@ class RoundSettings:
         Counts the energy of each turn.
     clock
         Returns the seconds of a monotonic clock.
+    sleep
+        Waits so many seconds of that clock.
     begin_s
         When the session began, by that clock.
     """
@@ -44,6 +46,7 @@ class RoundSettings:
     gpu: Card = field(default_factory=lambda: GpuMonitor("cpu"))
     energy: EnergyMeter = field(default_factory=NoMeter)
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
     begin_s: float = field(default_factory=time.monotonic)
 
     @property

@@ -7,15 +7,15 @@ machine's speed affects neighbouring turns alike, so it cancels in the ratio of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+from harness.errors import WorkerError
 from harness.faults import concerns_the_run, worker_error
 from harness.results.measurement import RoundTimes
 from harness.statistics.runtime_summary import interval_is_narrow, round_ratios
 from harness.timing.bursts import AnchorLostError, BurstTimer
-from harness.timing.checks import are_doubtful, check_idle
+from harness.timing.checks import are_doubtful, check_idle, seem_busy
 from harness.timing.frames import FrameSource, Image, Origin
 from harness.timing.network_state import NetworkState
 from harness.timing.round_checks import RoundChecks
@@ -98,10 +98,13 @@ class Rounds:
     def _check_idle(self) -> None:
         """Check that no worker that was timed uses the processor while it waits; all at once, because it takes time."""
         timed = [network for network in self._networks if network.error is None and network.current.is_done]
-        with ThreadPoolExecutor(max_workers=max(1, len(timed))) as threads:
-            checks = [threads.submit(check_idle, network.current.worker) for network in timed]
-        for network, check in zip(timed, checks, strict=True):
-            self._guarded(network, check.result)
+        try:
+            busy = seem_busy([network.current.worker for network in timed], self._settings.sleep)
+        except WorkerError:  # of one of them; which one, its own check tells
+            busy = [True] * len(timed)
+        for network, is_busy in zip(timed, busy, strict=True):
+            if is_busy:
+                self._guarded(network, partial(check_idle, network.current.worker, self._settings.sleep))
 
     def _active(self) -> list[NetworkState]:
         return [network for network in self._networks if not network.current.is_done]

@@ -80,19 +80,6 @@ class TimedWorker(Protocol):
         """Return the processor time used so far by the process and its children, seconds; None if unknown."""
         ...
 
-    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
-        """Let the process run without a request, and return how many cores it uses.
-
-        Parameters
-        ----------
-        settling_s
-            Seconds to wait before measuring.
-        length_s
-            Seconds to measure.
-
-        Returns
-        -------
-        float or None
-            Average number of busy cores; None if unknown.
-        """
+    def let_run(self) -> bool:
+        """Let the process run without a request; return whether :meth:`cpu_s` then is its own processor time."""
         ...

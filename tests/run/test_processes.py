@@ -1,7 +1,7 @@
 """Networks that are timed in several processes: what is started, what is kept, what of it fails."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from harness.results import Entry, Measurement, read_run
 from harness.results.samples import read_timing
 from harness.run.plan import RunRequest
 from harness.run.progress import ProgressEvent, StageProgress
-from harness.statistics.process_spread import spread_info
+from harness.statistics.process_spread import RelativeTimes, spread_info
 from harness.statistics.runtime_summary import process_spread
 from harness.timing import PROTOCOLS, protocol_for
 from harness.timing.rounds import Rounds
@@ -213,6 +213,40 @@ def test_what_fails_is_not_kept_although_others_go_on(sharp: Submit, request_for
 
 def unfinished(folder: Path) -> list[Measurement]:
     return [Measurement.model_validate_json(file.read_bytes()) for file in (folder / "unfinished").glob("*.json")]
+
+
+def test_networks_that_are_far_from_all_others_get_two_processes_and_baselines_one(
+    sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("far", "near", "other"):
+        sharp(name)
+    asked: list[int] = []
+
+    def first_is_settled(networks: Sequence[RelativeTimes], known: Sequence[RelativeTimes]) -> list[bool]:
+        asked.append(len(networks))
+        assert known == []
+        return [True, *[False] * (len(networks) - 1)]
+
+    monkeypatch.setattr("harness.run.interleaved.settled", first_is_settled)
+    quick = replace(PROTOCOLS["robust"], budget_s=1.2, turn_s=0.02, anchor_turn_s=0.01)
+    monkeypatch.setitem(PROTOCOLS, "robust", quick)
+    reported: dict[str, tuple[int, int]] = {}
+
+    def listen(event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress) and event.stage == "time":
+            reported[event.name] = event.process, event.processes
+
+    request = request_for(protocol="robust", time_budget_s=None, with_baselines=True)
+    finished = run(request, [listen], engine=InlineEngine())
+    processes = {
+        name: len({turn.process for turn in read_timing(finished.folder, row.slug).rounds})
+        for name, row in by_name(finished).items()
+    }
+    assert [processes.pop(name) for name in ("far", "near", "other")] == [2, 3, 3]
+    assert set(processes.values()) == {1}
+    assert asked == [3, 3]  # baselines are not among them, and after the last process there is nothing to decide
+    assert reported["far"] == (2, 2)
+    assert reported["Bicubic"] == (1, 1)
 
 
 def test_one_process_leaves_its_spread_unknown(sharp: Submit, request_for: Request) -> None:

@@ -20,6 +20,7 @@ from harness.timing.checks import (
     check_seen_frame,
     check_timed_size,
     find_unreported_time,
+    seem_busy,
     unreported_ms,
 )
 from harness.timing.confirmation import CallTime
@@ -112,24 +113,54 @@ def test_rounding_and_borders_are_not_held_against_a_network() -> None:
 
 @dataclass
 class Idler:
-    """A worker that keeps so many cores busy in each of two looks."""
+    """A worker that keeps so many cores busy in each of two looks; None if its time is unknown."""
 
     looks: list[float | None]
+    used_s: float = 1.0
+    runs: bool = False
 
-    def idle_cores(self, settling_s: float, length_s: float) -> float | None:
-        return self.looks.pop(0)
+    def let_run(self) -> bool:
+        self.runs = True
+        return self.looks[0] is not None
+
+    def sleep(self, seconds: float) -> None:
+        assert self.runs
+        self.used_s += seconds * (self.looks[0] or 0.0)
+
+    def cpu_s(self) -> float:
+        return self.used_s
+
+    def pause(self) -> None:
+        if self.runs:
+            self.looks.pop(0)
+        self.runs = False
 
 
 @pytest.mark.parametrize("looks", [[0.0], [None], [0.9, 0.0], [0.9, None]])
 def test_what_is_idle_in_one_measurement_is_idle(looks: list[float | None]) -> None:
     idler = Idler(looks)
-    check_idle(idler)
+    check_idle(idler, idler.sleep)
     assert idler.looks == []
 
 
 def test_what_is_busy_in_both_measurements_is_disqualified() -> None:
+    idler = Idler([0.5, 0.2])
     with pytest.raises(WorkerError, match=r"keeps 0\.2 core"):
-        check_idle(Idler([0.5, 0.2]))
+        check_idle(idler, idler.sleep)
+
+
+def test_several_workers_are_looked_at_at_once() -> None:
+    idlers = [Idler([0.0]), Idler([0.9]), Idler([None])]
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        for idler in idlers:
+            idler.sleep(seconds)
+
+    assert seem_busy(idlers, sleep) == [False, True, False]
+    assert len(waits) == 2
+    assert not any(idler.runs for idler in idlers)
 
 
 def test_processor_time_is_bounded_by_threads_and_wall_time() -> None:

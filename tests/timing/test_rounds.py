@@ -59,6 +59,7 @@ class ScriptedWorker:
     cores: float = 1.0
     idle: float = 0.0
     honest_calls: int = 10**9
+    waits: bool = False
     calls: int = 0
     last: np.ndarray | None = None
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
@@ -107,14 +108,14 @@ class ScriptedWorker:
         return (self.untimed if self.calls <= self.honest_calls else darker)(lr)
 
     def pause(self) -> None:
-        pass
+        self.waits = False
 
     def cpu_s(self) -> float:
-        return self.machine.now * self.cores
+        return self.machine.now * (self.idle if self.waits else self.cores)
 
-    def idle_cores(self, settling_s: float, length_s: float) -> float:
-        self.machine.now += settling_s + length_s
-        return self.idle
+    def let_run(self) -> bool:
+        self.waits = True
+        return True
 
 
 @pytest.fixture
@@ -131,7 +132,10 @@ def anchor_on(machine: Machine, ms: float = 10.0, **options: object) -> NetworkS
 
 
 def settings_for(machine: Machine, protocol: TimingProtocol, threads: int | None = 1, **given: object) -> RoundSettings:
-    return RoundSettings(protocol, 2, threads, clock=lambda: machine.now, begin_s=machine.now, **given)
+    def sleep(seconds: float) -> None:
+        machine.now += seconds
+
+    return RoundSettings(protocol, 2, threads, clock=lambda: machine.now, sleep=sleep, begin_s=machine.now, **given)
 
 
 def frame_source(seed: int = 0) -> FrameSource:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -63,27 +63,34 @@ def half_width(run: Run, name: str) -> float:
     return float((high - low) / 2 / run["runtime_ms"][name])
 
 
-def print_ratio(label: str, new: Iterable[float], old: Iterable[float], digits: int = 1) -> None:
-    """Print the medians of both versions and their ratio."""
-    values = [median(one) for one in (list(new), list(old))]
+def print_ratio(label: str, new: list[Run], old: list[Run], figure: Callable[[Run], float]) -> None:
+    """Print the medians of a figure over the runs of both versions, and their ratio."""
+    values = [median(figure(run) for run in runs) for runs in (new, old)]
     ratio = f"{values[0] / values[1]:8.2f}" if values[1] else "       -"
-    print(f"{label:32}{values[0]:10.{digits}f}{values[1]:10.{digits}f}{ratio}")
+    print(f"{label:32}{values[0]:10.2f}{values[1]:10.2f}{ratio}")
 
 
 def print_comparison(new: list[Run], old: list[Run], fastest: int) -> None:
     """Print all ratios."""
+
+    def speed(name: str) -> float:
+        return float(median(run["runtime_ms"][name] for run in old))
+
     print(f"{'medians':32}{'this':>10}{'other':>10}{'ratio':>8}")
-    print_ratio("wall, s", (run["wall_s"] for run in new), (run["wall_s"] for run in old))
+    print_ratio("wall, s", new, old, lambda run: float(run["wall_s"]))
     for stage in old[0]["stage_s"]:
-        print_ratio(f"{stage}, s", *([run["stage_s"].get(stage, 0.0) for run in runs] for runs in (new, old)))
+        print_ratio(f"{stage}, s", new, old, lambda run, stage=stage: float(run["stage_s"].get(stage, 0.0)))  # type: ignore[misc]
     for name in old[0]["time_s"]:
-        print_ratio(f"time of {name}, s", *([run["time_s"].get(name, 0.0) for run in runs] for runs in (new, old)))
-    names = sorted(old[0]["ranked"], key=lambda name: median(run["runtime_ms"][name] for run in old))[:fastest]
+        print_ratio(f"time of {name}, s", new, old, lambda run, name=name: float(run["time_s"].get(name, 0.0)))  # type: ignore[misc]
+    names = sorted(old[0]["ranked"], key=speed)[:fastest]
     for name in names:
-        widths = ([100 * half_width(run, name) for run in runs] for runs in (new, old))
-        print_ratio(f"half-width of {name}, %", *widths, digits=2)
-    widths = ([100 * half_width(run, name) for run in runs for name in names] for runs in (new, old))
-    print_ratio(f"half-width of these {len(names)}, %", *widths, digits=2)
+        print_ratio(f"half-width of {name}, %", new, old, lambda run, name=name: 100 * half_width(run, name))  # type: ignore[misc]
+    print_ratio(
+        f"half-width of these {len(names)}, %",
+        new,
+        old,
+        lambda run: 100 * median(half_width(run, name) for name in names),
+    )
 
 
 def main() -> None:

@@ -129,7 +129,7 @@ Processes = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Largest number of processes in which each model is timed. [default: 3; fewer for short budgets]",
+        help="Number of processes in which each model is timed. [default: up to 3; fewer where no more are needed]",
     ),
 ]
 Timeout = Annotated[float, typer.Option(help="Time limit per stage of a submission, seconds.")]

@@ -50,6 +50,11 @@ class PrefetchingEngine:
         self._own_work = threading.Thread(target=work, daemon=True)
         self._own_work.start()
 
+    def finish_own_work(self) -> None:
+        """Wait for the end of what :meth:`meanwhile` began."""
+        if self._own_work is not None:
+            self._own_work.join()
+
     def expect(self, jobs: Iterable[Job]) -> None:
         """Append jobs to those that will be opened next, in order."""
         self._to_come.extend(jobs)
@@ -78,8 +83,7 @@ class PrefetchingEngine:
         Work of this process has ended when this returns.
         """
         self._held = True
-        if self._own_work is not None:
-            self._own_work.join()
+        self.finish_own_work()
         for _, session in self._waiting:
             session.pause()
 

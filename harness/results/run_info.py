@@ -184,7 +184,7 @@ class ProtocolInfo(Record):
     time_budget_s: float | None = None
     """Seconds that a model's timing may take."""
     processes: int = 1
-    """In how many processes each network is timed, one after the other."""
+    """Largest number of processes in which a network is timed, one after the other."""
 
 
 class ProcessSpreadInfo(Record):

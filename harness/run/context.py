@@ -73,8 +73,11 @@ class RunContext:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Workers end before the device is given to another run, which they would disturb.
+        # Workers end before the device is given to another run, which they would disturb, and so does work of this
+        # process, unless the user interrupts the run.
         try:
+            if kind is None or issubclass(kind, Exception):
+                self.engine.finish_own_work()
             self.engine.close()
         finally:
             self._resources.close()

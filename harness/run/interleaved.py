@@ -155,21 +155,26 @@ class InterleavedTiming:
 
     def _finish_settled(self, networks: Sequence[NetworkState]) -> None:
         """End the timing of networks that have no rank, or whose times are far from all others that have one."""
-        ranked = [(one, one.record) for one in networks if one.error is None and one.is_ranked]
-        in_rounds = [(one, relative_times(record)) for one, record in ranked if record is not None and record.rounds]
-        known = [relative_times(record) for record in self._known if record.rounds]
-        done = {one.slug: not one.is_ranked for one in networks}
-        if any(one.processes_left for one, _ in in_rounds):
-            found = settled([times for _, times in in_rounds], known)
-            done |= {one.slug: is_settled for (one, _), is_settled in zip(in_rounds, found, strict=True)}
-        for network in networks:
+        protocol = self._plan.protocol
+        going_on = [one for one in networks if one.error is None and one.processes_left]
+        if protocol.fixed_processes or not going_on:
+            return
+        is_settled = self._settled([one for one in networks if one.error is None and one.is_ranked])
+        for network in going_on:
             processes = network.process + 1
-            fewest = self._plan.protocol.fewest_processes(is_ranked=network.is_ranked)
             # Seen frames and noise may be left to a later process, after a resumption.
             is_probed = network.probed_process < processes
-            if network.processes_left and done[network.slug] and processes >= fewest and is_probed:
+            is_enough = processes >= protocol.fewest_processes(is_ranked=network.is_ranked)
+            if is_enough and is_probed and is_settled.get(network.slug, not network.is_ranked):
                 network.processes = processes
                 self._progress.timing(network.slug, network.process, processes, 1.0)
+
+    def _settled(self, ranked: Sequence[NetworkState]) -> dict[str, bool]:
+        """Return which networks that were timed in rounds are far from all others."""
+        records = [(one.slug, record) for one in ranked if (record := one.record) is not None and record.rounds]
+        known = [relative_times(record) for record in self._known if record.rounds]
+        found = settled([relative_times(record) for _, record in records], known)
+        return {slug: is_settled for (slug, _), is_settled in zip(records, found, strict=True)}
 
     def _run_rounds(self, networks: Sequence[NetworkState], gpu: Card) -> str:
         """Time one process of each network, and return the name of the anchor's process."""

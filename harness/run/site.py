@@ -148,6 +148,7 @@ def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
 
 def _time(group: list[SubmissionRun], context: RunContext, task: Task, outcome: Outcome) -> list[SubmissionRun]:
     """Time a group while nothing else runs on this machine, and end its workers."""
+    context.engine.finish_own_work()  # it could not end while nothing else may work
     with QUIET_HOURS.quiet():
         begin = time.time()
         out_of_memory = time_group(group, context)

@@ -153,6 +153,7 @@ class SubmissionRun:
         self.measurement = self.measurement.updated(counted).model_copy(update={"reparam": reparam})
         self._note(*optional.notes)
         if self.worker.needs_build:
+            engine.finish_own_work()  # the duration of the build is reported
             self._report("prepare", f"for {self.plan.request.backend}")
         self.measurement = self.measurement.model_copy(update={"build_s": self.worker.build()})
 

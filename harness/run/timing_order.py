@@ -78,7 +78,8 @@ class InRounds:
         def save(run: SubmissionRun, timing: TimingRecord | None) -> None:
             _save_unfinished(run, timing, context)
 
-        ranked = [one for one in context.measurements() if one.planned.submission.kind == "submission"]
+        finished = [one for one in context.measurements() if one.measurement.status == "ok"]
+        ranked = [one for one in finished if one.planned.submission.kind == "submission"]
         known = [one.measurement.timing for one in ranked if one.measurement.timing is not None]
         timing = InterleavedTiming(context.plan, context.engine, context.progress, open_anchor, known, save)
         networks = timing.run(runs)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.statistics.inference import log_interval
+from harness.statistics.inference import log_interval, student_reach
 from harness.statistics.process_spread import (
+    ASSUMED_SPREAD,
     RelativeTimes,
     estimate_spread,
     has_enough_rounds,
@@ -19,6 +20,7 @@ from harness.statistics.process_spread import (
 )
 
 _FEWEST_PROCESSES = 2  # one process may be an outlier
+_FEWEST_DEGREES = 3  # of freedom of the spread between processes
 _AGREEMENT = 2.0  # standard errors of the difference of two processes, which one network in twenty exceeds
 # Times are far apart if their 95 % intervals would not meet at twice their width.
 _CLEARANCE = 2.0
@@ -26,10 +28,12 @@ _CLEARANCE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """Logarithm of a network's time, and half of its 95 % interval."""
+    """Logarithm of a network's time, half of its 95 % interval, and that of the anchor that it is relative to."""
 
     value: float
     reach: float
+    anchor: str
+    anchor_reach: float
 
 
 def settled(networks: Sequence[RelativeTimes], known: Sequence[RelativeTimes] = ()) -> list[bool]:
@@ -38,28 +42,32 @@ def settled(networks: Sequence[RelativeTimes], known: Sequence[RelativeTimes] = 
     Two processes are enough if they agree and no other network's time is near: the mean of two is nearly as precise as
     the middle of three, which is robust against one process that is slower for as long as it lives. The processes that
     are left then go to networks that are close to one another. Two equal networks are declared settled only if their
-    times differ by more than six standard errors.
+    times differ by about five standard errors. No network is, if too few processes tell what two of them differ by.
 
     Parameters
     ----------
     networks
-        Networks of one session after the same number of processes. Their ``spread`` is estimated here.
+        Networks of one session after the same number of processes.
     known
-        Networks that were timed before.
+        Networks that were timed before, in rounds.
     """
-    spread = estimate_spread(networks)
-    own = [replace(network, spread=spread) for network in networks]
-    levels = [_level_of(network) for network in own]
-    others = [_level_of(network) for network in known if network.anchor]
+    # From all that is known; the networks come with the spread that is assumed before anything is measured.
+    spread = estimate_spread([*networks, *known])
+    if spread.own == ASSUMED_SPREAD.own or spread.own.degrees < _FEWEST_DEGREES:
+        return [False] * len(networks)
+    every = [replace(network, spread=spread) for network in (*networks, *known)]
+    levels = [_level_of(network) for network in every]
     return [
-        _agrees(network) and all(_are_apart(levels[at], other) for other in [*levels[:at], *levels[at + 1 :], *others])
-        for at, network in enumerate(own)
+        _agrees(network) and all(_are_apart(levels[at], other) for other in (*levels[:at], *levels[at + 1 :]))
+        for at, network in enumerate(every[: len(networks)])
     ]
 
 
 def _level_of(network: RelativeTimes) -> _Level:
     low, high = log_interval(network)
-    return _Level(midmean_of_medians(log_times(network)), (high - low) / 2)
+    # What two processes of the anchor differ by, if two networks are not relative to the same one.
+    anchor_reach = student_reach(network.own.degrees) * network.own.relative
+    return _Level(midmean_of_medians(log_times(network)), (high - low) / 2, network.anchor, anchor_reach)
 
 
 def _agrees(network: RelativeTimes) -> bool:
@@ -75,4 +83,6 @@ def _agrees(network: RelativeTimes) -> bool:
 
 def _are_apart(one: _Level, other: _Level) -> bool:
     reach = one.reach + other.reach
+    if one.anchor != other.anchor:
+        reach += one.anchor_reach + other.anchor_reach
     return math.isfinite(reach) and abs(one.value - other.value) > _CLEARANCE * reach

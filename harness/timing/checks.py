@@ -7,7 +7,6 @@ prove and what they cannot. Timed outputs are compared in :mod:`harness.timing.o
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.timing.confirmation import MeasurePair, confirm_speedup
 from harness.timing.frames import Image
-from harness.timing.timed_worker import TimedWorker, TimeReport
+from harness.timing.timed_worker import TimeReport
 
 _MAX_SIZE_LOSS_DB = 0.2  # away from the border, only a network with a global receptive field can differ
 _BORDER = 16  # pixels
@@ -27,10 +26,6 @@ GRAIN = 3.0
 # Allowed processor time, as a multiple of threads x wall time. Workers are bound to as many processors as threads.
 _CPU_SHARE = 1.03
 _CPU_SLACK_S = 0.1
-# Seconds to wait and to measure; the second measurement is made only where the first one finds a busy worker.
-_IDLE_MEASUREMENTS_S = ((0.03, 0.15), (0.5, 0.5))
-# On a busy machine a worker that spins may get no more than this; one that waits for a request uses none.
-_IDLE_CORES = 0.05
 _FEW_ALARMS = 0.05  # of all calls
 # Allowed difference between the clocks of controller and worker: a multiple of the anchor's, plus a share of the
 # reported time, plus a constant.
@@ -131,57 +126,6 @@ def check_processor_time(cpu_s: float, wall_s: float, threads: int | None) -> No
             f"it took {cpu_s:.3g} s of processor time in {wall_s:.3g} s, where it may use {threads} thread(s): "
             "it works or spins on other cores"
         )
-
-
-def check_idle(worker: TimedWorker, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Disqualify a worker that uses the processor between requests, which would slow other networks down.
-
-    Parameters
-    ----------
-    worker
-        The worker.
-    sleep
-        Waits so many seconds.
-    """
-    measurements = []
-    for settling_s, length_s in _IDLE_MEASUREMENTS_S:
-        (cores,) = _idle_cores([worker], settling_s, length_s, sleep)
-        if cores < _IDLE_CORES:
-            return
-        measurements.append(cores)
-    disqualify(
-        f"it keeps {min(measurements):.2g} core(s) busy while it has nothing to do, which slows others; it was stopped "
-        "during their turns"
-    )
-
-
-def seem_busy(workers: Sequence[TimedWorker], sleep: Callable[[float], None] = time.sleep) -> list[bool]:
-    """Return which of several workers seem to use the processor between requests, measured at the same time.
-
-    Parameters
-    ----------
-    workers, sleep
-        As in :func:`check_idle`, which measures again.
-    """
-    return [cores >= _IDLE_CORES for cores in _idle_cores(workers, *_IDLE_MEASUREMENTS_S[0], sleep)]
-
-
-def _idle_cores(
-    workers: Sequence[TimedWorker], settling_s: float, length_s: float, sleep: Callable[[float], None]
-) -> list[float]:
-    """Let workers run without a request, and return how many cores each of them uses; 0 if unknown."""
-    measured = [worker.let_run() for worker in workers]
-    try:
-        sleep(settling_s)  # thread pools spin for a moment after their work
-        before = [worker.cpu_s() for worker in workers]
-        sleep(length_s)
-        after = [worker.cpu_s() for worker in workers]
-    finally:
-        for worker in workers:
-            worker.pause()
-    used = zip(measured, before, after, strict=True)
-    # All are read in the same order, so that as much time passes between the two readings of each.
-    return [max(0.0, end - begin) / length_s if own and begin and end else 0.0 for own, begin, end in used]
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,12 +143,13 @@ class NetworkState:
     is_ranked
         Whether the network gets a rank; baselines do not.
     processes
-        Number of processes in which the network is timed. It is decided when the first process is warm.
+        Number of processes in which the network is timed. It is decided when the first process is warm, and lowered
+        between two processes if no more are needed.
     probed_process
         The process in which seen frames and noise are timed. It is drawn when the first process is warm.
     reference
-        A frame and its image, made by the network's first process at its end. Every later process gets this frame
-        first and must make the same image of it.
+        A frame and its image, made by the network's first process at its end, or by the first one since the timing was
+        continued. Every later process gets this frame first and last, and must make the same image of it.
     timed_parts
         Parts of timed outputs, one of a turn, for the comparison with HR images.
     records

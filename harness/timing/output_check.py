@@ -164,20 +164,41 @@ class OutputCheck:
 
         Every process is timed, and the images of the last one are scored, so all must run the same network.
         """
-        self._compare(OutputSample(other.frame, strips), other.image, _OTHER_PROCESS)
+        sample = OutputSample(other.frame, strips)
+        difference = self._difference(sample, other.image)
+        if difference > _TOLERANCE[self.precision]:
+            # Both are made in this process: what another one does excuses nothing.
+            one, second = (self.worker.upscale(sample.frame) for _ in range(2))
+            self._excuse(sample, difference, one, second, _OTHER_PROCESS)
 
     def _compare(self, sample: OutputSample, reference: Image, message: str) -> None:
+        difference = self._difference(sample, reference)
+        if difference > _TOLERANCE[self.precision]:
+            self._excuse(sample, difference, reference, self.worker.upscale(sample.frame), message)
+
+    def _difference(self, sample: OutputSample, image: Image) -> float:
         if not np.isfinite(sample.strips.values).all():
             disqualify("the timed output holds values that are not finite")
-        difference = _difference(sample.strips, reference)
-        tolerance = _TOLERANCE[self.precision]
-        if difference <= tolerance:
-            return
+        return _difference(sample.strips, image)
+
+    def _excuse(self, sample: OutputSample, difference: float, one: Image, second: Image, message: str) -> None:
+        """Disqualify a network whose outputs differ, unless its own randomness explains it.
+
+        Parameters
+        ----------
+        sample
+            The timed output.
+        difference
+            By how much it differs from another one of the same frame, levels.
+        one, second
+            Two outputs for that frame, made in calls of their own in this process.
+        message
+            What differs.
+        """
         # A network with random elements differs from itself. Measure by how much before calling it a cheat.
-        second = self.worker.upscale(sample.frame)
-        spread = _spread(sample.strips, reference, second)
+        spread = _spread(sample.strips, one, second)
         # Only a network whose own randomness is small is examined further; nothing else explains a difference.
-        if spread <= tolerance or spread > _MAX_SPREAD or difference > _MAX_SPREAD:
+        if spread <= _TOLERANCE[self.precision] or spread > _MAX_SPREAD or difference > _MAX_SPREAD:
             disqualify(f"{message} by {difference:.3g} of 255 levels on average; two untimed ones by {spread:.2g}")
         self._check_randomness(sample.frame, message)
         note = f"two outputs of one frame differ by {spread:.2g} levels: it has random numbers of its own"

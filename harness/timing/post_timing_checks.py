@@ -14,7 +14,6 @@ import numpy as np
 
 from harness.timing.checks import (
     Request,
-    check_idle,
     check_marks,
     check_noise,
     check_processor_time,
@@ -24,6 +23,7 @@ from harness.timing.checks import (
 )
 from harness.timing.confirmation import CallTime, time_call
 from harness.timing.frames import FrameSource, Image, frame_of_call
+from harness.timing.idle_check import check_idle
 from harness.timing.output_check import OutputCheck
 from harness.timing.timed_worker import TimedWorker
 

@@ -62,6 +62,8 @@ class TimingProtocol:
     min_processes
         Number of processes after which a network is finished if its time is far from those of all others, see
         :func:`harness.statistics.settled.settled`.
+    fixed_processes
+        Whether no network is finished before `processes`, unless its calls take too long for as many.
     turn_s
         Mean length of a turn, seconds. It covers several time slices of the operating system's scheduler, so that
         whatever runs beside the network affects all turns alike.
@@ -83,6 +85,7 @@ class TimingProtocol:
     turn_statistic: Statistic = "mean"
     processes: int = 1
     min_processes: int = 1
+    fixed_processes: bool = False
     turn_s: float = 0.1
     anchor_turn_s: float = 0.05
 
@@ -105,8 +108,9 @@ class TimingProtocol:
 
     def fewest_processes(self, *, is_ranked: bool) -> int:
         """Return in how many processes a network is timed that needs no more. Without a rank it needs one."""
-        is_fixed = self.min_processes >= self.processes
-        return self.min_processes if is_ranked or is_fixed else 1
+        if self.fixed_processes:
+            return self.processes
+        return min(self.min_processes, self.processes) if is_ranked else 1
 
     def is_slow(self, call_ms: float) -> bool:
         """Return whether a call takes more than a third of the budget.
@@ -118,7 +122,7 @@ class TimingProtocol:
     def describe_warmup(self) -> str:
         """Return the warm-up rule in words."""
         if self.takes_turns:
-            return f"until the later half of its calls agrees with the earlier, at most {self.warmup} calls"
+            return f"a first call, then until the later half of them agrees with the earlier, at most {self.warmup} calls"
         if not self.warmup:
             return "none"
         if self.budget_s is None:
@@ -234,7 +238,7 @@ def protocol_for(
     precision
         Replaces the protocol's precision.
     processes
-        Replaces the largest and the smallest number of processes in which a network is timed.
+        Number of processes for each network, also for those that would be finished after fewer.
 
     Raises
     ------
@@ -258,9 +262,7 @@ def protocol_for(
         few = max(1, min(protocol.processes, int(budget_s)))
         protocol = replace(protocol, budget_s=budget_s, min_repeats=min(protocol.min_repeats, 3), processes=few)
     if processes is not None:
-        # A number that was asked for is not reduced.
-        number = _checked_processes(protocol, processes)
-        protocol = replace(protocol, processes=number, min_processes=number)
+        protocol = replace(protocol, processes=_checked_processes(protocol, processes), fixed_processes=True)
     return replace(protocol, precision=precision) if precision else protocol
 
 

@@ -61,6 +61,7 @@ class RoundChecks:
             outputs.remember_first(frame, strips)
         else:
             outputs.check_same_output(strips, network.reference)
+            network.current.worker.pause()  # it was asked again where they differ
 
     def before_turn(self, network: NetworkState, frame: Image) -> None:
         """Perhaps ask for an output of the next turn, whose first input is `frame`.
@@ -125,8 +126,7 @@ class RoundChecks:
             if network.process == network.probed_process:
                 self._check_seen_frame(network)
                 self._check_noise(network)
-            if network.reference is None:
-                network.reference = self._outputs(network).check_first()
+            self._compare_processes(network)
         calls = sum(request.calls for request in checks.requests)
         notes = [alarms_note(checks.alarms, calls), *self._outputs(network).notes]
         process.note = "; ".join(note for note in notes if note) or process.note
@@ -134,6 +134,8 @@ class RoundChecks:
         check_marks(checks.requests)
         check_clocks(checks.requests, self._timer.anchor.current.checks.requests)
         check_processor_time(checks.cpu_s, checks.cpu_wall_s, threads)
+        process.worker.pause()
+        self._outputs(network).compared = None  # its memory is needed
 
     def _outputs_to_check(self, network: NetworkState) -> int:
         """Return the number of outputs to compare in each process of a network."""
@@ -157,6 +159,7 @@ class RoundChecks:
         network.timed_parts.append(TimedPart.drawn(origin, image, self._frames.rng))
         if network.current.warmup:
             self._outputs(network).check_first(image)
+            network.current.worker.pause()
         else:
             self._check_output(network, frame, 0)
 
@@ -172,6 +175,21 @@ class RoundChecks:
         given = frame_of_call([frame], call, checks.variations[call])
         self._outputs(network).check(given, checks.strips[call], reference)
         network.current.worker.pause()
+
+    def _compare_processes(self, network: NetworkState) -> None:
+        """Compare the network's first output with a late one, in its first process; later ones with the first process.
+
+        A later process was compared in its first call, too. A network could do less after that.
+        """
+        outputs, reference = self._outputs(network), network.reference
+        if reference is not None:
+            again = network.current.worker.time([reference.frame], 0, 1, 1, None)
+            outputs.check_same_output(again.strips[0], reference)
+            return
+        late = outputs.check_first()
+        # 30 MB at 4K, so it is kept only for a further process.
+        has_further = network.processes_left and (network.is_ranked or self._settings.protocol.fixed_processes)
+        network.reference = late if has_further else None
 
     def _check_seen_frame(self, network: NetworkState) -> None:
         """Time the frame that the network was just compared with, and compare its output again."""

@@ -15,8 +15,9 @@ from harness.faults import concerns_the_run, worker_error
 from harness.results.measurement import RoundTimes
 from harness.statistics.runtime_summary import interval_is_narrow, round_ratios
 from harness.timing.bursts import AnchorLostError, BurstTimer
-from harness.timing.checks import are_doubtful, check_idle, seem_busy
+from harness.timing.checks import are_doubtful
 from harness.timing.frames import FrameSource, Image, Origin
+from harness.timing.idle_check import check_idle, seem_busy
 from harness.timing.network_state import NetworkState
 from harness.timing.round_checks import RoundChecks
 from harness.timing.round_settings import RoundSettings
@@ -97,14 +98,15 @@ class Rounds:
 
     def _check_idle(self) -> None:
         """Check that no worker that was timed uses the processor while it waits; all at once, because it takes time."""
+        clock, sleep = self._settings.clock, self._settings.sleep
         timed = [network for network in self._networks if network.error is None and network.current.is_done]
         try:
-            busy = seem_busy([network.current.worker for network in timed], self._settings.sleep)
+            busy = seem_busy([network.current.worker for network in timed], clock, sleep)
         except WorkerError:  # of one of them; which one, its own check tells
             busy = [True] * len(timed)
         for network, is_busy in zip(timed, busy, strict=True):
             if is_busy:
-                self._guarded(network, partial(check_idle, network.current.worker, self._settings.sleep))
+                self._guarded(network, partial(check_idle, network.current.worker, clock, sleep))
 
     def _active(self) -> list[NetworkState]:
         return [network for network in self._networks if not network.current.is_done]

@@ -35,7 +35,7 @@ class WarmUp:
     settings
         Protocol and budget.
     checks
-        Keeps the output of the first call for a later comparison.
+        Compares the output of the first call, or keeps it for a later comparison.
     on_call
         Called before each call of a network other than the anchor.
     """

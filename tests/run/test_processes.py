@@ -261,6 +261,13 @@ def test_a_short_budget_is_not_cut_into_pieces(budget_s: float | None, processes
     assert protocol_for("cpu", budget_s=budget_s).processes == processes
 
 
+def test_only_a_number_that_was_asked_for_is_fixed() -> None:
+    short, asked = protocol_for("cpu", budget_s=2.5), protocol_for("cpu", processes=5)
+    assert [short.fewest_processes(is_ranked=ranked) for ranked in (True, False)] == [2, 1]
+    assert [asked.fewest_processes(is_ranked=ranked) for ranked in (True, False)] == [5, 5]
+    assert protocol_for("cpu", budget_s=0.5).fewest_processes(is_ranked=True) == 1
+
+
 @pytest.mark.parametrize(("options", "message"), [({"name": "ntire23"}, "one process"), ({}, "in 0 processes")])
 def test_a_number_of_processes_that_cannot_be_is_refused(options: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):

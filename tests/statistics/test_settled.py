@@ -43,10 +43,32 @@ def test_one_process_settles_nothing() -> None:
 
 
 def test_networks_that_were_timed_before_count() -> None:
-    times = scaled(networks(np.random.default_rng(1), 3, 2, lambda r, s: r.normal(0, 0.003, s)), [1.0, 5.0, 5.01])
-    one, other, close = records(times, 2)
-    assert settled([one, other]) == [True, True]
-    assert settled([one, other], [close]) == [True, False]
+    equal = networks(np.random.default_rng(1), 4, 2, lambda r, s: r.normal(0, 0.003, s))
+    one, other, third, close = records(scaled(equal, [1.0, 5.0, 9.0, 5.01]), 2)
+    assert settled([one, other, third]) == [True, True, True]
+    assert settled([one, other, third], [close]) == [True, False, True]
+
+
+def test_where_few_processes_tell_their_spread_nothing_is_settled() -> None:
+    times = scaled(networks(np.random.default_rng(5), 3, 2, lambda r, s: r.normal(0, 0.003, s)), [1.0, 10.0, 100.0])
+    three = records(times, 2)
+    assert settled(three[:1]) == [False]
+    assert settled(three[:2]) == [False, False]  # two degrees of freedom
+    assert settled(three) == [True, True, True]
+    assert settled(three[:1], three[1:]) == [True]
+    assert settled([]) == []
+
+
+def test_networks_beside_another_process_of_the_anchor_must_be_further_away() -> None:
+    beside_one, beside_two = 0, 0
+    for seed in range(12):
+        equal = networks(np.random.default_rng(seed), 4, 2, lambda r, s: r.normal(0, 0.003, s))
+        one, close, *others = records(scaled(equal, [1.0, 1.1, 5.0, 30.0]), 2)
+        elsewhere = RelativeTimes(close.times, "t", close.processes, anchor="b")
+        beside_one += settled([one, close, *others])[0]
+        beside_two += settled([one, *others], [elsewhere])[0]
+    assert beside_one > 4
+    assert beside_two == 0
 
 
 def test_a_network_with_an_outlying_process_gets_another() -> None:

@@ -13,17 +13,16 @@ from harness.timing import FrameSource
 from harness.timing.checks import (
     Request,
     check_clocks,
-    check_idle,
     check_marks,
     check_noise,
     check_processor_time,
     check_seen_frame,
     check_timed_size,
     find_unreported_time,
-    seem_busy,
     unreported_ms,
 )
 from harness.timing.confirmation import CallTime
+from harness.timing.idle_check import check_idle, seem_busy
 from harness.worker.tampering import TamperDetector
 
 
@@ -116,8 +115,12 @@ class Idler:
     """A worker that keeps so many cores busy in each of two looks; None if its time is unknown."""
 
     looks: list[float | None]
-    used_s: float = 1.0
+    used_s: float = 0.0
+    now_s: float = 0.0
     runs: bool = False
+
+    def clock(self) -> float:
+        return self.now_s
 
     def let_run(self) -> bool:
         self.runs = True
@@ -126,6 +129,7 @@ class Idler:
     def sleep(self, seconds: float) -> None:
         assert self.runs
         self.used_s += seconds * (self.looks[0] or 0.0)
+        self.now_s += seconds
 
     def cpu_s(self) -> float:
         return self.used_s
@@ -139,14 +143,14 @@ class Idler:
 @pytest.mark.parametrize("looks", [[0.0], [None], [0.9, 0.0], [0.9, None]])
 def test_what_is_idle_in_one_measurement_is_idle(looks: list[float | None]) -> None:
     idler = Idler(looks)
-    check_idle(idler, idler.sleep)
+    check_idle(idler, idler.clock, idler.sleep)
     assert idler.looks == []
 
 
 def test_what_is_busy_in_both_measurements_is_disqualified() -> None:
     idler = Idler([0.5, 0.2])
     with pytest.raises(WorkerError, match=r"keeps 0\.2 core"):
-        check_idle(idler, idler.sleep)
+        check_idle(idler, idler.clock, idler.sleep)
 
 
 def test_several_workers_are_looked_at_at_once() -> None:
@@ -158,7 +162,8 @@ def test_several_workers_are_looked_at_at_once() -> None:
         for idler in idlers:
             idler.sleep(seconds)
 
-    assert seem_busy(idlers, sleep) == [False, True, False]
+    assert seem_busy(idlers, idlers[0].clock, sleep) == [False, True, False]
+    assert seem_busy([]) == []
     assert len(waits) == 2
     assert not any(idler.runs for idler in idlers)
 

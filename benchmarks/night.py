@@ -1,0 +1,157 @@
+"""Simulate a night on one accelerator: what share of it the controller takes.
+
+Run ``python -m benchmarks.night`` on an otherwise idle machine; it takes a minute. A scripted network takes 15 ms for a
+4K image and returns one through shared memory. Everything else is real: images are read from the data set's cache,
+outputs are compared by the track's convention, and crops are written. Wall time and processor time of the controller
+are measured for each image, for the first network, which also reads and degrades the images, and for later ones.
+
+A machine with more cores is simulated by scaling: the processor time of an image is divided by the number of cores and
+by the measured efficiency of two threads. Reading and comparison overlap with the network, so that an image takes the
+longer of the network with its transfers, and of the controller's work. The night adds the timing of all teams
+(``--timing-s`` for each, of which ``--timing-share`` is the controller's, see ``benchmarks/overhead.py``). The share
+that is printed is everything in which no network runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.overhead import write_images
+from harness.data import Dataset, get_degradation, open_dataset
+from harness.isolation.segment import Segment
+from harness.quality import evaluate_pair
+from harness.results.crops import CropStore
+from harness.run.quality_pass import QualityPass
+
+Image = NDArray[np.uint8]
+CONVENTION, SCALE = "ntire23", 2
+
+
+@dataclass(slots=True)
+class ScriptedNetwork:
+    """A network that takes a fixed time and returns slightly wrong images through shared memory.
+
+    Attributes
+    ----------
+    call_s
+        Time of a call, seconds.
+    spent_s
+        Time that calls and transfers took so far, seconds.
+    """
+
+    call_s: float
+    outputs: list[tuple[Segment, Image]]
+    spent_s: float = 0.0
+
+    @classmethod
+    def on(cls, dataset: Dataset, call_s: float) -> ScriptedNetwork:
+        """Prepare the outputs for a data set."""
+        outputs = []
+        for index in range(len(dataset)):
+            image = np.roll(dataset.pair(index)[1], 1, axis=1)
+            segment = Segment.create(image.nbytes)
+            assert segment is not None
+            segment.write([image])
+            outputs.append((segment, image))
+        return cls(call_s, outputs)
+
+    def upscale(self, index: int, lr: Image) -> Image:
+        """Send a frame, wait for the call, and read the output."""
+        begin = time.perf_counter()
+        segment, image = self.outputs[index]
+        lr.copy()  # the controller writes frames into shared memory
+        time.sleep(self.call_s)
+        output = np.empty_like(image)
+        segment.read_into(output, 0)
+        self.spent_s += time.perf_counter() - begin
+        return output
+
+
+@dataclass(frozen=True, slots=True)
+class PerImage:
+    """Seconds for one image: wall time, the network's with its transfers, and processor time of the controller."""
+
+    wall_s: float
+    network_s: float
+    cpu_s: float
+
+
+def measure(dataset: Dataset, network: ScriptedNetwork, crops: CropStore, slug: str) -> PerImage:
+    """Upscale and compare a data set as a run does."""
+    network.spent_s = 0.0
+    begin, cpu_begin = time.perf_counter(), time.process_time()
+    QualityPass(dataset, slug, CONVENTION, crops=crops).measure(network.upscale)
+    wall_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu_begin
+    images = len(dataset)
+    return PerImage(wall_s / images, network.spent_s / images, cpu_s / images)
+
+
+def efficiency(dataset: Dataset) -> float:
+    """Return the speed-up of the metrics by a second thread, as a fraction of two."""
+    _, hr = dataset.pair(0)
+    sr = np.roll(hr, 1, axis=1)
+
+    def seconds(threads: int) -> float:
+        times = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            evaluate_pair(sr, hr, CONVENTION, scale=SCALE, threads=threads)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    return seconds(1) / (2 * seconds(2))
+
+
+def simulated_s(image: PerImage, cores: int, effective: float) -> float:
+    """Return the wall time of an image on a machine with so many cores, seconds."""
+    return max(image.network_s, image.cpu_s / (cores * effective))
+
+
+def main() -> None:
+    """Measure, and print the simulated night."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--teams", type=int, default=40)
+    parser.add_argument("--images", type=int, default=100, help="of the data set")
+    parser.add_argument("--measured", type=int, default=10, help="images that are measured here")
+    parser.add_argument("--call-ms", type=float, default=15.0, help="time of a call at 4K")
+    parser.add_argument("--cores", type=int, default=16, help="of the simulated machine")
+    parser.add_argument("--timing-s", type=float, default=8.0, help="timing of one team")
+    parser.add_argument("--timing-share", type=float, default=0.16, help="share of the timing that is the controller's")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_images(folder / "images", given.measured)
+        dataset = open_dataset(folder / "images", SCALE, get_degradation("bicubic"), folder / "cache")
+        crops = CropStore(folder, dataset.fingerprint, images=dataset.names)
+        network = ScriptedNetwork.on(dataset, given.call_ms / 1e3)
+        evaluate_pair(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), CONVENTION, scale=SCALE)
+        measured = [measure(dataset, network, crops, f"network-{number}") for number in range(4)]
+        effective = efficiency(dataset)
+    first, later = measured[0], min(measured[1:], key=lambda one: one.wall_s)
+    for label, one in (("first network", first), ("later networks", later)):
+        print(
+            f"{label}: {1e3 * one.wall_s:.0f} ms an image, of which the network and its transfers take "
+            f"{1e3 * one.network_s:.0f} ms; controller {1e3 * one.cpu_s:.0f} ms of processor time"
+        )
+    print(f"a second thread of the metrics is {effective:.0%} efficient")
+    images_s = given.images * (
+        simulated_s(first, given.cores, effective) + (given.teams - 1) * simulated_s(later, given.cores, effective)
+    )
+    calls_s = given.teams * given.images * given.call_ms / 1e3
+    timing_s = given.teams * given.timing_s
+    idle_s = images_s - calls_s + given.timing_share * timing_s
+    print(
+        f"{given.teams} teams, {given.images} images of 4K, {given.cores} cores: {timing_s + images_s:.0f} s, of which "
+        f"{timing_s:.0f} s timing and {images_s:.0f} s images; no network runs in {idle_s / (timing_s + images_s):.0%}"
+    )
+
+
+if __name__ == "__main__":
+    main()

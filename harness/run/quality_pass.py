@@ -1,8 +1,9 @@
 """Quality of a submission: its worker upscales every image, the controller compares the outputs with HR.
 
 Decoding, inference and comparison overlap: while a worker upscales one image, the next pair is decoded and the last
-output is compared. All steps see the images in order. No thread is left when the pass ends, so that none disturbs a
-timing.
+output is compared. On a machine with few cores the steps of a small image follow one another: a thread of the worker
+that has to wait for a core delays it by more than these steps take. All steps see the images in order. No thread is
+left when the pass ends, so that none disturbs a timing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from harness.data import Dataset
 from harness.data.outputs import OutputFolder
+from harness.machine.available_cores import available_cores
 from harness.machine.quiet import QUIET_HOURS
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.results import ImageQuality
@@ -34,6 +36,8 @@ PSNR_CAP = 100.0
 
 # Outputs that may wait for the comparison. At 4K an output takes 30 MB, with its HR image 55 MB.
 _WAITING = 2
+_SMALL_SAMPLES = 3 << 18  # of an HR image
+_FEW_CORES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +143,8 @@ def evaluate(
     upscale
         Called in the calling thread with the index of an image and its LR pixels.
     measure, keep
-        Called with each output, each in a thread of its own, one image after another. No more than two outputs wait
-        for the slower of the two.
+        Called with each output, one image after another; each in a thread of its own, unless the image is small. No
+        more than two outputs wait for the slower of the two.
 
     Raises
     ------
@@ -162,6 +166,12 @@ def evaluate(
         # Closed by the stack, so that the reading thread ends if a step fails.
         for index, (lr, hr) in enumerate(stack.enter_context(closing(read_ahead(dataset)))):
             output = Upscaled(dataset.names[index], lr, hr, upscale(index, lr))
+            if _is_quick(hr):
+                while waiting:
+                    finish_first()
+                done = [_in_working_hours(step, output) for step in steps]
+                results.append(done[0])  # type: ignore[arg-type]
+                continue
             # Bounds the memory: the network waits if it is faster than the comparison.
             while len(waiting) >= _WAITING:
                 finish_first()
@@ -180,12 +190,17 @@ def _in_working_hours(step: Callable[[Argument], Result], argument: Argument) ->
 
 
 def read_ahead(dataset: Dataset) -> Generator[tuple[Image, Image], None, None]:
-    """Yield every pair of a data set in order, with the next one being decoded meanwhile."""
+    """Yield every pair of a data set in order; the one after a large one is decoded meanwhile."""
     with ThreadPoolExecutor(1) as reader:
-        # Decoding a 4K pair takes as long as a fast network, which would otherwise wait for it.
-        following = reader.submit(_in_working_hours, dataset.pair, 0)
+        following: Future[tuple[Image, Image]] | None = None
         for index in range(len(dataset)):
-            pair = following.result()
-            if index + 1 < len(dataset):
-                following = reader.submit(_in_working_hours, dataset.pair, index + 1)
+            pair = _in_working_hours(dataset.pair, index) if following is None else following.result()
+            # Decoding a 4K pair takes as long as a fast network, which would otherwise wait for it.
+            is_ahead = index + 1 < len(dataset) and not _is_quick(pair[1])
+            following = reader.submit(_in_working_hours, dataset.pair, index + 1) if is_ahead else None
             yield pair
+
+
+def _is_quick(hr: Image) -> bool:
+    """Return whether the steps for an image take less time one after another, see the module's description."""
+    return hr.size < _SMALL_SAMPLES and available_cores() <= _FEW_CORES

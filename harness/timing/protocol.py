@@ -122,7 +122,9 @@ class TimingProtocol:
     def describe_warmup(self) -> str:
         """Return the warm-up rule in words."""
         if self.takes_turns:
-            return f"a first call, then until the later half of them agrees with the earlier, at most {self.warmup} calls"
+            return (
+                f"a first call, then until the later half of them agrees with the earlier, at most {self.warmup} calls"
+            )
         if not self.warmup:
             return "none"
         if self.budget_s is None:

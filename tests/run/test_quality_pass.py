@@ -22,7 +22,9 @@ def dataset(tmp_path: Path) -> Dataset:
     return Dataset("flat", paths, 2, get_degradation("bicubic"), storage=Storage(tmp_path / "cache", 0, 0))
 
 
-def test_results_are_those_of_one_after_another(dataset: Dataset) -> None:
+@pytest.mark.parametrize("cores", [2, 16])
+def test_results_are_those_of_one_after_another(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr("harness.run.quality_pass.available_cores", lambda: cores)
     serial = [(name, int(dataset.pair(index)[1][0, 0, 0])) for index, name in enumerate(dataset.names)]
     kept: list[str] = []
 
@@ -36,6 +38,39 @@ def test_results_are_those_of_one_after_another(dataset: Dataset) -> None:
     assert kept == dataset.names
 
 
+def test_small_images_are_processed_one_step_after_another_where_cores_are_few(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.run.quality_pass.available_cores", lambda: 2)
+    steps: list[str] = []
+    original = dataset.pair
+
+    def pair(index: int) -> tuple[np.ndarray, np.ndarray]:
+        steps.append("read")
+        return original(index)
+
+    def upscale(index: int, lr: np.ndarray) -> np.ndarray:
+        steps.append("upscale")
+        return lr
+
+    def measure(image: Upscaled) -> int:
+        assert threading.current_thread() is threading.main_thread()
+        steps.append("measure")
+        return len(steps)
+
+    monkeypatch.setattr(dataset, "pair", pair)
+    results = evaluate(dataset, upscale, measure, lambda image: steps.append("keep"))
+    assert steps == ["read", "upscale", "measure", "keep"] * len(dataset)
+    assert results == [4 * index + 3 for index in range(len(dataset))]
+
+
+@pytest.fixture
+def _many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the steps of small images overlap, too."""
+    monkeypatch.setattr("harness.run.quality_pass.available_cores", lambda: 16)
+
+
+@pytest.mark.usefixtures("_many_cores")
 def test_an_output_is_measured_while_the_next_is_made(dataset: Dataset) -> None:
     """Would the steps follow one another, the first measurement would wait in vain."""
     second = threading.Event()
@@ -48,6 +83,7 @@ def test_an_output_is_measured_while_the_next_is_made(dataset: Dataset) -> None:
     assert all(evaluate(dataset, upscale, lambda image: second.wait(100)))
 
 
+@pytest.mark.usefixtures("_many_cores")
 def test_no_more_than_a_few_images_are_there_at_once(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     read, measured, most, second = [0], [0], [0], threading.Event()
     original = dataset.pair
@@ -70,6 +106,7 @@ def test_no_more_than_a_few_images_are_there_at_once(dataset: Dataset, monkeypat
 
 
 @pytest.mark.parametrize("step", ["upscale", "measure", "keep"])
+@pytest.mark.usefixtures("_many_cores")
 def test_an_error_of_any_step_ends_all_of_them(dataset: Dataset, step: str) -> None:
     def failing(name: str, image: str) -> None:
         if name == step and image == "4":

@@ -9,7 +9,7 @@ from patience import soon
 
 from harness.errors import WorkerError
 from harness.isolation.session import Session
-from harness.timing.checks import check_idle
+from harness.timing.idle_check import check_idle
 
 SPINNER = (Path(__file__).parent.parent / "zoo" / "spins_other_cores" / "arch.py").read_text(encoding="utf-8")
 Open = Callable[..., Session]

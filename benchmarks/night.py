@@ -129,7 +129,9 @@ def main() -> None:
         folder = Path(name)
         write_images(folder / "images", given.measured)
         dataset = open_dataset(folder / "images", SCALE, get_degradation("bicubic"), folder / "cache")
-        crops = CropStore(folder, dataset.fingerprint, images=dataset.names)
+        # As many crops of an image as with the whole data set.
+        others = [f"other-{number}" for number in range(given.images - len(dataset))]
+        crops = CropStore(folder, dataset.fingerprint, images=[*dataset.names, *others])
         network = ScriptedNetwork.on(dataset, given.call_ms / 1e3)
         evaluate_pair(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), CONVENTION, scale=SCALE)
         measured = [measure(dataset, network, crops, f"network-{number}") for number in range(4)]

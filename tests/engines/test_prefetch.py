@@ -1,5 +1,6 @@
 """Workers are started in their order and before their time, never beside a timing, and none is left."""
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -139,3 +140,20 @@ def test_none_is_left_at_the_end() -> None:
     ahead.open(job("a"))
     ahead.close()
     assert [one.closed for one in engine.started] == [True, True, True]
+
+
+def test_work_of_this_process_goes_on_while_workers_start_and_has_ended_when_something_is_timed() -> None:
+    ahead, may_end = ahead_of(Starting(), "ab", most=1), threading.Event()
+    done: list[bool] = []
+    ahead.meanwhile(lambda: done.append(may_end.wait(60)))
+    ahead.open(job("a"))
+    assert done == []
+    threading.Timer(0.05, may_end.set).start()
+    ahead.hold()
+    assert done == [True]
+
+
+def test_nothing_is_waited_for_where_this_process_has_no_work() -> None:
+    ahead = ahead_of(Starting(), "a", most=1)
+    ahead.finish_own_work()
+    ahead.hold()

@@ -323,6 +323,7 @@ class ScriptedExchange:
             "reparameterize": {"method": "none", "params_before": 100, "params_after": 100, "notes": []},
             "count": {"params": 100, "macs": 1000, "activations": 10, "incomplete_ops": [], "layers": []},
             "memory": {"peak_bytes": 1 << 20},
+            "grow_heap": {},
             "prepare": {"seconds": 0.1},
             "ceilings": {"macs_per_s": 1e9, "bytes_per_s": 1e9, "launch_s": 1e-6},
         }  # fmt: skip

@@ -36,22 +36,29 @@ class PrefetchingEngine:
         # All sessions, also those that were handed out: `close` ends what still runs.
         self._opened: list[Session] = []
         self._held = False
-        self._own_work: threading.Thread | None = None
+        self._own_work: threading.Thread | None = None  # the last; each waits for the one before
 
     def meanwhile(self, work: Callable[[], None]) -> None:
-        """Do something in this process that will be needed later, in a thread that has ended when something is timed.
+        """Do something that will be needed later, in a thread that has ended when something is timed.
 
         Parameters
         ----------
         work
-            Must not raise.
+            Begins when what was passed before has ended. Must not raise.
         """
+        before = self._own_work
+
+        def follow() -> None:
+            if before is not None:
+                before.join()
+            work()
+
         # A daemon: a run that is interrupted does not wait for it.
-        self._own_work = threading.Thread(target=work, daemon=True)
+        self._own_work = threading.Thread(target=follow, daemon=True)
         self._own_work.start()
 
     def finish_own_work(self) -> None:
-        """Wait for the end of what :meth:`meanwhile` began."""
+        """Wait for the end of all that :meth:`meanwhile` was given."""
         if self._own_work is not None:
             self._own_work.join()
 

@@ -206,6 +206,13 @@ class MemoryRequest(Body):
     """Height and width of the frame; None for the last timed size."""
 
 
+class GrowHeapRequest(Body):
+    """Let the heap grow before the first call, so that the call does not wait for pages of memory."""
+
+    size_bytes: Annotated[int, Field(ge=0, lt=1 << 48)]
+    """Memory that the network's calls will use, about."""
+
+
 class LoadReply(Body):
     """Properties of the loaded network."""
 
@@ -353,4 +360,5 @@ REQUESTS: dict[str, type[Body]] = {
     "time": TimeRequest,
     "upscale": UpscaleRequest,
     "memory": MemoryRequest,
+    "grow_heap": GrowHeapRequest,
 }

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
+from harness.backends import BACKENDS
 from harness.engines import PrefetchingEngine
 from harness.errors import WorkerError
 from harness.faults import concerns_the_run, worker_error
@@ -264,5 +265,10 @@ class InterleavedTiming:
 
 
 def _state_of(run: SubmissionRun) -> NetworkState:
-    is_ranked = run.planned.submission.kind == "submission"
-    return NetworkState(run.slug, ProcessTiming(run.worker.running), is_ranked)
+    planned = run.planned
+    return NetworkState(
+        run.slug,
+        ProcessTiming(run.worker.running, run.worker.heap_has_grown),
+        is_ranked=planned.submission.kind == "submission",
+        takes_any_size=not BACKENDS.get(planned.backend).builds,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from harness.run.context import RunContext
 from harness.run.memory import MemoryBudget
@@ -73,6 +74,9 @@ class Scheduler:
             if not group:
                 self._memory.start_group()
             self._memory.add(submission_run.measurement.peak_memory_bytes)
+            # While further networks are loaded, because it takes as long as a call.
+            peak_bytes = submission_run.measurement.peak_memory_bytes
+            self._context.engine.meanwhile(partial(submission_run.worker.grow_heap, peak_bytes))
             group.append(submission_run)
         if group:
             yield group

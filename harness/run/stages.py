@@ -7,7 +7,7 @@ from typing import Literal
 
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.exported_files import export_graph
-from harness.isolation.requests import CountReply, LayerReply
+from harness.isolation.requests import CountReply, EmptyReply, GrowHeapRequest, LayerReply
 from harness.isolation.session import Session
 from harness.results.measurement import CountPart, Layer, LoadPart
 from harness.results.record import Backend, CountedBy
@@ -87,6 +87,11 @@ def count(session: Session, input_shape: InputShape, counted_by: CountedBy = "pr
     figures = {name: getattr(reply, name) for name in CountPart.model_fields.keys() & CountReply.model_fields.keys()}
     figures["layers"] = [_layer(layer) for layer in reply.layers]
     return CountPart(**figures, macs_source=reply.source, counted_by=counted_by)
+
+
+def grow_heap(session: Session, size_bytes: int) -> None:
+    """Let a worker's heap grow by so many bytes on a CPU, so that its calls do not wait for pages of memory."""
+    session.checked.ask("grow_heap", GrowHeapRequest(size_bytes=size_bytes), EmptyReply)
 
 
 def peak_memory(session: Session, size: tuple[int, int] | None = None) -> tuple[int | None, list[str]]:

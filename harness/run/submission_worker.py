@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from harness.engines import Job, Opener
 from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.session import Session
 from harness.results.schema import NetworkForm
+from harness.run import stages
 from harness.run.jobs import job_for
 from harness.run.plan import Plan
 from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
+
+_HEAP_PER_PEAK = 1.3  # blocks that are free lie between blocks in use
 
 
 @dataclass(slots=True)
@@ -39,6 +43,8 @@ class SubmissionWorker:
         The form that is measured, which later workers make again: the network as it is loaded until one was chosen.
     regions
         What was collapsed in it.
+    heap_has_grown
+        Whether the running worker has the memory of its calls before the first one.
     """
 
     plan: Plan
@@ -49,6 +55,7 @@ class SubmissionWorker:
     session: Session | None = None
     form: NetworkForm | None = None
     regions: tuple[str, ...] = ()
+    heap_has_grown: bool = False
 
     @property
     def running(self) -> Session:
@@ -103,6 +110,22 @@ class SubmissionWorker:
         self.session = engine.open(self.job())
         return self.session
 
+    def grow_heap(self, peak_bytes: int | None) -> None:
+        """Let the worker get the memory of its calls now, so that its first call is hardly slower than the others.
+
+        Parameters
+        ----------
+        peak_bytes
+            Estimated peak memory of a call; None if unknown.
+        """
+        if peak_bytes is None or self.plan.device.kind != "cpu":
+            return
+        # An optimization: what goes wrong here, such as lack of memory, is the error of the worker's next request.
+        with suppress(Exception):
+            stages.grow_heap(self.running, round(_HEAP_PER_PEAK * peak_bytes))
+            self.running.pause()
+            self.heap_has_grown = True
+
     def restart(self, engine: Opener) -> Session:
         """Bring the network up again, as it was, in a new process."""
         session = self.reopen(engine, self.job())
@@ -112,6 +135,7 @@ class SubmissionWorker:
     def reopen(self, engine: Opener, job: Job) -> Session:
         """Load and reparameterize the network in a new process; nothing is recorded."""
         self.close()
+        self.heap_has_grown = False
         self.session = engine.open(job)
         self.session.load()
         if self.form is not None and self.form.name != "loaded":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.backends import BACKENDS
 from harness.data import Dataset
 from harness.isolation.session import Session
 from harness.machine.quiet import QUIET_HOURS
@@ -16,6 +17,7 @@ from harness.quality import upscale_bicubic
 from harness.results import TimingRecord
 from harness.run.plan import Plan
 from harness.timing.checks import check_timed_size, disqualify
+from harness.timing.crops import crops_pay
 from harness.timing.frames import FrameSource, draw_variation, vary
 from harness.timing.output_check import OutputCheck, OutputSample
 from harness.timing.timed_parts import MAX_LOSS_DB, Errors, TimedPart, errors_of, find_loss, is_as_good, loss_db
@@ -46,8 +48,8 @@ def check_what_was_timed(
     worker
         The network's session.
     timing
-        Its timing. A slow network, of which one call takes more than a third of the budget, is not called again if
-        the parts of its timed outputs show that they are as good.
+        Its timing. A network whose calls are long is not called again if the parts of its timed outputs show that they
+        are as good.
     timed_output
         A part of a timed output; None if none was kept.
     parts
@@ -62,14 +64,15 @@ def check_what_was_timed(
     WorkerError
         Of the kind `DISQUALIFIED`.
     """
-    is_slow = _is_slow(plan, timing)
+    is_slow, is_long = _is_slow(plan, timing), _is_long(plan, timing)
     if timed_output is not None and not is_slow:
-        OutputCheck(worker, plan.protocol.precision).check_later(timed_output)
+        OutputCheck(worker, plan.protocol.precision, plan.track.scale if is_long else None).check_later(timed_output)
     images = _Images(plan.dataset, scored)
     with QUIET_HOURS.work():  # images are compared here
-        # The timed outputs of a slow network may show how good it is at that size, without a further call.
-        strips = _errors_of_parts(images, [strip for part in parts for strip in part.split()]) if is_slow else []
-        is_known = is_slow and _is_as_good(images, parts, strips)
+        # Timed outputs may show how good a network is at that size, without a further call.
+        saves = is_slow or is_long
+        strips = _errors_of_parts(images, [strip for part in parts for strip in part.split()]) if saves else []
+        is_known = saves and _is_as_good(images, parts, strips)
         # Protocols that time the data set's own images time what they score.
         if plan.protocol.inputs != "dataset" and not is_known:
             check_timed_size(_at_both_sizes(plan, images, worker.upscale, math.lcm(_GRID, size_multiple)))
@@ -109,7 +112,17 @@ class _Images:
 
 def _is_slow(plan: Plan, timing: TimingRecord | None) -> bool:
     """Return whether a call takes so much of the time budget that further calls for checks would take too long."""
-    return timing is not None and plan.protocol.is_slow(float(np.median([ms for _, ms in timing.samples])))
+    return timing is not None and plan.protocol.is_slow(_call_ms(timing))
+
+
+def _is_long(plan: Plan, timing: TimingRecord | None) -> bool:
+    """Return whether crops may be upscaled in place of a frame, and cost much less."""
+    builds = BACKENDS.get(plan.request.backend).builds
+    return timing is not None and plan.device.kind == "cpu" and not builds and crops_pay(_call_ms(timing))
+
+
+def _call_ms(timing: TimingRecord) -> float:
+    return float(np.median([ms for _, ms in timing.samples]))
 
 
 def _errors_of_parts(images: _Images, parts: Sequence[TimedPart]) -> list[Errors]:

@@ -71,6 +71,8 @@ class ProcessTiming:
     ----------
     worker
         The process.
+    heap_has_grown
+        Whether it has the memory of its calls before the first, which is then hardly slower.
     clock
         What the worker reads times from.
     warmup, samples
@@ -92,6 +94,7 @@ class ProcessTiming:
     """
 
     worker: TimedWorker
+    heap_has_grown: bool = False
     clock: str = ""
     warmup: list[tuple[float, float]] = field(default_factory=list)
     samples: list[tuple[float, float]] = field(default_factory=list)
@@ -142,6 +145,8 @@ class NetworkState:
         Number of the current process, from 0.
     is_ranked
         Whether the network gets a rank; baselines do not.
+    takes_any_size
+        Whether frames of any size can be upscaled at once. Some backends build for each size.
     processes
         Number of processes in which the network is timed. It is decided when the first process is warm, and lowered
         between two processes if no more are needed.
@@ -163,6 +168,7 @@ class NetworkState:
     slug: str
     current: ProcessTiming
     is_ranked: bool = True
+    takes_any_size: bool = True
     process: int = 0
     processes: int = 1
     probed_process: int = 0

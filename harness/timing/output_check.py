@@ -1,7 +1,8 @@
 """Comparison of timed outputs with other outputs of the same frames.
 
 A network could do less work while it is timed. Strips of the outputs of its timed calls are therefore compared with
-what it returns for the same frames in a call of its own. Which calls are compared is drawn after they were made.
+what it returns for the same frames in a call of its own. Which calls are compared is drawn after they were made. Where
+the output of a network for a crop of a frame is part of that for the frame, crops around the strips are enough.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.timing.checks import disqualify
+from harness.timing.crops import upscale_strips
 from harness.timing.frames import Image
 from harness.timing.strips import Strips
 from harness.timing.timed_worker import TimedWorker
@@ -76,23 +79,29 @@ class OutputCheck:
         Process that runs the network.
     precision
         ``fp32``, ``fp16`` or ``bf16``. It determines the allowed difference.
+    crop_scale
+        Upscaling factor, if outputs for crops may be compared first; None if whole outputs must be. It becomes None
+        where crops differ.
 
     Attributes
     ----------
     last
         Parts of the last timed output that was compared; None before the first comparison.
     compared
-        The frame of that output, upscaled in a call of its own.
+        The last frame that was upscaled as a whole in a call of its own.
+    first
+        Parts of the output of the first call; None if they are not kept.
     notes
         What a reader must know about the outputs.
     """
 
     worker: TimedWorker
     precision: str
+    crop_scale: int | None = None
     last: OutputSample | None = None
     notes: list[str] = field(default_factory=list)
     compared: Upscaled | None = None
-    _first: OutputSample | None = None
+    first: OutputSample | None = None
 
     def check(self, frame: Image, strips: Strips, reference: Image | None = None) -> None:
         """Check the output of a timed call.
@@ -104,7 +113,8 @@ class OutputCheck:
         strips
             Parts of its output.
         reference
-            The same frame upscaled in a call of its own. By default the worker is asked for it now.
+            The same frame upscaled in a call of its own. By default the worker is asked now, for crops if they may be
+            compared.
 
         Raises
         ------
@@ -112,7 +122,9 @@ class OutputCheck:
             Of the kind `DISQUALIFIED`: the outputs differ, or the same picture came back for different frames. An
             output that shows nothing is no sign of that: a network in the wrong value range saturates everywhere.
         """
-        sample = OutputSample(frame, strips)
+        sample = self.last = OutputSample(frame, strips)
+        if reference is None and self.crops_agree(sample):
+            return
         image = self.worker.upscale(frame) if reference is None else reference
         self._compare(sample, image, _TIMED)
         other = self.compared
@@ -120,11 +132,30 @@ class OutputCheck:
         if is_repeated and _shows_something(image, frame):
             disqualify("the same image came back for different frames: an old result was returned")
         self.compared = Upscaled(frame, image)
-        self.last = sample
+
+    def crops_agree(self, sample: OutputSample) -> bool:
+        """Return whether outputs for crops agree with parts of an output of this network.
+
+        If not, only the output for the whole frame can tell whether the network is honest. Crops are then not tried
+        again, because a network with global operations is more likely than a cheat.
+        """
+        if self.crop_scale is None:
+            return False
+        try:
+            parts = upscale_strips(self.worker.upscale, sample.frame, sample.strips, self.crop_scale)
+        except WorkerError as error:
+            if error.kind == DISQUALIFIED:
+                raise
+            parts = None  # the network accepts no such size
+        # Written such that NaN is a difference, too.
+        if parts is not None and np.abs(sample.strips.rounded() - parts).mean() <= _TOLERANCE[self.precision]:
+            return True
+        self.crop_scale = None
+        return False
 
     def remember_first(self, frame: Image, strips: Strips) -> None:
         """Keep parts of the output of the first call, whose input was `frame`, for :meth:`check_first`."""
-        self._first = OutputSample(frame, strips)
+        self.first = OutputSample(frame, strips)
 
     def check_first(self, later: Image | None = None) -> Upscaled | None:
         """Compare the output of the first call with a later one of the same frame, and return that.
@@ -134,15 +165,16 @@ class OutputCheck:
         later
             The later output as an image. By default the worker is asked for it now.
         """
-        if self._first is None:
+        if self.first is None:
             return None
-        image = self.worker.upscale(self._first.frame) if later is None else later
-        self._compare(self._first, image, _FIRST)
-        return Upscaled(self._first.frame, image)
+        image = self.worker.upscale(self.first.frame) if later is None else later
+        self._compare(self.first, image, _FIRST)
+        return Upscaled(self.first.frame, image)
 
     def check_later(self, sample: OutputSample) -> None:
         """Compare a timed output with one of the same frame after the scored images were upscaled."""
-        self._compare(sample, self.worker.upscale(sample.frame), _LATER)
+        if not self.crops_agree(sample):
+            self._compare(sample, self.worker.upscale(sample.frame), _LATER)
 
     def check_whole(self, strips: Strips, image: Image) -> None:
         """Check that the output of a timed call, which is asked for afterwards, is what it was when the clock stopped.

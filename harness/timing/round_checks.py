@@ -16,10 +16,12 @@ from harness.timing.checks import (
     check_seen_frame,
 )
 from harness.timing.confirmation import CallTime, time_call
+from harness.timing.crops import crops_pay
 from harness.timing.frames import FrameSource, Image, Origin, frame_of_call
 from harness.timing.network_state import NetworkState
-from harness.timing.output_check import OutputCheck
+from harness.timing.output_check import OutputCheck, OutputSample
 from harness.timing.round_settings import RoundSettings
+from harness.timing.strips import draw_strips
 from harness.timing.timed_parts import MAX_PARTS, PARTS_OF_TURN, TimedPart
 
 _OUTPUT_CHECK_CHANCE = 0.3  # of a turn to have one of its outputs compared
@@ -68,12 +70,12 @@ class RoundChecks:
 
         A network that recognises the frames for which it did less work, and repeats that when they come again, does
         not know them yet. The turns of a slow network are single calls, which must be the first on their frames: one
-        that keeps results would be scored by the second.
+        that keeps results would be scored by the second. Nor does a network know crops of its frames.
         """
         checks, rng = network.current.checks, self._frames.rng
         checks.expected = None
-        is_slow = network.current.is_slow
-        if not is_slow and self._wants_check(network) and rng.random() < _REFERENCE_FIRST_CHANCE:
+        has_whole = not network.current.is_slow and self._outputs(network).crop_scale is None
+        if has_whole and self._wants_check(network) and rng.random() < _REFERENCE_FIRST_CHANCE:
             checks.expected = network.current.worker.upscale(frame)  # later calls get frames that do not exist yet
 
     def after_turn(self, network: NetworkState, frame: Image) -> None:
@@ -145,7 +147,10 @@ class RoundChecks:
         """Return what compares the outputs of a network's current process."""
         process, settings = network.current, self._settings
         if process.checks.outputs is None:
-            process.checks.outputs = OutputCheck(process.worker, settings.protocol.precision)
+            calls = [*process.warmup, *process.samples]
+            pays = settings.threads is not None and crops_pay(min(ms for _, ms in calls))
+            scale = settings.scale if pays and network.takes_any_size else None
+            process.checks.outputs = OutputCheck(process.worker, settings.protocol.precision, scale)
         return process.checks.outputs
 
     def check_only_call(self, network: NetworkState, frame: Image, origin: Origin) -> None:
@@ -183,22 +188,27 @@ class RoundChecks:
         """
         outputs, reference = self._outputs(network), network.reference
         if reference is not None:
-            again = network.current.worker.time([reference.frame], 0, 1, 1, None)
-            outputs.check_same_output(again.strips[0], reference)
+            strips = draw_strips(reference.image, self._frames.rng)
+            if not outputs.crops_agree(OutputSample(reference.frame, strips)):
+                again = network.current.worker.time([reference.frame], 0, 1, 1, None)
+                outputs.check_same_output(again.strips[0], reference)
             return
-        late = outputs.check_first()
         # 30 MB at 4K, so it is kept only for a further process.
         has_further = network.processes_left and (network.is_ranked or self._settings.protocol.fixed_processes)
-        network.reference = late if has_further else None
+        if has_further:
+            network.reference = outputs.check_first()
+        elif outputs.first is None or not outputs.crops_agree(outputs.first):
+            outputs.check_first()
 
     def _check_seen_frame(self, network: NetworkState) -> None:
-        """Time the frame that the network was just compared with, and compare its output again."""
+        """Time the frame of the output that was just compared, and compare its output again."""
         outputs, times = self._outputs(network), []
-        assert outputs.compared is not None
-        seen = outputs.compared
+        assert outputs.last is not None
+        frame, whole = outputs.last.frame, outputs.compared
+        image = whole.image if whole is not None and whole.frame is frame else None  # it was compared by crops
         for _ in range(_probe_calls(network)):
-            times.append(self._timer.call_ms(network, seen.frame))
-            outputs.check(seen.frame, network.current.checks.strips[0], seen.image)
+            times.append(self._timer.call_ms(network, frame))
+            outputs.check(frame, network.current.checks.strips[0], image)
         check_seen_frame(min(times), _samples_ms(network), lambda: self._time_seen_and_fresh(network))
 
     def _check_noise(self, network: NetworkState) -> None:

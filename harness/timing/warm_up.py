@@ -13,8 +13,8 @@ from harness.timing.protocol import WARMUP_SHARE
 from harness.timing.round_checks import RoundChecks
 from harness.timing.round_settings import RoundSettings
 
-# A first call loads code and touches its memory for the first time. One that takes twice the budget says little of
-# the second; after one that takes four times the budget, the second cannot be fast enough for rounds.
+# A first call loads code, and unless the heap has grown before, it touches its memory for the first time. One that
+# takes twice the budget then says little of the second; after four times the budget, it cannot be fast enough.
 _COLD_CALL = 2.0  # budgets
 _HOPELESS_CALL = 4.0  # budgets
 _AGREEMENT = 0.05  # between the medians of the earlier and the later half of the calls
@@ -66,7 +66,8 @@ class WarmUp:
         if network is not self._timer.anchor:
             self._checks.after_first_call(network, frame)
         _forget_start(network)
-        if self._takes_budgets(times[0], _COLD_CALL) and not self._takes_budgets(times[0], _HOPELESS_CALL):
+        is_cold = not network.current.heap_has_grown and not self._takes_budgets(times[0], _HOPELESS_CALL)
+        if self._takes_budgets(times[0], _COLD_CALL) and is_cold:
             times.append(self._call(network, frame))
         # A network that is in its second process has rounds from the first one, so one call would add nothing.
         if self._takes_budgets(times[-1], _COLD_CALL) and network.process == 0:
@@ -100,7 +101,8 @@ class WarmUp:
             return True
         if network.current.spent_s >= WARMUP_SHARE * self._settings.process_budget_s(network):
             return True
-        later = times[1:]
+        # The first call counts if it did not wait for memory and the second is no faster.
+        later = times if network.current.heap_has_grown and len(times) == _MIN_CALLS else times[1:]
         if len(later) < _MIN_CALLS:
             return False
         half = len(later) // 2

@@ -150,8 +150,13 @@ def touch_spare_pages(size: tuple[int, int], scale: int) -> None:
         Upscaling factor.
     """
     height, width = size
+    grow_heap(4 * 3 * height * width * (scale**2 + 4))
+
+
+def grow_heap(size_bytes: int) -> None:
+    """Let the heap of a worker on the CPU hold so many free bytes, all of them in pages that exist."""
     # One block, because several would fit between those that are in use, and the heap would not grow.
-    spare = torch.ones(3 * height * width * (scale**2 + 4))  # written: only then the pages are there
+    spare = torch.ones(size_bytes // 4)  # written: only then the pages are there
     del spare
 
 

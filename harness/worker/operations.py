@@ -34,6 +34,7 @@ from harness.isolation.requests import (
     FindingReply,
     FormReply,
     GraphRequest,
+    GrowHeapRequest,
     LayerReply,
     LoadReply,
     LoadRequest,
@@ -49,7 +50,7 @@ from harness.isolation.requests import (
     path_of_text,
 )
 from harness.worker.frames import Image
-from harness.worker.memory import forward_memory, give_back_free_pages
+from harness.worker.memory import forward_memory, give_back_free_pages, grow_heap
 from harness.worker.network import DTYPES, MeasuredNetwork, is_onnx_file
 from harness.worker.timed_calls import TimedCalls
 
@@ -92,6 +93,7 @@ class Operations:
             TimeRequest: self._time,
             UpscaleRequest: self._upscale,
             MemoryRequest: self._memory,
+            GrowHeapRequest: self._grow_heap,
         }
 
     def run(self, name: str, body: dict[str, Any], arrays: Sequence[Array]) -> Reply:
@@ -259,6 +261,11 @@ class Operations:
         with torch.inference_mode():
             peak = forward_memory(*network.memory_form(), size, network.size_multiple, network.settings.device)
         return MemoryReply(peak_bytes=peak), []
+
+    def _grow_heap(self, request: GrowHeapRequest, _arrays: Sequence[Array]) -> Reply:
+        if self._network().settings.device == "cpu":
+            grow_heap(request.size_bytes)
+        return EmptyReply(), []
 
     def _network(self) -> MeasuredNetwork:
         if self._loaded is None:

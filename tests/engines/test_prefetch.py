@@ -153,6 +153,18 @@ def test_work_of_this_process_goes_on_while_workers_start_and_has_ended_when_som
     assert done == [True]
 
 
+def test_pieces_of_such_work_follow_one_another_and_all_have_ended() -> None:
+    ahead, may_begin = ahead_of(Starting(), "a", most=1), threading.Event()
+    begun: list[int] = []
+    ahead.meanwhile(lambda: None if may_begin.wait(60) else begun.append(-1))
+    for number in range(5):
+        ahead.meanwhile(lambda number=number: begun.append(number))
+    assert begun == []
+    may_begin.set()
+    ahead.finish_own_work()
+    assert begun == [0, 1, 2, 3, 4]
+
+
 def test_nothing_is_waited_for_where_this_process_has_no_work() -> None:
     ahead = ahead_of(Starting(), "a", most=1)
     ahead.finish_own_work()

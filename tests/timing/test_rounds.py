@@ -547,6 +547,31 @@ def test_a_cold_first_call_does_not_decide_that_there_is_no_time(machine: Machin
     assert one.current.note is None
 
 
+@pytest.mark.parametrize(("heap_has_grown", "calls"), [(False, 2), (True, 1)])
+def test_a_second_call_is_made_only_where_the_first_may_have_waited_for_memory(
+    machine: Machine, heap_has_grown: bool, calls: int
+) -> None:
+    worker = ScriptedWorker(machine, "A", 2500.0)
+    one = network(worker)
+    one.current.heap_has_grown = heap_has_grown
+    settings = settings_for(machine, replace(ROBUST, budget_s=1.0, processes=1))
+    Rounds([one], anchor_on(machine, ms=0.1), frame_source(), settings).run()
+    assert one.error is None
+    assert worker.calls == calls
+    assert len(one.current.samples) == 1
+
+
+@pytest.mark.parametrize(("heap_has_grown", "calls"), [(False, 3), (True, 2)])
+def test_a_first_call_that_is_no_slower_counts_for_the_warm_up(
+    machine: Machine, heap_has_grown: bool, calls: int
+) -> None:
+    one = network(ScriptedWorker(machine, "A", 100.0))
+    one.current.heap_has_grown = heap_has_grown
+    settings = settings_for(machine, replace(ROBUST, budget_s=20.0, processes=1))
+    Rounds([one], anchor_on(machine, ms=0.1), frame_source(), settings).run()
+    assert len(one.current.warmup) == calls
+
+
 @dataclass
 class CheatsAfterItsCheck(ScriptedWorker):
     """Does its work until an output of its was asked for again outside the timing, and less from then on."""

@@ -1,0 +1,39 @@
+"""Memory of a worker's heap."""
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.isolation.environment import MEMORY_SETTINGS
+
+_PROGRAM = """
+import resource, torch
+from harness.worker.memory import grow_heap
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def call():
+    before = faults()
+    torch.ones(50_000_000)
+    return faults() - before
+
+torch.ones(1000)
+grow_heap({size})
+print(call())
+"""
+
+
+def faults_of_a_call(size: int) -> int:
+    command = [sys.executable, "-c", _PROGRAM.format(size=size)]
+    done = subprocess.run(command, env=MEMORY_SETTINGS, check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the settings are those of glibc")
+def test_the_first_call_on_a_heap_that_has_grown_touches_hardly_a_new_page() -> None:
+    cold, warm = faults_of_a_call(0), faults_of_a_call(220_000_000)
+    pages = 200_000_000 // 4096
+    assert cold > 0.9 * pages
+    assert warm < 0.1 * pages

@@ -35,7 +35,8 @@ Moments = tuple[Floats, Floats, Floats, Floats]
 """Means of s, d, s^2 and d^2."""
 LumaSettings = tuple[Weights, float, bool]
 """Weights of the channels, offset, and whether luma is rounded to whole levels."""
-Samples = NDArray[np.float32] | NDArray[np.float64]
+Singles = NDArray[np.float32]
+Samples = Singles | Floats
 
 BAND = 64
 """Rows of window positions per job. It is constant, so that sums do not depend on the number of threads."""
@@ -44,16 +45,21 @@ _WIDTH = 1056
 _CENTRE = 255
 
 
-def _compiled(function: F) -> F:
+def _compiled(function: F, *, fastmath: bool = True) -> F:
     """Compile a function on first use, with an on-disk cache if a folder is writable.
 
     ``fastmath`` permits reordering of sums and thereby vectorization. It is safe because no value is NaN or infinite.
     """
     # error_model="numpy" omits the test for division by zero of each quotient, and nogil lets bands run in parallel.
     try:
-        return cast("F", njit(error_model="numpy", nogil=True, fastmath=True, cache=True)(function))
+        return cast("F", njit(error_model="numpy", nogil=True, fastmath=fastmath, cache=True)(function))
     except RuntimeError:  # no writable cache folder, so that every process compiles the function again
-        return cast("F", njit(error_model="numpy", nogil=True, fastmath=True)(function))
+        return cast("F", njit(error_model="numpy", nogil=True, fastmath=fastmath)(function))
+
+
+def _compiled_exactly(function: F) -> F:
+    """Compile a function such that each operation is rounded as it is written."""
+    return _compiled(function, fastmath=False)
 
 
 @_compiled
@@ -234,3 +240,28 @@ def rounded_luma_error(x: Bytes, y: Bytes, box: Box, weights: Weights, offset: f
             of_y = np.floor(of_red * v[3 * j] + of_green * v[3 * j + 1] + of_blue * v[3 * j + 2] + offset + HALF_UP)
             total += (of_x - of_y) * (of_x - of_y)
     return total
+
+
+@_compiled_exactly
+def script_luma_errors(x: Bytes, y: Bytes, weights: Weights, offset: float, errors: Singles) -> None:
+    """Write the squared differences of the luma of two images, with the float32 arithmetic of `luma.script_luma`.
+
+    Parameters
+    ----------
+    x, y
+        Rows of RGB samples, H x 3 W.
+    weights, offset
+        Of luma, for values in [0, 1].
+    errors
+        H x W; receives the squared differences.
+    """
+    of_red, of_green, of_blue = weights
+    white, whole = np.float32(255), 255.0
+    for i in range(errors.shape[0]):
+        u, v, row = x[i], y[i], errors[i]
+        for j in range(row.size):
+            red, green, blue = u[3 * j] / white, u[3 * j + 1] / white, u[3 * j + 2] / white
+            of_x = np.float32((red * of_red + green * of_green + blue * of_blue + offset) / whole) * white
+            red, green, blue = v[3 * j] / white, v[3 * j + 1] / white, v[3 * j + 2] / white
+            of_y = np.float32((red * of_red + green * of_green + blue * of_blue + offset) / whole) * white
+            row[j] = (of_x - of_y) * (of_x - of_y)

@@ -14,7 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from harness.errors import DataError
 from harness.quality import CONVENTIONS, GAUSSIAN, LUMAS, UNIFORM, evaluate_pair, luma_plane, psnr, ssim
-from harness.quality.luma import BT601
+from harness.quality.luma import BT601, SWAPPED, script_luma
+from harness.quality.pair import make_pair
 from harness.quality.reference import mean_squared_error, psnr_of, ssim_plane
 
 Image = NDArray[np.uint8]
@@ -124,6 +125,25 @@ def test_uniform_window_equals_scikit_images_default(pair: tuple[Image, Image]) 
     sr, hr = pair
     expected = structural_similarity(sr, hr, channel_axis=2)
     assert ssim(sr, hr, window=UNIFORM) == pytest.approx(expected, abs=SSIM_TOLERANCE)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    height=st.integers(11, 90),
+    width=st.integers(11, 300),
+    border=st.integers(0, 4),
+    threads=st.sampled_from([1, 3]),
+)
+def test_the_script_s_float32_is_reproduced_bit_by_bit(
+    seed: int, height: int, width: int, border: int, threads: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    hr = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    sr = np.clip(hr.astype(int) + rng.integers(-9, 10, hr.shape), 0, 255).astype(np.uint8)
+    inner = slice(border, height - border), slice(border, width - border)
+    x, y = script_luma(sr[inner], SWAPPED), script_luma(hr[inner], SWAPPED)
+    assert make_pair(sr, hr, border, threads).mse_luma(SWAPPED) == float(np.mean((x - y) ** 2))
 
 
 @pytest.mark.parametrize("luma", LUMAS.values(), ids=LUMAS)

@@ -7,7 +7,8 @@ are measured for each image, for the first network, which also reads and degrade
 
 A machine with more cores is simulated by scaling: the processor time of an image is divided by the number of cores and
 by the measured efficiency of two threads. Reading and comparison overlap with the network, so that an image takes the
-longer of the network with its transfers, and of the controller's work. The night adds the timing of all teams
+longer of the network with its transfers, measured alone because other cores do the rest, and of the controller's work.
+The night adds the timing of all teams
 (``--timing-s`` for each, of which ``--timing-share`` is the controller's, see ``benchmarks/overhead.py``). The share
 that is printed is everything in which no network runs.
 """
@@ -19,6 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +44,12 @@ class ScriptedNetwork:
     ----------
     call_s
         Time of a call, seconds.
-    spent_s
-        Time that calls and transfers took so far, seconds.
+    outputs
+        Its images, each in shared memory and outside.
     """
 
     call_s: float
     outputs: list[tuple[Segment, Image]]
-    spent_s: float = 0.0
 
     @classmethod
     def on(cls, dataset: Dataset, call_s: float) -> ScriptedNetwork:
@@ -64,33 +65,39 @@ class ScriptedNetwork:
 
     def upscale(self, index: int, lr: Image) -> Image:
         """Send a frame, wait for the call, and read the output."""
-        begin = time.perf_counter()
         segment, image = self.outputs[index]
         lr.copy()  # the controller writes frames into shared memory
         time.sleep(self.call_s)
         output = np.empty_like(image)
         segment.read_into(output, 0)
-        self.spent_s += time.perf_counter() - begin
         return output
+
+    def alone_s(self, dataset: Dataset) -> float:
+        """Return the median time of an image with its transfers while nothing else runs, seconds."""
+        times = []
+        for index in range(len(dataset)):
+            lr, _ = dataset.pair(index)
+            begin = time.perf_counter()
+            self.upscale(index, lr)
+            times.append(time.perf_counter() - begin)
+        return median(times)
 
 
 @dataclass(frozen=True, slots=True)
 class PerImage:
-    """Seconds for one image: wall time, the network's with its transfers, and processor time of the controller."""
+    """Seconds for one image: wall time, and processor time of the controller."""
 
     wall_s: float
-    network_s: float
     cpu_s: float
 
 
 def measure(dataset: Dataset, network: ScriptedNetwork, crops: CropStore, slug: str) -> PerImage:
     """Upscale and compare a data set as a run does."""
-    network.spent_s = 0.0
     begin, cpu_begin = time.perf_counter(), time.process_time()
     QualityPass(dataset, slug, CONVENTION, crops=crops).measure(network.upscale)
     wall_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu_begin
     images = len(dataset)
-    return PerImage(wall_s / images, network.spent_s / images, cpu_s / images)
+    return PerImage(wall_s / images, cpu_s / images)
 
 
 def efficiency(dataset: Dataset) -> float:
@@ -109,9 +116,9 @@ def efficiency(dataset: Dataset) -> float:
     return seconds(1) / (2 * seconds(2))
 
 
-def simulated_s(image: PerImage, cores: int, effective: float) -> float:
+def simulated_s(image: PerImage, network_s: float, cores: int, effective: float) -> float:
     """Return the wall time of an image on a machine with so many cores, seconds."""
-    return max(image.network_s, image.cpu_s / (cores * effective))
+    return max(network_s, image.cpu_s / (cores * effective))
 
 
 def main() -> None:
@@ -135,16 +142,17 @@ def main() -> None:
         network = ScriptedNetwork.on(dataset, given.call_ms / 1e3)
         evaluate_pair(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), CONVENTION, scale=SCALE)
         measured = [measure(dataset, network, crops, f"network-{number}") for number in range(4)]
-        effective = efficiency(dataset)
+        effective, network_s = efficiency(dataset), network.alone_s(dataset)
     first, later = measured[0], min(measured[1:], key=lambda one: one.wall_s)
     for label, one in (("first network", first), ("later networks", later)):
         print(
-            f"{label}: {1e3 * one.wall_s:.0f} ms an image, of which the network and its transfers take "
-            f"{1e3 * one.network_s:.0f} ms; controller {1e3 * one.cpu_s:.0f} ms of processor time"
+            f"{label}: {1e3 * one.wall_s:.0f} ms an image; controller {1e3 * one.cpu_s:.0f} ms of processor time"
         )
+    print(f"a call with its transfers takes {1e3 * network_s:.0f} ms")
     print(f"a second thread of the metrics is {effective:.0%} efficient")
     images_s = given.images * (
-        simulated_s(first, given.cores, effective) + (given.teams - 1) * simulated_s(later, given.cores, effective)
+        simulated_s(first, network_s, given.cores, effective)
+        + (given.teams - 1) * simulated_s(later, network_s, given.cores, effective)
     )
     calls_s = given.teams * given.images * given.call_ms / 1e3
     timing_s = given.teams * given.timing_s

@@ -1,6 +1,7 @@
 """Checks of a network while it is timed in rounds, and at its end.
 
-Some checks happen at moments that the submission cannot foresee: outputs are compared after random turns.
+Some checks happen at moments that the submission cannot foresee: outputs are compared after random turns. Baselines are
+the organiser's own networks and have no rank to gain, so that no call is made to check them.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class RoundChecks:
 
         Without another process it is kept and compared with one of the same frame at the end.
         """
+        if not network.is_ranked:
+            return
         outputs, strips = self._outputs(network), network.current.checks.strips[0]
         if network.reference is None:
             outputs.remember_first(frame, strips)
@@ -101,6 +104,8 @@ class RoundChecks:
     def _wants_check(self, network: NetworkState) -> bool:
         """Draw whether an output of the next turn is compared. Each call of a slow network is compared."""
         process = network.current
+        if not network.is_ranked:
+            return False
         if process.is_slow:
             return True
         # The last comparison is made by `finish`, after the last turn.
@@ -119,7 +124,7 @@ class RoundChecks:
         """
         process, threads = network.current, self._settings.threads
         checks = process.checks
-        if not process.is_slow:
+        if not process.is_slow and network.is_ranked:
             # Where few turns were checked, several calls of the last one make up for it: a network may do less in some.
             missing = max(1, _ENOUGH_OUTPUT_CHECKS - checks.output_checks)
             for call in self._some_calls(network, missing):

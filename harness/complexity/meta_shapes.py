@@ -61,7 +61,8 @@ def call_on_meta(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) 
         return args[0]
     rule = _RULES.get(name)
     # The rules take positional arguments only, and return None for cases that they do not cover.
-    made = rule(*args) if rule is not None and not kwargs and _plain(args) else None
+    is_ruled = rule is not None and not kwargs and (rule is _elementwise or _plain(args))
+    made = rule(*args) if rule is not None and is_ruled else None
     return operator(*args, **kwargs) if made is None else made
 
 
@@ -79,8 +80,45 @@ def _elementwise(*given: Any) -> Tensor | None:
     tensors = [value for value in given if isinstance(value, Tensor) and value.dtype != torch.bool]
     if len({value.dtype for value in tensors}) != 1 or not tensors[0].is_floating_point():
         return None  # type promotion is left to torch
-    shapes = (value.shape for value in given if isinstance(value, Tensor))  # including a boolean condition
-    return tensors[0].new_empty(np.broadcast_shapes(*shapes))
+    every = [value for value in given if isinstance(value, Tensor)]  # including a boolean condition
+    shape = np.broadcast_shapes(*(value.shape for value in every))
+    if _plain(every):
+        return tensors[0].new_empty(shape)
+    order = _order_in_memory([value.expand(shape) for value in every])
+    inner_first = tensors[0].new_empty([shape[dim] for dim in order])
+    return inner_first.permute([order.index(dim) for dim in range(len(shape))])
+
+
+def _order_in_memory(tensors: Sequence[Tensor]) -> list[int]:
+    """Return the dimensions of an elementwise result, slowest first, for operands of equal shape.
+
+    A result has no gaps, and its dimensions are in the order of the operands' strides. The first operand in which they
+    differ decides; of equal strides, the longer dimension counts as the slower one.
+    """
+
+    def is_slower(one: int, other: int) -> bool | None:
+        for value in tensors:
+            of_one, of_other = value.stride(one), value.stride(other)
+            if 0 in (of_one, of_other):  # expanded
+                continue
+            if of_one != of_other:
+                return of_one > of_other
+            if value.shape[one] > value.shape[other]:
+                return True
+        return None  # undecided
+
+    order = list(reversed(range(tensors[0].ndim)))  # fastest first
+    # Insertion by exchange, as in torch: because of undecided pairs, other sorts have other results.
+    for begin in range(1, len(order)):
+        at = begin
+        for before in reversed(range(begin)):
+            slower = is_slower(order[before], order[at])
+            if slower:
+                order[before], order[at] = order[at], order[before]
+                at = before
+            elif slower is False:
+                break
+    return order[::-1]
 
 
 def _convolution(given: Tensor, weight: Tensor, _bias: Tensor | None, *settings: Any) -> Tensor | None:

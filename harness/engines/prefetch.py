@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
+from harness.engines.courteous import WorkStopped
 from harness.engines.engine import Opener
 from harness.errors import HarnessError
 from harness.isolation.job import Job
@@ -37,6 +39,7 @@ class PrefetchingEngine:
         self._opened: list[Session] = []
         self._held = False
         self._own_work: threading.Thread | None = None  # the last; each waits for the one before
+        self._is_closed = False
 
     def meanwhile(self, work: Callable[[], None]) -> None:
         """Do something that will be needed later, in a thread that has ended when something is timed.
@@ -51,7 +54,10 @@ class PrefetchingEngine:
         def follow() -> None:
             if before is not None:
                 before.join()
-            work()
+            # The run may end first, or have no more requests made of any worker.
+            if not self._is_closed:
+                with suppress(WorkStopped):
+                    work()
 
         # A daemon: a run that is interrupted does not wait for it.
         self._own_work = threading.Thread(target=follow, daemon=True)
@@ -100,6 +106,7 @@ class PrefetchingEngine:
 
     def close(self) -> None:
         """End every worker that was started here and still runs."""
+        self._is_closed = True
         for session in self._opened:
             session.close()
 

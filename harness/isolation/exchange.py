@@ -84,6 +84,7 @@ class WorkerExchange:
         self._process = process
         self._sequence = 0
         self._dead: str | None = None
+        self._dead_kind = "Crash"  # of the error with which it ended
         self._used = False
         self._paused: list[int] = []  # the process tree while it is stopped, when it cannot change; else empty
         self._timed: list[int] = []  # the process tree at the end of a timing request that nothing has followed
@@ -99,7 +100,7 @@ class WorkerExchange:
         """
         stage = message.name
         if self._dead:
-            raise WorkerError(self._dead, stage=stage, kind="Crash", log=self.log_tail())
+            raise WorkerError(self._dead, stage=stage, kind=self._dead_kind, log=self.log_tail())
         self._used = True
         if self._overtime_s > _MAX_OVERTIME_S:
             # The request that comes next is not to blame: this spoils the timing of other networks.
@@ -187,7 +188,7 @@ class WorkerExchange:
 
     def _fail(self, stage: str, kind: str, what: str) -> NoReturn:
         self._worker.kill()
-        self._dead = f"the worker has ended: {what}"
+        self._dead, self._dead_kind = f"the worker has ended: {what}", kind
         raise WorkerError(what, stage=stage, kind=kind, log=self.log_tail())
 
 

@@ -107,4 +107,5 @@ class Scheduler:
             submission_run = self._preparation.prepare(earlier.planned)
             # It is alone whatever it takes; its row states its memory.
             if submission_run is not None and self._context.attempt(submission_run, submission_run.measure_memory):
+                submission_run.worker.grow_heap(submission_run.measurement.peak_memory_bytes)
                 yield [submission_run]

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.backends import BACKENDS
 from harness.engines import Job, Opener
 from harness.errors import UnsupportedError, WorkerError
+from harness.isolation.limits import default_limits
 from harness.isolation.session import Session
 from harness.results.schema import NetworkForm
 from harness.run import stages
@@ -118,13 +119,19 @@ class SubmissionWorker:
         peak_bytes
             Estimated peak memory of a call; None if unknown.
         """
-        if peak_bytes is None or self.plan.device.kind != "cpu":
+        kind = self.plan.device.kind
+        limit_bytes = (self.job().limits or default_limits(kind)).memory_bytes
+        if peak_bytes is None or kind != "cpu":
             return
+        size_bytes = round(_HEAP_PER_PEAK * peak_bytes)
+        if limit_bytes is not None and size_bytes > limit_bytes // 2:
+            return  # the network's calls may be just below the limit
         # An optimization: what goes wrong here, such as lack of memory, is the error of the worker's next request.
         with suppress(Exception):
-            stages.grow_heap(self.running, round(_HEAP_PER_PEAK * peak_bytes))
-            self.running.pause()
+            stages.grow_heap(self.running, size_bytes)
             self.heap_has_grown = True
+        with suppress(Exception):
+            self.running.pause()
 
     def restart(self, engine: Opener) -> Session:
         """Bring the network up again, as it was, in a new process."""

@@ -36,6 +36,8 @@ class ProcessChecks:
         Compares timed outputs with untimed ones; None until the first comparison.
     output_checks
         Number of such comparisons so far, or that are not necessary.
+    postponed
+        Timed outputs that are compared when the last turn is over.
     strips
         Parts of the outputs of the last burst, call by call.
     variations
@@ -50,6 +52,7 @@ class ProcessChecks:
     cpu_wall_s: float = 0.0
     outputs: OutputCheck | None = None
     output_checks: int = 0
+    postponed: list[OutputSample] = field(default_factory=list)
     strips: Sequence[Strips] = ()
     variations: Sequence[Variation | None] = ()
     expected: Image | None = None

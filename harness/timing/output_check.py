@@ -28,6 +28,9 @@ _ATTEMPTS = 3  # a difference of spreads must be found so often in a row
 _DIFFERENT_INPUTS = 8.0  # mean difference in levels
 _FLAT = 0.5  # standard deviation in levels below which an image shows nothing
 
+# Errors of a call that no other size of the input would have prevented.
+_NOT_FOR_ITS_SIZE = (DISQUALIFIED, "ProtocolError", "Timeout", "Crash", "MemoryLimit", "TaskLimit", "FileLimit")
+
 _TIMED = "the output of a timed call differs from the untimed one of the same frame"
 _FIRST = "the output of its first call differs from that of the same frame in a later one"
 _LATER = "the output of a timed call differs from that of the same frame after the images had been upscaled"
@@ -139,15 +142,14 @@ class OutputCheck:
         If not, only the output for the whole frame can tell whether the network is honest. Crops are then not tried
         again, because a network with global operations is more likely than a cheat.
         """
-        if self.crop_scale is None:
+        if self.crop_scale is None or not np.isfinite(sample.strips.values).all():
             return False
         try:
             parts = upscale_strips(self.worker.upscale, sample.frame, sample.strips, self.crop_scale)
         except WorkerError as error:
-            if error.kind == DISQUALIFIED:
+            if error.kind in _NOT_FOR_ITS_SIZE:
                 raise
             parts = None  # the network accepts no such size
-        # Written such that NaN is a difference, too.
         if parts is not None and np.abs(sample.strips.rounded() - parts).mean() <= _TOLERANCE[self.precision]:
             return True
         self.crop_scale = None

@@ -82,7 +82,11 @@ class RoundChecks:
             checks.expected = network.current.worker.upscale(frame)  # later calls get frames that do not exist yet
 
     def after_turn(self, network: NetworkState, frame: Image) -> None:
-        """Compare an output of the turn, whose first input was `frame`, if chance wants it and a check is left."""
+        """Compare an output of the turn, whose first input was `frame`, if chance wants it and a check is left.
+
+        Crops are compared when the last turn is over: a network that keeps something for the size of its last input,
+        such as a mask, would have to make it again in the next timed call.
+        """
         checks = network.current.checks
         if checks.expected is not None:
             self._check_output(network, frame, 0, checks.expected)
@@ -124,6 +128,8 @@ class RoundChecks:
         """
         process, threads = network.current, self._settings.threads
         checks = process.checks
+        while checks.postponed:
+            self._compare(network, checks.postponed.pop())
         if not process.is_slow and network.is_ranked:
             # Where few turns were checked, several calls of the last one make up for it: a network may do less in some.
             missing = max(1, _ENOUGH_OUTPUT_CHECKS - checks.output_checks)
@@ -152,10 +158,11 @@ class RoundChecks:
         """Return what compares the outputs of a network's current process."""
         process, settings = network.current, self._settings
         if process.checks.outputs is None:
-            calls = [*process.warmup, *process.samples]
-            pays = settings.threads is not None and crops_pay(min(ms for _, ms in calls))
-            scale = settings.scale if pays and network.takes_any_size else None
+            scale = settings.scale if settings.threads is not None and network.takes_any_size else None
             process.checks.outputs = OutputCheck(process.worker, settings.protocol.precision, scale)
+        # The first call of a process may be slower than all others.
+        if not crops_pay(min(ms for _, ms in [*process.warmup, *process.samples])):
+            process.checks.outputs.crop_scale = None
         return process.checks.outputs
 
     def check_only_call(self, network: NetworkState, frame: Image, origin: Origin) -> None:
@@ -167,6 +174,8 @@ class RoundChecks:
         image = network.current.worker.last_image(frame)
         self._outputs(network).check_whole(network.current.checks.strips[0], image)
         network.timed_parts.append(TimedPart.drawn(origin, image, self._frames.rng))
+        if not network.is_ranked:
+            return
         if network.current.warmup:
             self._outputs(network).check_first(image)
             network.current.worker.pause()
@@ -183,7 +192,14 @@ class RoundChecks:
         checks = network.current.checks
         checks.output_checks += 1
         given = frame_of_call([frame], call, checks.variations[call])
-        self._outputs(network).check(given, checks.strips[call], reference)
+        sample = OutputSample(given, checks.strips[call])
+        if reference is None and not network.current.is_done and self._outputs(network).crop_scale is not None:
+            checks.postponed.append(sample)
+        else:
+            self._compare(network, sample, reference)
+
+    def _compare(self, network: NetworkState, sample: OutputSample, reference: Image | None = None) -> None:
+        self._outputs(network).check(sample.frame, sample.strips, reference)
         network.current.worker.pause()
 
     def _compare_processes(self, network: NetworkState) -> None:

@@ -208,9 +208,9 @@ class Rounds:
         return are_doubtful(process.checks.requests, self._anchor.current.checks.requests)
 
     def _notice_speed(self, network: NetworkState, call_ms: float) -> None:
-        """Check a network that seemed slow like any other, once a call shows that it is not."""
-        process = network.current
-        process.is_slow = process.is_slow and self._settings.protocol.is_slow(call_ms)
+        """Time and check a network that seemed slow like any other, once a call shows that it is not."""
+        if network.current.is_slow and not self._settings.protocol.is_slow(call_ms):
+            self._warm_up.decide(network, call_ms)
 
     def _finish(self, network: NetworkState, frame: Image) -> None:
         network.current.is_done = True

@@ -78,11 +78,16 @@ class WarmUp:
         while not self._is_warm(network, times):
             times.append(self._call(network, self._frames.fresh()))
         process.is_warm = True
-        process.is_slow = self._settings.protocol.is_slow(min(times))
+        self.decide(network, min(times))
+
+    def decide(self, network: NetworkState, call_ms: float) -> None:
+        """Decide how a network is timed whose calls take `call_ms` milliseconds."""
+        protocol = self._settings.protocol
+        network.current.is_slow = protocol.is_slow(call_ms)
         if network.process == 0:
-            network.processes = self._processes_for(min(times) / 1e3)
+            network.processes = self._processes_for(call_ms / 1e3)
             # One of those that it has in any case.
-            fewest = self._settings.protocol.fewest_processes(is_ranked=network.is_ranked)
+            fewest = protocol.fewest_processes(is_ranked=network.is_ranked)
             network.probed_process = int(self._frames.rng.integers(min(network.processes, fewest)))
 
     def _call(self, network: NetworkState, frame: Image) -> float:
@@ -96,8 +101,8 @@ class WarmUp:
     def _is_warm(self, network: NetworkState, times: list[float]) -> bool:
         """Return whether the calls so far, in milliseconds, are enough."""
         if len(times) == 1 and network.current.heap_has_grown:
-            # A second call would only show whether the first was cold.
-            return times[0] / 1e3 >= WARMUP_SHARE * self._settings.process_budget_s(network)
+            # A second call would only show whether the first was cold, which the turns of a slow network do, too.
+            return self._settings.protocol.is_slow(times[0])
         if len(times) == 1 and not self._takes_budgets(times[0], 1.0):  # the first call is cold
             return False
         if len(times) >= self._settings.protocol.warmup:

@@ -123,10 +123,13 @@ def test_less_work_in_every_call_on_whole_frames_is_left_to_the_comparison_with_
     assert FRAME.shape in process.shapes
 
 
-def test_values_that_are_not_finite_are_found_without_a_warning() -> None:
-    strips = strips_of(repeat(FRAME))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_found_without_a_warning(value: float) -> None:
+    frame = FRAME // 255 * 255  # black and white, as infinite values would be after rounding
+    strips = strips_of(repeat(frame))
+    strips.values[3, strips.values[3] == (255 if value > 0 else 0)] = value
     with pytest.raises(WorkerError, match="not finite"):
-        OutputCheck(Process(repeat), "fp32", 2).check(FRAME, Strips(strips.places, strips.values * np.float32(np.nan)))
+        OutputCheck(Process(repeat), "fp32", 2).check(frame, strips)
 
 
 def test_a_network_that_accepts_no_crops_is_compared_as_a_whole() -> None:
@@ -142,9 +145,10 @@ def test_a_network_that_accepts_no_crops_is_compared_as_a_whole() -> None:
     assert len(process.shapes) == 2
 
 
-def test_a_cheat_that_is_found_during_a_crop_is_no_other_failure() -> None:
+@pytest.mark.parametrize("kind", [DISQUALIFIED, "ProtocolError", "Crash", "MemoryLimit"])
+def test_what_ends_a_submission_during_a_crop_is_no_matter_of_size(kind: str) -> None:
     def tampers(_: np.ndarray) -> np.ndarray:
-        raise WorkerError("it replaced time.time", stage="upscale", kind=DISQUALIFIED)
+        raise WorkerError("it replaced time.time", stage="upscale", kind=kind)
 
     with pytest.raises(WorkerError, match=r"it replaced time\.time"):
         OutputCheck(Process(tampers), "fp32", 2).check(FRAME, strips_of(repeat(FRAME)))

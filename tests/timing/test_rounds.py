@@ -273,6 +273,89 @@ def test_cheats_are_disqualified(machine: Machine, worker: dict, reason: str, se
     assert done["A"].error is None
 
 
+@pytest.fixture
+def crops_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let outputs be compared by crops, although calls are short and frames are small."""
+    monkeypatch.setattr("harness.timing.crops._LONG_CALL_MS", 0.0)
+    monkeypatch.setattr("harness.timing.crops._MAX_SHARE", 1e9)
+    monkeypatch.setattr("harness.timing.crops._MARGIN", 4)
+
+
+def brighter_in_its_middle(frame: np.ndarray) -> np.ndarray:
+    """Return what depends on the whole frame, so that no crop has the same."""
+    return repeat(np.uint8(frame // 2 + frame.mean() // 3))
+
+
+@pytest.mark.usefixtures("crops_pay")
+@pytest.mark.parametrize(
+    ("worker", "reason"),
+    [
+        ({"timed": darker}, "differs from the untimed one"),
+        ({"timed": brighter_in_its_middle}, "differs from the untimed one"),
+        ({"timed": darker, "untimed": brighter_in_its_middle}, "differs from the untimed one"),
+        ({"reported": 0.5}, "controller's clock"),
+        ({"cores": 2.0}, "works or spins on other cores"),
+        ({"honest_calls": 2}, "output of its first call differs"),
+    ],
+)
+@pytest.mark.parametrize("ms", [400.0, 9000.0])
+def test_cheats_are_disqualified_where_crops_are_compared(
+    machine: Machine, worker: dict, reason: str, ms: float
+) -> None:
+    if ms > 1000.0 and "honest_calls" in worker:
+        return  # the turns of slow networks are compared, and no others
+    cheat = ScriptedWorker(machine, "cheat", ms, **worker)
+    done = compete(machine, cheat, ScriptedWorker(machine, "A", ms))
+    assert done["cheat"].error is not None
+    assert done["cheat"].error.kind == "Disqualified"
+    assert reason in str(done["cheat"].error)
+    assert done["A"].error is None
+
+
+@pytest.mark.usefixtures("crops_pay")
+@pytest.mark.parametrize("network_of", [repeat, brighter_in_its_middle])
+@pytest.mark.parametrize("ms", [100.0, 9000.0])
+def test_honest_networks_pass_where_crops_are_compared(
+    machine: Machine, network_of: Callable[[np.ndarray], np.ndarray], ms: float
+) -> None:
+    worker = ScriptedWorker(machine, "A", ms, timed=network_of, untimed=network_of)
+    done = compete(machine, worker)
+    assert done["A"].error is None
+    assert len(done["A"].current.rounds) >= 2
+    assert done["A"].current.checks.postponed == []
+
+
+@pytest.mark.usefixtures("crops_pay")
+def test_no_crop_comes_between_the_turns_of_a_network(machine: Machine) -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    def noting(frame: np.ndarray) -> np.ndarray:
+        sizes.append(frame.shape)
+        return repeat(frame)
+
+    done = compete(machine, ScriptedWorker(machine, "A", 9000.0, timed=noting, untimed=noting))
+    assert done["A"].error is None
+    whole = [size == IMAGES[0].shape for size in sizes]
+    calls = len(done["A"].current.warmup) + len(done["A"].current.samples)
+    assert all(whole[:calls])
+    assert not any(whole[calls:])
+    assert len(whole) > calls
+
+
+@pytest.mark.parametrize("first_ms", [1700.0, 2900.0])
+@pytest.mark.parametrize("heap_has_grown", [False, True])
+def test_a_slow_first_call_does_not_save_processes(machine: Machine, first_ms: float, heap_has_grown: bool) -> None:
+    machine.speed = lambda now: first_ms / 100.0 if now < 1.0 else 1.0  # the anchor's first call is over by then
+    machine.now = 0.9
+    one = network(ScriptedWorker(machine, "A", 100.0))
+    one.current.heap_has_grown = heap_has_grown
+    settings = settings_for(machine, replace(ROBUST, budget_s=8.0, processes=3))
+    Rounds([one], anchor_on(machine, ms=0.1), frame_source(), settings).run()
+    assert one.error is None
+    assert one.processes == 3
+    assert not one.current.is_slow
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_honest_networks_are_never_flagged(machine: Machine, seed: int) -> None:
     noise = np.random.default_rng(seed)

@@ -145,9 +145,7 @@ def main() -> None:
         effective, network_s = efficiency(dataset), network.alone_s(dataset)
     first, later = measured[0], min(measured[1:], key=lambda one: one.wall_s)
     for label, one in (("first network", first), ("later networks", later)):
-        print(
-            f"{label}: {1e3 * one.wall_s:.0f} ms an image; controller {1e3 * one.cpu_s:.0f} ms of processor time"
-        )
+        print(f"{label}: {1e3 * one.wall_s:.0f} ms an image; controller {1e3 * one.cpu_s:.0f} ms of processor time")
     print(f"a call with its transfers takes {1e3 * network_s:.0f} ms")
     print(f"a second thread of the metrics is {effective:.0%} efficient")
     images_s = given.images * (

@@ -8,9 +8,8 @@ are measured for each image, for the first network, which also reads and degrade
 A machine with more cores is simulated by scaling: the processor time of an image is divided by the number of cores and
 by the measured efficiency of two threads. Reading and comparison overlap with the network, so that an image takes the
 longer of the network with its transfers, measured alone because other cores do the rest, and of the controller's work.
-The night adds the timing of all teams
-(``--timing-s`` for each, of which ``--timing-share`` is the controller's, see ``benchmarks/overhead.py``). The share
-that is printed is everything in which no network runs.
+The night adds the timing of all teams (``--timing-s`` for each, of which ``--timing-share`` is the controller's, see
+``benchmarks/overhead.py``). The share that is printed is everything in which no network runs.
 """
 
 from __future__ import annotations

@@ -78,7 +78,10 @@ def luma_plane(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float64]:
 
 
 def script_luma(image: NDArray[np.uint8], luma: Luma) -> NDArray[np.float32]:
-    """Return the luma with the float32 arithmetic of scripts derived from BasicSR, which scale to [0, 1] and back."""
+    """Return the luma with the float32 arithmetic of scripts derived from BasicSR, which scale to [0, 1] and back.
+
+    This is the reference definition; a compiled kernel computes the same values.
+    """
     # The order of operations and the type of each step are those of the scripts; they determine the last digits.
     unit = image.astype(np.float32) / np.float32(255)
     weights = np.array(luma.weights) * 255.0

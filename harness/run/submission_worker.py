@@ -120,10 +120,10 @@ class SubmissionWorker:
             Estimated peak memory of a call; None if unknown.
         """
         kind = self.plan.device.kind
-        limit_bytes = (self.job().limits or default_limits(kind)).memory_bytes
         if peak_bytes is None or kind != "cpu":
             return
         size_bytes = round(_HEAP_PER_PEAK * peak_bytes)
+        limit_bytes = (self.job().limits or default_limits(kind)).memory_bytes
         if limit_bytes is not None and size_bytes > limit_bytes // 2:
             return  # the network's calls may be just below the limit
         # An optimization: what goes wrong here, such as lack of memory, is the error of the worker's next request.

@@ -45,12 +45,12 @@ class Strips:
         return np.stack([image[row, column : column + width] for row, column in self.places]).astype(np.float32)
 
 
-def draw_strips(image: NDArray[np.uint8], rng: np.random.Generator) -> Strips:
-    """Return strips of an image, H x W x 3, at random places."""
+def draw_strips(image: NDArray[np.uint8], rng: np.random.Generator, number: int = STRIPS) -> Strips:
+    """Return so many strips of an image, H x W x 3, at random places."""
     height, columns, _ = image.shape
     width = min(_WIDTH, columns)
-    rows, lefts = rng.integers(height, size=STRIPS), rng.integers(columns - width + 1, size=STRIPS)
-    strips = Strips(np.stack([rows, lefts], axis=1), np.empty((STRIPS, width, 3), np.float32))
+    rows, lefts = rng.integers(height, size=number), rng.integers(columns - width + 1, size=number)
+    strips = Strips(np.stack([rows, lefts], axis=1), np.empty((number, width, 3), np.float32))
     return Strips(strips.places, strips.of(image))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.errors import WorkerError
 from harness.timing.checks import GRAIN
 from harness.timing.frames import Image, Origin
-from harness.timing.strips import Strips
+from harness.timing.strips import Strips, draw_strips
 
 MAX_PARTS = 64
 """Number of timed outputs of a network of which parts are kept."""
@@ -25,9 +25,7 @@ PARTS_OF_TURN = 4
 """Number of these outputs in one turn."""
 _MIN_PARTS = 3
 _MIN_STRIPS = 16
-# Of an output that is known as a whole: number and width in pixels.
-_STRIPS = 128
-_WIDTH = 512
+_STRIPS = 128  # of an output that is known as a whole
 MAX_LOSS_DB = 0.3
 """Loss of quality that counts if it exceeds this by a few standard errors."""
 _NO_LOSS_DB = 0.2  # below this, with as many standard errors added, an output is as good
@@ -70,11 +68,7 @@ class TimedPart:
     @classmethod
     def drawn(cls, origin: Origin, image: Image, rng: np.random.Generator) -> TimedPart:
         """Return a part with many strips, at random places, of an output that is known as a whole."""
-        height, columns, _ = image.shape
-        width = min(_WIDTH, columns)
-        rows, lefts = rng.integers(height, size=_STRIPS), rng.integers(columns - width + 1, size=_STRIPS)
-        levels = [image[row, left : left + width] for row, left in zip(rows, lefts, strict=True)]
-        return cls(origin, np.stack([rows, lefts], axis=1), np.stack(levels))
+        return cls.of(origin, draw_strips(image, rng, _STRIPS))
 
     def split(self) -> list[TimedPart]:
         """Return a part for each strip. The strips of few outputs show better than their sums what is chance."""

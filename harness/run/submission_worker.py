@@ -19,7 +19,10 @@ from harness.run.plan import Plan
 from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
 
-_HEAP_PER_PEAK = 1.3  # blocks that are free lie between blocks in use
+# Blocks that are free lie between blocks in use. Of a call's largest blocks one or two find no place among them.
+_HEAP_PER_PEAK, _LARGEST_HEAP_PER_PEAK = 1.3, 2.2
+_LARGEST_BLOCKS_BYTES = 3 << 28
+_SHARE_OF_FREE = 0.75  # that a heap may take of the machine's memory: other workers need some of it, too
 
 
 @dataclass(slots=True)
@@ -122,10 +125,12 @@ class SubmissionWorker:
         kind = self.plan.device.kind
         if peak_bytes is None or kind != "cpu":
             return
-        size_bytes = round(_HEAP_PER_PEAK * peak_bytes)
+        size_bytes = _heap_bytes(peak_bytes)
         limit_bytes = (self.job().limits or default_limits(kind)).memory_bytes
         if limit_bytes is not None and size_bytes > limit_bytes // 2:
             return  # the network's calls may be just below the limit
+        if size_bytes > _SHARE_OF_FREE * self.plan.place.free_bytes():
+            return
         # An optimization: what goes wrong here, such as lack of memory, is the error of the worker's next request.
         with suppress(Exception):
             stages.grow_heap(self.running, size_bytes)
@@ -183,3 +188,8 @@ class SubmissionWorker:
         if self.session is not None:
             self.session.close()
             self.session = None
+
+
+def _heap_bytes(peak_bytes: int) -> int:
+    """Return how much free memory the calls of a network need that have this peak."""
+    return round(min(_LARGEST_HEAP_PER_PEAK * peak_bytes, _HEAP_PER_PEAK * peak_bytes + _LARGEST_BLOCKS_BYTES))

@@ -13,10 +13,13 @@ from harness.timing.protocol import WARMUP_SHARE
 from harness.timing.round_checks import RoundChecks
 from harness.timing.round_settings import RoundSettings
 
-# A first call loads code and touches memory for the first time, also on a heap that has grown (LRSRN: 2.3 s, then
-# 1.0 s). One that takes twice the budget says little of the second; after four times, that cannot be fast enough.
+# A first call loads code and touches memory for the first time. One that takes twice the budget says little of the
+# second; after four times, that cannot be fast enough.
 _COLD_CALL = 2.0  # budgets
 _HOPELESS_CALL = 4.0  # budgets
+# On a heap that has grown a first call takes up to a second longer than others: a tenth of this, which is what the time
+# of a single call is uncertain by in any case.
+_LONG_CALL_S = 10.0
 _AGREEMENT = 0.05  # between the medians of the earlier and the later half of the calls
 _MIN_CALLS = 2  # after the first, before their halves are compared
 _MIN_ROUNDS = 6  # for which the budget of each process must suffice; otherwise a network is timed in fewer processes
@@ -66,7 +69,7 @@ class WarmUp:
         if network is not self._timer.anchor:
             self._checks.after_first_call(network, frame)
         _forget_start(network)
-        if self._takes_budgets(times[0], _COLD_CALL) and not self._takes_budgets(times[0], _HOPELESS_CALL):
+        if self._takes_budgets(times[0], _COLD_CALL) and not self._is_as_slow_as_warm(network, times[0]):
             times.append(self._call(network, frame))
         # A network that is in its second process has rounds from the first one, so one call would add nothing.
         if self._takes_budgets(times[-1], _COLD_CALL) and network.process == 0:
@@ -96,6 +99,11 @@ class WarmUp:
         calls = self._timer.burst(network, frame)
         network.current.warmup += calls
         return calls[-1][1]
+
+    def _is_as_slow_as_warm(self, network: NetworkState, first_ms: float) -> bool:
+        """Return whether a first call that takes budgets says how long the second would take, or that it does, too."""
+        is_known = network.current.heap_has_grown and first_ms / 1e3 >= _LONG_CALL_S
+        return is_known or self._takes_budgets(first_ms, _HOPELESS_CALL)
 
     def _is_warm(self, network: NetworkState, times: list[float]) -> bool:
         """Return whether the calls so far, in milliseconds, are enough."""

@@ -648,6 +648,20 @@ def test_a_first_call_that_takes_budgets_is_not_the_one_that_counts(machine: Mac
     assert [ms for _, ms in one.current.samples] == [pytest.approx(2500.0, rel=0.05)]
 
 
+@pytest.mark.parametrize(("heap_has_grown", "calls"), [(False, 2), (True, 1)])
+def test_a_first_call_of_many_seconds_counts_if_it_does_not_wait_for_memory(
+    machine: Machine, heap_has_grown: bool, calls: int
+) -> None:
+    worker = ScriptedWorker(machine, "A", 12_000.0)
+    one = network(worker)
+    one.current.heap_has_grown = heap_has_grown
+    Rounds([one], anchor_on(machine, ms=0.1), frame_source(), settings_for(machine, replace(ROBUST, budget_s=5.0))).run()
+    assert one.error is None
+    assert len(one.current.warmup) + len(one.current.samples) == calls
+    assert [ms for _, ms in one.current.samples] == [pytest.approx(12_000.0, rel=0.05)]
+    assert one.current.checks.output_checks == (calls == 1)  # compared with a further call, or with the one before it
+
+
 @pytest.mark.parametrize(("heap_has_grown", "calls"), [(False, 3), (True, 2)])
 def test_a_first_call_that_is_no_slower_counts_for_the_warm_up(
     machine: Machine, heap_has_grown: bool, calls: int

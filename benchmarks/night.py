@@ -7,7 +7,8 @@ are measured for each image, for the first network, which also reads and degrade
 
 A machine with more cores is simulated by scaling: the processor time of an image is divided by the number of cores and
 by the measured efficiency of two threads. Reading and comparison overlap with the network, so that an image takes the
-longer of the network with its transfers, measured alone because other cores do the rest, and of the controller's work.
+longest of the network with its transfers, measured alone because other cores do the rest, of the controller's work, and
+for the first network of the reading, by as many threads as the harness has for it on so many cores.
 The night adds the timing of all teams (``--timing-s`` for each, of which ``--timing-share`` is the controller's, see
 ``benchmarks/overhead.py``). The share that is printed is everything in which no network runs.
 """
@@ -29,7 +30,7 @@ from harness.data import Dataset, get_degradation, open_dataset
 from harness.isolation.segment import Segment
 from harness.quality import evaluate_pair
 from harness.results.crops import CropStore
-from harness.run.quality_pass import QualityPass
+from harness.run.quality_pass import QualityPass, reading_threads
 
 Image = NDArray[np.uint8]
 CONVENTION, SCALE = "ntire23", 2
@@ -115,6 +116,16 @@ def efficiency(dataset: Dataset) -> float:
     return seconds(1) / (2 * seconds(2))
 
 
+def reading_s(dataset: Dataset) -> float:
+    """Return the median time in which an image is read and degraded for the first time, seconds."""
+    times = []
+    for index in range(len(dataset)):
+        begin = time.perf_counter()
+        dataset.pair(index)
+        times.append(time.perf_counter() - begin)
+    return median(times)
+
+
 def simulated_s(image: PerImage, network_s: float, cores: int, effective: float) -> float:
     """Return the wall time of an image on a machine with so many cores, seconds."""
     return max(network_s, image.cpu_s / (cores * effective))
@@ -129,26 +140,30 @@ def main() -> None:
     parser.add_argument("--call-ms", type=float, default=15.0, help="time of a call at 4K")
     parser.add_argument("--cores", type=int, default=16, help="of the simulated machine")
     parser.add_argument("--timing-s", type=float, default=8.0, help="timing of one team")
-    parser.add_argument("--timing-share", type=float, default=0.16, help="share of the timing that is the controller's")
+    parser.add_argument("--timing-share", type=float, default=0.15, help="share of the timing that is the controller's")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_images(folder / "images", given.measured)
+        # Another object and cache, so that the first network reads the images itself.
+        other = open_dataset(folder / "images", SCALE, get_degradation("bicubic"), folder / "other-cache")
+        read_s, network = reading_s(other), ScriptedNetwork.on(other, given.call_ms / 1e3)
         dataset = open_dataset(folder / "images", SCALE, get_degradation("bicubic"), folder / "cache")
         # As many crops of an image as with the whole data set.
         others = [f"other-{number}" for number in range(given.images - len(dataset))]
         crops = CropStore(folder, dataset.fingerprint, images=[*dataset.names, *others])
-        network = ScriptedNetwork.on(dataset, given.call_ms / 1e3)
         evaluate_pair(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), CONVENTION, scale=SCALE)
         measured = [measure(dataset, network, crops, f"network-{number}") for number in range(4)]
         effective, network_s = efficiency(dataset), network.alone_s(dataset)
     first, later = measured[0], min(measured[1:], key=lambda one: one.wall_s)
     for label, one in (("first network", first), ("later networks", later)):
         print(f"{label}: {1e3 * one.wall_s:.0f} ms an image; controller {1e3 * one.cpu_s:.0f} ms of processor time")
+    readers = reading_threads(given.cores)
+    print(f"an image is read and degraded in {1e3 * read_s:.0f} ms, by {readers} threads at the same time")
     print(f"a call with its transfers takes {1e3 * network_s:.0f} ms")
     print(f"a second thread of the metrics is {effective:.0%} efficient")
     images_s = given.images * (
-        simulated_s(first, network_s, given.cores, effective)
+        max(simulated_s(first, network_s, given.cores, effective), read_s / readers)
         + (given.teams - 1) * simulated_s(later, network_s, given.cores, effective)
     )
     calls_s = given.teams * given.images * given.call_ms / 1e3

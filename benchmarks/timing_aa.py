@@ -1,10 +1,10 @@
 """A/A and power test of timing comparisons: rates of false positives and of detected differences of a few per cent.
 
-Run ``python benchmarks/timing_aa.py [--comparisons N] [--budget SECONDS] [--processes N] [--device cuda] [--no-load]
-[--more PERCENT ...]``. A network is registered twice, and again with a few per cent more rows to compute in each layer,
-by default 5. They are timed in several processes, as by ``harness time``, because processes of the same network differ
-as well. Meanwhile, another process loads one core intermittently. The results of the ``robust`` protocol are printed
-together with the statistic of the ``ntire23`` protocol, the mean of 244 consecutive calls.
+Run ``python benchmarks/timing_aa.py [--comparisons N] [--budget SECONDS] [--processes N | --adaptive] [--device cuda]
+[--no-load] [--more PERCENT ...]``. A network is registered twice, and again with a few per cent more rows to compute in
+each layer, by default 5. They are timed in several processes, as by ``harness time``, because processes of the same
+network differ as well. Meanwhile, another process loads one core intermittently. The results of the ``robust`` protocol
+are printed together with the statistic of the ``ntire23`` protocol, the mean of 244 consecutive calls.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def plan_for(networks: Path, out: Path, options: argparse.Namespace, **changes: 
 
 def compare_once(networks: Path, out: Path, options: argparse.Namespace) -> Comparison:
     """Time all networks in rounds in new processes, then A and its copy by the published protocol."""
-    robust = plan_for(networks, out / "robust", options, time_budget_s=options.budget, processes=options.processes)
+    processes = None if options.adaptive else options.processes
+    robust = plan_for(networks, out / "robust", options, time_budget_s=options.budget, processes=processes)
     times = time_planned(robust)
     records = {row.name: timing_of(row) for row in times.rows}
     as_published: dict[str, Any] = {"protocol": "ntire23", "exclude": ("larger*",)}
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=40)
     parser.add_argument("--budget", type=float, default=8.0, help="seconds for each network in a comparison")
     parser.add_argument("--processes", type=int, default=8, help="of each network, which share the budget")
+    parser.add_argument("--adaptive", action="store_true", help="as many processes as a run gives each network")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu, or an accelerator as torch names it")
     parser.add_argument("--keep", type=Path, help="folder for all measurements")

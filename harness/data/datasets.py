@@ -12,14 +12,14 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.cache import lr_cache_key
+from harness.data.cache import lr_cache_key, read_lr, write_lr
 from harness.data.crop import centre_crop
 from harness.data.degradation import Degradation, degrade
 from harness.data.fitting import Cut, fit_to_lr, is_in_doubt
-from harness.data.images import image_name, image_size, read_rgb, write_png
+from harness.data.images import image_name, image_size, read_rgb
 from harness.data.layouts import check_size
 from harness.data.spool import Spool
-from harness.errors import DataError, ResultsError
+from harness.errors import DataError
 from harness.machine.cache_folder import cache_root
 
 Array = NDArray[np.uint8]
@@ -32,7 +32,7 @@ class Storage:
     Attributes
     ----------
     cache_dir
-        Folder for generated LR images, stored as PNG, and for decoded pairs; the user's cache folder by default.
+        Folder for generated LR images and for decoded pairs, both uncompressed; the user's cache folder by default.
     memory
         Largest size of cached pairs in memory, bytes. The default of 512 MiB holds sixteen 4K pairs at scale 2.
     spool
@@ -233,13 +233,12 @@ class Dataset:
         """Return the LR image from the cache folder; generate it if it is missing or damaged."""
         # The key contains the hash of the HR file, so that a changed file never matches a cached LR image.
         key = lr_cache_key(_sha256(self._hr_paths[index]), self.scale, self.degradation)
-        path = self._storage.folder() / "lr" / f"{key}.png"
-        try:
-            return read_rgb(path)
-        except DataError:
+        path = self._storage.folder() / "lr" / f"{key}.rgb"
+        height, width, _ = hr.shape
+        lr = read_lr(path, (height // self.scale, width // self.scale, 3))
+        if lr is None:
             lr = degrade(hr, self.scale, self.degradation)
-        with suppress(ResultsError):  # on a read-only or full disk, the next run generates it again
-            write_png(path, lr)
+            write_lr(path, lr)
         return lr
 
     def _cache(self, index: int, pair: tuple[Array, Array]) -> None:

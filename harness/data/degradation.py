@@ -142,8 +142,8 @@ def degrade(hr: Array, scale: int, degradation: Degradation) -> Array:
     UsageError
         The sides of `hr` are not multiples of `scale`.
     """
-    # Also without a codec: the detour over PNG is lossless.
-    return decode(encode(shrink(hr, scale, degradation), degradation))
+    lr = shrink(hr, scale, degradation)
+    return lr if degradation.codec == "none" else decode(encode(lr, degradation))
 
 
 def shrink(hr: Array, scale: int, degradation: Degradation) -> Array:

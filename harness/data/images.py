@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.data.bit_depth import bits_per_channel
+from harness.data.fast_png import decode_rgb
 from harness.errors import DataError
 from harness.files import write_atomically
 from harness.text import composed
@@ -77,8 +78,14 @@ def read_image(path: Path) -> DecodedImage:
     """
     with _opened(path) as image:
         _refuse_what_rgb_cannot_hold(image, path)
-        pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
-        return DecodedImage(pixels, is_greyscale=image.mode in ("L", "1"))
+        return DecodedImage(_pixels(image, path), is_greyscale=image.mode in ("L", "1"))
+
+
+def _pixels(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    if image.mode != "RGB":
+        return np.array(image.convert("RGB"))
+    decoded = decode_rgb(path, image.height, image.width) if image.format == "PNG" else None
+    return np.array(image) if decoded is None else decoded
 
 
 def image_size(path: Path) -> tuple[int, int]:

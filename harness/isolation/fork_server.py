@@ -197,6 +197,11 @@ class ForkServers:
         self._failures = 0
         return worker
 
+    def prepare(self, threads: int) -> None:
+        """Let the server for first workers import what it needs, before one is asked for."""
+        with contextlib.suppress(ForkError, OSError):  # whoever asks for a worker is told
+            self._server(threads, 0)
+
     def close(self) -> None:
         """End all servers of this process."""
         with self._lock:

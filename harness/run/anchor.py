@@ -32,7 +32,8 @@ class Anchor:
     Attributes
     ----------
     ceilings
-        What the device did at best, measured by the anchor's first worker; None until then, or if that failed.
+        What the device did at best, measured by the anchor's first worker; None until then, if that failed, or if
+        the plan does without.
     """
 
     def __init__(self, plan: Plan, engine: Opener) -> None:
@@ -94,7 +95,7 @@ class Anchor:
         return worker
 
     def _measure_ceilings(self, worker: Session) -> None:
-        if not self._ceilings_measured:
+        if self._plan.has_ceilings and not self._ceilings_measured:
             # Set first: if it fails, `_start` calls again and must not repeat it.
             self._ceilings_measured = True
             self.ceilings = worker.ceilings()

@@ -72,6 +72,8 @@ class Plan:
         Decisions made for the user that are worth a remark; empty if there are none.
     timed
         Whether networks are executed at the timed size.
+    has_ceilings
+        Whether the device's peak rates are measured, for the roofline and to find times that are impossible.
     """
 
     request: RunRequest
@@ -86,6 +88,7 @@ class Plan:
     places: tuple[Place, ...] = ()
     note: str = ""
     timed: bool = True
+    has_ceilings: bool = True
 
     @property
     def place(self) -> Place:

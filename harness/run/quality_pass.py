@@ -38,6 +38,7 @@ PSNR_CAP = 100.0
 _WAITING = 2
 _SMALL_SAMPLES = 3 << 18  # of an HR image
 _FEW_CORES = 4
+_MOST_READERS = 8  # a 4K pair takes 31 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +191,27 @@ def _in_working_hours(step: Callable[[Argument], Result], argument: Argument) ->
 
 
 def read_ahead(dataset: Dataset) -> Generator[tuple[Image, Image], None, None]:
-    """Yield every pair of a data set in order; the one after a large one is decoded meanwhile."""
-    with ThreadPoolExecutor(1) as reader:
-        following: Future[tuple[Image, Image]] | None = None
+    """Yield every pair of a data set in order; those after a large one are decoded meanwhile.
+
+    Decoding a 4K pair takes as long as several calls of a fast network, which would wait for a single thread.
+    """
+    readers = reading_threads(available_cores())
+    pool = ThreadPoolExecutor(readers)
+    following: deque[Future[tuple[Image, Image]]] = deque()
+    try:
         for index in range(len(dataset)):
-            pair = _in_working_hours(dataset.pair, index) if following is None else following.result()
-            # Decoding a 4K pair takes as long as a fast network, which would otherwise wait for it.
-            is_ahead = index + 1 < len(dataset) and not _is_quick(pair[1])
-            following = reader.submit(_in_working_hours, dataset.pair, index + 1) if is_ahead else None
+            pair = following.popleft().result() if following else _in_working_hours(dataset.pair, index)
+            if not _is_quick(pair[1]):
+                coming = range(index + 1 + len(following), min(len(dataset), index + 1 + readers))
+                following.extend(pool.submit(_in_working_hours, dataset.pair, one) for one in coming)
             yield pair
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def reading_threads(cores: int) -> int:
+    """Return how many threads read images ahead on a machine with so many cores."""
+    return max(1, min(_MOST_READERS, cores // 2))
 
 
 def _is_quick(hr: Image) -> bool:

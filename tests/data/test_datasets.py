@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data import Dataset, degrade, get_degradation, open_dataset, read_rgb, write_png
+from harness.data import Dataset, datasets, degrade, get_degradation, open_dataset, write_png
+from harness.data.cache import write_lr
 from harness.data.datasets import Storage
 from harness.errors import DataError, UsageError
 
@@ -37,23 +38,32 @@ def test_a_folder_of_hr_images(folder: Path, cache: Path) -> None:
     np.testing.assert_array_equal(lr, degrade(hr, 2, NTIRE23))
 
 
-def test_lr_is_taken_from_the_cache(folder: Path, cache: Path) -> None:
+def test_lr_is_taken_from_the_cache(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lr, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
-    (kept,) = cache.rglob("*.png")
-    marked = lr.copy()
-    marked[0, 0] ^= 255
-    write_png(kept, marked)
-    again, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
-    np.testing.assert_array_equal(again, marked)
-
-
-def test_a_damaged_cache_file_is_made_again(folder: Path, cache: Path) -> None:
-    lr, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
-    (kept,) = cache.rglob("*.png")
-    kept.write_bytes(kept.read_bytes()[:100])
+    (kept,) = (cache / "lr").iterdir()
+    assert kept.read_bytes().startswith(lr.tobytes())
+    monkeypatch.setattr(datasets, "degrade", lambda *_: pytest.fail("the LR image was generated again"))
     again, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
     np.testing.assert_array_equal(again, lr)
-    np.testing.assert_array_equal(read_rgb(kept), lr)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "longer", "one bit", "folder", "other size"])
+def test_a_damaged_cache_file_is_made_again(folder: Path, cache: Path, damage: str) -> None:
+    lr, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
+    (kept,) = (cache / "lr").iterdir()
+    whole = kept.read_bytes()
+    if damage == "folder":
+        kept.unlink()
+        kept.mkdir()
+    elif damage == "other size":  # intact, but of another image
+        write_lr(kept, lr[1:])
+    else:
+        flipped = bytes([whole[0] ^ 1]) + whole[1:]
+        kept.write_bytes({"cut": whole[:100], "empty": b"", "longer": whole + b"x", "one bit": flipped}[damage])
+    again, _ = open_dataset(folder, 2, NTIRE23, cache).pair(0)
+    np.testing.assert_array_equal(again, lr)
+    if damage != "folder":
+        assert kept.read_bytes() == whole
 
 
 def test_images_that_are_read_ahead_are_not_read_again(folder: Path, cache: Path) -> None:

@@ -83,8 +83,12 @@ def test_an_output_is_measured_while_the_next_is_made(dataset: Dataset) -> None:
     assert all(evaluate(dataset, upscale, lambda image: second.wait(100)))
 
 
-@pytest.mark.usefixtures("_many_cores")
-def test_no_more_than_a_few_images_are_there_at_once(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("readers", [2, 4])
+def test_no_more_than_a_few_images_are_there_at_once(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, readers: int
+) -> None:
+    monkeypatch.setattr("harness.run.quality_pass.available_cores", lambda: 2 * readers)
+    monkeypatch.setattr("harness.run.quality_pass._SMALL_SAMPLES", 0)
     read, measured, most, second = [0], [0], [0], threading.Event()
     original = dataset.pair
 
@@ -102,7 +106,48 @@ def test_no_more_than_a_few_images_are_there_at_once(dataset: Dataset, monkeypat
 
     monkeypatch.setattr(dataset, "pair", pair)
     evaluate(dataset, lambda index, lr: lr, measure)
-    assert 2 <= most[0] <= 5
+    # Two that wait for the comparison, one that is compared, one that is upscaled, and those that are read.
+    assert 2 <= most[0] <= 4 + readers
+
+
+@pytest.mark.parametrize("cores", [2, 8, 64])
+def test_as_many_images_are_read_at_the_same_time_as_half_of_the_cores(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    """With fewer threads the barrier would not be passed; with more, another one would have come to it."""
+    monkeypatch.setattr("harness.run.quality_pass.available_cores", lambda: cores)
+    monkeypatch.setattr("harness.run.quality_pass._SMALL_SAMPLES", 0)
+    readers = min(8, cores // 2)
+    together, original, reading, most = threading.Barrier(readers), dataset.pair, [0], [0]
+    lock = threading.Lock()
+
+    def pair(index: int) -> tuple[np.ndarray, np.ndarray]:
+        with lock:
+            reading[0] += 1
+            most[0] = max(most[0], reading[0])
+        if 1 <= index <= readers:  # those that are read while the first is upscaled
+            together.wait(100)
+        time.sleep(0.01)
+        with lock:
+            reading[0] -= 1
+        return original(index)
+
+    monkeypatch.setattr(dataset, "pair", pair)
+    assert len(evaluate(dataset, lambda index, lr: lr, lambda image: image.name)) == COUNT
+    assert most[0] == readers
+
+
+def test_nothing_is_read_any_more_when_a_step_has_failed(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.run.quality_pass.available_cores", lambda: 4)
+    read: list[int] = []
+    monkeypatch.setattr(dataset, "pair", lambda index, original=dataset.pair: read.append(index) or original(index))
+
+    def fail(index: int, lr: np.ndarray) -> np.ndarray:
+        raise ValueError("upscale")
+
+    with pytest.raises(ValueError, match="upscale"):
+        evaluate(dataset, fail, lambda image: image.name)
+    assert set(read) <= {0, 1, 2}
 
 
 @pytest.mark.parametrize("step", ["upscale", "measure", "keep"])

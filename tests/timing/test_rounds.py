@@ -655,7 +655,8 @@ def test_a_first_call_of_many_seconds_counts_if_it_does_not_wait_for_memory(
     worker = ScriptedWorker(machine, "A", 12_000.0)
     one = network(worker)
     one.current.heap_has_grown = heap_has_grown
-    Rounds([one], anchor_on(machine, ms=0.1), frame_source(), settings_for(machine, replace(ROBUST, budget_s=5.0))).run()
+    settings = settings_for(machine, replace(ROBUST, budget_s=5.0))
+    Rounds([one], anchor_on(machine, ms=0.1), frame_source(), settings).run()
     assert one.error is None
     assert len(one.current.warmup) + len(one.current.samples) == calls
     assert [ms for _, ms in one.current.samples] == [pytest.approx(12_000.0, rel=0.05)]

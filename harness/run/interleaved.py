@@ -160,22 +160,24 @@ class InterleavedTiming:
         going_on = [one for one in networks if one.error is None and one.processes_left]
         if protocol.fixed_processes or not going_on:
             return
-        is_settled = self._settled([one for one in networks if one.error is None and one.is_ranked])
+        is_settled = self._settled([one for one in networks if one.error is None])
         for network in going_on:
             processes = network.process + 1
             # Seen frames and noise may be left to a later process, after a resumption.
             is_probed = network.probed_process < processes
-            is_enough = processes >= protocol.fewest_processes(is_ranked=network.is_ranked)
+            is_enough = processes >= protocol.fewest_processes
             if is_enough and is_probed and is_settled.get(network.slug, not network.is_ranked):
                 network.processes = processes
                 self._progress.timing(network.slug, network.process, processes, 1.0)
 
-    def _settled(self, ranked: Sequence[NetworkState]) -> dict[str, bool]:
-        """Return which networks that were timed in rounds are far from all others."""
-        records = [(one.slug, record) for one in ranked if (record := one.record) is not None and record.rounds]
+    def _settled(self, networks: Sequence[NetworkState]) -> dict[str, bool]:
+        """Return which networks with a rank that were timed in rounds are far from all others that have one."""
+        records = [(one, record) for one in networks if (record := one.record) is not None and record.rounds]
+        ranked = [(one.slug, relative_times(record)) for one, record in records if one.is_ranked]
+        unranked = [relative_times(record) for one, record in records if not one.is_ranked]
         known = [relative_times(record) for record in self._known if record.rounds]
-        found = settled([relative_times(record) for _, record in records], known)
-        return {slug: is_settled for (slug, _), is_settled in zip(records, found, strict=True)}
+        found = settled([times for _, times in ranked], known, unranked)
+        return {slug: is_settled for (slug, _), is_settled in zip(ranked, found, strict=True)}
 
     def _run_rounds(self, networks: Sequence[NetworkState], gpu: Card) -> str:
         """Time one process of each network, and return the name of the anchor's process."""

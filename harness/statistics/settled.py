@@ -36,7 +36,9 @@ class _Level:
     anchor_reach: float
 
 
-def settled(networks: Sequence[RelativeTimes], known: Sequence[RelativeTimes] = ()) -> list[bool]:
+def settled(
+    networks: Sequence[RelativeTimes], known: Sequence[RelativeTimes] = (), unranked: Sequence[RelativeTimes] = ()
+) -> list[bool]:
     """Return which networks need no further process to be told from all others.
 
     Two processes are enough if they agree and no other network's time is near: the mean of two is nearly as precise as
@@ -50,9 +52,11 @@ def settled(networks: Sequence[RelativeTimes], known: Sequence[RelativeTimes] = 
         Networks of one session after the same number of processes.
     known
         Networks that were timed before, in rounds.
+    unranked
+        Networks of the session whose times need not be told from any other. They show what processes differ by.
     """
     # From all that is known; the networks come with the spread that is assumed before anything is measured.
-    spread = estimate_spread([*networks, *known])
+    spread = estimate_spread([*networks, *known, *unranked])
     if spread.own == ASSUMED_SPREAD.own or spread.own.degrees < _FEWEST_DEGREES:
         return [False] * len(networks)
     every = [replace(network, spread=spread) for network in (*networks, *known)]

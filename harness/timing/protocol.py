@@ -106,11 +106,10 @@ class TimingProtocol:
 
         return SummaryRule(self.statistic, self.half_width, in_rounds=self.takes_turns)
 
-    def fewest_processes(self, *, is_ranked: bool) -> int:
-        """Return in how many processes a network is timed that needs no more. Without a rank it needs one."""
-        if self.fixed_processes:
-            return self.processes
-        return min(self.min_processes, self.processes) if is_ranked else 1
+    @property
+    def fewest_processes(self) -> int:
+        """In how many processes a network is timed that needs no more: its time is far from others, or has no rank."""
+        return self.processes if self.fixed_processes else min(self.min_processes, self.processes)
 
     def is_slow(self, call_ms: float) -> bool:
         """Return whether a call takes more than a third of the budget.

@@ -214,9 +214,7 @@ class RoundChecks:
                 again = network.current.worker.time([reference.frame], 0, 1, 1, None)
                 outputs.check_same_output(again.strips[0], reference)
             return
-        # 30 MB at 4K, so it is kept only for a further process.
-        has_further = network.processes_left and (network.is_ranked or self._settings.protocol.fixed_processes)
-        if has_further:
+        if network.processes_left:  # 30 MB at 4K, so it is kept only for a further process
             network.reference = outputs.check_first()
         elif outputs.first is None or not outputs.crops_agree(outputs.first):
             outputs.check_first()

@@ -12,6 +12,9 @@ from harness.machine.gpu_state import Card, GpuMonitor
 from harness.timing.network_state import NetworkState
 from harness.timing.protocol import TimingProtocol
 
+# Of the budget. Processes of all networks tell by how much two of one network differ, also short ones.
+_SHARE_WITHOUT_RANK = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class RoundSettings:
@@ -55,8 +58,9 @@ class RoundSettings:
         return math.inf if self.protocol.budget_s is None else self.protocol.budget_s
 
     def process_budget_s(self, network: NetworkState) -> float:
-        """Return the seconds for one process of a network."""
-        return self.budget_s / network.processes
+        """Return the seconds for one process of a network, half as many for one that has no rank."""
+        share = 1.0 if network.is_ranked or self.protocol.fixed_processes else _SHARE_WITHOUT_RANK
+        return share * self.budget_s / network.processes
 
     def share_done(self, network: NetworkState) -> float:
         """Return the share of the current process's timing that is done, 0 to 1."""

@@ -89,8 +89,8 @@ class WarmUp:
         if network.process == 0:
             network.processes = self._processes_for(call_ms / 1e3)
             # One of those that it has in any case.
-            fewest = protocol.fewest_processes(is_ranked=network.is_ranked)
-            network.probed_process = int(self._frames.rng.integers(min(network.processes, fewest)))
+            fewest = min(network.processes, protocol.fewest_processes)
+            network.probed_process = int(self._frames.rng.integers(fewest))
 
     def _call(self, network: NetworkState, frame: Image) -> float:
         """Make one call, and return its time in milliseconds."""

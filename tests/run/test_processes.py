@@ -215,15 +215,17 @@ def unfinished(folder: Path) -> list[Measurement]:
     return [Measurement.model_validate_json(file.read_bytes()) for file in (folder / "unfinished").glob("*.json")]
 
 
-def test_networks_that_are_far_from_all_others_get_two_processes_and_baselines_one(
+def test_networks_that_are_far_from_all_others_and_baselines_get_two_processes(
     sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("far", "near", "other"):
         sharp(name)
-    asked: list[int] = []
+    asked: list[tuple[int, int]] = []
 
-    def first_is_settled(networks: Sequence[RelativeTimes], known: Sequence[RelativeTimes]) -> list[bool]:
-        asked.append(len(networks))
+    def first_is_settled(
+        networks: Sequence[RelativeTimes], known: Sequence[RelativeTimes], unranked: Sequence[RelativeTimes]
+    ) -> list[bool]:
+        asked.append((len(networks), len(unranked)))
         assert known == []
         return [True, *[False] * (len(networks) - 1)]
 
@@ -243,10 +245,10 @@ def test_networks_that_are_far_from_all_others_get_two_processes_and_baselines_o
         for name, row in by_name(finished).items()
     }
     assert [processes.pop(name) for name in ("far", "near", "other")] == [2, 3, 3]
-    assert set(processes.values()) == {1}
-    assert asked == [3, 3]  # baselines are not among them, and after the last process there is nothing to decide
-    assert reported["far"] == (2, 2)
-    assert reported["Bicubic"] == (1, 1)
+    assert set(processes.values()) == {2}
+    # Baselines only show what processes differ by, and after the last process there is nothing to decide.
+    assert asked == [(3, len(processes)), (3, len(processes))]
+    assert reported["far"] == reported["Bicubic"] == (2, 2)
 
 
 def test_one_process_leaves_its_spread_unknown(sharp: Submit, request_for: Request) -> None:
@@ -263,9 +265,8 @@ def test_a_short_budget_is_not_cut_into_pieces(budget_s: float | None, processes
 
 def test_only_a_number_that_was_asked_for_is_fixed() -> None:
     short, asked = protocol_for("cpu", budget_s=2.5), protocol_for("cpu", processes=5)
-    assert [short.fewest_processes(is_ranked=ranked) for ranked in (True, False)] == [2, 1]
-    assert [asked.fewest_processes(is_ranked=ranked) for ranked in (True, False)] == [5, 5]
-    assert protocol_for("cpu", budget_s=0.5).fewest_processes(is_ranked=True) == 1
+    assert (short.fewest_processes, asked.fewest_processes) == (2, 5)
+    assert protocol_for("cpu", budget_s=0.5).fewest_processes == 1
 
 
 @pytest.mark.parametrize(("options", "message"), [({"name": "ntire23"}, "one process"), ({}, "in 0 processes")])

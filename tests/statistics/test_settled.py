@@ -49,6 +49,15 @@ def test_networks_that_were_timed_before_count() -> None:
     assert settled([one, other, third], [close]) == [True, False, True]
 
 
+def test_networks_without_a_rank_show_the_spread_and_settle_nothing_else() -> None:
+    equal = networks(np.random.default_rng(3), 4, 2, lambda r, s: r.normal(0, 0.003, s))
+    one, other, close, far = records(scaled(equal, [1.0, 5.0, 5.01, 20.0]), 2)
+    assert settled([one, other]) == [False, False]  # two degrees of freedom
+    assert settled([one, other], unranked=[far]) == [True, True]
+    assert settled([one, other], unranked=[close]) == [True, True]  # its time is no other rank's
+    assert settled([one, other], [close]) == [True, False]
+
+
 def test_where_few_processes_tell_their_spread_nothing_is_settled() -> None:
     times = scaled(networks(np.random.default_rng(5), 3, 2, lambda r, s: r.normal(0, 0.003, s)), [1.0, 10.0, 100.0])
     three = records(times, 2)

@@ -742,6 +742,16 @@ def test_the_first_process_leaves_an_image_for_those_that_follow(machine: Machin
     assert ranked.current.checks.outputs.compared is None
 
 
+@pytest.mark.parametrize(("is_fixed", "share"), [(False, 0.5), (True, 1.0)])
+def test_a_network_without_a_rank_gets_half_of_the_budget(machine: Machine, is_fixed: bool, share: float) -> None:
+    settings = settings_for(machine, replace(ROBUST, budget_s=30.0, half_width=0.0, fixed_processes=is_fixed))
+    ranked, unranked = network(ScriptedWorker(machine, "A", 100.0)), network(ScriptedWorker(machine, "B", 100.0))
+    unranked.is_ranked = False
+    Rounds([ranked, unranked], anchor_on(machine), frame_source(), settings).run()
+    assert unranked.current.spent_s == pytest.approx(share * ranked.current.spent_s, rel=0.2)
+    assert len(unranked.current.rounds) == pytest.approx(share * len(ranked.current.rounds), rel=0.2)
+
+
 def test_progress_of_a_process_rises_to_its_end(machine: Machine) -> None:
     heard: list[tuple[str, float]] = []
     networks = [network(ScriptedWorker(machine, name, ms)) for name, ms in (("A", 100.0), ("slow", 60_000.0))]

@@ -146,16 +146,18 @@ def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) ->
         note=plan.note,
     )
     complete = True
-    with RunContext(plan, store, engine, progress) as context:
-        try:
+    context = RunContext(plan, store, engine, progress)
+    try:
+        with context:
             # Machines that do not see this one's files are sent theirs, which only the steps for several places do.
             if len(plan.places) > 1 or not engine.shares_files:
                 measure_everywhere(context, engine)
             else:
                 _measure_here(context)
-        except KeyboardInterrupt:
-            # What is finished is scored and reported. Times of unfinished networks are stored for the next run.
-            complete = False
+    except KeyboardInterrupt:
+        # What is finished is scored and reported. Times of unfinished networks are stored for the next run. Caught here,
+        # so that the context does not wait for what it does in the background.
+        complete = False
     progress.end()
     return context.measurements(), complete
 

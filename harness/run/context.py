@@ -76,9 +76,9 @@ class RunContext:
         # Workers end before the device is given to another run, which they would disturb, and so does work of this
         # process, unless the user interrupts the run.
         try:
+            self.engine.close()  # first, so that no heap of a worker goes on growing
             if kind is None or issubclass(kind, Exception):
                 self.engine.finish_own_work()
-            self.engine.close()
         finally:
             self._resources.close()
 

@@ -1,0 +1,134 @@
+"""Heaps of workers grow by what their calls need, as far as memory allows, and never delay the end of a run."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.engines.this_machine import LocalPlace, ThisMachine
+from harness.errors import WorkerError
+from harness.isolation.job import Job
+from harness.isolation.limits import Limits
+from harness.isolation.messages import Message
+from harness.isolation.opening import load_request
+from harness.isolation.session import Session
+from harness.pipeline import run
+from harness.run import submission_worker
+from harness.run.plan import RunRequest
+from harness.run.progress import ProgressEvent, StageProgress
+from harness.run.submission_worker import SubmissionWorker
+from harness.submissions.discovery import discover
+from harness.submissions.skeleton import create
+from tests.strangers import ScriptedExchange, base_plan
+
+Submit = Callable[..., Path]
+Request = Callable[..., RunRequest]
+GIB = 1 << 30
+
+
+class GrowingExchange(ScriptedExchange):
+    """Notes by how much heaps are asked to grow."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.grown: list[int] = []
+
+    def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
+        if message.name == "grow_heap":
+            self.grown.append(message.body["size_bytes"])
+        return super().request(message, timeout_s, max_payload)
+
+
+def worker_of(tmp_path: Path, exchange: ScriptedExchange) -> SubmissionWorker:
+    (submission,) = discover([create("one", tmp_path)], entry_points=False)
+    plan = base_plan(tmp_path / "plan", "robust")
+    worker = SubmissionWorker(plan, submission, tmp_path / "log")
+    worker.session = Session(exchange, load_request(worker.job()), 60.0)
+    return worker
+
+
+@pytest.mark.parametrize(
+    ("peak", "grown"),
+    [
+        (100 << 20, 2.2 * (100 << 20)),  # one more block of each of the largest
+        (4 * GIB, 1.3 * 4 * GIB + 0.75 * GIB),
+        (None, None),
+    ],
+)
+def test_a_heap_grows_by_more_than_the_peak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peak: int | None, grown: float | None
+) -> None:
+    monkeypatch.setattr(LocalPlace, "free_bytes", lambda _: 64.0 * GIB)
+    exchange = GrowingExchange()
+    worker = worker_of(tmp_path, exchange)
+    worker.grow_heap(peak)
+    assert exchange.grown == ([] if grown is None else [pytest.approx(grown, rel=1e-6)])
+    assert worker.heap_has_grown == (grown is not None)
+
+
+@pytest.mark.parametrize("reason", ["limit", "free memory"])
+def test_no_heap_grows_by_most_of_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    monkeypatch.setattr(LocalPlace, "free_bytes", lambda _: (2.5 if reason == "free memory" else 64.0) * GIB)
+    if reason == "limit":
+        monkeypatch.setattr(submission_worker, "default_limits", lambda _: Limits(memory_bytes=4 * GIB))
+    exchange = GrowingExchange()
+    worker = worker_of(tmp_path, exchange)
+    worker.grow_heap(GIB)  # by 2.05 GiB
+    assert exchange.grown == []
+    assert not worker.heap_has_grown
+
+
+class HangingExchange(ScriptedExchange):
+    """Does not answer while its heap grows, until its worker is closed."""
+
+    def __init__(self, started: threading.Event) -> None:
+        super().__init__(None)
+        self.started, self.closed = started, threading.Event()
+
+    def request(self, message: Message, timeout_s: float, max_payload: int) -> Message:
+        if message.name == "grow_heap":
+            self.started.set()
+            assert self.closed.wait(60)
+            raise WorkerError("has ended", stage="time", kind="Crash")
+        return super().request(message, timeout_s, max_payload)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class HangingEngine(ThisMachine):
+    """Opens sessions whose heaps do not stop growing."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.opened: list[HangingExchange] = []
+
+    def open(self, job: Job) -> Session:
+        self.opened.append(HangingExchange(self.started))
+        return Session(self.opened[-1], load_request(job), job.timeout_s)
+
+
+def test_an_interrupt_while_a_heap_grows_ends_the_run_at_once(submit: Submit, request_for: Request) -> None:
+    submit("a-first")
+    submit("b-second", "x = x * 0.999")
+    engine, before = HangingEngine(), threading.active_count()
+
+    def interrupt(event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress) and (event.slug, event.stage) == ("b-second", "load"):
+            assert engine.started.wait(60)
+            raise KeyboardInterrupt
+
+    begin = time.monotonic()
+    finished = run(replace(request_for(protocol="robust"), memory_bytes=1 << 40), [interrupt], engine)
+    assert time.monotonic() - begin < 30
+    assert not finished.run.run.complete
+    assert all(exchange.closed.is_set() for exchange in engine.opened)
+    deadline = time.monotonic() + 30
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before

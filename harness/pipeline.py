@@ -155,8 +155,8 @@ def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) ->
             else:
                 _measure_here(context)
     except KeyboardInterrupt:
-        # What is finished is scored and reported. Times of unfinished networks are stored for the next run. Caught here,
-        # so that the context does not wait for what it does in the background.
+        # What is finished is scored and reported. Times of unfinished networks are stored for the next run. Caught out
+        # here, so that the context does not wait for what it does in the background.
         complete = False
     progress.end()
     return context.measurements(), complete

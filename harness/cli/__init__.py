@@ -18,11 +18,13 @@ from harness.cli import (  # registers the commands
     tracks,
 )
 from harness.cli.application import EXIT_BROKEN, app, err
+from harness.cli.quick_end import QuickEnd
 from harness.cli.streams import give_up_output, is_output_failure, open_missing, replace_what_cannot_be_encoded
 
 __all__ = [
     "app",
     "codabench",
+    "command_line",
     "configuration",
     "exports",
     "extensions",
@@ -61,4 +63,14 @@ def main() -> None:
     # Streams are flushed here: a failure while the interpreter ends would replace the exit status by 120.
     except SystemExit:
         give_up_output()
+        raise
+
+
+def command_line() -> None:
+    """Run the command line in a process of its own, which ends with it."""
+    end = QuickEnd()
+    try:
+        main()
+    except SystemExit as exit_:
+        end.status = exit_.code if isinstance(exit_.code, int) else None
         raise

@@ -41,9 +41,10 @@ from harness.tracks import Track, track_for_scale
 _TIMED_SIZE = (96, 128)
 """Height and width of the timed frames."""
 _IMAGE_SIZE = 64  # side of the LR images: smaller than the timed frames, so that both sizes are compared
-# Below two seconds, so that each network is timed in one process, see `protocol_for`. Enough for several turns, whose
-# outputs are compared.
+# Below two seconds, so that each network is timed in one process, see `protocol_for`.
 _BUDGET_S = 0.75
+# Times are not reported: a few short turns are enough, whose outputs are compared.
+_TURNS, _TURN_S, _ANCHOR_TURN_S = 5, 0.03, 0.015
 
 _HINT_LIMIT = "--analysis-limit raises the limit"
 _HINT_END = "look for exit(), an endless loop or native code there"
@@ -286,7 +287,8 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
     plan = make_plan(wanted, submissions, engine)
     # The plan was made for a track of the catalogue; frames and images of a check are smaller.
     # Nor are ceilings measured, which takes longer than the timing: the times of a check are not reported.
-    return replace(plan, track=track, dataset=dataset, timed=request.timed, has_ceilings=False)
+    protocol = replace(plan.protocol, repeats=_TURNS, turn_s=_TURN_S, anchor_turn_s=_ANCHOR_TURN_S)
+    return replace(plan, track=track, dataset=dataset, protocol=protocol, timed=request.timed, has_ceilings=False)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Simulate a night on one accelerator: what share of it the controller takes.
 
 Run ``python -m benchmarks.night`` on an otherwise idle machine; it takes a minute. A scripted network takes 15 ms for a
-4K image and returns one through shared memory. Everything else is real: images are read from the data set's cache,
-outputs are compared by the track's convention, and crops are written. Wall time and processor time of the controller
-are measured for each image, for the first network, which also reads and degrades the images, and for later ones.
+4K image and returns one through shared memory. Everything else is real: images are read from files and degraded, and
+outputs are compared by the track's convention. No crops are kept, as by default of images that are not public. Wall
+time and processor time of the controller are measured for each image, for the first network, which also reads and
+degrades the images, and for later ones.
 
 A machine with more cores is simulated by scaling: the processor time of an image is divided by the number of cores and
 by the measured efficiency of two threads. Reading and comparison overlap with the network, so that an image takes the
@@ -29,7 +30,6 @@ from benchmarks.overhead import write_images
 from harness.data import Dataset, get_degradation, open_dataset
 from harness.isolation.segment import Segment
 from harness.quality import evaluate_pair
-from harness.results.crops import CropStore
 from harness.run.quality_pass import QualityPass, reading_threads
 
 Image = NDArray[np.uint8]
@@ -91,10 +91,10 @@ class PerImage:
     cpu_s: float
 
 
-def measure(dataset: Dataset, network: ScriptedNetwork, crops: CropStore, slug: str) -> PerImage:
+def measure(dataset: Dataset, network: ScriptedNetwork, slug: str) -> PerImage:
     """Upscale and compare a data set as a run does."""
     begin, cpu_begin = time.perf_counter(), time.process_time()
-    QualityPass(dataset, slug, CONVENTION, crops=crops).measure(network.upscale)
+    QualityPass(dataset, slug, CONVENTION).measure(network.upscale)
     wall_s, cpu_s = time.perf_counter() - begin, time.process_time() - cpu_begin
     images = len(dataset)
     return PerImage(wall_s / images, cpu_s / images)
@@ -149,11 +149,8 @@ def main() -> None:
         other = open_dataset(folder / "images", SCALE, get_degradation("bicubic"), folder / "other-cache")
         read_s, network = reading_s(other), ScriptedNetwork.on(other, given.call_ms / 1e3)
         dataset = open_dataset(folder / "images", SCALE, get_degradation("bicubic"), folder / "cache")
-        # As many crops of an image as with the whole data set.
-        others = [f"other-{number}" for number in range(given.images - len(dataset))]
-        crops = CropStore(folder, dataset.fingerprint, images=[*dataset.names, *others])
         evaluate_pair(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), CONVENTION, scale=SCALE)
-        measured = [measure(dataset, network, crops, f"network-{number}") for number in range(4)]
+        measured = [measure(dataset, network, f"network-{number}") for number in range(4)]
         effective, network_s = efficiency(dataset), network.alone_s(dataset)
     first, later = measured[0], min(measured[1:], key=lambda one: one.wall_s)
     for label, one in (("first network", first), ("later networks", later)):

@@ -183,9 +183,11 @@ class CropStore:
             shutil.rmtree(self._folder, ignore_errors=True)
             return []
 
-    def has_begun(self, image: str) -> bool:
-        """Return whether the crops of an image are chosen, so that its interpolation is not needed again."""
-        return image in self._begun
+    def wants(self, image: str) -> bool:
+        """Return whether crops of an image are still to be chosen, for which :meth:`begin` needs its interpolation."""
+        is_searched = image in self._searched and not self._is_settled(image)
+        is_chosen = self._whole or any(choice.image == image for choice in self._choices)
+        return image not in self._begun and (is_searched or is_chosen)
 
     def begin(self, image: str, hr: _Image, reference: _Image, lr: _Image | None = None) -> None:
         """Choose crops of an image and store their ground truth and interpolation. A second call has no effect.
@@ -200,7 +202,7 @@ class CropStore:
         lr
             The LR image, h x w x 3, uint8.
         """
-        if self.has_begun(image):
+        if image in self._begun:
             return
         self._begun.add(image)
         stored = {(window.why, window.place) for window in self._windows}

@@ -103,7 +103,7 @@ class QualityPass:
     def _compare(self, image: Upscaled) -> ImageQuality:
         if self.crops is not None:
             # HR and bicubic crops of an image are the same for all networks: the first one to upscale it stores them.
-            if not self.crops.has_begun(image.name):
+            if self.crops.wants(image.name):
                 self.crops.begin(image.name, image.hr, upscale_bicubic(image.lr, self.dataset.scale), image.lr)
             self.crops.add(image.name, self.slug, image.sr)
         return image_quality(image, self.convention, self.further_conventions, self.dataset.scale)

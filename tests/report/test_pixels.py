@@ -76,6 +76,23 @@ def test_a_resumed_run_keeps_its_windows(tmp_path):
     assert len(again.windows()) == MOST_IMAGES  # while candidates wait for the models, one of each image
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted"), [({}, 30), ({"choices": [Choice("n1", 0, 0, 32)]}, 31), ({"whole": True}, 60)]
+)
+def test_only_images_of_which_crops_are_chosen_are_wanted(tmp_path, options, wanted):
+    names = [f"n{number}" for number in range(60)]
+    store, found = CropStore(tmp_path, "set", images=names, size=32, **options), 0
+    for name in names:
+        before, wants = len(store._windows), store.wants(name)
+        store.begin(name, picture(1), picture(2))
+        assert (len(store._windows) > before) == wants
+        assert not store.wants(name)
+        found += wants
+    assert found == wanted
+    again = CropStore(tmp_path, "set", images=names, size=32)  # without choices nothing is left to choose
+    assert not any(again.wants(name) for name in names)
+
+
 def kept_run(folder, models, **options):
     """Let models run on images of noise: (name, how they change the truth) by image."""
     images = sorted(next(iter(models.values())))

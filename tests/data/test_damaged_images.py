@@ -1,5 +1,6 @@
 """Damaged image files of every format: pixels or an error that names the file, and nothing else."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -62,6 +63,7 @@ def test_any_exception_of_a_decoder_names_the_file(
         raise error
 
     Image.fromarray(image_files.PIXELS).save(tmp_path / "image.png")
+    monkeypatch.setitem(sys.modules, "kornia_rs.io", None)  # which would decode it in place of Pillow
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", broken)
     with pytest.raises(DataError, match=r"image\.png: "):
         read_rgb(tmp_path / "image.png")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -74,13 +75,7 @@ class ScriptedNetwork:
 
     def alone_s(self, dataset: Dataset) -> float:
         """Return the median time of an image with its transfers while nothing else runs, seconds."""
-        times = []
-        for index in range(len(dataset)):
-            lr, _ = dataset.pair(index)
-            begin = time.perf_counter()
-            self.upscale(index, lr)
-            times.append(time.perf_counter() - begin)
-        return median(times)
+        return median_s(lambda index: self.upscale(index, dataset.pair(index)[0]), len(dataset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +111,12 @@ def efficiency(dataset: Dataset) -> float:
     return seconds(1) / (2 * seconds(2))
 
 
-def reading_s(dataset: Dataset) -> float:
-    """Return the median time in which an image is read and degraded for the first time, seconds."""
+def median_s(step: Callable[[int], object], count: int) -> float:
+    """Return the median time of a step for each of `count` images, seconds."""
     times = []
-    for index in range(len(dataset)):
+    for index in range(count):
         begin = time.perf_counter()
-        dataset.pair(index)
+        step(index)
         times.append(time.perf_counter() - begin)
     return median(times)
 
@@ -147,7 +142,7 @@ def main() -> None:
         write_images(folder / "images", given.measured)
         # Another object and cache, so that the first network reads the images itself.
         other = open_dataset(folder / "images", SCALE, get_degradation("bicubic"), folder / "other-cache")
-        read_s, network = reading_s(other), ScriptedNetwork.on(other, given.call_ms / 1e3)
+        read_s, network = median_s(other.pair, len(other)), ScriptedNetwork.on(other, given.call_ms / 1e3)
         dataset = open_dataset(folder / "images", SCALE, get_degradation("bicubic"), folder / "cache")
         evaluate_pair(np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8), CONVENTION, scale=SCALE)
         measured = [measure(dataset, network, f"network-{number}") for number in range(4)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 from contextlib import suppress
+
+from harness.cli.streams import give_up_output
 
 
 class QuickEnd:
@@ -25,8 +26,6 @@ class QuickEnd:
     def _end(self) -> None:
         if self.status is None:
             return
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):  # closed, or nobody reads it, which has been reported
-                if stream is not None:
-                    stream.flush()
+        with suppress(ValueError):  # a stream was closed
+            give_up_output()
         os._exit(self.status)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 def decode_rgb(path: Path, height: int, width: int) -> NDArray[np.uint8] | None:
     """Return the pixels of a PNG file of 8-bit RGB, height x width x 3; None where Pillow has to decode it.
 
-    Pillow does so without the package, and for all that the package refuses: it is stricter with damaged files.
+    Pillow does so without the package, and for all that the package refuses, which is more of what is damaged. Only the
+    checksum within the compressed data is verified by Pillow alone.
     """
     try:
         from kornia_rs.io import read_image

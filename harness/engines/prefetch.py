@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from harness.engines.courteous import WorkStopped
 from harness.engines.engine import Opener
@@ -107,8 +107,9 @@ class PrefetchingEngine:
     def close(self) -> None:
         """End every worker that was started here and still runs."""
         self._is_closed = True
-        for session in self._opened:
-            session.close()
+        with ExitStack() as ending:  # all of them, also if one cannot be closed
+            for session in self._opened:
+                ending.callback(session.close)
 
     def _take(self, job: Job) -> Session | None:
         # It is asked for now, so it must not be started in advance any more.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -83,8 +84,9 @@ class WorkerExchange:
         self._log_path = log_path
         self._process = process
         self._sequence = 0
-        self._dead: str | None = None
-        self._dead_kind = "Crash"  # of the error with which it ended
+        self._ending = threading.Lock()
+        self._is_killed = False
+        self._failure: tuple[str, str] | None = None  # kind and message of the error with which it ended
         self._used = False
         self._paused: list[int] = []  # the process tree while it is stopped, when it cannot change; else empty
         self._timed: list[int] = []  # the process tree at the end of a timing request that nothing has followed
@@ -99,8 +101,9 @@ class WorkerExchange:
             The worker has ended, did not reply within `timeout_s` seconds, or sent an invalid frame.
         """
         stage = message.name
-        if self._dead:
-            raise WorkerError(self._dead, stage=stage, kind=self._dead_kind, log=self.log_tail())
+        if self._failure is not None:
+            kind, what = self._failure
+            raise WorkerError(f"the worker has ended: {what}", stage=stage, kind=kind, log=self.log_tail())
         self._used = True
         if self._overtime_s > _MAX_OVERTIME_S:
             # The request that comes next is not to blame: this spoils the timing of other networks.
@@ -145,11 +148,11 @@ class WorkerExchange:
 
     def alive(self) -> bool:
         """Return whether the process still runs."""
-        return self._dead is None and self._worker.alive()
+        return self._failure is None and self._worker.alive()
 
     def pause(self) -> None:
         """Stop the worker and all its descendants until the next request, and wait until all of them have stopped."""
-        if self._dead is None:
+        if self._failure is None:
             stopped = stop_and_wait(*self._worker.roots, known=self._timed)
             self._paused, self._timed = stopped.pids, []
             self._worker.watcher.is_stopped = True
@@ -161,7 +164,7 @@ class WorkerExchange:
 
     def let_run(self) -> bool:
         """Continue the worker without a request; return whether it still lives."""
-        if self._dead is not None:
+        if self._failure is not None:
             return False
         self._resume()
         return True
@@ -174,8 +177,7 @@ class WorkerExchange:
     def close(self) -> None:
         """Kill the worker with all its descendants and save its log."""
         # Killed instead of asked to exit: after an exit, processes that it detached would continue to run.
-        if self._dead is None:
-            self._worker.kill()
+        self._kill()
         if self._log_path is not None and self._used:  # a prefetched worker that was never used has no log
             with contextlib.suppress(OSError):  # a log that cannot be written, for example to a full disk, is no error
                 self._worker.log.save(self._log_path, self._process)
@@ -186,9 +188,16 @@ class WorkerExchange:
             self._fail(stage, *excess)
         self._fail(stage, "Crash", f"the process {describe_end(self._worker.process.poll())}")
 
+    def _kill(self) -> None:
+        """End the worker, once: a thread whose request fails because another one closes this exchange comes second."""
+        with self._ending:
+            if not self._is_killed:
+                self._is_killed = True
+                self._worker.kill()
+
     def _fail(self, stage: str, kind: str, what: str) -> NoReturn:
-        self._worker.kill()
-        self._dead, self._dead_kind = f"the worker has ended: {what}", kind
+        self._kill()
+        self._failure = kind, what
         raise WorkerError(what, stage=stage, kind=kind, log=self.log_tail())
 
 

@@ -30,7 +30,7 @@ SERVERS = 3
 one server have the same layout of memory, on which times depend; those of one network come from different servers."""
 
 _START_S = 120.0  # a server that imports torch on a crowded machine
-_POLL_S = 0.05
+_POLL_S = 0.001
 _MAX_FAILURES = 3
 
 
@@ -66,18 +66,20 @@ class ForkedProcess:
         self._reader = reader
         self._text = b""
         self._returncode: int | None = None
+        self._lock = threading.Lock()  # a worker's own thread of the controller may wait for it while another ends it
 
     def poll(self) -> int | None:
         """Return the status of the worker, as of ``Popen.poll``, or None if it still runs."""
-        while self._returncode is None and select.select([self._reader], [], [], 0)[0]:
-            # The parent writes the status just before it exits, so the text is complete at the end of the pipe.
-            part = os.read(self._reader, 64)
-            self._text += part
-            if not part:  # the parent has ended: it was killed if it did not report
-                words = self._text.split()
-                self._returncode = int(words[0]) if words else -signal.SIGKILL
-                os.close(self._reader)
-        return self._returncode
+        with self._lock:
+            while self._returncode is None and select.select([self._reader], [], [], 0)[0]:
+                # The parent writes the status just before it exits, so the text is complete at the end of the pipe.
+                part = os.read(self._reader, 64)
+                self._text += part
+                if not part:  # the parent has ended: it was killed if it did not report
+                    words = self._text.split()
+                    self._returncode = int(words[0]) if words else -signal.SIGKILL
+                    os.close(self._reader)
+            return self._returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end of the worker, as ``Popen.wait`` does."""
@@ -86,7 +88,7 @@ class ForkedProcess:
             left = _POLL_S if end is None else end - time.monotonic()
             if left <= 0:
                 raise subprocess.TimeoutExpired("worker", timeout or 0.0)
-            select.select([self._reader], [], [], min(left, _POLL_S))
+            time.sleep(min(left, _POLL_S))  # not `select`: another thread may close the descriptor
         return code
 
     def kill(self) -> None:

@@ -185,9 +185,8 @@ class CropStore:
 
     def wants(self, image: str) -> bool:
         """Return whether crops of an image are still to be chosen, for which :meth:`begin` needs its interpolation."""
-        is_searched = image in self._searched and not self._is_settled(image)
         is_chosen = self._whole or any(choice.image == image for choice in self._choices)
-        return image not in self._begun and (is_searched or is_chosen)
+        return image not in self._begun and (is_chosen or self._is_searched(image))
 
     def begin(self, image: str, hr: _Image, reference: _Image, lr: _Image | None = None) -> None:
         """Choose crops of an image and store their ground truth and interpolation. A second call has no effect.
@@ -232,14 +231,14 @@ class CropStore:
         if self._whole:
             # The folder is numbered later, in `begin`.
             found.append(Window(image=image, folder="", x=0, y=0, width=width, height=height, why="whole"))
-        if image in self._searched and not self._is_settled(image):
+        if self._is_searched(image):
             places = worst_windows(hr, reference, self._size, self._of_an_image)
             found += [_window(image, x, y, self._size, hr, "loss") for y, x, _, _ in places]
         return found
 
-    def _is_settled(self, image: str) -> bool:
-        """Return whether the final crops of this run were chosen, or candidates of this image exist."""
-        return any(
+    def _is_searched(self, image: str) -> bool:
+        """Return whether an image lacks candidates that it is to have, and no final crops of this run were chosen."""
+        return image in self._searched and not any(
             window.why == "dispute" or (window.why == "loss" and window.image == image) for window in self._windows
         )
 

@@ -138,10 +138,10 @@ def check_path(
     UsageError
         There is no submission, or none that supports the scale, or the options cannot be followed here.
     """
-    if engine is None:
-        _prepare_workers(request)
     # Without entry points: only what is at the path is checked, no submission of an installed package.
     found = discover([request.path], only=request.only, exclude=request.exclude, entry_points=False)
+    if engine is None:
+        _prepare_workers(request)
     inbox = _Inbox(found, request.scale, on_checked)
     for scale in _scales(found, request.scale):
         supporting = [one for one in found if _supports(one, scale)]

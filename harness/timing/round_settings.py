@@ -12,7 +12,7 @@ from harness.machine.gpu_state import Card, GpuMonitor
 from harness.timing.network_state import NetworkState
 from harness.timing.protocol import TimingProtocol
 
-# Of the budget. Processes of all networks tell by how much two of one network differ, also short ones.
+# Of the time of another process. Processes of all networks tell by how much two of one network differ, also short ones.
 _SHARE_WITHOUT_RANK = 0.5
 
 

@@ -169,3 +169,17 @@ def test_nothing_is_waited_for_where_this_process_has_no_work() -> None:
     ahead = ahead_of(Starting(), "a", most=1)
     ahead.finish_own_work()
     ahead.hold()
+
+
+def test_all_are_ended_also_if_one_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Starting()
+    ahead = ahead_of(engine, "abc", most=2)
+    ahead.open(job("a"))
+
+    def fail() -> None:
+        raise OSError("a descriptor")
+
+    monkeypatch.setattr(engine.started[1], "close", fail)
+    with pytest.raises(OSError, match="a descriptor"):
+        ahead.close()
+    assert [engine.started[number].closed for number in (0, 2)] == [True, True]

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -257,3 +259,26 @@ def test_servers_end_with_their_process(open_small: Open, servers: ForkServers) 
     assert soon(lambda: not Path(f"/proc/{pid}").exists())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def test_several_threads_may_wait_for_a_worker() -> None:
+    for _ in range(50):
+        reader, writer = os.pipe()
+        process = ForkedProcess(os.getpid(), reader)
+        with ThreadPoolExecutor(4) as pool:
+            waiting = [pool.submit(process.wait, 60) for _ in range(4)]
+            os.write(writer, b"7")
+            os.close(writer)
+            assert [future.result() for future in waiting] == [7] * 4
+
+
+@pytest.mark.parametrize("confinement", CONFINEMENTS)
+def test_a_session_may_be_closed_while_another_thread_waits_for_its_reply(open_small: Open, confinement: str) -> None:
+    session = open_small("import time\ntime.sleep(1000)", sandbox=confinement)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(session.load)
+        time.sleep(0.2)
+        session.close()
+        assert isinstance(waiting.exception(60), Exception)
+    assert not session.alive()
+    assert not session.exchange._worker.private.exists()  # type: ignore[attr-defined]

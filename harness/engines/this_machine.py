@@ -9,14 +9,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
-import psutil
-
 from harness.engines.place import Place
 from harness.machine.accelerator import accelerator_count
 from harness.machine.device import describe_device
 from harness.machine.device_lock import device_lock
 from harness.machine.gpu_state import Card, GpuMonitor
 from harness.machine.load import busy_share
+from harness.machine.main_memory import available_bytes
 from harness.results.run_info import DeviceInfo
 
 ValueT = TypeVar("ValueT")
@@ -42,7 +41,7 @@ class LocalPlace:
     def free_bytes(self) -> float:
         """Return the memory that networks may use, bytes."""
         if self.device.kind == "cpu":
-            return psutil.virtual_memory().available
+            return available_bytes()
         # All of the card: a run locks its accelerator, so that no other run uses it.
         return self.device.memory_bytes or math.inf
 

@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-import psutil
-
 from harness.isolation.helper_thread import HelperThread
 from harness.isolation.memory_files import memory_files, total_memory
 from harness.isolation.processes import kill_tree, process_tree, usage
+from harness.machine.main_memory import total_bytes
 
 # Interval between two readings of a worker's usage.
 _WATCH_S = 0.1
@@ -70,7 +69,7 @@ UNLIMITED = Limits(tasks=None, open_files=None, file_bytes=None, cpu_s=None, tmp
 
 def default_limits(device: str = "cpu") -> Limits:
     """Return the default limits, which reserve a quarter of the main memory for other processes."""
-    return Limits(memory_bytes=psutil.virtual_memory().total * 3 // 4, cap_private_memory=device == "cpu")
+    return Limits(memory_bytes=total_bytes() * 3 // 4, cap_private_memory=device == "cpu")
 
 
 def limits_to_json(limits: Limits) -> str:

@@ -48,7 +48,7 @@ class InterleavedTiming:
     open_anchor
         Returns the harness's own network, loaded, and a name that no other process of it has.
     known
-        Timings of networks that were finished before.
+        Timings of networks that were finished before, and whether each of them has a rank.
     save
         Called between two processes with a submission and its timing so far, so that a run that is stopped can
         continue from there. Called with None when a submission fails.
@@ -60,7 +60,7 @@ class InterleavedTiming:
         engine: PrefetchingEngine,
         progress: Progress,
         open_anchor: Callable[[], tuple[Session, str]],
-        known: Sequence[TimingRecord],
+        known: Sequence[tuple[TimingRecord, bool]],
         save: Callable[[SubmissionRun, TimingRecord | None], None],
     ) -> None:
         self._plan = plan
@@ -164,7 +164,7 @@ class InterleavedTiming:
         for network in going_on:
             processes = network.process + 1
             # Seen frames and noise may be left to a later process, after a resumption.
-            is_probed = network.probed_process < processes
+            is_probed = not network.is_ranked or network.probed_process < processes
             is_enough = processes >= protocol.fewest_processes
             if is_enough and is_probed and is_settled.get(network.slug, not network.is_ranked):
                 network.processes = processes
@@ -174,9 +174,11 @@ class InterleavedTiming:
         """Return which networks with a rank that were timed in rounds are far from all others that have one."""
         records = [(one, record) for one in networks if (record := one.record) is not None and record.rounds]
         ranked = [(one.slug, relative_times(record)) for one, record in records if one.is_ranked]
-        unranked = [relative_times(record) for one, record in records if not one.is_ranked]
-        known = [relative_times(record) for record in self._known if record.rounds]
-        found = settled([times for _, times in ranked], known, unranked)
+        known = [(relative_times(record), is_ranked) for record, is_ranked in self._known if record.rounds]
+        others = [times for times, is_ranked in known if is_ranked]
+        unranked = [times for times, is_ranked in known if not is_ranked]
+        unranked += [relative_times(record) for one, record in records if not one.is_ranked]
+        found = settled([times for _, times in ranked], others, unranked)
         return {slug: is_settled for (slug, _), is_settled in zip(ranked, found, strict=True)}
 
     def _run_rounds(self, networks: Sequence[NetworkState], gpu: Card) -> str:

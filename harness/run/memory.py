@@ -10,6 +10,9 @@ _SHARE_OF_MEMORY = 0.7
 _BASE_BYTES = 600 << 20
 # Assumed for a network whose peak could not be measured.
 _UNKNOWN_BYTES = 2 << 30
+# Blocks that are free lie between blocks in use. Of a call's largest blocks one or two find no place among them.
+_HEAP_PER_PEAK, _LARGEST_HEAP_PER_PEAK = 1.3, 2.2
+_LARGEST_BLOCKS_BYTES = 3 << 28
 
 
 class MemoryBudget:
@@ -19,10 +22,13 @@ class MemoryBudget:
     ----------
     free_bytes
         Called when a new group begins: bytes that may be used.
+    on_cpu
+        Whether networks use heaps, see :func:`heap_bytes`, and not an accelerator's memory.
     """
 
-    def __init__(self, free_bytes: Callable[[], float]) -> None:
+    def __init__(self, free_bytes: Callable[[], float], *, on_cpu: bool) -> None:
         self._free_bytes = free_bytes
+        self._on_cpu = on_cpu
         self._capacity = 0.0
         self._used = 0
 
@@ -39,13 +45,23 @@ class MemoryBudget:
         peak_bytes
             Peak memory of its forward pass; None if unknown.
         """
-        return self._used + _need(peak_bytes) <= self._capacity
+        return self._used + self._need(peak_bytes) <= self._capacity
 
-    def add(self, peak_bytes: int | None) -> None:
-        """Add a network."""
-        self._used += _need(peak_bytes)
+    def add(self, peak_bytes: int | None) -> bool:
+        """Add a network, and return whether all still fit: the first one is added even if it does not."""
+        self._used += self._need(peak_bytes)
+        return self._used <= self._capacity
+
+    def _need(self, peak_bytes: int | None) -> int:
+        # `peak_bytes` is that of one forward pass, without the worker's libraries and weights.
+        if peak_bytes is None:
+            return _BASE_BYTES + _UNKNOWN_BYTES
+        return _BASE_BYTES + (heap_bytes(peak_bytes) if self._on_cpu else peak_bytes)
 
 
-def _need(peak_bytes: int | None) -> int:
-    # `peak_bytes` is that of one forward pass, without the worker's libraries and weights.
-    return _BASE_BYTES + (peak_bytes or _UNKNOWN_BYTES)
+def heap_bytes(peak_bytes: int) -> int:
+    """Return how large the heap of a worker on a CPU becomes whose calls have this peak, bytes.
+
+    Its allocator keeps pages that are free, and free blocks of the wrong sizes serve no further call.
+    """
+    return round(min(_LARGEST_HEAP_PER_PEAK * peak_bytes, _HEAP_PER_PEAK * peak_bytes + _LARGEST_BLOCKS_BYTES))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from harness.run.context import RunContext
@@ -35,9 +35,10 @@ class Scheduler:
         self._preparation = Preparation(context, upscales=upscales)
         self._one_by_one = one_by_one
         self._loads_together = order_of(context.plan.protocol).loads_together
-        limit_bytes = context.plan.request.memory_bytes
+        plan, limit_bytes = context.plan, context.plan.request.memory_bytes
         # Free memory changes during a run, so it is read again for each group.
-        self._memory = MemoryBudget(context.plan.place.free_bytes if limit_bytes is None else lambda: limit_bytes)
+        free_bytes = plan.place.free_bytes if limit_bytes is None else lambda: limit_bytes
+        self._memory = MemoryBudget(free_bytes, on_cpu=plan.device.kind == "cpu")
         self._to_retry: list[SubmissionRun] = []
 
     def prepare_groups(self) -> Iterator[list[SubmissionRun]]:
@@ -73,10 +74,8 @@ class Scheduler:
                 group = []
             if not group:
                 self._memory.start_group()
-            self._memory.add(submission_run.measurement.peak_memory_bytes)
             # While further networks are loaded, because it takes as long as a call.
-            peak_bytes = submission_run.measurement.peak_memory_bytes
-            self._context.engine.meanwhile(partial(submission_run.worker.grow_heap, peak_bytes))
+            self._add(submission_run, self._context.engine.meanwhile)
             group.append(submission_run)
         if group:
             yield group
@@ -107,5 +106,12 @@ class Scheduler:
             submission_run = self._preparation.prepare(earlier.planned)
             # It is alone whatever it takes; its row states its memory.
             if submission_run is not None and self._context.attempt(submission_run, submission_run.measure_memory):
-                submission_run.worker.grow_heap(submission_run.measurement.peak_memory_bytes)
+                self._memory.start_group()
+                self._add(submission_run, lambda grow: grow())
                 yield [submission_run]
+
+    def _add(self, submission_run: SubmissionRun, do: Callable[[Callable[[], None]], object]) -> None:
+        """Count the memory of a network in its group, and let `do` grow its heap if there is room for it."""
+        peak_bytes = submission_run.measurement.peak_memory_bytes
+        if self._memory.add(peak_bytes):
+            do(partial(submission_run.worker.grow_heap, peak_bytes))

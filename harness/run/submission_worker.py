@@ -15,14 +15,10 @@ from harness.isolation.session import Session
 from harness.results.schema import NetworkForm
 from harness.run import stages
 from harness.run.jobs import job_for
+from harness.run.memory import heap_bytes
 from harness.run.plan import Plan
 from harness.submissions.discovery import Submission
 from harness.submissions.environments import python_for
-
-# Blocks that are free lie between blocks in use. Of a call's largest blocks one or two find no place among them.
-_HEAP_PER_PEAK, _LARGEST_HEAP_PER_PEAK = 1.3, 2.2
-_LARGEST_BLOCKS_BYTES = 3 << 28
-_SHARE_OF_FREE = 0.75  # that a heap may take of the machine's memory: other workers need some of it, too
 
 
 @dataclass(slots=True)
@@ -120,17 +116,15 @@ class SubmissionWorker:
         Parameters
         ----------
         peak_bytes
-            Estimated peak memory of a call; None if unknown.
+            Estimated peak memory of a call; None if unknown. There must be room for :func:`heap_bytes` of it.
         """
         kind = self.plan.device.kind
         if peak_bytes is None or kind != "cpu":
             return
-        size_bytes = _heap_bytes(peak_bytes)
+        size_bytes = heap_bytes(peak_bytes)
         limit_bytes = (self.job().limits or default_limits(kind)).memory_bytes
         if limit_bytes is not None and size_bytes > limit_bytes // 2:
             return  # the network's calls may be just below the limit
-        if size_bytes > _SHARE_OF_FREE * self.plan.place.free_bytes():
-            return
         # An optimization: what goes wrong here, such as lack of memory, is the error of the worker's next request.
         with suppress(Exception):
             stages.grow_heap(self.running, size_bytes)
@@ -188,8 +182,3 @@ class SubmissionWorker:
         if self.session is not None:
             self.session.close()
             self.session = None
-
-
-def _heap_bytes(peak_bytes: int) -> int:
-    """Return how much free memory the calls of a network need that have this peak."""
-    return round(min(_LARGEST_HEAP_PER_PEAK * peak_bytes, _HEAP_PER_PEAK * peak_bytes + _LARGEST_BLOCKS_BYTES))

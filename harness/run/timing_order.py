@@ -79,8 +79,11 @@ class InRounds:
             _save_unfinished(run, timing, context)
 
         finished = [one for one in context.measurements() if one.measurement.status == "ok"]
-        ranked = [one for one in finished if one.planned.submission.kind == "submission"]
-        known = [one.measurement.timing for one in ranked if one.measurement.timing is not None]
+        known = [
+            (one.measurement.timing, one.planned.submission.kind == "submission")
+            for one in finished
+            if one.measurement.timing is not None
+        ]
         timing = InterleavedTiming(context.plan, context.engine, context.progress, open_anchor, known, save)
         networks = timing.run(runs)
         # A new anchor process is started for the next group.

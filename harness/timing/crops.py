@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.timing.frames import Image
 from harness.timing.strips import Strips
 
@@ -19,11 +20,26 @@ _MARGIN = 24  # pixels of the frame around each strip
 _ALIGNMENT = 8  # of crops: networks that gather pixels in blocks need the same blocks as in the frame
 _MAX_SHARE = 0.4  # of the pixels of a frame in all crops, beyond which they save too little
 _LONG_CALL_MS = 400.0
+_PART = 4  # sides of a frame divided by those of its part
+
+# Errors of a call that no other size of the input would have prevented.
+_NOT_FOR_ITS_SIZE = (DISQUALIFIED, "ProtocolError", "Timeout", "Crash", "MemoryLimit", "TaskLimit", "FileLimit")
 
 
 def crops_pay(call_ms: float) -> bool:
     """Return whether a call takes so long that calls for the crops of its frame cost much less."""
     return call_ms > _LONG_CALL_MS
+
+
+def accepts_no_such_size(error: WorkerError) -> bool:
+    """Return whether a call for a crop may have failed because of its size."""
+    return error.kind not in _NOT_FOR_ITS_SIZE
+
+
+def part_of(frame: Image) -> Image:
+    """Return a part of a frame, a quarter of its height and of its width."""
+    height, width = (max(_ALIGNMENT, side // _PART // _ALIGNMENT * _ALIGNMENT) for side in frame.shape[:2])
+    return np.ascontiguousarray(frame[:height, :width])
 
 
 def _crop(frame: Image, row: int, column: int, width: int, scale: int) -> tuple[slice, slice]:

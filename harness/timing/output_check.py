@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import DISQUALIFIED, WorkerError
+from harness.errors import WorkerError
 from harness.timing.checks import disqualify
-from harness.timing.crops import upscale_strips
+from harness.timing.crops import accepts_no_such_size, upscale_strips
 from harness.timing.frames import Image
 from harness.timing.strips import Strips
 from harness.timing.timed_worker import TimedWorker
@@ -27,9 +27,6 @@ _STANDARD_ERRORS = 5.0  # allowed beside it
 _ATTEMPTS = 3  # a difference of spreads must be found so often in a row
 _DIFFERENT_INPUTS = 8.0  # mean difference in levels
 _FLAT = 0.5  # standard deviation in levels below which an image shows nothing
-
-# Errors of a call that no other size of the input would have prevented.
-_NOT_FOR_ITS_SIZE = (DISQUALIFIED, "ProtocolError", "Timeout", "Crash", "MemoryLimit", "TaskLimit", "FileLimit")
 
 _TIMED = "the output of a timed call differs from the untimed one of the same frame"
 _FIRST = "the output of its first call differs from that of the same frame in a later one"
@@ -147,7 +144,7 @@ class OutputCheck:
         try:
             parts = upscale_strips(self.worker.upscale, sample.frame, sample.strips, self.crop_scale)
         except WorkerError as error:
-            if error.kind in _NOT_FOR_ITS_SIZE:
+            if not accepts_no_such_size(error):
                 raise
             parts = None  # the network accepts no such size
         if parts is not None and np.abs(sample.strips.rounded() - parts).mean() <= _TOLERANCE[self.precision]:

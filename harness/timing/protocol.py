@@ -64,6 +64,8 @@ class TimingProtocol:
         :func:`harness.statistics.settled.settled`.
     fixed_processes
         Whether no network is finished before `processes`, unless its calls take too long for as many.
+    unranked_share
+        Share of the budget that a network without a rank has if it is timed in several processes.
     turn_s
         Mean length of a turn, seconds. It covers several time slices of the operating system's scheduler, so that
         whatever runs beside the network affects all turns alike.
@@ -86,6 +88,7 @@ class TimingProtocol:
     processes: int = 1
     min_processes: int = 1
     fixed_processes: bool = False
+    unranked_share: float = 1.0
     turn_s: float = 0.1
     anchor_turn_s: float = 0.05
 
@@ -110,6 +113,10 @@ class TimingProtocol:
     def fewest_processes(self) -> int:
         """In how many processes a network is timed that needs no more: its time is far from others, or has no rank."""
         return self.processes if self.fixed_processes else min(self.min_processes, self.processes)
+
+    def share_of_budget(self, *, is_ranked: bool) -> float:
+        """Return the share of the budget for a network that is timed in several processes."""
+        return 1.0 if is_ranked or self.fixed_processes else self.unranked_share
 
     def is_slow(self, call_ms: float) -> bool:
         """Return whether a call takes more than a third of the budget.
@@ -199,6 +206,8 @@ ROBUST = TimingProtocol(
     half_width=0.005,
     processes=3,
     min_processes=2,
+    # Short processes tell as well as long ones by how much two of one network differ.
+    unranked_share=0.5,
 )
 
 PROTOCOLS: dict[str, TimingProtocol] = {p.name: p for p in (NTIRE23, NTIRE23_CPU, ESR, ROBUST)}

@@ -12,9 +12,6 @@ from harness.machine.gpu_state import Card, GpuMonitor
 from harness.timing.network_state import NetworkState
 from harness.timing.protocol import TimingProtocol
 
-# Of the time of another process. Processes of all networks tell by how much two of one network differ, also short ones.
-_SHARE_WITHOUT_RANK = 0.5
-
 
 @dataclass(frozen=True, slots=True)
 class RoundSettings:
@@ -58,8 +55,8 @@ class RoundSettings:
         return math.inf if self.protocol.budget_s is None else self.protocol.budget_s
 
     def process_budget_s(self, network: NetworkState) -> float:
-        """Return the seconds for one process of a network, half as many for one that has no rank."""
-        share = 1.0 if network.is_ranked or self.protocol.fixed_processes else _SHARE_WITHOUT_RANK
+        """Return the seconds for one process of a network."""
+        share = self.protocol.share_of_budget(is_ranked=network.is_ranked) if network.processes > 1 else 1.0
         return share * self.budget_s / network.processes
 
     def share_done(self, network: NetworkState) -> float:

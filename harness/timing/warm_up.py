@@ -6,20 +6,24 @@ from collections.abc import Callable
 
 import numpy as np
 
+from harness.errors import WorkerError
 from harness.timing.bursts import BurstTimer
+from harness.timing.crops import accepts_no_such_size, part_of
 from harness.timing.frames import FrameSource, Image
 from harness.timing.network_state import NetworkState
 from harness.timing.protocol import WARMUP_SHARE
 from harness.timing.round_checks import RoundChecks
 from harness.timing.round_settings import RoundSettings
 
-# A first call loads code and touches memory for the first time. One that takes twice the budget says little of the
-# second; after four times, that cannot be fast enough.
+# A first call loads code, may compile it, and touches memory for the first time. One that takes twice the budget says
+# little of the second.
 _COLD_CALL = 2.0  # budgets
+# A second call is spared after four times the budget, or so many seconds, if the first one was not cold.
 _HOPELESS_CALL = 4.0  # budgets
-# On a heap that has grown a first call takes up to a second longer than others: a tenth of this, which is what the time
-# of a single call is uncertain by in any case.
 _LONG_CALL_S = 10.0
+# Of the time that calls for a small part of the frame foretell. Those of slow networks take 0.9 to 1.1 of their share.
+_AS_SLOW = 1.25
+_SMALL_CALLS = 2  # of which the faster counts: the first may be cold for its size
 _AGREEMENT = 0.05  # between the medians of the earlier and the later half of the calls
 _MIN_CALLS = 2  # after the first, before their halves are compared
 _MIN_ROUNDS = 6  # for which the budget of each process must suffice; otherwise a network is timed in fewer processes
@@ -69,7 +73,7 @@ class WarmUp:
         if network is not self._timer.anchor:
             self._checks.after_first_call(network, frame)
         _forget_start(network)
-        if self._takes_budgets(times[0], _COLD_CALL) and not self._is_as_slow_as_warm(network, times[0]):
+        if self._takes_budgets(times[0], _COLD_CALL) and not self._is_enough(network, frame, times[0]):
             times.append(self._call(network, frame))
         # A network that is in its second process has rounds from the first one, so one call would add nothing.
         if self._takes_budgets(times[-1], _COLD_CALL) and network.process == 0:
@@ -87,7 +91,7 @@ class WarmUp:
         protocol = self._settings.protocol
         network.current.is_slow = protocol.is_slow(call_ms)
         if network.process == 0:
-            network.processes = self._processes_for(call_ms / 1e3)
+            network.processes = self._processes_for(network, call_ms / 1e3)
             # One of those that it has in any case.
             fewest = min(network.processes, protocol.fewest_processes)
             network.probed_process = int(self._frames.rng.integers(fewest))
@@ -100,10 +104,30 @@ class WarmUp:
         network.current.warmup += calls
         return calls[-1][1]
 
-    def _is_as_slow_as_warm(self, network: NetworkState, first_ms: float) -> bool:
-        """Return whether a first call that takes budgets says how long the second would take, or that it does, too."""
-        is_known = network.current.heap_has_grown and first_ms / 1e3 >= _LONG_CALL_S
-        return is_known or self._takes_budgets(first_ms, _HOPELESS_CALL)
+    def _is_enough(self, network: NetworkState, frame: Image, first_ms: float) -> bool:
+        """Return whether a second call would tell no more than the first one, which takes budgets."""
+        is_hopeless = self._takes_budgets(first_ms, _HOPELESS_CALL)
+        if first_ms / 1e3 < _LONG_CALL_S and not is_hopeless:
+            return False
+        expected_ms = self._expected_ms(network, frame)
+        return is_hopeless if expected_ms is None else first_ms <= _AS_SLOW * expected_ms
+
+    def _expected_ms(self, network: NetworkState, frame: Image) -> float | None:
+        """Return what a warm call takes, milliseconds, by untimed calls for a part of a frame; None if unknown."""
+        if not network.takes_any_size:
+            return None
+        part, clock, times = part_of(frame), self._settings.clock, []
+        for _ in range(_SMALL_CALLS):
+            begin_s = clock()
+            try:
+                network.current.worker.upscale(part)
+            except WorkerError as error:
+                if not accepts_no_such_size(error):
+                    raise
+                return None
+            times.append(1e3 * (clock() - begin_s))
+        network.current.worker.pause()
+        return min(times) * frame.size / part.size
 
     def _is_warm(self, network: NetworkState, times: list[float]) -> bool:
         """Return whether the calls so far, in milliseconds, are enough."""
@@ -123,7 +147,7 @@ class WarmUp:
         half = len(later) // 2
         return abs(float(np.median(later[half:])) / float(np.median(later[:half])) - 1) < _AGREEMENT
 
-    def _processes_for(self, call_s: float) -> int:
+    def _processes_for(self, network: NetworkState, call_s: float) -> int:
         """Return in how many processes to time a network whose calls take `call_s` seconds.
 
         It is the protocol's number, or less if the budget would not leave several rounds to each process.
@@ -132,7 +156,8 @@ class WarmUp:
         anchor_s = min((ms for _, ms in self._timer.anchor.current.warmup), default=0.0) / 1e3
         round_s = max(call_s, protocol.turn_s) + max(anchor_s, protocol.anchor_turn_s)
         process_s = _MIN_ROUNDS * round_s + _EXTRA_CALLS * call_s
-        return int(max(1, min(protocol.processes, self._settings.budget_s / process_s)))
+        budget_s = protocol.share_of_budget(is_ranked=network.is_ranked) * self._settings.budget_s
+        return int(max(1, min(protocol.processes, budget_s / process_s)))
 
     def _takes_budgets(self, call_ms: float, budgets: float) -> bool:
         """Return whether a call takes as long as so many budgets of a network."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines.this_machine import LocalPlace, ThisMachine
+from harness.engines.this_machine import ThisMachine
 from harness.errors import WorkerError
 from harness.isolation.job import Job
 from harness.isolation.limits import Limits
@@ -17,6 +17,7 @@ from harness.isolation.opening import load_request
 from harness.isolation.session import Session
 from harness.pipeline import run
 from harness.run import submission_worker
+from harness.run.memory import heap_bytes
 from harness.run.plan import RunRequest
 from harness.run.progress import ProgressEvent, StageProgress
 from harness.run.submission_worker import SubmissionWorker
@@ -58,10 +59,7 @@ def worker_of(tmp_path: Path, exchange: ScriptedExchange) -> SubmissionWorker:
         (None, None),
     ],
 )
-def test_a_heap_grows_by_more_than_the_peak(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peak: int | None, grown: float | None
-) -> None:
-    monkeypatch.setattr(LocalPlace, "free_bytes", lambda _: 64.0 * GIB)
+def test_a_heap_grows_by_more_than_the_peak(tmp_path: Path, peak: int | None, grown: float | None) -> None:
     exchange = GrowingExchange()
     worker = worker_of(tmp_path, exchange)
     worker.grow_heap(peak)
@@ -69,16 +67,38 @@ def test_a_heap_grows_by_more_than_the_peak(
     assert worker.heap_has_grown == (grown is not None)
 
 
-@pytest.mark.parametrize("reason", ["limit", "free memory"])
-def test_no_heap_grows_by_most_of_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
-    monkeypatch.setattr(LocalPlace, "free_bytes", lambda _: (2.5 if reason == "free memory" else 64.0) * GIB)
-    if reason == "limit":
-        monkeypatch.setattr(submission_worker, "default_limits", lambda _: Limits(memory_bytes=4 * GIB))
+def test_no_heap_grows_by_half_of_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submission_worker, "default_limits", lambda _: Limits(memory_bytes=4 * GIB))
     exchange = GrowingExchange()
     worker = worker_of(tmp_path, exchange)
     worker.grow_heap(GIB)  # by 2.05 GiB
     assert exchange.grown == []
     assert not worker.heap_has_grown
+
+
+class CountingEngine(ThisMachine):
+    """Opens sessions whose heaps are counted."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.opened: list[GrowingExchange] = []
+
+    def open(self, job: Job) -> Session:
+        self.opened.append(GrowingExchange())
+        return Session(self.opened[-1], load_request(job), job.timeout_s)
+
+
+@pytest.mark.parametrize(("memory_gib", "with_heaps"), [(64, 3), (7, 3), (3, 0)])
+def test_heaps_of_a_group_fit_into_the_memory_of_the_run(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch, memory_gib: int, with_heaps: int
+) -> None:
+    monkeypatch.setattr(Session, "memory", lambda *_: GIB)
+    for name in "abc":
+        submit(f"{name}-network", f"x = x * 0.99{ord(name)}")
+    engine = CountingEngine()
+    run(replace(request_for(protocol="robust"), memory_bytes=memory_gib * GIB), [], engine)
+    assert [heap_bytes(GIB)] * with_heaps == [size for exchange in engine.opened for size in exchange.grown]
 
 
 class HangingExchange(ScriptedExchange):

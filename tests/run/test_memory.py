@@ -2,26 +2,39 @@
 
 import math
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from harness.engines.this_machine import LocalPlace
 from harness.results.run_info import DeviceInfo
-from harness.run.memory import MemoryBudget
+from harness.run.memory import MemoryBudget, heap_bytes
 
 GIB = 1 << 30
 
 
-def test_networks_are_added_until_seven_tenths_of_the_free_memory_are_used() -> None:
-    budget = MemoryBudget(lambda: 10 * GIB)
+@pytest.mark.parametrize("on_cpu", [False, True])
+def test_networks_are_added_until_seven_tenths_of_the_free_memory_are_used(on_cpu: bool) -> None:
+    budget = MemoryBudget(lambda: 10 * GIB, on_cpu=on_cpu)
     budget.start_group()
     added = 0
     while budget.fits(GIB):
-        budget.add(GIB)
+        assert budget.add(GIB)
         added += 1
-    need = GIB + (600 << 20)  # each has a worker beside its feature maps
+    # Each has a worker beside its feature maps, and on a CPU a heap that is larger than these.
+    need = (600 << 20) + (heap_bytes(GIB) if on_cpu else GIB)
     assert added == math.floor(7 * GIB / need)
+    assert not budget.add(GIB)
+
+
+@given(st.integers(0, 64 * GIB))
+def test_a_heap_has_room_for_the_peak(peak: int) -> None:
+    assert 1.3 * peak - 1 <= heap_bytes(peak) <= 2.2 * peak + 1
+    assert heap_bytes(peak) <= heap_bytes(peak + 1)
 
 
 def test_a_network_of_unknown_size_is_taken_to_need_two_gibibytes() -> None:
-    known, unknown = MemoryBudget(lambda: 10 * GIB), MemoryBudget(lambda: 10 * GIB)
+    known, unknown = (MemoryBudget(lambda: 10 * GIB, on_cpu=False) for _ in range(2))
     for budget, peak in ((known, 2 * GIB), (unknown, None)):
         budget.start_group()
         budget.add(peak)
@@ -32,7 +45,7 @@ def test_a_network_of_unknown_size_is_taken_to_need_two_gibibytes() -> None:
 
 def test_a_new_group_looks_at_the_free_memory_again() -> None:
     free = [10 * GIB, 1 * GIB]
-    budget = MemoryBudget(lambda: free.pop(0))
+    budget = MemoryBudget(lambda: free.pop(0), on_cpu=False)
     budget.start_group()
     assert budget.fits(GIB)
     budget.start_group()

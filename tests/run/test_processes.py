@@ -251,6 +251,26 @@ def test_networks_that_are_far_from_all_others_and_baselines_get_two_processes(
     assert reported["far"] == reported["Bicubic"] == (2, 2)
 
 
+def test_baselines_of_an_earlier_group_show_what_processes_differ_by(
+    sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharp("early")
+    monkeypatch.setitem(PROTOCOLS, "robust", replace(PROTOCOLS["robust"], turn_s=0.02, anchor_turn_s=0.01))
+    request = request_for(protocol="robust", time_budget_s=2.0, with_baselines=True)
+    baselines = len(by_name(run(request, engine=InlineEngine()))) - 1
+    asked: list[tuple[int, int, int]] = []
+
+    def none_is_settled(*sequences: Sequence[RelativeTimes]) -> list[bool]:
+        networks, known, unranked = sequences
+        asked.append((len(networks), len(known), len(unranked)))
+        return [False] * len(networks)
+
+    monkeypatch.setattr("harness.run.interleaved.settled", none_is_settled)
+    sharp("late", "x = x * 0.999")
+    run(request, engine=InlineEngine())
+    assert set(asked) == {(1, 1, baselines)}
+
+
 def test_one_process_leaves_its_spread_unknown(sharp: Submit, request_for: Request) -> None:
     sharp("one")
     finished = run(request_for(protocol="robust", time_budget_s=0.3), engine=InlineEngine())

@@ -109,7 +109,7 @@ class ScriptedWorker:
 
     def upscale(self, lr: np.ndarray) -> np.ndarray:
         self.machine.running.add(self.name)
-        self.machine.now += self.ms / 1e3
+        self.machine.now += self.ms * lr.size / IMAGES[0].size / 1e3
         return (self.untimed if self.calls <= self.honest_calls else darker)(lr)
 
     def pause(self) -> None:
@@ -648,19 +648,71 @@ def test_a_first_call_that_takes_budgets_is_not_the_one_that_counts(machine: Mac
     assert [ms for _, ms in one.current.samples] == [pytest.approx(2500.0, rel=0.05)]
 
 
-@pytest.mark.parametrize(("heap_has_grown", "calls"), [(False, 2), (True, 1)])
-def test_a_first_call_of_many_seconds_counts_if_it_does_not_wait_for_memory(
-    machine: Machine, heap_has_grown: bool, calls: int
-) -> None:
-    worker = ScriptedWorker(machine, "A", 12_000.0)
-    one = network(worker)
-    one.current.heap_has_grown = heap_has_grown
-    settings = settings_for(machine, replace(ROBUST, budget_s=5.0))
+def one_that_is_slow(machine: Machine, worker: ScriptedWorker, **state: object) -> NetworkState:
+    one = network(worker, **state)
+    settings = settings_for(machine, replace(ROBUST, budget_s=4.0))
     Rounds([one], anchor_on(machine, ms=0.1), frame_source(), settings).run()
     assert one.error is None
+    assert len(one.current.warmup) + len(one.current.samples) == worker.calls
+    return one
+
+
+@dataclass
+class ColdWorker(ScriptedWorker):
+    """Compiles itself in its first call for each size, or takes no other size than the first."""
+
+    cold_s: float = 0.0
+    any_size: bool = True
+    sizes: set[tuple[int, ...]] = field(default_factory=set)
+
+    def _compile(self, frame: np.ndarray) -> float:
+        cold_s = 0.0 if frame.shape in self.sizes else self.cold_s
+        self.sizes.add(frame.shape)
+        return cold_s
+
+    def time(self, lr: Sequence[np.ndarray], *args: object, **options: object) -> SimpleNamespace:
+        cold_s = self._compile(lr[0])
+        self.machine.now += cold_s
+        reply = super().time(lr, *args, **options)
+        reply.samples_ms[0] += 1e3 * cold_s
+        reply.wall_s += cold_s
+        return reply
+
+    def upscale(self, lr: np.ndarray) -> np.ndarray:
+        if not self.any_size and self.sizes and lr.shape not in self.sizes:
+            raise WorkerError("wrong size", stage="time", kind="ValueError")
+        self.machine.now += self._compile(lr)
+        return super().upscale(lr)
+
+
+@pytest.mark.parametrize(("ms", "calls"), [(9_900.0, 2), (12_000.0, 1), (60_000.0, 1)])
+def test_a_first_call_of_many_seconds_counts_if_it_was_not_cold(machine: Machine, ms: float, calls: int) -> None:
+    one = one_that_is_slow(machine, ScriptedWorker(machine, "A", ms))
     assert len(one.current.warmup) + len(one.current.samples) == calls
-    assert [ms for _, ms in one.current.samples] == [pytest.approx(12_000.0, rel=0.05)]
+    assert [ms for _, ms in one.current.samples] == [pytest.approx(ms, rel=0.05)]
     assert one.current.checks.output_checks == (calls == 1)  # compared with a further call, or with the one before it
+
+
+@pytest.mark.parametrize("cold_s", [5.0, 20.0, 100.0])
+def test_a_cold_first_call_is_not_the_time_of_a_slow_network(machine: Machine, cold_s: float) -> None:
+    one = one_that_is_slow(machine, ColdWorker(machine, "A", 12_000.0, cold_s=cold_s))
+    assert [ms for _, ms in one.current.samples] == [pytest.approx(12_000.0, rel=0.05)]
+
+
+@pytest.mark.parametrize("cold_s", [11.0, 100.0])
+def test_a_network_that_compiles_itself_is_timed_as_quick_as_it_is(machine: Machine, cold_s: float) -> None:
+    one = one_that_is_slow(machine, ColdWorker(machine, "A", 100.0, cold_s=cold_s))
+    assert not one.current.is_slow
+    assert len(one.current.samples) > 3
+    assert np.median([ms for _, ms in one.current.samples]) == pytest.approx(100.0, rel=0.05)
+
+
+@pytest.mark.parametrize(("ms", "calls"), [(12_000.0, 2), (60_000.0, 1)])
+@pytest.mark.parametrize("way", ["refuses", "is built for its size"])
+def test_without_calls_for_a_part_the_second_call_tells(machine: Machine, ms: float, calls: int, way: str) -> None:
+    worker = ColdWorker(machine, "A", ms, any_size=way != "refuses")
+    one = one_that_is_slow(machine, worker, takes_any_size=way == "refuses")
+    assert len(one.current.warmup) + len(one.current.samples) == calls
 
 
 @pytest.mark.parametrize(("heap_has_grown", "calls"), [(False, 3), (True, 2)])
@@ -750,6 +802,21 @@ def test_a_network_without_a_rank_gets_half_of_the_budget(machine: Machine, is_f
     Rounds([ranked, unranked], anchor_on(machine), frame_source(), settings).run()
     assert unranked.current.spent_s == pytest.approx(share * ranked.current.spent_s, rel=0.2)
     assert len(unranked.current.rounds) == pytest.approx(share * len(ranked.current.rounds), rel=0.2)
+
+
+@pytest.mark.parametrize(("budget_s", "processes"), [(8.0, (1, 1)), (20.0, (2, 1)), (48.0, (3, 2))])
+def test_a_network_without_a_rank_that_has_one_process_gets_the_whole_budget(
+    machine: Machine, budget_s: float, processes: tuple[int, int]
+) -> None:
+    settings = settings_for(machine, replace(ROBUST, budget_s=budget_s, half_width=0.0))
+    ranked, unranked = network(ScriptedWorker(machine, "A", 800.0)), network(ScriptedWorker(machine, "B", 800.0))
+    unranked.is_ranked = False
+    Rounds([ranked, unranked], anchor_on(machine), frame_source(), settings).run()
+    assert (ranked.processes, unranked.processes) == processes
+    # Of each process. No network begins a process whose share is too short for it.
+    expected = budget_s / ranked.processes, (0.5 if unranked.processes > 1 else 1.0) * budget_s / unranked.processes
+    for one, spent_s in zip((ranked, unranked), expected, strict=True):
+        assert spent_s <= one.current.spent_s < spent_s + 2.5  # a last turn and its anchors
 
 
 def test_progress_of_a_process_rises_to_its_end(machine: Machine) -> None:

@@ -6,10 +6,14 @@ borders are mirrored, rows are resized before columns, and uint8 results are rou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+_BLOCK = 32  # output rows that are resized at a time; their float64 values fit into a core's cache
 
 
 def imresize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -27,25 +31,33 @@ def imresize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
     numpy.ndarray
         The resized image, uint8; equal to that of MATLAB within one level.
     """
-    exact = imresize_float(image.astype(np.float64), height, width)
-    return np.clip(np.floor(exact + 0.5), 0, 255).astype(np.uint8)
+    blocks = [np.clip(np.floor(exact + 0.5), 0, 255).astype(np.uint8) for exact in _blocks(image, height, width)]
+    return np.concatenate(blocks)
 
 
 def imresize_float(image: Floats, height: int, width: int) -> Floats:
     """Resize a float64 image (H x W or H x W x C) without rounding or clipping; see `imresize`."""
-    rows = _resize_axis(image, height, axis=0)
-    return _resize_axis(rows, width, axis=1)
+    return np.concatenate(list(_blocks(image, height, width)))
 
 
-def _resize_axis(image: Floats, length: int, axis: int) -> Floats:
-    indices, weights = contributions(image.shape[axis], length)
-    moved = np.moveaxis(image, axis, 0)
-    resized = np.zeros((length, *moved.shape[1:]))
+def _blocks(image: NDArray[np.uint8] | Floats, height: int, width: int) -> Iterator[Floats]:
+    """Yield the rows of the resized image, some at a time: float64 images of 4K would take 200 MB each."""
+    rows, row_weights = contributions(image.shape[0], height)
+    columns, column_weights = contributions(image.shape[1], width)
+    for first in range(0, height, _BLOCK):
+        block = slice(first, first + _BLOCK)
+        narrowed = _resize_axis(image, rows[block], row_weights[block], axis=0)
+        yield _resize_axis(narrowed, columns, column_weights, axis=1)
+
+
+def _resize_axis(image: NDArray[np.uint8] | Floats, indices: NDArray[np.int64], weights: Floats, axis: int) -> Floats:
+    """Return the sums of an image's samples along an axis, for `indices` and `weights` of :func:`contributions`."""
+    resized = np.zeros([*image.shape[:axis], len(indices), *image.shape[axis + 1 :]])
     # One tap of all output samples at a time, so that no matrix of weights is built.
     for tap in range(indices.shape[1]):
-        share = weights[:, tap].reshape(-1, *(1,) * (moved.ndim - 1))
-        resized += share * moved[indices[:, tap]]
-    return np.moveaxis(resized, 0, axis)
+        share = weights[:, tap].reshape(-1, *(1,) * (image.ndim - axis - 1))
+        resized += share * image.take(indices[:, tap], axis)
+    return resized
 
 
 def contributions(length_in: int, length_out: int) -> tuple[NDArray[np.int64], Floats]:

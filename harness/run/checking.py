@@ -11,9 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from harness.data import get_degradation, open_dataset
 from harness.engines import Engine, LocalEngine
 from harness.errors import UsageError
@@ -25,6 +22,7 @@ from harness.machine.cores import physical_cores
 from harness.results import Measurement, RunStore
 from harness.results.measurement import TOO_LONG
 from harness.results.schema import CUT_SHORT, Reparam, ReparamPolicy
+from harness.run.check_images import write_images
 from harness.run.context import RunContext
 from harness.run.group_timing import time_group
 from harness.run.group_upscaling import upscale_group
@@ -39,8 +37,7 @@ from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Fo
 from harness.tracks import Track, track_for_scale
 
 _TIMED_SIZE = (96, 128)
-"""Height and width of the timed frames."""
-_IMAGE_SIZE = 64  # side of the LR images: smaller than the timed frames, so that both sizes are compared
+"""Height and width of the timed frames: larger than the images, so that outputs of both sizes are compared."""
 # Below two seconds, so that each network is timed in one process, see `protocol_for`.
 _BUDGET_S = 0.75
 # Times are not reported: a few short turns are enough, whose outputs are compared.
@@ -282,7 +279,7 @@ def _plan(request: CheckRequest, scale: int, submissions: Sequence[Found], folde
         analysis_limit_s=request.analysis_limit_s,
     )
     track = _track(scale, request.size)
-    _write_images(folder / "images", scale)
+    write_images(folder / "images", scale)
     dataset = open_dataset(folder / "images", scale, get_degradation(track.degradation), folder / "cache")
     plan = make_plan(wanted, submissions, engine)
     # The plan was made for a track of the catalogue; frames and images of a check are smaller.
@@ -313,22 +310,6 @@ def _track(scale: int, size: tuple[int, int]) -> Track:
         # Any rules will do: nothing is scored.
         rules = track_for_scale(2)
     return replace(rules, metric="psnr_y", scale=scale, input_shape=(1, 3, *size), official_bicubic={})
-
-
-def _write_images(folder: Path, scale: int) -> None:
-    """Write crops of two embedded images, enlarged where they are too small for the scale."""
-    folder.mkdir(parents=True, exist_ok=True)
-    source = open_dataset("embedded", 2, get_degradation("bicubic"))
-    # Real images, because networks are compared on them, and flat ones would hide errors.
-    side = _IMAGE_SIZE * scale
-    for index in range(2):
-        _, hr = source.pair(index)
-        least = min(hr.shape[:2])
-        image = Image.fromarray(np.ascontiguousarray(hr[:least, :least]))
-        image = (
-            image.crop((0, 0, side, side)) if side <= least else image.resize((side, side), Image.Resampling.BICUBIC)
-        )
-        image.save(folder / f"{index}.png")
 
 
 def _check(submission: Found, track: Track, measured: Measurement, contract: Sequence[Finding]) -> Check:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from harness.report import build_report
+from harness.report.page import build_report
 from harness.results import read_run
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,8 +20,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from harness.analysis.compare_runs import compare_runs
-from harness.report import build_report
 from harness.report.compare import build_comparison
+from harness.report.page import build_report
 from harness.results import read_run
 from harness.results.run_folder import load_run
 

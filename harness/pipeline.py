@@ -12,7 +12,7 @@ The controller is this process; a submission's code runs in worker processes. :f
 4. upscale: :func:`upscale_group` lets each network of the group upscale the data set while the controller compares the
    outputs with HR. Each submission's measurement is then complete and stored.
 5. score, rank and save: :func:`score_and_rank`, :func:`assemble` and ``save_run``, when all groups are done.
-6. report: :func:`build_report` makes the pages from the files of the run.
+6. report: :func:`rebuild_report` makes the pages from the files of the run, unless nothing has changed.
 
 What steps 2 to 4 do with one submission is in :mod:`harness.run.submission_run`.
 
@@ -29,8 +29,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.engines import Engine, LocalEngine
-from harness.report import build_report
+from harness.report.rebuild import loaded_code, rebuild_report
 from harness.results import Run, RunStore
+from harness.results.store import stored_if_equal
 from harness.run.assemble import RunOutcome, assemble, score_and_rank, with_images_of_all_datasets
 from harness.run.bicubic_reference import BicubicReference, find_bicubic_reference
 from harness.run.context import MeasuredSubmission, RunContext
@@ -87,6 +88,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     ResultsError
         The run's folder cannot be written.
     """
+    loaded_code()  # before anything else: a run takes hours, in which the code may be replaced
     submissions = discover_submissions(request)
     engine = engine or LocalEngine()
     plan = make_plan(request, submissions, engine)
@@ -100,7 +102,7 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
         warnings = _choose_crops(plan, measured) if complete else []
         outcome = RunOutcome(began, complete, warnings, stage_seconds=progress.stage_times.of(WHOLE_RUN))
         saved = _score_rank_and_save_all(plan, store, measured, outcome)
-        report = build_report(plan.folder)
+        report = rebuild_report(plan.folder)
     return FinishedRun(saved, plan.folder, report)
 
 
@@ -112,11 +114,13 @@ def _score_rank_and_save_all(
     measured = with_images_of_all_datasets(plan, measured)
     # Times of devices that are not equally fast are never ranked together: the others' rows get tables of their own.
     main, *others = tables_by_device(measured)
-    shutil.rmtree(plan.folder / "tables", ignore_errors=True)  # of an earlier run
+    for folder in (plan.folder / "tables").glob("*"):  # of an earlier run
+        if folder.relative_to(plan.folder).as_posix() not in {table.folder for table in others}:
+            shutil.rmtree(folder, ignore_errors=True)
     for table in others:
         in_its_folder = replace(plan, folder=plan.folder / table.folder)
         _score_rank_and_save(in_its_folder, table, bicubic, replace(outcome, warnings=(), stage_seconds={}))
-        build_report(in_its_folder.folder)
+        rebuild_report(in_its_folder.folder)
     return _score_rank_and_save(plan, main, bicubic, outcome)
 
 
@@ -124,7 +128,7 @@ def _score_rank_and_save(plan: Plan, table: DeviceTable, bicubic: BicubicReferen
     """Score and rank the rows of one table, write it to the plan's folder, and return it."""
     outcome = replace(outcome, warnings=[*outcome.warnings, *table.warnings])
     board = score_and_rank(plan, table.measured, bicubic)
-    run = assemble(plan, table.measured, board, bicubic, outcome)
+    run = stored_if_equal(assemble(plan, table.measured, board, bicubic, outcome), plan.folder)
     RunStore(plan.folder).save_run(run, {planned.submission.slug: measured for planned, measured in table.measured})
     return run
 

@@ -54,7 +54,7 @@ def report(
     ] = None,
 ) -> None:
     """Rebuild the leaderboard of a run from its results, byte for byte."""
-    from harness.report import build_figures, build_report
+    from harness.report.page import build_figures, build_report
 
     if statistic is not None:
         from harness.analysis.resummarize import write_resummarized

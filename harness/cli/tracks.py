@@ -242,7 +242,7 @@ def rescore(
     """Apply another track's rules to the stored figures of a run. Nothing is measured, and no figure is invented."""
     from harness.analysis.rescore import write_rescored
     from harness.cli.terminal import leaderboard_table
-    from harness.report import build_report
+    from harness.report.page import build_report
     from harness.tracks import get_track
 
     if runtime not in {"measured", "published"}:

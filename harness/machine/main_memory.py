@@ -20,8 +20,8 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 
 # Names of the files in both versions of control groups: the limit and the memory in use.
 _FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
-# Pages of files that were not used lately; the kernel takes them back before it kills. The second one of version 1.
-_CACHE_KEYS = ("inactive_file", "total_inactive_file")
+# Pages of files, which the kernel takes back before it kills; in version 1 those of all groups inside have other names.
+_CACHE_KEYS = (("inactive_file", "active_file"), ("total_inactive_file", "total_active_file"))
 
 
 def total_bytes(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> int:
@@ -75,4 +75,4 @@ def _folders(groups: Path, membership: Path) -> Iterator[Path]:
 def _cached(folder: Path) -> int:
     """Return how much of a group's memory the kernel takes back before it kills one of its processes, bytes."""
     counts = dict(line.split() for line in kernel_text(folder / "memory.stat").splitlines() if len(line.split()) == 2)
-    return max(int(counts.get(key, 0)) for key in _CACHE_KEYS)
+    return max(sum(int(counts.get(key, 0)) for key in keys) for keys in _CACHE_KEYS)

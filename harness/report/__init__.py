@@ -1,6 +1,5 @@
 """The report of a run: a page, figures and tables, made from the run's files alone."""
 
-from harness.report.page import build_figures, build_report
 from harness.results.run_folder import RunFolder, load_run
 
-__all__ = ["RunFolder", "build_figures", "build_report", "load_run"]
+__all__ = ["RunFolder", "load_run"]

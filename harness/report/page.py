@@ -17,6 +17,7 @@ from harness.report.model import ModelContext, model_page, page_path
 from harness.report.pairs import pair_matrix
 from harness.report.pixels import PAGE as PIXELS
 from harness.report.pixels import Piece, crop_links, pieces, pixels_page
+from harness.report.rebuild import PAGE
 from harness.report.row_figures import row_figures
 from harness.report.rows import Row, scored_rows, unscored_rows
 from harness.report.rules import NAMES, metric_of, score_of
@@ -29,7 +30,6 @@ from harness.results.run_folder import RunFolder, load_run
 from harness.results.schema import Entry, Run
 from harness.statistics.disturbances import disturbances_of
 
-PAGE = "leaderboard.html"
 MAX_UNSCORED = 200
 """Number of rows without a score that the page lists; of the others it gives their number by reason."""
 _MAX_REASONS = 50

@@ -21,7 +21,7 @@ class RunInfo(Record):
     id: str
     """Name of the run's folder."""
     created: str
-    """When the run began, ISO 8601 with time zone."""
+    """When the run began, ISO 8601 with time zone. A later one in its folder with the same results keeps this date."""
     harness_version: str
     """Version of the harness that measured."""
     command: str

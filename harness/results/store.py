@@ -203,6 +203,20 @@ def save_table(folder: Path, run: Run) -> None:
     write_atomically(folder / "results.json", run.model_dump_json(indent=1).encode())
 
 
+def stored_if_equal(run: Run, folder: Path) -> Run:
+    """Return the run that is stored in a folder if `run` has the same rows and conditions, and `run` otherwise.
+
+    They may differ in when they began and in what the whole run took: a run that measures nothing is no new one.
+    """
+    try:
+        stored = read_run(folder)
+    except ResultsError:
+        return run
+    of_run = {"created": stored.run.created, "stage_seconds": stored.run.stage_seconds}
+    dated = run.model_copy(update={"run": run.run.model_copy(update=of_run)})
+    return stored if dated == stored else run
+
+
 def _identity(folder: Path) -> tuple[int, int] | None:
     """Return what tells a folder from every other; None if it is no folder."""
     try:

@@ -86,7 +86,7 @@ def run_conditions(
             "input_shape": track.input_shape,
             "dataset": dataset.fingerprint,
             "device": device.model_dump(mode="json"),
-            "protocol": asdict(protocol),
+            "protocol": _as_condition(protocol),
             "conventions": [track.convention, *sorted(request.conventions)],
             "backend": request.backend,
             "backend_versions": _backend_versions(request.backend),
@@ -98,6 +98,14 @@ def run_conditions(
             **({"verify_graph": True} if request.verify_graph else {}),
         }
     )
+
+
+def _as_condition(protocol: TimingProtocol) -> dict[str, object]:
+    """Return the fields of a protocol, without one that changes nothing, so that older measurements stay valid."""
+    fields = asdict(protocol)
+    if protocol.share_of_budget(is_ranked=False) == 1.0:
+        del fields["unranked_share"]
+    return fields
 
 
 def _distinct(planned: Sequence[PlannedSubmission]) -> tuple[PlannedSubmission, ...]:

@@ -53,7 +53,8 @@ def settled(
     known
         Networks that were timed before, in rounds.
     unranked
-        Networks of the session whose times need not be told from any other. They show what processes differ by.
+        Networks of the session, or timed before, whose times need not be told from any other. They show what
+        processes differ by.
     """
     # From all that is known; the networks come with the spread that is assumed before anything is measured.
     spread = estimate_spread([*networks, *known, *unranked])

@@ -165,13 +165,21 @@ class RoundChecks:
             process.checks.outputs.crop_scale = None
         return process.checks.outputs
 
-    def check_only_call(self, network: NetworkState, frame: Image, origin: Origin) -> None:
+    def check_only_call(self, network: NetworkState, frame: Image, origin: Origin, image: Image) -> None:
         """Compare the output of the only scored call of a network that is too slow for rounds.
 
-        Its input, `frame`, was also that of the call before it, if there was one. Otherwise one more call is made.
+        Parameters
+        ----------
+        network
+            Whose call it is.
+        frame
+            Its input, which was also that of the call before it, if there was one. Otherwise one more call is made.
+        origin
+            How that was made.
+        image
+            Its output.
         """
-        # The whole output costs no call, and shows at the end whether it is as good as the images that are scored.
-        image = network.current.worker.last_image(frame)
+        # The whole output shows at the end whether it is as good as the images that are scored.
         self._outputs(network).check_whole(network.current.checks.strips[0], image)
         network.timed_parts.append(TimedPart.drawn(origin, image, self._frames.rng))
         if not network.is_ranked:

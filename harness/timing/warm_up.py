@@ -21,8 +21,8 @@ _COLD_CALL = 2.0  # budgets
 # A second call is spared after four times the budget, or so many seconds, if the first one was not cold.
 _HOPELESS_CALL = 4.0  # budgets
 _LONG_CALL_S = 10.0
-# Of the time that calls for a small part of the frame foretell. Those of slow networks take 0.9 to 1.1 of their share.
-_AS_SLOW = 1.25
+# Of the time that calls for a small part of the frame foretell. Warm calls take 0.94 to 1.14 times as long.
+_AS_SLOW = 1.2
 _SMALL_CALLS = 2  # of which the faster counts: the first may be cold for its size
 _AGREEMENT = 0.05  # between the medians of the earlier and the later half of the calls
 _MIN_CALLS = 2  # after the first, before their halves are compared
@@ -73,14 +73,14 @@ class WarmUp:
         if network is not self._timer.anchor:
             self._checks.after_first_call(network, frame)
         _forget_start(network)
-        if self._takes_budgets(times[0], _COLD_CALL) and not self._is_enough(network, frame, times[0]):
-            times.append(self._call(network, frame))
-        # A network that is in its second process has rounds from the first one, so one call would add nothing.
-        if self._takes_budgets(times[-1], _COLD_CALL) and network.process == 0:
-            self._keep_one_call(network)
-            if network is not self._timer.anchor:
-                self._checks.check_only_call(network, frame, origin)
-            return
+        if self._takes_budgets(times[0], _COLD_CALL):
+            image = self._call_until_warm(network, frame, times)
+            # A network that is in its second process has rounds from the first one, so one call would add nothing.
+            if self._takes_budgets(times[-1], _COLD_CALL) and network.process == 0:
+                self._keep_one_call(network)
+                if network is not self._timer.anchor:
+                    self._checks.check_only_call(network, frame, origin, image)
+                return
         while not self._is_warm(network, times):
             times.append(self._call(network, self._frames.fresh()))
         process.is_warm = True
@@ -104,13 +104,25 @@ class WarmUp:
         network.current.warmup += calls
         return calls[-1][1]
 
-    def _is_enough(self, network: NetworkState, frame: Image, first_ms: float) -> bool:
-        """Return whether a second call would tell no more than the first one, which takes budgets."""
+    def _call_until_warm(self, network: NetworkState, frame: Image, times: list[float]) -> Image:
+        """Call a network again whose first call takes budgets, if that was cold, and return the last call's output.
+
+        Times of further calls are appended to `times`, milliseconds.
+        """
+        worker, first_ms = network.current.worker, times[0]
+        # The output of a call is gone after the next one, and so after those for a part.
+        image = worker.last_image(frame)
         is_hopeless = self._takes_budgets(first_ms, _HOPELESS_CALL)
-        if first_ms / 1e3 < _LONG_CALL_S and not is_hopeless:
-            return False
-        expected_ms = self._expected_ms(network, frame)
-        return is_hopeless if expected_ms is None else first_ms <= _AS_SLOW * expected_ms
+        expected_ms = None
+        if is_hopeless or first_ms / 1e3 >= _LONG_CALL_S:
+            expected_ms = self._expected_ms(network, frame)
+            if is_hopeless if expected_ms is None else first_ms <= _AS_SLOW * expected_ms:
+                return image
+        times.append(self._call(network, frame))
+        # It may be cold once more, because calls of another size came before it.
+        if expected_ms is not None and times[-1] > _AS_SLOW * expected_ms:
+            times.append(self._call(network, frame))
+        return worker.last_image(frame)
 
     def _expected_ms(self, network: NetworkState, frame: Image) -> float | None:
         """Return what a warm call takes, milliseconds, by untimed calls for a part of a frame; None if unknown."""
@@ -125,8 +137,9 @@ class WarmUp:
                 if not accepts_no_such_size(error):
                     raise
                 return None
+            finally:
+                network.current.worker.pause()
             times.append(1e3 * (clock() - begin_s))
-        network.current.worker.pause()
         return min(times) * frame.size / part.size
 
     def _is_warm(self, network: NetworkState, times: list[float]) -> bool:

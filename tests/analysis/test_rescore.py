@@ -11,7 +11,8 @@ import pytest
 from harness.analysis.rescore import write_rescored
 from harness.data.degradation import Degradation
 from harness.errors import UsageError
-from harness.report import build_report, load_run
+from harness.report import load_run
+from harness.report.page import build_report
 from harness.tracks import Track, get_track, read_track
 
 SAMPLE = Path(__file__).parents[2] / "reports" / "sample"

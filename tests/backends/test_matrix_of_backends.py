@@ -20,8 +20,8 @@ from harness.cli import app
 from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import FinishedRun, run
-from harness.report import build_report
 from harness.report.backend_table import backend_table
+from harness.report.page import build_report
 from harness.report.public_run import public_run
 from harness.results.run_folder import RunFolder
 from harness.run.options import request_from

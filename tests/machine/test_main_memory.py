@@ -36,8 +36,8 @@ def test_the_tightest_of_all_enclosing_groups_counts(tmp_path: Path, membership:
     write_group(slice_, memory__max=str(64 * MIB), memory__current=str(40 * MIB), memory__stat="")
     assert total_bytes(tmp_path, membership) == 64 * MIB
     assert available_bytes(tmp_path, membership) == 24 * MIB
-    # The kernel takes pages of files back that were not used lately.
-    write_group(slice_, memory__stat=f"anon 1\nactive_file {7 * MIB}\ninactive_file {3 * MIB}\n")
+    # The kernel takes pages of files back.
+    write_group(slice_, memory__stat=f"anon 1\nactive_file {2 * MIB}\ninactive_file {1 * MIB}\n")
     assert available_bytes(tmp_path, membership) == 27 * MIB
     write_group(slice_, memory__current=str(80 * MIB))
     assert available_bytes(tmp_path, membership) == 0
@@ -47,7 +47,11 @@ def test_the_tightest_of_all_enclosing_groups_counts(tmp_path: Path, membership:
 def test_a_container_of_version_1_names_a_folder_that_only_the_host_has(tmp_path: Path, path: str) -> None:
     (tmp_path / "membership").write_text(f"5:cpu,cpuacct:{path}\n4:memory:{path}\n1:name=systemd:{path}\n0::/\n")
     limit = {"memory__limit_in_bytes": str(32 * MIB), "memory__usage_in_bytes": str(30 * MIB)}
-    write_group(tmp_path / "memory", **limit, memory__stat=f"inactive_file 0\ntotal_inactive_file {2 * MIB}\n")
+    write_group(
+        tmp_path / "memory",
+        **limit,
+        memory__stat=f"inactive_file 0\ntotal_inactive_file {2 * MIB}\ntotal_active_file 0\n",
+    )
     write_group(tmp_path / "cpu", memory__limit_in_bytes="1", memory__usage_in_bytes="0")
     assert total_bytes(tmp_path, tmp_path / "membership") == 32 * MIB
     assert available_bytes(tmp_path, tmp_path / "membership") == 4 * MIB

@@ -318,7 +318,7 @@ def fake_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def page_source(fake_run: Path) -> str:
     """Return the leaderboard of that run, built once."""
-    from harness.report import build_report
+    from harness.report.page import build_report
 
     return build_report(fake_run).read_text(encoding="utf-8")
 

@@ -11,8 +11,9 @@ from rich.console import Console
 
 import harness.results.columns
 from harness.cli.terminal import leaderboard_table
-from harness.report import build_report, load_run
+from harness.report import load_run
 from harness.report.exports import FORMS, export
+from harness.report.page import build_report
 from harness.report.rows import best_places
 from harness.results.columns import COLUMNS, Column, lower_bounds
 from harness.results.run_folder import RunFolder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.report import build_report
+from harness.report.page import build_report
 
 READY = "document.getElementById('explore').dataset.marks > 0"
 SIZES = [(1440, 900), (1280, 720), (1024, 768), (390, 844)]

@@ -7,10 +7,11 @@ import re
 import pytest
 
 from harness.analysis.compare_runs import compare_runs
-from harness.report import build_report, load_run
+from harness.report import load_run
 from harness.report.assets import FOLDER, LIBRARY, SHA256, write_assets
 from harness.report.citation import run_bibtex
 from harness.report.compare import comparison_text
+from harness.report.page import build_report
 from harness.report.pairs import pair_matrix
 from harness.report.rows import scored_rows
 from harness.statistics.disturbances import disturbances_of

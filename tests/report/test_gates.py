@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from harness.report import build_report, load_run
+from harness.report import load_run
+from harness.report.page import build_report
 from harness.report.rules import gate_lines
 
 GATES = [

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from harness.errors import ResultsError
-from harness.report import build_report
+from harness.report.page import build_report
 
 
 class Page(HTMLParser):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from harness.errors import ResultsError
-from harness.report import build_report, load_run
+from harness.report import load_run
 from harness.report.images import MOST_IMAGES, MOST_ROWS, gains, heat_map
 from harness.report.numbers import TIMES
+from harness.report.page import build_report
 from harness.report.rows import scored_rows
 from harness.report.timing_plot import BARS_LEFT, BOTTOM, LEFT, RIGHT, TOP, timing_plot
 from harness.results import TimingRecord

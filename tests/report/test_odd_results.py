@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from harness.report import build_report, load_run
+from harness.report import load_run
 from harness.report.exports import FORMS, export
+from harness.report.page import build_report
 
 FIELDS = ("score", "score_ci", "params", "macs", "runtime_ms", "fps", "psnr_rgb", "psnr_y", "ssim_rgb", "rank")
 

@@ -8,7 +8,8 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from harness.errors import ResultsError, UsageError
-from harness.report import build_report, load_run
+from harness.report import load_run
+from harness.report.page import build_report
 from harness.report.pixels import Piece, pieces
 from harness.report.rows import scored_rows
 from harness.results.crops import MOST_IMAGES, Choice, CropStore, parse_choice

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from harness.errors import ResultsError, UsageError
-from harness.report import build_report, load_run
+from harness.report import load_run
 from harness.report.bands import bands_of
 from harness.report.drawing import render
 from harness.report.exports import FORMS, export
 from harness.report.figures import psnr_runtime
-from harness.report.page import all_figures
+from harness.report.page import all_figures, build_report
 from harness.report.rows import best_places, scored_rows
 from harness.report.rules import score_of
 from harness.tracks import Expression, catalogue, get_track, track_info

@@ -10,9 +10,9 @@ import pytest
 
 from harness.analysis.compare_runs import compare_runs
 from harness.analysis.history import model_history
-from harness.report import build_report
 from harness.report.compare import build_comparison
 from harness.report.history import build_history
+from harness.report.page import build_report
 from harness.report.serve import runs_page
 from harness.results.progress import RunProgress, write_progress
 from harness.results.run_folder import load_run

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report import build_report
+from harness.report.page import build_report
 from harness.report.roofline_plot import BOTTOM, LEFT, RIGHT, TOP, roofline_plot
 from harness.results.schema import Ceilings, Roofline
 

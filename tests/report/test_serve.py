@@ -15,7 +15,7 @@ import pytest
 
 from harness.analysis.compare_runs import compare_runs
 from harness.errors import UsageError
-from harness.report import build_report
+from harness.report.page import build_report
 from harness.report.runs import list_runs
 from harness.report.serve import make_server
 from harness.results.progress import FILE, FinishedNetwork, RunProgress, write_progress

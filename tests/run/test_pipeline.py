@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from harness.pipeline import FinishedRun, run
 from harness.quality import evaluate_pair, upscale_bicubic
 from harness.report import load_run
 from harness.report.exports import export
+from harness.report.page import build_report
+from harness.report.rebuild import rebuild_report
 from harness.results import Entry, read_run
 from harness.results.samples import read_timing
 from harness.run.plan import RunRequest, make_plan
@@ -143,6 +146,34 @@ def test_an_unchanged_run_does_not_measure_bicubic_again(
     other = run(request_for(), engine=InlineEngine())
     assert len(upscaled) == 3
     assert other.run.track.bicubic_psnr != first.run.track.bicubic_psnr
+
+
+@pytest.mark.parametrize("protocol", ["ntire23-cpu", "robust"])
+def test_a_run_that_changes_nothing_keeps_its_files_and_its_date(
+    submit: Submit, request_for: Request, protocol: str
+) -> None:
+    submit("one")
+    request = request_for(protocol=protocol)
+    folder = run(request, engine=InlineEngine()).folder
+    results = folder / "results.json"
+    results.write_text(re.sub(r'"created": "[^"]+"', '"created": "2001-02-03T04:05:06+00:00"', results.read_text()))
+    build_report(folder)
+    rebuild_report(folder)
+
+    def visible() -> dict[str, int]:
+        files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
+
+    before = visible()
+    assert "leaderboard.html" in before
+    again = run(request, engine=InlineEngine())
+    assert again.run.run.created == read_run(folder).run.created == "2001-02-03T04:05:06+00:00"
+    assert visible() == before
+    submit("two")
+    other = run(request, engine=InlineEngine())
+    assert other.run.run.created > "2026"
+    assert other.run.run.created[:10] in other.report.read_text()
+    assert set(by_name(other)) == {"one", "two"}
 
 
 def test_further_conventions_are_measured_on_the_same_outputs(submit: Submit, request_for: Request) -> None:

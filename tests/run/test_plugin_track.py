@@ -13,7 +13,7 @@ import pytest
 from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import run
-from harness.report import build_report
+from harness.report.page import build_report
 from harness.run.plan import RunRequest
 from harness.tracks import catalogue, get_track
 

@@ -704,6 +704,23 @@ def test_a_cold_first_call_is_not_the_time_of_a_slow_network(machine: Machine, c
     assert [ms for _, ms in one.current.samples] == [pytest.approx(12_000.0, rel=0.05)]
 
 
+def test_a_cold_call_of_a_later_process_may_be_compared_with_further_outputs(machine: Machine) -> None:
+    noise = np.random.default_rng(0)
+
+    def noisy(frame: np.ndarray) -> np.ndarray:
+        return np.uint8(np.clip(repeat(frame) + (noise.random(repeat(frame).shape) < 0.05), 0, 255))
+
+    worker = ColdWorker(machine, "A", 100.0, timed=noisy, untimed=noisy, cold_s=100.0)
+    reference = Upscaled(IMAGES[0], noisy(IMAGES[0]))
+    one = network(worker, process=1, processes=2, reference=reference)
+    Rounds(
+        [one], anchor_on(machine, ms=0.1), frame_source(), settings_for(machine, replace(ROBUST, budget_s=4.0))
+    ).run()
+    assert one.error is None
+    assert "it has random numbers of its own" in one.current.note
+    assert np.median([ms for _, ms in one.current.samples]) == pytest.approx(100.0, rel=0.05)
+
+
 @pytest.mark.parametrize("cold_s", [11.0, 100.0])
 def test_a_network_that_compiles_itself_is_timed_as_quick_as_it_is(machine: Machine, cold_s: float) -> None:
     one = one_that_is_slow(machine, ColdWorker(machine, "A", 100.0, cold_s=cold_s))

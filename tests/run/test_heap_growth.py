@@ -89,7 +89,7 @@ class CountingEngine(ThisMachine):
         return Session(self.opened[-1], load_request(job), job.timeout_s)
 
 
-@pytest.mark.parametrize(("memory_gib", "with_heaps"), [(64, 3), (7, 3), (3, 0)])
+@pytest.mark.parametrize(("memory_gib", "with_heaps"), [(64, 3), (4, 3), (2, 0)])
 def test_heaps_of_a_group_fit_into_the_memory_of_the_run(
     submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch, memory_gib: int, with_heaps: int
 ) -> None:

@@ -94,7 +94,7 @@ class WarmUp:
         protocol = self._settings.protocol
         network.current.is_slow = protocol.is_slow(call_ms)
         if network.process == 0:
-            network.processes = self._processes_for(network, call_ms / 1e3)
+            network.processes = self._processes_for(call_ms / 1e3)
             # One of those that it has in any case.
             fewest = min(network.processes, protocol.fewest_processes)
             network.probed_process = int(self._frames.rng.integers(fewest))
@@ -163,7 +163,7 @@ class WarmUp:
         half = len(later) // 2
         return abs(float(np.median(later[half:])) / float(np.median(later[:half])) - 1) < _AGREEMENT
 
-    def _processes_for(self, network: NetworkState, call_s: float) -> int:
+    def _processes_for(self, call_s: float) -> int:
         """Return in how many processes to time a network whose calls take `call_s` seconds.
 
         It is the protocol's number, or less if the budget would not leave several rounds to each process.
@@ -172,8 +172,8 @@ class WarmUp:
         anchor_s = min((ms for _, ms in self._timer.anchor.current.warmup), default=0.0) / 1e3
         round_s = max(call_s, protocol.turn_s) + max(anchor_s, protocol.anchor_turn_s)
         process_s = _MIN_ROUNDS * round_s + _EXTRA_CALLS * call_s
-        budget_s = protocol.share_of_budget(is_ranked=network.is_ranked) * self._settings.budget_s
-        return int(max(1, min(protocol.processes, budget_s / process_s)))
+        # Also for a network that has a share of the budget only: short processes tell how much processes differ.
+        return int(max(1, min(protocol.processes, self._settings.budget_s / process_s)))
 
     def _takes_budgets(self, call_ms: float, budgets: float) -> bool:
         """Return whether a call takes as long as so many budgets of a network."""

@@ -826,17 +826,16 @@ def test_a_network_without_a_rank_gets_half_of_the_budget(machine: Machine, is_f
     assert len(unranked.current.rounds) == pytest.approx(share * len(ranked.current.rounds), rel=0.2)
 
 
-@pytest.mark.parametrize(("budget_s", "processes"), [(8.0, (1, 1)), (20.0, (2, 1)), (48.0, (3, 2))])
+@pytest.mark.parametrize(("budget_s", "processes"), [(8.0, 1), (20.0, 2), (48.0, 3)])
 def test_a_network_without_a_rank_that_has_one_process_gets_the_whole_budget(
-    machine: Machine, budget_s: float, processes: tuple[int, int]
+    machine: Machine, budget_s: float, processes: int
 ) -> None:
     settings = settings_for(machine, replace(ROBUST, budget_s=budget_s, half_width=0.0))
     ranked, unranked = network(ScriptedWorker(machine, "A", 800.0)), network(ScriptedWorker(machine, "B", 800.0))
     unranked.is_ranked = False
     Rounds([ranked, unranked], anchor_on(machine), frame_source(), settings).run()
-    assert (ranked.processes, unranked.processes) == processes
-    # Of each process. No network begins a process whose share is too short for it.
-    expected = budget_s / ranked.processes, (0.5 if unranked.processes > 1 else 1.0) * budget_s / unranked.processes
+    assert ranked.processes == unranked.processes == processes
+    expected = budget_s / processes, (0.5 if processes > 1 else 1.0) * budget_s / processes  # of each process
     for one, spent_s in zip((ranked, unranked), expected, strict=True):
         assert spent_s <= one.current.spent_s < spent_s + 2.5  # a last turn and its anchors
 

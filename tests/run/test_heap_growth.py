@@ -76,16 +76,17 @@ def test_no_heap_grows_by_half_of_its_limit(tmp_path: Path, monkeypatch: pytest.
     assert not worker.heap_has_grown
 
 
-class CountingEngine(ThisMachine):
-    """Opens sessions whose heaps are counted."""
+class ScriptedEngine(ThisMachine):
+    """Opens sessions with workers that are scripted."""
 
     name = "scripted"
 
-    def __init__(self) -> None:
-        self.opened: list[GrowingExchange] = []
+    def __init__(self, make_exchange: Callable[[], ScriptedExchange]) -> None:
+        self._make_exchange = make_exchange
+        self.opened: list[ScriptedExchange] = []
 
     def open(self, job: Job) -> Session:
-        self.opened.append(GrowingExchange())
+        self.opened.append(self._make_exchange())
         return Session(self.opened[-1], load_request(job), job.timeout_s)
 
 
@@ -96,7 +97,7 @@ def test_heaps_of_a_group_fit_into_the_memory_of_the_run(
     monkeypatch.setattr(Session, "memory", lambda *_: GIB)
     for name in "abc":
         submit(f"{name}-network", f"x = x * 0.99{ord(name)}")
-    engine = CountingEngine()
+    engine = ScriptedEngine(GrowingExchange)
     run(replace(request_for(protocol="robust"), memory_bytes=memory_gib * GIB), [], engine)
     assert [heap_bytes(GIB)] * with_heaps == [size for exchange in engine.opened for size in exchange.grown]
 
@@ -119,28 +120,15 @@ class HangingExchange(ScriptedExchange):
         self.closed.set()
 
 
-class HangingEngine(ThisMachine):
-    """Opens sessions whose heaps do not stop growing."""
-
-    name = "scripted"
-
-    def __init__(self) -> None:
-        self.started = threading.Event()
-        self.opened: list[HangingExchange] = []
-
-    def open(self, job: Job) -> Session:
-        self.opened.append(HangingExchange(self.started))
-        return Session(self.opened[-1], load_request(job), job.timeout_s)
-
-
 def test_an_interrupt_while_a_heap_grows_ends_the_run_at_once(submit: Submit, request_for: Request) -> None:
     submit("a-first")
     submit("b-second", "x = x * 0.999")
-    engine, before = HangingEngine(), threading.active_count()
+    started, before = threading.Event(), threading.active_count()
+    engine = ScriptedEngine(lambda: HangingExchange(started))
 
     def interrupt(event: ProgressEvent) -> None:
         if isinstance(event, StageProgress) and (event.slug, event.stage) == ("b-second", "load"):
-            assert engine.started.wait(60)
+            assert started.wait(60)
             raise KeyboardInterrupt
 
     begin = time.monotonic()

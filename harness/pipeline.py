@@ -194,6 +194,6 @@ def _choose_crops(plan: Plan, measured: Sequence[MeasuredSubmission]) -> list[st
         for planned, measurement in measured
         if measurement.images and not planned.variant_of and planned.submission.kind == "submission"
     ]
-    crops.settle(compared)
+    crops.keep_most_disputed(compared)
     reason = "every model was measured before the crop was requested; --fresh measures again"
     return [f"no crop of {crop.image} at {crop.x},{crop.y}: {reason}" for crop in crops.unseen()]

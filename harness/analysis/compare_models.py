@@ -160,7 +160,7 @@ def _compare_records(
     if records[0].session and records[0].session == records[1].session and records[0].rounds:
         times = compare_times(*records, spreads[0])
         low, high = (100 * (end - 1) for end in times.ci)
-        difference = Difference(100 * (times.ratio - 1), (low, high), times.p_value, times.rounds)
+        difference = Difference(100 * (times.ratio - 1), (low, high), times.p_value)
         return (
             difference,
             f"{times.rounds} rounds, paired" if times.paired else "not paired: processes without the other",
@@ -200,7 +200,7 @@ def _score_of_pair(pair: PairComparison, pairs: int, entries: tuple[Entry, Entry
     sign = 1.0 if pair.slugs[0] == entries[0].slug else -1.0
     # A change of sign exchanges the ends.
     low, high = sorted(sign * end for end in pair.ci or _UNBOUNDED)
-    difference = Difference(sign * pair.difference, (low, high), pair.p_value, 0)
+    difference = Difference(sign * pair.difference, (low, high), pair.p_value)
     basis = f"images and times; p corrected for {pairs} pair{'' if pairs == 1 else 's'} of the run"
     return _of_scores(entries, difference, basis, pairs, pair.corrected_p_value)
 
@@ -210,7 +210,7 @@ def _score_of_two(models: tuple[StoredModel, StoredModel], track: Track) -> Figu
     rules = [stored_rules(model.folder, track) for model in models]
     figures = [_figures(model.folder, track, model.entry)[model.entry.slug] for model in models]
     images = [name for name in figures[0].psnr if name in figures[1].psnr]
-    if not images or any(one.times is None for one in figures):
+    if not images or not track.has_intervals or any(one.times is None for one in figures):
         return None
     data = [
         score_data(model.entry, figure, images, rule)

@@ -54,7 +54,7 @@ class Benchmark:
     samples
         Number of timed calls.
     stable
-        Whether the interval reaches no further than 0.5 % to either side.
+        Whether half the width of the interval is at most 0.5 % of the median.
     note
         What disturbed the measurement; None if nothing did.
     device
@@ -101,7 +101,7 @@ def benchmark(
     height, width = checked_size(size)
     if not budget_s > 0:
         raise UsageError(f"a budget of {budget_s:g} s leaves no time to measure", hint="give seconds")
-    with in_eval_mode(module), torch.inference_mode():
+    with in_eval_mode(module):
         timer = _Timer(module, (height, width), value_range)
         record = _timed(timer, time.monotonic() + budget_s, budget_s)
     rule = SummaryRule(ROBUST.statistic, ROBUST.half_width, in_rounds=True)

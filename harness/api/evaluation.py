@@ -123,9 +123,8 @@ class _Upscaler:
 
 def _pairs(dataset: str | Path | Pairs | Dataset, scale: int) -> Iterator[tuple[Array, Array]]:
     if isinstance(dataset, str | Path):
-        # The time of the last change is part of the key of the cache, so that a folder that changed is read again.
-        place = Path(dataset)
-        dataset = _opened(str(dataset), scale, place.stat().st_mtime_ns if place.exists() else None)
+        # The state of its files is part of the key of the cache, so that a folder that changed is read again.
+        dataset = _opened(str(dataset), scale, _state_of(Path(dataset)))
     if not isinstance(dataset, Dataset):
         yield from dataset
         return
@@ -135,8 +134,14 @@ def _pairs(dataset: str | Path | Pairs | Dataset, scale: int) -> Iterator[tuple[
         yield dataset.pair(index)
 
 
+def _state_of(place: Path) -> int:
+    """Return a number that changes with the names, sizes and times of all files of a folder."""
+    files = [path for path in (place, *place.rglob("*")) if path.is_file()]
+    return hash(tuple(sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)))
+
+
 @lru_cache(maxsize=4)
-def _opened(name: str, scale: int, changed: int | None) -> Dataset:  # noqa: ARG001 - the key of a folder that changed
+def _opened(name: str, scale: int, state: int) -> Dataset:  # noqa: ARG001 - the key of a folder that changed
     """Open a data set once: it keeps its decoded images, which a training loop asks for again and again."""
     return open_dataset(name, scale, get_degradation(track_for_scale(scale).degradation))
 

@@ -185,8 +185,15 @@ def tracks(
         if track.given_by_hand:
             given = ", ".join(track.given_by_hand)
             out.print(f"a run does not measure {given}: harness score --figure takes such figures", soft_wrap=True)
+        if not track.has_intervals:
+            out.print(_NO_INTERVALS, soft_wrap=True)
         return None
     return _show_track(get_track(name))
+
+
+_NO_INTERVALS = (
+    "its scores have no intervals, rank ranges or tests: the formula uses other quality than the PSNR that is scored"
+)
 
 
 def _list_tracks() -> None:

@@ -12,7 +12,7 @@ from harness.codabench.settings import StoredDataset
 from harness.data import Dataset
 from harness.data.images import write_png
 from harness.quality import evaluate_pair, upscale_bicubic
-from harness.run.bicubic_reference import settle
+from harness.run.bicubic_reference import choose_reference
 from harness.run.datasets import LabelledDataset, open_datasets
 from harness.run.quality_pass import PSNR_CAP
 from harness.tracks import Track
@@ -66,7 +66,7 @@ def store_datasets(names: Sequence[str], track: Track, work: Path) -> StoredData
             bicubic[name] = bicubic_psnr(one.dataset, index, track)
         datasets.append(_described(one, folder, bicubic))
     means = {one.label: fmean(one.bicubic.values()) for one in datasets}
-    reference = settle(track, [one.dataset for one in opened], means)
+    reference = choose_reference(track, [one.dataset for one in opened], means)
     return StoredData(datasets, lr, hr, reference.psnr, reference.source)
 
 

@@ -27,7 +27,7 @@ def copied(network: Network) -> Network:
         return copy.deepcopy(network, _shared(network))
 
 
-def settled(network: Network) -> Network:
+def frozen(network: Network) -> Network:
     """Return the network in eval mode and without gradients, without a further call of ``train`` or ``eval``.
 
     Submitted networks override them, for example to fuse their branches, and not all can be called twice. They were

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.complexity.comparison import compare_with_fvcore
-from harness.complexity.copying import copied, settled
+from harness.complexity.copying import copied, frozen
 from harness.complexity.input_size import rounded_up
 from harness.complexity.layers import describe_layers
 from harness.complexity.observation import Observation, Origins, OutOfTimeError, observe, outside_work
@@ -96,7 +96,7 @@ def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1, lim
 def _copied(network: nn.Module) -> nn.Module:
     """Return a copy, so that nothing that counting does can remain on the timed network; itself if it has none."""
     try:
-        return settled(copied(network))
+        return frozen(copied(network))
     except Exception:  # noqa: BLE001 - submitted code may hold what cannot be copied, such as a lock
         return network
 

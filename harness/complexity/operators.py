@@ -219,7 +219,7 @@ def _batch_norm(_made: Any, given: Tensor, weight: Tensor | None, *rest: Any, **
 
 
 # As fvcore's batchnorm_flop_jit in eval mode: 1 per element, and 2 with affine parameters.
-def _settled_batch_norm(_made: Any, given: Tensor, weight: Tensor | None, *_: Any, **__: Any) -> int:
+def _frozen_batch_norm(_made: Any, given: Tensor, weight: Tensor | None, *_: Any, **__: Any) -> int:
     return given.numel() * (1 if weight is None else 2)
 
 
@@ -282,7 +282,7 @@ _RULES: dict[str, tuple[Kind, Formula]] = {
         "other",
         {
             "native_batch_norm cudnn_batch_norm miopen_batch_norm": _batch_norm,
-            "_native_batch_norm_legit_no_training": _settled_batch_norm,
+            "_native_batch_norm_legit_no_training": _frozen_batch_norm,
             "native_layer_norm": _layer_norm,
             "native_group_norm": _group_norm,
             "upsample_nearest2d": _each_output,

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.complexity.copying import copied, settled
+from harness.complexity.copying import copied, frozen
 from harness.complexity.input_size import rounded_up
 from harness.complexity.meta_shapes import MetaMode
 
@@ -72,7 +72,7 @@ def count_traffic(
     n, c, h, w = input_shape
     shape = n, c, rounded_up(h, size_multiple), rounded_up(w, size_multiple)
     try:
-        on_meta = settled(copied(network).to("meta"))
+        on_meta = frozen(copied(network).to("meta"))
         with torch.no_grad(), _Counter(itemsize, monotonic() + limit_s) as counter:
             on_meta(torch.empty(shape, device="meta"))
     except Exception:  # noqa: BLE001 - submitted code may need data, or operators without a meta kernel

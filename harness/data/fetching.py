@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import shutil
+import tarfile
 import tempfile
+import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,11 @@ from harness.data.registry import KNOWN_DATASETS, Archive, KnownDataset, add
 from harness.errors import DataError, UsageError
 from harness.machine.cache_folder import CACHE_HINT, cache_root
 from harness.suggestions import choice
+
+# What the readers of archives raise for one that is cut short or altered.
+_DAMAGE = (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+# The archive is not at fault.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
@@ -108,7 +118,11 @@ def _unpack(archive: Path, folder: Path, known: KnownDataset) -> None:
         try:
             # The filter "data" rejects absolute paths, links and devices. shutil's zip extraction skips unsafe names.
             shutil.unpack_archive(archive, raw, filter="data" if ".tar" in archive.name else None)
-        except (shutil.ReadError, OSError, ValueError) as error:
+        except _DAMAGE as error:
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise DataError(
+                    f"cannot be unpacked ({error})", where=str(archive), hint="make room for its images; it is kept"
+                ) from error
             archive.unlink(missing_ok=True)  # pooch would otherwise reuse the damaged file if there is no checksum
             raise DataError(f"is not an intact archive ({error})", where=str(archive), hint="fetch it again") from error
         images = [path for place in (raw, *raw.rglob("*")) if place.is_dir() for path in list_images(place)]

@@ -50,7 +50,7 @@ class CourteousEngine:
         self._stopped = True
         # A copy, because other threads open and close workers meanwhile.
         for exchange in list(self._open.values()):
-            with suppress(OSError):
+            with suppress(Exception):  # all of them, also if one cannot be closed
                 exchange.close()
 
     def require_running(self) -> None:

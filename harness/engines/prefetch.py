@@ -35,7 +35,7 @@ class PrefetchingEngine:
         self._most = max(1, min(_MOST, available_cores() // _CORES_EACH)) if most is None else most
         self._to_come: deque[Job] = deque()
         self._waiting: list[tuple[Job, Session]] = []
-        # All sessions, also those that were handed out: `close` ends what still runs.
+        # Sessions that still run, also those that were handed out: `close` ends them.
         self._opened: list[Session] = []
         self._held = False
         self._own_work: threading.Thread | None = None  # the last; each waits for the one before
@@ -123,5 +123,6 @@ class PrefetchingEngine:
 
     def _start(self, job: Job) -> Session:
         session = self._engine.open(job)
-        self._opened.append(session)
+        # Without those that have ended: each holds the end of its submission's output.
+        self._opened = [one for one in self._opened if not one.closed] + [session]
         return session

@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -83,11 +84,12 @@ class Segment:
         _flat(array)[:] = self._bytes[offset : offset + array.nbytes]
 
     def close(self) -> None:
-        """Unmap the memory at this end. No view of it may exist any more."""
+        """Unmap the memory at this end, or when the last view of it is gone: another thread may be copying from it."""
         os.close(self.fd)
         # mmap.close raises BufferError as long as an array refers to the mapping.
         self._bytes = np.empty(0, np.uint8)
-        self._map.close()
+        with suppress(BufferError):
+            self._map.close()
 
 
 def _flat(array: Array) -> NDArray[np.uint8]:

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 class QuietHours:
     """A lock for one timing or for any amount of other work.
 
-    A thread that holds it may take it again: work within work, and anything within the timing.
+    A thread that holds it may take it again for work: within work, and within its timing. A timing within either waits
+    for ever.
     """
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from harness.complexity.copying import copied, settled
+from harness.complexity.copying import copied, frozen
 
 HOOK_NAMES = (
     "switch_to_deploy",
@@ -80,7 +80,7 @@ def convert(network: nn.Module, hook: str | None) -> AuthorForm:
         return AuthorForm(None, name, f"the author's {name} failed ({reason})")
     if converted is None:
         return AuthorForm(None, name, f"the network has no method {name} that can be called without arguments")
-    settled(converted)  # not eval(), which some networks override and which may fuse a second time
+    frozen(converted)  # not eval(), which some networks override and which may fuse a second time
     # A method that exists but does nothing, for example because the network was saved in inference form.
     if _fingerprint(converted) == _fingerprint(network) and type(converted) is type(network):
         return AuthorForm(None, name, f"the author's {name} changes nothing")

@@ -289,10 +289,10 @@ class CropStore:
 
     def unseen(self) -> list[Choice]:
         """Return the user's crops without stored images, because no model has run since they were selected."""
-        kept = {(window.image, window.x, window.y) for window in self._windows if window.why == "choice"}
-        return [choice for choice in self._choices if (choice.image, choice.x, choice.y) not in kept]
+        kept = {(one.image, one.x, one.y, one.width, one.height) for one in self._windows if one.why == "choice"}
+        return [one for one in self._choices if (one.image, one.x, one.y, one.size, one.size) not in kept]
 
-    def settle(self, slugs: Sequence[str]) -> None:
+    def keep_most_disputed(self, slugs: Sequence[str]) -> None:
         """Keep only the candidate of each image on which the given models differ most, for at most eight images.
 
         The images with the largest differences are kept. Without outputs of at least two models, nothing changes.

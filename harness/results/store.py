@@ -188,12 +188,20 @@ class RunStore:
         """
         # Before results.json, which the report takes as the sign that all files are there.
         for slug, measurement in measurements.items():
-            if measurement.timing is not None:
-                write_atomically(self.folder / "samples" / f"{slug}.json", timing_text(slug, measurement.timing))
-            if measurement.layers:
-                write_atomically(self.folder / "layers" / f"{slug}.json", _layers(measurement))
+            timing = measurement.timing
+            _replace(self.folder / "samples" / f"{slug}.json", None if timing is None else timing_text(slug, timing))
+            _replace(self.folder / "layers" / f"{slug}.json", _layers(measurement) if measurement.layers else None)
         write_atomically(self.folder / "per_image.csv", _per_image(measurements))
         save_table(self.folder, run)
+
+
+def _replace(path: Path, content: bytes | None) -> None:
+    """Write a file of a row, or remove that of an earlier measurement where the new one has nothing to write."""
+    if content is not None:
+        write_atomically(path, content)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def save_table(folder: Path, run: Run) -> None:

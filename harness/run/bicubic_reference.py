@@ -10,6 +10,7 @@ from typing import Literal
 from harness import __version__
 from harness.data import Dataset
 from harness.quality import evaluate_pair, upscale_bicubic
+from harness.quality.evaluate import mean_psnr
 from harness.results import RunStore, combine
 from harness.run.plan import Plan
 from harness.run.quality_pass import PSNR_CAP
@@ -48,10 +49,10 @@ def find_bicubic_reference(plan: Plan, store: RunStore) -> BicubicReference:
     """
     # Measured even where the constant is used in the end: the comparison of both tells whether the images are right.
     by_dataset = {one.label: _measured(plan, store, one.dataset) for one in plan.datasets}
-    return settle(plan.track, [one.dataset for one in plan.datasets], by_dataset)
+    return choose_reference(plan.track, [one.dataset for one in plan.datasets], by_dataset)
 
 
-def settle(track: Track, datasets: Sequence[Dataset], by_dataset: Mapping[str, float]) -> BicubicReference:
+def choose_reference(track: Track, datasets: Sequence[Dataset], by_dataset: Mapping[str, float]) -> BicubicReference:
     """Return what the score subtracts; see :func:`find_bicubic_reference`.
 
     Parameters
@@ -95,7 +96,7 @@ def _measured(plan: Plan, store: RunStore, dataset: Dataset) -> float:
     )
     known = store.reference_psnr(fingerprint)
     if known is None:
-        known = fmean(_bicubic_on(plan, dataset, index) for index in range(len(dataset)))
+        known = mean_psnr([_bicubic_on(plan, dataset, index) for index in range(len(dataset))], plan.track.convention)
         store.save_reference_psnr(fingerprint, known)
     return known
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 from harness.engines import Opener, PrefetchingEngine
 from harness.errors import WorkerError
 from harness.faults import concerns_the_run, worker_error
-from harness.results import ErrorInfo, Measurement, RunStore
+from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
 from harness.run.anchor import Anchor
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.progress import Progress
@@ -29,6 +29,13 @@ class MeasuredSubmission(NamedTuple):
     measurement: Measurement
 
 
+class EarlierTiming(NamedTuple):
+    """The timing of a network that was timed before, and whether the network has a rank."""
+
+    record: TimingRecord
+    is_ranked: bool
+
+
 class RunContext:
     """The resources of one run; a context manager that ends every worker and releases the device.
 
@@ -42,6 +49,8 @@ class RunContext:
         Starts workers.
     progress
         Receives every step.
+    earlier
+        Timings of this device that are not among what this context measures.
 
     Attributes
     ----------
@@ -55,13 +64,16 @@ class RunContext:
         Which stored measurements are reused.
     """
 
-    def __init__(self, plan: Plan, store: RunStore, engine: Opener, progress: Progress) -> None:
+    def __init__(
+        self, plan: Plan, store: RunStore, engine: Opener, progress: Progress, earlier: Sequence[EarlierTiming] = ()
+    ) -> None:
         self.plan = plan
         self.store = store
         self.progress = progress
         self.engine = PrefetchingEngine(engine)
         self.anchor = Anchor(plan, self.engine)
         self.resume = ResumePolicy(plan, store)
+        self._earlier = earlier
         self._finished: dict[str, Measurement] = {}
         self._resources = ExitStack()
         # The device's lock is entered once: `reserve_device` is called for every submission that needs a worker.
@@ -171,3 +183,14 @@ class RunContext:
             for planned in self.plan.submissions
             if planned.submission.slug in self._finished
         ]
+
+    def earlier_timings(self) -> list[EarlierTiming]:
+        """Return the timings with which a network that is timed now is compared."""
+        return [*self._earlier, *(found for one in self.measurements() if (found := timing_of(*one)) is not None)]
+
+
+def timing_of(planned: PlannedSubmission, measurement: Measurement) -> EarlierTiming | None:
+    """Return the timing of a submission that was measured; None if it failed or has no times."""
+    if measurement.timing is None or measurement.status != "ok":
+        return None
+    return EarlierTiming(measurement.timing, planned.submission.kind == "submission")

@@ -15,7 +15,7 @@ from harness.engines import Engine, Shared
 from harness.engines.place import title
 from harness.errors import MachineLostError, UsageError, WorkerError
 from harness.run import site
-from harness.run.context import RunContext
+from harness.run.context import EarlierTiming, RunContext, timing_of
 from harness.run.dispatcher import Assignment, Dispatcher, Slot
 from harness.run.places import may_time
 from harness.run.plan import Plan
@@ -30,6 +30,7 @@ from harness.submissions.parcel import Parcel, pack
 
 _LOOK_S = 0.5  # interval at which the progress of the places is read
 _MOST_RESTARTS = 2  # of the process on one machine
+_STOP_S = 30.0  # until the workers of all machines have ended
 
 Wait = Callable[[Collection["Future[Outcome]"], float], Collection["Future[Outcome]"]]
 
@@ -135,10 +136,14 @@ class _EverywhereRun:
 
     def end(self) -> None:
         """End what still runs, on all machines."""
-        for machine in self._machines.values():
-            if self._running:
+        if self._running:
+            stops = []
+            for machine in self._machines.values():
                 with suppress(Exception):  # the machine may be lost
-                    machine.executor.submit(site.stop)
+                    stops.append(machine.executor.submit(site.stop))
+            # `shutdown` would cancel a stop that has not begun, and then wait for the tasks to end by themselves.
+            wait(stops, _STOP_S)
+        for machine in self._machines.values():
             machine.executor.shutdown(wait=True, cancel_futures=True)
 
     def _stored_timings(self) -> dict[str, Timed]:
@@ -182,7 +187,14 @@ class _EverywhereRun:
         parcels = {slug: parcel for slug in assignment.slugs if (parcel := self._parcels.get(slug)) is not None}
         # Images must come from the network that was timed, so its timed output goes with the task.
         timed = self._timed[assignment.slugs[0]] if assignment.kind == "measure" else None
-        return Task(assignment.kind, place.on_site(), title(place), tuple(sent), parcels, timed)
+        earlier = self._timings_of(title(place)) if assignment.kind == "time" else ()
+        return Task(assignment.kind, place.on_site(), title(place), tuple(sent), parcels, timed, earlier)
+
+    def _timings_of(self, place: str) -> tuple[EarlierTiming, ...]:
+        """Return what was timed at a place so far."""
+        waiting = [(self._planned[slug], timed.measurement) for slug, timed in self._timed.items()]
+        found = [timing_of(*one) for one in (*self._context.measurements(), *waiting)]
+        return tuple(one for one in found if one is not None and one.record.place == place)
 
     def _send(self, slug: str) -> bool:
         """Make the files of a submission available to all machines, once; return False if they cannot be read."""

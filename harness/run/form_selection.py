@@ -53,7 +53,7 @@ class FormSelection:
     engine: PrefetchingEngine
     report: Report
 
-    def settle(self, counted: CountPart, wanted: FormName | None) -> tuple[Reparam, CountPart]:
+    def choose(self, counted: CountPart, wanted: FormName | None) -> tuple[Reparam, CountPart]:
         """Let the worker use the form to measure, and return the record and the counts of that form.
 
         Parameters

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.errors import WorkerError
+from harness.isolation.session import Session
 from harness.results import Measurement, TimingRecord
 from harness.run.context import RunContext
 from harness.run.recount import LEAST_PSNR, graph_worker, image_psnr
@@ -89,6 +90,14 @@ def compare(own: TimingRecord, graph: TimingRecord) -> float | None:
     return of_graph / of_network
 
 
+def _anchor_session(context: RunContext) -> Session:
+    """Return the anchor's session; its failure is none of the graph's."""
+    try:
+        return context.anchor.open()[0]
+    except WorkerError as error:
+        raise AnchorLostError(error) from error
+
+
 def _time(run: SubmissionRun, context: RunContext, graph: bytes) -> GraphTime:
     plan, own = run.plan, run.measurement.timing
     if own is None or run.scored_image is None:
@@ -102,7 +111,7 @@ def _time(run: SubmissionRun, context: RunContext, graph: bytes) -> GraphTime:
                 return GraphTime(reason=f"its graph computes another image (PSNR {psnr:.1f} dB between the two)")
             state = NetworkState("graph", ProcessTiming(session))
             # The anchor of the run, so that both ratios refer to the same network and usually to the same process.
-            anchor = NetworkState("anchor", ProcessTiming(context.anchor.open()[0]))
+            anchor = NetworkState("anchor", ProcessTiming(_anchor_session(context)))
             budget_s = min(_BUDGET_S, plan.protocol.budget_s or _BUDGET_S)
             # One process is enough to find a factor of 1.5.
             protocol = protocol_for(plan.device.kind, budget_s=budget_s, precision=plan.protocol.precision, processes=1)
@@ -111,6 +120,7 @@ def _time(run: SubmissionRun, context: RunContext, graph: bytes) -> GraphTime:
             Rounds([state], anchor, FrameSource(plan.timing_frames()), settings).run()
     except WorkerError as error:
         return GraphTime(reason=f"its graph cannot be used ({error.what[:300]})")
+    # It does not start, or is lost while it is timed.
     except AnchorLostError as error:
         context.anchor.drop()
         return GraphTime(reason=f"the anchor failed ({error.reason.what[:300]})")

@@ -16,6 +16,7 @@ from harness.data import Dataset
 from harness.data.outputs import OutputFolder
 from harness.engines import Engine, LocalEngine, Place
 from harness.errors import UsageError
+from harness.isolation.messages import MAX_ARRAYS
 from harness.isolation.opening import require_sandbox_for_pickles
 from harness.isolation.sandbox import choose
 from harness.quality import get_convention
@@ -242,6 +243,7 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, e
         precision=request.precision,
         processes=request.processes,
     )
+    _require_few_frames(protocol, dataset)
     for backend in (request.backend, *request.further_backends):
         _require_backend(backend, device.kind)
 
@@ -307,6 +309,16 @@ def _track(request: RunRequest) -> Track:
             hint="drop --scale or choose another --track",
         )
     return track
+
+
+def _require_few_frames(protocol: TimingProtocol, dataset: Dataset) -> None:
+    # They go to a worker in one request.
+    if protocol.inputs == "dataset" and len(dataset) > MAX_ARRAYS:
+        raise UsageError(
+            f"protocol {protocol.name} times all images in one go, at most {MAX_ARRAYS:,}, and data set {dataset.name} "
+            f"has {len(dataset):,}",
+            hint="time on fewer images, or with --protocol robust",
+        )
 
 
 def _require_backend(backend: str, device: str) -> None:

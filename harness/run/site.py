@@ -130,7 +130,7 @@ def _carry_out(briefing: Briefing, task: Task, plan: Plan) -> Outcome:
         store.save_unfinished(task.timed.measurement)
     outcome = Outcome()
     try:
-        with RunContext(plan, store, engine, SiteProgress(task.title)) as context:
+        with RunContext(plan, store, engine, SiteProgress(task.title), task.earlier) as context:
             scheduler = Scheduler(context)
             for group in scheduler.prepare_groups():
                 if task.timed is None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from harness.engines import Job, Opener, PrefetchingEngine
 from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.session import Session
+from harness.quality.evaluate import mean_psnr
 from harness.results import ErrorInfo, Measurement, TimingRecord
 from harness.results.measurement import QualityPart, TimingPart
 from harness.results.record import Status
@@ -149,7 +149,7 @@ class SubmissionRun:
         if reparam is not None and reparam.forms and reparam.policy is None:
             # There are several forms, and none was chosen yet: it takes their counts, and perhaps their times.
             selection = FormSelection(self.plan, optional, reparam, engine, self._report)
-            reparam, counted = selection.settle(counted, form)
+            reparam, counted = selection.choose(counted, form)
         self.measurement = self.measurement.updated(counted).model_copy(update={"reparam": reparam})
         self._note(*optional.notes)
         if self.worker.needs_build:
@@ -335,7 +335,7 @@ class SubmissionRun:
                 raise
             self._note(f"not compared with float32: {error.what}")
         else:
-            psnr = fmean(image.psnr_rgb for image in images)
+            psnr = mean_psnr([image.psnr_rgb for image in images], self.plan.track.convention)
             self.measurement = self.measurement.updated(QualityPart(float32_psnr_rgb=psnr))
         self.worker.close()
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from harness.engines import Opener, Place, Shared
 from harness.results import Measurement
 from harness.results.schema import NetworkForm
+from harness.run.context import EarlierTiming
 from harness.run.plan import Plan
 from harness.run.planned import PlannedSubmission
 from harness.submissions.parcel import Parcel
@@ -87,6 +88,8 @@ class Task:
         Their files by slug; empty where the machine sees the controller's.
     timed
         What is known of the network that is measured.
+    earlier
+        Timings of the place's device, with which the networks that are timed are compared.
     """
 
     kind: TaskKind
@@ -95,6 +98,7 @@ class Task:
     submissions: tuple[PlannedSubmission, ...]
     parcels: dict[str, Shared[Parcel]] = field(default_factory=dict)
     timed: Timed | None = None
+    earlier: tuple[EarlierTiming, ...] = ()
 
 
 @dataclass(slots=True)

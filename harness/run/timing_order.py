@@ -78,12 +78,7 @@ class InRounds:
         def save(run: SubmissionRun, timing: TimingRecord | None) -> None:
             _save_unfinished(run, timing, context)
 
-        finished = [one for one in context.measurements() if one.measurement.status == "ok"]
-        known = [
-            (one.measurement.timing, one.planned.submission.kind == "submission")
-            for one in finished
-            if one.measurement.timing is not None
-        ]
+        known = context.earlier_timings()
         timing = InterleavedTiming(context.plan, context.engine, context.progress, open_anchor, known, save)
         networks = timing.run(runs)
         # A new anchor process is started for the next group.

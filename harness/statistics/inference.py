@@ -43,14 +43,11 @@ class Difference:
         95 % interval.
     p_value
         Two-sided, of the hypothesis that there is no difference.
-    degrees
-        Degrees of freedom of the interval; 0 if there is no scatter or no estimate of it.
     """
 
     value: float
     ci: tuple[float, float]
     p_value: float
-    degrees: float
 
 
 def mean_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
@@ -70,7 +67,7 @@ def ratio_difference(one: RelativeTimes, other: RelativeTimes) -> Difference:
     """Compare two networks' times; the difference is in per cent of the second."""
     logs = log_ratio(one, other)
     low, high = (100 * float(np.expm1(end)) for end in logs.ci)
-    return Difference(100 * math.expm1(logs.value), (low, high), logs.p_value, logs.degrees)
+    return Difference(100 * math.expm1(logs.value), (low, high), logs.p_value)
 
 
 def interval_difference(
@@ -85,7 +82,7 @@ def interval_difference(
     spread = math.hypot(*(math.log(high / low) / (2 * NORMAL_REACH) for low, high in (first_ci, second_ci)))
     logs = t_test(value, spread, ASSUMED_SPREAD.own.degrees)
     low, high = (100 * math.expm1(end) for end in logs.ci)
-    return Difference(100 * math.expm1(value), (low, high), logs.p_value, logs.degrees)
+    return Difference(100 * math.expm1(value), (low, high), logs.p_value)
 
 
 def log_interval(network: RelativeTimes) -> tuple[float, float]:
@@ -168,14 +165,14 @@ def t_test(value: float, spread: float, count: int) -> Difference:
         of a difference other than 0: the p-value is 1 and the interval is infinite.
     """
     if count < 2 and value != 0:
-        return Difference(value, (-math.inf, math.inf), 1.0, 0)
+        return Difference(value, (-math.inf, math.inf), 1.0)
     if spread < NEGLIGIBLE * max(1.0, abs(value)):
-        return Difference(value, (value, value), 1.0 if abs(value) < NEGLIGIBLE else 0.0, 0)
+        return Difference(value, (value, value), 1.0 if abs(value) < NEGLIGIBLE else 0.0)
     from scipy.special import stdtr
 
     degrees = count - 1
     reach = student_reach(degrees) * spread
-    return Difference(value, (value - reach, value + reach), float(2 * stdtr(degrees, -abs(value) / spread)), degrees)
+    return Difference(value, (value - reach, value + reach), float(2 * stdtr(degrees, -abs(value) / spread)))
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:

@@ -59,7 +59,7 @@ def summarise(
     Returns
     -------
     Runtime
-        ``stable`` is False below ten samples or if the interval is wider than `half_width` to either side.
+        ``stable`` is False below ten samples or if half of the interval is wider than `half_width`.
 
     Raises
     ------

@@ -128,15 +128,14 @@ class _PairTests:
         Whether the pair is compared by the logarithms of its scores.
     value, reach
         The difference on that scale, and half of its 95 % interval.
-    p_value, degrees
-        Two-sided p-value, and the degrees of freedom.
+    p_value
+        Two-sided.
     """
 
     logarithmic: NDArray[np.bool_]
     value: Floats
     reach: Floats
     p_value: Floats
-    degrees: Floats
 
 
 def resample_scores(
@@ -277,7 +276,7 @@ def _against_t(
     reach = np.where(exact, 0.0, stdtrit(degrees, 1 - LEVEL / 2) * spread)
     if not enough:
         p_value, reach = np.ones_like(value), np.where(size < NEGLIGIBLE, 0.0, np.inf)
-    return _PairTests(logarithmic, value, reach, p_value, degrees)
+    return _PairTests(logarithmic, value, reach, p_value)
 
 
 def _difference(observed: Floats, tests: _PairTests, pair: tuple[int, int]) -> Difference:
@@ -293,7 +292,7 @@ def _difference(observed: Floats, tests: _PairTests, pair: tuple[int, int]) -> D
         with np.errstate(over="ignore"):
             low, high = (float(scale * np.sinh(end / 2)) for end in (low, high))
     difference = float(observed[pair[0]] - observed[pair[1]])
-    return Difference(difference, (low, high), float(tests.p_value[pair]), float(tests.degrees[pair]))
+    return Difference(difference, (low, high), float(tests.p_value[pair]))
 
 
 def score_interval(

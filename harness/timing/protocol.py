@@ -5,6 +5,7 @@ The worker imports this module, so it imports nothing of the controller when it 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -55,7 +56,7 @@ class TimingProtocol:
     turn_statistic
         How the calls of one turn are summarised, if networks take turns.
     half_width
-        A time counts as stable if its 95 % interval reaches no further than this to either side, as a fraction.
+        A time counts as stable if half the width of its 95 % interval is at most this fraction of it.
     processes
         Largest number of processes in which a network is timed, one after the other, if networks take turns. They share
         the budget.
@@ -263,11 +264,9 @@ def protocol_for(
         # host's other work is in none of them and no mean is needed to share it out.
         protocol = replace(protocol, precision="fp16", turn_statistic="median")
     if budget_s is not None:
-        if not budget_s > 0:
-            raise UsageError(
-                f"a time budget of {budget_s:g} s leaves no time to measure",
-                hint="give a positive number of seconds",
-            )
+        if not (budget_s > 0 and math.isfinite(budget_s)):
+            what = "is no time" if budget_s > 0 or math.isnan(budget_s) else "leaves no time to measure"
+            raise UsageError(f"a time budget of {budget_s:g} s {what}", hint="give a positive number of seconds")
         # At most one process for each second. ntire23 requires 244 calls, which a budget need not allow.
         few = max(1, min(protocol.processes, int(budget_s)))
         protocol = replace(protocol, budget_s=budget_s, min_repeats=min(protocol.min_repeats, 3), processes=few)

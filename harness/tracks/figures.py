@@ -30,6 +30,8 @@ class Figure:
         Whether the figure exists for each data set of a track, as ``psnr_test`` beside ``psnr``, the mean over them.
     measured
         False for figures that a run does not measure; they are given by hand.
+    quality
+        Whether it depends on the images.
     """
 
     name: str
@@ -37,29 +39,30 @@ class Figure:
     meaning: str
     by_dataset: bool = False
     measured: bool = True
+    quality: bool = False
 
 
 FIGURES: Mapping[str, Figure] = {
     figure.name: figure
     for figure in (
-        Figure("psnr", "dB", "the PSNR that the track scores, on RGB or Y", by_dataset=True),
+        Figure("psnr", "dB", "the PSNR that the track scores, on RGB or Y", by_dataset=True, quality=True),
         Figure("bicubic", "dB", "the same PSNR of the reference interpolation", by_dataset=True),
-        Figure("psnr_rgb", "dB", "PSNR on RGB", by_dataset=True),
-        Figure("psnr_y", "dB", "PSNR on Y", by_dataset=True),
-        Figure("ssim_rgb", "", "SSIM on RGB", by_dataset=True),
-        Figure("ssim_y", "", "SSIM on Y", by_dataset=True),
+        Figure("psnr_rgb", "dB", "PSNR on RGB", by_dataset=True, quality=True),
+        Figure("psnr_y", "dB", "PSNR on Y", by_dataset=True, quality=True),
+        Figure("ssim_rgb", "", "SSIM on RGB", by_dataset=True, quality=True),
+        Figure("ssim_y", "", "SSIM on Y", by_dataset=True, quality=True),
         Figure("runtime_ms", "ms", "runtime of one forward pass at the track's size", by_dataset=True),
         Figure("params", "", "parameters of the network that is timed"),
         Figure("macs", "", "multiply-accumulates of one forward pass at the track's size; fvcore calls them FLOPs"),
         Figure("activations", "", "elements of all outputs of convolutions"),
         Figure("memory_bytes", "B", "peak memory of one forward pass"),
         Figure("size_bytes", "B", "size of the file of weights"),
-        Figure("lpips", "", "LPIPS", measured=False),
-        Figure("dists", "", "DISTS", measured=False),
-        Figure("niqe", "", "NIQE", measured=False),
-        Figure("maniqa", "", "MANIQA", measured=False),
-        Figure("musiq", "", "MUSIQ", measured=False),
-        Figure("clipiqa", "", "CLIP-IQA", measured=False),
+        Figure("lpips", "", "LPIPS", measured=False, quality=True),
+        Figure("dists", "", "DISTS", measured=False, quality=True),
+        Figure("niqe", "", "NIQE", measured=False, quality=True),
+        Figure("maniqa", "", "MANIQA", measured=False, quality=True),
+        Figure("musiq", "", "MUSIQ", measured=False, quality=True),
+        Figure("clipiqa", "", "CLIP-IQA", measured=False, quality=True),
         Figure("speedup", "", "runtime of the challenge's reference network divided by the runtime", measured=False),
     )
 }

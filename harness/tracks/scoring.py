@@ -61,14 +61,17 @@ class ScoringRules:
         """Return the score of several rows as a function of PSNR and runtime, with the rows along the first axis.
 
         The other figures of the rows are constants of the function. It returns natural logarithms if the track is
-        `logarithmic`.
+        `logarithmic`. Of a track without intervals, see :attr:`Track.has_intervals`, it is of no use.
         """
         rows = [known_figures(entry, self) for entry in entries]
         # Only PSNR and time are resampled. Columns, so that they combine with rows of resamples.
         constants = {name: np.array([[row[name]] for row in rows]) for name in rows[0] if name in self.track.needs}
+        # The network is timed once, so the time of each data set is the same.
+        times = [name for name in constants if name.startswith("runtime_ms")]
 
         def scores(psnr: Floats, runtime_ms: Floats) -> Floats:
-            figures = {**constants, "psnr": psnr, self.track.metric: psnr, "runtime_ms": runtime_ms}
+            of_psnr = dict.fromkeys(self.track.psnr_names, psnr)
+            figures = {**constants, **of_psnr, "runtime_ms": runtime_ms, **dict.fromkeys(times, runtime_ms)}
             return self.track.log_scores(figures) if self.track.logarithmic else self.track.scores(figures)
 
         return scores
@@ -164,7 +167,7 @@ def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRu
     known, track = known_figures(entry, rules), rules.track
     if figures.is_reference and "bicubic" in known:
         # Equal to the interpolation that the score subtracts, but for rounding errors, which would earn it a score.
-        known |= {"psnr": rules.bicubic_psnr, track.metric: rules.bicubic_psnr}
+        known |= dict.fromkeys(track.psnr_names, rules.bicubic_psnr)
     # Not an error: tracks may need figures that no run measures.
     if track.missing(known):
         return {}
@@ -173,15 +176,17 @@ def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRu
         return {"notes": [*entry.notes, f"{NO_SCORE}the formula of {track.name} gives {value} for these figures"]}
     # Without the reference on an image, its level would count as uncertainty of the network.
     gains = [psnr - rules.reference[name] for name, psnr in figures.psnr.items() if name in rules.reference]
-    function = rules.score_function([entry])
-    low, high = score_interval((known.get("psnr", 0.0), known["runtime_ms"]), runtime.ci, gains, function)
+    low = high = math.nan
+    if track.has_intervals:
+        figures_of_row = known.get("psnr", 0.0), known["runtime_ms"]
+        low, high = score_interval(figures_of_row, runtime.ci, gains, rules.score_function([entry]))
     update: dict[str, object] = {"score": track.score(**known), "score_ci": (low, high)}
     if track.logarithmic:
         update["score_log10"] = value / math.log(10)
         update["score_ci"] = math.exp(min(low, LARGEST_LOG)), math.exp(min(high, LARGEST_LOG))
         update["score_log10_ci"] = low / math.log(10), high / math.log(10)
     if not (math.isfinite(low) and math.isfinite(high)):
-        # The formula is undefined within the intervals of the figures.
+        # The formula is undefined within the intervals of the figures, or the track's scores have none.
         update |= {"score_ci": None, "score_log10_ci": None}
     update["partial_scores"] = {name: _finite(part(known)) for name, part in track.parts.items()}
     return update
@@ -195,7 +200,8 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     entries
         Scored rows, in the order of discovery.
     figures
-        The measurements behind the rows, by slug. A row without stored times gets a rank, but no range and no ties.
+        The measurements behind the rows, by slug. A row without stored times gets a rank, but no range and no ties, and
+        so does every row of a track without intervals.
     rules
         How scores are computed and which rows are ranked.
 
@@ -213,7 +219,8 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
     values = {e.slug: value for e in ranked if (value := _score_value(e)) is not None}
     ranks = rank(values, higher_is_better=rules.track.higher_is_better)
     sums = _rank_sums(ranked, rules)
-    known = [e for e in ranked if e.slug in figures and figures[e.slug].times is not None]
+    has_times = {slug for slug, one in figures.items() if one.times is not None and rules.track.has_intervals}
+    known = [e for e in ranked if e.slug in has_times]
     known.sort(key=lambda entry: entry.slug)  # resampling must not depend on the order in which rows are given
     comparisons, ranges = _compare([(e, figures[e.slug]) for e in known], rules)
     unknown = [ranks[e.slug] for e in ranked if e.slug in ranks and e.slug not in ranges]

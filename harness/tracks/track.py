@@ -180,6 +180,21 @@ class Track:
         return tuple(inspect.signature(self.formula).parameters)
 
     @property
+    def psnr_names(self) -> tuple[str, ...]:
+        """The names of the PSNR that is scored: of a track with one data set, also those of that data set."""
+        names = "psnr", self.metric
+        return names if len(self.datasets) != 1 else (*names, *(f"{name}_{self.datasets[0].role}" for name in names))
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether the score uses no other quality than that PSNR.
+
+        Other figures of quality are known by their means over the images, without what these differ by.
+        """
+        figures = {name: known[0] for name in self.needs if (known := figure_of(name))}
+        return all(name in self.psnr_names for name, figure in figures.items() if figure.quality)
+
+    @property
     def given_by_hand(self) -> tuple[str, ...]:
         """The figures of `needs` that no run measures."""
         return tuple(name for name in self.needs if (known := figure_of(name)) and not known[0].measured)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from harness.complexity.copying import copied, settled
+from harness.complexity.copying import copied, frozen
 from harness.errors import CheckpointError, SubmissionError, UnsupportedError
 from harness.reparam.author import convert
 from harness.worker.arguments import Slot, parameters_of
@@ -120,7 +120,7 @@ def _flagged(factory: Factory) -> Iterator[Form]:
 def _converted(network: nn.Module, path: Path, reading: Reading, hook: str | None) -> Iterator[Form]:
     """Yield the inference form that the author's method returns, and both forms if the checkpoint holds both."""
     try:
-        converted = None if hook == "none" else convert(settled(copied(network)), hook)
+        converted = None if hook == "none" else convert(frozen(copied(network)), hook)
     except Exception:  # noqa: BLE001 -- submitted classes may raise anything when they are copied
         converted = None
     if converted is None or converted.network is None:

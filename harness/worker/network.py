@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.backends.runner import Runner, RunnerSettings, make_runner
-from harness.complexity.copying import copied, settled
+from harness.complexity.copying import copied, frozen
 from harness.complexity.input_size import rounded_up
 from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.requests import LoadRequest
@@ -73,7 +73,7 @@ class MeasuredNetwork:
             settings = self.settings
             with torch.inference_mode(mode=False):  # exporters and compilers reject inference tensors
                 # A copy, because counting and reparameterization need the float32 network on the CPU.
-                network = settled(moved(self._copy(), settings.device, DTYPES[settings.precision]))
+                network = frozen(moved(self._copy(), settings.device, DTYPES[settings.precision]))
                 options = RunnerSettings(self.size_multiple, settings.threads)
                 self._runner = make_runner(network, self._backend(), settings.device, options)
         return self._runner

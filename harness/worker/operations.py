@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.complexity.copying import settled
+from harness.complexity.copying import frozen
 from harness.complexity.parameters import count_parameters
 from harness.errors import UnsupportedError, WorkerError
 from harness.isolation.messages import Array
@@ -173,8 +173,8 @@ class Operations:
                 size_multiple=network.size_multiple,
                 search=search,
             )
-        network.forms = {name: settled(form) for name, form in outcome.forms.items()}
-        network.replace_form(settled(outcome.network))
+        network.forms = {name: frozen(form) for name, form in outcome.forms.items()}
+        network.replace_form(frozen(outcome.network))
         return _reparam_reply(outcome), []
 
     def _use_form(self, request: UseFormRequest, _arrays: Sequence[Array]) -> Reply:

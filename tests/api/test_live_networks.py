@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -209,3 +211,36 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+class KeepsItsGrid(nn.Module):
+    """Multiplies by a tensor that the first call of a size makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+        self.grids: dict[torch.Size, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = self.grids.setdefault(x.shape, torch.linspace(0, 1, x.shape[-1]) + 1)
+        return self.layer(x) * grid
+
+
+def test_a_network_can_be_trained_after_it_was_timed() -> None:
+    network = KeepsItsGrid()
+    harness.benchmark(network, (8, 9), budget_s=0.1)
+    network(torch.rand(1, 3, 8, 9)).sum().backward()
+    assert network.layer.weight.grad is not None
+
+
+def test_a_folder_whose_files_changed_is_read_again(tmp_path: Path, pairs: list[Pair]) -> None:
+    (tmp_path / "HR").mkdir()
+    for number, (_, hr) in enumerate(pairs[:2]):
+        Image.fromarray(hr).save(tmp_path / "HR" / f"{number}.png")
+    first = harness.evaluate(Bicubic(), tmp_path, 2)
+    assert harness.evaluate(Bicubic(), tmp_path, 2) == first
+    Image.fromarray(pairs[3][1]).save(tmp_path / "HR" / "1.png")  # in the folder below
+    changed = harness.evaluate(Bicubic(), tmp_path, 2)
+    assert changed != first
+    Image.fromarray(pairs[4][1]).save(tmp_path / "HR" / "2.png")
+    assert harness.evaluate(Bicubic(), tmp_path, 2) != changed

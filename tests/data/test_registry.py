@@ -1,5 +1,6 @@
 """The registry of data sets: facts, registered folders, verification, downloads from a local server."""
 
+import errno
 import hashlib
 import http.server
 import tarfile
@@ -251,3 +252,39 @@ def test_without_a_network_it_says_what_to_put_where(monkeypatch: pytest.MonkeyP
     known(monkeypatch, Archive(("http://127.0.0.1:9/tiny.zip",)))
     with pytest.raises(DataError, match="put them into a folder HR; then: harness datasets add tiny FOLDER"):
         fetch("tiny")
+
+
+@pytest.mark.parametrize("damage", ["cut", "altered"])
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_a_damaged_archive_is_refused_and_not_used_again(
+    server: tuple[str, Path], folder: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, damage: str
+) -> None:
+    address, root = server
+    archive = root / f"tiny.{suffix}"
+    pack(folder, archive)
+    whole = archive.read_bytes()
+    middle = len(whole) // 3
+    archive.write_bytes(whole[: 2 * middle] if damage == "cut" else whole[:middle] + bytes(64) + whole[middle + 64 :])
+    known(monkeypatch, Archive((f"{address}/tiny.{suffix}",)))  # without a checksum
+    with pytest.raises(DataError, match="is not an intact archive"):
+        fetch("tiny")
+    archive.write_bytes(whole)
+    assert len(list((fetch("tiny") / "HR").iterdir())) == 5
+
+
+def test_an_archive_is_kept_if_there_is_no_room_for_its_images(
+    server: tuple[str, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, root = server
+    pack(folder, root / "tiny.zip")
+    known(monkeypatch, Archive((f"{address}/tiny.zip",)))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.unpack_archive", full)
+        with pytest.raises(DataError, match=r"No space left.*Make room"):
+            fetch("tiny")
+    (root / "tiny.zip").unlink()
+    assert len(list((fetch("tiny") / "HR").iterdir())) == 5  # nothing is downloaded again

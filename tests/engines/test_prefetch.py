@@ -183,3 +183,14 @@ def test_all_are_ended_also_if_one_cannot_be(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match="a descriptor"):
         ahead.close()
     assert [engine.started[number].closed for number in (0, 2)] == [True, True]
+
+
+def test_sessions_that_have_ended_are_not_kept() -> None:
+    engine = Starting()
+    ahead = PrefetchingEngine(engine, most=1)
+    for name in "abcdef":
+        ahead.open(job(name)).close()
+    assert len(ahead._opened) <= 2
+    running = ahead.open(job("g"))
+    ahead.close()
+    assert cast("Started", running).closed

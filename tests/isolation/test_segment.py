@@ -268,3 +268,14 @@ def test_a_closed_channel_holds_no_memory(segment: Segment) -> None:
     channel.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(made.fd)
+
+
+def test_memory_may_be_closed_while_another_thread_copies_from_it() -> None:
+    """A run that is stopped closes it beside a request; the memory is unmapped when the last view is gone."""
+    segment = Segment.create(SIZE)
+    assert segment is not None
+    view = segment.frame(4, 4)
+    assert view is not None
+    segment.close()
+    view[:] = 7
+    assert int(view.sum()) == 7 * view.size

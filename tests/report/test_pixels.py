@@ -124,7 +124,7 @@ def test_the_piece_that_stays_is_where_models_differ_most(tmp_path):
     store = kept_run(tmp_path, {"one": {"a": same, "b": same}, "two": {"a": darker(64, 96, 4), "b": darker(0, 0, 2)}})
     candidates = json.loads((tmp_path / "crops" / "crops.json").read_text())
     assert len(candidates) > 4
-    store.settle(["one", "two"])
+    store.keep_most_disputed(["one", "two"])
     windows = {window.image: window for window in store.windows()}
     assert sorted(windows) == ["a", "b"]
     for image, seed in (("a", 0), ("b", 1)):
@@ -143,24 +143,24 @@ def test_the_piece_that_stays_is_where_models_differ_most(tmp_path):
 
 
 def test_what_was_settled_stays_for_models_that_come_later(tmp_path):
-    kept_run(tmp_path, {"one": {"a": same}, "two": {"a": darker(0, 0, 3)}}).settle(["one", "two"])
+    kept_run(tmp_path, {"one": {"a": same}, "two": {"a": darker(0, 0, 3)}}).keep_most_disputed(["one", "two"])
     before = CropStore(tmp_path).windows()
     later = kept_run(tmp_path, {"three": {"a": darker(64, 96, 8)}})
-    later.settle(["one", "two", "three"])
+    later.keep_most_disputed(["one", "two", "three"])
     assert later.windows() == before
     assert later.path(before[0], "models/three").is_file()
 
 
 def test_one_model_differs_from_nobody(tmp_path):
     store = kept_run(tmp_path, {"one": {"a": same}})
-    store.settle(["one"])
+    store.keep_most_disputed(["one"])
     assert [window.why for window in store.windows()] == ["loss"]
 
 
 def test_chosen_squares_and_whole_images_are_kept(tmp_path):
     choice = Choice("a", 10, 20, 30)
     store = kept_run(tmp_path, {"one": {"a": same}, "two": {"a": same}}, choices=[choice], whole=True)
-    store.settle(["one", "two"])
+    store.keep_most_disputed(["one", "two"])
     by_reason = {window.why: window for window in store.windows()}
     assert by_reason["choice"].place == ("a", 10, 20, 30, 30)
     assert by_reason["whole"].place == ("a", 0, 0, 140, 100)
@@ -169,8 +169,9 @@ def test_chosen_squares_and_whole_images_are_kept(tmp_path):
     with Image.open(store.path(by_reason["whole"], "hr")) as kept:
         np.testing.assert_array_equal(np.asarray(kept), picture(0))
     assert store.unseen() == []
-    late = CropStore(tmp_path, "set", images=["a"], choices=[choice, Choice("a", 0, 0, 8)])
-    assert late.unseen() == [Choice("a", 0, 0, 8)]
+    others = [Choice("a", 0, 0, 8), Choice("a", 10, 20, 31)]  # elsewhere, and larger
+    late = CropStore(tmp_path, "set", images=["a"], choices=[choice, *others])
+    assert late.unseen() == others
 
 
 @pytest.mark.parametrize("text", ["castle", "castle:1,2", "castle:1,2,3,4", ":1,2,3", "castle:-1,2,3", "castle:1,2,0"])

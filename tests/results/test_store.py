@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import ResultsError
 from harness.files import write_atomically
-from harness.results import Measurement, RunStore, combine, fingerprint_folder, read_run
+from harness.results import Measurement, RunStore, TimingRecord, combine, fingerprint_folder, read_run
 from harness.results.measurement import Layer
 from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry, ErrorInfo
@@ -155,3 +155,16 @@ def test_a_file_that_holds_the_content_already_is_left_as_it_is(tmp_path: Path) 
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     write_atomically(path, b"two")  # as long, and different
     assert path.read_bytes() == b"two"
+
+
+def test_files_of_an_earlier_measurement_of_a_row_go_with_it(tmp_path: Path) -> None:
+    """A network that fails today has no layers, and no times, of the day before."""
+    run = read_run(Path(__file__).parents[2] / "reports" / "sample")
+    timing = TimingRecord(clock="scripted", samples=[(0.0, 1.0)])
+    layer = Layer(name="head", type="Conv2d", kernel=[3, 3], params=896, macs=1_791_590_400, calls=1)
+    whole = measurement().model_copy(update={"layers": [layer], "timing": timing})
+    store = RunStore(tmp_path)
+    store.save_run(run, {"row-0": whole, "row-1": whole})
+    store.save_run(run, {"row-0": measurement(), "row-1": whole})
+    assert sorted(path.stem for path in (tmp_path / "layers").iterdir()) == ["row-1"]
+    assert sorted(path.stem for path in (tmp_path / "samples").iterdir()) == ["row-1"]

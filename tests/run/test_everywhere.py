@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -28,6 +29,7 @@ from harness.results.measurement import RoundTimes
 from harness.run import site
 from harness.run.context import MeasuredSubmission
 from harness.run.device_tables import tables_by_device
+from harness.run.interleaved import InterleavedTiming
 from harness.run.places import order_places
 from harness.run.plan import PlannedSubmission, RunRequest
 from harness.run.progress import ProgressEvent, StageProgress, SubmissionFinished
@@ -145,6 +147,56 @@ def test_a_stopped_run_goes_on_where_it_was(submit_sharp: Submit, request_for: R
     known = stored(first.folder)
     assert 0 < len(known) < 4
     finish(request_for(), known)
+
+
+def test_a_stop_reaches_all_places_before_their_threads_end(
+    submit_sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise Ctrl-C waits until the groups that are being timed end by themselves."""
+    for number in range(4):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    stopped, going_on = [], threading.Event()
+    stop = site.stop
+
+    def stop_and_say_so() -> None:
+        stop()
+        stopped.append(threading.current_thread().name)
+        going_on.set()
+
+    def wait_for_stop(*_: object) -> list[object]:
+        going_on.wait(60)
+        return []
+
+    monkeypatch.setattr("harness.run.site.stop", stop_and_say_so)
+    monkeypatch.setattr("harness.run.site.time_group", wait_for_stop)
+
+    def interrupt(event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress) and event.place:  # a place has reported, and waits by now or soon
+            raise KeyboardInterrupt
+
+    begin = time.monotonic()
+    first = run(request_for(), [interrupt], Several())
+    assert not first.run.run.complete
+    assert len(stopped) == 2
+    assert time.monotonic() - begin < 60
+
+
+def test_networks_of_a_place_are_compared_with_those_that_it_timed_before(
+    submit_sharp: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        submit_sharp(f"sharp{number}", f"x = x * {1 - number / 100}")
+    monkeypatch.setattr("harness.run.dispatcher.MOST_IN_A_GROUP", 1)
+    seen: list[list[str | None]] = []
+    begin = InterleavedTiming.__init__
+
+    def watched(self, plan, engine, progress, open_anchor, known, save):  # type: ignore[no-untyped-def]
+        seen.append([record.place for record, is_ranked in known if is_ranked])
+        begin(self, plan, engine, progress, open_anchor, known, save)
+
+    monkeypatch.setattr("harness.run.timing_order.InterleavedTiming.__init__", watched)
+    run(request_for(protocol="robust", time_on="B"), engine=Several(("one", "two"), ("A", "B")))
+    assert sorted(seen, key=len) == [[], ["two cpu"], ["two cpu"] * 2]
 
 
 def finish(request: RunRequest, known: dict[str, Measurement]) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from harness.engines import Job
 from harness.engines.inline import InlineEngine
+from harness.errors import UsageError
 from harness.pipeline import FinishedRun, run
 from harness.results import Entry
 from harness.run.plan import RunRequest
@@ -89,3 +90,20 @@ def test_the_protocol_decides_how_libraries_choose_their_algorithms(
         session.load()
         session.count((1, 3, 8, 8))  # from the second request on: submitted code may have changed them
     assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == (strict, not strict)
+
+
+def test_more_images_than_one_request_carries_are_refused_at_once(
+    submit: Submit, request_for: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit("one")
+    monkeypatch.setattr("harness.run.plan.MAX_ARRAYS", 1)
+    with pytest.raises(UsageError, match=r"esr times all images in one go, at most 1, .* has 2"):
+        run(request_for(protocol="esr", time_budget_s=None), engine=InlineEngine())
+    run(request_for(), engine=InlineEngine())
+
+
+@pytest.mark.parametrize("budget_s", [float("inf"), float("nan"), 0.0, -1.0])
+def test_a_budget_that_is_no_time_is_refused(submit: Submit, request_for: Request, budget_s: float) -> None:
+    submit("one")
+    with pytest.raises(UsageError, match=r"a time budget of \S+ s (is no time|leaves no time)"):
+        run(request_for(time_budget_s=budget_s), engine=InlineEngine())

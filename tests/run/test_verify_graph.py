@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from harness.engines import LocalEngine
+from harness.errors import WorkerError
 from harness.pipeline import run
 from harness.results import Measurement, TimingRecord
 from harness.results.measurement import RoundTimes
-from harness.run.graph_timing import GraphTime, compare, with_graph_time
+from harness.run.context import RunContext
+from harness.run.graph_timing import GraphTime, _anchor_session, compare, with_graph_time
 from harness.run.plan import RunRequest
+from harness.timing.bursts import AnchorLostError
 
 Submit = Callable[..., Path]
 Request = Callable[..., RunRequest]
@@ -105,3 +110,12 @@ def test_a_network_much_faster_than_its_graph_is_a_warning() -> None:
     assert loud.warnings == loud.notes
     unknown = with_graph_time(empty, GraphTime(reason="it cannot be exported"))
     assert unknown.notes == ["its time is not verified by its graph: it cannot be exported"]
+
+
+def test_an_anchor_that_does_not_start_is_no_fault_of_the_graph() -> None:
+    class Failing:
+        def open(self) -> None:
+            raise WorkerError("no memory is left", stage="load", kind="MemoryError")
+
+    with pytest.raises(AnchorLostError, match="no memory is left"):
+        _anchor_session(cast("RunContext", SimpleNamespace(anchor=Failing())))

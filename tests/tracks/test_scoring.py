@@ -7,10 +7,11 @@ import pytest
 
 from harness.report.rows import tie_line
 from harness.results import Entry
-from harness.results.schema import Runtime
+from harness.results.schema import QualityFigures, Runtime
 from harness.statistics.process_spread import ASSUMED_SPREAD, ProcessSpread, RelativeTimes, Spread
 from harness.tracks import Expression, get_track
 from harness.tracks.scoring import Leaderboard, RowFigures, ScoringRules, rank_rows, score_row
+from harness.tracks.track import TrackDataset
 
 BICUBIC = 30.0
 IMAGES = [f"image-{index}" for index in range(6)]
@@ -183,3 +184,52 @@ def test_a_score_beyond_the_range_of_numbers_is_noted() -> None:
     track = replace(get_track("ntire23-x2"), formula=Expression("exp(runtime_ms * psnr)"))
     (entry,) = board(row("slow", 1.0, 100), rules=replace(RULES, track=track)).entries
     assert (entry.score, entry.notes) == (None, ["no score: the formula of ntire23-x2 gives inf for these figures"])
+
+
+def test_the_only_data_set_has_the_figures_of_the_track() -> None:
+    """Then the names of figures do not change intervals, ranks or tests."""
+    plain, named = (
+        board(*two_noisy("only"), rules=rules_of(formula, "only")).entries
+        for formula in (PLAIN, "psnr_only - bicubic - 0.5 * log10(runtime_ms_only)")
+    )
+    assert [(e.score_ci, e.rank_range) for e in named] == [(e.score_ci, e.rank_range) for e in plain]
+    assert named[0].score_ci is not None
+    assert named[0].rank_range == (1, 2)
+
+
+@pytest.mark.parametrize("figure", ["ssim_rgb", "psnr_y", "psnr_test", "lpips"])
+def test_quality_that_is_known_by_its_mean_only_gives_no_interval_and_no_test(figure: str) -> None:
+    rules = rules_of(f"{figure} - 0.5 * log10(runtime_ms)", "validation", "test")
+    assert not rules.track.has_intervals
+    found = board(*two_noisy("test", ssim_rgb=0.9, psnr_y=31.0), rules=rules)
+    assert found.comparisons == []
+    assert [(e.score_ci, e.rank_range, e.tied_with) for e in found.entries] == [(None, None, [])] * 2
+    if figure != "lpips":  # no run measures it
+        assert [e.rank for e in found.entries] == [1, 2]
+
+
+def test_the_time_of_each_data_set_varies_as_the_time_does() -> None:
+    rules = rules_of(
+        "psnr - bicubic - 0.25 * log10(runtime_ms_test) - 0.25 * log10(runtime_ms_validation)", "validation", "test"
+    )
+    one, other = (board(*two_noisy("test", "validation"), rules=r).comparisons for r in (rules, rules_of(PLAIN)))
+    assert one[0].p_value == pytest.approx(other[0].p_value)
+    assert one[0].ci == pytest.approx(other[0].ci)
+
+
+PLAIN = "psnr - bicubic - 0.5 * log10(runtime_ms)"
+
+
+def rules_of(formula: str, *roles: str) -> ScoringRules:
+    datasets = tuple(TrackDataset(role, "images") for role in roles)
+    return replace(RULES, track=replace(RULES.track, formula=Expression(formula), datasets=datasets))
+
+
+def two_noisy(*roles: str, **figures: float) -> list[tuple[Entry, RowFigures]]:
+    """Return two rows that differ by less than their images do, with the same figures on each data set."""
+    rows = []
+    for number, gain in enumerate((1.0, 0.95)):
+        entry, own = row(f"row-{number}", gain, 100.0, scatter=0.4, seed=number, **figures)
+        quality = QualityFigures(psnr_rgb=entry.psnr_rgb, psnr_y=31.0, ssim_rgb=0.9, ssim_y=0.9)
+        rows.append((entry.model_copy(update={"datasets": dict.fromkeys(roles, quality)}), own))
+    return rows

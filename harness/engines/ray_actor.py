@@ -26,7 +26,7 @@ def ray_package() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError as error:
-        raise UsageError("--engine ray needs the package ray", hint="pip install 'sr-harness[ray]'") from error
+        raise UsageError("--engine ray needs the package ray", hint="python -m pip install ray") from error
 
 
 class Runner:

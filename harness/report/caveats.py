@@ -4,13 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.report.columns import Column
+from harness.report.numbers import fixed
 from harness.report.rows import Row
 from harness.results.columns import LOWER_BOUND
 from harness.results.record import Interval
-from harness.results.schema import Entry, Run
+from harness.results.schema import Entry, Run, Runtime
 from harness.text import single_line
 
 _MOST_WARNINGS = 3
+_STABLE_SAMPLES = 10  # as in harness.statistics.runtime_summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,16 @@ def is_unsettled(column: Column, entry: Entry) -> bool:
     unsettled = entry.runtime_ms is not None and not entry.runtime_ms.stable
     # `doubtful` is declared for the runtime; frames per second are derived from it and are as uncertain.
     return column.doubtful(entry) or (column.key in _FROM_TIME and unsettled)
+
+
+def why_unsettled(runtime: Runtime) -> str:
+    """Return why a time did not settle, in a few words; empty if it did."""
+    if runtime.stable:
+        return ""
+    if runtime.samples < _STABLE_SAMPLES:
+        return f"{runtime.samples} timed call{'' if runtime.samples == 1 else 's'}, and {_STABLE_SAMPLES} are needed"
+    low, high = runtime.ci
+    return f"its 95 % interval is \N{PLUS-MINUS SIGN}{fixed(100 * (high - low) / 2 / runtime.median, 1)} %"
 
 
 def interval(column: Column, entry: Entry) -> Interval | None:

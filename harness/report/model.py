@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from harness.report.caveats import interval
 from harness.report.columns import Column, measures, runtime_of
 from harness.report.images import ImageRow, image_rows
 from harness.report.layers import layer_table
@@ -103,6 +104,7 @@ def model_page(context: ModelContext, rows: Sequence[Row], position: int) -> str
         row=row,
         tied=[other.entry.name for other in rows if other.entry.slug and other.entry.slug in row.entry.tied_with],
         columns=columns,
+        intervals=_intervals(columns, row.entry),
         measures=measures(),
         neighbours=[(near, quote(f"{near.entry.slug}.html")) if near and near.page else None for near in neighbours],
         plot=_plot(folder, row.entry, timing),
@@ -119,6 +121,16 @@ def model_page(context: ModelContext, rows: Sequence[Row], position: int) -> str
         claims=claims(columns, row.entry),
         voucher=VOUCHERS.get(row.entry.counted_by),
     )
+
+
+def _intervals(columns: Sequence[Column], entry: Entry) -> dict[str, str]:
+    """Return the 95 % intervals of a row's figures as shown, by the keys of their columns; empty for those without."""
+    shown = {}
+    for column in columns:
+        ends = interval(column, entry)
+        text = "" if ends is None else " to ".join(fixed(end, column.digits) for end in ends)
+        shown[column.key] = text and f"95 %: {text}"
+    return shown
 
 
 def _plot(folder: RunFolder, entry: Entry, timing: TimingRecord | None) -> TimingPlot | None:

@@ -69,5 +69,11 @@ def _cell(known: dict[tuple[str, str], PairComparison], one: Entry, other: Entry
 
 
 def p_text(p_value: float) -> str:
-    """Return a p-value as shown: three decimals, and only that it is smaller below 0.001."""
-    return "< 0.001" if p_value < 0.001 else fixed(p_value, 3)
+    """Return a p-value as shown: three decimals, and only that it is smaller below 0.001.
+
+    One that rounding would put on the other side of the level has as many decimals as show its side.
+    """
+    if p_value < 0.001:
+        return "< 0.001"
+    digits = next(n for n in range(3, 17) if is_significant(round(p_value, n)) == is_significant(p_value))
+    return fixed(p_value, digits)

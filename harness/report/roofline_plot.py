@@ -85,5 +85,12 @@ def roofline_rows(roof: Roofline, macs: int | None, *, lower_bound: bool = False
     ]
     if roof.launch_fraction is not None:
         each = f"at least {fixed(ceilings.launch_s * 1e6, 1)} µs each"
-        rows.append(("Launches", f"{roof.operators} operators", each, f"{fixed(100 * roof.launch_fraction, 1)} %"))
+        rows.append(
+            (
+                "Launches",
+                f"{roof.operators} operator{'' if roof.operators == 1 else 's'}",
+                each,
+                f"{fixed(100 * roof.launch_fraction, 1)} %",
+            )
+        )
     return rows

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.files import write_atomically
+from harness.report.caveats import why_unsettled
 from harness.report.columns import score_text
 from harness.report.numbers import binary_size, fixed
 
@@ -39,7 +40,9 @@ def environment() -> Environment:
     loader = PackageLoader("harness.report")
     # With StrictUndefined, a misspelled name in a template raises an exception.
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.filters |= {"fixed": fixed, "binary_size": binary_size, "score": score_text}
+    made.filters |= {
+        "fixed": fixed, "binary_size": binary_size, "score": score_text, "why_unsettled": why_unsettled,
+    }  # fmt: skip
     return made
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from harness.report import load_run
+from harness.report.caveats import why_unsettled
 from harness.report.columns import columns_of
 from harness.report.exports import export
+from harness.report.pairs import p_text
 from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry, Run, Runtime
 
@@ -137,3 +139,26 @@ def test_times_of_other_machines_are_not_compared(fake_run: Path) -> None:
     lrsrn = next(entry for entry in run.entries if entry.name == "LRSRN")
     compared = {column.key for column in columns_of(run) if column.difference_text(lrsrn)}
     assert compared == {"psnr_rgb", "params_k", "macs_g"}
+
+
+@pytest.mark.parametrize(
+    ("samples", "ci", "stable", "said"),
+    [
+        (139, (209.7, 214.6), False, "its 95 % interval is ±1.2 %"),
+        (3, (99.0, 101.0), False, "3 timed calls, and 10 are needed"),
+        (1, (100.0, 100.0), False, "1 timed call, and 10 are needed"),
+        (139, (209.7, 214.6), True, ""),
+    ],
+)
+def test_the_reason_why_a_time_did_not_settle_is_its_own(
+    samples: int, ci: tuple[float, float], stable: bool, said: str
+) -> None:
+    runtime = Runtime(
+        median=212.1, mean=224.5, ci=ci, p95=271.7, samples=samples, stable=stable, note="4 rounds dropped"
+    )
+    assert why_unsettled(runtime) == said
+
+
+def test_a_p_value_is_never_rounded_to_the_other_side_of_the_level() -> None:
+    shown = {value: p_text(value) for value in (0.0004, 0.0496, 0.04999, 0.0504, 0.2, 1.0)}
+    assert list(shown.values()) == ["< 0.001", "0.0496", "0.04999", "0.050", "0.200", "1.000"]

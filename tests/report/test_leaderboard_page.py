@@ -182,9 +182,13 @@ def test_unreadable_results_are_named(make_run, content):
     [
         (
             {"relative": 0.031, "degrees": 30, "paired_relative": 0.012, "paired_degrees": 28},
-            "differ by 3.1 % in anchors (standard deviation, 30 degrees of freedom), by 1.2 % beside one another (28).",
+            "differ by 3.1 % of their times relative to the anchor network (standard deviation, 30 degrees of freedom), "
+            "by 1.2 % relative to one another (28).",
         ),
-        ({"relative": 0.0, "degrees": 3}, "differ in anchors by no more than their rounds leave open."),
+        (
+            {"relative": 0.0, "degrees": 3},
+            "differ relative to the anchor network by no more than the scatter of their rounds explains.",
+        ),
         (None, None),
     ],
 )

@@ -103,7 +103,7 @@ const plot = (() => {
     const names = curved() ? data.curves.map((curve) => named(curve, ink)).filter(Boolean) : [];
     return {
       width: stage.clientWidth, height: stage.clientHeight, margin, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: getComputedStyle(figure).fontFamily, size: 12, color: ink.ink },
-      showlegend: false, hovermode: "closest", hoverdistance: 14, dragmode: coarse ? false : "zoom", xaxis: one("x"), yaxis: one("y"), annotations: [...names, ...barriers.map(gateName)],
+      separators: ".\u202f", showlegend: false, hovermode: "closest", hoverdistance: 14, dragmode: coarse ? false : "zoom", xaxis: one("x"), yaxis: one("y"), annotations: [...names, ...barriers.map(gateName)],
       shapes: [...(level === undefined ? [] : [rule("y", level, ink.base, { dash: "dash" })]), ...barriers.map(({ side, gate }) => rule(side, gate.level, ink.muted, { dash: "dot" }))],
     };
   };

@@ -153,9 +153,8 @@ def test_times_of_other_machines_are_not_compared(fake_run: Path) -> None:
 def test_the_reason_why_a_time_did_not_settle_is_its_own(
     samples: int, ci: tuple[float, float], stable: bool, said: str
 ) -> None:
-    runtime = Runtime(
-        median=212.1, mean=224.5, ci=ci, p95=271.7, samples=samples, stable=stable, note="4 rounds dropped"
-    )
+    note = "4 rounds dropped"
+    runtime = Runtime(median=212.1, mean=224.5, ci=ci, p95=271.7, samples=samples, stable=stable, note=note)
     assert why_unsettled(runtime) == said
 
 

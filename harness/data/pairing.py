@@ -45,12 +45,7 @@ def pair(hr_paths: Sequence[Path], lr_paths: Iterable[Path], scale: int, where: 
         An HR image has no LR image, or several.
     """
     found = _candidates([image_name(path) for path in hr_paths], list(lr_paths), scale)
-    several = [lrs for lrs in found if len(lrs) > 1]
-    if several:
-        names = " and ".join(path.name for path in several[0])
-        raise DataError(
-            f"{names} are LR images of the same HR image", where=where, hint="keep one, in the format that you mean"
-        )
+    _refuse_several(found, where)
     missing = [hr.name for hr, lrs in zip(hr_paths, found, strict=True) if not lrs]
     if missing:
         raise DataError(
@@ -59,6 +54,20 @@ def pair(hr_paths: Sequence[Path], lr_paths: Iterable[Path], scale: int, where: 
             hint=f"name LR images as the HR images are named, or with x{scale} appended",
         )
     return [lrs[0] for lrs in found]
+
+
+def refuse_several(hr_paths: Sequence[Path], lr_paths: Sequence[Path], scale: int, where: str) -> None:
+    """Raise DataError if `pair` would find several LR images of one HR image; the parameters are those of `pair`."""
+    _refuse_several(_candidates([image_name(path) for path in hr_paths], lr_paths, scale), where)
+
+
+def _refuse_several(found: Iterable[Sequence[Path]], where: str) -> None:
+    several = next((lrs for lrs in found if len(lrs) > 1), None)
+    if several is not None:
+        names = " and ".join(path.name for path in several)
+        raise DataError(
+            f"{names} are LR images of the same HR image", where=where, hint="keep one, in the format that you mean"
+        )
 
 
 def split_roles(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

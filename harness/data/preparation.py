@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,15 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.bounded import map_in_order
-from harness.data.cache import codec_versions
 from harness.data.crop import centre_crop, centre_crop_to
-from harness.data.degradation import Degradation, encode, file_suffix, shrink
+from harness.data.degradation import Degradation, encode, shrink
 from harness.data.images import distinct_images, encode_png, read_rgb
+from harness.data.preparation_checks import refuse_losses
+from harness.data.prepared_files import RECORDS, Work, file_sha256, identity
 from harness.errors import DataError, HarnessError, UsageError
 from harness.files import remove_remains, write_atomically
 from harness.machine.available_cores import available_cores
-
-_RECORDS = ".prepared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,38 +73,6 @@ class PrepareOptions:
 _DEFAULTS = PrepareOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """Settings of one call of :func:`prepare`, shared by its threads."""
-
-    out: Path
-    scale: int
-    degradation: Degradation
-    crop: tuple[int, int] | None
-    with_hr: bool
-    as_script: bool
-
-    def lr_path(self, source: Path) -> Path:
-        return self.out / f"LR_x{self.scale}" / f"{source.stem}{file_suffix(self.degradation)}"
-
-    def hr_path(self, source: Path) -> Path:
-        return self.out / "HR" / f"{source.stem}.png"
-
-    def record_path(self, source: Path) -> Path:
-        return self.out / _RECORDS / f"x{self.scale}" / f"{source.stem}.json"
-
-    def settings(self) -> dict[str, object]:
-        """Return everything except the source that the pixels depend on."""
-        return {
-            "scale": self.scale,
-            "degradation": self.degradation.parameters,
-            "versions": codec_versions(self.degradation),
-            "crop": self.crop,
-            "with_hr": self.with_hr,
-            "as_script": self.as_script,
-        }
-
-
 def prepare(
     hr_dir: Path,
     out: Path,
@@ -141,7 +108,8 @@ def prepare(
     Raises
     ------
     DataError
-        The folder does not exist, contains no images, or contains two of the same name.
+        The folder does not exist, contains no images, or contains two of the same name. Or a file would be changed
+        that is a source, that no call of this function made, or that the images of another scale need.
     UsageError
         The crop is not a multiple of the scale.
     """
@@ -149,11 +117,13 @@ def prepare(
     crop = options.crop
     if crop and (crop[0] % scale or crop[1] % scale):
         raise UsageError(f"a crop of {crop[1]}x{crop[0]} is not a multiple of the scale {scale}")
-    work = _Work(out, scale, degradation, crop, options.with_hr, options.as_script)
+    known = frozenset(found for path in sources if (found := identity(path)) is not None)
+    work = Work(out, scale, degradation, crop, options.with_hr, options.as_script, known)
+    refuse_losses(sources, work)
     return _prepare_all(sources, work, workers or available_cores())
 
 
-def _prepare_all(sources: Sequence[Path], work: _Work, workers: int) -> Iterator[Prepared]:
+def _prepare_all(sources: Sequence[Path], work: Work, workers: int) -> Iterator[Prepared]:
     with _writing_to(work.out):
         yield from map_in_order(partial(_prepare, work=work), sources, workers)
 
@@ -167,70 +137,70 @@ def _writing_to(out: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         with suppress(OSError):  # if the folder cannot be created or locked, writing each image reports the error
-            (out / _RECORDS).mkdir(parents=True, exist_ok=True)
-            lock = os.open(out / _RECORDS, os.O_RDONLY)
+            (out / RECORDS).mkdir(parents=True, exist_ok=True)
+            lock = os.open(out / RECORDS, os.O_RDONLY)
             stack.callback(os.close, lock)
             with suppress(OSError):  # another process is writing, or a leftover cannot be deleted
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for folder in (out / _RECORDS, out / "HR", *out.glob("LR_x*")):
+                for folder in (out / RECORDS, out / "HR", *out.glob("LR_x*")):
                     remove_remains(folder)
             # Shared from here on, so that several processes can write different images.
             fcntl.flock(lock, fcntl.LOCK_SH)
         yield
 
 
-def _prepare(source: Path, work: _Work) -> Prepared:
+def _prepare(source: Path, work: Work) -> Prepared:
     try:
-        record = {**work.settings(), "source": _sha256(source)}
+        record = {**work.settings(), "source": file_sha256(source)}
         if _is_done(source, work, record):
             return Prepared(source.name, "kept")
         files = _generate(source, work)
+        made = {path.relative_to(work.out).as_posix(): _digest(content) for path, content in files.items()}
         # Only after the new images were generated in memory: a failure leaves the old files and their record.
-        _delete_stale(source, work)
+        _delete_stale(source, work, made)
+        # Written first: a later call knows by it that the files are not the user's. Their hashes say if they are whole.
+        write_atomically(work.record_path(source), json.dumps({**record, "files": made}).encode())
         for path, content in files.items():
             write_atomically(path, content)
-        made = {path.relative_to(work.out).as_posix(): _digest(content) for path, content in files.items()}
-        # Written last: a record exists only if all its files are complete.
-        write_atomically(work.record_path(source), json.dumps({**record, "files": made}).encode())
     except HarnessError as error:
         return Prepared(source.name, "failed", str(error))
     return Prepared(source.name, "made")
 
 
-def _is_done(source: Path, work: _Work, record: dict[str, object]) -> bool:
+def _is_done(source: Path, work: Work, record: dict[str, object]) -> bool:
     """Return whether the files for this source and these settings exist and are intact."""
     try:
         stored = json.loads(work.record_path(source).read_text())
         files = stored.pop("files")
-        intact = all(_sha256(work.out / name) == digest for name, digest in files.items())
+        intact = all(file_sha256(work.out / name) == digest for name, digest in files.items())
     except (OSError, ValueError, KeyError, AttributeError, DataError):
         return False
     return intact and stored == json.loads(json.dumps(record))  # tuples become lists
 
 
-def _delete_stale(source: Path, work: _Work) -> None:
+def _delete_stale(source: Path, work: Work, made: Iterable[str]) -> None:
     """Delete the image's files of other settings. With another codec they have another suffix and would remain."""
-    try:
-        stale = json.loads(work.record_path(source).read_text())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    for name in stale:
-        (work.out / name).unlink(missing_ok=True)
+    records = work.records(source)
+    needed = {name for record in records if record.scale != work.scale for name in record.files}
+    stale = {name for record in records if record.scale == work.scale for name in record.files}
+    for name in stale - needed - set(made):
+        if identity(work.out / name) not in work.sources:
+            (work.out / name).unlink(missing_ok=True)
 
 
-def _generate(source: Path, work: _Work) -> dict[Path, bytes]:
+def _generate(source: Path, work: Work) -> dict[Path, bytes]:
     hr = _cropped(read_rgb(source), source, work)
     degradation = work.degradation
     # Exactly this suffix, as in the script.
     if work.as_script and source.suffix == ".jpg" and degradation.codec == "jpeg":
         degradation = replace(degradation, quality=100)
     files = {work.lr_path(source): encode(shrink(hr, work.scale, degradation), degradation)}
-    if work.with_hr:
+    if work.writes_hr(source):
         files[work.hr_path(source)] = encode_png(hr)
     return files
 
 
-def _cropped(hr: NDArray[np.uint8], source: Path, work: _Work) -> NDArray[np.uint8]:
+def _cropped(hr: NDArray[np.uint8], source: Path, work: Work) -> NDArray[np.uint8]:
     height, width = work.crop or hr.shape[:2]
     if hr.shape[0] < max(height, work.scale) or hr.shape[1] < max(width, work.scale):
         raise DataError(f"is {hr.shape[1]}x{hr.shape[0]}, too small for this crop and scale", where=str(source))
@@ -239,10 +209,3 @@ def _cropped(hr: NDArray[np.uint8], source: Path, work: _Work) -> NDArray[np.uin
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return _digest(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=str(path)) from error

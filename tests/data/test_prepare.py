@@ -177,3 +177,109 @@ def test_what_a_killed_run_left_half_written_is_deleted_unless_somebody_writes(h
     assert states(hr, out) == ["kept"] * 4
     assert not left.exists()
     assert not_ours.exists()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """Return a data set whose HR images need no crop at scale 2."""
+    for index in range(2):
+        write_png(tmp_path / "set" / "HR" / f"{index}.png", image(index))
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize("way", ["absolute", "relative", "linked folder", "linked images", "linked target", "jpeg"])
+def test_hr_images_in_place_are_left_as_they_are(
+    given: Path, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = given / "HR", given
+    monkeypatch.chdir(tmp_path)
+    if way == "relative":
+        source = Path("set/../set/HR")
+    elif way == "linked folder":
+        source = tmp_path / "link"
+        source.symlink_to(given / "HR")
+    elif way == "linked images":
+        source = tmp_path / "links"
+        source.mkdir()
+        for path in (given / "HR").iterdir():
+            (source / path.name).symlink_to(path)
+    elif way == "linked target":
+        target = tmp_path / "out"
+        target.mkdir()
+        (target / "HR").symlink_to(source)
+    elif way == "jpeg":
+        Image.fromarray(image(7)).save(given / "HR" / "7.jpg")
+    before = contents(given / "HR")
+    assert set(states(source, target)) == {"made"}
+    assert set(states(source, target, with_hr=False, degradation=get_degradation("bicubic"))) == {"made"}
+    assert set(states(source, target, degradation=get_degradation("bicubic"))) == {"made"}
+    assert contents(given / "HR") == before
+    assert len(open_dataset(target, 2, NTIRE23)) == len(before)
+
+
+def test_a_record_that_lists_a_source_does_not_have_it_deleted(hr: Path, out: Path) -> None:
+    states(hr, out)
+    before = contents(out / "HR")
+    assert set(states(out / "HR", out, with_hr=False, degradation=get_degradation("bicubic"))) == {"made"}
+    assert contents(out / "HR") == before
+
+
+@pytest.mark.parametrize(
+    ("scale", "crop", "message"), [(3, None, "its own crop of 72x48"), (2, (20, 30), "its own crop of 30x20")]
+)
+def test_hr_images_in_place_that_need_a_crop_are_refused(
+    given: Path, scale: int, crop: tuple[int, int] | None, message: str
+) -> None:
+    before = contents(given)
+    with pytest.raises(DataError, match=message) as caught:
+        prepare(given / "HR", given, scale, NTIRE23, PrepareOptions(crop))
+    assert caught.value.where == str(given / "HR" / "0.png")
+    assert "output folder" in str(caught.value)
+    assert contents(given) == before
+
+
+def test_lr_images_as_sources_are_not_overwritten(hr: Path, out: Path) -> None:
+    states(hr, out, degradation=get_degradation("bicubic"))
+    before = contents(out)
+    for scale in (2, 4):
+        with pytest.raises(DataError, match="output folder"):
+            prepare(out / "LR_x2", out, scale, get_degradation("bicubic"))
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("name", ["LR_x2/0.png", "LR_x2/0.jpg", "LR_x2/0x2.png", "HR/0.png", "HR/0.bmp"])
+def test_files_that_prepare_did_not_make_are_not_replaced(hr: Path, out: Path, name: str) -> None:
+    (out / name).parent.mkdir(parents=True)
+    Image.fromarray(image(5, 25, 36)).save(out / name)
+    before = contents(out)
+    with pytest.raises(DataError, match=r"is there already|0\.jpg.* are LR images of the same HR image") as caught:
+        prepare(hr, out, 2, NTIRE23)
+    assert str((out / name).parent) in str(caught.value)
+    assert caught.value.hint
+    assert contents(out) == before
+
+
+def test_a_second_scale_with_another_crop_is_refused(hr: Path, out: Path) -> None:
+    states(hr, out)
+    before = contents(out)
+    for options in (PrepareOptions(), PrepareOptions(with_hr=False), PrepareOptions((48, 48))):
+        with pytest.raises(DataError, match=r"LR_x2 needs HR cropped to 72x50, and scale 3 a crop of") as caught:
+            prepare(hr, out, 3, NTIRE23, options)
+        assert "output folder" in str(caught.value)
+    write_png(hr / "0.png", image(9, 48, 72))
+    with pytest.raises(DataError, match="LR_x2 was made from another image"):
+        prepare(hr, out, 3, NTIRE23)
+    assert contents(out) == before
+
+
+def test_two_scales_share_the_hr_images_of_one_crop(hr: Path, out: Path) -> None:
+    states(hr, out, crop=(48, 72))
+    assert {one.state for one in prepare(hr, out, 3, NTIRE23, PrepareOptions((48, 72)))} == {"made"}
+    assert states(hr, out, crop=(48, 72)) == ["kept"] * 4
+    assert states(hr, out, crop=(48, 72), with_hr=False) == ["made"] * 4
+    for scale in (2, 3):
+        assert open_dataset(out, scale, NTIRE23).pair(0)[1].shape == (48, 72, 3)

@@ -79,6 +79,7 @@ def test_efficiency_scores_of_the_published_table(shared: Path) -> None:
         (["quality", ".", "nowhere"], 2, "does not exist"),
         (["prepare", "nowhere", "out"], 2, "does not exist"),
         (["datasets", "verify", "nowhere"], 2, "does not exist"),
+        (["datasets", "verify", ""], 2, "name of a data set is empty"),
         (["datasets", "add", "mine", "nowhere"], 2, "does not exist"),
         (["run", ".", "--dataset", "/nowhere"], 2, "embedded"),
     ],

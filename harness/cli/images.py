@@ -251,8 +251,9 @@ def _list_datasets() -> None:
 def _verify(name: str) -> None:
     from harness.data import list_images, registered, verify
     from harness.data.layouts import hr_folder
-    from harness.data.registry import KNOWN_DATASETS
+    from harness.data.registry import KNOWN_DATASETS, require_name
 
+    require_name(name)
     # A registered name comes before a folder of the same name.
     place = registered().get(name) or existing(Path(name))
     results = list(counted(verify(place, name=name), None, "verifying"))

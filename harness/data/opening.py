@@ -8,7 +8,7 @@ from harness.data.datasets import Dataset, Storage
 from harness.data.degradation import GIVEN_LR, Degradation
 from harness.data.fetching import by_hand
 from harness.data.layouts import find_layout, is_hr_name
-from harness.data.registry import DATASETS, KNOWN_DATASETS, registered
+from harness.data.registry import DATASETS, KNOWN_DATASETS, registered, require_name
 from harness.errors import UsageError
 
 
@@ -34,12 +34,13 @@ def open_dataset(
     Raises
     ------
     UsageError
-        The data set or folder does not exist.
+        The data set or folder does not exist, or the name is empty.
     DataError
         The folder contains no images, or LR images that do not belong to the HR images.
     """
     # The order is that of the docstring: names of packages, then folders, then registered names.
     name = str(name_or_dir)
+    require_name(name)
     if name in DATASETS.names():
         return _open_folder(name, DATASETS.get(name), scale, degradation, cache_dir)
     folder, folders = Path(name_or_dir), registered()

@@ -215,6 +215,12 @@ def registered() -> dict[str, Path]:
         raise DataError("is damaged", where=str(path), hint="remove it and register the folders again") from error
 
 
+def require_name(name: str) -> None:
+    """Raise UsageError if the name of a data set is empty: as a path, it would be the current folder."""
+    if not name.strip():
+        raise UsageError("the name of a data set is empty", hint="give a name or a folder; a dot is the current folder")
+
+
 def add(name: str, folder: Path) -> int:
     """Register `folder` as the data set `name` and return its number of HR images.
 

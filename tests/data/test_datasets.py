@@ -197,6 +197,15 @@ def test_an_image_smaller_than_the_scale_is_named(tmp_path: Path) -> None:
         open_dataset(tmp_path, 3, NTIRE23).pair(0)
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_not_the_current_folder(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match="name of a data set is empty") as caught:
+        open_dataset(name, 2, NTIRE23)
+    assert caught.value.hint
+    assert len(open_dataset(".", 2, NTIRE23)) == len(open_dataset(folder, 2, NTIRE23))
+
+
 def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(UsageError, match="embedded"):
         open_dataset("Set6", 2, NTIRE23)

@@ -16,7 +16,7 @@ from harness.data.cache import lr_cache_key, read_lr, write_lr
 from harness.data.crop import centre_crop
 from harness.data.degradation import Degradation, degrade
 from harness.data.fitting import Cut, fit_to_lr, is_in_doubt
-from harness.data.images import image_name, image_size, read_rgb
+from harness.data.images import image_name, image_size, read_image, read_rgb, refuse_lost_colours
 from harness.data.layouts import check_size
 from harness.data.spool import Spool
 from harness.errors import DataError
@@ -155,7 +155,8 @@ class Dataset:
         Raises
         ------
         DataError
-            An image cannot be read, or the size of a given LR image does not match that of its HR image.
+            An image cannot be read, or the size of a given LR image does not match that of its HR image, or it is
+            greyscale while its HR image has colours.
         """
         with self._lock:
             if index in self._cached:
@@ -180,18 +181,21 @@ class Dataset:
         return done
 
     def _read(self, index: int) -> tuple[Array, Array]:
-        hr = read_rgb(self._hr_paths[index])
         if self._given is not None:
-            lr = read_rgb(self._given.paths[index])
-            check_size(hr.shape[:2], lr.shape[:2], self.scale, self._hr_paths[index])
-            fitted = fit_to_lr(hr, lr, self.scale)
-            self._given.cuts[index] = fitted.cut
-            return lr, fitted.hr
+            return self._read_given(index, self._given)
         # Before degradation, so that LR covers exactly the pixels that are compared.
-        hr = centre_crop(hr, self.scale)
+        hr = centre_crop(read_rgb(self._hr_paths[index]), self.scale)
         if hr.size == 0:
             raise DataError(f"is smaller than the scale {self.scale}", where=str(self._hr_paths[index]))
         return self._generated_lr(index, hr), hr
+
+    def _read_given(self, index: int, given: _GivenLr) -> tuple[Array, Array]:
+        hr, lr = read_image(self._hr_paths[index]), read_image(given.paths[index])
+        check_size(hr.pixels.shape[:2], lr.pixels.shape[:2], self.scale, self._hr_paths[index])
+        refuse_lost_colours(lr, hr, given.paths[index], "LR")
+        fitted = fit_to_lr(hr.pixels, lr.pixels, self.scale)
+        given.cuts[index] = fitted.cut
+        return lr.pixels, fitted.hr
 
     @property
     def lr_source(self) -> str:

@@ -81,6 +81,24 @@ def read_image(path: Path) -> DecodedImage:
         return DecodedImage(_pixels(image, path), is_greyscale=image.mode in ("L", "1"))
 
 
+def refuse_lost_colours(image: DecodedImage, hr: DecodedImage, path: Path, role: str) -> None:
+    """Raise DataError if an LR or SR image is greyscale and its HR image shows colours.
+
+    A comparison would measure the loss of colour.
+
+    Parameters
+    ----------
+    image, hr
+        The two images.
+    path
+        File of `image`.
+    role
+        ``LR`` or ``SR``, for the message.
+    """
+    if image.is_greyscale and not hr.is_greyscale and (hr.pixels != hr.pixels[..., :1]).any():
+        raise DataError("is greyscale, but its HR image has colours", where=str(path), hint=f"save the {role} image in RGB")
+
+
 def _pixels(image: Image.Image, path: Path) -> NDArray[np.uint8]:
     if image.mode != "RGB":
         return np.array(image.convert("RGB"))

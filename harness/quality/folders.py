@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.data.bounded import map_in_order
 from harness.data.fitting import Cut, Fitted, fit_to_sr
-from harness.data.images import image_name, list_images, read_image
+from harness.data.images import image_name, list_images, read_image, refuse_lost_colours
 from harness.data.pairing import scale_in_ending
 from harness.errors import DataError, HarnessError
 from harness.machine.available_cores import available_cores
@@ -177,9 +177,7 @@ def _apply(name: str, metric: Metric, sr: NDArray[np.uint8], hr: NDArray[np.uint
 def _read(task: _Task, scale: int | None) -> tuple[NDArray[np.uint8], Fitted]:
     sr_path, hr_path = _partners(task)
     sr, hr = read_image(sr_path), read_image(hr_path)
-    # Comparing a grey image with a colour image is possible but would measure the loss of colour.
-    if sr.is_greyscale and not hr.is_greyscale:
-        raise DataError("is greyscale, but its HR image has colours", where=str(sr_path), hint="save the SR in RGB")
+    refuse_lost_colours(sr, hr, sr_path, "SR")
     return sr.pixels, _fitted(sr.pixels, hr.pixels, scale, sr_path)
 
 

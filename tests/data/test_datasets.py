@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from harness.data import Dataset, datasets, degrade, get_degradation, open_dataset, write_png
 from harness.data.cache import write_lr
@@ -110,6 +111,22 @@ def test_given_lr_images_are_used(tmp_path: Path) -> None:
     assert double.degradation.description == "LR images as given in LR_x2"
     triple = open_dataset(tmp_path / "set", 3, NTIRE23)
     np.testing.assert_array_equal(triple.pair(1)[0], image(3, 8, 11))
+
+
+def test_a_greyscale_lr_image_of_a_colour_hr_image_is_named(tmp_path: Path) -> None:
+    grey = image(2, 12, 17)[..., 0]
+    for name, hr in (("colour", image(1)), ("grey", image(1)[..., 0]), ("grey_in_rgb", image(1)[..., [0, 0, 0]])):
+        (tmp_path / "LR_x2").mkdir(exist_ok=True)
+        (tmp_path / "HR").mkdir(exist_ok=True)
+        Image.fromarray(hr).save(tmp_path / "HR" / f"{name}.png")
+        Image.fromarray(grey).save(tmp_path / "LR_x2" / f"{name}.png")
+    dataset = open_dataset(tmp_path, 2, NTIRE23)
+    with pytest.raises(DataError, match="is greyscale, but its HR image has colours") as caught:
+        dataset.pair(dataset.names.index("colour"))
+    assert caught.value.where == str(tmp_path / "LR_x2" / "colour.png")
+    assert caught.value.hint == "save the LR image in RGB"
+    for name in ("grey", "grey_in_rgb"):
+        np.testing.assert_array_equal(dataset.pair(dataset.names.index(name))[0][..., 0], grey)
 
 
 def test_lr_of_another_scale_is_named(tmp_path: Path) -> None:

@@ -249,22 +249,24 @@ def _list_datasets() -> None:
 
 
 def _verify(name: str) -> None:
-    from harness.data import list_images, registered, verify
-    from harness.data.layouts import hr_folder
+    from harness.data import registered, verify
+    from harness.data.images import image_entries
+    from harness.data.layouts import hr_folder, pairing_faults
     from harness.data.registry import KNOWN_DATASETS, require_name
 
     require_name(name)
     # A registered name comes before a folder of the same name.
     place = registered().get(name) or existing(Path(name))
     results = list(counted(verify(place, name=name), None, "verifying"))
-    bad = [one for one in results if one.state == "bad"]
-    for one in bad:
-        out.print(one.reason, markup=False, highlight=False, soft_wrap=True)
+    bad = [one.reason for one in results if one.state == "bad"]
+    faults = [fault for fault in pairing_faults(place) if fault not in bad]
+    for reason in (*bad, *faults):
+        out.print(reason, markup=False, highlight=False, soft_wrap=True)
     out.print(f"{len(results) - len(bad)} of {len(results)} images are intact", highlight=False)
     known = KNOWN_DATASETS.get(name)
-    here = len(list_images(hr_folder(place)))
+    here = len(image_entries(hr_folder(place)))
     missing = known is not None and known.images not in (None, here)
     if known is not None and missing:
         out.print(f"{name} has {known.images} HR images, but {here} are in {place}", markup=False, highlight=False)
-    if bad or missing:
+    if bad or faults or missing:
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -96,7 +96,9 @@ def refuse_lost_colours(image: DecodedImage, hr: DecodedImage, path: Path, role:
         ``LR`` or ``SR``, for the message.
     """
     if image.is_greyscale and not hr.is_greyscale and (hr.pixels != hr.pixels[..., :1]).any():
-        raise DataError("is greyscale, but its HR image has colours", where=str(path), hint=f"save the {role} image in RGB")
+        raise DataError(
+            "is greyscale, but its HR image has colours", where=str(path), hint=f"save the {role} image in RGB"
+        )
 
 
 def _pixels(image: Image.Image, path: Path) -> NDArray[np.uint8]:
@@ -122,6 +124,7 @@ def image_size(path: Path) -> tuple[int, int]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file; convert every exception of opening and decoding it to DataError."""
     try:
+        require_file(path)  # reading a pipe would wait for its writer
         # Pillow warns about odd metadata and about more than 89 megapixels. Neither changes the pixels.
         with _OPENING, warnings.catch_warnings():  # the list of filters belongs to all threads
             warnings.simplefilter("ignore")
@@ -130,8 +133,6 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except DataError:
         raise
-    except FileNotFoundError as error:
-        raise DataError("there is no such image", where=str(path)) from error
     except Image.DecompressionBombError as error:
         size = str(error).partition(", could be")[0]
         raise DataError(f"not a readable image ({size})", where=str(path), hint=_HINT["large"]) from error
@@ -185,6 +186,32 @@ def list_images(folder: Path) -> list[Path]:
     Raises
     ------
     DataError
+        The folder does not exist or cannot be read, or an image is a broken link or a special file.
+    """
+    paths = image_entries(folder)
+    for path in paths:
+        require_file(path)
+    return paths
+
+
+def require_file(path: Path) -> None:
+    """Raise DataError if the path of an image is a broken link, or no plain file, such as a pipe."""
+    if path.is_file():
+        return
+    if path.is_symlink() and not path.exists():
+        what, hint = f"is a broken link to {path.readlink()}", "mend the link, or remove it"
+        raise DataError(what, where=str(path), hint=hint)
+    if path.exists():
+        raise DataError("is no plain file", where=str(path), hint="give an image file")
+    raise DataError("there is no such image", where=str(path))
+
+
+def image_entries(folder: Path) -> list[Path]:
+    """Return what has the name of an image in a folder, as `list_images` does, with broken links and special files.
+
+    Raises
+    ------
+    DataError
         The folder does not exist or cannot be read.
     """
     if not folder.is_dir():
@@ -194,7 +221,7 @@ def list_images(folder: Path) -> list[Path]:
             path
             for path in folder.iterdir()
             # macOS puts hidden files with the same suffix beside others, such as ._0801.png.
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and not path.is_dir()
         )
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", where=str(folder)) from error

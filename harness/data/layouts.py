@@ -15,7 +15,7 @@ from typing import Literal
 
 from harness.data.images import distinct_images, image_name, image_size, list_images
 from harness.data.likeness import smaller_copy
-from harness.data.pairing import pair, scale_in_ending, split_roles
+from harness.data.pairing import pair, pairs_of, scale_in_ending, split_roles
 from harness.errors import DataError
 
 _HR_FOLDERS = ("HR", "GT", "hr", "gt")
@@ -134,6 +134,35 @@ def is_hr_name(name: str) -> bool:
     return _PLAIN_HR_NAME.fullmatch(name) is not None
 
 
+def pairing_faults(folder: Path) -> list[str]:
+    """Return why a run refuses the data set, for each scale of which it has LR images; empty if none does."""
+    faults = []
+    scales = [scale for scale in range(2, 17) if _has_lr(folder, scale)]
+    # Without LR images, those that are not recognized are found with any scale.
+    for scale in scales or [_SCALES[0]]:
+        try:
+            find_layout(folder, scale)
+        except DataError as error:
+            faults.append(str(error))
+    return faults
+
+
+def _has_lr(folder: Path, scale: int) -> bool:
+    """Return whether a data set has LR images of a scale, by the name of their folder or by the size of one."""
+    folder = _of_scale(folder, scale)
+    try:
+        own = hr_folder(folder)
+        known = [(path, _scale_of(path, scale)) for path in _lr_folders(folder, own)]
+        if any(of == "this" for _, of in known):
+            return True
+        hr_paths, beside = _separated(own)
+        unknown = [image for path, of in known if of == "unknown" for image in list_images(path)]
+        first = next(pairs_of(hr_paths, [*beside, *unknown], scale), None)
+        return first is not None and _fits(image_size(first[0]), image_size(first[1]), scale)
+    except DataError:  # reported for any scale
+        return False
+
+
 def _of_scale(folder: Path, scale: int) -> Path:
     """Return the subfolder ``image_SRF_2`` for scale 2 if there is one, and else `folder`."""
     inner = folder / f"image_SRF_{scale}"
@@ -221,7 +250,7 @@ def _images_of(folder: Path) -> list[Path]:
 def _refuse_unknown_lr(folder: Path, own: Path, hr_paths: Sequence[Path], scale: int) -> None:
     """Raise if a folder of another name holds images that have the names of HR images and the size of LR images."""
     names = {image_name(path): path for path in hr_paths}
-    for path in _within(folder, _DEPTH):
+    for path in folders_within(folder, _DEPTH):
         if path != own and _holds_lr(path, names, scale):
             raise DataError(
                 f"holds images that look like LR images of scale {scale}, but is not named so",
@@ -237,12 +266,12 @@ def _refuse_unknown_lr(folder: Path, own: Path, hr_paths: Sequence[Path], scale:
         )
 
 
-def _within(folder: Path, depth: int) -> Iterable[Path]:
+def folders_within(folder: Path, depth: int) -> Iterable[Path]:
     """Yield the folders inside a folder, down to `depth` levels."""
     for inner in _subfolders(folder):
         yield inner
         if depth > 1:
-            yield from _within(inner, depth - 1)
+            yield from folders_within(inner, depth - 1)
 
 
 def _holds_lr(folder: Path, hr_by_name: dict[str, Path], scale: int) -> bool:
@@ -294,6 +323,10 @@ def check_size(hr: tuple[int, int], lr: tuple[int, int], scale: int, path: Path)
 
 def _subfolders(folder: Path) -> Iterable[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        for path in paths:
+            if any(kind.fullmatch(path.name) for kind in (_HR_NAME, _LR_NAME, _SCALE_NAME)) and not path.exists():
+                raise DataError("is a broken link", where=str(path), hint="mend the link, or remove it")
+        return [path for path in paths if path.is_dir()]
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", where=str(folder)) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.data.images import image_name
@@ -33,7 +33,7 @@ def pair(hr_paths: Sequence[Path], lr_paths: Iterable[Path], scale: int, where: 
     hr_paths
         HR images.
     lr_paths
-        Candidates. Those that belong to no HR image are not used.
+        Candidates. Those whose names state another scale are not used.
     scale
         The scale that names may end with.
     where
@@ -42,9 +42,10 @@ def pair(hr_paths: Sequence[Path], lr_paths: Iterable[Path], scale: int, where: 
     Raises
     ------
     DataError
-        An HR image has no LR image, or several.
+        An HR image has no LR image, or several; or an LR image has no HR image.
     """
-    found = _candidates([image_name(path) for path in hr_paths], list(lr_paths), scale)
+    lr_paths = list(lr_paths)
+    found = _candidates([image_name(path) for path in hr_paths], lr_paths, scale)
     _refuse_several(found, where)
     missing = [hr.name for hr, lrs in zip(hr_paths, found, strict=True) if not lrs]
     if missing:
@@ -53,7 +54,29 @@ def pair(hr_paths: Sequence[Path], lr_paths: Iterable[Path], scale: int, where: 
             where=where,
             hint=f"name LR images as the HR images are named, or with x{scale} appended",
         )
-    return [lrs[0] for lrs in found]
+    paired = [lrs[0] for lrs in found]
+    alone = [path.name for path in lr_paths if path not in set(paired) and _may_have_scale(path, scale)]
+    if alone:
+        raise DataError(
+            f"has {len(alone)} LR images without an HR image: {', '.join(alone[:5])}",
+            where=where,
+            hint="add their HR images, or move these LR images elsewhere",
+        )
+    return paired
+
+
+def pairs_of(hr_paths: Sequence[Path], lr_paths: Sequence[Path], scale: int) -> Iterator[tuple[Path, Path]]:
+    """Yield each HR image with each LR image that it can have by its name; see `pair`."""
+    for hr, lrs in zip(hr_paths, _candidates([image_name(path) for path in hr_paths], lr_paths, scale), strict=True):
+        yield from ((hr, lr) for lr in lrs)
+
+
+def _may_have_scale(path: Path, scale: int) -> bool:
+    """Return whether the name of an LR image states this scale or none."""
+    name = image_name(path)
+    endings = [_ending(pattern, name) for pattern in (_SCALE_ENDING, _LR_ENDING)]
+    stated = {number for found in endings if found for number in found.groupdict().values() if number}
+    return not stated or str(scale) in stated
 
 
 def refuse_several(hr_paths: Sequence[Path], lr_paths: Sequence[Path], scale: int, where: str) -> None:

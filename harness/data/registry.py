@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from harness.data.bounded import map_in_order
-from harness.data.images import list_images, read_rgb
+from harness.data.images import image_entries, read_rgb
 from harness.data.known_pixels import KNOWN_PIXELS, pixel_digest
-from harness.data.layouts import hr_folder, hr_images
+from harness.data.layouts import folders_within, hr_folder, hr_images
 from harness.errors import DataError, HarnessError, ResultsError, UsageError
 from harness.files import write_atomically
 from harness.machine.available_cores import available_cores
@@ -276,7 +276,7 @@ def _listed(name: str, folder: Path | None) -> Listed:
     here = folder is not None and folder.is_dir()
     found = 0
     with suppress(DataError):  # a folder that changed since it was registered: opening it gives the reason
-        found = len(list_images(hr_folder(folder))) if folder is not None and here else 0
+        found = len(image_entries(hr_folder(folder))) if folder is not None and here else 0
     return Listed(name, KNOWN_DATASETS.get(name), folder if here else None, found)
 
 
@@ -313,9 +313,8 @@ def verify(folder: Path, workers: int | None = None, name: str = "") -> Iterator
     """
     if not folder.is_dir():
         raise DataError("there is no such folder", where=str(folder), hint="register it again with its new path")
-    # Subfolders are HR and LR images of any scale; deeper levels do not occur in the supported layouts.
-    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    paths = [path for place in (folder, *inner) for path in list_images(place)]
+    # Subfolders are HR and LR images of any scale; the deepest are such as LR_bicubic/X2.
+    paths = sorted(path for place in (folder, *folders_within(folder, 2)) for path in image_entries(place))
     if not paths:
         raise DataError("holds no images", where=str(folder))
     check = partial(_check, folder=folder, known=KNOWN_PIXELS.get(name), hr=hr_folder(folder))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.data.bounded import map_in_order
 from harness.data.fitting import Cut, Fitted, fit_to_sr
-from harness.data.images import image_name, list_images, read_image, refuse_lost_colours
+from harness.data.images import image_entries, image_name, read_image, refuse_lost_colours
 from harness.data.pairing import scale_in_ending
 from harness.errors import DataError, HarnessError
 from harness.machine.available_cores import available_cores
@@ -132,10 +132,10 @@ def count_names(sr_dir: Path, hr_dir: Path) -> int:
 def _match(sr_dir: Path, hr_dir: Path) -> list[_Task]:
     hr, sr = defaultdict(list), defaultdict(list)
     by_folded: dict[str, set[str]] = defaultdict(set)
-    for path in list_images(hr_dir):
+    for path in image_entries(hr_dir):
         hr[image_name(path)].append(path)
         by_folded[image_name(path).casefold()].add(image_name(path))
-    for path in list_images(sr_dir):
+    for path in image_entries(sr_dir):
         sr[_plain(path, hr, by_folded)].append(path)
     return [_Task(name, sr.get(name, []), hr.get(name, [])) for name in sorted(hr.keys() | sr.keys())]
 

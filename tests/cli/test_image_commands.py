@@ -114,6 +114,18 @@ def test_data_sets_are_added_listed_and_verified() -> None:
     assert "1.png" in broken.stdout
 
 
+def test_verify_says_what_a_run_would_refuse() -> None:
+    for index in range(3):
+        write_png(Path("set/HR") / f"{index}.png", image(index))
+        write_png(Path("set/LR_x2") / f"{index}.png", image(index)[::2, ::2].copy())
+    assert harness("datasets", "verify", "set").exit_code == 0
+    Path("set/LR_x2/1.png").unlink()
+    result = harness("datasets", "verify", "set")
+    assert result.exit_code == 1
+    assert "has no LR image for 1 of 3 HR images: 1.png" in result.stdout
+    assert "5 of 5 images are intact" in result.stdout
+
+
 def test_a_known_set_with_other_images_or_fewer_is_not_sound() -> None:
     for index in (3, 4):
         write_png(Path("hr") / f"{index}.png", image(index))

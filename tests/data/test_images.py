@@ -1,5 +1,6 @@
 """Reading images: 8-bit RGB, or an error that names the image and how to fix it."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -112,6 +113,21 @@ def test_images_are_listed_by_name(tmp_path: Path) -> None:
     assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png", "c.webp"]
     with pytest.raises(DataError, match="no such folder"):
         list_images(tmp_path / "nowhere")
+
+
+def test_a_broken_link_or_a_pipe_among_images_is_named(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", PIXELS)
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    assert len(list_images(tmp_path)) == 2
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    for use in (lambda: list_images(tmp_path), lambda: read_rgb(tmp_path / "b.png")):
+        with pytest.raises(DataError, match=r"b\.png: is a broken link to .*gone\.png\. Mend the link"):
+            use()
+    (tmp_path / "b.png").unlink()
+    os.mkfifo(tmp_path / "c.png")
+    for use in (lambda: list_images(tmp_path), lambda: read_rgb(tmp_path / "c.png")):
+        with pytest.raises(DataError, match=r"c\.png: is no plain file"):
+            use()
 
 
 def test_the_greyscale_image_of_set14(shared: Path) -> None:

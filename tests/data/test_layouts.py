@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness.data import add, get_degradation, open_dataset, write_png
+from harness.data.layouts import pairing_faults
 from harness.errors import DataError
 
 NTIRE23 = get_degradation("ntire23")
@@ -212,9 +213,51 @@ def test_lr_of_other_scales_only_is_refused(tmp_path: Path, lr: str) -> None:
     assert open_dataset(tmp_path / "HR", 2, NTIRE23).degradation == NTIRE23
 
 
+@pytest.mark.parametrize("lr", ["LR_x2/{}.png", "LR/{}x2.png", "LR_bicubic/X2/{}x2.png"])
+def test_an_lr_image_without_an_hr_image_is_named(tmp_path: Path, lr: str) -> None:
+    build(tmp_path, "HR/{}.png", lr)
+    (tmp_path / "HR" / "bird.png").unlink()
+    with pytest.raises(
+        DataError, match=r"has 1 LR images without an HR image: bird(x2)?\.png\. Add their HR"
+    ) as caught:
+        open_dataset(tmp_path, 2, NTIRE23)
+    assert caught.value.where == str((tmp_path / lr).parent)
+
+
+@pytest.mark.parametrize("name", ["HR", "LR_x2", "LR_bicubic/X2"])
+def test_a_broken_link_to_a_folder_of_images_is_named(tmp_path: Path, name: str) -> None:
+    build(tmp_path, "GT/{}.png")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match="is a broken link") as caught:
+        open_dataset(tmp_path, 2, NTIRE23)
+    assert caught.value.where == str(tmp_path / name)
+
+
+FAULTS = {
+    "LR_x2/bird.png": "has no LR image for 1 of 2",
+    "LR_bicubic/X3/birdx3.png": "has no LR image for 1 of 2",
+    "LR/bird_x4.png": "has no LR image for 1 of 2",
+    "HR/bird.png": "has 1 LR images without an HR image",
+}
+
+
+@pytest.mark.parametrize("gone", FAULTS)
+def test_what_a_run_would_refuse_is_found_for_every_scale(tmp_path: Path, gone: str) -> None:
+    build(tmp_path, "HR/{}.png", "LR_x2/{}.png")
+    build(tmp_path, "HR/{}.png", "LR_bicubic/X3/{}x3.png", scale=3)
+    build(tmp_path, "HR/{}.png", "LR/{}_x4.png", scale=4)
+    assert pairing_faults(tmp_path) == []
+    (tmp_path / gone).unlink()
+    faults = pairing_faults(tmp_path)
+    assert len(faults) == (3 if gone.startswith("HR") else 1)
+    assert all(FAULTS[gone] in fault for fault in faults)
+
+
 def test_an_empty_lr_folder_is_refused(tmp_path: Path) -> None:
     build(tmp_path, "HR/{}.png")
     (tmp_path / "LR_x2").mkdir()
+    assert len(pairing_faults(tmp_path)) == 1
     with pytest.raises(DataError, match="LR_x2: is named like a folder of LR images and holds none"):
         open_dataset(tmp_path, 2, NTIRE23)
 

@@ -113,9 +113,15 @@ def test_the_real_sets_are_known_by_their_pixels(shared: Path, tmp_path: Path) -
 def test_verify_names_every_bad_image(folder: Path) -> None:
     write_png(folder / "LR" / "0.png", np.zeros((12, 18, 3), np.uint8))
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:50])
+    write_png(folder / "LR_bicubic" / "X2" / "0.png", np.zeros((12, 18, 3), np.uint8))
+    (folder / "5.png").symlink_to(folder / "gone.png")
     results = {one.name: one for one in verify(folder)}
-    assert results.keys() == {"0.png", "1.png", "2.png", "3.png", "4.png", "LR/0.png"}
-    assert [name for name, one in results.items() if one.state == "bad"] == ["2.png"]
+    lr = {"LR/0.png", "LR_bicubic/X2/0.png"}
+    assert results.keys() == {"0.png", "1.png", "2.png", "3.png", "4.png", "5.png", *lr}
+    assert [name for name, one in results.items() if one.state == "bad"] == ["2.png", "5.png"]
+    assert "broken link" in results["5.png"].reason
+    with pytest.raises(DataError, match=r"5\.png: is a broken link"):
+        add("mine", folder)
     with pytest.raises(DataError, match="no such folder"):
         verify(folder / "nowhere")
 

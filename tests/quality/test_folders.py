@@ -55,24 +55,26 @@ def test_a_scale_at_the_end_of_an_sr_name_is_ignored(sr: Path, hr: Path, ending:
 
 
 def test_every_mistake_is_named_and_the_rest_goes_on(sr: Path, hr: Path) -> None:
-    names = ("alpha", "corrupt", "good", "grey", "size", "unpaired")
+    names = ("alpha", "corrupt", "good", "grey", "link", "size", "unpaired")
     for name in names:
         write_png(hr / f"{name}.png", image(0))
     write_png(sr / "good.png", image(1))
     write_png(sr / "size.png", image(1, 28))
     write_png(sr / "extra.png", image(1))
     (sr / "corrupt.png").write_bytes(b"\x89PNG")
+    (sr / "link.png").symlink_to(sr / "gone.png")
     Image.fromarray(image(1)[..., 0]).save(sr / "grey.png")
     Image.fromarray(image(1)).convert("RGBA").save(sr / "alpha.png")
     results = list(score_folders(sr, hr))
     reasons = failures(results)
     assert [r.name for r in results if isinstance(r, ImageScore)] == ["good"]
-    assert reasons.keys() == {"alpha", "corrupt", "extra", "grey", "size", "unpaired"}
+    assert reasons.keys() == {"alpha", "corrupt", "extra", "grey", "link", "size", "unpaired"}
     assert "alpha channel" in reasons["alpha"]
     assert "not a readable image" in reasons["corrupt"]
     assert "no HR image" in reasons["extra"]
     assert "greyscale" in reasons["grey"]
     assert "40x28" in reasons["size"]
+    assert "broken link" in reasons["link"]
     assert "no SR image" in reasons["unpaired"]
 
 

@@ -137,6 +137,25 @@ class Dataset:
                 whole.update(f"lr {_sha256(path)}\n".encode())
         return whole.hexdigest()
 
+    def smallest(self) -> tuple[Path, tuple[int, int]] | None:
+        """Return the HR file whose pair has the shortest side, and the rows and columns that HR has there.
+
+        Only headers are read. Images that cannot be read are left out: the error is raised when they are needed.
+        """
+        sizes = []
+        for index, path in enumerate(self._hr_paths):
+            with suppress(DataError):
+                sizes.append((path, self._compared_size(index)))
+        return min(sizes, key=lambda one: min(one[1]), default=None)
+
+    def _compared_size(self, index: int) -> tuple[int, int]:
+        """Return rows and columns of the HR image of a pair, after its crop."""
+        if self._given is not None:
+            height, width = image_size(self._given.paths[index])
+        else:
+            height, width = (side // self.scale for side in image_size(self._hr_paths[index]))
+        return height * self.scale, width * self.scale
+
     def pair(self, index: int) -> tuple[Array, Array]:
         """Return one pair of images. Safe to call from several threads.
 

@@ -75,6 +75,16 @@ class Convention:
             )
         return scale
 
+    def least_side(self, scale: int | None) -> int:
+        """Return the rows and columns that an image must have at least, so that SSIM's window fits inside the border.
+
+        Raises
+        ------
+        UsageError
+            If the border depends on the scale, and `scale` is None.
+        """
+        return len(self.window.taps) + 2 * self.border_at(scale)
+
 
 # Origins: MATLAB's rgb2ycbcr and the border crop come from the evaluation code of SRCNN (Dong et al., ECCV 2014). The
 # scripts of NTIRE 2023 pass RGB images to BasicSR's conversion for BGR, which swaps the weights of red and blue.

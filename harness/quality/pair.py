@@ -116,7 +116,10 @@ def window_positions(box: Box, window: Window) -> Box:
     top, bottom, left, right = box
     reach = len(window.taps) - 1  # rows and columns that a window extends beyond its first one
     if bottom - top <= reach or right - left <= reach:
-        raise DataError(f"an image of {right - left}x{bottom - top} is smaller than SSIM's window ({reach + 1} pixels)")
+        raise DataError(
+            f"an image of {right - left}x{bottom - top} is smaller than SSIM's window ({reach + 1} pixels)",
+            hint=f"leave it out: SSIM needs {reach + 1} rows and columns at least, inside the border that is cropped",
+        )
     return top, bottom - reach, left, right - reach
 
 

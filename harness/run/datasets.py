@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.data import Dataset, get_degradation, open_dataset
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
+from harness.quality import get_convention
 from harness.tracks import Track, TrackDataset
 
 
@@ -28,7 +29,9 @@ class LabelledDataset:
     dataset: Dataset
 
 
-def open_datasets(names: Sequence[str], track: Track) -> tuple[LabelledDataset, ...]:
+def open_datasets(
+    names: Sequence[str], track: Track, further_conventions: Sequence[str] = ()
+) -> tuple[LabelledDataset, ...]:
     """Open the data sets of a run.
 
     Parameters
@@ -39,13 +42,15 @@ def open_datasets(names: Sequence[str], track: Track) -> tuple[LabelledDataset, 
         quality levels of a codec, one name serves them all.
     track
         Knows roles and degradations.
+    further_conventions
+        Definitions of PSNR and SSIM by which images are measured besides that of the track.
 
     Raises
     ------
     UsageError
         A data set does not exist, or a role is given twice.
     DataError
-        A data set cannot be read.
+        A data set cannot be read, or an image is smaller than SSIM's window.
     """
     roles = {role.role: role for role in track.datasets}
     given = [_split(name, roles) for name in names]
@@ -65,8 +70,22 @@ def open_datasets(names: Sequence[str], track: Track) -> tuple[LabelledDataset, 
             raise UsageError(
                 f"--dataset: two data sets are called {label!r}", hint="rename one of the folders, or write ROLE=NAME"
             )
+        _refuse_small_images(dataset, [track.convention, *further_conventions])
         opened.append(LabelledDataset(label, dataset))
     return tuple(opened)
+
+
+def _refuse_small_images(dataset: Dataset, conventions: Sequence[str]) -> None:
+    """Raise DataError if an image is too small for SSIM by one of the conventions."""
+    found = dataset.smallest()
+    least, name = max((get_convention(name).least_side(dataset.scale), name) for name in conventions)
+    if found is not None and min(found[1]) < least:
+        path, (height, width) = found
+        raise DataError(
+            f"gives an HR image of {width}x{height}, but SSIM of convention {name} needs {least}x{least} pixels",
+            where=str(path),
+            hint=f"remove it from data set {dataset.name}, or give a larger image",
+        )
 
 
 def _split(text: str, roles: dict[str, TrackDataset]) -> tuple[str | None, str]:

@@ -231,7 +231,7 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, e
     scale, note = _scale_of(request, found)
     track = _track(replace(request, scale=scale))
     # Only the first data set is part of the conditions: figures on further ones are stored by the data set.
-    first, *further = open_datasets([request.dataset, *request.further_datasets], track)
+    first, *further = open_datasets([request.dataset, *request.further_datasets], track, request.conventions)
     dataset = first.dataset
     _check_crops(request, dataset)
     places = order_places((engine or LocalEngine()).devices(request.device, request.threads), request.time_on)

@@ -16,7 +16,7 @@ from harness.data import open_dataset
 from harness.data.degradation import get_degradation
 from harness.engines import Job
 from harness.engines.inline import InlineEngine
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 from harness.isolation.messages import Message
 from harness.isolation.session import Session
 from harness.pipeline import run
@@ -212,6 +212,23 @@ def test_a_custom_track_that_scores_the_size_of_the_weights(submit_sharp, reques
 def test_quality_levels_come_from_one_folder(folders) -> None:
     opened = open_datasets([str(folders["two"])], get_track("ais2024-x4"))
     assert [(one.label, one.dataset.degradation.name) for one in opened] == [("qp31", "avif31"), ("qp63", "avif63")]
+
+
+@pytest.mark.parametrize(
+    ("conventions", "side", "least"), [((), 11, 11), ((), 12, None), (("ntire-esr",), 18, 19), (("ntire-esr",), 19, 19)]
+)
+def test_an_image_smaller_than_the_window_of_ssim_is_named(
+    folders, conventions: tuple[str, ...], side: int, least: int | None
+) -> None:
+    small = folders["three"] / "image1.png"
+    Image.new("RGB", (40, side)).save(small)
+    if least is None:
+        assert open_datasets([str(folders["three"])], get_track("ntire23-x2"), conventions)
+        return
+    with pytest.raises(DataError, match=f"HR image of 40x{side // 2 * 2}, but SSIM .* needs {least}x{least}") as caught:
+        open_datasets([str(folders["three"])], get_track("ntire23-x2"), conventions)
+    assert caught.value.where == str(small)
+    assert "Remove it from data set three" in str(caught.value)
 
 
 def test_two_data_sets_of_one_label_are_an_error(folders) -> None:

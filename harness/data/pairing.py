@@ -46,7 +46,7 @@ def pair(hr_paths: Sequence[Path], lr_paths: Iterable[Path], scale: int, where: 
     """
     lr_paths = list(lr_paths)
     found = _candidates([image_name(path) for path in hr_paths], lr_paths, scale)
-    _refuse_several(found, where)
+    _refuse_several(found, where, "keep one, in the format that you mean")
     missing = [hr.name for hr, lrs in zip(hr_paths, found, strict=True) if not lrs]
     if missing:
         raise DataError(
@@ -79,18 +79,16 @@ def _may_have_scale(path: Path, scale: int) -> bool:
     return not stated or str(scale) in stated
 
 
-def refuse_several(hr_paths: Sequence[Path], lr_paths: Sequence[Path], scale: int, where: str) -> None:
+def refuse_several(hr_paths: Sequence[Path], lr_paths: Sequence[Path], scale: int, where: str, hint: str) -> None:
     """Raise DataError if `pair` would find several LR images of one HR image; the parameters are those of `pair`."""
-    _refuse_several(_candidates([image_name(path) for path in hr_paths], lr_paths, scale), where)
+    _refuse_several(_candidates([image_name(path) for path in hr_paths], lr_paths, scale), where, hint)
 
 
-def _refuse_several(found: Iterable[Sequence[Path]], where: str) -> None:
+def _refuse_several(found: Iterable[Sequence[Path]], where: str, hint: str) -> None:
     several = next((lrs for lrs in found if len(lrs) > 1), None)
     if several is not None:
         names = " and ".join(path.name for path in several)
-        raise DataError(
-            f"{names} are LR images of the same HR image", where=where, hint="keep one, in the format that you mean"
-        )
+        raise DataError(f"{names} are LR images of the same HR image", where=where, hint=hint)
 
 
 def split_roles(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

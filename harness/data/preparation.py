@@ -184,8 +184,13 @@ def _delete_stale(source: Path, work: Work, made: Iterable[str]) -> None:
     needed = {name for record in records if record.scale != work.scale for name in record.files}
     stale = {name for record in records if record.scale == work.scale for name in record.files}
     for name in stale - needed - set(made):
-        if identity(work.out / name) not in work.sources:
-            (work.out / name).unlink(missing_ok=True)
+        path = work.out / name
+        try:
+            if identity(path) not in work.sources:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            reason = f"cannot be removed ({error.strerror or error})"
+            raise DataError(reason, where=str(path), hint="remove it, or give another output folder") from error
 
 
 def _generate(source: Path, work: Work) -> dict[Path, bytes]:

@@ -37,11 +37,11 @@ def refuse_losses(sources: Sequence[Path], work: Work) -> None:
             _refuse_in_the_way(hr_by_name.get(image_name(source), []), own)
         for record in records:
             _refuse_other_hr(source, record, work)
-    others = [path for path in hr if image_name(path) not in {image_name(source) for source in sources}]
-    made = {work.lr_path(source) for source in sources}
-    refuse_several(
-        [*sources, *others], sorted({*lr} - recorded | made), work.scale, f"{work.lr_folder()} after this call"
-    )
+    names = {image_name(source) for source in sources}
+    others = [path for path in hr if image_name(path) not in names]
+    lr_after = sorted({*lr} - recorded | {work.lr_path(source) for source in sources})
+    hint = f"{_OTHER_OUT}, or move the LR images that are there elsewhere"
+    refuse_several([*sources, *others], lr_after, work.scale, f"{work.lr_folder()} after this call", hint)
 
 
 def _images(folder: Path) -> list[Path]:

@@ -4,6 +4,8 @@ All exceptions that the harness raises on purpose derive from :class:`HarnessErr
 errors by origin: the command line, a submission, the data, stored results or a worker process.
 """
 
+from harness.text import sentence_start
+
 
 class HarnessError(Exception):
     """Base class of all errors that the harness raises on purpose.
@@ -15,7 +17,7 @@ class HarnessError(Exception):
     where
         The file, key, line or image at fault.
     hint
-        How to fix it, without a full stop.
+        How to fix it, without a full stop. A command, a path or an option at its start keeps its case.
     """
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
@@ -26,7 +28,7 @@ class HarnessError(Exception):
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        remedy = f". {self.hint[0].upper()}{self.hint[1:]}." if self.hint else ""
+        remedy = f". {sentence_start(self.hint)}." if self.hint else ""
         return f"{place}{self.what}{remedy}"
 
 

@@ -16,6 +16,10 @@ _FORMULA_START = r"('*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 _FORMULA = re.compile(_CELL_START + _FORMULA_START)
 _QUOTED_FORMULA = re.compile(f"{_CELL_START}'{_FORMULA_START}")
 
+# A word of prose: options, paths, names of files and keys have other characters within.
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*[,;:.!?]?")
+_COMMANDS = frozenset({"git", "harness", "pip", "python", "uv"})
+
 
 def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
     """Replace control characters in `text` and truncate it.
@@ -94,3 +98,9 @@ def single_line(text: str, limit: int) -> str:
 def first_line(text: str, default: str = "no message") -> str:
     """Return the first line of a text that is not blank; `default` if there is none."""
     return next((line.strip() for line in text.splitlines() if line.strip()), default)
+
+
+def sentence_start(text: str) -> str:
+    """Return a text with a capital letter at its start, unless it begins with a command, a path, an option or a key."""
+    first = text.split(maxsplit=1)[0] if text.strip() else ""
+    return text[0].upper() + text[1:] if _WORD.fullmatch(first) and first not in _COMMANDS else text

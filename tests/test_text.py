@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import UsageError
 from harness.text import from_spreadsheet_text, spreadsheet_text
 
 CHARACTERS = st.sampled_from("=+-@'; \t\r\na1,\"|\uff1d\uff20")
@@ -43,3 +44,26 @@ def test_whatever_the_text_is_it_can_be_read_back(text: str) -> None:
     assert from_spreadsheet_text(shown) == text
     for cell in csv.reader(io.StringIO(shown, newline=""), delimiter=";", quoting=csv.QUOTE_NONE):
         assert not (cell and cell[0].lstrip()[:1] in tuple("=+-@\uff1d\uff20"))
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("rename one of the two", "Rename one of the two"),
+        ("make it smaller", "Make it smaller"),
+        ("don't pack it", "Don't pack it"),
+        ("élargissez-le", "Élargissez-le"),
+        ("pip install spandrel", "pip install spandrel"),
+        ("python -m pip install uv", "python -m pip install uv"),
+        ("harness run BUNDLE", "harness run BUNDLE"),
+        ("docs/submitting.md describes every key", "docs/submitting.md describes every key"),
+        ("submission.toml names them", "submission.toml names them"),
+        ("arch.py: add it there", "arch.py: add it there"),
+        ("--fresh measures it again", "--fresh measures it again"),
+        ("weights_key chooses one", "weights_key chooses one"),
+        ("x2 is missing", "x2 is missing"),
+        ("`harness new NAME` shows the layout", "`harness new NAME` shows the layout"),
+    ],
+)
+def test_a_hint_becomes_a_sentence_unless_it_begins_with_a_command_or_a_path(hint: str, shown: str) -> None:
+    assert str(UsageError("is wrong", hint=hint)) == f"is wrong. {shown}."

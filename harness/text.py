@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from typing import Any
@@ -16,6 +17,7 @@ _FORMULA_START = r"('*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 _FORMULA = re.compile(_CELL_START + _FORMULA_START)
 _QUOTED_FORMULA = re.compile(f"{_CELL_START}'{_FORMULA_START}")
 
+_ENTRY = re.compile(r"  \S")
 # A word of prose: options, paths, names of files and keys have other characters within.
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*[,;:.!?]?")
 _COMMANDS = frozenset({"git", "harness", "pip", "python", "uv"})
@@ -98,6 +100,18 @@ def single_line(text: str, limit: int) -> str:
 def first_line(text: str, default: str = "no message") -> str:
     """Return the first line of a text that is not blank; `default` if there is none."""
     return next((line.strip() for line in text.splitlines() if line.strip()), default)
+
+
+def summary_line(text: str, most: int = 3) -> str:
+    """Return the first line of a text that is not blank, with the first entries of the list below it, if it has one.
+
+    Entries of a list are lines indented by two spaces.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    entries = list(itertools.takewhile(_ENTRY.match, lines[1:]))
+    listed = "; ".join(line.strip() for line in entries[:most])
+    more = "; ..." if len(entries) > most else ""
+    return f"{first_line(text)}: {listed}{more}" if listed else first_line(text)
 
 
 def sentence_start(text: str) -> str:

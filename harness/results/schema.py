@@ -21,7 +21,7 @@ from harness.results.run_info import (
     RunInfo,
     TrackInfo,
 )
-from harness.text import first_line, printable, single_line
+from harness.text import printable, single_line, summary_line
 
 SCHEMA_VERSION = 2
 CUT_SHORT = "the limit of the search"
@@ -73,8 +73,8 @@ class ErrorInfo(Record):
 
     @property
     def first_line(self) -> str:
-        """The first line of the message that is not blank."""
-        return first_line(self.message)
+        """The first line of the message that is not blank, with the first entries of a list of mistakes below it."""
+        return summary_line(self.message)
 
 
 class Runtime(Record):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ManifestError
+from harness.results.schema import ErrorInfo
 from harness.submissions.manifest import Manifest, is_inside, read_manifest
 
 GOOD = """\
@@ -119,6 +120,22 @@ def test_several_mistakes_are_all_named(tmp_path):
     assert "[submission] scale " in message
     assert "scales is missing" in message
     assert message.startswith(f"{tmp_path / 'submission.toml'}: 3 mistakes")
+
+
+def test_the_line_of_a_failed_row_names_the_first_mistakes(tmp_path):
+    message = failure(tmp_path, GOOD.replace("team", "taem").replace("scales", "scale"))
+    line = ErrorInfo(stage="discover", type="ManifestError", message=message).first_line
+    assert "submission.toml: 3 mistakes: " in line
+    assert "taem is not a key of a manifest (did you mean team?); " in line
+    assert "scales is missing" in line
+
+
+def test_the_line_of_a_failed_row_is_limited(tmp_path):
+    message = failure(tmp_path, GOOD + "".join(f"key{number} = 1\n" for number in range(9)))
+    line = ErrorInfo(stage="discover", type="ManifestError", message=message).first_line
+    assert "9 mistakes: " in line
+    assert line.endswith("; ...")
+    assert line.count("must be") == 3
 
 
 def test_link_out_of_the_folder_is_refused(tmp_path):

@@ -17,6 +17,7 @@ from harness.run.plan import Plan, PlannedSubmission
 from harness.run.progress import Progress
 from harness.run.resume import ResumePolicy
 from harness.run.submission_run import SubmissionRun
+from harness.submissions.submission import Submission
 
 
 class MeasuredSubmission(NamedTuple):
@@ -170,8 +171,9 @@ class RunContext:
         return measurement
 
     def _failure(self, planned: PlannedSubmission, error: Exception) -> Measurement:
-        failure = self.error_of(planned, error)
-        reason = ErrorInfo(stage=failure.stage, type=failure.kind, message=str(failure), log=failure.log)
+        failure, submission = self.error_of(planned, error), planned.submission
+        message = submission.named(str(failure)) if isinstance(submission, Submission) else str(failure)
+        reason = ErrorInfo(stage=failure.stage, type=failure.kind, message=message, log=failure.log)
         empty = Measurement.empty(planned.fingerprint, planned.backend)
         return empty.model_copy(update={"status": "failed", "error": reason})
 

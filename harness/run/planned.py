@@ -167,7 +167,7 @@ def _planned(
 
 
 def _unreadable(error: Exception, submission: Submission) -> SubmissionError:
-    place = str(submission.root)
+    place = str(submission.given or submission.root)
     if isinstance(error, OSError):
         return SubmissionError(f"a file cannot be read ({error})", where=place, hint="change its permissions")
     return submission_error(error, place)

@@ -291,7 +291,7 @@ class SubmissionRun:
 
     def fail(self, error: WorkerError) -> None:
         """End the worker; keep what was measured before the failure, and why it failed."""
-        kind, message = printable(error.kind, _MAX_TEXT), printable(str(error), _MAX_TEXT)
+        kind, message = printable(error.kind, _MAX_TEXT), printable(self.worker.submission.named(str(error)), _MAX_TEXT)
         log = printable(error.log, _MAX_TEXT, keep_end=True)
         reason = ErrorInfo(stage=error.stage, type=kind, message=message, log=log)
         statuses: dict[str, Status] = {"UnsupportedError": "unsupported", DISQUALIFIED: "disqualified"}

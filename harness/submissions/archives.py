@@ -85,7 +85,10 @@ def extract(
         with _index_reader(path, limits) as file, _open(file, path) as archive:
             entries = _validated_entries(archive, path, limits)
             _extract(archive, entries, target, path, deadline)
-    return submission_folder(target)
+    try:
+        return submission_folder(target)
+    except SubmissionError as error:
+        raise _error(path, error.what) from error
 
 
 def default_cache() -> Path:

@@ -240,16 +240,39 @@ def _described(source: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
         folder = archives.submission_folder(source)
         return _in_repository(folder, kind, cache_dir) or _from_folder(folder, kind, source.resolve().name)
     if source.suffix.lower() == ".zip":
-        extracted = archives.extract(source, cache_dir, deadline=Deadline())
-        of_repository = _in_repository(extracted, kind, cache_dir)
-        found = of_repository or _from_folder(extracted, kind, source.stem)
-        return found if of_repository else [_zipped(one) for one in found]
+        return _from_zip(source, kind, cache_dir)
     root, manifest = adopt(source, cache_dir)
-    return [Submission(manifest.name, "", kind, root, manifest, "file")]
+    return [Submission(manifest.name, "", kind, root, manifest, "file", given=source)]
 
 
-def _zipped(one: Found) -> Found:
-    return replace(one, origin="zip") if isinstance(one, Submission) else one
+def _from_zip(source: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
+    folder = archives.extract(source, cache_dir, deadline=Deadline())
+    try:
+        of_repository = _in_repository(folder, kind, cache_dir)
+        found = of_repository or _from_folder(folder, kind, source.stem)
+    except SubmissionError as error:
+        _name_archive(error, folder, source)
+        raise
+    return [_zipped(one, folder, source) for one in found]
+
+
+def _zipped(one: Found, folder: Path, source: Path) -> Found:
+    if isinstance(one, BrokenSubmission):
+        _name_archive(one.error, folder, source)
+        return replace(one, path=source if one.path == folder else one.path)
+    # The networks of a repository have folders of their own, which were not extracted from the archive.
+    return replace(one, origin="zip", given=source) if one.root == folder.resolve() else one
+
+
+def _name_archive(error: SubmissionError, folder: Path, source: Path) -> None:
+    """Let an error name the archive in place of the cache folder to which it was extracted."""
+
+    def named(text: str) -> str:
+        return text.replace(str(folder.resolve()), str(source)).replace(str(folder), str(source))
+
+    error.what = named(error.what)
+    error.where = None if error.where is None else named(error.where)
+    error.hint = None if error.hint is None else named(error.hint)
 
 
 def _in_repository(folder: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:

@@ -19,7 +19,11 @@ PROTOCOL_SCALES = (2, 3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One model to measure. ``root`` is its folder; ``module`` is set if it is an installed package."""
+    """One model to measure.
+
+    ``root`` is its folder, ``module`` is set if it is an installed package, and ``given`` is the zip file or the single
+    file from which the folder was made.
+    """
 
     name: str
     slug: str
@@ -28,6 +32,17 @@ class Submission:
     manifest: Manifest
     origin: Origin
     module: str | None = None
+    given: Path | None = None
+
+    def named(self, text: str) -> str:
+        """Return a text in which a folder of the cache is called by the file that the user gave."""
+        if self.given is None:
+            return text
+        # A single file has another name in the cache.
+        copies = set((self.manifest.weights or {}).values()) if self.origin == "file" else ()
+        for copy in (*(self.root / name for name in copies), self.root):
+            text = text.replace(str(copy), str(self.given))
+        return text
 
     def weights_bytes(self, scale: int) -> int | None:
         """Return the size of the file of weights for ``scale``; None if the manifest names none or it is no file."""

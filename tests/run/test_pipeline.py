@@ -282,6 +282,15 @@ def test_a_broken_manifest_is_a_row(submit: Submit, request_for: Request) -> Non
     assert rows["good"].status == "ok", rows["good"].error
 
 
+def test_what_fails_to_load_from_a_zip_names_the_zip(submit: Submit, request_for: Request) -> None:
+    folder = submit("bad")
+    (folder / "arch.py").write_text("def srmodel():\n    return 3\n")
+    archive = Path(shutil.make_archive(str(folder.parent / "packed"), "zip", folder))
+    shutil.rmtree(folder)
+    (row,) = run(request_for(), engine=InlineEngine()).run.entries
+    assert row.error.message.startswith(f"{archive}: arch:srmodel returned a int")
+
+
 def test_failures_are_kept_until_they_are_to_be_tried_again(submit: Submit, request_for: Request) -> None:
     submit("bad", "raise RuntimeError('inside')")
     engine = CountingEngine()

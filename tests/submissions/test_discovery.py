@@ -97,6 +97,34 @@ def test_two_zip_files_of_the_same_bytes_are_two_submissions(tmp_path):
     assert found[0].root == found[1].root
 
 
+def packed(path: Path, **files: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name.replace("_", "."), text)
+    return path
+
+
+def test_what_is_wrong_in_a_zip_names_the_zip(tmp_path):
+    first = packed(tmp_path / "noarch.zip", net_py=BOMB)
+    second = packed(tmp_path / "empty-manifest.zip", submission_toml="", arch_py=BOMB)
+    many = packed(tmp_path / "many.zip", submission_toml='[[model]]\nname = "a"\nscale = [2]\n', arch_py=BOMB)
+    found = find(tmp_path, cache_dir=tmp_path / ".cache")
+    said = {one.path.name: f"{one.error}" for one in found if isinstance(one, BrokenSubmission)}
+    assert said.keys() == {first.name, second.name, many.name}
+    assert said[first.name].startswith(f"{first}: has neither submission.toml nor arch.py")
+    assert said[second.name].startswith(f"{second}/submission.toml: ")
+    assert said[many.name].startswith(f"{many}/submission.toml: ")
+    assert not any(".cache" in message for message in said.values())
+
+
+def test_what_is_wrong_with_a_single_file_names_the_file(tmp_path):
+    path = tmp_path / "mine.pth"
+    path.write_bytes(b"x")
+    (one,) = find(path, cache_dir=tmp_path / ".cache")
+    assert one.named(f"{one.root / one.manifest.weights_for(2)}: is damaged") == f"{path}: is damaged"
+    assert one.named(f"{one.root}: is damaged") == f"{path}: is damaged"
+
+
 def test_links_that_lead_nowhere_are_passed_over(tmp_path):
     model(tmp_path, "a")
     (tmp_path / "b").symlink_to(tmp_path / "nowhere")

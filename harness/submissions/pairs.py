@@ -34,7 +34,8 @@ _WEIGHT_FOLDERS = (
     "pretrained",
     "pretrained_models",
 )
-_SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
+CHECKPOINT_SUFFIXES = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
+"""Suffixes of files that are taken for checkpoints, in lower case."""
 # A name that ends with a scale, such as net_x4 or net-4x.
 _SCALE = re.compile(r"(.+?)[_-](?:x(\d{1,2})|(\d{1,2})x)$", re.IGNORECASE)
 # Files of a folder that are examined.
@@ -101,7 +102,7 @@ def module_of(factory: str) -> str:
 def _checkpoints(root: Path, folder: str) -> Iterator[tuple[str, str, str]]:
     """Yield path, name and scale of the checkpoints in a folder; the scale is empty if the name has none."""
     for path in _listed(root, folder):
-        if path.suffix.lower() in _SUFFIXES:
+        if path.suffix.lower() in CHECKPOINT_SUFFIXES:
             match = _SCALE.fullmatch(path.stem)
             scale = (match[2] or match[3]) if match else ""
             named = match is not None and 1 <= int(scale) <= 16

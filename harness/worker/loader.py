@@ -28,6 +28,7 @@ from harness.worker.importing import describe, place_of
 from harness.worker.opened_files import recorded
 from harness.worker.presenting import presented
 from harness.worker.process_state import preserved, without_cuda
+from harness.worker.unnamed_weights import Unnamed, fill_unnamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Declared:
     """Name of the author's reparameterization method."""
     alternatives: Sequence[str] = ()
     """Further factories, tried if the checkpoint does not fit the network."""
+    lacks_weights: bool = False
+    """Whether a network without weights is known to be untrained, because the manifest has weights for other scales."""
 
     @classmethod
     def read(cls, root: Path) -> Declared:
@@ -66,6 +69,7 @@ class Declared:
         return cls(
             True, manifest.requires, manifest.kwargs, manifest.folder, manifest.output, manifest.colour,
             manifest.value_range, manifest.reparameterize, manifest.alternatives,
+            manifest.needs_weights or manifest.weights is not None,
         )  # fmt: skip
 
 
@@ -178,6 +182,11 @@ def _built(
         network, remarks = build_filled(factory, weights, reading)
     notes += remarks
     if weights is None:
+        if not declared.lacks_weights:
+            home = root.parents[len(Path(declared.folder).parts) - 1] if declared.folder else root
+            known = Unnamed(home, scale, declared.has_manifest, declared.hook, opened)
+            network, remarks = fill_unnamed(network, factory, reading, known)
+            notes += remarks
         return network
     # In the challenges' layout, which has no manifest, the factory loads its checkpoint itself.
     itself = weights in opened and not declared.has_manifest

@@ -118,7 +118,7 @@ class Operations:
         reading = Reading(trust_pickle=request.trust_pickle, key=request.weights_key)
         declared = Declared(
             request.has_manifest, request.requires, request.kwargs, request.folder, request.output, request.colour,
-            request.value_range, request.hook, request.alternatives,
+            request.value_range, request.hook, request.alternatives, request.random_weights,
         )  # fmt: skip
         loaded = load(root, request.factory, request.scale, weights, reading, declared)
         multiple = find_size_multiple(loaded.network, request.scale, request.value_range, request.size_multiple)

@@ -210,7 +210,7 @@ def srmodel():
 """
     loaded = load(folder(tmp_path, rude), "arch:srmodel", 2, None)
     assert torch.get_num_threads() == threads
-    assert loaded.notes == ["the code changed the number of threads while loading; restored"]
+    assert "the code changed the number of threads while loading; restored" in loaded.notes
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="concerns machines without a GPU")
@@ -222,7 +222,7 @@ def srmodel():
 """
     loaded = load(folder(tmp_path, arch), "arch:srmodel", 2, None)
     assert next(loaded.network.parameters()).device.type == "cpu"
-    assert loaded.notes == ["requests CUDA while loading; kept on the CPU"]
+    assert "requests CUDA while loading; kept on the CPU" in loaded.notes
 
 
 def test_modules_that_stay_in_training_mode_are_switched(tmp_path):
@@ -276,7 +276,7 @@ def test_without_manifest_the_network_shows_its_scale(tmp_path):
 def test_requirements_of_the_manifest_bind_those_of_the_text_file_inform(tmp_path):
     root = folder(tmp_path, "def srmodel():\n    return Net(2)\n")
     (root / "requirements.txt").write_text("# ours\n-f wheels\ntorch>=1.0\nno-such-package-here==3  # why\n\n")
-    (note,) = load(root, "arch:srmodel", 2, None).notes
+    note, *_ = load(root, "arch:srmodel", 2, None).notes
     assert note == "requirements.txt asks for no-such-package-here==3 (not installed); measured without"
     text = '[submission]\nname = "a"\nscales = [2]\nrequires = ["numpy<1", "other; sys_platform == \'plan9\'"]\n'
     (root / "submission.toml").write_text(text)

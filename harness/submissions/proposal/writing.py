@@ -14,10 +14,10 @@ from harness.plain_files import survey
 from harness.submissions.argument_names import CONFIG_NAMES, SCALE_NAMES, is_recognised
 from harness.submissions.loaders import PREFIX, loader_for
 from harness.submissions.manifest import SHARED_FILE_NAME, is_inside, manifest_file
+from harness.submissions.pairs import CHECKPOINT_SUFFIXES
 from harness.submissions.proposal.classes import NetworkClass, network_classes
 from harness.submissions.proposal.matching import SAID, Match, match
 
-_CHECKPOINTS = frozenset({".pth", ".pt", ".ckpt", ".safetensors"})
 # Files that a loader takes without a class: ONNX models and exported programs.
 _PROGRAMS = frozenset({".onnx", ".pt2"})
 _MOST = 300  # checkpoints
@@ -97,7 +97,7 @@ def propose(root: Path) -> Proposal:
     files = [path.relative_to(root.resolve()).as_posix() for path in survey(root, ignored=ignored).files]
     usable = [file for file in files if is_inside(file) and file.isprintable()]
     classes = network_classes(root, [file for file in usable if file.endswith(".py")])
-    checkpoints = [file for file in usable if PurePosixPath(file).suffix.lower() in _CHECKPOINTS]
+    checkpoints = [file for file in usable if PurePosixPath(file).suffix.lower() in CHECKPOINT_SUFFIXES]
     matches = [match(root, file, classes) for file in checkpoints[:_MOST]]
     names: set[str] = set()
     groups = _groups(one for one in matches if one.classes)

@@ -118,10 +118,20 @@ def check(
         typer.echo(check_output(shown).model_dump_json(indent=1))
     if fix:
         _fix(path, shown)
+    _print_skipped(path)
     passed = sum(one.passed for one in shown)
     err.print(f"{passed} of {len(shown)} passed", highlight=False)
     if passed < len(shown):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _print_skipped(path: Path) -> None:
+    from harness.submissions.discovery import skipped_folders
+    from harness.submissions.inbox import skipped_line
+
+    line = skipped_line(skipped_folders([path]))
+    if line:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_check(title: str, check: Checked) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from harness.submissions import archives
 from harness.submissions.bare import adopt, is_bare
 from harness.submissions.boundaries import check_child, others_in
 from harness.submissions.challenge.repository import is_repository, submissions_of
+from harness.submissions.inbox import is_source, is_submission, other_archive, refuse_archive, skipped
 from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file
 from harness.submissions.model_tables import Described, read_manifests
@@ -25,11 +25,6 @@ from harness.suggestions import choice
 from harness.text import single_line
 
 __all__ = ["BrokenSubmission", "Found", "Kind", "Origin", "Submission", "baselines", "discover", "protocol_manifest"]
-
-# Suffixes of files that make a folder without a manifest a failed row instead of being ignored.
-_CODE = {".py", ".toml", ".pth", ".pt", ".ckpt", ".safetensors"}
-_MAX_LISTED = 10_000
-"""Number of files at the top of a folder among which code is searched."""
 
 
 def discover(
@@ -109,11 +104,11 @@ def _sources(path: Path) -> list[Path]:
     """Return the folders, zip files and single files at ``path`` that each are a submission."""
     if not path.exists():
         raise UsageError("does not exist", where=str(path), hint="give a submission, a zip file or a folder of them")
-    if path.is_file() and not _is_source(path):
+    if path.is_file() and (other_archive(path) or not is_source(path)):
         raise UsageError("is not a submission", where=str(path), hint="give its folder, a zip of it, or an ONNX file")
     if path.is_file():
         return [path]
-    if _is_submission(path):
+    if is_submission(path):
         _refuse_mixture(path)
         return [path]
     if _is_challenge(path) or _holds_pairs(path):
@@ -123,7 +118,20 @@ def _sources(path: Path) -> list[Path]:
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
         raise UsageError(reason, where=str(path), hint="check its permissions") from error
-    return [child for child in children if _is_source(child)]
+    return [child for child in children if is_source(child)]
+
+
+def skipped_folders(paths: Iterable[Path | str]) -> list[str]:
+    """Return the names of the folders in folders of submissions that are no submissions, and so have no row.
+
+    Folders of results of the harness, hidden ones and by-products of packing are left out.
+    """
+    names: list[str] = []
+    for place in map(Path, paths):
+        sources = _sources(place) if place.is_dir() else [place]
+        if place not in sources:
+            names += skipped(sources, place)
+    return names
 
 
 def _identity(source: Path) -> Path:
@@ -158,47 +166,10 @@ def _manifests_of(folder: Path) -> list[Manifest]:
         return []
 
 
-def _is_source(path: Path) -> bool:
-    """Return whether a file or folder of an inbox is a submission. One that cannot be examined is: it has a row."""
-    # Hidden files, and by-products of packing and of Python (__MACOSX, __pycache__).
-    if path.name.startswith((".", "__")):
-        return False
-    try:
-        if path.is_file():
-            return path.suffix.lower() == ".zip" or is_bare(path)
-        folder = archives.submission_folder(path)
-        return _is_submission(folder) or _has_code(folder)
-    except (NotADirectoryError, FileNotFoundError):  # a broken link or a pipe
-        return False
-    except OSError:  # an unreadable folder is listed, so that it appears as a failed row instead of being skipped
-        return _is_folder(path)
-    except Exception as error:
-        if concerns_the_run(error):
-            raise
-        return True
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return True
-
-
-def _has_code(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        # A folder of more files is a submission too, and is refused with its number of files.
-        return any(number >= _MAX_LISTED or Path(one.name).suffix in _CODE for number, one in enumerate(entries))
-
-
-def _is_submission(folder: Path) -> bool:
-    return manifest_file(folder) is not None or (folder / "arch.py").is_file()
-
-
 def _is_challenge(folder: Path) -> bool:
     """Return whether a folder is the repository of a challenge. One whose script cannot be read is: it has a row."""
     try:
-        return not _is_submission(folder) and is_repository(folder)
+        return not is_submission(folder) and is_repository(folder)
     except SubmissionError:
         return True
     except OSError:
@@ -207,7 +178,7 @@ def _is_challenge(folder: Path) -> bool:
 
 def _holds_pairs(folder: Path) -> bool:
     """Return whether a folder has model files beside checkpoints of their names, and no other submissions in it."""
-    pairs = [] if _is_submission(folder) else find_pairs(folder)
+    pairs = [] if is_submission(folder) else find_pairs(folder)
     if not pairs:
         return False
     own = {file for pair in pairs for file in pair.weights.values()}
@@ -216,7 +187,7 @@ def _holds_pairs(folder: Path) -> bool:
 
 def _is_other(child: Path) -> bool:
     if child.is_dir():
-        return _is_submission(child)
+        return is_submission(child)
     return child.suffix.lower() == ".zip" or is_bare(child)
 
 
@@ -229,10 +200,14 @@ def _read(source: Path, kind: Kind, cache_dir: Path | None, given: Collection[Pa
     except Exception as error:
         if concerns_the_run(error):
             raise
-        # The name of a folder may contain dots, that of a file ends with a suffix.
-        is_file = source.suffix.lower() == ".zip" or is_bare(source)
-        name = visible_name(source.stem if is_file else source.name)
-        return [BrokenSubmission(name, source, submission_error(error, str(source)), kind=kind)]
+        return [BrokenSubmission(_name_of(source), source, submission_error(error, str(source)), kind=kind)]
+
+
+def _name_of(source: Path) -> str:
+    # The name of a folder may contain dots, that of a file ends with a suffix.
+    is_file = source.suffix.lower() == ".zip" or is_bare(source)
+    suffix = other_archive(source) or (source.suffix if is_file else "")
+    return visible_name(source.name[: len(source.name) - len(suffix)])
 
 
 def _described(source: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
@@ -241,6 +216,7 @@ def _described(source: Path, kind: Kind, cache_dir: Path | None) -> list[Found]:
         return _in_repository(folder, kind, cache_dir) or _from_folder(folder, kind, source.resolve().name)
     if source.suffix.lower() == ".zip":
         return _from_zip(source, kind, cache_dir)
+    refuse_archive(source)
     root, manifest = adopt(source, cache_dir)
     return [Submission(manifest.name, "", kind, root, manifest, "file", given=source)]
 

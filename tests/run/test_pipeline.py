@@ -291,6 +291,12 @@ def test_what_fails_to_load_from_a_zip_names_the_zip(submit: Submit, request_for
     assert row.error.message.startswith(f"{archive}: arch:srmodel returned a int")
 
 
+def test_a_folder_without_a_submission_is_named_in_the_warnings(submit: Submit, request_for: Request) -> None:
+    (submit("good").parent / "empty").mkdir()
+    warnings = run(request_for(), engine=InlineEngine()).run.warnings
+    assert [line for line in warnings if line.startswith("skipped: empty")]
+
+
 def test_failures_are_kept_until_they_are_to_be_tried_again(submit: Submit, request_for: Request) -> None:
     submit("bad", "raise RuntimeError('inside')")
     engine = CountingEngine()

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ArchiveError, ManifestError, UsageError
-from harness.submissions.discovery import BrokenSubmission, discover
+from harness.submissions.discovery import BrokenSubmission, Submission, discover, skipped_folders
+from harness.submissions.inbox import skipped_line
 from harness.submissions.skeleton import create
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
 from harness.worker.loader import load_network
@@ -130,6 +131,36 @@ def test_links_that_lead_nowhere_are_passed_over(tmp_path):
     (tmp_path / "b").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "c")
     assert [one.name for one in find(tmp_path)] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["sub.rar", "sub.7z", "sub.tar.gz", "Sub.TGZ", "sub.tar"])
+def test_an_archive_of_another_format_is_a_broken_submission(tmp_path, name):
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / name).write_bytes(b"x")
+    model(tmp_path / "inbox", "good")
+    broken, good = sorted(find(tmp_path / "inbox"), key=lambda one: isinstance(one, Submission))
+    assert (broken.name.lower(), good.name) == ("sub", "good")
+    assert "only zip files are read" in str(broken.error)
+    assert "zip -r submission.zip FOLDER" in str(broken.error)
+    with pytest.raises(UsageError, match="a zip of it"):
+        find(tmp_path / "inbox" / name)
+
+
+def test_folders_without_a_submission_are_named_other_things_are_not(tmp_path):
+    inbox = tmp_path / "inbox"
+    model(inbox, "good")
+    for name in ("empty", "only/images", "__MACOSX", ".cache", "run/samples", "reports/first"):
+        (inbox / name).mkdir(parents=True)
+    for name in ("README.md", ".DS_Store", "run/results.json", "reports/first/results.json"):
+        (inbox / name).touch()
+    assert skipped_folders([inbox]) == ["empty", "only"]
+    assert skipped_line(["empty", "only"]).startswith("skipped: empty, only (")
+    assert skipped_folders([inbox / "good", protocol_zip(tmp_path / "one.zip")]) == []
+    assert skipped_line([]) == ""
+
+
+def test_many_skipped_folders_are_counted():
+    assert "f7 and 3 more" in skipped_line([f"f{number}" for number in range(11)])
 
 
 def test_globs_pick_by_name_slug_and_folder(tmp_path):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.conditions import condition_changes, incomparable
+from harness.analysis.conditions import Figures, condition_changes, incomparable
 from harness.analysis.stored_rows import stored_figures, stored_rules, stored_timing
 from harness.results.columns import MEASURES
 from harness.results.measurement import TimingRecord
@@ -64,7 +64,7 @@ class FigureComparison:
 
 @dataclass(frozen=True, slots=True)
 class ModelComparison:
-    """All figures of two models that can be compared, and remarks on those that cannot."""
+    """All figures of two models that can be compared, and remarks that name those that cannot, with the reason."""
 
     names: tuple[str, str]
     rows: list[FigureComparison]
@@ -111,7 +111,63 @@ def compare_models(one: RunFolder, first: str, other: RunFolder, second: str) ->
         rows += [row for row in [compare_runtime(*models)] if row is not None]
     if "scores" not in invalid:
         rows += [row for row in [compare_score(*models)] if row is not None]
-    return ModelComparison(names, rows, remarks)
+    return ModelComparison(names, rows, [*remarks, *_left_out(models, {row.figure for row in rows}, invalid)])
+
+
+def _left_out(models: tuple[StoredModel, StoredModel], shown: set[str], invalid: set[Figures]) -> list[str]:
+    """Return one line for each reason why figures are not shown that the runs' conditions would allow."""
+    reasons: dict[str, list[str]] = {}
+    if "quality" not in invalid:
+        for measure in MEASURES:
+            if measure not in shown:
+                reasons.setdefault(_why_no_quality(models, measure), []).append(measure)
+    if "times" not in invalid and "runtime" not in shown:
+        reasons.setdefault(_why_no_runtime(models), []).append("runtime")
+    if "scores" not in invalid and not shown & {"score", "score_log10"}:
+        reasons.setdefault(_why_no_score(models), []).append("score")
+    return [f"left out: {', '.join(figures)}; {reason}" for reason, figures in reasons.items()]
+
+
+def _why_not_measured(models: tuple[StoredModel, StoredModel]) -> str:
+    """Return that a model was not measured, and why; empty if both were."""
+    for model in models:
+        if model.entry.error is not None:
+            return f"{model.entry.name} is {model.entry.status}: {model.entry.error.message}"
+    return ""
+
+
+def _why_no_quality(models: tuple[StoredModel, StoredModel], measure: str) -> str:
+    unknown = [model.entry.name for model in models if getattr(model.entry, measure) is None]
+    without = [str(model.folder.path) for model in models if not model.folder.per_image]
+    if reason := _why_not_measured(models):
+        return reason
+    if unknown:
+        return f"{unknown[0]} has no such figure"
+    return f"{without[0]} has no figures of single images (per_image.csv)" if without else "no image has it in both"
+
+
+def _why_no_runtime(models: tuple[StoredModel, StoredModel]) -> str:
+    untimed = [model.entry.name for model in models if model.entry.runtime_ms is None]
+    if untimed:
+        return _why_not_measured(models) or f"{untimed[0]} was not timed"
+    return "a runtime of fewer than two calls has no interval"
+
+
+def _why_no_score(models: tuple[StoredModel, StoredModel]) -> str:
+    if reason := _why_not_measured(models):
+        return reason
+    if unscored := [model.entry.name for model in models if model.entry.score is None]:
+        return f"{unscored[0]} has no score"
+    track = track_of(models[0].folder.run)
+    if track is None:
+        return f"the track {models[0].folder.run.track.name} is not known here"
+    if not track.has_intervals:
+        return f"scores of the track {track.name} have no intervals"
+    if without := [str(model.folder.path) for model in models if not model.folder.per_image]:
+        return f"{without[0]} has no figures of single images (per_image.csv)"
+    if without := [model.entry.name for model in models if stored_timing(model.folder, model.entry) is None]:
+        return f"there are no timed calls of {without[0]} (samples)"
+    return "the formula has no value within the uncertainty of a figure, or no image is in both"
 
 
 def compare_quality(one: StoredModel, other: StoredModel, measure: str) -> FigureComparison | None:

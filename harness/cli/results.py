@@ -112,7 +112,8 @@ def compare(
         result = compare_models(load_run(before), models[0], load_run(after or before), models[1])
         if as_json:
             return typer.echo(compare_models_output(result).model_dump_json(indent=1))
-        out.print(comparison_table(result))
+        if result.rows:
+            out.print(comparison_table(result))
         for remark in result.remarks:
             out.print(remark, markup=False, highlight=False)
         return None

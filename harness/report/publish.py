@@ -19,7 +19,7 @@ from harness.report.runs import RunSummary, summarise_run
 from harness.report.site import page, write_page
 from harness.results.run_folder import LAYERS, RunFolder, is_file_name, load_run
 from harness.results.store import save_table
-from harness.text import from_spreadsheet_text, spreadsheet_text
+from harness.text import spreadsheet_text
 
 # Files that are copied to the site, besides the pages and the folders below.
 _DOWNLOADS = ("results.json", "leaderboard.csv", "per_image.csv")
@@ -100,7 +100,7 @@ def _publish_run(folder: RunFolder, target: Path, *, anonymous: bool) -> None:
 
 def _copy_rows(folder: RunFolder, copy: Path, slugs: Mapping[str, str]) -> None:
     """Copy the files that pages are built from, under the new slugs."""
-    _copy_per_image(folder.path / "per_image.csv", copy / "per_image.csv", slugs)
+    _copy_per_image(folder, copy / "per_image.csv", slugs)
     for old, new in slugs.items():
         if not is_file_name(old):
             continue
@@ -136,18 +136,17 @@ def _escaped(slug: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in slug)
 
 
-def _copy_per_image(source: Path, target: Path, slugs: Mapping[str, str]) -> None:
-    if not source.is_file():
+def _copy_per_image(folder: RunFolder, target: Path, slugs: Mapping[str, str]) -> None:
+    rows = folder.image_lines()
+    if not rows:
         return
-    with source.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]) if rows else ["slug", "image"], lineterminator="\n")
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        # Slugs are escaped in the file if a spreadsheet would take them for formulas.
-        slug = from_spreadsheet_text(row["slug"])
-        writer.writerow({**row, "slug": spreadsheet_text(slugs.get(slug, slug))})
+        slug, image = slugs.get(row["slug"], row["slug"]), row["image"]
+        # A spreadsheet would take some slugs and names for formulas.
+        writer.writerow({**row, "slug": spreadsheet_text(slug), "image": spreadsheet_text(image)})
     write_page(target, out.getvalue())
 
 

@@ -1,6 +1,5 @@
 """Read the folder of a run."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ from pydantic import TypeAdapter
 from harness.errors import UsageError
 from harness.results.columns import MEASURES
 from harness.results.dataframe import entries_frame
+from harness.results.image_table import IMAGE_TABLE, read_image_table
 from harness.results.measurement import Layer, TimingRecord
 from harness.results.reading import reading
 from harness.results.samples import read_timing
 from harness.results.schema import Entry, Run
 from harness.results.store import read_run
 from harness.suggestions import choice
-from harness.text import from_spreadsheet_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,18 +40,22 @@ class RunFolder:
     def per_image(self) -> PerImage:
         """Quality by slug, image and measure; empty where the run has no ``per_image.csv``."""
         table: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
-        file = self.path / "per_image.csv"
-        if not file.is_file():
-            return table
-        with reading(file), file.open(newline="", encoding="utf-8") as stream:
-            try:
-                for row in csv.DictReader(stream):
-                    slug, image = (from_spreadsheet_text(row.pop(key)) for key in ("slug", "image"))
-                    # Columns are empty where an image was not measured in a convention.
-                    table[slug][image] = {key: float(value) for key, value in row.items() if value}
-            except csv.Error as error:  # it derives from no class that `reading` converts
-                raise ValueError(str(error)) from error
+        for row in self.image_lines():
+            slug, image = row.pop("slug"), row.pop("image")
+            # Columns are empty where an image was not measured in a convention.
+            table[slug][image] = {key: float(value) for key, value in row.items() if value}
         return table
+
+    def image_lines(self) -> list[dict[str, str]]:
+        """Return the lines of ``per_image.csv`` by column; empty where the run has none.
+
+        Raises
+        ------
+        ResultsError
+            The file is damaged or incomplete.
+        """
+        file = self.path / IMAGE_TABLE
+        return read_image_table(file, self.run) if file.is_file() else []
 
     def timing(self, slug: str) -> TimingRecord | None:
         """Return every timed call of a row, or None if the folder has no samples of it.

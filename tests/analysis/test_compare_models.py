@@ -194,3 +194,21 @@ def test_the_commands_say_it(folder: Path) -> None:
     assert (folder / "resummarized-mean" / "leaderboard.html").exists()
     alone = runner.invoke(app, ["compare", str(folder)])
     assert (alone.exit_code, "--models" in alone.output) == (2, True)
+
+
+def remarks(first: str, second: str, folder: Path) -> str:
+    return "\n".join(compare_models(load_run(folder), first, load_run(folder), second).remarks)
+
+
+def test_figures_that_are_left_out_are_named(tmp_path: Path) -> None:
+    sample = Path(shutil.copytree(Path(__file__).parents[2] / "reports" / "sample", tmp_path / "sample"))
+    assert remarks("LRSRN", "SESR", sample) == ""
+    unsupported = remarks("LRSRN", "Bicubic++", sample)
+    figures = "psnr_rgb, psnr_y, ssim_rgb, ssim_y, runtime, score"
+    assert unsupported.startswith(f"left out: {figures}; Bicubic++ is unsupported")
+    done = CliRunner().invoke(app, ["compare", str(sample), "--models", "LRSRN", "Bicubic++"])
+    assert done.exit_code == 0
+    assert "left out" in done.output
+    (sample / "per_image.csv").unlink()
+    assert "left out: psnr_rgb, psnr_y, ssim_rgb, ssim_y; " in remarks("LRSRN", "SESR", sample)
+    assert "per_image.csv" in remarks("LRSRN", "SESR", sample)

@@ -167,7 +167,7 @@ def test_what_came_and_went_is_listed_and_a_new_status_is_real(changed):
         assert gone["name"] == "IMDN"
         failed.update(status="failed", score=None, score_ci=None, rank=None,
                       error={"stage": "load", "type": "ImportError", "message": "gone"})  # fmt: skip
-        results["entries"].append({**results["entries"][1], "name": "Newcomer", "slug": "newcomer"})
+        results["entries"].append({**results["entries"][1], "name": "Newcomer", "slug": "newcomer", "psnr_rgb": None})
 
     before, after = changed(edit)
     comparison = compare_runs(before, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -9,14 +10,18 @@ from harness.analysis.compare_runs import compare_runs
 from harness.errors import ResultsError, UsageError
 from harness.report.columns import runtime_of
 from harness.report.rules import metric_of, quality
-from harness.results.comparison import GridCell, HistoryGrid, HistoryPoint, ModelChange
+from harness.results.comparison import GridCell, HistoryGrid, HistoryPoint, ModelChange, ModelHistory
+from harness.results.reading import reading
 from harness.results.run_folder import RunFolder, load_run
 from harness.results.schema import Run
 from harness.suggestions import choice
 
+# What tells the folder of an unfinished or damaged run from other folders.
+_PARTS = ("measurements", "samples", "logs", "per_image.csv", "leaderboard.csv", "leaderboard.html")
 
-def model_history(root: Path, model: str) -> list[HistoryPoint]:
-    """Return a model's rows in all runs of a folder, the earliest first. Runs that cannot be read are skipped.
+
+def model_history(root: Path, model: str) -> ModelHistory:
+    """Return a model's rows in all runs of a folder, the earliest first, and which runs cannot be read.
 
     Parameters
     ----------
@@ -30,12 +35,13 @@ def model_history(root: Path, model: str) -> list[HistoryPoint]:
     UsageError
         No run contains the model.
     """
-    runs = _runs(root)
+    runs, skipped = _runs(root)
     points = [point for folder in runs if (point := _point(folder, model)) is not None]
     if not points:
         known = sorted({entry.name for folder in runs for entry in folder.run.entries})
-        raise UsageError(f"no run holds a model {model!r}", where=str(root), hint=choice(model, known))
-    return sorted(points, key=lambda point: (point.created, point.run))
+        what = f"no run holds a model {model!r}{_spelled(skipped)}"
+        raise UsageError(what, where=str(root), hint=choice(model, known))
+    return ModelHistory(sorted(points, key=lambda point: (point.created, point.run)), skipped)
 
 
 def history_grid(root: Path) -> HistoryGrid:
@@ -44,29 +50,61 @@ def history_grid(root: Path) -> HistoryGrid:
     Parameters
     ----------
     root
-        Folder that contains runs. Runs that cannot be read are skipped.
+        Folder that contains runs. Those that cannot be read or have a damaged file are left out and named.
 
     Raises
     ------
     UsageError
         The folder contains no run.
     """
-    folders = sorted(_runs(root), key=lambda folder: (folder.run.run.created, folder.path.name))
+    found, skipped = _runs(root)
+    folders, changes, damaged = _with_changes(
+        sorted(found, key=lambda folder: (folder.run.run.created, folder.path.name))
+    )
+    skipped += damaged
     if not folders:
-        raise UsageError("there is no run to read", where=str(root), hint="name the folder that holds the runs")
+        what = f"there is no run to read{_spelled(skipped)}"
+        raise UsageError(what, where=str(root), hint="name the folder that holds the runs")
     cells: dict[str, dict[int, GridCell]] = {}
     names: dict[str, str] = {}
-    for place, folder in enumerate(folders):
-        # With the run before it only, so that a slow drift of many small steps has no mark.
-        changes = _changes(folders[place - 1], folder) if place else {}
+    for place, (folder, changed) in enumerate(zip(folders, changes, strict=True)):
         for entry in folder.run.entries:
             names[entry.slug or entry.name] = entry.name
-            mark = _mark(changes.get(entry.slug or entry.name), folder.run) if place else ""
+            mark = _mark(changed.get(entry.slug or entry.name), folder.run) if place else ""
             cell = GridCell(entry, runtime_of(entry, folder.run.protocol), mark)
             cells.setdefault(entry.slug or entry.name, {})[place] = cell
     runs = [(folder.path.name, folder.run.run.created) for folder in folders]
     rows = [(names[key], [found.get(place) for place in range(len(folders))]) for key, found in cells.items()]
-    return HistoryGrid(runs, rows)
+    return HistoryGrid(runs, rows, skipped)
+
+
+def _with_changes(folders: list[RunFolder]) -> tuple[list[RunFolder], list[dict[str, ModelChange]], list[str]]:
+    """Return the runs without those whose samples or images are damaged, the changes in each, and why runs are not."""
+    try:
+        return folders, _all_changes(folders), []
+    except ResultsError:
+        # A comparison of a run with itself reads the files that any comparison with it reads.
+        faults = {folder.path: fault for folder in folders if (fault := _fault(folder))}
+        if not faults:
+            raise
+    sound = [folder for folder in folders if folder.path not in faults]
+    return sound, _all_changes(sound), list(faults.values())
+
+
+def _fault(folder: RunFolder) -> str:
+    """Return what is damaged in the samples and images of a run; empty if nothing is."""
+    try:
+        with reading(folder.path):
+            compare_runs(folder, folder)
+    except ResultsError as error:
+        return _reason(folder.path, error)
+    return ""
+
+
+def _all_changes(folders: list[RunFolder]) -> list[dict[str, ModelChange]]:
+    """Return for each run the changes since the run before it; none for the first one."""
+    # With the run before it only, so that a slow drift of many small steps has no mark.
+    return [{} for _ in folders[:1]] + [_changes(before, after) for before, after in pairwise(folders)]
 
 
 def _changes(before: RunFolder, after: RunFolder) -> dict[str, ModelChange]:
@@ -74,7 +112,8 @@ def _changes(before: RunFolder, after: RunFolder) -> dict[str, ModelChange]:
     # Under other conditions, a change says nothing about the model.
     if _conditions(before.run) != _conditions(after.run):
         return {}
-    return {change.after.slug or change.after.name: change for change in compare_runs(before, after).changes}
+    with reading(after.path):
+        return {change.after.slug or change.after.name: change for change in compare_runs(before, after).changes}
 
 
 def _mark(change: ModelChange | None, run: Run) -> Literal["", "worse", "better", "elsewhere"]:
@@ -92,14 +131,39 @@ def _mark(change: ModelChange | None, run: Run) -> Literal["", "worse", "better"
     return "" if all(shift.comparable for shift, _ in shifts) else "elsewhere"
 
 
-def _runs(root: Path) -> list[RunFolder]:
-    runs = []
-    for file in sorted(root.glob("*/results.json")):
+def _runs(root: Path) -> tuple[list[RunFolder], list[str]]:
+    """Return the runs of a folder, and the name of each that cannot be read, with the reason."""
+    runs, skipped = [], []
+    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
         try:
-            runs.append(load_run(file))
-        except ResultsError:
-            continue
-    return runs
+            if (folder / "results.json").is_file():
+                runs.append(load_run(folder))
+            elif _seems_a_run(folder):
+                skipped.append(f"{folder.name}: there is no results.json")
+        except ResultsError as error:
+            skipped.append(_reason(folder, error))
+        except OSError as error:
+            skipped.append(f"{folder.name}: cannot be read ({error.strerror or error})")
+    return runs, skipped
+
+
+def _seems_a_run(folder: Path) -> bool:
+    """Return whether a folder without results is empty or has a part of a run; other folders are not named."""
+    inside = {path.name for path in folder.iterdir()}
+    return not folder.name.startswith(".") and (not inside or not inside.isdisjoint(_PARTS))
+
+
+def _reason(folder: Path, error: ResultsError) -> str:
+    """Return the name of a run, the file at fault, and what is wrong with it."""
+    file = Path(error.where) if error.where else folder
+    inside = f"{file.relative_to(folder)} " if file != folder and file.is_relative_to(folder) else ""
+    return f"{folder.name}: {inside}{error.what}"
+
+
+def _spelled(skipped: list[str]) -> str:
+    """Return the runs that could not be read as the end of a message."""
+    more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    return f" (not read: {'; '.join(skipped[:3])}{more})" if skipped else ""
 
 
 def _point(folder: RunFolder, model: str) -> HistoryPoint | None:

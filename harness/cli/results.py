@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.application import P, command, existing_run, out
+from harness.cli.application import P, command, err, existing_run, out
 from harness.cli.options import Json
 from harness.errors import UsageError
 from harness.suggestions import choice
@@ -147,12 +147,16 @@ def history(
 
     if model is None:
         grid = history_grid(reports)
+        skipped = grid.skipped
         typer.echo(grid_text(grid), nl=False)
         page = build_grid(grid, output or reports / "history.html")
     else:
-        points = model_history(reports, model)
-        typer.echo(history_text(points), nl=False)
-        page = build_history(points, output or reports / history_name(points))
+        found = model_history(reports, model)
+        skipped = found.skipped
+        typer.echo(history_text(found.points), nl=False)
+        page = build_history(found, output or reports / history_name(found.points))
+    for one in skipped:
+        err.print(f"not read: {one}", markup=False, highlight=False, soft_wrap=True)
     out.print(f"page: {page}", highlight=False, soft_wrap=True)
 
 

@@ -14,16 +14,18 @@ from harness.report.numbers import fixed
 from harness.report.palette import PAPER
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
-from harness.results.comparison import HISTORY_CONDITIONS, GridCell, HistoryGrid, HistoryPoint
+from harness.results.comparison import HISTORY_CONDITIONS, GridCell, HistoryGrid, HistoryPoint, ModelHistory
 from harness.results.run_folder import is_file_name
 
 
-def build_history(moments: Sequence[HistoryPoint], target: Path) -> Path:
-    """Write the page of a model's history, the earliest run first, to `target`."""
+def build_history(history: ModelHistory, target: Path) -> Path:
+    """Write the page of a model's history to `target`."""
+    moments = history.points
     name = moments[-1].entry.name
     figure = on_page(draw_history(moments, name))
     score = score_heading(one.entry for one in moments).capitalize()
-    content = page("history.html", ("theme.js",), name=name, moments=moments, figure=figure, score=score)
+    values = {"name": name, "moments": moments, "skipped": history.skipped, "figure": figure, "score": score}
+    content = page("history.html", ("theme.js",), **values)
     write_page(target, content)
     return target
 

@@ -124,6 +124,17 @@ class HistoryPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelHistory:
+    """A model in the runs of a folder, the earliest first.
+
+    ``skipped`` names each run that cannot be read, with the reason.
+    """
+
+    points: list[HistoryPoint]
+    skipped: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class GridCell:
     """A model in one run.
 
@@ -147,11 +158,12 @@ class GridCell:
 class HistoryGrid:
     """All models of a folder over its runs, the earliest first: (name of the run, date), and a cell per model and run.
 
-    A cell is None where the run lacks the model.
+    A cell is None where the run lacks the model. ``skipped`` names each run that cannot be read, with the reason.
     """
 
     runs: list[tuple[str, str]]
     rows: list[tuple[str, list[GridCell | None]]]
+    skipped: list[str]
 
     @property
     def regressions(self) -> int:

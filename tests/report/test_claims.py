@@ -151,7 +151,7 @@ def test_scores_beyond_floating_point_are_told_apart_by_their_logarithms(altered
         save_table(tmp_path / name, folder.run)
     assert summarise_run(tmp_path / "2026-06").best == "LRSRN (10^400.25)"
     assert "10^400.250" in grid_text(history_grid(tmp_path))
-    text = history_text(model_history(tmp_path, "LRSRN"))
+    text = history_text(model_history(tmp_path, "LRSRN").points)
     assert "log10 score" in text
     assert "400.250" in text
     assert max(map(len, [verdict(after.run), text.splitlines()[1]])) < 600

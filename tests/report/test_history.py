@@ -2,8 +2,10 @@ import json
 import shutil
 
 import pytest
+from typer.testing import CliRunner
 
 from harness.analysis.history import history_grid, model_history
+from harness.cli import app
 from harness.errors import UsageError
 from harness.report.history import build_grid, build_history, draw_history, grid_text, history_name, history_text
 
@@ -26,15 +28,15 @@ def reports(fake_run, tmp_path):
 
 
 def test_moments_are_in_order_of_time_with_the_figures_of_their_run(reports):
-    moments = model_history(reports, "LRSRN")
+    moments = model_history(reports, "LRSRN").points
     assert [moment.run for moment in moments] == ["2026-05", "2026-06", "2026-07"]
     base = 11.19 * 1.008
     assert [moment.runtime for moment in moments] == pytest.approx([base, 1.1 * base, 0.5 * base])
-    assert moments == model_history(reports, "row-0")
+    assert moments == model_history(reports, "row-0").points
 
 
 def test_only_equal_conditions_are_joined(reports):
-    moments = model_history(reports, "LRSRN")
+    moments = model_history(reports, "LRSRN").points
     axes = draw_history(moments, "LRSRN").figure.axes[2]
     joined = [
         line.get_xdata().tolist()
@@ -58,13 +60,13 @@ def test_what_a_figure_depends_on_is_a_condition(reports, section, key, value, w
     assert results[section][key] != value
     results[section][key] = value
     file.write_text(json.dumps(results))
-    moments = model_history(reports, "LRSRN")
+    moments = model_history(reports, "LRSRN").points
     assert moments[0].conditions != moments[1].conditions
     assert words in history_text(moments)
 
 
 def test_the_terminal_shows_where_conditions_changed(reports):
-    text = history_text(model_history(reports, "LRSRN"))
+    text = history_text(model_history(reports, "LRSRN").points)
     assert text.count("\n") == 5
     assert "-- device: NVIDIA GeForce RTX 3090 -> NVIDIA H100" in text
 
@@ -78,7 +80,7 @@ def test_the_page_is_repeatable(reports):
 
 
 def test_pages_of_two_models_have_names_of_their_own(reports):
-    names = [history_name(model_history(reports, model)) for model in ("LRSRN", "RT4KSR")]
+    names = [history_name(model_history(reports, model).points) for model in ("LRSRN", "RT4KSR")]
     assert names == ["history-row-0.html", "history-row-1.html"]
 
 
@@ -111,3 +113,34 @@ def test_an_unknown_model_is_named(reports):
     with pytest.raises(UsageError, match="Nobody"):
         model_history(reports, "Nobody")
     shutil.rmtree(reports / "broken")
+
+
+def test_runs_that_cannot_be_read_are_named_with_the_reason(reports, fake_run):
+    (reports / "empty").mkdir()
+    (reports / "other").mkdir()
+    (reports / "other" / "notes.txt").touch()
+    (reports / "later").mkdir()
+    (reports / "later" / "results.json").write_text('{"schema_version": 99}')
+    for run in ("2026-05", "2026-06", "2026-07"):
+        shutil.copytree(fake_run / "samples", reports / run / "samples")
+    for skipped in (model_history(reports, "LRSRN").skipped, history_grid(reports).skipped):
+        reasons = dict(one.split(": ", 1) for one in skipped)
+        assert list(reasons) == ["broken", "empty", "later"]
+        assert "not JSON" in reasons["broken"]
+        assert "results.json" in reasons["empty"]
+        assert "99" in reasons["later"]
+
+
+@pytest.mark.parametrize("damaged", ["2026-05", "2026-06"])
+def test_a_damaged_side_file_leaves_out_that_run_only(reports, fake_run, damaged):
+    for run in ("2026-05", "2026-06", "2026-07"):
+        shutil.copytree(fake_run / "samples", reports / run / "samples")
+    (reports / damaged / "samples" / "row-0.json").write_text("{")
+    grid = history_grid(reports)
+    assert [run for run, _ in grid.runs] == [run for run in ("2026-05", "2026-06", "2026-07") if run != damaged]
+    (reason,) = [one for one in grid.skipped if one.startswith(damaged)]
+    assert "samples/row-0.json" in reason
+    assert "samples/row-0.json" in build_grid(grid, reports / "history.html").read_text()
+    done = CliRunner().invoke(app, ["history", "--in", str(reports)])
+    assert done.exit_code == 0
+    assert f"not read: {damaged}: samples/row-0.json" in done.output

@@ -71,8 +71,16 @@ def write_rescored(run_folder: Path, track: Track, *, published: bool = False) -
     board = rank_rows([score_row(entry, figures[entry.slug], rules) for entry in rows], figures, rules)
     missing = [*sources.remarks(), *_missing(rows, rules), *_undefined(board.entries)]
     info = track_info(track, *sources.reference(), board.entries)
-    warnings = [f"scored by {track.name}; measured for {folder.run.track.name}", *missing, *folder.run.warnings]
-    update = {"track": info, "entries": board.entries, "comparisons": board.comparisons, "warnings": warnings}
+    # What disturbed the timing says nothing about the times that authors state.
+    disturbances = [] if published else folder.run.disturbances
+    kept = folder.run.remarks if published else folder.run.warnings
+    update = {
+        "track": info,
+        "entries": board.entries,
+        "comparisons": board.comparisons,
+        "disturbances": disturbances,
+        "warnings": [f"scored by {track.name}; measured for {folder.run.track.name}", *missing, *kept],
+    }
     target = write_derived(folder, folder.run.model_copy(update=update), f"rescored-{track.name}")
     return Rescored(load_run(target).run, target, missing)
 
@@ -184,9 +192,7 @@ class _Sources:
         if stated is None:
             return None
         source = f"published: {entry.published.source}" if entry.published and entry.published.source else "published"
-        return Runtime(
-            median=stated, mean=stated, ci=(stated, stated), p95=stated, samples=0, stable=False, note=source
-        )
+        return Runtime.stated(stated, source)
 
     def _times(self, entry: Entry) -> RelativeTimes | None:
         record = stored_timing(self.folder, entry) if entry.runtime_ms is not None else None

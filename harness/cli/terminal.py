@@ -27,9 +27,11 @@ def leaderboard_table(run: Run) -> Table:
     """Return the leaderboard as a table for the terminal."""
     title = f"{run.track.name} on {run.dataset.name} ({run.dataset.images} images), {run.device.name}"
     title += f", ranked on backend {run.protocol.backend}" if run.protocol.further_backends else ""
+    known = any(entry.rank_range for entry in run.entries)
+    ranges = "; ranks: those that the measurements leave possible (95 %)" if known else ""
     table = Table(
         title=title,
-        caption=f"score: {run.track.score_formula}; ranks: those that the measurements leave possible (95 %)",
+        caption=f"score: {run.track.score_formula}{ranges}",
         title_justify="left",
         caption_justify="left",
     )

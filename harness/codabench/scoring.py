@@ -136,11 +136,7 @@ def judge(settings: Settings, track: Track, given: Path, key: bytes) -> Judged:
         hint = "submit again; if it happens again, ask the organisers to look at the ingestion program's output"
         raise SubmissionError("the network left no measurement", hint=hint)
     statement = read_statement(res)
-    milliseconds = 1e3 * statement.runtime_s
-    runtime = Runtime(
-        median=milliseconds, mean=milliseconds, ci=(milliseconds, milliseconds), p95=milliseconds, samples=0,
-        stable=False, note="stated by the authors, not measured",
-    )  # fmt: skip
+    runtime = Runtime.stated(1e3 * statement.runtime_s, "stated by the authors, not measured")
     row = Entry(name="submission", kind="submission", status="ok", slug="submission")
     images = _quality(settings, track, given, res)
     return Judged(_scored(row, images, runtime, settings, track, "mean"), images, "mean", statement=statement)

@@ -63,8 +63,7 @@ def why_unsettled(runtime: Runtime) -> str:
 def interval(column: Column, entry: Entry) -> Interval | None:
     """Return the 95 % interval of a figure, in the column's unit, or None if it has none."""
     # A time that authors state has no samples and no interval.
-    measured = entry.runtime_ms is not None and entry.runtime_ms.samples > 0
-    times = entry.runtime_ms.ci if entry.runtime_ms and measured else None
+    times = entry.runtime_ms.ci if entry.runtime_ms and entry.runtime_ms.is_measured else None
     if column.key == "fps":
         # Frames per second are the inverse of the time, so the ends of the interval change places.
         return None if times is None or min(times) <= 0 else (1e3 / times[1], 1e3 / times[0])
@@ -142,14 +141,15 @@ def latex_sign(sign: str) -> str:
 def record_of(entry: Entry) -> dict[str, object]:
     """Return the caveats of a row for tables of data, by column."""
     runtime = entry.runtime_ms
-    score, times = entry.score_ci or (None, None), runtime.ci if runtime else (None, None)
+    measured = runtime is not None and runtime.is_measured
+    score, times = entry.score_ci or (None, None), runtime.ci if runtime and measured else (None, None)
     return {
         "tied_with": " ".join(entry.tied_with),
         "score_ci_low": score[0],
         "score_ci_high": score[1],
         "runtime_ci_low": times[0],
         "runtime_ci_high": times[1],
-        "runtime_settled": runtime.stable if runtime else None,
+        "runtime_settled": runtime.stable if runtime and measured else None,
         "runtime_samples": runtime.samples if runtime else None,
         "runtime_note": runtime.note if runtime else None,
         "reconstructed": entry.reconstructed,

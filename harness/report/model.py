@@ -96,7 +96,9 @@ def model_page(context: ModelContext, rows: Sequence[Row], position: int) -> str
     folder, columns, row = context.folder, context.columns, rows[position]
     # The rows above and below in the table, for links; None at its ends.
     neighbours = [rows[place] if 0 <= place < len(rows) else None for place in (position - 1, position + 1)]
-    images, timing = image_rows(folder, row.entry.slug), folder.timing(row.entry.slug)
+    stated = row.entry.runtime_ms is not None and not row.entry.runtime_ms.is_measured
+    # The calls of the run say nothing about a time that the authors state.
+    images, timing = image_rows(folder, row.entry.slug), None if stated else folder.timing(row.entry.slug)
     return page(
         "model.html",
         SCRIPTS,

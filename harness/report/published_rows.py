@@ -46,15 +46,4 @@ def _stated(entry: Entry) -> Entry | None:
 
 
 def _runtime(milliseconds: float | None) -> Runtime | None:
-    if milliseconds is None:
-        return None
-    return Runtime(
-        median=milliseconds,
-        mean=milliseconds,
-        ci=(milliseconds, milliseconds),
-        p95=milliseconds,
-        # Without samples, tables show no interval.
-        samples=0,
-        stable=True,
-        note="published",
-    )
+    return None if milliseconds is None else Runtime.stated(milliseconds, "published")

@@ -237,7 +237,7 @@ def _unstable(entry: Entry) -> bool:
 
 
 def _p95(entry: Entry, _statistic: Statistic) -> float | None:
-    return None if entry.runtime_ms is None else entry.runtime_ms.p95
+    return None if entry.runtime_ms is None or not entry.runtime_ms.is_measured else entry.runtime_ms.p95
 
 
 def _partly_counted(entry: Entry) -> bool:

@@ -85,15 +85,26 @@ class Runtime(Record):
     mean: float
     """Milliseconds."""
     ci: Interval
-    """95 % interval of the statistic that the score uses, milliseconds."""
+    """95 % interval of the statistic that the score uses, milliseconds; without a meaning if ``samples`` is 0."""
     p95: float
     """Milliseconds."""
     samples: int
-    """Number of timed calls."""
+    """Number of timed calls; 0 for a time that the authors state."""
     stable: bool
-    """False where too few or too scattered samples were had to trust the figure."""
+    """False where too few or too scattered samples were had to trust the figure. A stated time has none to judge."""
     note: str | None = None
     """What a reader must know, such as ``one call: it outlasts the time budget``."""
+
+    @classmethod
+    def stated(cls, milliseconds: float, note: str) -> Self:
+        """Return a time that was not measured, which has no interval."""
+        ends = milliseconds, milliseconds
+        return cls(median=milliseconds, mean=milliseconds, ci=ends, p95=milliseconds, samples=0, stable=True, note=note)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there are timed calls, and with them an interval."""
+        return self.samples > 0
 
 
 class NetworkForm(Record):

@@ -1,5 +1,7 @@
 """A stored run by another track's rules: scores are those of the stored figures, and nothing is invented."""
 
+import csv
+import io
 import json
 import math
 import shutil
@@ -7,12 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from harness.analysis.rescore import write_rescored
+from harness.cli.terminal import leaderboard_table
 from harness.data.degradation import Degradation
 from harness.errors import UsageError
 from harness.report import load_run
+from harness.report.exports import export
 from harness.report.page import build_report
+from harness.results.schema import Run
 from harness.tracks import Track, get_track, read_track
 
 SAMPLE = Path(__file__).parents[2] / "reports" / "sample"
@@ -78,7 +84,27 @@ def test_published_runtimes_have_no_interval_and_no_ties(sample: Path, office) -
         if entry.score is not None:
             assert entry.runtime_ms.median == stated[entry.slug]
             assert entry.tied_with == []
+            assert entry.rank_range is None
     assert any("runtime_ms is not known for" in line for line in result.missing)
+
+
+def test_published_runtimes_are_not_doubted_as_measured_ones_are(sample: Path, office) -> None:
+    assert load_run(sample).run.disturbances
+    result = write_rescored(sample, office(), published=True)
+    pages = build_report(result.folder).read_text() + (result.folder / "models" / "SESR.html").read_text()
+    shown = _printed(result.run) + export(load_run(result.folder), "markdown") + pages
+    for words in ("not settle", "not stable", "95 % interval of the", "leave possible"):
+        assert words not in shown + "\n".join(result.run.warnings), words
+    assert not result.run.disturbances
+    assert "leave possible" in _printed(load_run(sample).run)
+    for row in csv.DictReader(io.StringIO(export(load_run(result.folder), "csv"))):
+        assert (row["runtime_ci_low"], row["runtime_settled"]) == ("", "")
+
+
+def _printed(run: Run) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(leaderboard_table(run))
+    return console.export_text()
 
 
 def test_what_the_run_did_not_measure_is_missing(sample: Path, office) -> None:

@@ -74,17 +74,29 @@ def write_bundle(request: BundleRequest, output: Path) -> None:
     Raises
     ------
     UsageError
-        There is no such track or data set, or the track belongs to another package.
+        There is no such track or data set, the track belongs to another package, or its score needs figures that no
+        run measures.
     DataError
         A data set cannot be read.
     """
     track = get_track(request.track)
+    _require_measurable(track, request.track)
     rules = _track_file(request.track)
     with tempfile.TemporaryDirectory(prefix="sr-harness-") as work:
         data = store_datasets(request.datasets, track, Path(work))
         files = _Files(request, track, data, rules).everything()
         with atomic_file(output) as stream:
             write_zip(stream, files)
+
+
+def _require_measurable(track: Track, name: str) -> None:
+    """Raise UsageError if no submission could ever get a score."""
+    if track.given_by_hand:
+        raise UsageError(
+            f"no submission could be scored: the formula needs {', '.join(track.given_by_hand)}, which no run measures",
+            where=name,
+            hint="write the rules without these figures as a TOML file, see docs/tracks.md",
+        )
 
 
 def _track_file(name: str) -> dict[str, bytes]:

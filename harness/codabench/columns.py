@@ -12,6 +12,7 @@ from harness.results.columns import runtime_of
 from harness.results.record import Statistic
 from harness.results.schema import Entry
 from harness.tracks import Track
+from harness.tracks.scoring import NO_SCORE, ScoringRules, known_figures
 
 _LARGEST = 1e10
 """Codabench stores scores with ten digits before and ten after the decimal point."""
@@ -82,13 +83,26 @@ def scores_of(entry: Entry, track: Track, statistic: Statistic, *, measured: boo
     known["measured"] = float(measured)
     # Codabench would sort such a row to the top, see `score_columns`.
     if known[columns[0].key] is None:
-        raise ResultsError(
-            f"there is no {columns[0].title.lower()}", hint="the submission lacks a figure of the formula"
-        )
+        raise ResultsError(f"there is no {columns[0].title.lower()}", hint=_why_unscored(entry, track))
     for key, value in known.items():
         if value is not None and not (math.isfinite(value) and abs(value) < _LARGEST):
             raise ResultsError(f"{key} is {value:g}, which Codabench cannot store", hint="it stores less than 1e10")
     return {key: round(value, _DECIMALS) for key, value in known.items() if value is not None}
+
+
+def _why_unscored(entry: Entry, track: Track) -> str:
+    """Return which figures of the formula are not known, and whether a submission could have supplied them."""
+    if track.given_by_hand:
+        names = ", ".join(track.given_by_hand)
+        return f"the formula needs {names}, which no submission can supply: tell the organisers"
+    undefined = [note for note in entry.notes if note.startswith(NO_SCORE)]
+    if undefined:
+        return undefined[0]
+    # Whatever the reference is, it is not the submission's.
+    rules = ScoringRules(track, float("nan"), "mean", "eager", {}, {})
+    known = known_figures(entry, rules)
+    missing = [name for name in track.needs if name not in known and not name.startswith("bicubic")]
+    return f"the formula needs {', '.join(missing)}, which the submission lacks" if missing else "ask the organisers"
 
 
 def _runtime(entry: Entry, statistic: Statistic) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -40,11 +41,8 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
         with atomic_file(path, sync=sync) as stream:
             stream.write(content)
     except OSError as error:
-        raise ResultsError(
-            f"cannot be written ({error.strerror or error})",
-            where=str(path),
-            hint="free disk space or choose another folder with --out; files written earlier are intact",
-        ) from error
+        reason = "is a folder" if path.is_dir() else f"cannot be written ({error.strerror or error})"
+        raise ResultsError(reason, where=str(path), hint=_remedy(path, error)) from error
 
 
 @contextlib.contextmanager
@@ -72,6 +70,15 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _remedy(path: Path, error: OSError) -> str:
+    """Return what to do about a file that could not be written."""
+    if path.is_dir():
+        return "name a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free disk space; files written earlier are intact"
+    return "choose another place, or make this one writable; files written earlier are intact"
 
 
 def remove_remains(folder: Path) -> None:

@@ -17,7 +17,7 @@ from harness.cli.output import Output
 from harness.cli.settings_file import apply_settings
 from harness.cli.streams import is_output_failure, replace_what_cannot_be_encoded
 from harness.cli.text_console import TextConsole
-from harness.errors import HarnessError, UsageError
+from harness.errors import DataError, HarnessError, SubmissionError, UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,9 +55,10 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         replace_what_cannot_be_encoded()
         try:
             return function(*args, **kwargs)
-        except UsageError as error:
+        # What the user named is missing, damaged or of another kind. In runs, submissions that fail become rows.
+        except (UsageError, DataError, SubmissionError) as error:
             _end(error, EXIT_USAGE)
-        except HarnessError as error:  # submissions that fail become rows, so this is an error of the run itself
+        except HarnessError as error:  # stored results, a worker or a machine
             _end(error, EXIT_BROKEN)
         except KeyboardInterrupt:
             err.print("interrupted")
@@ -100,6 +101,21 @@ def existing_run(path: Path) -> Path:
     if not (path.is_file() or (path / "results.json").is_file()):
         hint = "give the folder of a finished run, which contains results.json"
         raise UsageError("there are no results here", where=str(path), hint=hint)
+    return path
+
+
+def writable_file(path: Path) -> Path:
+    """Return the path of a file to write; raise UsageError if a folder is there, or a file in place of its folder."""
+    if path.is_dir():
+        raise UsageError("is a folder", where=str(path), hint="name a file")
+    return writable_folder(path.parent) / path.name
+
+
+def writable_folder(path: Path) -> Path:
+    """Return the path of a folder to write into; raise UsageError if it is a file, or is inside of one."""
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            raise UsageError("is a file, where a folder is needed", where=str(part), hint="name another folder")
     return path
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from harness.cli.application import EXIT_SOME_FAILED, command, existing, out
+from harness.cli.application import EXIT_SOME_FAILED, command, existing, out, writable_folder
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def codabench(
         raise UsageError("codabench run needs a submission", hint="harness codabench run BUNDLE SUBMISSION")
     from harness.codabench import run_bundle
 
-    return _print_run(run_bundle(existing(bundle), existing(submission), output, phase))
+    return _print_run(run_bundle(existing(bundle), existing(submission), writable_folder(output), phase))
 
 
 def _check(bundle: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.application import command, err, existing_run
+from harness.cli.application import command, err, existing_run, writable_file, writable_folder
 from harness.cli.results import of_stored_runs
 from harness.errors import UsageError
 from harness.files import write_atomically
+from harness.suggestions import choice
 
 
 class PivotOption(enum.StrEnum):
@@ -101,6 +102,7 @@ def _export_runs(
 ) -> None:
     from harness.report import load_run
     from harness.report.backend_table import export_backends
+    from harness.report.exports import FORMS
     from harness.report.exports import export as export_run
     from harness.report.paper import write_paper
     from harness.report.pivot import export_pivot, pivot_by_dataset
@@ -108,6 +110,9 @@ def _export_runs(
 
     if len(sources) > 1 and not style.pivot:
         raise UsageError("there are several runs", hint="name one, or arrange them in one table: --pivot dataset")
+    forms = (*FORMS, "paper", "codabench")
+    if not (style.backends or style.pivot or form in forms):
+        raise UsageError(f"there is no export {form!r}", hint=choice(form, forms))
     # Tables read further files of the run when they need them, so they are written within the context.
     with reading(sources[0], "the stored results cannot be used"):
         folders = [load_run(existing_run(source)) for source in sources]
@@ -116,7 +121,7 @@ def _export_runs(
         if style.pivot:
             return _write(export_pivot(pivot_by_dataset(folders, columns, style.highlight), form), output)
         if form == "paper":
-            written = write_paper(folders[0], output or Path("paper"))
+            written = write_paper(folders[0], writable_folder(output or Path("paper")))
             return err.print(f"wrote {written[0]} and {len(written) - 1} figures", markup=False, highlight=False)
         return _write(export_run(folders[0], form, columns, ci=style.ci, published=style.published), output)
 
@@ -126,7 +131,7 @@ def _write(text: str, output: Path | None) -> None:
         # The text of most forms ends with a line break already.
         typer.echo(text, nl=not text.endswith("\n"))
     else:
-        write_atomically(output, text.encode())
+        write_atomically(writable_file(output), text.encode())
         err.print(f"wrote {output}", markup=False, highlight=False)
 
 
@@ -152,7 +157,7 @@ def _export_bundle(
         measuring=Measuring(time_budget_s=time_budget),
         queue=queue,
     )
-    write_bundle(request, output)
+    write_bundle(request, writable_file(output))
     err.print(f"wrote {output}", markup=False, highlight=False)
     for one in check_bundle(output):
         err.print(f"{one.level}: {one.where}: {one.message}", markup=False, highlight=False, soft_wrap=True)

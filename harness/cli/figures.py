@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.application import command, err, existing_run
+from harness.cli.application import command, err, existing_run, writable_file
 from harness.cli.options import nearest
 from harness.cli.results import of_stored_runs
 from harness.errors import UsageError
@@ -98,6 +98,7 @@ def figure(
 
     # An unknown suffix is refused before the run is read.
     kind_of(output)
+    writable_file(output)
     # About the widths of a page and of a column in papers of two columns.
     wide = inches(width or ("7in" if crops else "3.3in"), "--width")
     folder = load_run(existing_run(run_folder))

@@ -17,7 +17,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out
+from harness.cli.application import EXIT_SOME_FAILED, command, err, existing, out, writable_folder
 from harness.cli.counted import counted
 from harness.cli.text_console import styled
 from harness.errors import UsageError
@@ -154,7 +154,7 @@ def prepare(
     ],
     scale: Annotated[int, typer.Option(min=1, help="Downscaling factor.")] = 2,
     degradation: Annotated[
-        str, typer.Option(help="ntire23, bicubic, matlab, avif31 to avif63, jpegQ or jpegQ-444.")
+        str, typer.Option(help="ntire23, bicubic, matlab, avif31 to avif63, jpegQ, jpegQ-444 or jpegQ-422.")
     ] = "ntire23",
     crop: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT of a centre crop, such as 2040x1080. [default: multiples]")
@@ -171,7 +171,7 @@ def prepare(
 
     chosen = get_degradation(degradation)
     options = PrepareOptions(_crop(crop), with_hr, as_script)
-    results = prepare_folder(existing(hr_dir), output, scale, chosen, options, workers=workers)
+    results = prepare_folder(existing(hr_dir), writable_folder(output), scale, chosen, options, workers=workers)
     states = []
     for one in counted(results, len(list_images(hr_dir)), "preparing"):
         states.append(one.state)

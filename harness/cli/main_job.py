@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from harness.cli.application import EXIT_INTERRUPTED, EXIT_SOME_FAILED, command, err, out, standard_error
+from harness.cli.application import (
+    EXIT_INTERRUPTED,
+    EXIT_SOME_FAILED,
+    command,
+    err,
+    out,
+    standard_error,
+    writable_folder,
+)
 from harness.cli.options import (
     Address,
     AnalysisLimit,
@@ -105,6 +113,8 @@ def run(
 
     # Settings of the file are appended as if they were typed, so that the stored command reproduces the run without it.
     request = replace(request_from(options), command=shlex.join(["harness", *sys.argv[1:], *settings_of_file(ctx)]))
+    if request.out is not None:
+        writable_folder(request.out)
     _carry_out(request, (engine, address), strict=strict, profile=profile, as_json=as_json)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.application import P, command, err, existing_run, out
+from harness.cli.application import P, command, err, existing_run, out, writable_file, writable_folder
 from harness.cli.options import Json
 from harness.errors import UsageError
 from harness.suggestions import choice
@@ -101,6 +101,8 @@ def compare(
     from harness.cli.json_forms import compare_models_output, compare_runs_output
     from harness.report import load_run
 
+    if output is not None:
+        writable_file(output)
     # Both folders are checked before either is read.
     for folder in filter(None, (before, after)):
         existing_run(folder)
@@ -145,6 +147,8 @@ def history(
     from harness.analysis.history import history_grid, model_history
     from harness.report.history import build_grid, build_history, grid_text, history_name, history_text
 
+    if output is not None:
+        writable_file(output)
     if model is None:
         grid = history_grid(reports)
         skipped = grid.skipped
@@ -175,6 +179,7 @@ def publish(
     from harness.report.publish import publish as write_site
     from harness.report.publish import write_feedback
 
+    writable_folder(site)
     for folder in runs:
         existing_run(folder)
     out.print(f"site: {write_site(runs, site, anonymous=anonymous)}", highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.errors import ResultsError
+from harness.errors import ResultsError, UsageError
 from harness.files import remove_remains, write_atomically
 from harness.results.columns import MEASURES, lower_bounds, shown_in
 from harness.results.measurement import ImageQuality, Measurement
@@ -25,6 +25,7 @@ from harness.results.samples import timing_text
 from harness.results.schema import Entry, Run
 from harness.text import spreadsheet_text
 
+_RESULTS = "results.json"
 _IDENTITY = ("rank", "rank_low", "rank_high", "name", "team", "kind", "status")
 """Columns of ``leaderboard.csv`` before the figures."""
 
@@ -208,7 +209,7 @@ def save_table(folder: Path, run: Run) -> None:
     """Write ``results.json`` and ``leaderboard.csv``. Sufficient for a table that is derived from another run."""
     # results.json is last: its presence marks a finished run.
     write_atomically(folder / "leaderboard.csv", _leaderboard(run))
-    write_atomically(folder / "results.json", run.model_dump_json(indent=1).encode())
+    write_atomically(folder / _RESULTS, run.model_dump_json(indent=1).encode())
 
 
 def stored_if_equal(run: Run, folder: Path) -> Run:
@@ -280,10 +281,12 @@ def read_run(path: Path) -> Run:
 
     Raises
     ------
+    UsageError
+        The path is of a file that holds no results.
     ResultsError
         The file is missing, is not JSON, has an unsupported schema version, or does not match the schema.
     """
-    file = path / "results.json" if path.is_dir() else path
+    file = path / _RESULTS if path.is_dir() else path
     try:
         raw = json.loads(file.read_bytes())
     except OSError as error:
@@ -293,11 +296,15 @@ def read_run(path: Path) -> Run:
             hint="name the folder of a finished run, with its results.json",
         ) from error
     except (ValueError, RecursionError) as error:
+        if file.name != _RESULTS:
+            raise _other_file(file) from error
         raise ResultsError(
             f"is not JSON ({error})", where=str(file), hint="run it again; stored measurements are reused"
         ) from error
     # Looked at before the schema, which would refuse files of another version with confusing messages.
     version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version is None and file.name != _RESULTS:
+        raise _other_file(file)
     if version not in READABLE_VERSIONS:
         raise ResultsError(
             f"has schema version {version!r}, but this release reads {' and '.join(map(str, READABLE_VERSIONS))}",
@@ -308,6 +315,11 @@ def read_run(path: Path) -> Run:
         run = Run.model_validate(upgrade(raw))
         check_run(run)
     return run
+
+
+def _other_file(file: Path) -> UsageError:
+    hint = "name the folder of a finished run, or its results.json"
+    return UsageError("is not a file of results", where=str(file), hint=hint)
 
 
 def _layers(measurement: Measurement) -> bytes:

@@ -46,7 +46,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": ("harness export RUN --format latex -o table.tex",),
     "figure": (
         "harness figure RUN --x runtime --y psnr_y --width 3.3in --highlight MyNet -o scatter.pdf",
-        "harness figure RUN --crops castle:640,320,192 --models LRSRN SESR -o crops.pdf",
+        "harness figure RUN --crops balcony:336,720,192 --models LRSRN SESR -o crops.pdf",
     ),
     "example": ("harness example demo",),
 }

@@ -93,6 +93,8 @@ DEGRADATIONS = {
         *(avif(quantiser) for quantiser in (31, 39, 47, 55, 63)),
     )
 }
+# Q stands for any quality from 1 to 100.
+_JPEG_FAMILY = ("jpegQ", "jpegQ-444", "jpegQ-422", "jpegQ-420")
 _JPEG_NAME = re.compile(r"jpeg(100|[1-9][0-9]?)(?:-(444|422|420))?")
 
 
@@ -103,7 +105,8 @@ def get_degradation(name: str) -> Degradation:
     ----------
     name
         ``ntire23`` (JPEG quality 90), ``bicubic``, ``matlab``, ``avif31``, ``avif39``, ``avif47``, ``avif55``,
-        ``avif63``, or ``jpegQ`` or ``jpegQ-444`` for any JPEG quality Q and subsampling 444, 422 or 420.
+        ``avif63``, or ``jpegQ``, ``jpegQ-444`` or ``jpegQ-422`` for any JPEG quality Q, with 4:2:0, 4:4:4 or
+        4:2:2 chroma.
 
     Raises
     ------
@@ -115,7 +118,7 @@ def get_degradation(name: str) -> Degradation:
     # A family of degradations, with too many members for the table.
     found = _JPEG_NAME.fullmatch(name)
     if not found:
-        raise UsageError(f"no degradation is called {name!r}", hint=choice(name, [*DEGRADATIONS, "jpegQ", "jpegQ-444"]))
+        raise UsageError(f"no degradation is called {name!r}", hint=choice(name, [*DEGRADATIONS, *_JPEG_FAMILY]))
     subsampling: dict[str | None, Literal["4:4:4", "4:2:2", "4:2:0"]] = {"444": "4:4:4", "422": "4:2:2"}
     return jpeg(int(found[1]), subsampling.get(found[2], "4:2:0"))
 

@@ -74,7 +74,8 @@ def parse_choice(text: str) -> Choice:
         x, y, size = -1, -1, 0
     if not image or min(x, y) < 0 or size < 1:
         raise UsageError(
-            f"{text!r} is not a crop", hint="write IMAGE:X,Y,SIZE in HR pixels, such as castle:640,320,192"
+            f"{text!r} is not a crop",
+            hint="write IMAGE:X,Y,SIZE in HR pixels, IMAGE being one of the run's images",
         )
     # Names of images of data sets are in composed form, too.
     return Choice(composed(image), x, y, size)

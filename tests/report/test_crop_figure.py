@@ -3,6 +3,7 @@ import io
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,3 +188,17 @@ def test_a_damaged_picture_is_named(make_run):
     (run / "crops" / "00" / "hr.webp").write_bytes(b"no picture")
     with pytest.raises(ResultsError, match=r"hr\.webp"):
         crop_grid(load_run(run), [CROP], [], GridStyle())
+
+
+@pytest.mark.parametrize("page", ["commands.md", "report.md"])
+def test_the_documented_crops_can_be_drawn(tmp_path, monkeypatch, page):
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / page).read_text(encoding="utf-8")
+    (line,) = re.findall(r"`harness (figure RUN --crops [^`]*)`", text)
+    monkeypatch.chdir(tmp_path)
+    words = [str(root / "reports" / "sample") if word == "RUN" else word for word in line.split()]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "crops.pdf").stat().st_size > 1000
+    for crop in re.findall(r"(\w[\w-]*):\d+,\d+,\d+", text):
+        assert crop in load_run(root / "reports" / "sample").run.dataset.image_names

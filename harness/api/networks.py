@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from harness.api.live_networks import place_of
+from harness.complexity.copying import copied
 from harness.errors import UsageError
 from harness.reparam import reparameterize as convert
 
@@ -55,7 +55,7 @@ def reparameterize(
     device, dtype = place_of(module)
     try:
         # Compared in float32: lower precision would hide differences or add some.
-        training_form = copy.deepcopy(module).to("cpu", torch.float32).eval()
+        training_form = copied(module).to("cpu", torch.float32).eval()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise UsageError(

@@ -102,7 +102,8 @@ def _reparameterized(
     try:
         executed = copied(network)
     except Exception as error:  # noqa: BLE001  # __deepcopy__ of submitted classes may raise anything
-        return _unchanged(network, [f"not reparameterized: the network cannot be copied ({type(error).__name__})"])
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _unchanged(network, [f"not reparameterized: the network cannot be copied ({reason})"])
     # This also runs the copy, which some training forms need to convert themselves, see `_author_form`.
     multiple = accepted_multiple(executed, declared=size_multiple)
     if not multiple:

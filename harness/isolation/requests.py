@@ -119,6 +119,8 @@ class ReparameterizeRequest(Body):
     """Also accept a collapse whose output differs at the image border."""
     regions: list[str] | None = None
     """The only regions that are collapsed, from the reply of an earlier process; None for all."""
+    sizes: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = []
+    """Heights and widths of the images for which the network is used; forms are compared on parts of such images."""
     budget_s: Seconds | None = None
     """Seconds after which the automatic collapse gives up and leaves the network as it is; None for no limit."""
 

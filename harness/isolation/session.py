@@ -115,6 +115,7 @@ class Session(AbstractContextManager["Session"]):
         allow_border_error: bool = False,
         may_give_up: bool = False,
         regions: Sequence[str] | None = None,
+        sizes: Sequence[tuple[int, int]] = (),
     ) -> Reparam:
         """Make the inference forms of the network and use the last of them.
 
@@ -130,12 +131,15 @@ class Session(AbstractContextManager["Session"]):
             An automatic collapse that takes most of the time limit leaves the network as it is.
         regions
             What an earlier process collapsed: nothing else is collapsed then, and the search has no time limit.
+        sizes
+            Heights and widths of the images for which the network is used.
         """
         request = ReparameterizeRequest(
             automatic=automatic,
             allow_border_error=allow_border_error,
             budget_s=self._collapse_budget_s() if may_give_up else None,
             regions=None if regions is None else list(regions),
+            sizes=[list(size) for size in sizes],
         )
         reply = self.checked.ask("reparameterize", request, ReparamReply, frames)
         forms = [NetworkForm(**{**dict(form), "method": printable(form.method, 500)}) for form in reply.forms]

@@ -7,7 +7,7 @@ separately.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,10 +19,11 @@ from harness.reparam.affine import AffineMap
 from harness.reparam.audit import audit
 from harness.reparam.double import float64_arithmetic, run_in_float64
 from harness.reparam.execution import Execution, rename_in_place
-from harness.reparam.probe import probe
+from harness.reparam.probe import probe, size_dependence
 from harness.reparam.regionproof import region_error
 from harness.reparam.regions import Region, RegionFinder
-from harness.reparam.search import Choice, Clock
+from harness.reparam.search import Choice, Clock, CollapseOptions
+from harness.reparam.sizes import Size, scaled
 from harness.reparam.time_limit import OutOfTimeError, check_time
 from harness.reparam.trace import Untraceable, delete_unused, is_compute, module_of, trace
 from harness.results.schema import CUT_SHORT
@@ -48,6 +49,8 @@ class Collapse:
         Descriptions of the regions that were replaced, and of those that were not, with the reason.
     sinks
         Names of the last nodes of the replaced regions.
+    measured
+        Whether modules that cannot be traced were measured.
     """
 
     network: nn.Module | None = None
@@ -55,6 +58,7 @@ class Collapse:
     folded: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     sinks: list[str] = field(default_factory=list)
+    measured: bool = False
 
 
 def collapse(
@@ -64,6 +68,7 @@ def collapse(
     allow_border_error: bool = False,
     choice: Choice = lambda _: True,
     clock: Clock | None = None,
+    sizes: Sequence[Size] = (),
 ) -> Collapse:
     """Collapse every region of a network for which this is exact and lowers the cost.
 
@@ -79,6 +84,8 @@ def collapse(
         Predicate on the name of a region's last node: whether the region may be collapsed.
     clock
         Ends the search for regions; None for no limit.
+    sizes
+        Heights and widths of the images for which the network is used.
 
     Returns
     -------
@@ -89,7 +96,7 @@ def collapse(
     dtypes = {p.dtype for p in network.parameters() if p.is_floating_point()} or {torch.float32}
     if len(dtypes) > 1:
         return Collapse(refused=["everything, because the parameters have several dtypes"])
-    options = CollapseOptions(dtypes.pop(), allow_border_error, choice, clock or Clock())
+    options = CollapseOptions(dtypes.pop(), allow_border_error, choice, clock or Clock(), tuple(sizes))
     try:
         done = _collapse_double(_float64_copy(network, image), image.double(), options)
     except OutOfTimeError as error:
@@ -103,21 +110,6 @@ def collapse(
     if done.exact is not None:
         done.network = copied(done.exact).to(options.dtype)
     return done
-
-
-@dataclass(frozen=True, slots=True)
-class CollapseOptions:
-    """Timed precision, whether results may differ at the border, which regions may be collapsed, and the time limit."""
-
-    dtype: torch.dtype
-    allow_border_error: bool
-    choice: Choice
-    clock: Clock
-
-    @property
-    def is_late(self) -> bool:
-        """Whether the time limit has passed."""
-        return self.clock.is_late
 
 
 @torch.no_grad()
@@ -184,13 +176,23 @@ class _Collapser:
             return
         value = self._single_image_input(node, execution)
         # Probing is expensive; results are kept over the passes because leaves of the trace do not change.
-        measured = None if value is None or self._options.is_late else probe(module, value.shape[1])
+        measured = None if value is None or self._options.is_late else self._measured(path, module, value)
         if measured is None or value is None:
             self._opaque.add(path)
         else:
             self._probed[path] = measured
+            self._outcome.measured = True
             with float64_arithmetic():
                 self._macs[path] = audit(copied(module), value).macs
+
+    def _measured(self, path: str, module: nn.Module, value: Tensor) -> AffineMap | None:
+        """Measure a module; None if it is no convolution, or may be another one at the sizes at which it is used."""
+        channels, sizes = value.shape[1], scaled(self._options.sizes, self._image, value)
+        measured = probe(module, channels)
+        reason = "" if measured is None else size_dependence(module, channels, measured, sizes)
+        if reason:
+            self._outcome.refused.append(f"{path}: {reason}")
+        return None if reason else measured
 
     def _single_image_input(self, node: fx.Node, execution: Execution) -> Tensor | None:
         single = len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], fx.Node)
@@ -301,9 +303,10 @@ class _Collapser:
             module = module_of(self._graph, node)
             if value is None or module is None:
                 continue
-            inner = _collapse_children(module, value, self._options)
+            inner = _collapse_children(module, value, self._options.of_part(self._image, value))
             self._outcome.folded += inner.folded
             self._outcome.refused += inner.refused
+            self._outcome.measured |= inner.measured
             if inner.exact is not None:
                 _set_submodule(self._graph, str(node.target), inner.exact)
                 self._outcome.exact = self._graph
@@ -351,10 +354,12 @@ def _collapse_children(network: nn.Module, image: Tensor, options: CollapseOptio
         if options.is_late:
             break
         module = work.get_submodule(path)
-        part = Collapse() if _is_of_torch(module) else _collapse_double(nn.Sequential(module), value, options)
+        inner = options.of_part(image, value)
+        part = Collapse() if _is_of_torch(module) else _collapse_double(nn.Sequential(module), value, inner)
         total.folded += [f"{path}: {text}" for text in part.folded]
         total.refused += [f"{path}: {text}" for text in part.refused]
         total.sinks += part.sinks
+        total.measured |= part.measured
         if part.exact is not None:
             _set_submodule(work, path, part.exact)
             total.exact = work

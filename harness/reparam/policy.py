@@ -22,6 +22,7 @@ from harness.reparam.parametrizations import fold_parametrizations, make_copyabl
 from harness.reparam.proof import Difference, accepted_multiple
 from harness.reparam.reference import SINGLE_TOLERANCE, Reference
 from harness.reparam.search import Clock, Search
+from harness.reparam.sizes import FULL_SIZE, Size
 from harness.results.schema import FormName, NetworkForm, Reparam
 
 AUTHOR_TOLERANCE = 1e-3
@@ -45,6 +46,7 @@ def reparameterize(
     value_range: float = 1.0,
     size_multiple: int = 1,
     search: Search | None = None,
+    sizes: Sequence[Size] = (FULL_SIZE,),
 ) -> Outcome:
     """Convert a training form to its inference form and verify that both produce the same image.
 
@@ -66,6 +68,8 @@ def reparameterize(
         Height and width of an input must be multiples of this.
     search
         Whether and how to collapse automatically after the author's method; by default all that is exact.
+    sizes
+        Heights and widths of the images for which the network is used: forms are compared on strips of these sides.
 
     Returns
     -------
@@ -76,7 +80,18 @@ def reparameterize(
         return _unchanged(network, ["switched off by the manifest"])
     # Version counters, by which in-place changes are detected, do not exist in inference mode.
     with _one_thread(), torch.inference_mode(False):
-        return _reparameterized(network, hook, frames, value_range, size_multiple, search or Search())
+        make_copyable(network)
+        try:
+            executed = copied(network)
+        except Exception as error:  # noqa: BLE001  # __deepcopy__ of submitted classes may raise anything
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            return _unchanged(network, [f"not reparameterized: the network cannot be copied ({reason})"])
+        # This also runs the copy, which some training forms need to convert themselves, see `_author_form`.
+        multiple = accepted_multiple(executed, declared=size_multiple)
+        if not multiple:
+            return _unchanged(network, ["not reparameterized: the network accepts none of the tested input sizes"])
+        reference = Reference(network, frames, multiple=multiple, value_range=value_range, sizes=sizes)
+        return _reparameterized(reference, executed, hook, search or Search())
 
 
 @contextmanager
@@ -90,28 +105,11 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _reparameterized(
-    network: nn.Module,
-    hook: str | None,
-    frames: Sequence[Tensor],
-    value_range: float,
-    size_multiple: int,
-    search: Search,
-) -> Outcome:
-    make_copyable(network)
-    try:
-        executed = copied(network)
-    except Exception as error:  # noqa: BLE001  # __deepcopy__ of submitted classes may raise anything
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _unchanged(network, [f"not reparameterized: the network cannot be copied ({reason})"])
-    # This also runs the copy, which some training forms need to convert themselves, see `_author_form`.
-    multiple = accepted_multiple(executed, declared=size_multiple)
-    if not multiple:
-        return _unchanged(network, ["not reparameterized: the network accepts none of the tested input sizes"])
-    reference = Reference(network, frames, multiple=multiple, value_range=value_range)
+def _reparameterized(reference: Reference, executed: nn.Module, hook: str | None, search: Search) -> Outcome:
+    """Make all forms; ``executed`` is a copy of the network that has run."""
     form, notes = _author_form(reference, hook, executed)
     # Without an author's form, the training form is collapsed.
-    own = form.network or network
+    own = form.network or reference.network
     base, folded = _folded(reference, own) if search.automatic else (own, [])
     work = _collapsed(reference.with_network(base), search) if search.automatic else Collapse()
     notes += _listed("folded the parametrization of", folded)
@@ -198,17 +196,20 @@ def _author_form(reference: Reference, hook: str | None, executed: nn.Module) ->
         return form, [form.note] if form.note else []
     gap = _difference(reference, form.network)
     if isinstance(gap, str) or not gap.largest <= AUTHOR_TOLERANCE:
-        reason = f"it raises {gap}" if isinstance(gap, str) else f"error {gap}"
+        reason = gap if isinstance(gap, str) else f"error {gap}"
         return AuthorForm(None), [f"the author's {form.hook} is wrong: {reason}; the training form is used"]
     return form, [f"the author's {form.hook} differs by {gap}"] if gap.largest > REPORTED_ERROR else []
 
 
 def _difference(reference: Reference, converted: nn.Module) -> Difference | str:
-    """Return the difference, or the message of the exception that the converted form raised."""
+    """Return the difference, or why the converted form is wrong: its exception, or a difference at other sizes."""
     try:
-        return reference.difference(converted)
+        gap = reference.difference(converted)
+        if not gap.largest <= AUTHOR_TOLERANCE or not reference.may_depend_on_size(converted):
+            return gap
+        return reference.mismatch_in_use(converted, AUTHOR_TOLERANCE) or gap
     except Exception as error:  # noqa: BLE001  # submitted code may raise anything; the error is reported as a note
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return f"it raises {type(error).__name__}: {error}".splitlines()[0]
 
 
 def _collapsed(reference: Reference, search: Search) -> Collapse:
@@ -220,6 +221,7 @@ def _collapsed(reference: Reference, search: Search) -> Collapse:
         allow_border_error=inexact,
         choice=search.choice(),
         clock=clock,
+        sizes=reference.sizes,
     )
     # With border errors allowed, the whole network differs by design, so that there is nothing to verify here.
     if work.network is None or inexact:
@@ -230,11 +232,16 @@ def _collapsed(reference: Reference, search: Search) -> Collapse:
     # Each region was verified on its own, but the network may depend on something that tracing does not record. Find
     # the regions that can be collapsed without a difference of the whole network.
     good = _equal_alone(reference, work.sinks, clock) if len(work.sinks) > 1 else set()
-    again = collapse(reference.network, reference.small_image, choice=good.__contains__) if good else Collapse()
+    again = _chosen(reference, good) if good else Collapse()
     if again.network is not None and _mismatch(reference, again):
         again = Collapse()
     again.refused.append(f"{len(work.sinks) - len(again.sinks)} regions: {mismatch}")
     return again
+
+
+def _chosen(reference: Reference, sinks: set[str]) -> Collapse:
+    """Collapse the regions that end in some nodes only."""
+    return collapse(reference.network, reference.small_image, choice=sinks.__contains__, sizes=reference.sizes)
 
 
 def _equal_alone(reference: Reference, sinks: list[str], clock: Clock) -> set[str]:
@@ -243,7 +250,7 @@ def _equal_alone(reference: Reference, sinks: list[str], clock: Clock) -> set[st
     for sink in sinks[:MAX_SINGLE_TRIALS]:
         if clock.is_late:
             break
-        alone = collapse(reference.network, reference.small_image, choice={sink}.__contains__)
+        alone = _chosen(reference, {sink})
         if alone.network is not None and not _mismatch(reference, alone):
             good.add(sink)
     return good
@@ -255,6 +262,6 @@ def _mismatch(reference: Reference, work: Collapse) -> str:
     assert work.exact is not None
     try:
         with torch.no_grad():
-            return reference.mismatch(work.network, work.exact)
+            return reference.mismatch(work.network, work.exact, measured=work.measured)
     except Exception as error:  # noqa: BLE001  # a network that raises is not equal
         return f"it raises {type(error).__name__}: {error}".splitlines()[0]

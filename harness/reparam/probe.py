@@ -3,11 +3,13 @@
 This is for modules that cannot be traced: custom padding with the bias, weights assembled in ``forward``, custom
 autograd functions. The module runs in float64. The result is accepted only if all operators on the data preserve
 affine maps (see :mod:`harness.reparam.audit`) and the measured convolution reproduces the module's output on Gaussian
-noise of several magnitudes and sizes.
+noise of several magnitudes and sizes. A module whose code treats larger images differently is found by its operators
+at the sizes at which it is used (see :mod:`harness.reparam.sizes`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -18,6 +20,10 @@ from harness.complexity.copying import copied
 from harness.reparam.affine import AffineMap, apply, trimmed
 from harness.reparam.audit import audit
 from harness.reparam.double import float64_arithmetic
+from harness.reparam.sizes import Size, signatures, stand_ins
+
+VERIFIED_SIZES: tuple[Size, ...] = ((17, 23), (20, 18))
+"""Sizes of the noise on which the measured convolution is verified."""
 
 CANVASES = (15, 31)
 """Side lengths of the images that contain the impulse, tried in order; the response must not reach the edges."""
@@ -62,6 +68,49 @@ def probe(module: nn.Module, channels: int) -> AffineMap | None:
         return None
 
 
+@torch.no_grad()
+def size_dependence(module: nn.Module, channels: int, measured: AffineMap, sizes: Sequence[Size]) -> str:
+    """Return why a measured convolution may be another one at the sizes of the module's use; empty if it is not.
+
+    Parameters
+    ----------
+    module
+        Module that was measured. It is copied and run in float64.
+    channels
+        Number of input channels.
+    measured
+        Result of :func:`probe`.
+    sizes
+        Heights and widths of the module's input.
+    """
+    with float64_arithmetic():
+        work = copied(module).double()
+        reasons = (_size_dependence(work, channels, measured, size) for size in sizes)
+        return next(filter(None, reasons), "")
+
+
+def _size_dependence(module: nn.Module, channels: int, measured: AffineMap, size: Size) -> str:
+    nearby = [one for one in stand_ins(size) if one != size]
+    full, *others = signatures(module, channels, [size, *VERIFIED_SIZES, *nearby])
+    # Modules that need data are compared as a part of the network only.
+    if full is None or full in others[: len(VERIFIED_SIZES)]:
+        return ""
+    # It may treat remainders differently, or do the same by other operators.
+    equal = [one for one, seen in zip(nearby, others[len(VERIFIED_SIZES) :], strict=True) if seen == full]
+    if not equal:
+        return f"other operators at {_text(size)} than at smaller sizes"
+    try:
+        checked = _verified(module, channels, measured, equal)
+    except Exception as error:  # noqa: BLE001  # submitted code may raise anything
+        return f"it raises {type(error).__name__} at {_text(equal[0])}"
+    same = checked is not None and checked.exact == measured.exact
+    return "" if same else f"another output at {_text(equal[0])} than at smaller sizes"
+
+
+def _text(size: Size) -> str:
+    return "{}x{}".format(*size)
+
+
 def _probe(module: nn.Module, channels: int) -> AffineMap | None:
     noise = torch.rand(1, channels, 13, 16, dtype=torch.float64)
     if audit(module, noise).non_affine:
@@ -70,7 +119,7 @@ def _probe(module: nn.Module, channels: int) -> AffineMap | None:
     for side in CANVASES:
         measured = _measured(module, channels, side)
         if measured is not None:
-            return _verified(module, channels, measured)
+            return _verified(module, channels, measured, VERIFIED_SIZES)
     return None
 
 
@@ -112,20 +161,21 @@ def _denoised(kernel: Tensor) -> Tensor:
     return torch.where(kernel.abs() <= NOISE_FLOOR * kernel.abs().amax(), 0.0, kernel)
 
 
-def _verified(module: nn.Module, channels: int, measured: AffineMap) -> AffineMap | None:
+def _verified(module: nn.Module, channels: int, measured: AffineMap, sizes: Sequence[Size]) -> AffineMap | None:
     """Compare module and measured convolution on noise and set `exact`; None if they differ in the interior."""
     generator = torch.Generator().manual_seed(0)
     exact = True
     for magnitude in MAGNITUDES:
-        for size in ((17, 23), (20, 18)):
+        for size in sizes:
             noise = torch.randn(1, channels, *size, generator=generator, dtype=torch.float64) * magnitude
             expected, actual = module(noise.clone()), apply(measured, noise)
             if expected.shape != actual.shape:
                 return None
             gap = (expected - actual).abs() / max(1e-30, expected.abs().amax().item())
-            # The interior excludes all pixels whose kernel window touches the border.
+            # The interior excludes all pixels whose kernel window touches the border. Strips may have none.
             reach = max(measured.size) * measured.shuffle
-            if gap[..., reach:-reach, reach:-reach].amax() > AGREEMENT:
+            interior = gap[..., reach:-reach, reach:-reach]
+            if interior.numel() and interior.amax() > AGREEMENT:
                 return None
             exact &= bool(gap.amax() <= AGREEMENT)
-    return replace(measured, exact=exact)
+    return replace(measured, exact=exact and measured.exact)

@@ -112,6 +112,21 @@ def _crops(frames: Sequence[Tensor], size: tuple[int, int], multiple: int) -> It
             yield frame[..., top : top + rows, left : left + columns].float().contiguous()
 
 
+def image_of_size(frames: Sequence[Tensor], height: int, width: int, value_range: float) -> ProofImage:
+    """Create an image of any size from the first photograph, mirrored at its edges; noise if there is none."""
+    if not frames:
+        generator = torch.Generator().manual_seed(0)
+        return ProofImage("random", torch.rand(1, 3, height, width, generator=generator) * value_range)
+    rows, columns = (_mirrored(n, length) for n, length in zip((height, width), frames[0].shape[-2:], strict=True))
+    return ProofImage("natural", frames[0].float()[..., rows, :][..., columns].contiguous())
+
+
+def _mirrored(length: int, available: int) -> Tensor:
+    """Return `length` indices that go through `available` ones forwards and backwards in turn."""
+    index = torch.arange(length) % (2 * available)
+    return torch.where(index < available, index, 2 * available - 1 - index)
+
+
 @torch.no_grad()
 def accepted_multiple(network: nn.Module, *, declared: int = 1, channels: int = 3) -> int:
     """Find the smallest sides, as a multiple, that the network accepts.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from harness.complexity.copying import copied
-from harness.reparam.proof import Difference, ProofImage, difference, outputs, proof_images
+from harness.complexity.input_size import odd_multiple, rounded_up
+from harness.reparam.proof import Difference, ProofImage, difference, image_of_size, outputs, proof_images
+from harness.reparam.sizes import Size, may_depend, stand_ins
 
 DOUBLE_TOLERANCE = 1e-11
 """Largest error of a collapsed network on [0, 1] in float64."""
@@ -34,17 +36,29 @@ class Reference:
         Height and width of an image must be multiples of this.
     value_range
         Largest pixel value, 1 or 255.
+    sizes
+        Heights and widths of the images for which the network is used.
     """
 
-    def __init__(self, network: nn.Module, frames: Sequence[Tensor], *, multiple: int, value_range: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        frames: Sequence[Tensor],
+        *,
+        multiple: int,
+        value_range: float,
+        sizes: Sequence[Size] = (),
+    ) -> None:
         self.network = network
         self._frames = frames
         self._multiple = multiple
         self._value_range = value_range
+        self.sizes = tuple(sizes)
 
     def with_network(self, network: nn.Module) -> Reference:
         """Create a reference for another network on the same images."""
-        return Reference(network, self._frames, multiple=self._multiple, value_range=self._value_range)
+        multiple, value_range = self._multiple, self._value_range
+        return Reference(network, self._frames, multiple=multiple, value_range=value_range, sizes=self.sizes)
 
     @cached_property
     def images(self) -> list[ProofImage]:
@@ -89,11 +103,61 @@ class Reference:
         """Outputs in float64 for the small images."""
         return outputs(copied(self.network).double(), self.small_images, torch.float64)
 
+    @cached_property
+    def used(self) -> list[tuple[ProofImage, Tensor]]:
+        """Inputs that stand for the sizes at which the network is used, as far as it takes them, with its outputs."""
+        return list(self._pairs_in_use())
+
+    def _pairs_in_use(self) -> Iterator[tuple[ProofImage, Tensor]]:
+        standing = {one: None for size in self.sizes for one in stand_ins(size, multiple=self._multiple)}
+        for size in standing:
+            # The short side of a strip may be too short for a network.
+            wider = tuple(odd_multiple(max(side, self._least_side), self._multiple) for side in size)
+            for height, width in (size, wider):
+                image = image_of_size(self._frames, height, width, self._value_range)
+                try:
+                    output = outputs(copied(self.network), [image])[0]
+                except Exception:  # noqa: BLE001, S112  # submitted code may raise anything; a wider strip may do
+                    continue
+                yield image, output
+                break
+
+    def may_depend_on_size(self, other: nn.Module) -> bool:
+        """Return whether this form or another one may do something else at the sizes at which they are used."""
+        used = [(rounded_up(h, self._multiple), rounded_up(w, self._multiple)) for h, w in self.sizes]
+        compared = [(image.pixels.shape[-2], image.pixels.shape[-1]) for image in self.images]
+        return may_depend([self.network, other], used, compared)
+
+    def mismatch_in_use(self, other: nn.Module, tolerance: float, exact: nn.Module | None = None) -> str:
+        """Return where another form differs at the sizes at which the network is used; empty if it does not.
+
+        Parameters
+        ----------
+        other
+            Another form in float32. Its exceptions are propagated.
+        tolerance
+            Largest difference in float32.
+        exact
+            The other form in float64: larger differences are rounding errors if the forms agree in float64.
+        """
+        for image, expected in self.used:
+            gap = self._compare([expected], outputs(copied(other), [image]), [image])
+            if not gap.largest <= tolerance and (exact is None or not self._agrees_in_float64(exact, image)):
+                height, width = image.pixels.shape[-2:]
+                return f"it differs by {gap} at {height}x{width}"
+        return ""
+
+    def _agrees_in_float64(self, exact: nn.Module, image: ProofImage) -> bool:
+        expected, actual = (
+            outputs(form, [image], torch.float64) for form in (copied(self.network).double(), copied(exact))
+        )
+        return self._compare(expected, actual, [image]).largest <= DOUBLE_TOLERANCE
+
     def difference(self, other: nn.Module) -> Difference:
         """Compare another form in float32. Exceptions of that form are propagated."""
         return self._compare(self.single, outputs(copied(other), self.images), self.images)
 
-    def mismatch(self, other: nn.Module, exact: nn.Module) -> str:
+    def mismatch(self, other: nn.Module, exact: nn.Module, *, measured: bool) -> str:
         """Return why a collapsed form differs by more than rounding errors; empty if it does not.
 
         Parameters
@@ -102,6 +166,8 @@ class Reference:
             Collapsed form in float32.
         exact
             Collapsed form in float64, before its kernels are rounded.
+        measured
+            Whether modules were measured. What was traced has no branches; what was measured may have some.
         """
         # Algebraic errors show in float64, where rounding errors are far below the tolerance.
         gap = self._compare(self.double, outputs(exact, self.small_images, torch.float64), self.small_images)
@@ -110,9 +176,9 @@ class Reference:
         # An ill-conditioned network may exceed the float32 tolerance by its own rounding errors. The collapsed form is
         # then accepted if it is at least as close to the float64 result.
         rounding = self.difference(other)
-        if rounding.largest <= SINGLE_TOLERANCE or self._is_less_accurate_than(other):
-            return ""
-        return f"it differs in float32 by {rounding}"
+        if rounding.largest > SINGLE_TOLERANCE and not self._is_less_accurate_than(other):
+            return f"it differs in float32 by {rounding}"
+        return self.mismatch_in_use(other, SINGLE_TOLERANCE, exact) if measured else ""
 
     def _is_less_accurate_than(self, other: nn.Module) -> bool:
         """Return whether this form's float32 output is at least as far from its float64 output as the other form's."""

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic  # bound before submitted code is imported
+
+import torch
+from torch import Tensor
+
+from harness.reparam.sizes import Size, scaled
 
 LIMIT_S = 30.0
 """Time after which the search for regions ends by default, seconds. What was found by then is collapsed."""
@@ -64,3 +69,37 @@ class Clock:
     def is_late(self) -> bool:
         """Whether the time limit has passed."""
         return monotonic() - self._begin > self.limit_s
+
+
+@dataclass(frozen=True, slots=True)
+class CollapseOptions:
+    """What one collapse may do.
+
+    Attributes
+    ----------
+    dtype
+        Timed precision.
+    allow_border_error
+        Whether results may differ at the border.
+    choice
+        Which regions may be collapsed.
+    clock
+        The time limit.
+    sizes
+        Heights and widths of the images for which the network, or the part that is collapsed, is used.
+    """
+
+    dtype: torch.dtype
+    allow_border_error: bool
+    choice: Choice
+    clock: Clock
+    sizes: tuple[Size, ...] = ()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time limit has passed."""
+        return self.clock.is_late
+
+    def of_part(self, whole: Tensor, part: Tensor) -> CollapseOptions:
+        """Return the options for a part, from the inputs of the whole and of the part in one call."""
+        return replace(self, sizes=scaled(self.sizes, whole, part))

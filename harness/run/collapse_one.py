@@ -106,7 +106,9 @@ def collapse_submission(request: CollapseRequest) -> Collapsed:
     with _loaded(job) as session:
         # Odd sizes, so that an error at a border or a stride shows.
         frames = _proof_frames(scale, track.degradation)
-        reparam = session.reparameterize(frames, allow_border_error=request.allow_border_error)
+        reparam = session.reparameterize(
+            frames, allow_border_error=request.allow_border_error, sizes=[track.input_shape[2:]]
+        )
         # `count` takes "loaded" for the form before reparameterization, and None for the one in use.
         before, after = (session.count(track.input_shape, form=form) for form in ("loaded", None))
         name = f"{submission.name} (inference form)"

@@ -43,7 +43,9 @@ class OptionalStages:
     engine: Opener
     notes: list[str] = field(default_factory=list)
 
-    def reparameterize(self, frames: Sequence[NDArray[np.uint8]], policy: ReparamPolicy) -> Reparam | None:
+    def reparameterize(
+        self, frames: Sequence[NDArray[np.uint8]], policy: ReparamPolicy, sizes: Sequence[tuple[int, int]] = ()
+    ) -> Reparam | None:
         """Make the inference forms of the network; None if it stays as it is because that failed.
 
         The last form is in use afterwards. With ``author``, the collapsed form is made too, to be named.
@@ -51,7 +53,7 @@ class OptionalStages:
 
         def convert(session: Session, *, automatic: bool) -> Reparam:
             # May give up: a search that takes most of the time limit ends, so that the network can still be measured.
-            return session.reparameterize(frames, automatic=automatic, may_give_up=True)
+            return session.reparameterize(frames, automatic=automatic, may_give_up=True, sizes=sizes)
 
         made = self._ask(_AS_IT_IS, lambda session: convert(session, automatic=True))
         # The automatic collapse may have failed; the author's own conversion alone may still succeed.

@@ -172,6 +172,12 @@ class Plan:
         count = min(_PROOF_FRAMES, len(self.dataset))
         return [_fill(_centre(self.dataset.pair(index)[0], *_PROOF_SIZE), *_PROOF_SIZE) for index in range(count)]
 
+    def used_sizes(self) -> list[tuple[int, int]]:
+        """Return the timed size of an LR image, and that of the first image that is scored."""
+        _, _, height, width = self.track.input_shape
+        scored = [self.dataset.pair(index)[0].shape[:2] for index in range(min(1, len(self.dataset)))]
+        return list(dict.fromkeys([(height, width), *((rows, columns) for rows, columns in scored)]))
+
     def protocol_info(self) -> ProtocolInfo:
         """Return the description of the protocol for ``results.json``."""
         return ProtocolInfo(

@@ -318,7 +318,7 @@ class SubmissionRun:
         if policy == "none":
             return as_loaded(self.measurement.params or 0)
         self._report("reparameterize")
-        return optional.reparameterize(self.plan.proof_frames(), policy)
+        return optional.reparameterize(self.plan.proof_frames(), policy, self.plan.used_sizes())
 
     def _note(self, *notes: str) -> None:
         # Some hold messages of exceptions, in which any text may be.

@@ -158,7 +158,8 @@ class SubmissionWorker:
         """
         automatic = form.name == "automatic"
         frames = self.plan.proof_frames()
-        made = session.reparameterize(frames, automatic=automatic, regions=self.regions if automatic else None)
+        regions, sizes = self.regions if automatic else None, self.plan.used_sizes()
+        made = session.reparameterize(frames, automatic=automatic, regions=regions, sizes=sizes)
         # Submitted code decides how it converts itself, and could do so differently in each process.
         if (made.method, made.params_after) != (form.method, form.params):
             what = f"in a new process its inference form has {made.params_after:,} parameters, not {form.params:,}"

@@ -172,6 +172,7 @@ class Operations:
                 value_range=network.settings.value_range,
                 size_multiple=network.size_multiple,
                 search=search,
+                sizes=[(height, width) for height, width in request.sizes],
             )
         network.forms = {name: frozen(form) for name, form in outcome.forms.items()}
         network.replace_form(frozen(outcome.network))

@@ -100,7 +100,7 @@ def load_all(plan: Plan, stack: ExitStack) -> Loaded:
         session = stack.enter_context(LocalEngine().open(job))
         session.load()
         try:
-            session.reparameterize(plan.proof_frames())
+            session.reparameterize(plan.proof_frames(), sizes=plan.used_sizes())
         except WorkerError:
             # As in a run: a network whose process ends in the search for a collapse is measured as it is.
             session = stack.enter_context(LocalEngine().open(job))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.apart import apart
 from harness.complexity.comparison import compare_with_fvcore
 from harness.complexity.copying import copied, frozen
 from harness.complexity.input_size import rounded_up
@@ -194,11 +195,15 @@ class _Counting:
         return (), [], reason
 
     def _on_meta(self, shape: Shape) -> Observation | None:
-        """Count on the meta device; None if the network does not run there."""
-        try:
+        """Count on the meta device, in a process of its own; None if the network does not run there."""
+
+        def observed() -> Observation:
             on_meta = copied(self._model).to("meta")
             image = torch.empty(shape, dtype=_reference(self._model).dtype, device="meta")
             return observe(on_meta, image, self._deadline)
+
+        try:
+            return apart(observed, self._deadline - time.monotonic())
         except Exception:  # noqa: BLE001 - submitted code may fail on tensors without data
             return None
 

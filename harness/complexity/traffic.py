@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.complexity.apart import apart
 from harness.complexity.copying import copied, frozen
 from harness.complexity.input_size import rounded_up
 from harness.complexity.meta_shapes import MetaMode
@@ -71,13 +72,17 @@ def count_traffic(
     """
     n, c, h, w = input_shape
     shape = n, c, rounded_up(h, size_multiple), rounded_up(w, size_multiple)
-    try:
+
+    def counted() -> Traffic:
         on_meta = frozen(copied(network).to("meta"))
         with torch.no_grad(), _Counter(itemsize, monotonic() + limit_s) as counter:
             on_meta(torch.empty(shape, device="meta"))
+        return Traffic(counter.bytes, counter.operators)
+
+    try:
+        return apart(counted, limit_s)
     except Exception:  # noqa: BLE001 - submitted code may need data, or operators without a meta kernel
         return None
-    return Traffic(counter.bytes, counter.operators)
 
 
 class _Counter(MetaMode):  # type: ignore[no-untyped-call]

@@ -206,6 +206,48 @@ def test_a_run_states_all_forms(
     assert ("Forms of the network" in page) == (policy != "none")
 
 
+SIZED = """
+import torch
+from torch import nn
+from torch.nn import functional
+
+class Block(nn.Module):
+    # Other than at all other sizes, there is an activation at the timed width.
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.Conv2d(32, 12, 1)
+
+    def forward(self, x):
+        y = self.first(x)
+        return self.second(functional.relu(y) if x.shape[-1] == 72 else y)
+
+class Sized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.block = Block()
+
+    def forward(self, x):
+        return functional.interpolate(x, scale_factor=2.0) + 0.1 * functional.pixel_shuffle(self.block(x), 2)
+
+def srmodel():
+    return Sized()
+"""
+
+
+@pytest.mark.parametrize(("width", "used"), [(72, "loaded"), (80, "automatic")])
+def test_a_network_that_is_another_one_at_the_timed_size_stays_as_it_is(
+    width: int, used: str, submissions: Path, request_for: Callable[..., RunRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (submissions / "shared" / "arch.py").write_text(SIZED)
+    rules = get_track("ntire23-x2")
+    small = replace(rules, input_shape=(1, 3, 24, width), degradation="bicubic", gates=(), datasets=())
+    monkeypatch.setattr("harness.run.plan.track_for_scale", lambda _: small)
+    (row,) = run(request_for(reparam="auto"), engine=InlineEngine()).run.entries
+    assert (row.status, row.reparam.form) == ("ok", used)
+    assert (used == "loaded") == any("than at smaller sizes" in note for note in row.reparam.notes)
+
+
 class Refusing(InlineEngine):
     """Its workers live, and change no form."""
 

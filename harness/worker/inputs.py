@@ -6,7 +6,7 @@ the address of its input returns the output of its first frame for all frames.
 
 from __future__ import annotations
 
-import random
+import os
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from harness.backends.runner import Runner
 
 _ALIGNMENT_BYTES = 512  # alignment of torch's CUDA allocator; with a smaller one libraries may select other kernels
 _OFFSETS = 4096  # number of possible start addresses within one block of memory
-_copy = Tensor.copy_  # bound before submitted code could replace it
+# Bound before submitted code could replace them.
+_copy = Tensor.copy_
+_random_bytes = os.urandom  # submitted code can neither seed nor predict it
 
 
 class GivenFrames:
@@ -31,7 +33,6 @@ class GivenFrames:
         self._runner = runner
         self._given: Tensor | None = None
         self._memory: torch.UntypedStorage | None = None  # one block for all sizes, so that the heap is not fragmented
-        self._rng = random.SystemRandom()  # submitted code can neither seed nor predict it
 
     def place(self, frame: Tensor) -> Tensor:
         """Return the tensor of all frames of this size, filled with `frame` (1 x 3 x H x W, on the device)."""
@@ -48,7 +49,9 @@ class GivenFrames:
             self._memory = torch.empty(_bytes_for(frame), dtype=torch.uint8, device=frame.device).untyped_storage()
         # On the meta device, because only the strides are needed.
         strides = torch.empty_like(frame, memory_format=self._runner.layout, device="meta").stride()
-        offset = self._rng.randint(1, _OFFSETS) * (_ALIGNMENT_BYTES // frame.itemsize)
+        # Eight bytes: the bias of the remainder is negligible.
+        place = 1 + int.from_bytes(_random_bytes(8), "little") % _OFFSETS
+        offset = place * (_ALIGNMENT_BYTES // frame.itemsize)
         return frame.new_empty(0).set_(self._memory, offset, frame.shape, strides)
 
 

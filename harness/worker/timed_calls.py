@@ -173,7 +173,8 @@ class _CallChecks:
         """
         # The output of the call before is freed, so that a burst needs no more memory than the single calls of the
         # warm-up: a heap that grows within a timed call costs that call tens of milliseconds.
-        self.last = torch.empty(0)
+        # The traces, too: nothing is freed once the frame is in its place.
+        self.last = self._traces = torch.empty(0)
         _seed(self._settings.seed, self._settings.device)
         self.given = self._frames.place(frame)
         self._traces = _traces(self.given)

@@ -142,7 +142,7 @@ def _prepare(root: Path, name: str) -> str:
         private = f"{_private_package(root)}.{name}"
         # Under its real name, so that a module that imports it again gets the same classes. That is not possible beside
         # a module of Python or of the harness with this name, and for ``from .utils import x`` in the folder itself.
-        taken = top in sys.stdlib_module_names or _is_protected(top) or _is_shadowed(root, top)
+        taken = top in sys.stdlib_module_names or is_protected(top) or _is_shadowed(root, top)
         return private if taken or (name == top and _imports_relatively(file)) else name
     if top == root.name:  # an installed package
         if str(root.parent) not in sys.path:
@@ -192,6 +192,16 @@ def search_first(root: Path) -> None:
     sys.path.insert(0, str(root))
 
 
+def searched_folders() -> frozenset[str]:
+    """Return the folders of submissions on ``sys.path``."""
+    return frozenset(_searched)
+
+
+def names_in(root: Path) -> set[str]:
+    """Return the names of the modules and packages in a folder."""
+    return {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()}
+
+
 def unload(root: Path) -> None:
     """Remove modules of earlier submissions, and modules with the name of a file in ``root``, from ``sys.modules``.
 
@@ -202,11 +212,11 @@ def unload(root: Path) -> None:
     # In place, because other modules may hold a reference to the list.
     sys.path[:] = [entry for entry in sys.path if entry not in private]
     _searched.clear()
-    own = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()} - sys.stdlib_module_names
+    own = names_in(root) - sys.stdlib_module_names
     for name, module in list(sys.modules.items()):
         file = str(getattr(module, "__file__", None) or "")
         from_earlier = name.startswith(PRIVATE_PREFIX) or any(file.startswith(f"{path}/") for path in private)
-        if from_earlier or (name.split(".")[0] in own and not _is_protected(name)):
+        if from_earlier or (name.split(".")[0] in own and not is_protected(name)):
             sys.modules.pop(name, None)
 
 
@@ -214,7 +224,8 @@ def _packages() -> list[ModuleType]:
     return [module for name, module in list(sys.modules.items()) if name.startswith(PRIVATE_PREFIX) and "." not in name]
 
 
-def _is_protected(name: str) -> bool:
+def is_protected(name: str) -> bool:
+    """Return whether a module belongs to what the harness itself is made of, so that no submission may replace it."""
     return name.split(".", maxsplit=1)[0] in {"harness", "torch", "numpy", "__main__"}
 
 

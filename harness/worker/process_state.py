@@ -13,6 +13,8 @@ from unittest import mock
 
 import torch
 
+from harness.worker.import_state import ImportState
+
 T = TypeVar("T")
 
 
@@ -22,7 +24,7 @@ def preserved(folder: Path, notes: list[str]) -> Iterator[None]:
 
     A submission that, for example, sets the number of threads would otherwise be timed under its own conditions.
     """
-    previous = Path.cwd()
+    previous, imports = _current_folder(), ImportState(folder)
     settings: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
         "the number of threads": (torch.get_num_threads, torch.set_num_threads),
@@ -36,11 +38,27 @@ def preserved(folder: Path, notes: list[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        os.chdir(previous)
+        _return_to(previous)
+        for name in imports.restored():
+            _once(notes, f"the code changed {name} while loading; restored")
         for name, (read, write) in settings.items():
             if read() != before[name]:
                 _once(notes, f"the code changed {name} while loading; restored")
                 write(before[name])
+
+
+def _current_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:  # submitted code has removed it
+        return os.sep
+
+
+def _return_to(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError:
+        os.chdir(os.sep)  # the worker opens no file by a relative path
 
 
 @contextlib.contextmanager

@@ -1,10 +1,16 @@
+import importlib
+import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional
 
+from harness.backends.runner import make_runner
 from harness.errors import CheckpointError, SubmissionError, UnsupportedError
+from harness.worker.importing import unload
 from harness.worker.loader import load, load_network
 
 NET = """\
@@ -211,6 +217,72 @@ def srmodel():
     loaded = load(folder(tmp_path, rude), "arch:srmodel", 2, None)
     assert torch.get_num_threads() == threads
     assert "the code changed the number of threads while loading; restored" in loaded.notes
+
+
+OWN_FOLDER = "os.path.dirname(os.path.abspath(__file__))"
+
+
+@pytest.fixture
+def interpreter(monkeypatch, tmp_path):
+    """Give this process its modules and its search path back, without those of the submission of an earlier test."""
+    unload(tmp_path)
+    monkeypatch.setattr("sys.path", sys.path.copy())
+    monkeypatch.setattr("sys.meta_path", sys.meta_path.copy())
+    monkeypatch.setattr("sys.path_hooks", sys.path_hooks.copy())
+    before, home = dict(sys.modules), Path.cwd()
+    yield
+    os.chdir(home)
+    sys.modules.update(before)
+
+
+@pytest.mark.parametrize(
+    ("statement", "changed"),
+    [
+        ("sys.path.clear()", "sys.path"),
+        (f"sys.path = [{OWN_FOLDER}]", "sys.path"),
+        ("sys.path = tuple(sys.path)", "sys.path"),
+        ("sys.path = None", "sys.path"),
+        ("sys.meta_path.clear()", "sys.meta_path"),
+        ("sys.path_hooks.clear(); sys.path_importer_cache.clear()", "sys.path_hooks"),
+        ("[sys.modules.pop(name) for name in list(sys.modules) if name.startswith('harness.')]", "sys.modules"),
+        ("sys.modules['torch.nn.functional'] = None", "sys.modules"),
+    ],
+)
+def test_what_imports_need_is_restored(tmp_path, interpreter, statement, changed):
+    path, module = sys.path.copy(), sys.modules["harness.worker.loader"]
+    loaded = load(folder(tmp_path, f"import os, sys\n{statement}\ndef srmodel(): return Net(2)\n"), "arch:Net", 2, None)
+    assert loaded.notes == [f"the code changed {changed} while loading; restored"]
+    assert set(path) <= set(sys.path)
+    assert sys.modules["harness.worker.loader"] is module
+    assert make_runner(loaded.network, "eager")(torch.zeros(1, 3, 4, 4)).shape[-1] == 8
+    assert importlib.import_module("torch.nn.functional") is functional
+
+
+def test_a_folder_that_the_code_adds_is_searched_later(tmp_path, interpreter):
+    lazy = f"""
+import os, sys
+sys.path = [os.path.join({OWN_FOLDER}, "later")]
+
+class Lazy(Net):
+    def forward(self, x):
+        import imported_in_the_first_call
+        return super().forward(x)
+
+def srmodel():
+    return Lazy(2)
+"""
+    root = folder(tmp_path, lazy, later__imported_in_the_first_call="")
+    network = load(root, "arch:srmodel", 2, None).network
+    assert network(torch.zeros(1, 3, 4, 4)).shape[-1] == 8
+    assert sys.path[0] == str(root / "later")
+
+
+def test_a_working_folder_that_the_code_removes(tmp_path, interpreter, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    rude = f"import os\nos.rmdir({str(gone)!r})\ndef srmodel(): return Net(2)\n"
+    assert load(folder(tmp_path, rude), "arch:srmodel", 2, None).network(torch.zeros(1, 3, 4, 4)).shape[-1] == 8
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="concerns machines without a GPU")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from harness.complexity.apart import apart
 from harness.complexity.comparison import compare_with_fvcore
 from harness.complexity.copying import copied, frozen
+from harness.complexity.hidden_weights import described
 from harness.complexity.input_size import rounded_up
 from harness.complexity.layers import describe_layers
 from harness.complexity.observation import Observation, Origins, OutOfTimeError, observe, outside_work
@@ -43,7 +44,8 @@ class Complexity:
     Attributes
     ----------
     params
-        Number of parameter elements; shared parameters count once.
+        Number of parameter elements; shared parameters count once. Weights that are no parameters are included, see
+        :mod:`harness.complexity.hidden_weights`.
     macs
         Multiply-accumulates by the conventions of fvcore; None if counting failed.
     activations
@@ -58,6 +60,8 @@ class Complexity:
         How the counts were obtained, in one sentence.
     layers
         Description of each layer; empty if the network could not be observed.
+    note
+        What `params` includes besides parameters; empty if nothing.
     """
 
     params: int
@@ -67,6 +71,7 @@ class Complexity:
     incomplete_ops: tuple[str, ...]
     source: str
     layers: tuple[Layer, ...] = ()
+    note: str = ""
 
 
 def count(network: nn.Module, input_shape: Shape, *, size_multiple: int = 1, limit_s: float = LIMIT_S) -> Complexity:
@@ -107,6 +112,7 @@ class _Counting:
 
     def __init__(self, network: nn.Module, full: Shape, deadline: float) -> None:
         self._params = count_parameters(network)
+        self._hidden: list[tuple[str, int]] = []  # weights that are no parameters
         self._network = network
         self._model = _copied(network)
         self._full = full
@@ -115,6 +121,7 @@ class _Counting:
     def result(self, multiple: int) -> Complexity:
         """Return the counts."""
         sizes, small, reason = self._observe_small(multiple)
+        self._params += sum(number for _, number in self._hidden)
         outside = outside_work(small) if small else ""
         # All multiply-accumulates may be hidden in the other library; a count of zero would be wrong.
         if outside and not small[0].macs:
@@ -144,7 +151,8 @@ class _Counting:
         doubts = [*sorted(set().union(*(one.unseen for one in small))), *([outside] if outside else [])]
         doubts = list(dict.fromkeys([*doubts, *counted.incomplete_ops]))
         layers = self._layers(sizes, small, whole)
-        return replace(counted, incomplete_ops=tuple(doubts), source="; ".join(remarks), layers=layers)
+        note = described(self._hidden) if self._hidden else ""
+        return replace(counted, incomplete_ops=tuple(doubts), source="; ".join(remarks), layers=layers, note=note)
 
     def _doubt(self) -> str:
         """Return why counts that are extrapolated may be wrong."""
@@ -187,7 +195,9 @@ class _Counting:
             sizes = ((step, 2 * step), (2 * step, 2 * step), (2 * step, 3 * step))
             try:
                 probes = [_probe(self._model, (1, self._full[1], *size)) for size in sizes]
-                return sizes, [observe(self._model, probe, self._deadline, origins) for probe in probes], ""
+                seen = [observe(self._model, probe, self._deadline, origins) for probe in probes]
+                self._hidden = origins.weights.found()
+                return sizes, seen, ""
             except OutOfTimeError:
                 return (), [], f"counting at small sizes {TOO_LONG}"
             except Exception as error:  # noqa: BLE001 - submitted code may raise anything; a larger size may do

@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from harness.complexity.hidden_weights import HiddenWeights, storage_of
 from harness.complexity.meta_shapes import call_on_meta
 from harness.complexity.operators import can_hold_macs, cost_of
 
@@ -104,17 +105,18 @@ class Origins:
     """Memory of tensors that were made by operators, or belong to the network, in several passes of one network."""
 
     def __init__(self, model: nn.Module) -> None:
+        self.weights = HiddenWeights(model)
         # Tensors stay alive because the allocator may reuse the address of a freed one.
         self._alive: list[Tensor] = [*model.parameters(), *model.buffers()]
-        self._known = {_storage(tensor) for tensor in self._alive}
+        self._known = {storage_of(tensor) for tensor in self._alive}
 
     def __contains__(self, tensor: Tensor) -> bool:
-        return _storage(tensor) in self._known
+        return storage_of(tensor) in self._known
 
     def add(self, tensor: Tensor) -> None:
         """Remember a tensor."""
         if tensor not in self:
-            self._known.add(_storage(tensor))
+            self._known.add(storage_of(tensor))
             self._alive.append(tensor)
 
 
@@ -262,7 +264,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._origins = origins
         self._scripted = any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
         self._convolutions = {name for name, one in model.named_modules() if isinstance(one, _CONVOLUTIONS)}
-        self._derived = {_storage(image)}
+        self._derived = {storage_of(image)}
         if origins is not None:
             origins.add(image)
 
@@ -287,9 +289,9 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if made is not NotImplemented:
                 return made
         made = call_on_meta(operator, args, kwargs) if self._on_meta else operator(*args, **kwargs)
-        self._count(name, args, kwargs, made)
+        kind = self._count(name, args, kwargs, made)
         if self._origins is not None:
-            self._follow(name, self._origins, [args, kwargs], made)
+            self._follow(name, self._origins, [args, kwargs], made, multiplies=kind in ("convolution", "product"))
         return made
 
     def _by_parts(self, operator: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -306,14 +308,15 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._seen.unseen.add(str(operator))
             return operator(*args, **kwargs)
 
-    def _count(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> None:
+    def _count(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], made: Any) -> str:
+        """Add the cost of an operator and return its kind; empty if it has none."""
         cost, seen = cost_of(name, args, kwargs, made), self._seen
         if self._scripted and name.removesuffix("_") in _RELU_OPERATORS and isinstance(made, Tensor):
             seen.challenge += made.numel()  # scripted modules take no hooks
         if cost is None:
             if can_hold_macs(name):
                 seen.unseen.add(name)
-            return
+            return ""
         if cost.kind == "convolution":
             seen.convolutions += cost.macs
             # Only modules count, unless the network has no convolution among its modules, see `Observation.challenge`.
@@ -327,33 +330,34 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             seen.others += cost.macs
         seen.activations += cost.activations
         seen.modules.setdefault(self._running[-1], Seen()).macs += cost.macs
+        return cost.kind
 
-    def _follow(self, name: str, origins: Origins, arguments: list[Any], made: Any) -> None:
+    def _follow(self, name: str, origins: Origins, arguments: list[Any], made: Any, *, multiplies: bool) -> None:
         """Remember which tensors derive from the input, and which come from outside of torch."""
         given, produced = list(_tensors(arguments)), list(_tensors(made))
-        self._seen.outside += [tuple(tensor.shape) for tensor in given if tensor not in origins]
+        unknown = [tensor for tensor in given if tensor not in origins]
+        self._seen.outside += [tuple(tensor.shape) for tensor in unknown]
+        for tensor in unknown:
+            origins.weights.enter(tensor)
         if name.endswith("_"):  # in place: the first argument holds the result
             produced += given[:1]
-        if any(_storage(tensor) in self._derived for tensor in given):
-            self._derived.update(map(_storage, produced))
+        constant = [tensor for tensor in given if storage_of(tensor) not in self._derived]
+        if len(constant) < len(given):
+            self._derived.update(map(storage_of, produced))
+            if multiplies:
+                origins.weights.use(constant)
+        else:
+            origins.weights.make(given, produced)
         for tensor in (*produced, *given):
             origins.add(tensor)
 
     def derives(self, output: object) -> bool:
         """Return whether a result was computed from the input by operators that were seen."""
-        return self._origins is None or any(_storage(tensor) in self._derived for tensor in _tensors(output))
+        return self._origins is None or any(storage_of(tensor) in self._derived for tensor in _tensors(output))
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
     return (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
-
-
-def _storage(tensor: Tensor) -> int:
-    """Return the address of a tensor's memory; tensors without memory of their own are identified by themselves."""
-    try:
-        return int(tensor.untyped_storage().data_ptr()) or id(tensor)
-    except (NotImplementedError, RuntimeError):  # sparse tensors and tensor subclasses
-        return id(tensor)
 
 
 def _is_final(operator: Any) -> bool:

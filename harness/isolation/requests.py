@@ -281,6 +281,7 @@ class CountReply(Body):
     macs_ntire23: Macs | None = None
     incomplete_ops: Annotated[list[ShortText], Field(max_length=1000)] = []
     source: ShortText = ""
+    note: ShortText = ""
     bytes_moved: Count | None = None
     operators: Count | None = None
     layers: Annotated[list[LayerReply], Field(max_length=2000)] = []

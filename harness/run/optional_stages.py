@@ -84,9 +84,12 @@ class OptionalStages:
         """
         # Numbers that submitted code could have forged are marked as such in the row.
         counted_by = stages.vouched_for(self.worker.submission)
-        counted = self._ask("operations not counted", lambda session: stages.count(session, shape, counted_by))
-        if counted is None:
+        answer = self._ask("operations not counted", lambda session: stages.count(session, shape, counted_by))
+        if answer is None:
             return (CountPart() if reparam is None else CountPart(params=reparam.params_after)), reparam
+        counted, remark = answer
+        if remark and remark not in self.notes:  # forms share what is no parameter
+            self.notes.append(remark)
         if reparam is None or not reparam.forms:
             return counted, reparam
         # The last form is in use and was counted above.

@@ -80,13 +80,16 @@ def vouched_for(submission: Submission) -> CountedBy:
     return "harness" if own else "process"
 
 
-def count(session: Session, input_shape: InputShape, counted_by: CountedBy = "process") -> CountPart:
-    """Count parameters and operations of the form that is timed; `counted_by` says who vouches for what is returned."""
+def count(session: Session, input_shape: InputShape, counted_by: CountedBy = "process") -> tuple[CountPart, str]:
+    """Count parameters and operations of the form that is timed, and return them with a remark, which may be empty.
+
+    `counted_by` says who vouches for what is returned.
+    """
     reply = session.count(input_shape)
     # Figures that have the same name in the reply and in the record.
     figures = {name: getattr(reply, name) for name in CountPart.model_fields.keys() & CountReply.model_fields.keys()}
     figures["layers"] = [_layer(layer) for layer in reply.layers]
-    return CountPart(**figures, macs_source=reply.source, counted_by=counted_by)
+    return CountPart(**figures, macs_source=reply.source, counted_by=counted_by), reply.note
 
 
 def grow_heap(session: Session, size_bytes: int) -> None:

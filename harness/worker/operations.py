@@ -217,6 +217,7 @@ class Operations:
         figures |= {
             "incomplete_ops": list(counted.incomplete_ops),
             "source": counted.source[:500],
+            "note": counted.note[:500],
             "bytes_moved": moved.bytes if moved else None,
             "operators": moved.operators if moved else None,
             "layers": [LayerReply(**dict(layer)) for layer in counted.layers] if is_timed else [],

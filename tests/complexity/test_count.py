@@ -175,3 +175,64 @@ def test_a_network_that_never_runs_keeps_its_parameter_count() -> None:
     complexity = count(Broken(), FULL_HD)
     assert (complexity.params, complexity.macs) == (12, None)
     assert "not counted" in complexity.source
+
+
+class HiddenWeights(nn.Module):
+    """Two convolutions whose weights are no parameters, a fixed filter, and what is no weight."""
+
+    def __init__(self, *, in_list: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        first, second = torch.randn(8, 3, 3, 3), torch.randn(12, 8, 3, 3)
+        self.listed = [first, second]
+        if not in_list:
+            self.register_buffer("first", first)
+            self.register_buffer("second", second)
+        self.in_list = in_list
+        self.norm = nn.BatchNorm2d(8)
+        self.register_buffer("blur", torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0])) / 16)
+        self.register_buffer("places", torch.rand(1, 8, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = self.listed if self.in_list else (self.first, self.second)
+        x = F.conv2d(x, self.blur.expand(3, 1, 3, 3), padding=1, groups=3)
+        x = F.conv2d(x, (2 * first)[:], padding=1)
+        return F.pixel_shuffle(F.conv2d(self.norm(x) + self.places, second, padding=1), 2)
+
+
+HIDDEN = 8 * 27 + 12 * 72
+
+
+@pytest.mark.parametrize("in_list", [True, False])
+def test_weights_that_are_no_parameters_count(in_list: bool) -> None:
+    complexity = count(HiddenWeights(in_list=in_list), (1, 3, 90, 120))
+    assert complexity.params == 16 + HIDDEN  # the normalization has 16 parameters
+    named = "2 tensors that belong to no module" if in_list else "buffers first, second"
+    assert complexity.note == f"parameters include 1,080 weights that are none ({named})"
+
+
+def test_weights_that_are_constants_of_a_compiled_graph_count() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 12, 3, padding=1), nn.PixelShuffle(2))
+    expected = count(network, FULL_HD).params
+    frozen = torch.jit.freeze(torch.jit.trace(network.eval(), torch.rand(1, 3, 24, 24)))
+    assert next(frozen.parameters(), None) is None
+    assert count(frozen, FULL_HD).params == expected
+
+
+class Masked(nn.Module):
+    """A weight that is computed from a parameter and a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(12, 3, 3, 3))
+        self.register_buffer("mask", torch.rand(12, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(F.conv2d(x, self.weight * self.mask, padding=1), 2)
+
+
+@pytest.mark.parametrize("network", [ResidualNet(), Blurred(), Masked()])
+def test_what_is_no_weight_does_not_count(network: nn.Module) -> None:
+    complexity = count(network, FULL_HD)
+    assert complexity.params == sum(parameter.numel() for parameter in network.parameters())
+    assert complexity.note == ""

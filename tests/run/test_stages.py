@@ -16,9 +16,10 @@ def test_counts_are_passed_on_by_their_names_from_the_reply_to_the_row() -> None
     )  # fmt: skip
     reply = CountReply(
         params=1, macs=2, activations=3, macs_ntire23=4, incomplete_ops=["aten::x"], source="how", bytes_moved=5,
-        operators=6, layers=[layer],
+        operators=6, layers=[layer], note="with two buffers",
     )  # fmt: skip
-    part = stages.count(SimpleNamespace(count=lambda _shape: reply), (1, 3, 8, 8), "graph")  # type: ignore[arg-type]
+    part, remark = stages.count(SimpleNamespace(count=lambda _shape: reply), (1, 3, 8, 8), "graph")  # type: ignore[arg-type]
+    assert remark == "with two buffers"
     measured = Measurement.empty("fingerprint").updated(part)
     assert (measured.bytes_moved, measured.operators) == (5, 6)
     assert measured.layers[0].name == "\ufffdhead"  # the name is the submission's text

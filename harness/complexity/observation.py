@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, cast
 
 import torch
@@ -28,6 +29,7 @@ from torch.utils._pytree import tree_leaves
 from harness.complexity.hidden_weights import HiddenWeights, storage_of
 from harness.complexity.meta_shapes import call_on_meta
 from harness.complexity.operators import can_hold_macs, cost_of
+from harness.complexity.threads import entered_by_threads
 
 Shape = tuple[int, ...]
 
@@ -152,6 +154,7 @@ def observe(model: nn.Module, image: Tensor, deadline: float = math.inf, origins
         warnings.simplefilter("ignore")  # a warning of the submitted code is not about counting
         stack.enter_context(_Pools(seen, running))
         counter = stack.enter_context(_Operators(seen, running, image, model, deadline=deadline, origins=origins))
+        stack.enter_context(entered_by_threads(counter))
         output = model(image)
     seen.connected = counter.derives(output)
     seen.seconds = time.monotonic() - begin
@@ -259,6 +262,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._seen = seen
         self._running = running
+        self._one_at_a_time = Lock()  # a network may have several threads
         self._deadline = deadline
         self._on_meta = image.device.type == "meta"
         self._origins = origins
@@ -289,9 +293,10 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if made is not NotImplemented:
                 return made
         made = call_on_meta(operator, args, kwargs) if self._on_meta else operator(*args, **kwargs)
-        kind = self._count(name, args, kwargs, made)
-        if self._origins is not None:
-            self._follow(name, self._origins, [args, kwargs], made, multiplies=kind in ("convolution", "product"))
+        with self._one_at_a_time:
+            kind = self._count(name, args, kwargs, made)
+            if self._origins is not None:
+                self._follow(name, self._origins, [args, kwargs], made, multiplies=kind in ("convolution", "product"))
         return made
 
     def _by_parts(self, operator: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

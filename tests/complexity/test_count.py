@@ -1,8 +1,14 @@
 """Compare counts with closed forms, published values and torch's own counter."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Thread
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._C import _len_torch_dispatch_stack
 from torch.nn import functional as F
 
 from harness.complexity.count import _Counting, count
@@ -236,3 +242,65 @@ def test_what_is_no_weight_does_not_count(network: nn.Module) -> None:
     complexity = count(network, FULL_HD)
     assert complexity.params == sum(parameter.numel() for parameter in network.parameters())
     assert complexity.note == ""
+
+
+class Threaded(nn.Module):
+    """Half of its convolutions run in another thread, of its own or of a pool."""
+
+    pool: ThreadPoolExecutor | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(3, 12, 3, padding=1) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        results: list[Tensor] = []
+
+        def work() -> None:
+            with torch.no_grad():
+                results.append(self.second(x))
+
+        if self.pool is None:
+            thread = Thread(target=work)
+            thread.start()
+            thread.join()
+        else:
+            self.pool.submit(work).result()
+        return F.pixel_shuffle(self.first(x) + results[0], 2)
+
+
+@pytest.mark.parametrize("has_pool", [False, True])
+def test_work_in_other_threads_counts(has_pool: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # its thread is older than the count
+        monkeypatch.setattr(Threaded, "pool", pool if has_pool else None)
+        complexity = count(Threaded(), FULL_HD)
+        assert complexity.macs == 2 * PIXELS * 27 * 12
+        assert complexity.activations == 2 * PIXELS * 12
+        assert "on meta tensors" in complexity.source
+        # Nothing stays in the thread of the pool.
+        assert pool.submit(_len_torch_dispatch_stack).result() == 0
+
+
+def test_results_of_a_thread_that_gets_its_work_in_another_way_make_a_lower_bound() -> None:
+    tasks: SimpleQueue[Callable[[], Tensor] | None] = SimpleQueue()
+    results: SimpleQueue[Tensor] = SimpleQueue()
+
+    def serve() -> None:
+        with torch.no_grad():
+            while (task := tasks.get()) is not None:
+                results.put(task())
+
+    class Queued(Threaded):
+        def forward(self, x: Tensor) -> Tensor:
+            tasks.put(lambda: self.second(x))
+            return F.pixel_shuffle(self.first(x) + results.get(), 2)
+
+    thread = Thread(target=serve)
+    thread.start()
+    try:
+        complexity = count(Queued(), (1, 3, 96, 128))
+    finally:
+        tasks.put(None)
+        thread.join()
+    assert complexity.incomplete_ops == ("intermediate results are computed outside of torch",)

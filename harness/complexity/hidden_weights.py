@@ -56,7 +56,8 @@ class HiddenWeights:
 
     def found(self) -> list[tuple[str, int]]:
         """Return the name, empty if unknown, and the number of elements of each weight."""
-        weights = ((self._names.get(key, ""), self._tensors[key]) for key in sorted(self._used))
+        # In the order in which they were met.
+        weights = ((self._names.get(key, ""), one) for key, one in self._tensors.items() if key in self._used)
         return [(name, tensor.numel()) for name, tensor in weights if _is_learned(tensor)]
 
     def _union(self, tensors: Iterable[Tensor]) -> frozenset[int] | None:

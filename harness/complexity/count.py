@@ -208,11 +208,12 @@ class _Counting:
         """Count on the meta device, in a process of its own; None if the network does not run there."""
 
         def observed() -> Observation:
-            on_meta = copied(self._model).to("meta")
-            image = torch.empty(shape, dtype=_reference(self._model).dtype, device="meta")
             return observe(on_meta, image, self._deadline)
 
         try:
+            # Before the fork, which must not use an accelerator.
+            on_meta = copied(self._model).to("meta")
+            image = torch.empty(shape, dtype=_reference(self._model).dtype, device="meta")
             return apart(observed, self._deadline - time.monotonic())
         except Exception:  # noqa: BLE001 - submitted code may fail on tensors without data
             return None

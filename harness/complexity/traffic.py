@@ -74,12 +74,13 @@ def count_traffic(
     shape = n, c, rounded_up(h, size_multiple), rounded_up(w, size_multiple)
 
     def counted() -> Traffic:
-        on_meta = frozen(copied(network).to("meta"))
         with torch.no_grad(), _Counter(itemsize, monotonic() + limit_s) as counter:
             on_meta(torch.empty(shape, device="meta"))
         return Traffic(counter.bytes, counter.operators)
 
     try:
+        # Before the fork, which must not use an accelerator.
+        on_meta = frozen(copied(network).to("meta"))
         return apart(counted, limit_s)
     except Exception:  # noqa: BLE001 - submitted code may need data, or operators without a meta kernel
         return None

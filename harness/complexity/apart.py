@@ -13,6 +13,7 @@ import pickle
 import select
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from time import monotonic  # bound before submitted code is imported
@@ -29,7 +30,8 @@ _GRACE_S = 5.0
 def apart(function: Callable[[], Result], limit_s: float = math.inf) -> Result:
     """Return the result of a function that is called in a fork of this process.
 
-    It is called in this process where there is no fork, which is everywhere but on Linux.
+    It is called in this process where there is no fork, which is everywhere but on Linux, and where Python code runs
+    threads: they would not exist in the fork, and a network that gives work to them would wait for ever.
 
     Parameters
     ----------
@@ -43,11 +45,11 @@ def apart(function: Callable[[], Result], limit_s: float = math.inf) -> Result:
     Exception
         The function raises, or its process ends early. The exception is another one than that of the function.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or threading.active_count() > 1:
         return function()
     receiver, sender = os.pipe()
     with warnings.catch_warnings():
-        # Python warns of threads, whose locks may be held for ever in the fork; the limit covers this.
+        # Python warns of threads of libraries, whose locks may be held for ever in the fork; the limit covers this.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             child = os.fork()

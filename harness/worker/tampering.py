@@ -79,7 +79,7 @@ _OPERATORS = tuple(
 )
 _LATER_OPERATORS = 8  # that a later check looks at
 # Bound before submitted code could replace them.
-_kernels_of, _random_bytes = torch._C._dispatch_dump_table, os.urandom
+_kernels_of, _random_bytes, _number = torch._C._dispatch_dump_table, os.urandom, int.from_bytes
 _SIGNALS = sorted(signal.Signals)  # their handlers run between any two steps of Python code
 
 
@@ -132,7 +132,7 @@ class TamperDetector:
         5 ms, at some of those, from a random one on.
         """
         functions = [name for name, found in _present().items() if not _same(found, self._originals[name])]
-        first = int.from_bytes(_random_bytes(2), "little") % len(_OPERATORS)
+        first = _number(_random_bytes(2), "little") % len(_OPERATORS)
         some = (*_OPERATORS[first:], *_OPERATORS[:first])[: _LATER_OPERATORS if self._has_seen_all else None]
         self._has_seen_all = True
         return functions + [name for name, kernels in _kernels(some).items() if kernels != self._kernels[name]]

@@ -251,7 +251,7 @@ def interpreter(monkeypatch, tmp_path):
 def test_what_imports_need_is_restored(tmp_path, interpreter, statement, changed):
     path, module = sys.path.copy(), sys.modules["harness.worker.loader"]
     loaded = load(folder(tmp_path, f"import os, sys\n{statement}\ndef srmodel(): return Net(2)\n"), "arch:Net", 2, None)
-    assert loaded.notes == [f"the code changed {changed} while loading; restored"]
+    assert f"the code changed {changed} while loading; restored" in loaded.notes
     assert set(path) <= set(sys.path)
     assert sys.modules["harness.worker.loader"] is module
     assert make_runner(loaded.network, "eager")(torch.zeros(1, 3, 4, 4)).shape[-1] == 8

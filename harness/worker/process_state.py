@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,10 @@ import torch
 from harness.worker.import_state import ImportState
 
 T = TypeVar("T")
+
+PATCHING = threading.RLock()
+"""Held while methods of torch are replaced, and while it is checked that they are not: a process may have several
+threads with a network each."""
 
 
 @contextlib.contextmanager
@@ -80,6 +85,7 @@ def without_cuda(notes: list[str]) -> Iterator[None]:
         return self
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(PATCHING)
         for owner in (torch.Tensor, torch.nn.Module):
             stack.enter_context(mock.patch.object(owner, "cuda", stay))
             stack.enter_context(mock.patch.object(owner, "to", _to_cpu(owner.to, notes, note)))

@@ -22,6 +22,8 @@ from torch.utils import _device
 from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
+from harness.worker.process_state import PATCHING
+
 # Functions that a submission could replace to appear faster, to predict random inputs, or to pass checks.
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
 # What is called with a frame before the clock starts, or with an output: code in its place could do the network's work
@@ -120,7 +122,8 @@ class TamperDetector:
     """Stores the original functions when it is created, which must be before submitted code is imported."""
 
     def __init__(self) -> None:
-        self._originals = _present()
+        with PATCHING:
+            self._originals = _present()
         self._kernels = _kernels(_OPERATORS)
         self._watchers = _watchers()
         self._has_seen_all = False
@@ -131,11 +134,12 @@ class TamperDetector:
         The first call looks at all of them. Later ones look at all functions and, because a look at all operators takes
         5 ms, at some of those, from a random one on.
         """
-        functions = [name for name, found in _present().items() if not _same(found, self._originals[name])]
         first = _number(_random_bytes(2), "little") % len(_OPERATORS)
         some = (*_OPERATORS[first:], *_OPERATORS[:first])[: _LATER_OPERATORS if self._has_seen_all else None]
         self._has_seen_all = True
-        return functions + [name for name, kernels in _kernels(some).items() if kernels != self._kernels[name]]
+        with PATCHING:
+            functions = [name for name, found in _present().items() if not _same(found, self._originals[name])]
+            return functions + [name for name, kernels in _kernels(some).items() if kernels != self._kernels[name]]
 
     def watching(self) -> list[str]:
         """Return the hooks that were set up since and can run submitted code during the harness's calls."""

@@ -46,6 +46,17 @@ class KeepsMasksInItsClass(nn.Module):
         return F.pixel_shuffle(self.layer(x * mask), 2)
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process count as one without other threads, which a worker is; one that runs tests has some."""
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+
+
+def test_beside_other_threads_the_function_is_called_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("threading.active_count", lambda: 2)
+    assert apart(os.getpid) == os.getpid()
+
+
 @pytest.mark.parametrize("kind", [KeepsGridsInItsModule, KeepsMasksInItsClass])
 def test_a_network_with_a_cache_runs_after_it_was_counted(kind: type[nn.Module]) -> None:
     network = kind().eval()

@@ -166,7 +166,7 @@ def test_a_daemon_ends_with_its_worker(open_small: Callable[..., Session], then:
     session = open_small(DAEMON.format(mark=mark, then=then), sandbox="process")
     if "sleep(1)" in then:
         session.load()
-        assert soon(lambda: len(sleeping(mark)) == 1)
+        assert soon(lambda: len(sleeping(mark)) >= 1)  # one for each call of the factory
     else:
         end = "exited with status 3" if "exit" in then else "was killed by SIGSEGV"
         with pytest.raises(WorkerError, match=end):

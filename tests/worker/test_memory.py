@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import harness
 from harness.isolation.environment import MEMORY_SETTINGS
 
 _PROGRAM = """
@@ -27,7 +29,9 @@ print(call())
 
 def faults_of_a_call(size: int) -> int:
     command = [sys.executable, "-c", _PROGRAM.format(size=size)]
-    done = subprocess.run(command, env=MEMORY_SETTINGS, check=True, capture_output=True, text=True)
+    # Whatever folder this process is in, the program finds the package.
+    root = Path(harness.__file__).parents[1]
+    done = subprocess.run(command, env=MEMORY_SETTINGS, check=True, capture_output=True, text=True, cwd=root)
     return int(done.stdout)
 
 

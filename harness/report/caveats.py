@@ -9,10 +9,10 @@ from harness.report.rows import Row
 from harness.results.columns import LOWER_BOUND
 from harness.results.record import Interval
 from harness.results.schema import Entry, Run, Runtime
+from harness.statistics.runtime_summary import STABLE_SAMPLES
 from harness.text import single_line
 
 _MOST_WARNINGS = 3
-_STABLE_SAMPLES = 10  # as in harness.statistics.runtime_summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ def why_unsettled(runtime: Runtime) -> str:
     """Return why a time did not settle, in a few words; empty if it did."""
     if runtime.stable:
         return ""
-    if runtime.samples < _STABLE_SAMPLES:
-        return f"{runtime.samples} timed call{'' if runtime.samples == 1 else 's'}, and {_STABLE_SAMPLES} are needed"
+    if runtime.samples < STABLE_SAMPLES:
+        return f"{runtime.samples} timed call{'' if runtime.samples == 1 else 's'}, and {STABLE_SAMPLES} are needed"
     low, high = runtime.ci
     return f"its 95 % interval is \N{PLUS-MINUS SIGN}{fixed(100 * (high - low) / 2 / runtime.median, 1)} %"
 

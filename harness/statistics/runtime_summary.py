@@ -26,7 +26,8 @@ from harness.statistics.process_spread import (
 
 _RESAMPLES = 2000
 _STABLE_HALF_WIDTH = 0.02
-_STABLE_SAMPLES = 10
+STABLE_SAMPLES = 10
+"""Fewest calls of a stable runtime."""
 _NOTED_DRIFT = 0.05  # of the machine's speed
 LOAD_LIMIT = 0.15
 """Share of all cores above which the load of other programs is noted."""
@@ -71,7 +72,7 @@ def summarise(
         raise ValueError("there is no sample to summarise")
     low, high = bootstrap_interval(values, statistic)
     value = _statistic(values, statistic)
-    stable = values.size >= _STABLE_SAMPLES and (high - low) / 2 <= half_width * value
+    stable = values.size >= STABLE_SAMPLES and (high - low) / 2 <= half_width * value
     return Runtime(
         median=float(np.median(values)),
         mean=float(values.mean()),
@@ -173,7 +174,7 @@ def _note_on_dropped(ratios: RoundRatios, record: TimingRecord) -> str:
 
 def interval_is_narrow(values: NDArray[np.float64], half_width: float) -> bool:
     """Return whether half of the 95 % interval of the median is at most the share `half_width` of the median."""
-    if values.size < _STABLE_SAMPLES:
+    if values.size < STABLE_SAMPLES:
         return False
     low, high = bootstrap_interval(values, "median")
     return (high - low) / 2 <= half_width * float(np.median(values))

@@ -55,7 +55,8 @@ def pair(hr_paths: Sequence[Path], lr_paths: Iterable[Path], scale: int, where: 
             hint=f"name LR images as the HR images are named, or with x{scale} appended",
         )
     paired = [lrs[0] for lrs in found]
-    alone = [path.name for path in lr_paths if path not in set(paired) and _may_have_scale(path, scale)]
+    used = set(paired)  # once, because a data set may have thousands of images
+    alone = [path.name for path in lr_paths if path not in used and _may_have_scale(path, scale)]
     if alone:
         raise DataError(
             f"has {len(alone)} LR images without an HR image: {', '.join(alone[:5])}",

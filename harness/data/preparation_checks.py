@@ -24,7 +24,7 @@ def refuse_losses(sources: Sequence[Path], work: Work) -> None:
         HR image; or an LR image would be the second one of its HR image.
     """
     # Before records: who writes at the same time stores the record of a file before the file.
-    lr, hr = _images(work.lr_folder()), _images(work.out / "HR")
+    lr, hr = set(_images(work.lr_folder())), _images(work.out / "HR")
     hr_by_name = _by_name(hr)
     recorded: set[Path] = set()
     for source in sources:
@@ -32,14 +32,14 @@ def refuse_losses(sources: Sequence[Path], work: Work) -> None:
         own = {work.out / name for record in records for name in record.files}
         recorded |= {work.out / name for record in records if record.scale == work.scale for name in record.files}
         _refuse_change_of_source(source, work)
-        _refuse_in_the_way([path for path in lr if path == work.lr_path(source)], own)
+        _refuse_in_the_way({work.lr_path(source)} & lr, own)
         if work.writes_hr(source):
             _refuse_in_the_way(hr_by_name.get(image_name(source), []), own)
         for record in records:
             _refuse_other_hr(source, record, work)
     names = {image_name(source) for source in sources}
     others = [path for path in hr if image_name(path) not in names]
-    lr_after = sorted({*lr} - recorded | {work.lr_path(source) for source in sources})
+    lr_after = sorted(lr - recorded | {work.lr_path(source) for source in sources})
     hint = f"{_OTHER_OUT}, or move the LR images that are there elsewhere"
     refuse_several([*sources, *others], lr_after, work.scale, f"{work.lr_folder()} after this call", hint)
 

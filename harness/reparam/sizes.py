@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from harness.complexity.apart import apart
 from harness.complexity.copying import copied
+from harness.complexity.input_size import rounded_up
 from harness.complexity.meta_shapes import MetaMode
 from harness.reparam.double import run_in_float64
 
@@ -36,7 +37,7 @@ _PERIOD = 8  # lengths are equal modulo this, since networks treat odd sides and
 _LIMIT_S = 10.0  # time for the operators at all sizes; a module needs milliseconds
 
 
-def stand_ins(size: Size, *, multiple: int = 1, least: int = 1) -> list[Size]:
+def stand_ins(size: Size, *, multiple: int = 1) -> list[Size]:
     """Return smaller sizes that stand for a size: its full width, its full height, and about its aspect ratio.
 
     Parameters
@@ -45,15 +46,10 @@ def stand_ins(size: Size, *, multiple: int = 1, least: int = 1) -> list[Size]:
         Height and width.
     multiple
         All sides are multiples of this.
-    least
-        Shortest side that the network takes.
     """
-    height, width = (math.ceil(side / multiple) * multiple for side in size)
-    strips = [
-        (_like(height, max(_SHORT, least), multiple), width),
-        (height, _like(width, max(_SHORT, least), multiple)),
-    ]
-    shorter = max(_LEAST, least, min(height, width) // _REDUCTION)
+    height, width = (rounded_up(side, multiple) for side in size)
+    strips = [(_like(height, _SHORT, multiple), width), (height, _like(width, _SHORT, multiple))]
+    shorter = max(_LEAST, min(height, width) // _REDUCTION)
     scale = shorter / min(height, width)
     both = _like(height, round(height * scale), multiple), _like(width, round(width * scale), multiple)
     return list(dict.fromkeys([*strips, both]))

@@ -388,14 +388,24 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def until() -> Callable[[Any, str], None]:
-    """Return a function that waits until an expression holds in a page, whose policy forbids playwright's own."""
+    """Return a function that waits until an expression holds in a page, whose policy forbids playwright's own.
+
+    An expression that fails does not hold yet: a page that is being replaced by another has no elements for a moment.
+    """
 
     def wait(page: Any, expression: str) -> None:
+        from playwright.sync_api import Error
+
+        failure = ""
         for _ in range(600):
-            if page.evaluate(expression):
-                return
+            try:
+                if page.evaluate(expression):
+                    return
+                failure = ""
+            except Error as error:
+                failure = f" ({error})"
             page.wait_for_timeout(50)
-        pytest.fail(f"it never held: {expression}")
+        pytest.fail(f"it never held: {expression}{failure}")
 
     return wait
 

@@ -254,6 +254,7 @@ def test_an_open_page_follows_a_run_and_keeps_what_was_chosen(server, browser, r
     assert page.locator("select").evaluate_all("lists => lists.map(one => one.value)") == [second, "first"]
     page.get_by_role("button", name="Compare").click()
     until(page, "document.querySelector('h1').textContent === 'What changed'")
+    page.wait_for_load_state()
     assert "Added" in page.content()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()

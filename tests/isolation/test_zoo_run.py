@@ -1,6 +1,6 @@
 """The zoo in one run, with honest networks between: every row as expected, and no honest one disturbed.
 
-A sixteenth of the folders is run in the sandbox if there is one. Two runs share them, each with the honest networks, so
+One in twenty-four of the folders is run in the sandbox if there is one. Two runs share them, each with the honest networks, so
 that two processors have work. Some folders are also checked as by ``harness check``. The marker ``nightly`` selects
 runs of all folders, in the sandbox and in plain processes, from which is left out what only a sandbox holds, and a
 check of every folder.
@@ -202,7 +202,7 @@ def held_by(sandbox: str, names: Iterable[str]) -> list[str]:
 
 def sampled(names: list[str]) -> list[str]:
     """Return a part of the folders, and those that are checked; the nightly tests run all."""
-    return [name for number, name in enumerate(names) if number % 16 == 0 or name in CHECKED]
+    return [name for number, name in enumerate(names) if number % 24 == 0 or name in CHECKED]
 
 
 def in_halves(

@@ -115,7 +115,8 @@ def _score_rank_and_save_all(
     # Times of devices that are not equally fast are never ranked together: the others' rows get tables of their own.
     main, *others = tables_by_device(measured)
     for folder in (plan.folder / "tables").glob("*"):  # of an earlier run
-        if folder.relative_to(plan.folder).as_posix() not in {table.folder for table in others}:
+        is_table = (folder / "results.json").is_file()  # and not something that the user keeps there
+        if is_table and folder.relative_to(plan.folder).as_posix() not in {table.folder for table in others}:
             shutil.rmtree(folder, ignore_errors=True)
     for table in others:
         in_its_folder = replace(plan, folder=plan.folder / table.folder)

@@ -24,6 +24,7 @@ from harness.text import spreadsheet_text
 # Files that are copied to the site, besides the pages and the folders below.
 _DOWNLOADS = ("results.json", "leaderboard.csv", "per_image.csv")
 _FOLDERS = ("assets", "crops", "models")
+_OTHER = "choose another folder with --out"
 
 
 def publish(run_folders: Sequence[Path], site: Path, *, anonymous: bool = False) -> Path:
@@ -44,7 +45,8 @@ def publish(run_folders: Sequence[Path], site: Path, *, anonymous: bool = False)
     Raises
     ------
     UsageError
-        Two runs have folders of the same name, or the site is inside a run's folder.
+        Two runs have folders of the same name, the site is inside a run's folder, or a folder in the site has the name
+        of a run and holds more than a published run. Nothing is written then.
     ResultsError
         A run cannot be read, or the site cannot be written.
     """
@@ -56,6 +58,8 @@ def publish(run_folders: Sequence[Path], site: Path, *, anonymous: bool = False)
     for folder in run_folders:
         if site.resolve().is_relative_to(folder.resolve()):
             raise UsageError("the site lies inside a run's folder", where=str(site), hint="choose another folder")
+    for name in names:
+        _require_replaceable(site / name)
     runs = []
     for folder, name in zip(run_folders, names, strict=True):
         _publish_run(load_run(folder), site / name, anonymous=anonymous)
@@ -65,6 +69,20 @@ def publish(run_folders: Sequence[Path], site: Path, *, anonymous: bool = False)
     write_page(index, page("index.html", ("theme.js",), runs=runs, version=__version__))
     write_page(site / ".nojekyll", "")  # GitHub Pages would leave out files that it does not know
     return index
+
+
+def _require_replaceable(target: Path) -> None:
+    """Check that what is in the place of a published run is one: it is deleted, and may be the run itself."""
+    try:
+        names = sorted(path.name for path in target.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"cannot be replaced ({error.strerror or error})", where=str(target), hint=_OTHER) from error
+    foreign = [name for name in names if name not in (*_DOWNLOADS, *_FOLDERS) and not name.endswith(".html")]
+    if foreign or target.is_symlink():
+        what = f"it holds {foreign[0]}" if foreign else "it is a link"
+        raise UsageError(f"is no published run, and would be replaced by one: {what}", where=str(target), hint=_OTHER)
 
 
 def _summary(folder: Path) -> RunSummary:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from string import hexdigits
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +29,9 @@ from harness.text import spreadsheet_text
 _RESULTS = "results.json"
 _IDENTITY = ("rank", "rank_low", "rank_high", "name", "team", "kind", "status")
 """Columns of ``leaderboard.csv`` before the figures."""
+_DELETED = ("measurements", "unfinished", "reference", "crops")
+"""Folders in a run's folder that a run may delete as a whole."""
+_FINGERPRINT_LENGTH = 64  # of the name of a measurement's file, hexadecimal digits
 
 
 class RunStore:
@@ -108,7 +112,7 @@ class RunStore:
 
     def forget_measurements(self) -> None:
         """Delete all stored measurements of this run and their crops."""
-        for name in ("measurements", "unfinished", "reference", "crops"):
+        for name in _DELETED:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @contextmanager
@@ -122,9 +126,12 @@ class RunStore:
 
         Raises
         ------
+        UsageError
+            The folder is no run's, and holds what a run would delete.
         ResultsError
             Another run holds the lock, or the folder cannot be created.
         """
+        self._require_own()
         lock = FileLock(self.folder / ".lock")  # the kernel releases it when the process is killed
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +151,20 @@ class RunStore:
             yield
         finally:
             lock.release()
+
+    def _require_own(self) -> None:
+        """Check that no files of the user would be deleted: ``--out`` may name a folder with other things in it."""
+        # A run leaves one of these also if it is killed. Any other folder may have a `measurements` of its own.
+        if any((self.folder / name).exists() for name in (".lock", _RESULTS)) or self._has_measurements():
+            return
+        others = [name for name in _DELETED if (self.folder / name).exists()]
+        if others:
+            what = f"is not the folder of a run, but holds {' and '.join(others)}, which a run would delete"
+            raise UsageError(what, where=str(self.folder), hint="choose another folder with --out")
+
+    def _has_measurements(self) -> bool:
+        names = (path.stem for path in (self.folder / "measurements").glob("*.json"))
+        return any(len(name) == _FINGERPRINT_LENGTH and set(name) <= set(hexdigits) for name in names)
 
     def is_intact(self) -> bool:
         """Return whether the folder is still the one that was locked: not removed, renamed or replaced."""

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -145,3 +146,31 @@ def test_the_command_and_its_mistakes(runs, tmp_path):
         publish([runs[0], runs[0]], tmp_path / "site")
     with pytest.raises(UsageError, match="inside a run"):
         publish([runs[0]], runs[0] / "site")
+
+
+def test_nothing_but_a_published_run_is_replaced(runs, tmp_path):
+    reports = tmp_path / "reports"
+    shutil.copytree(runs[0], reports / "x2")
+    before = contents(reports)
+    with pytest.raises(UsageError, match="no published run") as refused:  # the run itself
+        publish([reports / "x2"], reports)
+    assert "--out" in str(refused.value)
+    assert contents(reports) == before
+    (tmp_path / "site" / "x2").mkdir(parents=True)
+    (tmp_path / "site" / "x2" / "thesis.tex").write_text("the only copy")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "x2").symlink_to(reports / "x2")
+    for site in ("site", "linked"):
+        with pytest.raises(UsageError, match="no published run"):
+            publish([reports / "x2"], tmp_path / site)
+    assert (tmp_path / "site" / "x2" / "thesis.tex").read_text() == "the only copy"
+    assert not (tmp_path / "site" / "index.html").exists()
+    publish([reports / "x2"], tmp_path / "new")
+    (tmp_path / "new" / "x2" / "models" / "old-row.html").write_text("of a row that is gone")
+    publish([reports / "x2"], tmp_path / "new")
+    assert not (tmp_path / "new" / "x2" / "models" / "old-row.html").exists()
+    assert contents(reports) == before
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ResultsError
+from harness.errors import ResultsError, UsageError
 from harness.files import write_atomically
 from harness.results import Measurement, RunStore, TimingRecord, combine, fingerprint_folder, read_run
 from harness.results.measurement import Layer
@@ -168,3 +168,23 @@ def test_files_of_an_earlier_measurement_of_a_row_go_with_it(tmp_path: Path) -> 
     store.save_run(run, {"row-0": measurement(), "row-1": whole})
     assert sorted(path.stem for path in (tmp_path / "layers").iterdir()) == ["row-1"]
     assert sorted(path.stem for path in (tmp_path / "samples").iterdir()) == ["row-1"]
+
+
+@pytest.mark.parametrize("name", ["measurements", "reference", "crops", "unfinished"])
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_folder_with_files_of_the_user_is_no_run_folder(tmp_path: Path, name: str, fresh: bool) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "day-1.json").write_text("{}")
+    with pytest.raises(UsageError, match=rf"holds {name}.*--out"), RunStore(tmp_path).locked(fresh=fresh):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "day-1.json").read_text() == "{}"
+
+
+def test_the_folder_of_a_run_is_one_again(tmp_path: Path) -> None:
+    with RunStore(tmp_path / "killed").locked():
+        RunStore(tmp_path / "killed").save_measurement(measurement())
+    RunStore(tmp_path / "saved-elsewhere").save_measurement(measurement("0af3" * 16))
+    for name in ("killed", "saved-elsewhere"):
+        with RunStore(tmp_path / name).locked(fresh=True):
+            assert not (tmp_path / name / "measurements").exists()

@@ -16,7 +16,7 @@ from harness.data.cache import lr_cache_key, read_lr, write_lr
 from harness.data.crop import centre_crop
 from harness.data.degradation import Degradation, degrade
 from harness.data.fitting import Cut, fit_to_lr, is_in_doubt
-from harness.data.images import image_name, image_size, read_image, read_rgb, refuse_lost_colours
+from harness.data.images import check_image, image_name, image_size, read_image, read_rgb, refuse_lost_colours
 from harness.data.layouts import check_size
 from harness.data.spool import Spool
 from harness.errors import DataError
@@ -137,15 +137,23 @@ class Dataset:
                 whole.update(f"lr {_sha256(path)}\n".encode())
         return whole.hexdigest()
 
+    def check_images(self) -> None:
+        """Check that all images can be read, as far as their headers and ends show.
+
+        Raises
+        ------
+        DataError
+            One cannot. An image that a header does not show to be damaged raises it when it is decoded.
+        """
+        for path in (*self._hr_paths, *(self._given.paths if self._given else ())):
+            check_image(path)
+
     def smallest(self) -> tuple[Path, tuple[int, int]] | None:
         """Return the HR file whose pair has the shortest side, and the rows and columns that HR has there.
 
-        Only headers are read. Images that cannot be read are left out: the error is raised when they are needed.
+        Only headers are read.
         """
-        sizes = []
-        for index, path in enumerate(self._hr_paths):
-            with suppress(DataError):
-                sizes.append((path, self._compared_size(index)))
+        sizes = [(path, self._compared_size(index)) for index, path in enumerate(self._hr_paths)]
         return min(sizes, key=lambda one: min(one[1]), default=None)
 
     def _compared_size(self, index: int) -> tuple[int, int]:

@@ -70,6 +70,8 @@ def open_datasets(
             raise UsageError(
                 f"--dataset: two data sets are called {label!r}", hint="rename one of the folders, or write ROLE=NAME"
             )
+        # Before hours of timing, which count for these images only: the data set is another one once it is mended.
+        dataset.check_images()
         _refuse_small_images(dataset, [track.convention, *further_conventions])
         opened.append(LabelledDataset(label, dataset))
     return tuple(opened)

@@ -237,3 +237,38 @@ def test_two_data_sets_of_one_label_are_an_error(folders) -> None:
         open_datasets([str(folders["two"]), str(folders["two"])], track)
     (only,) = open_datasets([str(folders["two"])], track)
     assert only.label == ""
+
+
+NOT_EVERY_SIZE = "assert tuple(x.shape[-2:]) != (44, 60), 'this size fails'"
+
+
+def test_a_failure_on_a_further_data_set_leaves_the_figures_of_the_first(submit, request_for, folders) -> None:
+    Image.new("RGB", (120, 88), (9, 90, 30)).save(folders["two"] / "large.png")
+    submit("net", NOT_EVERY_SIZE)
+    alone = run(request_for(dataset=str(folders["one"])), engine=InlineEngine())
+    (row,) = alone.run.entries
+    assert row.status == "ok"
+    both = request_for(dataset=str(folders["one"]), further_datasets=(str(folders["two"]),))
+    (failed,) = run(both, engine=InlineEngine()).run.entries
+    assert (failed.status, failed.error.stage) == ("failed", "upscale")
+    again = run(request_for(dataset=str(folders["one"])), engine=Counting())
+    assert again.run.entries == [row]
+
+
+def test_an_unusable_image_is_named_before_anything_is_measured(submit, request_for, folders) -> None:
+    submit("net")
+    whole = (folders["three"] / "image0.png").read_bytes()
+    spoiled = {
+        "alpha channel": Image.new("RGBA", (64, 48), (9, 90, 30, 128)),
+        "mode CMYK": Image.new("CMYK", (64, 48)),
+        "truncated": whole[: len(whole) * 2 // 3],
+    }
+    for what, image in spoiled.items():
+        path = folders["three"] / ("image9.jpg" if what == "mode CMYK" else "image9.png")
+        path.write_bytes(image) if isinstance(image, bytes) else image.save(path)
+        for place in ({"dataset": str(folders["three"])}, {"further_datasets": (str(folders["three"]),)}):
+            engine = Counting()
+            with pytest.raises(DataError, match=rf"image9\.\w+: .*{what}"):
+                run(request_for(**place), engine=engine)
+            assert engine.asked == {}
+        path.unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.plain_files import Deadline, Survey, digest_file, survey
@@ -41,8 +41,19 @@ def surveyed(root: Path, deadline: Deadline | None = None, *, links_may_leave: b
     return survey(root, deadline=deadline, ignored=ignored, links_may_leave=links_may_leave)
 
 
-def fingerprint_files(found: Survey, deadline: Deadline | None = None) -> str:
+def fingerprint_files(
+    found: Survey, deadline: Deadline | None = None, seen: Callable[[Path, bytes], None] = lambda _path, _digest: None
+) -> str:
     """Return the SHA-256 over names and contents of the files of a survey.
+
+    Parameters
+    ----------
+    found
+        The files.
+    deadline
+        Limit on time.
+    seen
+        Called with each file and the digest of its content.
 
     Raises
     ------
@@ -54,6 +65,7 @@ def fingerprint_files(found: Survey, deadline: Deadline | None = None) -> str:
     digest, deadline = hashlib.sha256(), deadline or Deadline()
     for path in found.files:
         content, size = digest_file(path, deadline)
+        seen(path, content)
         # Names of files need not be valid UTF-8, hence fsencode.
         # The size separates the name from the content, so that no two folders produce the same byte sequence.
         digest.update(os.fsencode(f"{path.relative_to(found.root).as_posix()}\0{size}\0"))

@@ -15,7 +15,7 @@ from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
 from harness.run.anchor import Anchor
 from harness.run.plan import Plan, PlannedSubmission
 from harness.run.progress import Progress
-from harness.run.resume import ResumePolicy
+from harness.run.resume import FILES_CHANGED, ResumePolicy
 from harness.run.submission_run import SubmissionRun
 from harness.submissions.submission import Submission
 
@@ -147,6 +147,7 @@ class RunContext:
     def record(self, planned: PlannedSubmission, measurement: Measurement, *, reused: bool = False) -> None:
         """Keep a measurement for the table, and store it unless it was read from the store."""
         if not reused:
+            measurement = self._of_planned_files(planned, measurement)
             # A reused measurement keeps the seconds of the run that made it.
             seconds = self.seconds_of(planned, measurement)
             measurement = self._saved(planned, measurement.model_copy(update={"stage_seconds": seconds}))
@@ -160,6 +161,16 @@ class RunContext:
             # Added, because a resumed submission was prepared in both runs.
             seconds[stage] = round(seconds.get(stage, 0.0) + spent_s, 3)
         return seconds
+
+    def _of_planned_files(self, planned: PlannedSubmission, measurement: Measurement) -> Measurement:
+        """Return a measurement, or a failure in its place if the files of its submission changed meanwhile."""
+        # A team may send a new version during the run. Files of the harness itself are no submission's.
+        changed = None if planned.files is None or planned.submission.kind == "baseline" else planned.files.changed()
+        if changed is None:
+            return measurement
+        what = f"its files were changed while it was measured ({changed}), so that its figures are of no version"
+        hint = "run it again, which measures it as it is now"
+        return self._failure(planned, WorkerError(what, stage="load", kind=FILES_CHANGED, hint=hint))
 
     def _saved(self, planned: PlannedSubmission, measurement: Measurement) -> Measurement:
         """Store a measurement and return it, or the failure of one that cannot be stored."""

@@ -181,7 +181,8 @@ class _EverywhereRun:
     def _task(self, slot: Slot, assignment: Assignment) -> Task | None:
         """Return the task of a slot; None if none of its submissions can be sent."""
         place = self._context.plan.places[slot.number]
-        sent = [self._planned[slug] for slug in assignment.slugs if self._send(slug)]
+        # Whether their files have changed is found out here, when their measurements come back.
+        sent = [replace(self._planned[slug], files=None) for slug in assignment.slugs if self._send(slug)]
         if not sent:
             return None
         parcels = {slug: parcel for slug in assignment.slugs if (parcel := self._parcels.get(slug)) is not None}

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
 
 from harness import __version__
 from harness.backends import BACKENDS
 from harness.data import Dataset
 from harness.errors import SubmissionError
 from harness.faults import concerns_the_run, submission_error
-from harness.plain_files import Deadline
 from harness.results import combine
-from harness.results.fingerprint import fingerprint_files, surveyed
 from harness.results.record import Backend
 from harness.results.run_info import DeviceInfo
+from harness.run.file_states import FileStates, file_states
 from harness.run.form_choice import scored_figures
 from harness.run.request import RunRequest
 from harness.submissions.discovery import BrokenSubmission, Found, Submission
@@ -45,6 +43,8 @@ class PlannedSubmission:
         How the network is executed in this row.
     variant_of
         Slug of the row of the same submission on the run's first backend; empty for that row itself.
+    files
+        The files that `fingerprint` was made of; None where they are not watched.
     """
 
     submission: Found
@@ -53,6 +53,7 @@ class PlannedSubmission:
     notes: tuple[str, ...] = ()
     backend: Backend = "eager"
     variant_of: str = ""
+    files: FileStates | None = field(default=None, compare=False, repr=False)
 
 
 def plan_submissions(
@@ -71,7 +72,7 @@ def plan_submissions(
     conditions
         Hash of what all submissions share, from :func:`run_conditions`.
     """
-    read = functools.cache(_read_files)  # models of one manifest have one folder
+    read = functools.cache(file_states)  # models of one manifest have one folder
     return _distinct([_planned(submission, request, scale, conditions, read) for submission in found])
 
 
@@ -134,29 +135,24 @@ def _owned(submission: Found, content: str) -> str:
     return combine({"content": content, "kind": submission.kind, "name": submission.name})
 
 
-def _read_files(root: Path, links_may_leave: bool) -> tuple[str, str | None]:
-    """Return the fingerprint of a folder, and a remark on what was skipped in it."""
-    deadline = Deadline()
-    files = surveyed(root, deadline, links_may_leave=links_may_leave)
-    return fingerprint_files(files, deadline), files.note()
-
-
 def _planned(
     submission: Found,
     request: RunRequest,
     scale: int,
     conditions: str,
-    read: Callable[[Path, bool], tuple[str, str | None]],
+    read: Callable[..., FileStates],
 ) -> PlannedSubmission:
     """Plan one submission. An exception that its files cause becomes its row."""
     if isinstance(submission, BrokenSubmission):
         return _planned_broken(submission, conditions, request.backend)
     try:
         # Files of an installed package may link out of their folder, those of a submitted folder may not.
-        code, note = read(submission.root, submission.module is not None)
-        content = _fingerprint(submission, code, scale, request.backend, conditions, install=request.install)
-        notes = () if note is None else (note,)
-        return PlannedSubmission(submission, _owned(submission, content), content, notes, request.backend)
+        files = read(submission.root, links_may_leave=submission.module is not None)
+        content = _fingerprint(
+            submission, files.fingerprint, scale, request.backend, conditions, install=request.install
+        )
+        notes = () if files.note is None else (files.note,)
+        return PlannedSubmission(submission, _owned(submission, content), content, notes, request.backend, files=files)
     except Exception as error:
         if concerns_the_run(error):
             raise

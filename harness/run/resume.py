@@ -6,6 +6,9 @@ from harness.results import Measurement, RunStore
 from harness.run.further_quality import missing_datasets
 from harness.run.plan import Plan, PlannedSubmission
 
+FILES_CHANGED = "FilesChanged"
+"""Type of the error of a submission whose files were changed while it was measured."""
+
 
 class ResumePolicy:
     """Decides which stored measurements are reused.
@@ -66,7 +69,8 @@ class ResumePolicy:
     def _may_end_differently(self, stored: Measurement) -> bool:
         """Return whether a failed submission is worth another attempt, for example because a package was installed."""
         # A package that was missing may be installed now, which no fingerprint shows: it is tried again in every run.
-        if stored.error is not None and stored.error.type == "UnsupportedError":
+        # Files that were changed may be as they were.
+        if stored.error is not None and stored.error.type in {"UnsupportedError", FILES_CHANGED}:
             return True
         # The checkpoint may have been refused as a pickle, and this run permits pickles.
         if stored.error is not None and stored.error.type == "CheckpointError" and self._plan.request.trust_pickle:

@@ -173,7 +173,15 @@ class RunContext:
         return self._failure(planned, WorkerError(what, stage="load", kind=FILES_CHANGED, hint=hint))
 
     def _saved(self, planned: PlannedSubmission, measurement: Measurement) -> Measurement:
-        """Store a measurement and return it, or the failure of one that cannot be stored."""
+        """Store a measurement and return it, or the failure of one that cannot be stored.
+
+        A failure does not replace figures of the same files. There are some if the submission was measured again for a
+        further data set or to save its images: a later run without these has its row as before.
+        """
+        earlier = self.store.measurement(planned.fingerprint) if measurement.status == "failed" else None
+        if earlier is not None and earlier.status == "ok":
+            self.store.forget_unfinished(planned.fingerprint)
+            return measurement
         try:
             self.store.save_measurement(measurement)
         except ValueError as error:  # pydantic cannot serialize a value in it

@@ -70,7 +70,8 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     """Measure, score, rank and report a set of submissions.
 
     Submissions whose figures are already in the run's folder are not measured again. An interrupt (Ctrl-C) ends the
-    run early: what was measured is scored, saved and reported, and marked as incomplete.
+    run early: what was measured is scored, saved and reported, and marked as incomplete. If nothing was measured, the
+    results of an earlier run in the folder stay as they are, and KeyboardInterrupt is raised.
 
     Parameters
     ----------
@@ -99,6 +100,8 @@ def run(request: RunRequest, listeners: Sequence[Listener] = (), engine: Engine 
     with store.locked(fresh=request.fresh), Rescue(store).watching(), ProgressFile(plan.folder) as progress_file:
         progress = Progress([*listeners, progress_file])
         measured, complete = _measure(plan, store, engine, progress)
+        if not measured and (plan.folder / "results.json").is_file():
+            raise KeyboardInterrupt("nothing was measured, and the results of the run before are left as they are")
         warnings = _choose_crops(plan, measured) if complete else []
         outcome = RunOutcome(began, complete, warnings, stage_seconds=progress.stage_times.of(WHOLE_RUN))
         saved = _score_rank_and_save_all(plan, store, measured, outcome)
@@ -163,6 +166,7 @@ def _measure(plan: Plan, store: RunStore, engine: Engine, progress: Progress) ->
         # What is finished is scored and reported. Times of unfinished networks are stored for the next run. Caught out
         # here, so that the context does not wait for what it does in the background.
         complete = False
+        context.record_stored()
     progress.end()
     return context.measurements(), complete
 

@@ -60,8 +60,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             _end(error, EXIT_USAGE)
         except HarnessError as error:  # stored results, a worker or a machine
             _end(error, EXIT_BROKEN)
-        except KeyboardInterrupt:
-            err.print("interrupted")
+        except KeyboardInterrupt as interrupt:
+            err.print(": ".join(filter(None, ["interrupted", str(interrupt)])), highlight=False)
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise

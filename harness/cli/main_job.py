@@ -145,7 +145,7 @@ def _carry_out(
     if as_json:
         typer.echo(finished.run.model_dump_json(indent=1))
         err.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
-        return _end(finished.run, strict=strict)
+        return _end(finished.run, request, strict=strict)
     out.print(leaderboard_table(finished.run))
     if finished.run.backends:
         out.print(backends_table(finished.run))
@@ -161,14 +161,15 @@ def _carry_out(
         out.print(profile_table(finished.run))
     out.print(largest_parts(finished.run), markup=False, highlight=False)
     out.print(f"leaderboard: {finished.report}", highlight=False, soft_wrap=True)
-    return _end(finished.run, strict=strict)
+    return _end(finished.run, request, strict=strict)
 
 
-def _end(run: Run, *, strict: bool) -> None:
+def _end(run: Run, request: RunRequest, *, strict: bool) -> None:
     """Exit with the status that the rows call for."""
     # The status of an interruption comes before that of failed rows.
     if not run.run.complete:
-        err.print("interrupted: the table holds what was measured; the same command goes on from here")
+        same = "the same command without --fresh" if request.fresh else "the same command"
+        err.print(f"interrupted: the table holds what was measured; {same} goes on from here", highlight=False)
         raise typer.Exit(EXIT_INTERRUPTED)
     if strict and any(entry.status in {"failed", "disqualified"} for entry in run.entries):
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -162,6 +162,13 @@ class RunContext:
             seconds[stage] = round(seconds.get(stage, 0.0) + spent_s, 3)
         return seconds
 
+    def record_stored(self) -> None:
+        """Keep what is stored of submissions that an interrupted run did not reach: its table has their rows, too."""
+        for planned in self.plan.submissions:
+            stored = self.resume.stored(planned)
+            if stored is not None:
+                self._finished.setdefault(planned.submission.slug, stored)
+
     def _of_planned_files(self, planned: PlannedSubmission, measurement: Measurement) -> Measurement:
         """Return a measurement, or a failure in its place if the files of its submission changed meanwhile."""
         # A team may send a new version during the run. Files of the harness itself are no submission's.

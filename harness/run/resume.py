@@ -32,6 +32,14 @@ class ResumePolicy:
             return None
         return None if self._lacks_datasets(stored) else stored
 
+    def stored(self, planned: PlannedSubmission) -> Measurement | None:
+        """Return the stored measurement of a submission, also of one that is to be measured again; None without one.
+
+        One that lacks some of the run's data sets has no row beside complete ones.
+        """
+        stored = self._store.measurement(planned.fingerprint)
+        return None if stored is None or self._lacks_datasets(stored) else stored
+
     def unfinished(self, planned: PlannedSubmission) -> Measurement | None:
         """Return what a run had timed of a submission before it was stopped; None if it had timed nothing.
 

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from several import Several
 
+from harness.engines import Engine
 from harness.engines.inline import InlineEngine
 from harness.pipeline import run
 from harness.results import ErrorInfo, Measurement, RunStore, TimingRecord
 from harness.results.measurement import RemainingWork, RoundTimes
 from harness.run.plan import PlannedSubmission, RunRequest, make_plan
+from harness.run.progress import ProgressEvent, StageProgress
 from harness.run.resume import ResumePolicy
 
 Submit = Callable[..., Path]
@@ -89,3 +92,51 @@ def test_the_next_process_follows_those_that_were_timed(submit: Submit, request_
     store.save_unfinished(measurement.model_copy(update={"timing": timing}))
     assert policy.processes_done(planned) == 2
     assert policy.finished(planned) is None
+
+
+class _Interrupt:
+    """Interrupts a run when a network reaches a stage."""
+
+    def __init__(self, slug: str, stage: str) -> None:
+        self._slug, self._stage = slug, stage
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if isinstance(event, StageProgress) and (event.slug, event.stage) == (self._slug, self._stage):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("engine", [InlineEngine(), Several()], ids=["one", "several"])
+def test_an_interrupted_run_keeps_the_rows_that_are_stored(
+    submit: Submit, request_for: Request, engine: Engine
+) -> None:
+    for name in ("middle", "zebra"):
+        submit(name)
+    submit("broken", "raise ValueError('odd')")
+    before = run(request_for(), engine=engine)
+    submit("added")  # comes before the others
+    stopped = run(request_for(retry_failed=True), [_Interrupt("added", "load")], engine)
+    assert not stopped.run.run.complete
+    assert {row.name for row in stopped.run.entries} == {"broken", "middle", "zebra"}
+    kept = {row.name: (row.status, row.runtime_ms, row.psnr_rgb) for row in before.run.entries}
+    assert {row.name: (row.status, row.runtime_ms, row.psnr_rgb) for row in stopped.run.entries} == kept
+    whole = run(request_for(), engine=engine)
+    assert {row.name for row in whole.run.entries} == {"added", "broken", "middle", "zebra"}
+
+
+def test_results_outlive_an_interrupt_before_the_first_measurement(submit: Submit, request_for: Request) -> None:
+    submit("net")
+    finished = run(request_for(), engine=InlineEngine())
+    files = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
+    other = request_for(time_budget_s=0.06, conventions=("matlab",))  # nothing stored is of these conditions
+    with pytest.raises(KeyboardInterrupt, match="results of the run before"):
+        run(other, [_Interrupt("net", "load")], InlineEngine())
+    assert {path: path.read_bytes() for path in finished.folder.rglob("*") if path in files} == files
+
+
+def test_other_tables_in_the_folder_of_a_run_stay(submit: Submit, request_for: Request, tmp_path: Path) -> None:
+    submit("net")
+    mine = tmp_path / "run" / "tables" / "paper" / "table.tex"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("by hand")
+    run(request_for(), engine=InlineEngine())
+    assert mine.read_text() == "by hand"

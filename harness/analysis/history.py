@@ -13,6 +13,7 @@ from harness.report.rules import metric_of, quality
 from harness.results.comparison import GridCell, HistoryGrid, HistoryPoint, ModelChange, ModelHistory
 from harness.results.reading import reading
 from harness.results.run_folder import RunFolder, load_run
+from harness.results.run_info import moment_of
 from harness.results.schema import Run
 from harness.suggestions import choice
 
@@ -41,7 +42,7 @@ def model_history(root: Path, model: str) -> ModelHistory:
         known = sorted({entry.name for folder in runs for entry in folder.run.entries})
         what = f"no run holds a model {model!r}{_spelled(skipped)}"
         raise UsageError(what, where=str(root), hint=choice(model, known))
-    return ModelHistory(sorted(points, key=lambda point: (point.created, point.run)), skipped)
+    return ModelHistory(sorted(points, key=lambda point: (moment_of(point.created), point.run)), skipped)
 
 
 def history_grid(root: Path) -> HistoryGrid:
@@ -58,9 +59,8 @@ def history_grid(root: Path) -> HistoryGrid:
         The folder contains no run.
     """
     found, skipped = _runs(root)
-    folders, changes, damaged = _with_changes(
-        sorted(found, key=lambda folder: (folder.run.run.created, folder.path.name))
-    )
+    in_order = sorted(found, key=lambda folder: (moment_of(folder.run.run.created), folder.path.name))
+    folders, changes, damaged = _with_changes(in_order)
     skipped += damaged
     if not folders:
         what = f"there is no run to read{_spelled(skipped)}"

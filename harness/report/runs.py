@@ -9,6 +9,7 @@ from harness.errors import ResultsError
 from harness.report.columns import score_text
 from harness.results.progress import FinishedNetwork, RunProgress, describe_stage, describe_time_left, read_progress
 from harness.results.run_folder import RunFolder, load_run
+from harness.results.run_info import moment_of
 
 State = Literal["complete", "interrupted", "running", "unreadable"]
 
@@ -48,7 +49,7 @@ def list_runs(root: Path) -> list[RunSummary]:
     # Hidden folders hold temporary files and caches, no runs.
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     found = [summary for path in sorted(folders) if (summary := summarise_run(path)) is not None]
-    return sorted(found, key=lambda one: (one.state == "running", one.created), reverse=True)
+    return sorted(found, key=lambda one: (one.state == "running", moment_of(one.created)), reverse=True)
 
 
 def summarise_run(path: Path) -> RunSummary | None:

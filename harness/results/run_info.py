@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,18 @@ from harness.results.record import Backend, Record, Statistic
 
 def _increases(values: Sequence[float]) -> bool:
     return all(one < other for one, other in pairwise(values))
+
+
+def moment_of(created: str) -> datetime:
+    """Return a stored date as a moment by which runs are ordered, wherever they were made.
+
+    As texts, dates of other time zones, or of summer and winter time, have another order. What is no date comes first.
+    """
+    try:
+        found = datetime.fromisoformat(created)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class RunInfo(Record):

@@ -8,6 +8,7 @@ from harness.analysis.history import history_grid, model_history
 from harness.cli import app
 from harness.errors import UsageError
 from harness.report.history import build_grid, build_history, draw_history, grid_text, history_name, history_text
+from harness.report.runs import list_runs
 
 
 @pytest.fixture
@@ -144,3 +145,27 @@ def test_a_damaged_side_file_leaves_out_that_run_only(reports, fake_run, damaged
     done = CliRunner().invoke(app, ["history", "--in", str(reports)])
     assert done.exit_code == 0
     assert f"not read: {damaged}: samples/row-0.json" in done.output
+
+
+def test_runs_of_other_time_zones_are_in_order_of_time(reports):
+    """The night in which summer time ends has an hour twice, and a machine abroad has another clock."""
+    dates = {"2026-05": "2026-10-25T02:50:00+02:00", "2026-06": "2026-10-25T02:10:00+01:00"}
+    dates["2026-07"] = "2026-10-25T00:59:00+00:00"
+    for name, date in dates.items():
+        file = reports / name / "results.json"
+        results = json.loads(file.read_text())
+        results["run"]["created"] = date
+        file.write_text(json.dumps(results))
+    expected = ["2026-05", "2026-07", "2026-06"]  # 00:50, 00:59 and 01:10 of UTC
+    assert [moment.run for moment in model_history(reports, "LRSRN").points] == expected
+    assert [name for name, _ in history_grid(reports).runs] == expected
+    assert [run.folder for run in list_runs(reports) if run.created] == expected[::-1]
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "2026-13-01T00:00:00+00:00", "2026-04-01T10:00:00"])
+def test_a_date_that_is_none_or_has_no_zone_ends_no_list(reports, date):
+    file = reports / "2026-07" / "results.json"
+    results = json.loads(file.read_text())
+    results["run"]["created"] = date
+    file.write_text(json.dumps(results))
+    assert [moment.run for moment in model_history(reports, "LRSRN").points] == ["2026-07", "2026-05", "2026-06"]

@@ -20,6 +20,7 @@ from harness.results.progress import describe_stage, describe_time_left
 from harness.run.progress import ProgressEvent, RunFinished, RunStarted, StageProgress, SubmissionFinished
 
 _STATUS_STYLE = {"ok": "green", "failed": "red", "disqualified": "red", "unsupported": "yellow"}
+_BEFORE_START = "reading the submissions and the images"
 _AFTER_MEASUREMENT = "scores and report"
 SILENCE_S = 9.0
 """Seconds without a line after which plain output repeats what is going on. With a tick it stays below 10 s."""
@@ -31,7 +32,10 @@ MAX_REFUSED = 20
 def describe_outcome(measurement: Measurement, *, reused: bool) -> str:
     """Return one line on how a submission ended."""
     if measurement.error is not None:
-        return f"{measurement.status} at {measurement.error.stage}: {measurement.error.first_line}"
+        outcome = f"{measurement.status} at {measurement.error.stage}: {measurement.error.first_line}"
+        # Otherwise it would look as if it had been tried again, with the options of this run.
+        is_old = reused and measurement.status in {"failed", "disqualified"}
+        return f"{outcome} (in an earlier run; --retry-failed tries it again)" if is_old else outcome
     return "ok, unchanged since an earlier run" if reused else "ok"
 
 
@@ -193,8 +197,9 @@ class PlainProgress:
     def repeat(self) -> None:
         """Print what is going on if nothing has been printed for long."""
         with self._lock:
-            if self._current is not None and self._is_silent():
-                self._print(self._describe_wait())
+            if self._is_silent():
+                # Large data sets take minutes to read over a network, before the first event.
+                self._print(_BEFORE_START if self._current is None else self._describe_wait())
 
     def _remember(self, event: ProgressEvent) -> None:
         now = self._clock()
@@ -276,13 +281,7 @@ class CutColumn(TextColumn):
 
 
 class LiveProgress:
-    """Listener that draws a bar with the submission at work, its stage, the time spent and the time left.
-
-    Parameters
-    ----------
-    console
-        A terminal.
-    """
+    """Listener that draws a bar on a terminal: the submission at work, its stage, the time spent and the time left."""
 
     def __init__(self, console: Console) -> None:
         # Names and stages are text columns without markup, so that nothing in a name is interpreted.
@@ -305,6 +304,7 @@ class LiveProgress:
 
     def __enter__(self) -> Self:
         self._progress.start()
+        self._show("", _BEFORE_START, 0.0, None)
         return self
 
     def __exit__(
@@ -358,7 +358,7 @@ class LiveProgress:
             description=stage,
             completed=share,
             submission=submission,
-            counted=f"{int(100 * share)} %, {self._finished}/{self._total}",
+            counted=f"{int(100 * share)} %, {self._finished}/{self._total}" if self._total else "",
             left=describe_time_left(seconds_left),
         )
 
@@ -375,13 +375,7 @@ def _describe_start(event: RunStarted) -> str:
 
 
 class WarnBeforeMeasuring:
-    """Listener that warns before the first submission is measured. A run that measures nothing needs no warning.
-
-    Parameters
-    ----------
-    warn
-        Called once.
-    """
+    """Listener that calls `warn` once, before the first submission is measured. A run without one needs no warning."""
 
     def __init__(self, warn: Callable[[], None]) -> None:
         self._warn = warn

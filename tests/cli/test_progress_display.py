@@ -248,3 +248,20 @@ def test_an_encoding_without_a_character_gets_an_escape(encoding: str, shown: st
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode(encoding).strip() == shown
     assert done.stderr.decode(encoding).strip() == shown
+
+
+def test_a_failure_of_an_earlier_run_is_called_one() -> None:
+    reused = describe_outcome(FAILED, reused=True)
+    assert reused == f"{describe_outcome(FAILED, reused=False)} (in an earlier run; --retry-failed tries it again)"
+    unsupported = FAILED.model_copy(update={"status": "unsupported"})  # which --retry-failed leaves alone
+    assert describe_outcome(unsupported, reused=True) == describe_outcome(unsupported, reused=False)
+
+
+def test_reading_large_data_sets_is_shown_before_the_first_event() -> None:
+    piped = PipedRun()
+    piped.wait(25)
+    assert [line.split(" s  ")[1] for line in piped.lines] == ["reading the submissions and the images"] * 2
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with LiveProgress(terminal):
+        pass
+    assert "reading the submissions and the images" in terminal.file.getvalue()

@@ -12,12 +12,17 @@ from harness.data.degradation import GIVEN_LR, get_degradation
 from harness.errors import UsageError
 from harness.quality import get_convention
 from harness.results.columns import MEASURES
+from harness.results.image_table import IMAGE_TABLE, exchanged
 from harness.results.run_folder import RunFolder, load_run
+from harness.results.run_info import DatasetInfo, RunInfo
 from harness.results.schema import Entry, QualityFigures, Run, Runtime
 from harness.statistics.process_spread import RelativeTimes, spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.tracks import Track, track_info
 from harness.tracks.scoring import NO_SCORE, RowFigures, ScoringRules, known_figures, rank_rows, score_row
+
+_OF_THE_FRAME = ("macs", "flops", "macs_ntire23", "activations", "peak_memory_bytes", "energy", "roofline")
+"""Figures of a row, besides its times, that hold for the size of the timed frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +80,16 @@ def write_rescored(run_folder: Path, track: Track, *, published: bool = False) -
     disturbances = [] if published else folder.run.disturbances
     kept = folder.run.remarks if published else folder.run.warnings
     update = {
+        "run": sources.run_info(),
         "track": info,
+        "datasets": sources.datasets(),
         "entries": board.entries,
         "comparisons": board.comparisons,
         "disturbances": disturbances,
         "warnings": [f"scored by {track.name}; measured for {folder.run.track.name}", *missing, *kept],
     }
-    target = write_derived(folder, folder.run.model_copy(update=update), f"rescored-{track.name}")
+    run = folder.run.model_copy(update=update)
+    target = write_derived(folder, run, f"rescored-{track.name}", sources.image_table())
     return Rescored(load_run(target).run, target, missing)
 
 
@@ -101,8 +109,12 @@ class _Sources:
     @property
     def own_convention(self) -> bool:
         """Whether the run's own figures of quality are those of the track's convention."""
-        # The stored sentence begins with the convention's name; its wording may be that of an earlier version.
-        return self.folder.run.run.convention.split(" (")[0] == get_convention(self.track.convention).name
+        return self._own_name == get_convention(self.track.convention).name
+
+    @property
+    def has_convention(self) -> bool:
+        """Whether the run measured quality by the track's convention, as its own or as a further one."""
+        return self.own_convention or self.track.convention in self.folder.run.run.further_conventions
 
     @property
     def bicubic(self) -> float | None:
@@ -124,6 +136,8 @@ class _Sources:
         """Return a row with the figures that the track may use, without score and rank."""
         quality = self._quality(entry)
         update: dict[str, object] = {name: getattr(quality, name, None) for name in MEASURES}
+        if self.has_convention and not self.own_convention:
+            update["conventions"] = self._further(entry)
         if not self.own_convention:
             # Figures of single data sets are stored by the run's own convention only.
             update["datasets"] = {}
@@ -134,17 +148,42 @@ class _Sources:
         if self.bicubic is not None and quality is not None:
             update["delta_psnr_bicubic"] = getattr(quality, self.track.metric) - self.bicubic
         if not self.same_size:
-            # Memory and operations grow with the frame, and rates are of that frame.
-            update |= {"macs": None, "flops": None, "activations": None, "peak_memory_bytes": None, "roofline": None}
+            # Memory, energy and operations grow with the frame, and rates are of that frame.
+            update |= dict.fromkeys(_OF_THE_FRAME)
         return entry.model_copy(update=update)
 
     def figures(self, entry: Entry) -> RowFigures:
         """Return the measurements behind a row: images if the run has the convention, times if they were measured."""
+        measure = self.track.metric if self.own_convention else f"{self.track.metric}_{self.track.convention}"
         # Without figures of single images, rows have ranks but are not compared in pairs.
-        psnr = psnr_by_image(self.folder, entry.slug, self.track) if self.own_convention else {}
+        psnr = psnr_by_image(self.folder, entry.slug, measure)
         reference = bicubic_figures(self.folder)
         is_reference = reference is not None and reference.slug == entry.slug
         return RowFigures(psnr, entry.runtime_ms, None if self.published else self._times(entry), is_reference)
+
+    def run_info(self) -> RunInfo:
+        """Return what the table states of the run: the track's convention becomes its own if the run has it."""
+        info, name = self.folder.run.run, self.track.convention
+        if self.own_convention or not self.has_convention:
+            return info
+        further = {other: text for other, text in info.further_conventions.items() if other != name}
+        return info.model_copy(
+            update={
+                "convention": info.further_conventions[name],
+                "further_conventions": {self._own_name: info.convention, **further},
+            }
+        )
+
+    def datasets(self) -> list[DatasetInfo]:
+        """Return the data sets, without bicubic's PSNR if that is another figure than the track's."""
+        found = self.folder.run.datasets
+        same = self.own_convention and self.track.metric == self.folder.run.track.metric
+        return found if same else [one.model_copy(update={"bicubic_psnr": None}) for one in found]
+
+    def image_table(self) -> dict[str, bytes]:
+        """Return ``per_image.csv`` with the figures by the track's convention as its own, if that is a further one."""
+        lines = self.folder.image_lines() if self.has_convention and not self.own_convention else []
+        return {IMAGE_TABLE: exchanged(lines, self.track.convention, self._own_name)} if lines else {}
 
     def rules(self) -> ScoringRules:
         """Return the track's rules for this run."""
@@ -168,7 +207,7 @@ class _Sources:
         # How given LR images were made is not known.
         if run.dataset.degradation != self._degradation and not run.dataset.degradation.startswith(GIVEN_LR):
             remarks.append(f"LR of the run: {run.dataset.degradation}; LR of the track: {self._degradation}")
-        if not self.own_convention and not any(self.track.convention in e.conventions for e in run.entries):
+        if not self.has_convention:
             hint = f"harness run --convention {self.track.convention}"
             remarks.append(f"quality by the convention {self.track.convention} was not measured: {hint}")
         return remarks
@@ -179,11 +218,20 @@ class _Sources:
         names = [one.degradation or self.track.degradation for one in self.track.datasets] or [self.track.degradation]
         return "; ".join(dict.fromkeys(get_degradation(name).description for name in names))
 
+    @property
+    def _own_name(self) -> str:
+        """The name of the run's own convention."""
+        # The stored sentence begins with it; its wording may be that of an earlier version.
+        return self.folder.run.run.convention.split(" (")[0]
+
+    def _further(self, entry: Entry) -> dict[str, QualityFigures]:
+        """Return the quality by further conventions, the run's own one among them in place of the track's."""
+        others = {name: one for name, one in entry.conventions.items() if name != self.track.convention}
+        own = _own_quality(entry)
+        return others if own is None else {self._own_name: own, **others}
+
     def _quality(self, entry: Entry) -> QualityFigures | None:
-        if not self.own_convention:
-            return entry.conventions.get(self.track.convention)
-        values = {name: getattr(entry, name) for name in MEASURES}
-        return None if None in values.values() else QualityFigures(**values)
+        return _own_quality(entry) if self.own_convention else entry.conventions.get(self.track.convention)
 
     def _runtime(self, entry: Entry) -> Runtime | None:
         if not self.published:
@@ -197,6 +245,12 @@ class _Sources:
     def _times(self, entry: Entry) -> RelativeTimes | None:
         record = stored_timing(self.folder, entry) if entry.runtime_ms is not None else None
         return None if record is None else relative_times(record, spread_of(self.folder.run.process_spread))
+
+
+def _own_quality(entry: Entry) -> QualityFigures | None:
+    """Return the quality by the run's own convention; None if a figure is unknown."""
+    values = {name: getattr(entry, name) for name in MEASURES}
+    return None if None in values.values() else QualityFigures(**values)
 
 
 def _missing(rows: list[Entry], rules: ScoringRules) -> list[str]:

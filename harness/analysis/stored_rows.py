@@ -36,7 +36,7 @@ def stored_rules(folder: RunFolder, track: Track, statistic: Statistic | None = 
         statistic=statistic or run.protocol.statistic,
         backend=run.protocol.backend,
         # Empty if the run has no row of bicubic.
-        reference=psnr_by_image(folder, bicubic_slug(folder) or "", track),
+        reference=psnr_by_image(folder, bicubic_slug(folder) or "", track.metric),
         bicubic_by_dataset=bicubic_by_dataset(folder),
     )
 
@@ -56,7 +56,7 @@ def stored_figures(folder: RunFolder, track: Track, records: Mapping[str, Timing
     spread, reference = spread_of(folder.run.process_spread), bicubic_slug(folder)
     return {
         entry.slug: RowFigures(
-            psnr=psnr_by_image(folder, entry.slug, track),
+            psnr=psnr_by_image(folder, entry.slug, track.metric),
             runtime=entry.runtime_ms,
             times=relative_times(records[entry.slug], spread) if entry.slug in records else None,
             is_reference=entry.slug == reference,
@@ -85,10 +85,10 @@ def bicubic_figures(folder: RunFolder) -> Entry | None:
     return next((entry for entry in folder.run.entries if entry.slug == slug), None)
 
 
-def psnr_by_image(folder: RunFolder, slug: str, track: Track) -> dict[str, float]:
-    """Return the scored PSNR of a row by image, dB, with equal weights of all data sets."""
+def psnr_by_image(folder: RunFolder, slug: str, measure: str) -> dict[str, float]:
+    """Return a PSNR of a row by image, dB, with equal weights of all data sets; `measure` is its column."""
     images = folder.per_image.get(slug, {})
-    psnr = {name: measures[track.metric] for name, measures in images.items() if track.metric in measures}
+    psnr = {name: measures[measure] for name, measures in images.items() if measure in measures}
     # Labels contain no slash. Runs of one data set have none.
     labels = {name: name.partition("/")[0] for name in psnr} if folder.run.datasets else {}
     return balanced(psnr, labels)

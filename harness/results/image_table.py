@@ -6,11 +6,13 @@ import csv
 import io
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.results.columns import MEASURES
 from harness.results.reading import reading
 from harness.results.schema import Run
-from harness.text import from_spreadsheet_text
+from harness.text import from_spreadsheet_text, spreadsheet_text
 
 IMAGE_TABLE = "per_image.csv"
 _KEYS = ("slug", "image")
@@ -39,6 +41,32 @@ def read_image_table(file: Path, run: Run) -> list[dict[str, str]]:
             raise ValueError(str(error)) from error
         _check_complete(rows, run)
     return rows
+
+
+def exchanged(rows: Sequence[Mapping[str, str]], further: str, own: str) -> bytes:
+    """Return a table in which a further convention and the run's own one have changed places.
+
+    Parameters
+    ----------
+    rows
+        Lines by column, at least one.
+    further
+        Name of the further convention. Its columns, such as ``psnr_y_matlab``, become ``psnr_y`` and the like.
+    own
+        Name of the run's own convention, whose columns get that ending.
+    """
+    renamed = {f"{measure}_{further}": measure for measure in MEASURES}
+    renamed |= {measure: f"{measure}_{own}" for measure in MEASURES}
+    others = [key for key in rows[0] if key not in renamed and key not in _KEYS]
+    # The columns of the table's own convention come first.
+    source = {renamed[key]: key for key in renamed if key in rows[0]} | {key: key for key in others}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_KEYS, *source])
+    writer.writerows(
+        [*(spreadsheet_text(row[key]) for key in _KEYS), *(row[key] for key in source.values())] for row in rows
+    )
+    return text.getvalue().encode()
 
 
 def _rows(text: str) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -15,9 +16,11 @@ from harness.analysis.rescore import write_rescored
 from harness.cli.terminal import leaderboard_table
 from harness.data.degradation import Degradation
 from harness.errors import UsageError
+from harness.quality import get_convention
 from harness.report import load_run
 from harness.report.exports import export
 from harness.report.page import build_report
+from harness.results.columns import MEASURES
 from harness.results.schema import Run
 from harness.tracks import Track, get_track, read_track
 
@@ -140,6 +143,62 @@ def test_how_given_lr_images_were_made_is_not_compared(sample: Path) -> None:
     results.write_text(json.dumps(stored))
     result = write_rescored(sample, replace(get_track("mai2022-x3"), scale=2))
     assert not any(line.startswith("LR of the run") for line in result.missing)
+
+
+@pytest.fixture
+def of_two_conventions(sample: Path) -> Path:
+    """The sample as if quality had been measured by the convention `lrsrn` too: each figure is 1 less."""
+    stored = json.loads((sample / "results.json").read_text())
+    stored["run"]["further_conventions"] = {"lrsrn": get_convention("lrsrn").sentence}
+    for entry in stored["entries"]:
+        if entry["psnr_y"] is not None:
+            entry["conventions"] = {"lrsrn": {name: entry[name] - 1 for name in MEASURES}}
+    (sample / "results.json").write_text(json.dumps(stored))
+    with (sample / "per_image.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    with (sample / "per_image.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, [*rows[0], *(f"{name}_lrsrn" for name in MEASURES)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row | {f"{name}_lrsrn": float(row[name]) - 1 for name in MEASURES} for row in rows)
+    return sample
+
+
+def test_all_figures_of_a_table_have_the_convention_that_it_states(of_two_conventions: Path, office) -> None:
+    before = load_run(of_two_conventions).run
+    result = write_rescored(of_two_conventions, office(convention="lrsrn"))
+    after = load_run(result.folder)
+    assert after.run.run.convention == get_convention("lrsrn").sentence
+    assert after.run.run.further_conventions == {"harness": before.run.convention}
+    rows = {entry.slug: entry for entry in after.run.entries}
+    measured = [(entry, rows[entry.slug]) for entry in before.entries if entry.psnr_y]
+    assert len(measured) > 10
+    for old, new in measured:
+        images = after.per_image[new.slug].values()
+        for name in MEASURES:
+            assert getattr(new, name) == pytest.approx(getattr(old, name) - 1)
+            assert getattr(new.conventions["harness"], name) == getattr(old, name)
+            # Both tables of the folder agree.
+            assert np.mean([one[name] for one in images]) == pytest.approx(getattr(new, name))
+            assert np.mean([one[f"{name}_harness"] for one in images]) == pytest.approx(getattr(old, name))
+    # Pairs are compared, since the images have figures by the convention.
+    ranked = [entry for entry in after.run.entries if entry.rank]
+    assert len(after.run.comparisons) == len(ranked) * (len(ranked) - 1) / 2
+    # By the convention of the run again, the figures are those of the run.
+    again = load_run(write_rescored(result.folder, office()).folder)
+    assert again.run.run.convention == before.run.convention
+    assert again.per_image == load_run(of_two_conventions).per_image
+    assert {e.slug: e.psnr_y for e in again.run.entries} == {e.slug: e.psnr_y for e in before.entries}
+
+
+def test_figures_of_the_timed_frame_are_left_out_for_a_frame_of_another_size(sample: Path, office) -> None:
+    stored = json.loads((sample / "results.json").read_text())
+    for entry in stored["entries"]:
+        if entry["runtime_ms"]:
+            entry["energy"] = {"joules": 3.5, "ci": [3.4, 3.6], "turns": 20}
+    (sample / "results.json").write_text(json.dumps(stored))
+    assert any(entry.energy for entry in write_rescored(sample, office()).run.entries)
+    for entry in write_rescored(sample, office(height=540)).run.entries:
+        assert (entry.macs, entry.macs_ntire23, entry.energy, entry.peak_memory_bytes) == (None, None, None, None)
 
 
 def test_a_reference_that_is_not_known_is_not_invented(sample: Path, office) -> None:

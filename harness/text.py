@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from typing import Any
+from typing import Any, Literal
 
 # Everything that str.splitlines() takes as the end of a line, and the tab.
 _BREAKS = frozenset("\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029")
@@ -46,6 +46,27 @@ def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
         return kept
     # The ellipsis counts towards the limit.
     return f"…{kept[-limit + 1 :]}" if keep_end else f"{kept[: limit - 1]}…"
+
+
+def beside(value: float, limit: float, digits: int, form: Literal["f", "g"] = "f") -> str:
+    """Write a value with at least `digits` digits, and with as many as show on which side of a limit it is.
+
+    Parameters
+    ----------
+    value, limit
+        The value, and the limit that it is compared with.
+    digits
+        Fewest decimals, or fewest significant digits with ``g``.
+    form
+        Presentation type of :func:`format`.
+    """
+    # 17 significant digits tell any two numbers apart.
+    for more in range(digits, 18):
+        text = f"{value:.{more}{form}}"
+        shown = float(text)
+        if (shown < limit, shown > limit) == (value < limit, value > limit):
+            return text
+    return repr(value)
 
 
 def composed(name: str) -> str:

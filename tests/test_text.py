@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.text import from_spreadsheet_text, spreadsheet_text
+from harness.text import beside, from_spreadsheet_text, spreadsheet_text
 
 CHARACTERS = st.sampled_from("=+-@'; \t\r\na1,\"|\uff1d\uff20")
 
@@ -67,3 +67,27 @@ def test_whatever_the_text_is_it_can_be_read_back(text: str) -> None:
 )
 def test_a_hint_becomes_a_sentence_unless_it_begins_with_a_command_or_a_path(hint: str, shown: str) -> None:
     assert str(UsageError("is wrong", hint=hint)) == f"is wrong. {shown}."
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "digits", "form", "shown"),
+    [
+        (23.97, 24.0, 0, "f", "23.97"),
+        (23.4, 24.0, 0, "f", "23"),
+        (24.0, 24.0, 0, "f", "24"),
+        (100.3, 100.0, 0, "f", "100.3"),
+        (0.89996, 0.9, 4, "g", "0.89996"),
+        (26.89, 26.9, 4, "g", "26.89"),
+        (0.0, 0.0, 1, "f", "0.0"),
+    ],
+)
+def test_a_printed_value_is_on_the_same_side_of_a_limit(
+    value: float, limit: float, digits: int, form: str, shown: str
+) -> None:
+    assert beside(value, limit, digits, form) == shown
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.integers(0, 4), st.sampled_from("fg"))
+def test_no_printed_value_crosses_a_limit(value: float, limit: float, digits: int, form: str) -> None:
+    shown = float(beside(value, limit, digits, form))
+    assert (shown < limit, shown > limit) == (value < limit, value > limit)

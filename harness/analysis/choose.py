@@ -13,6 +13,7 @@ from harness.results.columns import MEASURES
 from harness.results.run_folder import RunFolder
 from harness.results.schema import Entry
 from harness.statistics.pareto import on_front
+from harness.text import beside
 
 # Bytes. Figures in MB are decimal in this module, as its options say.
 MEGABYTE = 1e6
@@ -180,22 +181,22 @@ def _why_not(entry: Entry, column: Column, limits: Limits, runtime_ms: float | N
         (runtime_ms is None, "no runtime"),
         (
             limits.fps is not None and runtime_ms is not None and 1000 / runtime_ms < limits.fps,
-            f"{1000 / (runtime_ms or 1):.1f} fps",
+            f"{beside(1000 / (runtime_ms or 1), limits.fps or 0, 1)} fps",
         ),
         (limits.memory_mb is not None and memory is None, "its memory is unknown"),
         (
             limits.memory_mb is not None and memory is not None and memory > limits.memory_mb * MEGABYTE,
-            f"{(memory or 0) / MEGABYTE:.0f} MB",
+            f"{beside((memory or 0) / MEGABYTE, limits.memory_mb or 0, 0)} MB",
         ),
         (limits.params_k is not None and entry.params is None, "its number of parameters is unknown"),
         (
             limits.params_k is not None and entry.params is not None and entry.params > 1e3 * limits.params_k,
-            f"{(entry.params or 0) / 1e3:.1f} K parameters",
+            f"{beside((entry.params or 0) / 1e3, limits.params_k or 0, 1)} K parameters",
         ),
         (limits.energy_j is not None and entry.energy is None, "its energy is unknown"),
         (
             limits.energy_j is not None and entry.energy is not None and entry.energy.joules > limits.energy_j,
-            f"{entry.energy.joules if entry.energy else 0:.3g} J",
+            f"{beside(entry.energy.joules if entry.energy else 0.0, limits.energy_j or 0, 3, 'g')} J",
         ),
     ]
     return next((text for applies, text in reasons if applies), "")

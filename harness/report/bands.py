@@ -21,8 +21,8 @@ class Band:
     def label(self) -> str:
         """The class in words, such as ``30-60 fps``."""
         if self.high == inf:
-            return f"> {self.low:.0f} fps" if self.low else "any fps"
-        return f"{self.low:.0f}\N{EN DASH}{self.high:.0f} fps" if self.low else f"< {self.high:.0f} fps"
+            return f"> {self.low:g} fps" if self.low else "any fps"
+        return f"{self.low:g}\N{EN DASH}{self.high:g} fps" if self.low else f"< {self.high:g} fps"
 
 
 def bands_of(limits: Sequence[float]) -> list[Band]:

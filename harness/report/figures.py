@@ -255,7 +255,7 @@ def _name_speeds(axes: Axes, limits: Sequence[float], low: float, high: float) -
             if not any(box.meets(other) for other in taken):
                 taken.append(box)
                 axes.text(
-                    1000 / edge, 0.012, f"{edge:.0f} fps", transform=axes.get_xaxis_transform(), ha="center",
+                    1000 / edge, 0.012, f"{edge:g} fps", transform=axes.get_xaxis_transform(), ha="center",
                     va="bottom", color=PAPER["muted"], size=TEXT - 1.5,
                 )  # fmt: skip
     return taken

@@ -9,6 +9,7 @@ from harness.report.columns import score_column
 from harness.report.numbers import TIMES, fixed
 from harness.results.ranks import beaten_by_bicubic, why_no_rank
 from harness.results.schema import Entry, Run
+from harness.text import beside
 
 _MOST_NAMES = 3
 _LONGEST_NAME = 40
@@ -82,16 +83,16 @@ def _speed(run: Run, ranked: Sequence[Entry]) -> str:
     if not fast:
         fastest = max(timed, key=lambda entry: entry.fps or 0.0)
         return (
-            f"No ranked submission reaches {fixed(limit, 0)} frames per second at {size}; "
-            f"the fastest, {_name(fastest)}, runs at {_rate(fastest)}."
+            f"No ranked submission reaches {limit:g} frames per second at {size}; "
+            f"the fastest, {_name(fastest)}, runs at {_rate(fastest, limit)}."
         )
     # The entries are in the order of their ranks.
     best = fast[0]
     if best is ranked[0]:
-        return f"It runs in real time: {_rate(best)} frames per second at {size}."
+        return f"It runs in real time: {_rate(best, limit)} frames per second at {size}."
     return (
-        f"The best in real time ({fixed(limit, 0)} frames per second at {size}) is {_name(best)}: rank {best.rank}, "
-        f"{_rate(best)} frames per second{_behind(run, ranked[0], best)}."
+        f"The best in real time ({limit:g} frames per second at {size}) is {_name(best)}: rank {best.rank}, "
+        f"{_rate(best, limit)} frames per second{_behind(run, ranked[0], best)}."
     )
 
 
@@ -101,9 +102,11 @@ def _behind(run: Run, leader: Entry, best: Entry) -> str:
     return "" if ours is None or theirs is None else f", {fixed(ours - theirs, 2, signed=True)} dB from the leader"
 
 
-def _rate(entry: Entry) -> str:
+def _rate(entry: Entry, limit: float) -> str:
+    """Return the frames per second of a row, with the decimals that tell them from a limit."""
     rate = entry.fps or 0.0
-    return fixed(rate, 0 if rate >= 10 else 1 if rate >= 1 else 3)
+    decimals = beside(rate, limit, 0 if rate >= 10 else 1 if rate >= 1 else 3).partition(".")[2]
+    return fixed(rate, len(decimals))
 
 
 def _p_value(run: Run, one: Entry, other: Entry) -> float | None:

@@ -263,7 +263,7 @@ def _failed_gates(entry: Entry, rules: ScoringRules) -> list[str]:
         return []
     known = known_figures(entry, rules)
     failed = rules.track.failed_gates(known)
-    return [f"{gate.text}: {f'{known[gate.figure]:.4g}' if gate.figure in known else 'unknown'}" for gate in failed]
+    return [f"{gate.text}: {gate.shown(known[gate.figure]) if gate.figure in known else 'unknown'}" for gate in failed]
 
 
 def _score_value(entry: Entry) -> float | None:

@@ -13,6 +13,7 @@ import numpy as np
 from harness.errors import UsageError
 from harness.results.schema import ReparamPolicy
 from harness.statistics.score_difference import LARGEST_LOG
+from harness.text import beside
 from harness.tracks.expression import Expression
 from harness.tracks.figures import Figures, Floats, advice, figure_of
 from harness.tracks.published import PublishedTable
@@ -43,14 +44,21 @@ class Gate:
 
     def passes(self, value: float) -> bool:
         """Return whether a value of the figure reaches the gate."""
+        return self._compared(value) >= self.least
+
+    def shown(self, value: float) -> str:
+        """Return a value of the figure with as many digits as tell it from the condition."""
+        return beside(self._compared(value), self.least, 4, "g")
+
+    def _compared(self, value: float) -> float:
         # With two decimals, 26.896 passes a gate of 26.90.
-        return (value if self.decimals is None else round(value, self.decimals)) >= self.least
+        return value if self.decimals is None else round(value, self.decimals)
 
     @property
     def text(self) -> str:
         """The condition in one line."""
         rounded = "" if self.decimals is None else f" (rounded to {self.decimals} decimals)"
-        return f"{self.figure} >= {self.least:g}{rounded}"
+        return f"{self.figure} >= {self.least:.12g}{rounded}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,14 @@ def test_sizes_and_ticks():
     assert [spell(tick) for tick in (0.5, 1.0, 20.0, 1000.0)] == ["0.5", "1", "20", f"1{THIN}000"]
 
 
+def test_labels_of_bands_name_their_limits():
+    assert [band.label for band in bands_of((23.976, 60.0))] == [
+        "< 23.976 fps",
+        "23.976\N{EN DASH}60 fps",
+        "> 60 fps",
+    ]
+
+
 @pytest.mark.parametrize(
     ("fps", "index"), [(0.0, 0), (23.999, 0), (24, 1), (29.99, 1), (30, 2), (60, 3), (119.9, 3), (120, 4), (1e6, 4)]
 )

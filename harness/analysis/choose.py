@@ -17,6 +17,7 @@ from harness.text import beside
 
 # Bytes. Figures in MB are decimal in this module, as its options say.
 MEGABYTE = 1e6
+_INEXACT = "is, or rests on, a lower bound: not all operators could be counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ def _why_not(entry: Entry, column: Column, limits: Limits, runtime_ms: float | N
         (entry.kind == "baseline" and not limits.baselines, "an interpolation"),
         (entry.status != "ok", f"{entry.status}"),
         (column.value(entry) is None, f"no {column.title}"),
+        (not column.exact(entry), f"its {column.title} {_INEXACT}"),
         (runtime_ms is None, "no runtime"),
         (
             limits.fps is not None and runtime_ms is not None and 1000 / runtime_ms < limits.fps,

@@ -19,7 +19,15 @@ from harness.results.schema import Entry, QualityFigures, Run, Runtime
 from harness.statistics.process_spread import RelativeTimes, spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.tracks import Track, track_info
-from harness.tracks.scoring import NO_SCORE, RowFigures, ScoringRules, known_figures, rank_rows, score_row
+from harness.tracks.scoring import (
+    NO_SCORE,
+    RowFigures,
+    ScoringRules,
+    inexact_scores,
+    known_figures,
+    rank_rows,
+    score_row,
+)
 
 _OF_THE_FRAME = ("macs", "flops", "macs_ntire23", "activations", "peak_memory_bytes", "energy", "roofline")
 """Figures of a row, besides its times, that hold for the size of the timed frame."""
@@ -79,6 +87,9 @@ def write_rescored(run_folder: Path, track: Track, *, published: bool = False) -
     # What disturbed the timing says nothing about the times that authors state.
     disturbances = [] if published else folder.run.disturbances
     kept = folder.run.remarks if published else folder.run.warnings
+    # The scores by the run's own rules are not in this table.
+    kept = [one for one in kept if one not in inexact_scores(folder.run.entries)]
+    inexact = inexact_scores(board.entries)
     update = {
         "run": sources.run_info(),
         "track": info,
@@ -86,7 +97,7 @@ def write_rescored(run_folder: Path, track: Track, *, published: bool = False) -
         "entries": board.entries,
         "comparisons": board.comparisons,
         "disturbances": disturbances,
-        "warnings": [f"scored by {track.name}; measured for {folder.run.track.name}", *missing, *kept],
+        "warnings": [f"scored by {track.name}; measured for {folder.run.track.name}", *missing, *kept, *inexact],
     }
     run = folder.run.model_copy(update=update)
     target = write_derived(folder, run, f"rescored-{track.name}", sources.image_table())
@@ -142,7 +153,7 @@ class _Sources:
             # Figures of single data sets are stored by the run's own convention only.
             update["datasets"] = {}
         update |= {"score": None, "score_ci": None, "score_log10": None, "score_log10_ci": None}
-        update |= {"partial_scores": {}, "rank_sums": {}, "failed_gates": []}
+        update |= {"partial_scores": {}, "rank_sums": {}, "failed_gates": [], "partly_counted": []}
         update |= {"rank": None, "rank_range": None, "tied_with": []}
         update |= {"runtime_ms": self._runtime(entry), "fps": None, "delta_psnr_bicubic": None}
         if self.bicubic is not None and quality is not None:

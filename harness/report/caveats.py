@@ -29,7 +29,12 @@ RECONSTRUCTED = Mark(
     "\N{DOUBLE DAGGER}", r"$^{\ddagger}$", "reconstructed: layers solved from published counts, not read in code"
 )
 GATED = Mark("\N{SECTION SIGN}", r"$^{\S}$", "not ranked: misses a condition of the track")
+INEXACT = Mark(
+    "\N{PILCROW SIGN}", r"\textsuperscript{\P}", "score and ranks not exact: they rest on a count that is a lower bound"
+)
 BOUND = Mark(LOWER_BOUND, r"$\geq$", "lower bound: operators that could not be counted are left out")
+_MARKS = (UNSETTLED, RECONSTRUCTED, GATED, INEXACT, BOUND)
+"""In the order in which notes explain them."""
 
 _FROM_TIME = {"runtime_ms", "fps"}
 """Columns that an unsettled time makes uncertain."""
@@ -37,7 +42,11 @@ _FROM_TIME = {"runtime_ms", "fps"}
 
 def name_marks(entry: Entry) -> list[Mark]:
     """Return the marks that follow the name of a row."""
-    known = ((RECONSTRUCTED, entry.reconstructed), (GATED, bool(entry.failed_gates)))
+    known = (
+        (RECONSTRUCTED, entry.reconstructed),
+        (GATED, bool(entry.failed_gates)),
+        (INEXACT, bool(entry.partly_counted)),
+    )
     return [mark for mark, wanted in known if wanted]
 
 
@@ -130,12 +139,12 @@ def used_marks(entries: Iterable[Entry], columns: Sequence[Column]) -> list[Mark
                 used[UNSETTLED.sign] = UNSETTLED
             if column.lower_bound(entry):
                 used[BOUND.sign] = BOUND
-    return [mark for mark in (UNSETTLED, RECONSTRUCTED, GATED, BOUND) if mark.sign in used]
+    return [mark for mark in _MARKS if mark.sign in used]
 
 
 def latex_sign(sign: str) -> str:
     """Return a mark's sign as LaTeX."""
-    return {mark.sign: mark.latex for mark in (UNSETTLED, RECONSTRUCTED, GATED, BOUND)}.get(sign, "")
+    return {mark.sign: mark.latex for mark in _MARKS}.get(sign, "")
 
 
 def record_of(entry: Entry) -> dict[str, object]:
@@ -154,5 +163,6 @@ def record_of(entry: Entry) -> dict[str, object]:
         "runtime_note": runtime.note if runtime else None,
         "reconstructed": entry.reconstructed,
         "failed_gates": "; ".join(entry.failed_gates),
+        "partly_counted": " ".join(entry.partly_counted),
         "notes": "; ".join(entry.notes),
     }

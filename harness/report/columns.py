@@ -56,6 +56,10 @@ class Column:
         """Return whether the figure is only a lower bound."""
         return self.value(entry) is not None and self.declared.lower_bound(entry)
 
+    def exact(self, entry: Entry) -> bool:
+        """Return whether the figure can be compared: it neither is a lower bound nor rests on one."""
+        return self.declared.exact(entry)
+
     def doubtful(self, entry: Entry) -> bool:
         """Return whether the figure rests on too little data."""
         return self.declared.doubtful(entry)

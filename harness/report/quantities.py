@@ -64,6 +64,10 @@ class Quantity:
             return self.column.lower_bound(entry)
         return bool(entry.incomplete_ops) and any(word in self.key for word in _COUNTED)
 
+    def exact(self, entry: Entry) -> bool:
+        """Return whether the figure can be compared: it neither is a lower bound nor rests on one."""
+        return not self.lower_bound(entry) if self.column is None else self.column.exact(entry)
+
     def unsettled(self, entry: Entry) -> bool:
         """Return whether the figure rests on times that did not settle."""
         if self.column is not None:

@@ -139,8 +139,8 @@ def best_places(run: Run) -> Mapping[int, Mapping[str, str]]:
         if column.better is None or (column.key == "score" and logarithmic):
             continue
         # Compared as printed: a reader who sees two equal figures must not see one of them marked. A lower bound cannot
-        # be the best, because the true figure is unknown.
-        shown = [(entry, column.rounded(entry)) for entry in ranked if not column.lower_bound(entry)]
+        # be the best, because the true figure is unknown, nor can a score that rests on one.
+        shown = [(entry, column.rounded(entry)) for entry in ranked if column.exact(entry)]
         known = [(entry, value) for entry, value in shown if value is not None]
         # Distinct values, so that rows which print alike share their place.
         ladder = sorted({value for _, value in known}, reverse=column.better == "high")

@@ -290,8 +290,9 @@ def _front(points: Sequence[Point], across: Quantity, up: Quantity) -> list[Poin
     signs = {"high": -1.0, "low": 1.0}
     if across.better is None or up.better is None:
         return []
-    # A lower bound cannot be on the front: its true value may be worse.
-    rivals = [one for one in points if not (one.row.baseline or one.at_least or one.at_least_high)]
+    # A lower bound, or what rests on one, cannot be on the front: its true value may be worse.
+    candidates = [one for one in points if not one.row.baseline]
+    rivals = [one for one in candidates if across.exact(one.row.entry) and up.exact(one.row.entry)]
     cost = [(signs[across.better] * one.x, signs[up.better] * one.y) for one in rivals]
     best, front = float("inf"), []
     # From the best to the worst across; a point is on the front if it is better up than all before it.

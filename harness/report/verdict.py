@@ -54,6 +54,8 @@ def _lead(run: Run, ranked: Sequence[Entry]) -> str:
     if ends is not None and ends[0] < ends[1]:
         low, high = (fixed(end, column.digits) for end in ends)
         begin += f" (95 % interval {low} to {high})"
+    if leader.partly_counted:
+        begin += f" that rests on a lower bound of {' and '.join(leader.partly_counted)}"
     if len(ranked) == 1:
         return f"{begin}; it is the only ranked submission."
     tied = [entry for entry in ranked[1:] if entry.slug and entry.slug in leader.tied_with]

@@ -73,6 +73,8 @@ class Column:
         The authors' own figure, in `unit`.
     lower_bound
         Whether a row's figure is only a lower bound: it is marked in every output and never marked as the best.
+    of_score
+        Whether the figure is the score, a part of it or a sum of ranks.
     doubtful
         Whether a row's figure rests on too little data: it is marked on the page and in the terminal.
     outputs
@@ -97,6 +99,7 @@ class Column:
     hint: str = ""
     published: Callable[[Published], float | None] | None = None
     lower_bound: Callable[[Entry], bool] = _never
+    of_score: bool = False
     doubtful: Callable[[Entry], bool] = _never
     outputs: frozenset[Output] = EVERYWHERE
     optional: bool = False
@@ -108,8 +111,12 @@ class Column:
         # Not divided by 1, so that whole numbers stay integers.
         return value if value is None or self.scale == 1 else value / self.scale
 
+    def exact(self, entry: Entry) -> bool:
+        """Return whether a row's figure can be compared: it neither is a lower bound nor rests on one."""
+        return not (self.lower_bound(entry) or (self.of_score and entry.partly_counted))
+
     def hint_of(self, run: Run) -> str:
-        """Return the explanation, with ``{formula}``, ``{statistic}``, ``{input}`` and ``{output}`` filled in."""
+        """Return the explanation, with the run's values in the places of their names in braces."""
         height, width = run.protocol.output_shape[2:]
         return self.hint.format(
             formula=run.track.score_formula,
@@ -158,12 +165,12 @@ def _of_track(run: Run) -> list[Column]:
     return [
         *(
             Column(f"score_{name}", f"Score: {name}", _item("partial_scores", name), digits=Digits(2, 3, 4),
-                   terminal_digits=2, better=better, hint="Part of the score", outputs=NOT_IN_PRINT)
+                   terminal_digits=2, better=better, hint="Part of the score", of_score=True, outputs=NOT_IN_PRINT)
             for name in parts
         ),
         *(
-            Column(f"ranks_{name}", f"Ranks: {name}", _item("rank_sums", name), terminal_digits=0, better="low",
-                   hint="Sum of ranks over several figures", outputs=NOT_IN_PRINT)
+            Column(f"ranks_{name}", f"Ranks: {name}", _item("rank_sums", name), digits=Digits(0, 0), better="low",
+                   hint="Sum of ranks over several figures", of_score=True, outputs=NOT_IN_PRINT)
             for name in sums
         ),
     ]  # fmt: skip
@@ -251,11 +258,11 @@ def _published_psnr(paper: Published) -> float | None:
 COLUMNS: tuple[Column, ...] = (
     Column(
         "score", "Score", _field("score"), digits=Digits(2, 3, 4), terminal_heading="score", terminal_digits=2,
-        better="score", hint="score = {formula}", published=lambda paper: paper.score,
+        better="score", hint="score = {formula}", published=lambda paper: paper.score, of_score=True,
     ),
     Column(
         "score_log10", "log10 score", _field("score_log10"), digits=Digits(3, 3), terminal_digits=3, better="score",
-        hint="Decimal logarithm of the score", optional=True,
+        hint="Decimal logarithm of the score", of_score=True, optional=True,
     ),
     Column(
         "psnr_rgb", "PSNR RGB", _field("psnr_rgb"), "dB", digits=Digits(2, 2), terminal_heading="PSNR",

@@ -268,6 +268,8 @@ class Entry(Record):
     """Parts of the score by name, None where a part exceeds the range of numbers."""
     rank_sums: dict[str, int] = {}
     """Sums of ranks over several figures, by name of the sub-track."""
+    partly_counted: list[str] = []
+    """Figures in the score or in a sum of ranks that are only lower bounds; score and ranks are not exact then."""
     failed_gates: list[str] = []
     """Conditions of the track that the row misses, with its figures; such a row has no rank."""
 

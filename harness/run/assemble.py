@@ -27,7 +27,7 @@ from harness.submissions.names import namesakes
 from harness.text import printable, single_line
 from harness.timing import caution
 from harness.tracks import Candidate, make_leaderboard, track_info
-from harness.tracks.scoring import Leaderboard, ScoringRules
+from harness.tracks.scoring import Leaderboard, ScoringRules, inexact_scores
 
 _REFERENCE = "Bicubic"  # the baseline that the score subtracts
 
@@ -140,7 +140,11 @@ def assemble(
         backends=_backend_rows(plan, measured, board.entries, processes),
         foreign_load=foreign_load(records),
         disturbances=disturbances,
-        warnings=[*(one.sentence for one in disturbances), *_warnings(plan, measured, reference, outcome)],
+        warnings=[
+            *(one.sentence for one in disturbances),
+            *_warnings(plan, measured, reference, outcome),
+            *inexact_scores(board.entries),
+        ],
     )
 
 

@@ -22,12 +22,15 @@ from harness.statistics.score_difference import (
     score_differences,
     score_interval,
 )
+from harness.text import single_line
 from harness.tracks.ranking import rank, rank_sum
 from harness.tracks.roofline import roofline_at
 from harness.tracks.track import Track
 
 NO_SCORE = "no score: "
 """How the note of a row begins whose figures the formula has no value for."""
+_COUNTED = ("macs", "activations")
+"""Figures that are lower bounds where operators could not be counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,9 @@ def _score(entry: Entry, runtime: Runtime, figures: RowFigures, rules: ScoringRu
         # The formula is undefined within the intervals of the figures, or the track's scores have none.
         update |= {"score_ci": None, "score_log10_ci": None}
     update["partial_scores"] = {name: _finite(part(known)) for name, part in track.parts.items()}
+    if entry.incomplete_ops:
+        ranked = [name for names in track.rank_sums.values() for name in names]
+        update["partly_counted"] = [name for name in _COUNTED if name in (*track.needs, *ranked)]
     return update
 
 
@@ -241,6 +247,15 @@ def rank_rows(entries: Sequence[Entry], figures: Mapping[str, RowFigures], rules
         }
         placed.append(entry.model_copy(update=update))
     return Leaderboard(sorted(placed, key=lambda entry: _order(entry, rules.track)), comparisons)
+
+
+def inexact_scores(entries: Sequence[Entry]) -> list[str]:
+    """Return a warning for each figure of which only a lower bound enters scores or ranks, with the rows."""
+    return [
+        f"{', '.join(names)}: score and rank are not exact, because {figure} is a lower bound"
+        for figure in _COUNTED
+        if (names := [single_line(entry.name, 300) for entry in entries if figure in entry.partly_counted])
+    ]
 
 
 def _is_ranked(entry: Entry, rules: ScoringRules) -> bool:

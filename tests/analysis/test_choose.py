@@ -10,7 +10,7 @@ from harness.cli.choices import print_choice
 from harness.results.run_folder import RunFolder, load_run
 
 
-def of_rows(root: Path, rows: dict[str, dict[str, Any]], limits: Limits | None = None) -> Choice:
+def of_rows(root: Path, rows: dict[str, dict[str, Any]], limits: Limits | None = None, by: str = "psnr_rgb") -> Choice:
     """Choose among rows of the sample run, by name, with other figures."""
     folder = load_run(root / "reports" / "sample")
     base = next(entry for entry in folder.run.entries if entry.rank == 1)
@@ -20,9 +20,8 @@ def of_rows(root: Path, rows: dict[str, dict[str, Any]], limits: Limits | None =
         ms = figures.pop("ms", 10.0)
         time = base.runtime_ms.model_copy(update={"median": ms, "mean": ms, "ci": (ms, ms)})
         entries.append(base.model_copy(update={"name": name, "slug": name, "runtime_ms": time, **figures}))
-    return choose(
-        RunFolder(folder.path, folder.run.model_copy(update={"entries": entries, "backends": []})), limits or Limits()
-    )
+    run = folder.run.model_copy(update={"entries": entries, "backends": []})
+    return choose(RunFolder(folder.path, run), limits or Limits(), by)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +40,31 @@ def test_an_unknown_figure_is_said_to_be_unknown(root: Path, limits: Limits, fig
 def test_too_many_parameters_are_stated(root: Path) -> None:
     choice = of_rows(root, {"A": {"params": 200_000}}, Limits(params_k=100))
     assert [why for _, why in choice.left_out] == ["200.0 K parameters"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "figures", "reason"),
+    [
+        (Limits(fps=24), {"ms": 1000 / 23.97}, "23.97 fps"),
+        (Limits(memory_mb=100), {"peak_memory_bytes": 100_300_000}, "100.3 MB"),
+        (Limits(params_k=41.4), {"params": 41_420}, "41.42 K parameters"),
+    ],
+)
+def test_a_figure_that_misses_a_limit_is_not_printed_as_the_limit(
+    root: Path, limits: Limits, figures: dict[str, Any], reason: str
+) -> None:
+    assert [why for _, why in of_rows(root, {"A": figures}, limits).left_out] == [reason]
+
+
+@pytest.mark.parametrize("by", ["macs_g", "score"])
+def test_a_lower_bound_is_not_the_best_choice(root: Path, by: str) -> None:
+    partly = {"macs": 10, "score": 99.0, "incomplete_ops": ["custom::warp"], "partly_counted": ["macs"]}
+    choice = of_rows(root, {"seen": {}, "partly": partly}, by=by)
+    assert [one.entry.name for one in choice.fitting] == ["seen"]
+    ((entry, reason),) = choice.left_out
+    assert entry.name == "partly"
+    assert "lower bound" in reason
+    assert [one.entry.name for one in of_rows(root, {"seen": {}, "partly": dict(partly)}).fitting] == ["seen", "partly"]
 
 
 def test_networks_in_front_are_those_that_none_beats_in_one_figure_and_equals_in_the_other(

@@ -44,6 +44,27 @@ def all_slow(results):
         entry["fps"] = 2.5 if entry["name"] == "OV" else 1.0
 
 
+def nearly_real_time(results):
+    for entry in results["entries"]:
+        entry["fps"] = 23.97
+
+
+def test_a_rate_below_real_time_is_not_printed_as_real_time(make_run):
+    text = said(make_run(), nearly_real_time)
+    assert "No ranked submission reaches 24 frames per second" in text
+    assert "runs at 23.97." in text
+
+
+def partly_counted(results):
+    for entry in results["entries"]:
+        if entry.get("rank") == 1:
+            entry["incomplete_ops"], entry["partly_counted"] = ["custom::warp"], ["macs"]
+
+
+def test_a_leader_whose_score_is_not_exact_leads_with_that_remark(make_run):
+    assert "that rests on a lower bound of macs, but cannot" in said(make_run(), partly_counted)
+
+
 def untested(results):
     results["comparisons"] = []
     for entry in results["entries"]:

@@ -10,8 +10,8 @@ from harness.results import Entry
 from harness.results.schema import QualityFigures, Runtime
 from harness.statistics.process_spread import ASSUMED_SPREAD, ProcessSpread, RelativeTimes, Spread
 from harness.tracks import Expression, get_track
-from harness.tracks.scoring import Leaderboard, RowFigures, ScoringRules, rank_rows, score_row
-from harness.tracks.track import TrackDataset
+from harness.tracks.scoring import Leaderboard, RowFigures, ScoringRules, inexact_scores, rank_rows, score_row
+from harness.tracks.track import Gate, TrackDataset
 
 BICUBIC = 30.0
 IMAGES = [f"image-{index}" for index in range(6)]
@@ -233,3 +233,30 @@ def two_noisy(*roles: str, **figures: float) -> list[tuple[Entry, RowFigures]]:
         quality = QualityFigures(psnr_rgb=entry.psnr_rgb, psnr_y=31.0, ssim_rgb=0.9, ssim_y=0.9)
         rows.append((entry.model_copy(update={"datasets": dict.fromkeys(roles, quality)}), own))
     return rows
+
+
+@pytest.mark.parametrize(
+    ("formula", "rank_sums", "known"),
+    [
+        ("psnr / macs", {}, ["macs"]),
+        ("psnr - runtime_ms", {"complexity": ("params", "activations")}, ["activations"]),
+        ("psnr - runtime_ms", {}, []),
+    ],
+)
+def test_a_score_or_a_sum_of_ranks_that_uses_a_lower_bound_is_not_exact(formula, rank_sums, known) -> None:
+    track = replace(RULES.track, name="counted", formula=Expression(formula), rank_sums=rank_sums)
+    counts = {"params": 10, "macs": 10**9, "activations": 10**6}
+    rows = row("whole", 0.5, 10.0, **counts), row("partly", 0.6, 10.0, incomplete_ops=["custom::warp"], **counts)
+    entries = {entry.slug: entry for entry in board(*rows, rules=replace(RULES, track=track)).entries}
+    assert entries["whole"].partly_counted == []
+    assert entries["partly"].partly_counted == known
+    warnings = inexact_scores(list(entries.values()))
+    assert len(warnings) == len(known)
+    assert all(text.startswith("partly: ") and known[0] in text for text in warnings)
+
+
+def test_a_figure_that_misses_a_gate_is_not_printed_as_the_gate() -> None:
+    track = replace(RULES.track, gates=(Gate("psnr", 30.5), Gate("params", 1_234_567)))
+    entry, own = row("near", 0.49999, 10.0, params=1_234_566)
+    (found,) = board((entry, own), rules=replace(RULES, track=track)).entries
+    assert found.failed_gates == ["psnr >= 30.5: 30.49999", "params >= 1234567: 1234566"]

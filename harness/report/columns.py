@@ -20,13 +20,17 @@ _OF_A_MACHINE = {"runtime_ms", "score", "score_log10", "fps"}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A declared column with what depends on the run: decimals, direction and explanation."""
+    """A declared column with what depends on the run: decimals, direction and explanation.
+
+    ``same_images`` says whether the run's images are those of the challenge's test set.
+    """
 
     declared: declared.Column
     statistic: Statistic
     digits: int
     better: Literal["high", "low"] | None
     hint: str
+    same_images: bool = False
 
     @property
     def key(self) -> str:
@@ -83,7 +87,7 @@ class Column:
     def difference_text(self, entry: Entry) -> str:
         """Return what was measured here minus the authors' figure: dB for a PSNR, per cent for sizes; or nothing.
 
-        Times and scores of another machine are not compared.
+        Times and scores of another machine are not compared, nor is the PSNR of other images.
         """
         theirs, ours = self._published_value(entry), self.value(entry)
         # Times depend on the device, and scores on times.
@@ -92,6 +96,9 @@ class Column:
         if self.lower_bound(entry):
             return ""  # the difference is unknown
         if self.unit == "dB":
+            of_test_set = entry.published is not None and entry.published.psnr_test is not None
+            if not (self.same_images and of_test_set):
+                return ""  # images differ by more than networks do
             return f"{fixed(ours - theirs, 2, signed=True)} dB"
         return f"{fixed(100 * (ours / theirs - 1), 1, signed=True)} %" if theirs else ""
 
@@ -173,7 +180,9 @@ def _of_run(column: declared.Column, run: Run) -> Column:
         better = "high" if run.track.higher_is_better else "low"
     # Missing figures count as 0, which `digits_for` leaves out.
     values = [column.scaled(entry, statistic) or 0.0 for entry in run.entries]
-    return Column(column, statistic, _digits(column.digits, values), better, column.hint_of(run))
+    # The challenge's constant is used only if its data set is registered and bicubic reaches it there.
+    same_images = run.track.bicubic_source == "published" and run.dataset.name.endswith("-test")
+    return Column(column, statistic, _digits(column.digits, values), better, column.hint_of(run), same_images)
 
 
 def _digits(digits: Digits, values: list[float]) -> int:

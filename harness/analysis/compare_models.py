@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.analysis.conditions import Figures, condition_changes, incomparable
-from harness.analysis.stored_rows import stored_figures, stored_rules, stored_timing
+from harness.analysis.stored_rows import dataset_labels, stored_figures, stored_rules, stored_timing
 from harness.results.columns import MEASURES
 from harness.results.measurement import TimingRecord
 from harness.results.run_folder import RunFolder, find_entry
@@ -22,6 +22,7 @@ from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.statistics.score_difference import resample_scores, score_differences
 from harness.tracks import Track, track_of
+from harness.tracks.dataset_means import balanced
 from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, reference_psnr, score_data
 
 _UNITS = {"psnr_rgb": "dB", "psnr_y": "dB", "ssim_rgb": "", "ssim_y": ""}
@@ -171,13 +172,19 @@ def _why_no_score(models: tuple[StoredModel, StoredModel]) -> str:
 
 
 def compare_quality(one: StoredModel, other: StoredModel, measure: str) -> FigureComparison | None:
-    """Compare a measure of quality image by image; None if no image has it in both runs."""
+    """Compare a measure of quality image by image; None if no image has it in both runs.
+
+    In runs with several data sets, these have equal weights, as in the means of the rows.
+    """
     tables = [model.folder.per_image.get(model.entry.slug, {}) for model in (one, other)]
     # Paired: only images that both runs measured.
     names = [name for name in tables[0] if measure in tables[0][name] and measure in tables[1].get(name, {})]
     if not names:
         return None
-    first, second = ([table[name][measure] for name in names] for table in tables)
+    labels = dataset_labels(one.folder, names)
+    first, second = (
+        list(balanced({name: table[name][measure] for name in names}, labels).values()) for table in tables
+    )
     means = float(np.mean(first)), float(np.mean(second))
     return _single(measure, _UNITS[measure], means, mean_difference(first, second), f"{len(names)} images, paired")
 

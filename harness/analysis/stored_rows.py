@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from harness.report.images import bicubic_slug
 from harness.results.measurement import TimingRecord
@@ -89,9 +89,13 @@ def psnr_by_image(folder: RunFolder, slug: str, measure: str) -> dict[str, float
     """Return a PSNR of a row by image, dB, with equal weights of all data sets; `measure` is its column."""
     images = folder.per_image.get(slug, {})
     psnr = {name: measures[measure] for name, measures in images.items() if measure in measures}
-    # Labels contain no slash. Runs of one data set have none.
-    labels = {name: name.partition("/")[0] for name in psnr} if folder.run.datasets else {}
-    return balanced(psnr, labels)
+    return balanced(psnr, dataset_labels(folder, psnr))
+
+
+def dataset_labels(folder: RunFolder, images: Iterable[str]) -> dict[str, str]:
+    """Return the label of the data set of each image; empty in a run with one data set."""
+    # Labels contain no slash.
+    return {name: name.partition("/")[0] for name in images} if folder.run.datasets else {}
 
 
 def bicubic_by_dataset(folder: RunFolder) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Two models of a run against each other, and a stored run by another statistic: from files alone."""
 
+import csv
 import io
 import json
 import shutil
@@ -21,6 +22,7 @@ from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
 from harness.pipeline import run
 from harness.report import load_run
+from harness.report.columns import columns_of
 from harness.results.samples import read_timing
 from harness.run.plan import RunRequest
 from harness.tracks import get_track
@@ -73,6 +75,31 @@ def test_two_models_of_one_run(folder: Path) -> None:
     assert "rounds, paired" in slower["runtime"].basis
     for figure in ("psnr_rgb", "ssim_y"):
         assert (slower[figure].difference.value, slower[figure].difference.p_value) == (0.0, 1.0)
+
+
+def test_data_sets_have_equal_weights_as_in_the_rows(root: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(root / "reports" / "sample", tmp_path / "sample"))
+    # The first image is one data set, and the other five are another.
+    results = json.loads((folder / "results.json").read_text())
+    results["datasets"] = [results["dataset"] | {"label": label, "bicubic_psnr": 30.0} for label in ("a", "b")]
+    (folder / "results.json").write_text(json.dumps(results))
+    with (folder / "per_image.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    with (folder / "per_image.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, lines[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            line | {"image": f"{'a' if line['image'] == 'balcony' else 'b'}/{line['image']}"} for line in lines
+        )
+    found = rows(folder, "RTVSR", "SESR")
+    for measure in ("psnr_rgb", "ssim_y"):
+        means = []
+        for slug in ("RTVSR", "SESR"):
+            values = {line["image"]: float(line[measure]) for line in lines if line["slug"] == slug}
+            first = values.pop("balcony")
+            means.append((first + fmean(values.values())) / 2)
+        assert (found[measure].first, found[measure].second) == pytest.approx(tuple(means))
+        assert found[measure].difference.value == pytest.approx(means[0] - means[1])
 
 
 def test_exchanging_the_two_turns_every_sign(folder: Path) -> None:
@@ -129,8 +156,9 @@ def test_the_terminal_shows_the_scored_time(folder: Path) -> None:
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(leaderboard_table(table))
     shown = console.export_text()
+    (column,) = [column for column in columns_of(table, "terminal") if column.key == "runtime_ms"]
     for entry in table.entries:
-        assert f"{entry.runtime_ms.mean:.1f}" in shown
+        assert f"{entry.runtime_ms.mean:.{max(1, column.digits)}f}" in shown
 
 
 def test_summarising_by_its_own_statistic_changes_nothing(folder: Path) -> None:

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from harness.analysis.choose import MEGABYTE, Candidate, Choice
 from harness.cli.application import out
+from harness.report.numbers import time_digits
 
 _MAX_LEFT_OUT = 30
 
@@ -32,7 +33,7 @@ def _print_table(choice: Choice) -> None:
         table.add_row(
             one.entry.name,
             _figure(one.value),
-            f"{one.runtime_ms:.2f}",
+            _time(one.runtime_ms),
             f"{1000 / one.runtime_ms:.1f}",
             "" if memory is None else f"{memory / MEGABYTE:.0f}",
             _note(one),
@@ -50,14 +51,19 @@ def _print_steps(choice: Choice) -> None:
     # Called only if a network fits, and then there is a best one.
     best = choice.best
     assert best is not None
-    out.print(f"best: {best.entry.name}, {_figure(best.value)} {choice.unit}".rstrip() + f", {best.runtime_ms:.2f} ms")
+    quality = f"{_figure(best.value)} {choice.unit}".rstrip()
+    out.print(f"best: {best.entry.name}, {quality}, {_time(best.runtime_ms)} ms")
     for slower, faster in choice.steps():
         cost, saved = abs(slower.value - faster.value), slower.runtime_ms - faster.runtime_ms
         out.print(
-            f"one step faster: {faster.entry.name} instead of {slower.entry.name} saves {saved:.2f} ms "
+            f"one step faster: {faster.entry.name} instead of {slower.entry.name} saves {_time(saved)} ms "
             f"({saved / slower.runtime_ms:.0%}) and costs {_figure(cost)} {choice.unit}".rstrip(),
             soft_wrap=True,
         )
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:.{time_digits(milliseconds)}f}"
 
 
 def _figure(value: float) -> str:

@@ -11,8 +11,9 @@ from rich.text import Text
 from harness.analysis.compare_models import ModelComparison
 from harness.cli.findings import without_archive_folder
 from harness.cli.text_console import styled
+from harness.report.columns import columns_of
+from harness.report.numbers import digits_for
 from harness.results import Entry, Run
-from harness.results.columns import shown_in
 from harness.results.failure_groups import FailureGroup, group_failures
 
 MAX_UNSCORED = 30
@@ -35,15 +36,16 @@ def leaderboard_table(run: Run) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    columns = shown_in("terminal", run)
+    columns = columns_of(run, "terminal")
     for heading in ("#", "ranks", "model"):
         table.add_column(heading, no_wrap=True)
     for column in columns:
-        heading = column.terminal_heading or f"{column.heading} {column.unit}".strip()
+        heading = column.declared.terminal_heading or f"{column.title} {column.unit}".strip()
         table.add_column(heading, justify="right", no_wrap=True)
     shown, hidden = _shown_rows(run)
     for entry in shown:
-        figures = [column.terminal_text(entry, run.protocol.statistic) for column in columns]
+        # Not fewer decimals than on the page, or fast networks would have one time here and two there.
+        figures = [column.declared.terminal_text(entry, column.statistic, column.digits) for column in columns]
         # Rows without a score are paler, and their status follows the name.
         style = None if entry.status == "ok" else "dim"
         table.add_row(str(entry.rank or ""), _rank_range(entry), _label(entry), *figures, style=style)
@@ -74,7 +76,8 @@ def comparison_table(comparison: ModelComparison) -> Table:
     for heading in ("", first, second, "difference", "95 % interval", "p", "from"):
         table.add_column(heading, justify="left" if heading in {"", "from"} else "right", no_wrap=heading != "from")
     for row in comparison.rows:
-        digits = _COMPARISON_DIGITS.get(row.figure, 3)
+        # More for small figures, such as the times of an accelerator.
+        digits = max(_COMPARISON_DIGITS.get(row.figure, 3), digits_for((row.first, row.second), 4, 6))
         # The difference of times is relative, see `FigureComparison.difference`.
         unit = "%" if row.figure == "runtime" else row.unit
         change_digits = 1 if row.figure == "runtime" else digits

@@ -10,6 +10,7 @@ from rich.table import Table
 from harness.cli.application import out
 from harness.cli.findings import without_archive_folder
 from harness.cli.terminal import spelled_p_value
+from harness.report.numbers import time_digits
 from harness.results.columns import LOWER_BOUND
 from harness.run.time_only import SubmissionTime, Times
 from harness.statistics.compare_times import compare_times
@@ -39,8 +40,10 @@ def _print_runtimes(times: Times) -> None:
         note = "; ".join(filter(None, notes))
         memory = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}"
         # A single call has no spread from which an interval could be estimated.
-        interval = f"{low:.2f} to {high:.2f}" if row.runtime.samples > 1 else "unknown"
-        figures = (f"{getattr(row.runtime, statistic):.2f}", interval, f"{row.runtime.p95:.2f}")
+        value = getattr(row.runtime, statistic)
+        digits = time_digits(value)
+        interval = f"{low:.{digits}f} to {high:.{digits}f}" if row.runtime.samples > 1 else "unknown"
+        figures = (f"{value:.{digits}f}", interval, f"{row.runtime.p95:.{digits}f}")
         table.add_row(row.name, *figures, str(row.runtime.samples), memory, note)
     out.print(table)
     cores = times.device.cores

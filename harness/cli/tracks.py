@@ -84,10 +84,12 @@ def _named(texts: list[str]) -> dict[str, float]:
 
 def _print_score(track: Track, figures: dict[str, float]) -> None:
     """Print the score, its parts, doubts about units, and whether the gates of the ranking are passed."""
+    from harness.report.numbers import digits_for
+
     final = track.score(**figures)
     # From the natural logarithm to the decimal one.
     logarithm = float(track.log_scores(figures)) / math.log(10) if track.logarithmic else None
-    decimals = 4 if track.logarithmic or track.parts else 2
+    decimals = max(4 if track.logarithmic or track.parts else 2, digits_for([final], most=12))
     # Scores of some tracks grow exponentially with quality, and have hundreds of digits then.
     out.print(f"{final:.{decimals}f}" if final < 1e15 else f"10^{logarithm or math.log10(final):.3f}", highlight=False)
     bicubic = f"; bicubic = {figures['bicubic']} dB" if "bicubic" in track.needs else ""

@@ -138,7 +138,7 @@ def _digits(comparison: RunComparison) -> tuple[int, int, int]:
     times = [other.runtime.after for other in comparison.changes if other.runtime]
     scores = [other.score.after for other in comparison.changes if other.score]
     # PSNR always has three decimals: differences of interest are hundredths of a decibel.
-    return max(2, digits_for(scores)), 3, digits_for(times)
+    return max(2, digits_for(scores, 4, 6)), 3, digits_for(times)
 
 
 def _pair(shift: FigureShift | None, digits: int, *, relative: bool) -> tuple[str, str]:

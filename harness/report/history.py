@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from harness.report.columns import score_heading, score_text
 from harness.report.drawing import STYLE, Drawn
-from harness.report.numbers import fixed
+from harness.report.numbers import fixed, time_digits
 from harness.report.palette import PAPER
 from harness.report.site import page, write_page
 from harness.report.svg import on_page
@@ -71,7 +71,8 @@ def history_text(moments: Sequence[HistoryPoint]) -> str:
     for earlier, moment in zip([None, *moments], moments, strict=False):
         if earlier is not None and earlier.conditions != moment.conditions:
             lines.append(f"-- {'; '.join(_changes(earlier, moment))}")
-        figures = (_show(moment.score, 3), _show(moment.psnr, 3), _show(moment.runtime, 2))
+        runtime = _show(moment.runtime, time_digits(moment.runtime or 0.0))
+        figures = (_show(moment.score, 3), _show(moment.psnr, 3), runtime)
         date = moment.created[:16].replace("T", " ")
         cells = "  ".join(text.rjust(width) for text, width in zip(figures, (11, 9, 12), strict=True))
         lines.append(f"{moment.run[:24]:24}  {date:16}  {cells}  {moment.entry.status}")

@@ -122,10 +122,10 @@ def cell(row: Row, column: Column, *, ci: bool = False) -> str:
     value = column.value(row.entry)
     if value is None:
         return "{--}"
-    text = f"{value:.{column.digits}f}"
+    text = f"{value:z.{column.digits}f}"
     limits = interval(column, row.entry) if ci else None
     after = UNSETTLED.latex if is_unsettled(column, row.entry) else ""
-    after += "" if limits is None else rf"\,[{limits[0]:.{column.digits}f}, {limits[1]:.{column.digits}f}]"
+    after += "" if limits is None else rf"\,[{limits[0]:z.{column.digits}f}, {limits[1]:z.{column.digits}f}]"
     if column.lower_bound(row.entry):
         # In braces, siunitx takes a cell as text, without parsing it as a number.
         return rf"{{$\geq$ {text}{after}}}"

@@ -32,6 +32,11 @@ def digits_for(values: Iterable[float], significant: int = 3, most: int = 4) -> 
     return max(0, min(most, significant - whole))
 
 
+def time_digits(*milliseconds: float) -> int:
+    """Return how many decimals times have in the terminal: two, and more for those of fast devices."""
+    return max(2, digits_for(milliseconds, 4))
+
+
 def binary_size(count: int) -> str:
     """Write a number of bytes: ``24 GiB``."""
     size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]

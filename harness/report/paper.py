@@ -158,7 +158,7 @@ def _cell(row: Row, column: Column) -> Tex:
     value = column.value(row.entry)
     if value is None:
         return Tex("--")
-    text = f"{value:.{column.digits}f}"
+    text = f"{value:z.{column.digits}f}"
     bound = column.lower_bound(row.entry)
     place = row.places.get(column.key)
     text = rf"\textbf{{{text}}}" if place == "best" else rf"\underline{{{text}}}" if place else text
@@ -192,7 +192,7 @@ def _cell_text(entry: Entry, column: Column | None) -> Tex:
     value = None if column is None else column.value(entry)
     if column is None or value is None:
         return Tex("--")
-    return Tex(f"{_BOUND if column.lower_bound(entry) else ''}{value:.{column.digits}f}")
+    return Tex(f"{_BOUND if column.lower_bound(entry) else ''}{value:z.{column.digits}f}")
 
 
 def _is_reparameterized(reparam: Reparam | None) -> bool:

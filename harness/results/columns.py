@@ -34,6 +34,8 @@ class Digits(NamedTuple):
 
 
 _UP_TO_TWO = Digits(0, 2)
+_UP_TO_THREE = Digits(0, 3)
+_OF_SCORE = Digits(2, 6, 4)  # formulas of custom tracks may give very small scores
 _CSV_ALONE: frozenset[Output] = frozenset({"csv"})
 _PAGE_ALONE: frozenset[Output] = frozenset({"page"})
 
@@ -62,7 +64,7 @@ class Column:
     digits
         Decimals on the page and in tables for print.
     terminal_heading, terminal_digits
-        Heading and decimals in the terminal's table; by default `heading` with `unit`, and ``digits.most``.
+        Heading and fewest decimals in the terminal's table; by default `heading` with `unit`, and ``digits.most``.
     better
         Which values are better; ``score``: as the track says. None marks no row as the best.
     signed
@@ -121,18 +123,31 @@ class Column:
         return self.hint.format(
             formula=run.track.score_formula,
             statistic=run.protocol.statistic,
+            convention=f"by the convention {run.run.convention}",
             input="\N{MULTIPLICATION SIGN}".join(map(str, run.protocol.input_shape)),
             output=f"{width}\N{MULTIPLICATION SIGN}{height}",
         )
 
-    def terminal_text(self, entry: Entry, statistic: Statistic) -> str:
-        """Return the figure as the terminal shows it, with its marks; empty where there is none."""
+    def terminal_text(self, entry: Entry, statistic: Statistic, least: int = 0) -> str:
+        """Return the figure as the terminal shows it, with its marks; empty where there is none.
+
+        Parameters
+        ----------
+        entry
+            The row.
+        statistic
+            That of the runtime.
+        least
+            Fewest decimals.
+        """
         value = self.scaled(entry, statistic)
         if value is None:
             return ""
-        digits = self.digits.most if self.terminal_digits is None else self.terminal_digits
+        digits = max(least, self.digits.most if self.terminal_digits is None else self.terminal_digits)
         mark = (LOWER_BOUND if self.lower_bound(entry) else "") + ("~" if self.doubtful(entry) else "")
-        return f"{mark}{value:{'+' if self.signed else ''}.{digits}f}"
+        # A value that is rounded to zero has no sign.
+        sign = "+" if self.signed and round(value, digits) else ""
+        return f"{mark}{value:{sign}z.{digits}f}"
 
 
 def shown_in(output: Output, run: Run) -> list[Column]:
@@ -164,7 +179,7 @@ def _of_track(run: Run) -> list[Column]:
     better: Literal["high", "low"] = "high" if run.track.higher_is_better else "low"
     return [
         *(
-            Column(f"score_{name}", f"Score: {name}", _item("partial_scores", name), digits=Digits(2, 3, 4),
+            Column(f"score_{name}", f"Score: {name}", _item("partial_scores", name), digits=_OF_SCORE,
                    terminal_digits=2, better=better, hint="Part of the score", of_score=True, outputs=NOT_IN_PRINT)
             for name in parts
         ),
@@ -257,7 +272,7 @@ def _published_psnr(paper: Published) -> float | None:
 
 COLUMNS: tuple[Column, ...] = (
     Column(
-        "score", "Score", _field("score"), digits=Digits(2, 3, 4), terminal_heading="score", terminal_digits=2,
+        "score", "Score", _field("score"), digits=_OF_SCORE, terminal_heading="score", terminal_digits=2,
         better="score", hint="score = {formula}", published=lambda paper: paper.score, of_score=True,
     ),
     Column(
@@ -270,14 +285,14 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "psnr_y", "PSNR Y", _field("psnr_y"), "dB", digits=Digits(2, 2), terminal_heading="PSNR-Y", terminal_digits=3,
-        better="high", hint="BT.601 studio-range luma", outputs=NOT_IN_PRINT, secondary=True,
+        better="high", hint="Luma, {convention}", outputs=NOT_IN_PRINT, secondary=True,
     ),
     Column(
         "ssim_rgb", "SSIM RGB", _field("ssim_rgb"), digits=Digits(4, 4), terminal_heading="SSIM", better="high",
         hint="Mean of the three channels",
     ),
     Column(
-        "ssim_y", "SSIM Y", _field("ssim_y"), digits=Digits(4, 4), better="high", hint="BT.601 studio-range luma",
+        "ssim_y", "SSIM Y", _field("ssim_y"), digits=Digits(4, 4), better="high", hint="Luma, {convention}",
         outputs=NOT_IN_PRINT - {"terminal"}, secondary=True,
     ),
     Column(
@@ -287,12 +302,14 @@ COLUMNS: tuple[Column, ...] = (
         secondary=True,
     ),
     Column(
-        "runtime_ms", "Runtime", runtime_of, "ms", terminal_heading="ms", terminal_digits=1, better="low",
+        "runtime_ms", "Runtime", runtime_of, "ms", digits=_UP_TO_THREE, terminal_heading="ms", terminal_digits=1,
+        better="low",
         hint="One forward pass at {output} output, {statistic}; measured in the submission's process",
         published=lambda paper: paper.runtime_ms, doubtful=_unstable,
     ),
     Column(
-        "runtime_p95_ms", "p95", _p95, "ms", better="low", hint="95th percentile of the timed calls",
+        "runtime_p95_ms", "p95", _p95, "ms", digits=_UP_TO_THREE, better="low",
+        hint="95th percentile of the timed calls",
         doubtful=_unstable, outputs=_PAGE_ALONE, optional=True, secondary=True,
     ),
     Column(
@@ -309,15 +326,15 @@ COLUMNS: tuple[Column, ...] = (
         published=lambda paper: paper.params_k,
     ),
     Column(
-        "macs", "MACs", _field("macs"), "G", 1e9, "macs_g", Digits(1, 2), "MACs G", 2, "low",
+        "macs", "MACs", _field("macs"), "G", 1e9, "macs_g", Digits(1, 4), "MACs G", 2, "low",
         hint="Multiply-accumulates at input {input}; who counted them is on the model's page",
         published=lambda paper: paper.macs_g, lower_bound=_partly_counted,
     ),
     Column("flops", "FLOPs", _field("flops"), lower_bound=_partly_counted, outputs=_CSV_ALONE),
     Column(
-        "activations", "Activations", _field("activations"), "M", 1e6, digits=Digits(1, 2), better="low",
-        hint="Elements of all convolution outputs at input {input}", lower_bound=_partly_counted,
-        outputs=_CSV_ALONE | _PAGE_ALONE, secondary=True,
+        "activations", "Activations", _field("activations"), "M", 1e6, digits=Digits(1, 4), better="low",
+        hint="Elements in the outputs of convolutions and matrix products at input {input}",
+        lower_bound=_partly_counted, outputs=_CSV_ALONE | _PAGE_ALONE, secondary=True,
     ),
     Column(
         "peak_memory_bytes", "Memory", _field("peak_memory_bytes"), "MiB", 2.0**20, better="low",

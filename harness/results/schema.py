@@ -119,7 +119,7 @@ class NetworkForm(Record):
     macs: int | None = None
     """Multiply-accumulates of one forward pass at the track's size."""
     activations: int | None = None
-    """Elements of all convolution outputs."""
+    """Elements in the outputs of convolutions and matrix products."""
     max_abs_error: float | None = None
     """Largest difference of its output from that of the form as loaded, on [0, 1]; None for that form itself."""
     runtime_ms: float | None = None
@@ -282,7 +282,7 @@ class Entry(Record):
     macs_ntire23: int | None = None
     """By the 2023 report's counter: convolution MACs plus one per output of a ReLU-family module."""
     activations: int | None = None
-    """Elements of all convolution outputs."""
+    """Elements in the outputs of convolutions and matrix products."""
     macs_source: str | None = None
     """How ``macs`` was obtained, and whether the cross-check agreed."""
     counted_by: CountedBy = ""

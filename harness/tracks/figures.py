@@ -54,7 +54,7 @@ FIGURES: Mapping[str, Figure] = {
         Figure("runtime_ms", "ms", "runtime of one forward pass at the track's size", by_dataset=True),
         Figure("params", "", "parameters of the network that is timed"),
         Figure("macs", "", "multiply-accumulates of one forward pass at the track's size; fvcore calls them FLOPs"),
-        Figure("activations", "", "elements of all outputs of convolutions"),
+        Figure("activations", "", "elements of all outputs of convolutions and matrix products"),
         Figure("memory_bytes", "B", "peak memory of one forward pass"),
         Figure("size_bytes", "B", "size of the file of weights"),
         Figure("lpips", "", "LPIPS", measured=False, quality=True),

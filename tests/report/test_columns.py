@@ -11,7 +11,9 @@ from rich.console import Console
 
 import harness.results.columns
 from harness.cli.terminal import leaderboard_table
+from harness.quality import get_convention
 from harness.report import load_run
+from harness.report.columns import columns_of
 from harness.report.exports import FORMS, export
 from harness.report.page import build_report
 from harness.report.rows import best_places
@@ -50,6 +52,75 @@ def test_a_column_is_added_in_one_place(folder: RunFolder, monkeypatch: pytest.M
         assert "812" in export(folder, form), form
         assert "emory" in export(folder, form), form
         assert "812" in export(folder, form, ["memory_mb"]), form
+
+
+def with_figures(folder: RunFolder, **figures: float) -> RunFolder:
+    """Return the run with all figures multiplied, so that they have another order of magnitude."""
+    results = json.loads((folder.path / "results.json").read_text())
+    for entry in results["entries"]:
+        for name, factor in figures.items():
+            if name == "runtime_ms" and entry.get(name):
+                entry[name] |= {key: factor * entry[name][key] for key in ("median", "mean", "p95")}
+            elif entry.get(name):
+                entry[name] = type(entry[name])(factor * entry[name])
+    (folder.path / "results.json").write_text(json.dumps(results))
+    return load_run(folder.path)
+
+
+def test_small_figures_are_told_apart_in_the_terminal_and_on_the_page(folder: RunFolder) -> None:
+    small = with_figures(folder, runtime_ms=0.1, macs=1e-3, score=1e-4)
+    table = terminal(small)
+    for column in columns_of(small.run, "terminal"):
+        if column.key in ("runtime_ms", "macs_g", "score"):
+            entries = [entry for entry in small.run.entries if entry.kind == "submission" and column.value(entry)]
+            exact = {column.value(entry) for entry in entries}
+            assert len(exact) > 5
+            assert len({column.text(entry) for entry in entries}) == len(exact), column.key
+            assert all(column.text(entry) in table for entry in entries), column.key
+
+
+def test_a_figure_that_is_rounded_to_zero_has_no_sign(folder: RunFolder) -> None:
+    results = json.loads((folder.path / "results.json").read_text())
+    results["entries"][0]["delta_psnr_bicubic"] = -1e-5
+    results["entries"][1]["delta_psnr_bicubic"] = 1e-5
+    (folder.path / "results.json").write_text(json.dumps(results))
+    run = load_run(folder.path)
+    assert "-0.000" not in terminal(run)
+    assert "+0.000" not in terminal(run)
+    assert "-0.00" not in export(run, "latex", ["delta_psnr_bicubic"])
+
+
+def test_columns_of_luma_state_the_convention(folder: RunFolder) -> None:
+    results = json.loads((folder.path / "results.json").read_text())
+    results["run"]["convention"] = get_convention("lrsrn").sentence
+    (folder.path / "results.json").write_text(json.dumps(results))
+    hints = {column.key: column.hint for column in columns_of(load_run(folder.path).run)}
+    for key in ("psnr_y", "ssim_y"):
+        assert get_convention("lrsrn").sentence in hints[key]
+        assert "studio" not in hints[key]
+
+
+@pytest.fixture
+def inexact(folder: RunFolder) -> RunFolder:
+    """Return a run in which the first row's score rests on a count that is a lower bound."""
+    results = json.loads((folder.path / "results.json").read_text())
+    first = next(entry for entry in results["entries"] if entry.get("rank") == 1)
+    first |= {"incomplete_ops": ["custom::warp"], "partly_counted": ["macs"]}
+    (folder.path / "results.json").write_text(json.dumps(results))
+    return load_run(folder.path)
+
+
+def test_a_score_that_rests_on_a_lower_bound_is_marked_and_never_best(folder: RunFolder, inexact: RunFolder) -> None:
+    first = next(entry for entry in inexact.run.entries if entry.rank == 1)
+    assert "score" not in best_places(inexact.run)[id(first)]
+    marks = {"markdown": "\N{PILCROW SIGN}", "latex": r"\textsuperscript{\P}", "html-fragment": "\N{PILCROW SIGN}"}
+    for form, mark in marks.items():
+        (line,) = [line for line in export(inexact, form).splitlines() if first.name in line]
+        assert mark in line, form
+        assert "rest on a count that is a lower bound" in export(inexact, form), form
+    (record,) = [row for row in json.loads(export(inexact, "json")) if row["name"] == first.name]
+    assert record["partly_counted"] == "macs"
+    assert "score not exact" in build_report(inexact.path).read_text(encoding="utf-8")
 
 
 def test_no_figure_is_declared_twice() -> None:

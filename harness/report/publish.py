@@ -74,7 +74,7 @@ def publish(run_folders: Sequence[Path], site: Path, *, anonymous: bool = False)
 def _require_replaceable(target: Path) -> None:
     """Check that what is in the place of a published run is one: it is deleted, and may be the run itself."""
     try:
-        names = sorted(path.name for path in target.iterdir())
+        names = sorted((path.name for path in target.iterdir()), key=lambda name: (name.startswith("."), name))
     except FileNotFoundError:
         return
     except OSError as error:

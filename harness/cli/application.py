@@ -112,8 +112,10 @@ def writable_file(path: Path) -> Path:
 
 
 def writable_folder(path: Path) -> Path:
-    """Return the path of a folder to write into; raise UsageError if it is a file, or is inside of one."""
+    """Return the path of a folder to write into; raise UsageError if it, or one above, is a file or a broken link."""
     for part in (path, *path.parents):
+        if part.is_symlink() and not part.exists():  # a disk or a share is not mounted
+            raise UsageError(f"is a broken link to {part.readlink()}", where=str(part), hint="name another folder")
         if part.exists() and not part.is_dir():
             raise UsageError("is a file, where a folder is needed", where=str(part), hint="name another folder")
     return path

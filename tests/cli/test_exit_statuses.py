@@ -25,6 +25,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).mkdir()
     for name in ("file", "corrupt/a.png", "broken.zip", "weights.pth"):
         (root / name).write_bytes(b"not what its name says")
+    (root / "unmounted").symlink_to(root / "gone")
     return root
 
 
@@ -38,6 +39,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("run SUBMISSION --dataset empty", 2, "no images"),
         ("run SUBMISSION --dataset corrupt", 2, "a.png: not a readable image"),
         ("run SUBMISSION --out file", 2, "is a file, where a folder is needed"),
+        ("run SUBMISSION --out unmounted/run", 2, "is a broken link to"),
         ("run SUBMISSION --out file/run", 2, "is a file, where a folder is needed"),
         ("codabench run broken.zip SUBMISSION", 2, "broken.zip"),
         ("codabench run broken.zip SUBMISSION -o file", 2, "is a file, where a folder is needed"),

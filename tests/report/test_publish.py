@@ -153,7 +153,7 @@ def test_nothing_but_a_published_run_is_replaced(runs, tmp_path):
     shutil.copytree(runs[0], reports / "x2")
     (reports / "x2" / ".lock").touch()
     before = contents(reports)
-    with pytest.raises(UsageError, match="no published run.*it holds layers") as refused:  # the run itself
+    with pytest.raises(UsageError, match=r"no published run.*it holds layers") as refused:  # the run itself
         publish([reports / "x2"], reports)
     assert "--out" in str(refused.value)
     assert contents(reports) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,7 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from harness.errors import ResultsError
+from harness.errors import ResultsError, UsageError
 from harness.report.bands import Band, bands_of
 from harness.report.caveats import BOUND, UNSETTLED, is_unsettled, notes
 from harness.report.columns import Column, columns_of
@@ -31,6 +32,8 @@ from harness.results.schema import Entry, Reparam, Run
 FILE_NAME = "paper.tex"
 RESULT_COLUMNS = ("score", "psnr_rgb", "psnr_y", "ssim_rgb", "params_k", "macs_g", "runtime_ms")
 """Columns of the table of results, in the order of the 2023 report."""
+_MARK = "% SHA-256 of the lines above, by which the harness knows that nobody has edited them: "
+_ELSEWHERE = "export into another folder with -o, or move it away"
 _MOST_SHOTS = 8
 _SHOTS_A_LINE = 4
 _BOUND = f"{BOUND.latex} "
@@ -59,7 +62,7 @@ def write_paper(folder: RunFolder, target: Path) -> list[Path]:
     folder
         A run.
     target
-        Folder to write to; files of an earlier call are replaced.
+        Folder to write to; files of an earlier call are replaced, unless ``paper.tex`` was edited since.
 
     Returns
     -------
@@ -68,19 +71,39 @@ def write_paper(folder: RunFolder, target: Path) -> list[Path]:
 
     Raises
     ------
+    UsageError
+        A ``paper.tex`` is there that is not as it was written. Nothing is replaced then.
     ResultsError
         The results are damaged, or the folder cannot be written.
     """
+    _require_unedited(target / FILE_NAME)
     rows = scored_rows(folder)
     figures = target / "figures"
     plot = _write_plot(folder, rows, figures)
     # The first one in the order of the page: one that was asked for, or the one with the largest dispute.
     piece = next(iter(pieces(folder, [row for row in rows if not row.baseline])), None)
     shots = [] if piece is None else _write_shots(folder, piece, figures)
-    text = _text(folder, rows, plot=plot, piece=piece, shots=shots)
-    write_page(target / FILE_NAME, text)
+    text = _text(folder, rows, plot=plot, piece=piece, shots=shots).rstrip("\n") + "\n"
+    write_page(target / FILE_NAME, f"{text}{_MARK}{_digest(text)}\n")
     # The plot is a PDF file, crops are PNG files.
     return [target / FILE_NAME, *sorted(figures.glob("*.p*"))]
+
+
+def _require_unedited(file: Path) -> None:
+    """Check that no work of the authors would be replaced: the last line of the file holds a digest of the others."""
+    try:
+        text = file.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror or error})", where=str(file), hint=_ELSEWHERE) from error
+    body, _, digest = text.rpartition(_MARK)
+    if digest.strip() != _digest(body):
+        raise UsageError("was edited after it was exported, and would be replaced", where=str(file), hint=_ELSEWHERE)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write_plot(folder: RunFolder, rows: Sequence[Row], figures: Path) -> bool:

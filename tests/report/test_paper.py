@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
+from harness.errors import UsageError
 from harness.report import load_run
 from harness.report.drawing import render
 from harness.report.figures import draw_figures
@@ -81,6 +82,24 @@ def test_notes_are_those_of_its_columns_and_end_in_one_full_stop(fake_run: Path,
     text = (tmp_path / "paper.tex").read_text(encoding="utf-8")
     assert "warning: It was busy. Use \\textasciigrave{}-{}-processes\\textasciigrave{}.\n" in text
     assert "tied with" not in text
+
+
+def test_a_paper_that_was_edited_is_not_replaced(fake_run: Path, tmp_path: Path) -> None:
+    folder, file = load_run(fake_run), tmp_path / "paper.tex"
+    write_paper(folder, tmp_path)
+    run = folder.run.model_copy(update={"warnings": ["It was busy."]})
+    write_paper(replace(folder, run=run), tmp_path)  # nobody has edited it
+    assert "It was busy." in file.read_text(encoding="utf-8")
+    edited = file.read_text(encoding="utf-8").replace("TODO", "We thank our sponsors.", 1)
+    file.write_text(edited, encoding="utf-8")
+    plot = tmp_path / "figures" / "psnr-runtime.pdf"
+    plot.write_bytes(b"improved by hand")
+    for written in (edited, "\\documentclass{article} % of another origin"):
+        file.write_text(written, encoding="utf-8")
+        with pytest.raises(UsageError, match=r"edited.*-o"):
+            write_paper(folder, tmp_path)
+        assert file.read_text(encoding="utf-8") == written
+        assert plot.read_bytes() == b"improved by hand"
 
 
 @pytest.mark.parametrize("crops", [True, False])

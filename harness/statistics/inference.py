@@ -14,6 +14,7 @@ from harness.statistics.process_spread import (
     RESAMPLES,
     Floats,
     RelativeTimes,
+    block_length,
     has_enough_rounds,
     log_ratios,
     log_times,
@@ -149,6 +150,30 @@ def student_reach(degrees: float) -> float:
     from scipy.special import stdtrit  # imported here: scipy takes long, and workers do not need it
 
     return float(stdtrit(degrees, 1 - LEVEL / 2))
+
+
+def for_few_values(value: float, ends: tuple[float, float], count: int) -> tuple[float, float]:
+    """Widen the 95 % interval of a bootstrap over blocks, which is too narrow where it is drawn from few values.
+
+    Parameters
+    ----------
+    value
+        The estimate, positive.
+    ends
+        Its interval by :func:`block_resamples`. It is widened to Student's t on the logarithmic scale, so that it stays
+        positive.
+    count
+        Number of values that were resampled. Nothing is known of the scatter of one.
+    """
+    if count < 2:
+        return ends
+    block = block_length(count)
+    blocks = count / block
+    # Blocks that overlap estimate a variance as well as one and a half times as many that do not (Künsch, 1989).
+    degrees = max(1.0, (1.5 * blocks if block > 1 else blocks) - 1)
+    factor = math.sqrt(blocks / (blocks - 1)) * student_reach(degrees) / NORMAL_REACH
+    below, above = (factor * math.log(max(end, NEGLIGIBLE * value) / value) for end in ends)
+    return value * math.exp(min(0.0, below)), value * math.exp(max(0.0, above))
 
 
 def t_test(value: float, spread: float, count: int) -> Difference:

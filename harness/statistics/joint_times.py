@@ -17,6 +17,7 @@ from harness.statistics.process_spread import (
     RESAMPLES,
     Floats,
     RelativeTimes,
+    block_length,
     has_enough_rounds,
     log_times,
     midmean,
@@ -110,8 +111,7 @@ def _session_resamples(networks: Sequence[RelativeTimes], rng: np.random.Generat
 
 def _draw_rounds(rounds: int, size: int, rng: np.random.Generator) -> _Draws:
     """Draw blocks of neighbouring rounds (Künsch, Annals of Statistics 17, 1989)."""
-    # The optimal block length for a variance grows with the cube root of the number of values.
-    block = max(1, round(size ** (1 / 3)))
+    block = block_length(size)
     # Ceiling division: the last block may be cut.
     blocks, offsets = -(-size // block), np.arange(block)
     starts = rng.integers(0, max(1, rounds - block + 1), size=(RESAMPLES, blocks, 1))

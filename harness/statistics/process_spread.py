@@ -249,10 +249,14 @@ def block_resamples(values: Floats, size: int, rng: np.random.Generator, resampl
     Array
         resamples x size.
     """
-    # The optimal block length for a variance grows with the cube root of the number of values.
-    block = max(1, round(size ** (1 / 3)))
+    block = block_length(size)
     starts = rng.integers(0, values.size - block + 1, size=(resamples, -(-size // block)))
-    return values[(starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :size]]
+    return np.asarray(values[(starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :size]])
+
+
+def block_length(size: int) -> int:
+    """Return the length of the blocks for a number of values; the optimum for a variance grows with its cube root."""
+    return max(1, round(math.cbrt(size)))
 
 
 def estimate_spread(networks: Iterable[RelativeTimes]) -> ProcessSpread:

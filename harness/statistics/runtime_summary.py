@@ -13,7 +13,7 @@ from harness.results.measurement import TimingRecord
 from harness.results.record import Statistic
 from harness.results.rounds import is_throttled, kept_rounds
 from harness.results.schema import Runtime
-from harness.statistics.inference import log_interval, student_reach
+from harness.statistics.inference import for_few_values, log_interval, student_reach
 from harness.statistics.process_spread import (
     ASSUMED_SPREAD,
     ProcessSpread,
@@ -44,7 +44,8 @@ def summarise(
     """Summarise the samples of one network.
 
     The interval is a percentile bootstrap over blocks of neighbouring samples, because the times of back-to-back
-    calls are correlated (Künsch, Annals of Statistics 17, 1989). Its seed is fixed: same samples, same interval.
+    calls are correlated (Künsch, Annals of Statistics 17, 1989). It is widened to Student's t. Its seed is fixed: same
+    samples, same interval.
 
     Parameters
     ----------
@@ -85,13 +86,16 @@ def summarise(
 
 
 def bootstrap_interval(values: NDArray[np.float64], statistic: Statistic) -> tuple[float, float]:
-    """Return the 95 % moving-block bootstrap interval of the mean or the median of `values`."""
+    """Return the 95 % interval of the mean or the median of positive `values`: a moving-block bootstrap.
+
+    It is widened to Student's t, without which ten values gave an interval that held the truth in 86 % of cases.
+    """
     # Blocks, because successive calls resemble each other: single draws would give too narrow an interval. The fixed
     # seed makes the summary of stored samples reproducible.
     resamples = block_resamples(values, values.size, np.random.default_rng(0), _RESAMPLES)
     estimates = np.median(resamples, axis=1) if statistic == "median" else resamples.mean(axis=1)
     low, high = np.percentile(estimates, [2.5, 97.5])
-    return float(low), float(high)
+    return for_few_values(_statistic(values, statistic), (float(low), float(high)), values.size)
 
 
 def _statistic(values: NDArray[np.float64], statistic: Statistic) -> float:

@@ -51,16 +51,13 @@ class InlineExchange:
         return replace(reply, delay_s=monotonic() - begin)
 
     def _answer(self, message: Message) -> Message:
-        import torch
+        from harness.worker.torch_settings import kept
 
-        grad, threads = torch.is_grad_enabled(), torch.get_num_threads()
         try:
-            body, arrays = self._operations.run(message.name, message.body, message.arrays)
+            with kept():  # a worker may keep its settings, the caller's process must get its own back
+                body, arrays = self._operations.run(message.name, message.body, message.arrays)
         except (Exception, SystemExit) as error:  # noqa: BLE001
             return Message("error", describe(error, message.name).model_dump(mode="json"))
-        finally:  # a worker may keep its settings, the caller's process must get its own back
-            torch.set_grad_enabled(grad)
-            torch.set_num_threads(threads)
         return Message(message.name, body.model_dump(mode="json"), tuple(arrays))
 
     def log_tail(self) -> str:

@@ -53,6 +53,7 @@ from harness.worker.frames import Image
 from harness.worker.memory import forward_memory, give_back_free_pages, grow_heap
 from harness.worker.network import DTYPES, MeasuredNetwork, is_onnx_file
 from harness.worker.timed_calls import TimedCalls
+from harness.worker.torch_settings import set_for_measuring
 
 if TYPE_CHECKING:
     from harness.reparam import Outcome
@@ -100,7 +101,7 @@ class Operations:
         """Execute the request `name` and return the fields and arrays of the reply."""
         request = REQUESTS[name].model_validate(body)
         if self._request is not None:
-            _restore_settings(self._request)
+            set_for_measuring(self._request.threads, strict=self._request.strict)
         return self._handlers[type(request)](request, arrays)
 
     def _load(self, request: LoadRequest, _arrays: Sequence[Array]) -> Reply:
@@ -110,7 +111,7 @@ class Operations:
 
         self._request = request
         require_device(request.device)
-        _restore_settings(request)
+        set_for_measuring(request.threads, strict=request.strict)
         # A random initialization is the same in every process of the network.
         torch.manual_seed(request.seed)
         root = path_of_text(request.root)
@@ -326,16 +327,3 @@ def require_device(name: str) -> None:
         raise UnsupportedError(f"there is no device {name}", hint="list the devices with harness doctor")
     if device.index is not None:
         torch.get_device_module(device).set_device(device)  # CUDA graphs and some libraries use the current device
-
-
-def _restore_settings(request: LoadRequest) -> None:
-    """Reset process-wide settings that submitted code may have changed."""
-    torch.set_default_dtype(torch.float32)
-    torch.set_num_threads(request.threads)
-    # The published scripts use torch's defaults. The strict mode benchmarks algorithms for each size and disables TF32,
-    # so that float32 is computed as float32.
-    torch.backends.cudnn.benchmark = request.strict
-    torch.backends.cudnn.allow_tf32 = not request.strict
-    # torch's default for matrix products, in both modes.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.set_grad_enabled(False)

@@ -15,6 +15,7 @@ from unittest import mock
 import torch
 
 from harness.worker.import_state import ImportState
+from harness.worker.torch_settings import float32_precisions, set_float32_precisions
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ def preserved(folder: Path, notes: list[str]) -> Iterator[None]:
         "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
         "the number of threads": (torch.get_num_threads, torch.set_num_threads),
         "grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+        "how float32 is computed": (float32_precisions, set_float32_precisions),
     }
     if hasattr(os, "sched_getaffinity"):
         settings["the processors it runs on"] = (partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0))

@@ -1,7 +1,9 @@
 """What a run sets for all its networks: who has the device, the precision, how libraries choose algorithms."""
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from harness.engines import Job
 from harness.engines.inline import InlineEngine
 from harness.errors import UsageError
+from harness.isolation.requests import LoadReply
 from harness.pipeline import FinishedRun, run
 from harness.results import Entry
 from harness.run.plan import RunRequest
@@ -78,18 +81,56 @@ def test_the_drop_of_a_precision_is_that_of_its_backend(submit: Submit, request_
     assert any(f"a CPU emulates {precision}" in warning for warning in finished.run.warnings)
 
 
+# Writes how convolutions are computed into a file, and then changes it.
+SETTINGS = """
+        import torch.backends as backends
+        seen = [backends.cudnn.benchmark, backends.cudnn.conv.fp32_precision, backends.mkldnn.conv.fp32_precision]
+        with open({path!r}, "a") as file:
+            print(seen, file=file)
+        backends.cudnn.benchmark = not backends.cudnn.benchmark
+        backends.fp32_precision = backends.cudnn.fp32_precision = "tf32"
+        backends.mkldnn.conv.fp32_precision = "bf16"
+"""
+
+
 @pytest.mark.parametrize("strict", [True, False])
-def test_the_protocol_decides_how_libraries_choose_their_algorithms(
-    submit: Submit, monkeypatch: pytest.MonkeyPatch, strict: bool
-) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not strict)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", strict)
-    (found,) = discover([submit("one")], entry_points=False)
+def test_the_protocol_decides_how_libraries_compute(submit: Submit, tmp_path: Path, strict: bool) -> None:
+    seen = tmp_path / "seen"
+    folder = submit("one", SETTINGS.format(path=str(seen)).strip())
+    (found,) = discover([folder], entry_points=False)
     assert isinstance(found, Submission)
     with InlineEngine().open(Job(found, scale=2, strict=strict)) as session:
-        session.load()
-        session.count((1, 3, 8, 8))  # from the second request on: submitted code may have changed them
-    assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == (strict, not strict)
+        # From the second request on, the network has changed them.
+        for request in (session.load, partial(session.count, (1, 3, 8, 8)), partial(session.memory, (8, 8))):
+            seen.write_text("")
+            reply = request()
+            assert seen.read_text().splitlines()[0] == str([strict, "none" if strict else "tf32", "none"])
+            if isinstance(reply, LoadReply):
+                assert "the code changed how float32 is computed while loading; restored" in reply.notes
+
+
+def test_the_process_of_the_caller_keeps_its_settings(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+    (found,) = discover([submit("one")], entry_points=False)
+    assert isinstance(found, Submission)
+
+    def state() -> list[object]:
+        numbers = torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+        precisions = torch.backends.cudnn.conv.fp32_precision, torch.get_float32_matmul_precision()
+        return [*numbers, *precisions, torch.backends.cudnn.benchmark, torch.get_default_dtype()]
+
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    products = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    torch.set_default_dtype(torch.float64)
+    try:
+        before = state()
+        with InlineEngine().open(Job(found, scale=2)) as session:
+            session.load()
+            session.upscale(np.zeros((8, 8, 3), np.uint8))
+        assert state() == before
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision(products)
 
 
 def test_more_images_than_one_request_carries_are_refused_at_once(

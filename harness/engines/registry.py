@@ -10,12 +10,16 @@ from harness.engines.engine import Engine
 from harness.errors import UsageError
 from harness.plugins import Registry
 
+# Of `harness.engines.engine.Engine`. A run needs the last ones at its end, when everything has been measured.
+_MEMBERS = ("name", "shares_files", "devices", "executor", "share", "on_site", "open", "disconnect")
+
 
 def _engine(loaded: object) -> Engine:
     """Return a new engine: an entry point is a class or function without required arguments, or an engine."""
     engine = loaded() if callable(loaded) else loaded
-    if not all(hasattr(engine, method) for method in ("devices", "executor", "open")):
-        raise TypeError(f"it is a {type(engine).__name__} without devices(), executor() and open()")
+    lacking = [member for member in _MEMBERS if not hasattr(engine, member)]
+    if lacking:
+        raise TypeError(f"it is a {type(engine).__name__} without {', '.join(lacking)}")
     return cast("Engine", engine)
 
 

@@ -210,12 +210,18 @@ def _open_file(
         )
     loader = LOADERS.get(name)
     try:
-        return loader(root / weights, scale)
+        network: object = loader(root / weights, scale)
     except SubmissionError:
         if not trust_pickle or "trust_pickle" not in inspect.signature(loader).parameters:
             raise
-    network = loader(root / weights, scale, trust_pickle=True)  # type: ignore[call-arg]
-    notes.append(f"reading {weights.name} executed code in it (--trust-pickle)")
+        network = loader(root / weights, scale, trust_pickle=True)  # type: ignore[call-arg]
+        notes.append(f"reading {weights.name} executed code in it (--trust-pickle)")
+    if not isinstance(network, nn.Module):
+        raise SubmissionError(
+            f"loader {name} returned a {type(network).__name__}, not a torch.nn.Module",
+            where=str(root / weights),
+            hint="repair or uninstall its package",
+        )
     return network
 
 

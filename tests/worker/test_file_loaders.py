@@ -175,19 +175,34 @@ def test_a_manifest_may_name_a_loader_and_an_unknown_one_is_named(net, tmp_path)
         load_network(one.root, one.manifest.factory, 2, None)
 
 
-def test_a_package_may_add_a_loader(net, tmp_path, monkeypatch):
-    (tmp_path / "zz_loader.py").write_text(
-        "from torch import nn\ndef load(path, scale):\n    return nn.Upsample(scale_factor=scale)\n"
-    )
-    info = tmp_path / "zz_loader-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zz-loader\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[harness.loaders]\nzz = zz_loader:load\n[harness.suffixes]\n.zz = zz\n")
-    monkeypatch.syspath_prepend(tmp_path)
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Install a package whose loader returns the value of an expression."""
+
+    def install(value):
+        (tmp_path / "zz_loader.py").write_text(f"from torch import nn\ndef load(path, scale):\n    return {value}\n")
+        info = tmp_path / "zz_loader-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zz-loader\nVersion: 1\n")
+        (info / "entry_points.txt").write_text("[harness.loaders]\nzz = zz_loader:load\n[harness.suffixes]\n.zz = zz\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "zz_loader", raising=False)
+
+    return install
+
+
+def test_a_package_may_add_a_loader(package, tmp_path):
+    package("nn.Upsample(scale_factor=scale)")
     assert load_network(tmp_path, "harness.loaders:zz", 3, tmp_path / "zz_loader.py").scale_factor == 3.0
     (tmp_path / "bare.ZZ").touch()
     (found,) = discover([tmp_path / "bare.ZZ"], entry_points=False, cache_dir=tmp_path / "cache")
     assert found.manifest.factory == "harness.loaders:zz"
+
+
+def test_a_loader_that_returns_no_network_is_named(package, tmp_path):
+    package("nn.Upsample(scale_factor=scale).state_dict()")
+    with pytest.raises(SubmissionError, match=r"loader zz returned a OrderedDict, not a torch\.nn\.Module"):
+        load_network(tmp_path, "harness.loaders:zz", 3, tmp_path / "zz_loader.py")
 
 
 def test_a_suffix_that_two_packages_claim_is_refused():

@@ -28,7 +28,7 @@ from torch.utils._pytree import tree_leaves
 
 from harness.complexity.hidden_weights import HiddenWeights, storage_of
 from harness.complexity.meta_shapes import call_on_meta
-from harness.complexity.operators import can_hold_macs, cost_of
+from harness.complexity.operators import can_hold_macs, cost_of, has_formula
 from harness.complexity.threads import entered_by_threads
 
 Shape = tuple[int, ...]
@@ -286,7 +286,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._by_parts(operator, args, kwargs)
         name = operator._schema.name
         # torch turns the mode off within this method. It is entered again below, so that the parts are seen.
-        if not _is_final(operator):
+        if not has_formula(name) and not _is_final(operator):
             with self:
                 made = operator.decompose(*args, **kwargs)
             # Not counted here: its parts have been.

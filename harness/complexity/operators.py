@@ -69,6 +69,15 @@ def can_hold_macs(name: str) -> bool:
     return bool(_CAN_HOLD_MACS.search(operator)) and not _HOLD_NONE.search(operator)
 
 
+def has_formula(name: str) -> bool:
+    """Return whether :func:`cost_of` knows the cost of an operator."""
+    return _plain_name(name) in _RULES
+
+
+def _plain_name(name: str) -> str:
+    return name.removeprefix("aten::").removesuffix("_")
+
+
 def cost_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], made: Any) -> Cost | None:
     """Return the cost of one operator call; None if the operator has no formula.
 
@@ -81,7 +90,7 @@ def cost_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], made: Any
     made
         Its result.
     """
-    rule = _RULES.get(name.removeprefix("aten::").removesuffix("_"))
+    rule = _RULES.get(_plain_name(name))
     if rule is None:
         return None
     kind, formula = rule

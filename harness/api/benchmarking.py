@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.api.live_networks import Size, checked_size, in_eval_mode, place_of
+from harness.api.live_networks import Size, checked_range, checked_size, in_eval_mode, place_of
 from harness.errors import DataError, UsageError
 from harness.results.measurement import RoundTimes, TimingRecord
 from harness.statistics.runtime_summary import (
@@ -94,7 +94,7 @@ def benchmark(
     Raises
     ------
     UsageError
-        The size or the budget is not positive.
+        The size or the budget is not positive, or the value range is not 1 or 255.
     DataError
         The network does not return a tensor.
     """
@@ -102,7 +102,7 @@ def benchmark(
     if not budget_s > 0:
         raise UsageError(f"a budget of {budget_s:g} s leaves no time to measure", hint="give seconds")
     with in_eval_mode(module):
-        timer = _Timer(module, (height, width), value_range)
+        timer = _Timer(module, (height, width), checked_range(value_range))
         record = _timed(timer, time.monotonic() + budget_s, budget_s)
     rule = SummaryRule(ROBUST.statistic, ROBUST.half_width, in_rounds=True)
     runtime = summarise_record(record, rule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from harness.api.live_networks import Size, checked_size, in_eval_mode
+from harness.api.live_networks import Size, checked_count, checked_size, in_eval_mode
 from harness.complexity.count import Complexity, count
 
 
@@ -25,7 +25,13 @@ def complexity(module: nn.Module, size: Size = (1080, 1920), *, size_multiple: i
     Complexity
         ``params``, ``macs`` (a FLOP count is twice that), ``activations``, ``macs_ntire23``, ``layers``, and
         ``incomplete_ops``: what could not be counted, so that the counts are lower bounds.
+
+    Raises
+    ------
+    UsageError
+        The size or the multiple is not positive.
     """
     height, width = checked_size(size)
+    multiple = checked_count(size_multiple, "size multiple")
     with in_eval_mode(module):
-        return count(module, (1, 3, height, width), size_multiple=size_multiple)
+        return count(module, (1, 3, height, width), size_multiple=multiple)

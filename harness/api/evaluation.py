@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.api.live_networks import in_eval_mode, place_of
+from harness.api.live_networks import checked_count, checked_range, in_eval_mode, place_of
 from harness.data import Dataset, get_degradation, open_dataset
 from harness.data.datasets import Array
 from harness.errors import DataError, UsageError
@@ -63,15 +63,19 @@ def evaluate(
     Raises
     ------
     DataError
-        There are no images, an image cannot be read, or the output of the network is not an upscaled image.
+        There are no images, an image cannot be read, is not of the form above, or the output of the network is not an
+        upscaled image.
     UsageError
-        There is no such data set or convention.
+        There is no such data set or convention, or a number is not one of those above.
     """
     rules = get_convention(convention)
-    upscaler = _Upscaler(module, scale, value_range, size_multiple)
+    upscaler = _Upscaler(
+        module, checked_count(scale, "scale"), checked_range(value_range), checked_count(size_multiple, "size multiple")
+    )
+    most = None if batch_size is None else checked_count(batch_size, "batch size")
     qualities = []
     with in_eval_mode(module):
-        for batch in _batches(_pairs(dataset, scale), batch_size):
+        for batch in _batches(_pairs(dataset, scale), most):
             # Outputs stay on the network's device until they are compared.
             outputs = upscaler.upscale([lr for lr, _ in batch])
             qualities += [evaluate_pair(sr, hr, rules, scale=scale) for sr, (_, hr) in zip(outputs, batch, strict=True)]
@@ -84,8 +88,6 @@ class _Upscaler:
     """Runs a network on batches of uint8 images."""
 
     def __init__(self, module: nn.Module, scale: int, value_range: float, multiple: int) -> None:
-        if value_range not in (1, 255):
-            raise UsageError(f"the value range is {value_range:g}", hint="it is 1 or 255")
         self._module = module
         self._scale = scale
         self._value_range = value_range
@@ -118,6 +120,8 @@ class _Upscaler:
             raise DataError(
                 f"the network returns {found} for an input of {tuple(given.shape)}", hint=f"return {wanted}"
             )
+        if not output.is_floating_point():
+            raise DataError(f"the network returns {output.dtype}", hint="return floating point, which is rounded here")
         return output
 
 
@@ -146,10 +150,20 @@ def _opened(name: str, scale: int, state: int) -> Dataset:  # noqa: ARG001 - the
     return open_dataset(name, scale, get_degradation(track_for_scale(scale).degradation))
 
 
+def _check_lr(lr: Array) -> None:
+    """Raise DataError for what is no image: floating point in [0, 1] would be taken for levels, and be almost black."""
+    # Of pairs that the caller made, which may be anything.
+    shape: tuple[int, ...] = tuple(getattr(lr, "shape", ()))
+    dtype = getattr(lr, "dtype", type(lr).__name__)
+    if len(shape) != 3 or shape[2] != 3 or dtype not in (np.uint8, torch.uint8):
+        raise DataError(f"an LR image has shape {shape} and dtype {dtype}", hint="pass H x W x 3 arrays of uint8")
+
+
 def _batches(pairs: Iterable[tuple[Array, Array]], size: int | None) -> Iterator[list[tuple[Array, Array]]]:
     """Yield consecutive pairs of equal size together."""
     batch: list[tuple[Array, Array]] = []
     for lr, hr in pairs:
+        _check_lr(lr)
         most = size or max(1, _BATCH_PIXELS // (lr.shape[0] * lr.shape[1]))
         if batch and (batch[0][0].shape != lr.shape or len(batch) >= most):
             yield batch

@@ -112,7 +112,8 @@ def as_image(image: Images) -> Image:
 
     from harness.quality.tensors import quantise
 
-    return quantise(torch.from_numpy(np.ascontiguousarray(array))).numpy()
+    # A copy: torch warns of arrays that are read-only, and refuses other orders of bytes.
+    return quantise(torch.from_numpy(array.astype(np.float32))).numpy()
 
 
 def measured_each(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,7 +45,40 @@ def checked_size(size: Size) -> Size:
     UsageError
         They are not two positive integers.
     """
-    if len(tuple(size)) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+    try:
+        height, width = map(operator.index, size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
         raise UsageError(f"the size is {size!r}", hint="give height and width of the input, such as (1080, 1920)")
-    height, width = size
     return height, width
+
+
+def checked_count(value: int, name: str) -> int:
+    """Return a number that is at least 1, such as a size multiple.
+
+    Raises
+    ------
+    UsageError
+        It is not a positive integer.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise UsageError(f"the {name} is {value!r}", hint="give a positive integer")
+    return count
+
+
+def checked_range(value_range: float) -> float:
+    """Return the value of white.
+
+    Raises
+    ------
+    UsageError
+        It is not 1 or 255.
+    """
+    if value_range not in (1, 255):
+        raise UsageError(f"the value range is {value_range!r}", hint="it is 1 or 255")
+    return value_range

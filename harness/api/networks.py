@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from harness.api.live_networks import place_of
+from harness.api.live_networks import checked_count, checked_range, place_of
 from harness.complexity.copying import copied
 from harness.errors import UsageError
 from harness.reparam import reparameterize as convert
@@ -50,8 +50,9 @@ def reparameterize(
     Raises
     ------
     UsageError
-        The example is no batch of images, or the network cannot be copied.
+        The example is no batch of images, the network cannot be copied, or a number is not one of those above.
     """
+    white, multiple = checked_range(value_range), checked_count(size_multiple, "size multiple")
     device, dtype = place_of(module)
     try:
         # Compared in float32: lower precision would hide differences or add some.
@@ -63,7 +64,7 @@ def reparameterize(
         ) from error
     frames = _frames(example)
     with torch.no_grad():
-        outcome = convert(training_form, hook=hook, frames=frames, value_range=value_range, size_multiple=size_multiple)
+        outcome = convert(training_form, hook=hook, frames=frames, value_range=white, size_multiple=multiple)
     return outcome.network.to(device, dtype).eval(), outcome.record
 
 
@@ -71,6 +72,6 @@ def _frames(example: Tensor | None) -> list[Tensor]:
     """Return the images of a batch, each 1 x 3 x H x W, float32, on the CPU."""
     if example is None:
         return []
-    if example.ndim != 4 or example.shape[1] != 3 or not example.is_floating_point():
+    if example.ndim != 4 or example.shape[1] != 3 or not example.numel() or not example.is_floating_point():
         raise UsageError(f"the example has shape {tuple(example.shape)}", hint="pass N x 3 x H x W, floating point")
     return list(torch.split(example.detach().to("cpu", torch.float32), 1))

@@ -54,6 +54,7 @@ def quantise(image: torch.Tensor) -> torch.Tensor:
     DataError
         If a value is NaN or infinite, or the image appears to be in the range [0, 255].
     """
+    image = image.detach()  # torch warns of numbers that are read from a tensor with gradients
     # The conversion of NaN and infinity to uint8 is undefined and depends on the device.
     if not bool(torch.isfinite(image).all()):
         raise DataError("the image has values that are not finite")
@@ -61,7 +62,7 @@ def quantise(image: torch.Tensor) -> torch.Tensor:
     if largest > _OVERSHOOT:
         raise DataError(f"the image has values up to {largest:g}, not up to 1", hint="divide it by 255, or pass uint8")
     # In float32: the product would be rounded in float16 before it is rounded to an integer.
-    return (image.detach().float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+    return (image.float().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
 
 
 @dataclass(frozen=True, slots=True)

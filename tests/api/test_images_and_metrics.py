@@ -52,6 +52,17 @@ def test_every_form_of_a_batch_gives_the_figures_of_scikit_image(index: int) -> 
         assert single == psnrs[image]
 
 
+def test_images_that_torch_does_not_take_are_copied() -> None:
+    unit, other = np.float32(SR) / 255, np.float32(HR) / 255
+    expected = harness.psnr(SR, HR).tolist()
+    for image in (unit.astype(">f4"), unit.astype(np.longdouble), unit[:, ::-1][:, ::-1]):
+        image.flags.writeable = False
+        assert harness.psnr(image, other).tolist() == expected
+    learned = torch.from_numpy(unit).permute(0, 3, 1, 2).requires_grad_()
+    assert harness.psnr(learned, other.transpose(0, 3, 1, 2)).tolist() == expected
+    assert learned.grad is None
+
+
 def test_the_convention_decides_luma_and_border() -> None:
     inner = np.s_[:, 4:-4, 4:-4]
     assert harness.psnr(SR, HR, convention="ntire-esr")[0] == harness.psnr(SR[inner], HR[inner])[0]

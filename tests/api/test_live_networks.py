@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -184,6 +185,57 @@ def test_a_benchmark_needs_a_size_and_time() -> None:
         harness.benchmark(small_network(), (48,))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="not a tensor"):
         harness.benchmark(Several(), (3, 4), budget_s=0.1)
+
+
+@pytest.mark.parametrize("number", [0, -2, 1.5, "2", None])
+def test_numbers_that_are_no_counts_are_refused(pairs: list[Pair], number: Any) -> None:
+    network = Bicubic()
+    for call in (
+        lambda: harness.evaluate(network, pairs, number),
+        lambda: harness.evaluate(network, pairs, 2, size_multiple=number),
+        lambda: harness.evaluate(network, pairs, 2, batch_size=number or 0),
+        lambda: harness.complexity(network, (8, 9), size_multiple=number),
+        lambda: harness.complexity(network, (8, number)),
+        lambda: harness.complexity(network, number),
+        lambda: harness.reparameterize(network, size_multiple=number),
+    ):
+        with pytest.raises(UsageError, match=r"(multiple|size|scale) is"):
+            call()
+
+
+@pytest.mark.parametrize("white", [0, 2, -1, float("nan"), "1"])
+def test_values_of_white_that_no_network_has_are_refused(pairs: list[Pair], white: Any) -> None:
+    network = Bicubic()
+    for call in (
+        lambda: harness.evaluate(network, pairs, 2, value_range=white),
+        lambda: harness.benchmark(network, (8, 9), value_range=white, budget_s=0.1),
+        lambda: harness.reparameterize(network, value_range=white),
+    ):
+        with pytest.raises(UsageError, match="value range"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lr: np.float32(lr) / 255,  # would be taken for levels, and be black
+        lambda lr: lr.transpose(2, 0, 1),
+        lambda lr: lr[..., 0],
+        lambda lr: torch.from_numpy(lr) / 255,
+    ],
+)
+def test_lr_images_of_another_form_are_refused(pairs: list[Pair], change: Callable[..., Any]) -> None:
+    with pytest.raises(DataError, match=r"an LR image has shape .* and dtype .*uint8"):
+        harness.evaluate(Bicubic(), [(change(lr), hr) for lr, hr in pairs], 2)
+
+
+def test_a_network_that_returns_levels_is_refused(pairs: list[Pair]) -> None:
+    class Levels(Bicubic):
+        def forward(self, x: Tensor) -> Tensor:
+            return (super().forward(x) * 255).to(torch.uint8)
+
+    with pytest.raises(DataError, match=r"returns torch\.uint8"):
+        harness.evaluate(Levels(), pairs, 2)
 
 
 def test_operations_follow_from_the_layers() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from harness.api.live_networks import Size, checked_range, checked_size, in_eval_mode, place_of
+from harness.api.live_networks import Size, checked_range, checked_size, in_eval_mode, place_of, usual_defaults
 from harness.errors import DataError, UsageError
 from harness.results.measurement import RoundTimes, TimingRecord
 from harness.statistics.runtime_summary import (
@@ -129,13 +129,15 @@ class _Timer:
         # Noise is enough: no output is compared with an image.
         generator = torch.Generator().manual_seed(0)
         shape = (1, 3, *size)
-        frames = [torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator) for _ in range(_FRAMES)]
+        with usual_defaults():
+            frames = [torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator) for _ in range(_FRAMES)]
+            anchor = srmodel()
         # Endless: each call gets a variation of a frame, as in the protocol `robust`.
         self._frames = fresh_frames([frame.to(self.device) for frame in frames], [])
         self._scale, self._dtype = value_range / 255, dtype
         self._clock = clock_for(self.device)
         self.network: Callable[[Tensor], object] = module
-        self.anchor: Callable[[Tensor], object] = srmodel().to(self.device, dtype).eval()
+        self.anchor: Callable[[Tensor], object] = anchor.to(self.device, dtype).eval()
         self.clock = self._clock.name
         self.begin = time.monotonic()
 

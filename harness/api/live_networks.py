@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import nn
@@ -18,23 +18,58 @@ Size = tuple[int, int]
 def in_eval_mode(network: nn.Module) -> Iterator[None]:
     """Set a network to evaluation mode, without gradients; afterwards each of its modules gets its own mode back."""
     modes = [(module, module.training) for module in network.modules()]
-    network.eval()
+    set_to_eval(network)
     try:
         # Not inference mode: buffers that the network makes here are used in training later.
         with torch.no_grad():
             yield
     finally:
-        # Not `train(mode)`, which would set all modules below it as well.
-        for module, mode in modes:
-            module.training = mode
+        _set_back(modes)
+
+
+def set_to_eval(network: nn.Module) -> None:
+    """Set a network to evaluation mode, unless it is: those that convert themselves in ``eval`` do so once."""
+    if any(module.training for module in network.modules()):
+        _switch(network, training=False)
+
+
+def _set_back(modes: Sequence[tuple[nn.Module, bool]]) -> None:
+    """Set modules to the modes that they had. Those that contain others come first."""
+    for module, mode in modes:
+        # A class that merges its weights for evaluation separates them in its own `train`.
+        if module.training != mode:
+            _switch(module, training=mode)
+    for module, mode in modes:
+        module.training = mode  # what `train` of a module around it has set
+
+
+def _switch(module: nn.Module, *, training: bool) -> None:
+    # Exported programs have one mode, and raise NotImplementedError.
+    with suppress(NotImplementedError):
+        module.train(training)
 
 
 def place_of(network: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Return the device and the floating-point dtype of a network's parameters; CPU and float32 without any."""
-    tensors = [*network.parameters(), *network.buffers()]
-    floating = (tensor for tensor in tensors if tensor.is_floating_point())
-    first = next(floating, torch.empty(0))
-    return first.device, first.dtype
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32
+
+
+@contextmanager
+def usual_defaults() -> Iterator[None]:
+    """Let torch make float32 tensors on the CPU within the block, and compute in float32, whatever the caller has set.
+
+    Afterwards its random numbers go on as if none had been drawn, so that a training loop stays reproducible.
+    """
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"), torch.autocast("cpu", enabled=False), torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def checked_size(size: Size) -> Size:

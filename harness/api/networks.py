@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from harness.api.live_networks import checked_count, checked_range, place_of
+from harness.api.live_networks import checked_count, checked_range, place_of, set_to_eval, usual_defaults
 from harness.complexity.copying import copied
 from harness.errors import UsageError
 from harness.reparam import reparameterize as convert
@@ -43,7 +43,8 @@ def reparameterize(
     Returns
     -------
     tuple
-        The inference form, in evaluation mode, on the device and in the dtype of `module`; and the proof: ``method``
+        The inference form, in evaluation mode, on the device and in the dtype of `module`, all of whose parameters
+        require gradients if any of `module` does; and the proof: ``method``
         (``none`` if nothing was converted), ``params_before``, ``params_after``, ``max_abs_error`` on [0, 1] and
         ``notes``.
 
@@ -56,16 +57,24 @@ def reparameterize(
     device, dtype = place_of(module)
     try:
         # Compared in float32: lower precision would hide differences or add some.
-        training_form = copied(module).to("cpu", torch.float32).eval()
+        training_form = copied(module).to("cpu", torch.float32)
+        set_to_eval(training_form)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise UsageError(
             f"the network cannot be copied ({reason})", hint="detach what it stores, or load it anew"
         ) from error
     frames = _frames(example)
-    with torch.no_grad():
+    with torch.no_grad(), usual_defaults():
         outcome = convert(training_form, hook=hook, frames=frames, value_range=white, size_multiple=multiple)
-    return outcome.network.to(device, dtype).eval(), outcome.record
+    form = outcome.network.to(device, dtype)
+    set_to_eval(form)
+    if form is not training_form:
+        # Parameters that the conversion made need gradients no less than those that it left.
+        trainable = any(parameter.requires_grad for parameter in module.parameters())
+        for parameter in form.parameters():
+            parameter.requires_grad_(trainable and parameter.is_floating_point())
+    return form, outcome.record
 
 
 def _frames(example: Tensor | None) -> list[Tensor]:

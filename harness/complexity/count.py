@@ -266,14 +266,15 @@ def _line_of(error: Exception) -> str:
 
 
 def _reference(model: nn.Module) -> Tensor:
-    return next(iter(model.parameters()), torch.empty(0))
+    return next(iter(model.parameters()), torch.empty(0, dtype=torch.float32, device="cpu"))
 
 
 def _probe(model: nn.Module, shape: Shape) -> Tensor:
     """Return a reproducible input in [0, 1] on the device and in the dtype of the network."""
     reference = _reference(model)
     # Random values, since a constant input could take a special branch of the network.
-    values = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    # Explicitly, because the caller may have changed torch's defaults.
+    values = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
     return values.to(device=reference.device, dtype=reference.dtype)
 
 

@@ -93,7 +93,8 @@ class ChannelsLast(Eager):
 
     def ready(self, frame: Tensor, *, main: bool = False) -> Tensor:  # noqa: ARG002
         """Return the frame in ``channels_last`` memory format."""
-        return frame.contiguous(memory_format=torch.channels_last)
+        # Not `frame.contiguous`: the network gets this tensor in each call and may have given it an attribute.
+        return Tensor.contiguous(frame, memory_format=torch.channels_last)
 
 
 def make_runner(

@@ -149,7 +149,7 @@ def to_image(output: Tensor, value_range: float, height: int, width: int, place:
 def _check_finite(output: Tensor) -> None:
     # One NaN or infinity makes the sum non-finite, and summing is much faster than testing every element. The elements
     # are tested only if the sum is not finite, because the sum of large finite values may overflow.
-    if math.isfinite(float(output.detach().sum(dtype=torch.float32))):
+    if math.isfinite(float(Tensor.detach(output).sum(dtype=torch.float32))):
         return
     bad = int((~torch.isfinite(output)).sum())
     if bad:

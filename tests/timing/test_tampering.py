@@ -226,6 +226,59 @@ def test_the_code_of_a_function_can_not_be_replaced_unnoticed(monkeypatch: pytes
     assert watch.replaced() == ["random.choice", "torch.accelerator.synchronize"]
 
 
+class Attributed(Doubled):
+    """Gives its input and its output attributes with the names of all methods of tensors."""
+
+    def __init__(self, used: list[str]) -> None:
+        super().__init__()
+        methods = [name for name in dir(torch.Tensor) if callable(getattr(torch.Tensor, name, None))]
+        self.attributes = {name: self.spy(name, used) for name in methods}
+
+    def spy(self, name: str, used: list[str]) -> Callable[..., Any]:
+        def called(*arguments: Any, **options: Any) -> Any:
+            used.append(name)
+            return getattr(torch.empty(1, 3, 148, 212, dtype=torch.float16), name)(*arguments, **options)
+
+        return called
+
+    def forward(self, x: Tensor) -> Tensor:
+        x.__dict__.clear()
+        output = super().forward(x)
+        for tensor in (x, output):
+            vars(tensor).update(self.attributes)
+        return output
+
+
+def test_no_attribute_of_a_tensor_takes_the_place_of_a_method() -> None:
+    used: list[str] = []
+    for backend in ("eager", "channels_last"):
+        measured = network_of(backend)
+        measured.replace_form(Attributed(used))
+        call(TimedCalls(), measured)
+    TimedCalls()._hold(Attributed(used)(torch.rand(1, 3, 74, 106, dtype=torch.float16)))
+    assert not used
+
+
+def test_a_class_that_says_to_be_equal_to_that_of_tensors_is_another_one() -> None:
+    class Equal(type(torch.Tensor)):  # type: ignore[misc]
+        def __eq__(cls, other: object) -> bool:
+            return True
+
+        __hash__ = type.__hash__
+
+    class Lazy(torch.Tensor, metaclass=Equal):
+        pass
+
+    class Network(Doubled):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).as_subclass(Lazy)
+
+    measured = network_of()
+    measured.replace_form(Network())
+    with pytest.raises(WorkerError, match="is a Lazy"):
+        call(TimedCalls(), measured)
+
+
 class Spy(DeviceContext):
     """Looks like torch's default device."""
 

@@ -324,6 +324,7 @@ class ScriptedExchange:
             "count": {"params": 100, "macs": 1000, "activations": 10, "incomplete_ops": [], "layers": []},
             "memory": {"peak_bytes": 1 << 20},
             "grow_heap": {},
+            "release": {},
             "prepare": {"seconds": 0.1},
             "ceilings": {"macs_per_s": 1e9, "bytes_per_s": 1e9, "launch_s": 1e-6},
         }  # fmt: skip

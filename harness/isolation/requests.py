@@ -201,6 +201,10 @@ class UpscaleRequest(Body):
     """
 
 
+class ReleaseRequest(Body):
+    """Free the last output while the worker has no frame: what is called then has nothing to work on."""
+
+
 class MemoryRequest(Body):
     """Measure the peak memory of one forward pass."""
 
@@ -362,6 +366,7 @@ REQUESTS: dict[str, type[Body]] = {
     "prepare": PrepareRequest,
     "time": TimeRequest,
     "upscale": UpscaleRequest,
+    "release": ReleaseRequest,
     "memory": MemoryRequest,
     "grow_heap": GrowHeapRequest,
 }

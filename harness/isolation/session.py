@@ -34,6 +34,7 @@ from harness.isolation.requests import (
     MemoryRequest,
     PrepareReply,
     PrepareRequest,
+    ReleaseRequest,
     ReparameterizeRequest,
     ReparamReply,
     TimeReply,
@@ -200,6 +201,7 @@ class Session(AbstractContextManager["Session"]):
             budget_s=budget_s,
             inputs=inputs,
         )
+        _release(self.checked, stage)
         begin = time.monotonic()
         calls = min(repeats, len(lr)) if inputs == "dataset" else warmup + max(repeats, min_repeats)
         # The budget is added to the time limit, which is then left for one call. Without a budget, each further group
@@ -299,3 +301,8 @@ class Session(AbstractContextManager["Session"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _release(checked: CheckedExchange, stage: str) -> None:
+    """Free the output of the last call before a frame is sent: a finalizer that ran later could work on that frame."""
+    checked.validate(stage, checked.send("release", ReleaseRequest(), [], 0.0, max_payload=0, stage=stage), EmptyReply)

@@ -33,13 +33,20 @@ class GivenFrames:
         self._runner = runner
         self._given: Tensor | None = None
         self._memory: torch.UntypedStorage | None = None  # one block for all sizes, so that the heap is not fragmented
+        self._replaced: tuple[object, ...] = ()
 
     def place(self, frame: Tensor) -> Tensor:
         """Return the tensor of all frames of this size, filled with `frame` (1 x 3 x H x W, on the device)."""
         given = self._given
         if given is None or (given.shape, given.dtype) != (frame.shape, frame.dtype):
+            # Kept until `release`: a network may have attached a finalizer, which must find no frame.
+            self._replaced = given, self._memory
             given = self._given = self._tensor_for(frame)
         return self._runner.ready(_copy(given, frame))
+
+    def release(self) -> None:
+        """Free what other sizes needed. To be called while there is no frame."""
+        self._replaced = ()
 
     def _tensor_for(self, frame: Tensor) -> Tensor:
         """Return a new tensor in the backend's layout, at a random offset in the block of memory."""

@@ -94,6 +94,11 @@ class MeasuredNetwork:
             self._given = GivenFrames(self.runner())
         return self._given
 
+    def release_inputs(self) -> None:
+        """Free what inputs of other sizes needed. To be called while there is no frame."""
+        if self._given is not None:
+            self._given.release()
+
     def memory_form(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
         """Return the function whose memory is measured, and the function that prepares its input."""
         runner = self.runner()

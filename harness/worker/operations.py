@@ -42,6 +42,7 @@ from harness.isolation.requests import (
     MemoryRequest,
     PrepareReply,
     PrepareRequest,
+    ReleaseRequest,
     ReparameterizeRequest,
     ReparamReply,
     TimeRequest,
@@ -93,6 +94,7 @@ class Operations:
             PrepareRequest: self._prepare,
             TimeRequest: self._time,
             UpscaleRequest: self._upscale,
+            ReleaseRequest: self._release,
             MemoryRequest: self._memory,
             GrowHeapRequest: self._grow_heap,
         }
@@ -255,6 +257,10 @@ class Operations:
 
     def _upscale(self, _request: UpscaleRequest, _arrays: Sequence[Array]) -> Reply:
         return EmptyReply(), [self._timed.image(self._network(), self._frame_of)]
+
+    def _release(self, _request: ReleaseRequest, _arrays: Sequence[Array]) -> Reply:
+        self._timed.release(self._network())
+        return EmptyReply(), []
 
     def _memory(self, request: MemoryRequest, _arrays: Sequence[Array]) -> Reply:
         network = self._network()

@@ -83,7 +83,6 @@ class TimedCalls:
         inside = settings.strict and device.type != "cpu"
         before, keep = (cache_flusher(device), self._hold) if inside else (None, None)
         clock = clock_for(device, before, keep, self._mark)
-        self._last = None  # its memory is needed
         self._check_functions()
         repeats = min(request.repeats, len(arrays)) if request.inputs == "dataset" else request.repeats
         calls = repeats if request.inputs == "dataset" else request.warmup + max(repeats, request.min_repeats)
@@ -93,7 +92,7 @@ class TimedCalls:
         with torch.inference_mode():
             timing = time_forward(
                 network.runner(),
-                map(checks.give, _timed_inputs(network, request, arrays, drawn)),
+                checks.give_each(_timed_inputs(network, request, arrays, drawn)),
                 clock,
                 Sampling(request.warmup, repeats, request.min_repeats, request.budget_s),
                 lambda output: checks.check(output, self._held if inside else None),
@@ -108,6 +107,11 @@ class TimedCalls:
         self.size = size
         # `fresh_frames` lists all frames that were sent at once, also those for which there was no call.
         return _reply(timing, drawn[: len(checks.places)]), [np.stack(checks.places), np.stack(checks.values)]
+
+    def release(self, network: MeasuredNetwork) -> None:
+        """Free the last timed output, and what other sizes of frames needed."""
+        self._last = None
+        network.release_inputs()
 
     def image(self, network: MeasuredNetwork, frame_of: Callable[[int, int], Image | None]) -> Image:
         """Return the last timed output as an image, H x W x 3, uint8, in the memory that `frame_of` returns, if any."""
@@ -168,16 +172,25 @@ class _CallChecks:
         """Height and width of the last frame, without padding."""
         return self._sizes[(len(self.places) - 1) % len(self._sizes)]
 
-    def give(self, frame: Tensor) -> Tensor:
+    def give_each(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Free the output of the call before, and give the next frame, which does not exist until then."""
+        for given in map(self._give, frames):
+            yield given
+            self._release()
+
+    def _release(self) -> None:
+        # A network can attach a finalizer to its output, which is called here. Also, a burst then needs no more memory
+        # than the single calls of the warm-up: a heap that grows within a timed call costs tens of milliseconds.
+        # The traces, too: nothing is freed once the frame is in its place.
+        self.last = self._traces = torch.empty(0)
+        self._frames.release()
+
+    def _give(self, frame: Tensor) -> Tensor:
         """Seed the random numbers, place a frame into the tensor of timed calls, and return that tensor.
 
         The seeds come first: code that is called by them then has no frame to work on. With equal random numbers in
         every call, outputs of networks with random elements are reproducible.
         """
-        # The output of the call before is freed, so that a burst needs no more memory than the single calls of the
-        # warm-up: a heap that grows within a timed call costs that call tens of milliseconds.
-        # The traces, too: nothing is freed once the frame is in its place.
-        self.last = self._traces = torch.empty(0)
         _seed(self._settings.seed, self._settings.device)
         self.given = self._frames.place(frame)
         self._traces = _traces(self.given)

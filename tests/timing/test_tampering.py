@@ -5,6 +5,7 @@ import dis
 import inspect
 import random
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import harness
 from harness.backends import runner
+from harness.engines.inline import InlineExchange
 from harness.errors import WorkerError
 from harness.isolation.requests import LoadRequest, TimeRequest
+from harness.isolation.session import Session
 from harness.timing import frames as timing_frames
 from harness.timing import strips
 from harness.worker import clock, frames, inputs, materialise, measure, network, tampering, timed_calls
@@ -59,6 +62,14 @@ def network_of(backend: str = "eager") -> MeasuredNetwork:
     measured = MeasuredNetwork(settings, Doubled(), size_multiple=4)
     measured.runner()
     return measured
+
+
+def session_of(network: nn.Module) -> Session:
+    """Return a session in this process whose network is loaded."""
+    measured, exchange = network_of(), InlineExchange()
+    measured.replace_form(network)
+    exchange._operations._loaded = measured
+    return Session(exchange, measured.settings, timeout_s=60.0)
 
 
 def call(timed: TimedCalls, measured: MeasuredNetwork, kind: str = "fresh") -> None:
@@ -224,6 +235,78 @@ def test_the_code_of_a_function_can_not_be_replaced_unnoticed(monkeypatch: pytes
     monkeypatch.setattr(torch.accelerator.synchronize, "__code__", synchronize.__code__)
     monkeypatch.setattr(random.Random.choice, "__code__", random.Random.choice.__code__.replace(co_name="other"))
     assert watch.replaced() == ["random.choice", "torch.accelerator.synchronize"]
+
+
+class Finalizer:
+    """Notes which frames it could work on when Python calls it."""
+
+    def __init__(self, network: "Finalized") -> None:
+        self.network = network
+
+    def __del__(self) -> None:
+        found, within, level = [], set(), sys._getframe().f_back
+        while level is not None:
+            within.add(level.f_code.co_name)
+            for name, value in level.f_locals.items() if level.f_code.co_filename.startswith(SOURCES) else ():
+                # Later calls of a request get variations of its frame, which do not exist yet.
+                is_sent = name == "arrays" and len(value) > 0 and not self.network.is_called
+                if is_sent or (name in {"frame", "level", "levels", "scaled", "varied"} and isinstance(value, Tensor)):
+                    found.append(f"{level.f_code.co_name}: {name}")
+            level = level.f_back
+        if not {"forward", "check"} & within:  # neither in the timed window nor after it, when a frame is known
+            self.network.found += found
+
+
+class Backed(np.ndarray):
+    """Memory with a finalizer."""
+
+    def __del__(self) -> None:
+        if hasattr(self, "finalizer"):
+            self.finalizer.__del__()
+
+
+class Finalized(Doubled):
+    """Attaches finalizers to its output, to the memory of it, and to its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.calls, self.is_called = 0, False
+
+    def __deepcopy__(self, _memory: object) -> "Finalized":
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls, self.is_called = self.calls + 1, True
+        output = super().forward(x)
+        kind = self.calls % 4
+        tail = Finalizer(self)
+        if kind == 0:
+            output.tail = tail  # type: ignore[attr-defined]
+        elif kind == 1:
+            weakref.finalize(output, tail.__del__)
+        elif kind == 2:
+            output.untyped_storage().tail = tail  # type: ignore[attr-defined]
+        else:
+            backed = output.numpy().view(Backed)
+            backed.finalizer = tail
+            output = torch.from_numpy(backed)
+        if not hasattr(x, "tail"):
+            x.tail = x.untyped_storage().tail = Finalizer(self)  # type: ignore[attr-defined]
+        return output
+
+
+def test_no_finalizer_is_called_while_there_is_a_frame() -> None:
+    network = Finalized()
+    session = session_of(network)
+    larger = np.tile(FRAME, (3, 3, 1))
+    for frame in (FRAME, FRAME, larger, FRAME):
+        for calls in (5, 1, 2):
+            network.is_called = False
+            session.time([frame], 0, calls, calls, None)
+        session.last_image(frame)
+    assert network.calls == 32
+    assert not network.found
 
 
 class Attributed(Doubled):

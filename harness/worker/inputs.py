@@ -54,8 +54,11 @@ class GivenFrames:
             return torch.empty_like(frame)
         if self._memory is None or self._memory.nbytes() < _bytes_for(frame):
             self._memory = torch.empty(_bytes_for(frame), dtype=torch.uint8, device=frame.device).untyped_storage()
-        # On the meta device, because only the strides are needed.
-        strides = torch.empty_like(frame, memory_format=self._runner.layout, device="meta").stride()
+        _, channels, height, width = frame.shape
+        # Not by an empty tensor on the meta device: submitted code may replace the kernels of that device.
+        rows_first = (channels * height * width, height * width, width, 1)
+        channels_last = (channels * height * width, 1, width * channels, channels)
+        strides = channels_last if self._runner.layout is torch.channels_last else rows_first
         # Eight bytes: the bias of the remainder is negligible.
         place = 1 + int.from_bytes(_random_bytes(8), "little") % _OFFSETS
         offset = place * (_ALIGNMENT_BYTES // frame.itemsize)

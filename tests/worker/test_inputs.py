@@ -1,9 +1,12 @@
 """A network cannot tell a timed call from another one by its input: frames of one size come in one tensor."""
 
+from typing import Any
+
 import psutil
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.backends.runner import make_runner
 from harness.worker.inputs import GivenFrames
@@ -44,6 +47,22 @@ def test_frames_of_all_sizes_share_one_block_of_memory() -> None:
     for height in range(900, 1000):
         giving.place(large[:, :, :height].clone())
     assert psutil.Process().memory_info().rss - before < 30 * large.nbytes
+
+
+@pytest.mark.parametrize("backend", ["eager", "channels_last"])
+def test_no_kernel_of_the_meta_device_is_called(backend: str) -> None:
+    class Operators(TorchDispatchMode):
+        def __torch_dispatch__(self, operator: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:
+            found = operator(*args, **(kwargs or {}))
+            devices.add(found.device.type)
+            return found
+
+    devices: set[str] = set()
+    with Operators():
+        given = inputs(backend).place(FRAMES[0])
+    assert devices == {"cpu"}
+    layout = torch.channels_last if backend == "channels_last" else torch.contiguous_format
+    assert given.stride() == torch.empty_like(FRAMES[0], memory_format=layout).stride()
 
 
 def test_frames_of_another_type_or_size_are_given_too() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._C._dynamo import eval_frame
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils import _device
 from torch.utils._device import DeviceContext
@@ -80,8 +81,11 @@ _OPERATORS = tuple(
     )
 )
 _LATER_OPERATORS = 8  # that a later check looks at
+_OPERATORS_OF_A_CALL = 1  # that are looked at before a call
 # Bound before submitted code could replace them.
 _kernels_of, _random_bytes, _number = torch._C._dispatch_dump_table, os.urandom, int.from_bytes
+_trace_of, _profile_of, _set_trace, _set_profile = sys.gettrace, sys.getprofile, sys.settrace, sys.setprofile
+_evaluate_frames_by = eval_frame.set_eval_frame
 _SIGNALS = sorted(signal.Signals)  # their handlers run between any two steps of Python code
 
 
@@ -134,9 +138,29 @@ class TamperDetector:
         The first call looks at all of them. Later ones look at all functions and, because a look at all operators takes
         5 ms, at some of those, from a random one on.
         """
-        first = _number(_random_bytes(2), "little") % len(_OPERATORS)
-        some = (*_OPERATORS[first:], *_OPERATORS[:first])[: _LATER_OPERATORS if self._has_seen_all else None]
+        number = _LATER_OPERATORS if self._has_seen_all else len(_OPERATORS)
         self._has_seen_all = True
+        return self._replaced(number)
+
+    def before_call(self) -> tuple[list[str], list[str]]:
+        """Return what :meth:`replaced` and :meth:`watching` return, and take away what Python would call at each step.
+
+        To be called before the frame of each call is made: code that is called with a frame could restore what it
+        replaced before the request ends. One operator is looked at. Tracers that native code has set are not reported
+        by Python, and one that sees this call could take itself away, so they are taken away in any case.
+        """
+        replaced, watching = self._replaced(_OPERATORS_OF_A_CALL), self.watching()
+        if _evaluate_frames_by(None):
+            watching.append("a callback for the evaluation of frames")
+        if _trace_of() is None:
+            _set_trace(None)
+        if _profile_of() is None:
+            _set_profile(None)
+        return replaced, watching
+
+    def _replaced(self, operators: int) -> list[str]:
+        first = _number(_random_bytes(2), "little") % len(_OPERATORS)
+        some = (*_OPERATORS[first:], *_OPERATORS[:first])[:operators]
         with PATCHING:
             functions = [name for name, found in _present().items() if not _same(found, self._originals[name])]
             return functions + [name for name, kernels in _kernels(some).items() if kernels != self._kernels[name]]

@@ -88,7 +88,7 @@ class TimedCalls:
         calls = repeats if request.inputs == "dataset" else request.warmup + max(repeats, request.min_repeats)
         width = strip_width([frame.shape[1] for frame in arrays], calls, settings.scale)
         drawn: list[Variation | None] = []
-        checks = _CallChecks(network, width, [frame.shape[:2] for frame in arrays])
+        checks = _CallChecks(network, width, [frame.shape[:2] for frame in arrays], self._check_before_call)
         with torch.inference_mode():
             timing = time_forward(
                 network.runner(),
@@ -124,11 +124,15 @@ class TimedCalls:
             return to_image(output, settings.value_range, height, width, frame_of(height, width))
 
     def _check_functions(self) -> None:
-        replaced = self._tamper_detector.replaced()
+        self._judge(self._tamper_detector.replaced(), self._tamper_detector.watching())
+
+    def _check_before_call(self) -> None:
+        self._judge(*self._tamper_detector.before_call())
+
+    def _judge(self, replaced: Sequence[str], watching: Sequence[str]) -> None:
         if replaced:
             names = ", ".join(replaced[:_MAX_NAMES])
             _disqualify(f"it replaced {names}, which measure or check it", "do not patch other modules")
-        watching = self._tamper_detector.watching()
         if watching:
             _disqualify(f"it watches the harness's calls by {', '.join(watching)}", "remove hooks after loading")
 
@@ -156,9 +160,17 @@ class _CallChecks:
         Width of strips, pixels.
     sizes
         Height and width of each frame of the request.
+    check_functions
+        Called before each frame is made; raises if functions were replaced.
     """
 
-    def __init__(self, network: MeasuredNetwork, width: int, sizes: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        network: MeasuredNetwork,
+        width: int,
+        sizes: Sequence[tuple[int, int]],
+        check_functions: Callable[[], None],
+    ) -> None:
         self.given = self.last = self._traces = torch.empty(0)
         self.places: list[NDArray[np.float32]] = []
         self.values: list[NDArray[np.float32]] = []
@@ -166,6 +178,7 @@ class _CallChecks:
         self._settings = network.settings
         self._width = width
         self._sizes = sizes
+        self._check_functions = check_functions
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -177,6 +190,7 @@ class _CallChecks:
         for given in map(self._give, frames):
             yield given
             self._release()
+            self._check_functions()  # after all that the network can have called, and before there is a frame
 
     def _release(self) -> None:
         # A network can attach a finalizer to its output, which is called here. Also, a burst then needs no more memory

@@ -1,6 +1,7 @@
 """Whatever the harness calls with a frame or an output is bound before submitted code is imported, or checked."""
 
 import builtins
+import ctypes
 import dis
 import inspect
 import random
@@ -16,7 +17,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch._C._dynamo import eval_frame
+from torch._dynamo.types import ConvertFrameReturn
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils import _device
 from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -307,6 +310,97 @@ def test_no_finalizer_is_called_while_there_is_a_frame() -> None:
         session.last_image(frame)
     assert network.calls == 32
     assert not network.found
+
+
+class HiddenMode(TorchFunctionMode):
+    """Works on a frame, and goes away before the harness can look for it at the end of a request."""
+
+    def __torch_function__(self, function: Any, types: object, args: Any = (), kwargs: Any = None) -> Any:
+        if function.__name__ == "sum":  # of the last output of a request only
+            self.__exit__(None, None, None)
+        return function(*args, **(kwargs or {}))
+
+
+def enters_a_mode() -> None:
+    HiddenMode().__enter__()
+
+
+def replaces_a_function() -> None:
+    original = {name: getattr(torch.Tensor, name) for name in ("roll", "sum")}
+
+    def restore(*arguments: Any, **options: Any) -> Any:
+        for name, method in original.items():
+            setattr(torch.Tensor, name, method)
+        return original["sum"](*arguments, **options)
+
+    torch.Tensor.roll = lambda *arguments, **options: original["roll"](*arguments, **options)  # type: ignore[assignment]
+    torch.Tensor.sum = restore  # type: ignore[method-assign, assignment]
+
+
+class SetsUp(Doubled):
+    """Sets something up at the end of each call."""
+
+    def __init__(self, set_up: Callable[[], None]) -> None:
+        super().__init__()
+        self.set_up = set_up
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = super().forward(x)
+        self.set_up()
+        return output
+
+
+@pytest.mark.parametrize(
+    ("set_up", "reason"),
+    [(enters_a_mode, "the mode HiddenMode"), (replaces_a_function, "it replaced torch.Tensor.roll, torch.Tensor.sum")],
+)
+def test_what_is_taken_away_before_a_request_ends_is_seen(set_up: Callable[[], None], reason: str) -> None:
+    measured = network_of()
+    measured.replace_form(SetsUp(set_up))
+    methods = {name: getattr(torch.Tensor, name) for name in ("roll", "sum")}
+    try:
+        with pytest.raises(WorkerError, match=reason):
+            call(TimedCalls(), measured)
+    finally:
+        for name, method in methods.items():
+            setattr(torch.Tensor, name, method)
+        while _get_current_function_mode_stack():  # type: ignore[no-untyped-call]
+            torch._C._pop_torch_function_stack()
+
+
+def test_a_profiler_of_native_code_sees_no_frame() -> None:
+    """Python does not report it, and it could take itself away when the harness looks for it."""
+    seen: set[str] = set()
+
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+    def note(_object: int, frame: int, _what: int, _argument: int) -> int:
+        seen.add(ctypes.cast(frame, ctypes.py_object).value.f_code.co_name)
+        return 0
+
+    measured = network_of()
+    measured.replace_form(SetsUp(lambda: ctypes.pythonapi.PyEval_SetProfile(note, None)))
+    before = sys.getprofile()
+    try:
+        call(TimedCalls(), measured)
+    finally:
+        sys.setprofile(before)
+    assert "_release" in seen
+    assert not {"_give", "place", "_varied", "scale_levels"} & seen
+
+
+def test_the_hook_of_the_compiler_is_seen() -> None:
+    def note(frame: Any, *_: object) -> object:
+        if frame.f_code.co_name.startswith("_check"):
+            eval_frame.set_eval_frame(None)
+        return ConvertFrameReturn()
+
+    measured = network_of()
+    measured.replace_form(SetsUp(lambda: eval_frame.set_eval_frame(note)))
+    try:
+        with pytest.raises(WorkerError, match="a callback for the evaluation of frames"):
+            call(TimedCalls(), measured)
+    finally:
+        eval_frame.set_eval_frame(None)
 
 
 class Attributed(Doubled):

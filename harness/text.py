@@ -23,6 +23,14 @@ _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*[,;:.!?]?")
 _COMMANDS = frozenset({"git", "harness", "pip", "python", "uv"})
 
 
+def without_middle(text: str, limit: int) -> str:
+    """Return the beginning and the end of a text, at most so many characters: names of a series differ at their end."""
+    if len(text) <= limit:
+        return text
+    kept_at_end = (limit - 1) // 3
+    return f"{text[: limit - 1 - kept_at_end].rstrip()}…{text[-kept_at_end:].lstrip()}"
+
+
 def printable(text: str, limit: int, *, keep_end: bool = False) -> str:
     """Replace control characters in `text` and truncate it.
 

@@ -16,6 +16,7 @@ from harness.report.labels import Box, Label, Mark, place_labels
 from harness.report.numbers import fixed, spell
 from harness.report.palette import PAPER
 from harness.report.rows import Row
+from harness.text import without_middle
 
 # Width and height in inches, size of text in points, and characters of the longest label.
 SIZE = (6.4, 4.7)
@@ -118,7 +119,7 @@ def plain_numbers(axes: Axes) -> None:
 def short(name: str) -> str:
     """Shorten a name to the length of a label and remove control characters."""
     name = "".join(letter for letter in name if letter.isprintable())
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+    return without_middle(name, LONGEST)
 
 
 def draw_points(axes: Axes, points: Sequence[Point]) -> dict[str, str]:

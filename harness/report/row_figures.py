@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from harness.report.drawing import STYLE, Drawn, log_axis, short
+from harness.report.drawing import STYLE, TEXT, Drawn, log_axis, short
 from harness.report.images import bicubic_slug, gains
+from harness.report.labels import text_width
 from harness.report.palette import PAPER
 from harness.report.rows import Row
 from harness.report.rules import NAMES, metric_of
@@ -18,8 +19,11 @@ from harness.results.run_folder import RunFolder
 MOST_ROWS = 24
 # Inches: width of a figure, height of a line, and height besides the lines.
 WIDTH, LINE, MARGINS = 6.4, 0.21, 0.75
-# Share of the width for the names.
+POINTS = 72  # of an inch
+# Share of the width for the names; more if one needs it.
 NAMES_SHARE = 0.27
+NAMES_PAD = 6.0  # points between the names and the lines
+CAPITAL_EM = 0.12  # by which capitals are wider than the estimate for a letter
 # Losses of precision under this are shown by no display.
 SEEN_DB = 0.0005
 
@@ -126,14 +130,21 @@ def _lines(rows: Sequence[Row]) -> tuple[Figure, Axes]:
     """Return axes with a line per row, the first at the top, named on the left."""
     height = LINE * len(rows) + MARGINS
     figure = Figure(figsize=(WIDTH, height))
-    axes = figure.add_axes((NAMES_SHARE, 0.5 / height, 0.97 - NAMES_SHARE, 1 - 0.6 / height))
+    names = [short(row.entry.name) for row in rows]
+    share = max(NAMES_SHARE, max(map(_width_of_name, names)) / (WIDTH * POINTS))
+    axes = figure.add_axes((share, 0.5 / height, 0.97 - share, 1 - 0.6 / height))
     # Descending, so that the first row is at the top.
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_yticks(range(len(rows)), [short(row.entry.name) for row in rows])
+    axes.set_yticks(range(len(rows)), names)
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(PAPER["muted"] if row.baseline else PAPER["ink"])
     axes.spines["left"].set_visible(False)
     return figure, axes
+
+
+def _width_of_name(name: str) -> float:
+    """Return an upper estimate of the width of a name and the gap beside it, points."""
+    return text_width(name, TEXT) + CAPITAL_EM * TEXT * sum(map(str.isupper, name)) + NAMES_PAD
 
 
 def _hue(row: Row) -> str:

@@ -9,7 +9,7 @@ from harness.report.columns import score_column
 from harness.report.numbers import TIMES, fixed
 from harness.results.ranks import beaten_by_bicubic, why_no_rank
 from harness.results.schema import Entry, Run
-from harness.text import beside
+from harness.text import beside, without_middle
 
 _MOST_NAMES = 3
 _LONGEST_NAME = 40
@@ -125,5 +125,4 @@ def _names(entries: Sequence[Entry]) -> str:
 
 
 def _name(entry: Entry) -> str:
-    name = entry.name if len(entry.name) <= _LONGEST_NAME else f"{entry.name[: _LONGEST_NAME - 1]}…"
-    return f"{_ISOLATE}{name}{_POP}"
+    return f"{_ISOLATE}{without_middle(entry.name, _LONGEST_NAME)}{_POP}"

@@ -7,7 +7,7 @@ import pytest
 from harness.report import load_run
 from harness.report.drawing import render
 from harness.report.figures import psnr_runtime, score_runtime
-from harness.report.page import all_figures, build_figures
+from harness.report.page import all_figures, build_figures, build_report
 from harness.report.rows import pareto_front, scored_rows
 from harness.report.rules import score_of
 
@@ -135,6 +135,24 @@ def test_the_ranges_of_ranks_are_those_of_the_results(make_run):
     figure = {drawn.name: drawn for drawn in all_figures(folder, scored_rows(folder))}["rank-ranges"].figure
     bars = [tuple(line.get_xdata()) for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
     assert bars == [entry.rank_range for entry in sorted(folder.run.entries, key=lambda e: e.rank or 99) if entry.rank]
+
+
+@pytest.mark.parametrize("middle", ["with a rather long part", "OF A UNIVERSITY", "長い名前の超解像モデルの提出"])
+def test_names_of_a_series_are_told_apart_and_fit(make_run, middle):
+    run = make_run()
+    results = json.loads((run / "results.json").read_text())
+    for number, row in enumerate(results["entries"]):
+        row["name"] = f"A submission {middle} v{number}"
+    (run / "results.json").write_text(json.dumps(results))
+    folder = load_run(run)
+    figure = {drawn.name: drawn for drawn in all_figures(folder, scored_rows(folder))}["rank-ranges"].figure
+    labels = figure.axes[0].get_yticklabels()
+    assert len({label.get_text() for label in labels}) == len(labels) > 10
+    if middle.isascii():  # others need a font that the machine may not have
+        assert min(label.get_window_extent().x0 for label in labels) >= 0
+    assert figure.axes[0].get_position().width > 0.4
+    # In the first sentence of the page.
+    assert re.search(r"v\d+\u2069 (leads|is level)", build_report(run).read_text(encoding="utf-8"))
 
 
 def test_a_run_without_ranges_has_no_figure_of_them(make_run):

@@ -125,6 +125,18 @@ def test_what_is_not_described_is_a_comment(tmp_path: Path) -> None:
     assert re.search("^# pointer.pth: is a Git LFS pointer", text, re.MULTILINE)
 
 
+def test_a_repository_may_be_named_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "net.py").write_text(program())
+    saved(tmp_path / "repository" / "zoo" / "best_x2.pth", 2)
+    (tmp_path / "link").symlink_to("repository")
+    monkeypatch.chdir(tmp_path)
+    for name in ("repository", "./link/"):
+        (found,) = described(Path(name)).values()
+        assert found.weights == {"x2": "zoo/best_x2.pth"}
+        (tmp_path / "repository" / "harness.toml").unlink()
+
+
 def test_nothing_is_overwritten_and_nothing_is_written_for_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no checkpoint was found"):
         write(tmp_path)

@@ -94,7 +94,7 @@ def propose(root: Path) -> Proposal:
     def ignored(_name: str, relative: str) -> bool:
         return relative.startswith(".")
 
-    files = [path.relative_to(root.resolve()).as_posix() for path in survey(root, ignored=ignored).files]
+    files = [path.relative_to(root).as_posix() for path in survey(root, ignored=ignored).files]
     usable = [file for file in files if is_inside(file) and file.isprintable()]
     classes = network_classes(root, [file for file in usable if file.endswith(".py")])
     checkpoints = [file for file in usable if PurePosixPath(file).suffix.lower() in CHECKPOINT_SUFFIXES]

@@ -85,9 +85,9 @@ def call_for(
 ) -> Call:
     """Return how to call ``factory``, derived from the manifest and from its signature.
 
-    The scale is passed to a parameter whose name is in :data:`SCALE_NAMES`, else to the only required parameter that
-    has no other meaning. Required numbers of channels of an image are 3. The fields of a settings object are those that
-    the factory's source reads.
+    The scale is passed to a parameter whose name is in :data:`SCALE_NAMES`, or as a key of that name which the factory
+    looks up in its ``**kwargs``, else to the only required parameter that has no other meaning. Required numbers of
+    channels of an image are 3. The fields of a settings object are those that the factory's source reads.
 
     Parameters
     ----------
@@ -112,7 +112,9 @@ def call_for(
     _check_names(given, parameters, name)
     values: dict[Slot, Any] = {(key,): value for key, value in given.items()}
     required = [p.name for p in parameters if p.default is p.empty and p.kind not in _STARRED and p.name not in given]
-    scale_name = None if _gives_scale(kwargs or {}) else _scale_parameter(parameters, required, given)
+    names = [one.name for one in parameters if one.kind not in _STARRED] + _looked_up(factory)
+    free = [one for one in names if one not in given]
+    scale_name = None if _gives_scale(kwargs or {}) else _scale_parameter(free, required)
     if scale_name is not None:
         values[scale_name,] = scale
     guessed: list[Slot] = []
@@ -195,15 +197,34 @@ def _check_names(given: Mapping[str, Any], parameters: Sequence[inspect.Paramete
             raise SubmissionError(f"{name} takes no argument {key}, which kwargs gives", hint=hint)
 
 
-def _scale_parameter(
-    parameters: Sequence[inspect.Parameter], required: Sequence[str], given: Mapping[str, Any]
-) -> str | None:
-    names = [one.name for one in parameters if one.kind not in _STARRED and one.name not in given]
+def _scale_parameter(names: Sequence[str], required: Sequence[str]) -> str | None:
     named = next((alias for alias in SCALE_NAMES if alias in names), None)
     only = required[0] if named is None and len(required) == 1 else None
     if only is not None and only not in (*CHANNEL_NAMES, *CONFIG_NAMES) and kind_of(only) is None:
         return only  # srmodel(s): it can mean nothing else
     return named
+
+
+def _looked_up(factory: Callable[..., Any]) -> list[str]:
+    """Return the keys that a factory looks up in its ``**kwargs``; of a class, its own constructor is read."""
+    starred = next((one.name for one in parameters_of(factory) if one.kind is one.VAR_KEYWORD), None)
+    if starred is None:
+        return []
+    tree = _tree(inspect.getattr_static(factory, "__init__") if isinstance(factory, type) else factory)
+    return [] if tree is None else [key for node in ast.walk(tree) if (key := _key(node, starred)) is not None]
+
+
+def _key(node: ast.AST, mapping: str) -> str | None:
+    """Return the key if a node is ``mapping["key"]``, ``mapping.get("key")`` or ``mapping.pop("key")``, else None."""
+    if isinstance(node, ast.Subscript):
+        owner, key = node.value, node.slice
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "pop"):
+        owner, key = node.func.value, next(iter(node.args), node.func)
+    else:
+        return None
+    if not isinstance(owner, ast.Name) or owner.id != mapping or not isinstance(key, ast.Constant):
+        return None
+    return key.value if isinstance(key.value, str) else None
 
 
 def _meanings(factory: Callable[..., Any], name: str, scale: int, white: float) -> Iterator[tuple[Slot, Any]]:

@@ -2,11 +2,12 @@
 
 Conversions are part of the forward pass and timed with it, because the network alone does not upscale an RGB image.
 The class of the network is replaced by a subclass with another ``forward``, so that its methods, its type and its
-parameters' names stay what they are.
+parameters' names stay what they are. A forward pass that requires the scale beside the image gets it.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.results.record import Colour
+from harness.submissions.argument_names import SCALE_NAMES
 from harness.worker.obstacles import mixes_precisions
 
 _PROBES = (48, 192)  # sides of the images that are tried, multiples of most windows
@@ -55,7 +57,7 @@ def presented(network: nn.Module, scale: int, declared: Presentation) -> tuple[n
     -----
     A network that raises whatever is tried, or whose output holds no image of the right size, is returned as it is.
     """
-    notes: list[str] = []
+    network, notes = _given_scale(network, scale)
     colour = declared.colour
     probe = _probe(network, colour)
     if mixes_precisions(probe.error):
@@ -104,6 +106,23 @@ _SAID: Mapping[Colour, str] = {
     "ycbcr": "takes and returns YCbCr: converted in the forward pass, which is timed",
     "y": "takes Y only: Cb and Cr are upscaled by bicubic interpolation, and the conversion is timed with the network",
 }
+
+
+def _given_scale(network: nn.Module, scale: int) -> tuple[nn.Module, list[str]]:
+    """Return the network with a forward pass that takes the image alone, if it requires the scale beside it."""
+    try:
+        others = list(inspect.signature(network.forward).parameters.values())[1:]
+    except (TypeError, ValueError):  # a compiled method
+        return network, []
+    starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [one.name for one in others if one.default is one.empty and one.kind not in starred]
+    if not needed or not set(needed) <= set(SCALE_NAMES):
+        return network, []
+
+    def forward(inner: Callable[..., Any], x: Tensor) -> Any:
+        return inner(x, **dict.fromkeys(needed, scale))
+
+    return _replaced(network, forward), [f"its forward pass requires {', '.join(needed)}: called with the scale"]
 
 
 def with_output(network: nn.Module, output: int | str) -> nn.Module:
@@ -181,7 +200,7 @@ def _replaced(network: nn.Module, forward: Callable[..., Any], **methods: Any) -
         return _Wrapped(network, forward)
 
     def replaced(self: nn.Module, x: Tensor) -> Any:
-        return forward(lambda given: base.forward(self, given), x)
+        return forward(lambda given, **more: base.forward(self, given, **more), x)
 
     names = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     try:

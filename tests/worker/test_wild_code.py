@@ -104,6 +104,7 @@ def output(one: Loaded) -> torch.Tensor:
         ("inference form, by a flag", "called with deploy = true"),
         ("both forms", "holds|left out the training form"),
         ("Lightning checkpoint", ""),
+        ("scale in keywords and in forward", "its forward pass requires scale: called with the scale"),
     ],
 )
 def test_it_upscales(wild: Path, name: str, note: str) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 
 from harness.errors import SubmissionError
 from harness.worker.obstacles import PRIVATE_PREFIX, obstacle
+from harness.worker.partial_packages import import_partially
+from harness.worker.registries import forget_registries, import_with_registries
 from harness.worker.source_only import forbid_byte_code
 
 _MOST_VERSIONS = 8  # attempts to import a module
@@ -76,11 +78,11 @@ def _imported(qualified: str, root: Path, name: str) -> ModuleType:
     """Import a module; give it the ``version`` modules that packages generate when they are installed."""
     for _ in range(_MOST_VERSIONS):
         try:
-            return importlib.import_module(qualified)
+            return import_with_registries(qualified, root)
         except ModuleNotFoundError as error:
             package, _, last = (error.name or "").rpartition(".")
             if last != "version" or not root.joinpath(*package.split(".")).is_dir():
-                return _imported_alone(qualified, root, name, error)
+                return _imported_partially(qualified, root, name, error)
             sys.modules[f"{package}.version"] = made_up_version(f"{package}.version")
             _forget(package, keep=f"{package}.version")
         except ImportError as error:
@@ -88,33 +90,30 @@ def _imported(qualified: str, root: Path, name: str) -> ModuleType:
                 raise
             _forget(name.split(".", maxsplit=1)[0])
             qualified = f"{_private_package(root)}.{name}"  # from .. import x, beyond the outermost package
-    return importlib.import_module(qualified)
+    return import_with_registries(qualified, root)
 
 
-def _imported_alone(qualified: str, root: Path, name: str, error: ModuleNotFoundError) -> ModuleType:
-    """Import a module without executing ``__init__.py`` of its packages, which import what is not installed.
-
-    Packages of published code often import all of their networks, and with them the packages that any of these needs.
+def _imported_partially(qualified: str, root: Path, name: str, error: ModuleNotFoundError) -> ModuleType:
+    """Import a module without ``__init__.py`` of packages that import what is not installed.
 
     Raises
     ------
     ModuleNotFoundError
-        The module itself needs what is missing: `error`, of the import that failed.
+        The module itself needs what is not installed.
     """
-    *packages, _ = name.split(".")
-    if not packages or qualified != name:
+    if qualified != name:
         raise error
-    _forget(packages[0])
-    for depth in range(1, len(packages) + 1):
-        package = ModuleType(".".join(packages[:depth]))
-        package.__path__ = [str(root.joinpath(*packages[:depth]))]
-        package.__spec__ = ModuleSpec(package.__name__, None, is_package=True)
-        sys.modules[package.__name__] = package
     try:
-        return importlib.import_module(name)
-    except Exception:  # noqa: BLE001 -- the first failure is the one to report
-        _forget(packages[0])
-        raise error from None
+        return import_partially(name, root, error)
+    except Exception as failure:  # noqa: BLE001 -- what a module raises without its packages may have no other cause
+        _forget(name.partition(".")[0])
+        is_foreign = isinstance(failure, ModuleNotFoundError) and not _is_inside(failure.name or "", root)
+        # What the module needs, or else what its packages need.
+        raise failure if is_foreign else error from None
+
+
+def _is_inside(module: str, root: Path) -> bool:
+    return module.partition(".")[0] in names_in(root)
 
 
 def made_up_version(name: str) -> ModuleType:
@@ -212,6 +211,7 @@ def unload(root: Path) -> None:
     # In place, because other modules may hold a reference to the list.
     sys.path[:] = [entry for entry in sys.path if entry not in private]
     _searched.clear()
+    forget_registries()
     own = names_in(root) - sys.stdlib_module_names
     for name, module in list(sys.modules.items()):
         file = str(getattr(module, "__file__", None) or "")

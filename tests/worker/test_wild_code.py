@@ -105,6 +105,8 @@ def output(one: Loaded) -> torch.Tensor:
         ("both forms", "holds|left out the training form"),
         ("Lightning checkpoint", ""),
         ("scale in keywords and in forward", "its forward pass requires scale: called with the scale"),
+        ("registries of other packages", ""),
+        ("copied framework", ""),
     ],
 )
 def test_it_upscales(wild: Path, name: str, note: str) -> None:
@@ -182,6 +184,8 @@ def test_half_precision_is_kept_whatever_the_run_asks_for(wild: Path) -> None:
         ("models.devices:Complains", UnsupportedError, r"needs CUDA: .*only supported on CUDA"),
         ("models.devices:ImportsInside", UnsupportedError, r"mamba_ssm, which is not installed.*pip install mamba-ssm"),
         ("models.devices:ImportsItsOwn", SubmissionError, r"blocks, which its own code/blocks.py .*folder = .code."),
+        ("forked.archs.needy_arch:Network", UnsupportedError, r"needy_arch.py:\d+: imports no_such_blocks, which is"),
+        ("models.needs_more:Network", UnsupportedError, r"imports no_framework_has_this_name, which is neither"),
         ("models.plain:WithoutNames", SubmissionError, r"first, second.*kwargs = { upscale = .scale., first = \?"),
         ("models.plain:Missing", SubmissionError, "has no Missing"),
     ],

@@ -57,7 +57,7 @@ class Needs:
         Relative paths of files of the repository.
     packages
         Top-level names of modules that the repository does not have and that are imported for certain, each with the
-        file that imports it.
+        file that imports it. Those of which only a registry is imported are left out.
     """
 
     files: set[str] = field(default_factory=set)
@@ -84,7 +84,7 @@ def needs_of(root: Path, modules: Sequence[str]) -> Needs:
     while waiting:
         imported, by, certain = waiting.pop()
         files = list(_files_of(root, imported, by))
-        if not files and certain and imported.level == 0 and imported.module:
+        if not files and certain and imported.level == 0 and imported.module and not is_of_registry(imported):
             needs.packages.setdefault(imported.module.partition(".")[0], by)
         for file in files:
             # A file that only optional imports reached is visited again for a certain one, whose packages are required.
@@ -99,6 +99,17 @@ def needs_of(root: Path, modules: Sequence[str]) -> Needs:
             needs.files |= _named_files(root, file, source.texts)
             waiting += [(one, file, certain and one.is_certain) for one in source.imports]
     return needs
+
+
+def is_of_registry(imported: Import) -> bool:
+    """Return whether an import takes only tables of classes from a framework, which has a stand-in.
+
+    >>> is_of_registry(Import("basicsr.utils.registry", ("ARCH_REGISTRY",), 0, is_certain=True))
+    True
+    """
+    package, _, last = imported.module.rpartition(".")
+    tables = all(name.isupper() for name in imported.names)
+    return imported.level == 0 and bool(package) and last == "registry" and bool(imported.names) and tables
 
 
 def _files_of(root: Path, imported: Import, by: str) -> Iterator[str]:

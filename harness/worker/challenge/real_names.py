@@ -16,6 +16,7 @@ from harness.errors import SubmissionError
 from harness.submissions.challenge.values import Symbol
 from harness.worker.importing import describe, import_failure, made_up_version, place_of, search_first, unload
 from harness.worker.obstacles import obstacle
+from harness.worker.registries import import_with_registries
 from harness.worker.source_only import forbid_byte_code
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ def import_module(name: str, root: Path) -> ModuleType:
     """
     previous, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        return importlib.import_module(name)
+        return import_with_registries(name, root)
     except SyntaxError as error:
         place = error.filename or name
         inside = Path(place).relative_to(root) if Path(place).is_relative_to(root) else place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from packaging.requirements import Requirement
 
 from harness.errors import SubmissionError, UnsupportedError
 from harness.plain_files import read_inside
+from harness.submissions.distributions import how_to_install
 from harness.text import first_line, single_line
 
 FILE_NAME = "requirements.txt"
@@ -92,6 +94,23 @@ def check(requires: list[str], where: str) -> None:
             f"requires {', '.join(lacking)}",
             where=where,
             hint="run with --install, or install the missing packages in the environment of the harness",
+        )
+
+
+def check_imports(distributions: Sequence[str], where: str) -> None:
+    """Check that the distributions of packages that some code imports are installed.
+
+    Raises
+    ------
+    UnsupportedError
+        At least one is not; the message says how to install it.
+    """
+    lacking = [name for name in distributions if unmet([name])]
+    if lacking:
+        raise UnsupportedError(
+            f"imports packages that are not installed: {', '.join(lacking)}",
+            where=where,
+            hint=how_to_install(lacking, "use --install"),
         )
 
 

@@ -18,6 +18,7 @@ from harness.submissions.challenge.repository import PREFIX as BRANCH
 from harness.submissions.loaders import LOADERS, PREFIX
 from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file, read_manifest
 from harness.submissions.pairs import PREFIX as PAIRED
+from harness.submissions.pairs import module_of
 from harness.worker.challenge import build_branch
 from harness.worker.challenge.paired import build_pair
 from harness.worker.contract import scale_of
@@ -122,7 +123,7 @@ def load(
     declared, reading = declared or Declared.read(root), reading or Reading()
     is_branch = factory.startswith(BRANCH)
     # First: the message is clearer than that of a failing import.
-    notes = [] if is_branch else _check_requirements(root, declared)
+    notes = [] if is_branch else _check_requirements(root, factory, declared)
     code = root / declared.folder
     with preserved(code, notes), without_cuda(notes):
         if is_branch:
@@ -225,12 +226,15 @@ def _open_file(
     return network
 
 
-def _check_requirements(root: Path, declared: Declared) -> list[str]:
+def _check_requirements(root: Path, factory: str, declared: Declared) -> list[str]:
     """Raise if a package that the manifest requires is missing; return a remark for missing ``requirements.txt`` ones.
 
     The latter are not errors, because the file is often a dump of a whole environment.
     """
-    requirements.check(list(declared.requires), str(root / FILE_NAME))
+    if factory.startswith(PAIRED):  # what the model file imports, of which no manifest says anything
+        requirements.check_imports(declared.requires, f"{module_of(factory).replace('.', '/')}.py")
+    else:
+        requirements.check(list(declared.requires), str(root / FILE_NAME))
     lacking = requirements.unmet(requirements.read_requirements(root))
     shown = f"{', '.join(lacking[:5])}{' ...' if len(lacking) > 5 else ''}"
     return [f"{requirements.FILE_NAME} asks for {shown}; measured without"] if lacking else []

@@ -219,6 +219,8 @@ def test_it_cannot_be_used_for_a_reason_that_is_said(
     ("name", "message"),
     [
         ("cv2.dnn", "^imports cv2.dnn, which is not installed. pip install opencv-python-headless, or list it"),
+        ("mamba_ssm", "^imports mamba_ssm, .* pip install mamba-ssm; --install cannot, because there is no wheel"),
+        ("torchvision", "^imports torchvision, .* Install torchvision from where torch came from; --install leaves it"),
         ("distutils.core", "^imports distutils.core, which Python has no longer since 3.12"),
         ("some_network.blocks", "^imports some_network.blocks, which is neither in .* a stranger's"),
         ("parts.blocks", "^imports parts.blocks, which its own parts should have. Add the missing file"),

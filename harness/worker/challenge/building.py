@@ -22,7 +22,7 @@ from harness.submissions.challenge.values import (
     Symbol,
     Value,
 )
-from harness.submissions.requirements import unmet
+from harness.submissions.requirements import check_imports
 from harness.worker.challenge.own_code import own_network
 from harness.worker.challenge.real_names import called, import_module, symbol, use_repository
 from harness.worker.challenge.weights import NothingLoadedError, load
@@ -50,7 +50,7 @@ def build_branch(root: Path, factory: str, reading: Reading, requires: Sequence[
     UnsupportedError
         A package is not installed.
     """
-    _check_packages(requires)
+    check_imports(requires, SCRIPT)
     chain, number = find_chain(root), number_of(factory)
     if chain is None or number not in chain.branches:
         raise SubmissionError(f"has no model_id {number}", where=SCRIPT, hint="add a branch, or submission.toml")
@@ -72,12 +72,6 @@ def build_branch(root: Path, factory: str, reading: Reading, requires: Sequence[
         # Remarks of the first attempt do not apply to this network.
         notes = [f"{error.what[:300]}; the network is the one that the script itself makes"]
     return network, [*notes, *_remarks(branch)]
-
-
-def _check_packages(requires: Sequence[str]) -> None:
-    if unmet(list(requires)):
-        what = f"imports packages that are not installed: {', '.join(requires)}"
-        raise UnsupportedError(what, where=SCRIPT, hint=f"run `pip install {' '.join(requires)}`, or use --install")
 
 
 def _with_own_code(root: Path, chain: Chain, number: int, why: str) -> nn.Module:

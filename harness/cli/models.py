@@ -126,10 +126,9 @@ def check(
 
 
 def _print_skipped(path: Path) -> None:
-    from harness.submissions.discovery import skipped_folders
-    from harness.submissions.inbox import skipped_line
+    from harness.submissions.discovery import skipped_note
 
-    line = skipped_line(skipped_folders([path]))
+    line = skipped_note([path])
     if line:
         err.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -28,9 +28,8 @@ from harness.run.datasets import LabelledDataset, open_datasets
 from harness.run.places import device_of_run, order_places
 from harness.run.planned import PlannedSubmission, run_conditions
 from harness.run.request import RunRequest
-from harness.submissions.discovery import Found, baselines, discover, skipped_folders
+from harness.submissions.discovery import Found, baselines, discover, skipped_note
 from harness.submissions.environments import check_options
-from harness.submissions.inbox import skipped_line
 from harness.submissions.submission import Submission
 from harness.timing import TimingProtocol, protocol_for
 from harness.tracks import DEFAULT_SCALES, Track, get_track, track_for_scale
@@ -236,7 +235,7 @@ def make_plan(request: RunRequest, submissions: Sequence[Found] | None = None, e
         _track(request)  # a mistake in the options is reported before submissions are read
     found = discover_submissions(request) if submissions is None else submissions
     scale, note = _scale_of(request, found)
-    note = "; ".join(filter(None, [note, skipped_line(skipped_folders(request.submissions))]))
+    note = "; ".join(filter(None, [note, skipped_note(request.submissions)]))
     track = _track(replace(request, scale=scale))
     # Only the first data set is part of the conditions: figures on further ones are stored by the data set.
     first, *further = open_datasets([request.dataset, *request.further_datasets], track, request.conventions)

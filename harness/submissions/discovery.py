@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +15,19 @@ from harness.submissions import archives
 from harness.submissions.bare import adopt, is_bare
 from harness.submissions.boundaries import check_child, others_in
 from harness.submissions.challenge.repository import is_repository, submissions_of
-from harness.submissions.inbox import is_source, is_submission, other_archive, refuse_archive, skipped
+from harness.submissions.inbox import is_source, is_submission, other_archive, refuse_archive, skipped, skipped_line
 from harness.submissions.installed import installed_submissions
 from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file
 from harness.submissions.model_tables import Described, read_manifests
-from harness.submissions.pairs import find_pairs, submissions_of_pairs
+from harness.submissions.pairs import find_pairs, submissions_of_pairs, unpaired
 from harness.submissions.slugs import natural_key, slugify, unique_slugs
 from harness.submissions.submission import PROTOCOL_SCALES, BrokenSubmission, Found, Kind, Origin, Submission
 from harness.suggestions import choice
 from harness.text import single_line
+
+_HINT_LAYOUT = (
+    "`harness new NAME` shows the layout; `harness init` writes a manifest for the checkpoints of a repository"
+)
 
 __all__ = ["BrokenSubmission", "Found", "Kind", "Origin", "Submission", "baselines", "discover", "protocol_manifest"]
 
@@ -118,7 +123,38 @@ def _sources(path: Path) -> list[Path]:
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
         raise UsageError(reason, where=str(path), hint="check its permissions") from error
-    return [child for child in children if is_source(child)]
+    sources = [child for child in children if is_source(child)]
+    if _is_undescribed(children, sources):
+        raise UsageError(
+            "is a repository of which nothing says what its networks are",
+            where=str(path),
+            hint=f"`harness init {shlex.quote(str(path))}` writes a manifest for the checkpoints in it",
+        )
+    return sources
+
+
+def _is_undescribed(children: Sequence[Path], sources: Sequence[Path]) -> bool:
+    """Return whether a folder is a repository, with code or a history of its own, and holds no submission."""
+    has_code = any(child.suffix == ".py" for child in children)
+    has_history = bool(sources) and any(child.name == ".git" for child in children)
+    return (has_code or has_history) and all(_is_mere_code(source) for source in sources)
+
+
+def _is_mere_code(source: Path) -> bool:
+    try:
+        return source.is_dir() and not is_submission(archives.submission_folder(source))
+    except (OSError, SubmissionError):
+        return False
+
+
+def skipped_note(paths: Iterable[Path | str]) -> str:
+    """Return a line that names what has no row: folders that are no submissions, checkpoints without a model file."""
+    lines = [skipped_line(skipped_folders(paths))]
+    for place in map(Path, paths):
+        if place.is_dir() and _holds_pairs(place) and not _is_challenge(place):
+            hint = f"no model file has their names; `harness init {shlex.quote(str(place))}` looks for their classes"
+            lines.append(skipped_line(unpaired(place), hint))
+    return "; ".join(filter(None, lines))
 
 
 def skipped_folders(paths: Iterable[Path | str]) -> list[str]:
@@ -303,9 +339,7 @@ def protocol_manifest(folder: Path, name: str) -> Manifest:
         The folder has no ``arch.py``.
     """
     if not (folder / "arch.py").is_file():
-        raise ManifestError(
-            "has neither submission.toml nor arch.py", where=str(folder), hint="`harness new NAME` shows the layout"
-        )
+        raise ManifestError("has neither submission.toml nor arch.py", where=str(folder), hint=_HINT_LAYOUT)
     names = ("checkpoint.pth", "checkpoint.pt", "checkpoint.safetensors")
     checkpoint = next((file for file in names if (folder / file).is_file()), None)
     weights = {f"x{scale}": checkpoint for scale in PROTOCOL_SCALES} if checkpoint else None

@@ -80,13 +80,13 @@ def skipped(sources: Iterable[Path], folder: Path) -> list[str]:
     return [path.name for path in others if _is_folder(path) and not _has_results(path)]
 
 
-def skipped_line(names: list[str]) -> str:
-    """Return a line that names folders which are no submissions; empty for none."""
+def skipped_line(names: list[str], why: str = "neither submission.toml nor arch.py in it") -> str:
+    """Return a line that names folders or files which are no submissions; empty for none."""
     if not names:
         return ""
     shown = ", ".join(single_line(name, _MAX_NAME) for name in names[:_MAX_NAMED])
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return f"skipped: {shown}{more} (neither submission.toml nor arch.py in it)"
+    return f"skipped: {shown}{more} ({why})"
 
 
 def _is_by_product(path: Path) -> bool:

@@ -79,6 +79,13 @@ def find_pairs(root: Path) -> list[Pair]:
     return found
 
 
+def unpaired(root: Path) -> list[str]:
+    """Return the checkpoints of a folder of pairs that belong to none of them, at its top and in the usual places."""
+    taken = {file for pair in find_pairs(root) for file in pair.weights.values()}
+    places = dict.fromkeys((*_CODE_FOLDERS, *_WEIGHT_FOLDERS))
+    return sorted({file for place in places for file, _, _ in _checkpoints(root, place)} - taken)
+
+
 def submissions_of_pairs(root: Path, kind: Kind, cache_dir: Path | None = None) -> list[Found]:
     """Return one submission for each pair of a folder.
 

@@ -118,6 +118,18 @@ def test_what_is_wrong_in_a_zip_names_the_zip(tmp_path):
     assert not any(".cache" in message for message in said.values())
 
 
+@pytest.mark.parametrize("mark", ["net.py", ".git/HEAD"])
+def test_a_repository_that_nothing_describes_is_not_taken_for_submissions(tmp_path, mark):
+    for file in (mark, "basicsr/train.py", "experiments/best.pth", "docs/conf.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    with pytest.raises(UsageError, match="nothing says what its networks are") as raised:
+        find(tmp_path)
+    assert f"`harness init {tmp_path}`" in str(raised.value)
+    model(tmp_path, "a")
+    assert [one.name for one in find(tmp_path)] == ["a", "basicsr", "docs", "experiments"]
+
+
 def test_what_is_wrong_with_a_single_file_names_the_file(tmp_path):
     path = tmp_path / "mine.pth"
     path.write_bytes(b"x")

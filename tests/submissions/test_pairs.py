@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from harness.errors import CheckpointError, UnsupportedError
-from harness.submissions.discovery import discover
+from harness.submissions.discovery import discover, skipped_note
 from harness.worker.loader import Declared, load
 
 MODELS = """
@@ -107,6 +107,15 @@ def test_a_model_file_and_its_checkpoint_in_one_folder(tmp_path):
     assert loaded(one, 3).network.tail[1].upscale_factor == 3
     with pytest.raises(CheckpointError, match=r"tail\.0\.weight"):
         loaded(one, 2)
+
+
+def test_checkpoints_that_no_model_file_has_the_name_of_are_named(folder):
+    assert skipped_note([folder]) == ""
+    for name in ("efdn_gv.pth", "efdn x2.pth"):
+        torch.save(state(3), folder / "model_zoo" / name)
+    said = skipped_note([folder])
+    assert said.startswith("skipped: model_zoo/efdn x2.pth, model_zoo/efdn_gv.pth (no model file has their names;")
+    assert f"`harness init {folder}`" in said
 
 
 def test_a_folder_without_init_is_a_package(folder):

@@ -99,6 +99,13 @@ def test_scales_of_one_network_are_one_model(tmp_path: Path) -> None:
     assert "# ? its arguments: kwargs = { device = ? }\n" in (tmp_path / "harness.toml").read_text()
 
 
+def test_a_name_that_says_nothing_gives_way_to_one_that_does(tmp_path: Path) -> None:
+    for file, name, first in (("vdsr", "Net", "entry"), ("model", "Named", "start"), ("network", "Model", "head")):
+        (tmp_path / f"{file}.py").write_text(program(name, first))
+        saved(tmp_path / file / "model_best.pth", 2, first)
+    assert set(described(tmp_path)) == {"vdsr", "Named", "Model"}
+
+
 def test_a_folder_that_is_no_package_is_the_one_that_code_runs_in(tmp_path: Path) -> None:
     (tmp_path / "team-7" / "model").mkdir(parents=True)
     (tmp_path / "team-7" / "model" / "net.py").write_text(program())

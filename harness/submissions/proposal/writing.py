@@ -23,10 +23,10 @@ _PROGRAMS = frozenset({".onnx", ".pt2"})
 _MOST = 300  # checkpoints
 _MOST_ALTERNATIVES = 5
 _SAY_NOTHING = frozenset(
-    "best checkpoint ckpt ema epoch final g generator iter last latest model net network params psnr step weight "
-    "weights x".split()
+    "arch best checkpoint ckpt ema epoch final g generator init iter last latest main model models net network "
+    "networks params psnr step weight weights x".split()
 )
-"""Words in the names of checkpoints of any network."""
+"""Words in the names of checkpoints, classes and files of any network."""
 _TOP = """\
 # Written by `harness init`. A line that begins with `# ?` could not be decided: `harness check .` tries the models and
 # says what to write, such as value_range = 255.0 or colour = "bgr". docs/submitting.md describes every key.
@@ -109,10 +109,14 @@ def propose(root: Path) -> Proposal:
 
 
 def _name(one: Match) -> str:
-    """Return the name of the checkpoint without the scale; that of the class if it says nothing."""
-    stem = SAID.sub("", PurePosixPath(one.file).stem).strip(" _-.")
-    words = re.findall(r"[a-z]+", stem.lower())
-    return one.classes[0].name if set(words) <= _SAY_NOTHING else stem
+    """Return the name of the checkpoint without the scale, or that of the class or its file if it says nothing."""
+    best = one.classes[0]
+    names = [SAID.sub("", PurePosixPath(one.file).stem).strip(" _-."), best.name, PurePosixPath(best.file).stem]
+    return next((name for name in names if not _says_nothing(name)), best.name)
+
+
+def _says_nothing(name: str) -> bool:
+    return set(re.findall(r"[a-z]+", name.lower())) <= _SAY_NOTHING
 
 
 def _distinct(name: str, names: set[str]) -> str:

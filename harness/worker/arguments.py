@@ -144,13 +144,17 @@ def kwargs_line(call: Call) -> str:
     tables: dict[str, Any] = {}
     for slot in (*call.arguments, *call.unknown):
         value = call.arguments.get(slot, "?")
-        shown = "?" if slot in call.unknown else '"scale"' if slot[-1] in SCALE_NAMES else toml(value)
+        shown = "?" if slot in call.unknown else toml(_by_name(value) if slot[-1] in SCALE_NAMES else value)
         if len(slot) == 1:
             tables[slot[0]] = shown
         else:
             tables.setdefault(slot[0], {})[slot[1]] = shown
     inner = ", ".join(f"{key} = {value if isinstance(value, str) else _table(value)}" for key, value in tables.items())
     return f"kwargs = {{ {inner} }}"
+
+
+def _by_name(scale: Any) -> Any:
+    return ["scale"] if isinstance(scale, list) else "scale"
 
 
 def _table(fields: Mapping[str, str]) -> str:
@@ -234,7 +238,8 @@ def _meanings(factory: Callable[..., Any], name: str, scale: int, white: float) 
         value = _value_of(field, scale, white)
         yield (name, field), [value] if listed and value is not None else value
     if not fields:
-        yield (name,), _value_of(name, scale, white)
+        is_idle = name in CONFIG_NAMES and _is_never_read(factory, name)
+        yield (name,), Settings() if is_idle else _value_of(name, scale, white)
 
 
 def _value_of(name: str, scale: int, white: float) -> Any:
@@ -259,6 +264,12 @@ def _fields_read(factory: Callable[..., Any], name: str) -> list[tuple[str, bool
     }
     fields = {field: None for node in ast.walk(tree) if (field := _field(node, name)) is not None}
     return [(field, field in listed) for field in fields]
+
+
+def _is_never_read(factory: Callable[..., Any], name: str) -> bool:
+    """Return whether a factory takes a parameter and does nothing with it."""
+    tree = _tree(factory)
+    return tree is not None and not any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))
 
 
 def _tree(thing: Any) -> ast.AST | None:

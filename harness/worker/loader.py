@@ -168,7 +168,10 @@ def _first_that_fits(
             failure = failure or error  # of the factory that is named first
             continue
         if failure is not None:
-            notes.append(f"built by {name}, because the weights do not fit {factories[0]}")
+            why = f"{factories[0]} cannot be used: {failure.what}"
+            if isinstance(failure, CheckpointError):
+                why = f"the weights do not fit {factories[0]}"
+            notes.append(f"built by {name}, because {why}")
         notes += remarks
         return network
     raise failure or SubmissionError("names no factory", where=str(root))

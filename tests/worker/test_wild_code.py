@@ -107,6 +107,8 @@ def output(one: Loaded) -> torch.Tensor:
         ("scale in keywords and in forward", "its forward pass requires scale: called with the scale"),
         ("registries of other packages", ""),
         ("copied framework", ""),
+        ("settings that are not read", "called with args = "),
+        ("alternative to code that needs a package", "needy_arch:Network cannot be used: imports no_such_blocks"),
     ],
 )
 def test_it_upscales(wild: Path, name: str, note: str) -> None:
@@ -186,6 +188,7 @@ def test_half_precision_is_kept_whatever_the_run_asks_for(wild: Path) -> None:
         ("models.devices:ImportsItsOwn", SubmissionError, r"blocks, which its own code/blocks.py .*folder = .code."),
         ("forked.archs.needy_arch:Network", UnsupportedError, r"needy_arch.py:\d+: imports no_such_blocks, which is"),
         ("models.needs_more:Network", UnsupportedError, r"imports no_framework_has_this_name, which is neither"),
+        ("models.settings:Network", SubmissionError, r"kwargs = { args = {.* scale = \[.scale.\],.*n_feats = \?"),
         ("models.plain:WithoutNames", SubmissionError, r"first, second.*kwargs = { upscale = .scale., first = \?"),
         ("models.plain:Missing", SubmissionError, "has no Missing"),
     ],

@@ -99,6 +99,33 @@ def test_scales_of_one_network_are_one_model(tmp_path: Path) -> None:
     assert "# ? its arguments: kwargs = { device = ? }\n" in (tmp_path / "harness.toml").read_text()
 
 
+def test_a_scale_in_a_name_is_set_off_by_its_case(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(program())
+    # The channels of the last convolution are those of other scales.
+    for file, scale in (
+        ("PANx2_DF2K", 4),
+        ("PANx3_DF2K", 2),
+        ("fastX4", 2),
+        ("matrix3", 2),
+        ("MAX8", 2),
+        ("BOXx2up", 4),
+    ):
+        saved(tmp_path / f"{file}.pth", scale)
+    found = {name: one.scales for name, one in described(tmp_path).items()}
+    assert found == {"PAN_DF2K": [2, 3], "fast": [4], "matrix3": [2], "MAX8": [2], "BOXx2up": [4]}
+
+
+def test_models_of_several_folders_keep_the_scales_in_their_names(tmp_path: Path) -> None:
+    for scale in (2, 3):
+        saved(tmp_path / f"x{scale}" / f"lesser_x{scale}.pth", scale)
+        (tmp_path / f"x{scale}" / "net.py").write_text(program())
+    found = described(tmp_path)
+    assert {name: (one.factory, one.scales) for name, one in found.items()} == {
+        "lesser_x2": ("x2.net:Net", [2]),
+        "lesser_x3": ("x3.net:Net", [3]),
+    }
+
+
 def test_a_name_that_says_nothing_gives_way_to_one_that_does(tmp_path: Path) -> None:
     for file, name, first in (("vdsr", "Net", "entry"), ("model", "Named", "start"), ("network", "Model", "head")):
         (tmp_path / f"{file}.py").write_text(program(name, first))
@@ -148,6 +175,12 @@ def test_nothing_is_overwritten_and_nothing_is_written_for_nothing(tmp_path: Pat
     with pytest.raises(UsageError, match="no checkpoint was found"):
         write(tmp_path)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\n")
+    saved(tmp_path / "zoo.pth", 2)
+    with pytest.raises(
+        UsageError, match=r"pointer.pth: is a Git LFS pointer.*; zoo.pth: no class has the names of its"
+    ):
+        write(tmp_path)
     (tmp_path / "submission.toml").write_text('[submission]\nname = "a"\nscales = [2]\n')
     with pytest.raises(UsageError, match="has a manifest already"):
         write(tmp_path)

@@ -15,8 +15,11 @@ from harness.submissions.checkpoint import read_state_dict
 from harness.submissions.proposal.classes import NetworkClass
 
 SCALES = (2, 3, 4, 8)
-SAID = re.compile(r"(?i)(?<![a-z0-9])x([2348])(?![0-9])|(?<![0-9])([2348])x(?![a-z0-9])")
-"""A scale in the name of a file."""
+SAID = re.compile(
+    r"(?i:(?<![a-z0-9])x([2348])(?![0-9])|(?<![0-9])([2348])x(?![a-z0-9]))"
+    r"|(?<=[A-Z])x([2348])(?![0-9a-z])|(?<=[a-z])X([2348])(?![0-9A-Z])"
+)
+"""A scale in the name of a file: a word of its own such as x2 or 4x, or set off by its case, as in EDSRx2 and netX4."""
 _MOST_LEVELS = 2  # of names of wrappers that are removed from the names of tensors
 # Of the upscaled RGB image.
 _CHANNELS = 3
@@ -106,7 +109,7 @@ def _words(path: str) -> frozenset[str]:
 
 def _scale(file: str, state: Mapping[str, Tensor]) -> int | None:
     """Return the scale that the name of the file says, else the one that its last convolution has channels for."""
-    said = {int(one[1] or one[2]) for one in SAID.finditer(file)}
+    said = {int(one[one.lastindex or 0]) for one in SAID.finditer(file)}
     if len(said) == 1:
         return said.pop()
     # The last convolution before a pixel shuffle has 3 * scale^2 output channels.

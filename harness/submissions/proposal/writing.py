@@ -22,6 +22,8 @@ from harness.submissions.proposal.matching import SAID, Match, match
 _PROGRAMS = frozenset({".onnx", ".pt2"})
 _MOST = 300  # checkpoints
 _MOST_ALTERNATIVES = 5
+_MOST_NAMED = 3  # checkpoints in a message
+_UNMATCHED = "no class has the names of its tensors"
 _SAY_NOTHING = frozenset(
     "arch best checkpoint ckpt ema epoch final g generator init iter last latest main model models net network "
     "networks params psnr step weight weights x".split()
@@ -48,11 +50,14 @@ class Proposal:
         Number of models with a class or a loader.
     undecided
         Number of lines that could not be decided.
+    left_over
+        Checkpoints that it does not describe, each with the reason.
     """
 
     text: str
     models: int
     undecided: int
+    left_over: tuple[str, ...] = ()
 
 
 def write(root: Path) -> Proposal:
@@ -69,17 +74,23 @@ def write(root: Path) -> Proposal:
         raise UsageError("has a manifest already", where=str(existing), hint="remove it, or edit it")
     proposal = propose(root)
     if not proposal.models:
-        raise UsageError(
-            "no checkpoint was found that fits a network in it",
-            where=str(root),
-            hint="download the checkpoints that its README names, or write a manifest: docs/submitting.md",
-        )
+        raise _nothing_found(root, proposal)
     try:
         with atomic_file(root / SHARED_FILE_NAME) as file:
             file.write(proposal.text.encode())
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", where=str(root / SHARED_FILE_NAME)) from error
     return proposal
+
+
+def _nothing_found(root: Path, proposal: Proposal) -> UsageError:
+    where, what = str(root), "no checkpoint was found that fits a network in it"
+    if not proposal.left_over:
+        hint = "download the checkpoints that its README names, or write a manifest: docs/submitting.md"
+        return UsageError(what, where=where, hint=hint)
+    more = f"; and {len(proposal.left_over) - _MOST_NAMED} more" if len(proposal.left_over) > _MOST_NAMED else ""
+    said = f"{what} ({'; '.join(proposal.left_over[:_MOST_NAMED])}{more})"
+    return UsageError(said, where=where, hint="docs/submitting.md says how checkpoints are read and described")
 
 
 def propose(root: Path) -> Proposal:
@@ -101,11 +112,24 @@ def propose(root: Path) -> Proposal:
     matches = [match(root, file, classes) for file in checkpoints[:_MOST]]
     names: set[str] = set()
     groups = _groups(one for one in matches if one.classes)
-    blocks = ["\n".join(_lines(group, _distinct(_name(group[0]), names), root)) for group in groups]
+    named = zip(groups, _names(groups), strict=True)
+    blocks = ["\n".join(_lines(group, _distinct(name, names), root)) for group, name in named]
     programs = [file for file in usable if PurePosixPath(file).suffix.lower() in _PROGRAMS]
     blocks += [_program(file, _distinct(PurePosixPath(file).stem, names)) for file in programs]
-    text = "\n".join([_TOP, *blocks, *_left_over([one for one in matches if not one.classes], checkpoints[_MOST:])])
-    return Proposal(text, len(blocks), len(re.findall(r"^# \?", text, re.MULTILINE)))
+    left = [f"{one.file}: {one.problem or _UNMATCHED}" for one in matches if not one.classes]
+    text = "\n".join([_TOP, *blocks, *_left_over(left, checkpoints[_MOST:])])
+    return Proposal(text, len(blocks), len(re.findall(r"^# \?", text, re.MULTILINE)), tuple(left))
+
+
+def _names(groups: Sequence[Sequence[Match]]) -> list[str]:
+    """Return a name for each group; models of one name whose files say different scales keep them in their names."""
+    names = [_name(group[0]) for group in groups]
+    stems = [PurePosixPath(group[0].file).stem for group in groups]
+    told = [stem if len(group) == 1 else name for group, name, stem in zip(groups, names, stems, strict=True)]
+    return [
+        longer if names.count(name) > 1 and told.count(longer) == 1 else name
+        for name, longer in zip(names, told, strict=True)
+    ]
 
 
 def _name(one: Match) -> str:
@@ -203,12 +227,14 @@ def _place(one: NetworkClass, root: Path) -> tuple[str, str]:
 def _program(file: str, name: str) -> str:
     loader = loader_for(Path(file)) or "onnx"
     said = SAID.search(file)
-    scale = f"scales = [{said[1] or said[2]}]" if said else "# ? the scale was not found: 2, 3 or 4\nscales = [4]"
+    scale = "# ? the scale was not found: 2, 3 or 4\nscales = [4]"
+    if said is not None:
+        scale = f"scales = [{said[said.lastindex or 0]}]"
     return f'[[model]]\nname = {_quoted(name)}\nfactory = "{PREFIX}{loader}"\nweights = {_quoted(file)}\n{scale}\n'
 
 
-def _left_over(matches: Sequence[Match], more: Sequence[str]) -> list[str]:
-    lines = [f"# {one.file}: {one.problem or 'no class has the names of its tensors'}" for one in matches]
+def _left_over(left: Sequence[str], more: Sequence[str]) -> list[str]:
+    lines = [f"# {one}" for one in left]
     if more:
         lines.append(f"# and {len(more)} more checkpoints, which were not read")
     return ["# Checkpoints that are not described:", *lines, ""] if lines else []

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness.errors import SubmissionError
 from harness.worker.obstacles import PRIVATE_PREFIX, obstacle
-from harness.worker.partial_packages import import_partially
+from harness.worker.partial_packages import failed_packages, import_partially
 from harness.worker.registries import forget_registries, import_with_registries
 from harness.worker.source_only import forbid_byte_code
 
@@ -87,21 +87,24 @@ def _imported(qualified: str, root: Path, name: str) -> ModuleType:
             _forget(package, keep=f"{package}.version")
         except ImportError as error:
             if "attempted relative import" not in str(error) or qualified != name:
-                raise
+                return _imported_partially(qualified, root, name, error)
             _forget(name.split(".", maxsplit=1)[0])
             qualified = f"{_private_package(root)}.{name}"  # from .. import x, beyond the outermost package
+        except Exception as error:  # noqa: BLE001 -- submitted code may raise anything
+            return _imported_partially(qualified, root, name, error)
     return import_with_registries(qualified, root)
 
 
-def _imported_partially(qualified: str, root: Path, name: str, error: ModuleNotFoundError) -> ModuleType:
-    """Import a module without ``__init__.py`` of packages that import what is not installed.
+def _imported_partially(qualified: str, root: Path, name: str, error: Exception) -> ModuleType:
+    """Import a module without ``__init__.py`` of packages that cannot be executed here.
 
     Raises
     ------
-    ModuleNotFoundError
-        The module itself needs what is not installed.
+    Exception
+        The module itself cannot be imported: `error`, unless it needs a package that is not installed.
     """
-    if qualified != name:
+    is_missing = isinstance(error, ModuleNotFoundError)
+    if qualified != name or not (is_missing or any(failed_packages(error, root))):
         raise error
     try:
         return import_partially(name, root, error)

@@ -1,4 +1,4 @@
-"""Import a module without executing ``__init__.py`` of packages that import what is not installed.
+"""Import a module without executing ``__init__.py`` of packages that cannot be executed here.
 
 Packages of published code often import all of their parts, and with them what any of these needs: a copy of a training
 framework imports the libraries of its data sets, although a network needs none of them.
@@ -48,7 +48,7 @@ class PartialPackage(ModuleType):
         raise AttributeError(f"no module of {self.__name__} defines {name}")
 
 
-def import_partially(name: str, root: Path, error: ImportError) -> ModuleType:
+def import_partially(name: str, root: Path, error: Exception) -> ModuleType:
     """Import a module of a folder without ``__init__.py`` of its packages, and of others that cannot be imported.
 
     Parameters
@@ -62,12 +62,12 @@ def import_partially(name: str, root: Path, error: ImportError) -> ModuleType:
 
     Raises
     ------
-    ImportError
-        The module itself needs what is missing.
+    Exception
+        The module itself cannot be imported: what the last attempt raised.
     """
     *parents, _ = name.split(".")
     replaced = {".".join(parents[:depth]) for depth in range(1, len(parents) + 1)}
-    failed = set(_failed_packages(error, root))
+    failed = set(failed_packages(error, root))
     for _ in range(_MOST):
         if name in failed or not replaced | failed:
             break
@@ -75,8 +75,8 @@ def import_partially(name: str, root: Path, error: ImportError) -> ModuleType:
         _replace(replaced, root)
         try:
             return import_with_registries(name, root)
-        except ImportError as again:
-            error, failed = again, set(_failed_packages(again, root))
+        except Exception as again:  # noqa: BLE001 -- submitted code may raise anything
+            error, failed = again, set(failed_packages(again, root))
             if failed <= replaced:
                 break
     raise error
@@ -94,7 +94,7 @@ def _replace(packages: Collection[str], root: Path) -> None:
             setattr(sys.modules[parent], last, package)
 
 
-def _failed_packages(error: ImportError, root: Path) -> Iterator[str]:
+def failed_packages(error: Exception, root: Path) -> Iterator[str]:
     """Yield the packages of a folder in whose ``__init__.py`` an exception was raised."""
     for frame in traceback.extract_tb(error.__traceback__):
         path = Path(frame.filename)

@@ -158,7 +158,7 @@ def _by_name(scale: Any) -> Any:
 
 
 def _table(fields: Mapping[str, str]) -> str:
-    return "{ " + ", ".join(f"{key} = {value}" for key, value in fields.items()) + " }"
+    return "{ " + ", ".join(f"{key} = {value}" for key, value in fields.items()) + " }" if fields else "{}"
 
 
 def toml(value: Any) -> str:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import SubmissionError, UnsupportedError
-from harness.submissions.argument_names import kind_of
+from harness.submissions.argument_names import CONFIG_NAMES, kind_of
 from harness.submissions.checkpoint import misfits, strip_prefix
 from harness.worker.arguments import Slot, needs_arguments, parameters_of
 from harness.worker.factory import Factory, values_text
@@ -27,6 +27,8 @@ from harness.worker.factory import Factory, values_text
 _PASSES = 3  # sizes may be products of two arguments
 _MOST_CHOICES = 16
 _START_DEPTH = 2
+_MOST_WIDTHS = 3  # of a checkpoint
+_COMMON_WIDTHS = (64, 32)
 _SIDE = 48  # of an image that is tried, pixels
 _ACTIVATIONS = ("prelu", "relu")  # the first has parameters of its own; where both fit, the checkpoint does not tell
 
@@ -79,7 +81,7 @@ def values_from_shapes(
     UnsupportedError
         The factory cannot run here.
     """
-    unknowns = _unknowns(factory, state, defaults=defaults)
+    unknowns = _buildable(factory, state, defaults=defaults)
     if not unknowns.numbers and not unknowns.choices:
         return None
     found: list[dict[Slot, Any]] = []
@@ -95,8 +97,20 @@ def values_from_shapes(
     return found[0] if found else None
 
 
-def _unknowns(factory: Factory, state: Mapping[str, Tensor], *, defaults: bool) -> Unknowns:
-    width = _usual_width(state)
+def _buildable(factory: Factory, state: Mapping[str, Tensor], *, defaults: bool) -> Unknowns:
+    """Return the arguments to search, each with a value to begin with: those with which the network can be built."""
+    tried: list[Unknowns] = []
+    for width in _usual_widths(state):
+        one = _unknowns(factory, width, defaults=defaults)
+        if one in tried:
+            continue
+        tried.append(one)
+        if _built(factory, {**{slot: values[0] for slot, values in one.choices.items()}, **one.numbers}) is not None:
+            return one
+    return tried[0]
+
+
+def _unknowns(factory: Factory, width: int, *, defaults: bool) -> Unknowns:
     unknowns = Unknowns(required=frozenset(factory.call.unknown))
     free = [one for one in parameters_of(factory.function) if (one.name,) not in factory.call.arguments]
     given: dict[Slot, int | bool] = {}
@@ -108,11 +122,17 @@ def _unknowns(factory: Factory, state: Mapping[str, Tensor], *, defaults: bool) 
             unknowns.choices[slot] = (False, True)
         elif kind == "activation" and default is None:
             unknowns.choices[slot] = _ACTIVATIONS
-        elif kind in ("width", "depth") and type(default) is not bool:
+        elif _is_number(slot, required=slot not in given) and type(default) is not bool:
             # Widths that begin alike could not be told apart, or would leave nothing where one is a part of the other.
-            smaller = max(1, width >> sum(kind_of(one[-1]) == "width" for one in unknowns.numbers))
-            unknowns.numbers[slot] = default or (smaller if kind == "width" else _START_DEPTH)
+            smaller = max(1, width >> sum(kind_of(one[-1]) != "depth" for one in unknowns.numbers))
+            unknowns.numbers[slot] = default or (_START_DEPTH if kind == "depth" else smaller)
     return unknowns
+
+
+def _is_number(slot: Slot, *, required: bool) -> bool:
+    """Return whether an argument may be a width or a depth; a required one may be, whatever its name is."""
+    name, kind = slot[-1], kind_of(slot[-1])
+    return kind in ("width", "depth") or (required and kind is None and name not in CONFIG_NAMES)
 
 
 def _solved(
@@ -250,10 +270,10 @@ def _numbers(key: str) -> Iterator[tuple[str, int]]:
             yield key[: match.start()], int(match[0][:9])
 
 
-def _usual_width(state: Mapping[str, Tensor]) -> int:
-    """Return the most frequent number of outputs of a layer."""
-    sizes: Sequence[int] = [tensor.shape[0] for tensor in state.values() if tensor.ndim > 1]
-    return Counter(sizes).most_common(1)[0][0] if sizes else 1
+def _usual_widths(state: Mapping[str, Tensor]) -> list[int]:
+    """Return numbers of outputs of layers, the most frequent ones first, and widths that many networks have."""
+    sizes: Sequence[int] = [tensor.shape[0] for tensor in state.values() if tensor.ndim > 1 and tensor.shape[0] > 1]
+    return [size for size, _ in Counter(sizes).most_common(_MOST_WIDTHS)] + list(_COMMON_WIDTHS)
 
 
 def _hint(factory: Factory, known: Mapping[Slot, int]) -> str | None:

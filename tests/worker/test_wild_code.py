@@ -44,7 +44,9 @@ def checkpoints() -> dict[str, dict]:
     merged = training["block.wide.weight"] + functional.pad(training["block.point.weight"], (1, 1, 1, 1))
     bias = training["block.wide.bias"] + training["block.point.bias"]
     inference = {**ends, "block.reparam.weight": merged, "block.reparam.bias": bias}
+    divided = convolutions(head=(3, 16, 3), middle=(16, 6, 3), last__0=(6, 12, 3))
     return {
+        "divided.pth": {**divided, **{f"scales.{number}": torch.ones(1, 1) for number in range(5)}},
         "plain.pth": plain,
         "coupled.pth": convolutions(first=(3, 6, 3), residual=(3, 3, 3), last=(9, 12, 3)),
         "settings.pth": settings,
@@ -107,8 +109,9 @@ def output(one: Loaded) -> torch.Tensor:
         ("scale in keywords and in forward", "its forward pass requires scale: called with the scale"),
         ("registries of other packages", ""),
         ("copied framework", ""),
-        ("settings that are not read", "called with args = "),
+        ("settings that are not read", "called with args = {}"),
         ("alternative to code that needs a package", "needy_arch:Network cannot be used: imports no_such_blocks"),
+        ("sizes of other names", "nf = 16, unf = 6, read off the checkpoint"),
     ],
 )
 def test_it_upscales(wild: Path, name: str, note: str) -> None:

@@ -26,7 +26,7 @@ _MOST_NAMED = 3  # checkpoints in a message
 _UNMATCHED = "no class has the names of its tensors"
 _SAY_NOTHING = frozenset(
     "arch best checkpoint ckpt ema epoch final g generator init iter last latest main model models net network "
-    "networks params psnr step weight weights x".split()
+    "networks params pretrained psnr step test train trained weight weights x".split()
 )
 """Words in the names of checkpoints, classes and files of any network."""
 _TOP = """\

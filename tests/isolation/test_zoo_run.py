@@ -1,9 +1,9 @@
 """The zoo in one run, with honest networks between: every row as expected, and no honest one disturbed.
 
-One in twenty-four of the folders is run in the sandbox if there is one. Two runs share them, each with the honest networks, so
-that two processors have work. Some folders are also checked as by ``harness check``. The marker ``nightly`` selects
-runs of all folders, in the sandbox and in plain processes, from which is left out what only a sandbox holds, and a
-check of every folder.
+One in twenty-four of the folders is run in the sandbox if there is one. Two runs share them, each with the honest
+networks, so that two processors have work. Some folders are also checked as by ``harness check``. The marker
+``nightly`` selects runs of all folders, in the sandbox and in plain processes, from which is left out what only a
+sandbox holds, and a check of every folder.
 """
 
 import contextlib

@@ -155,15 +155,16 @@ class RunStore:
     def _require_own(self) -> None:
         """Check that no files of the user would be deleted: ``--out`` may name a folder with other things in it."""
         # A run leaves one of these also if it is killed. Any other folder may have a `measurements` of its own.
-        if any((self.folder / name).exists() for name in (".lock", _RESULTS)) or self._has_measurements():
+        if any((self.folder / name).exists() for name in (".lock", _RESULTS)) or self._has_stored():
             return
         others = [name for name in _DELETED if (self.folder / name).exists()]
         if others:
             what = f"is not the folder of a run, but holds {' and '.join(others)}, which a run would delete"
             raise UsageError(what, where=str(self.folder), hint="choose another folder with --out")
 
-    def _has_measurements(self) -> bool:
-        names = (path.stem for path in (self.folder / "measurements").glob("*.json"))
+    def _has_stored(self) -> bool:
+        """Return whether a run has stored something here: copies of its folder may lack hidden files."""
+        names = (path.stem for kind in _DELETED for path in (self.folder / kind).glob("*.json"))
         return any(len(name) == _FINGERPRINT_LENGTH and set(name) <= set(hexdigits) for name in names)
 
     def is_intact(self) -> bool:

@@ -185,6 +185,7 @@ def test_the_folder_of_a_run_is_one_again(tmp_path: Path) -> None:
     with RunStore(tmp_path / "killed").locked():
         RunStore(tmp_path / "killed").save_measurement(measurement())
     RunStore(tmp_path / "saved-elsewhere").save_measurement(measurement("0af3" * 16))
-    for name in ("killed", "saved-elsewhere"):
+    RunStore(tmp_path / "copied").save_unfinished(measurement("0af3" * 16))
+    for name in ("killed", "saved-elsewhere", "copied"):
         with RunStore(tmp_path / name).locked(fresh=True):
             assert not (tmp_path / name / "measurements").exists()

@@ -370,8 +370,12 @@ class LiveProgress:
 
 
 def _describe_start(event: RunStarted) -> str:
-    images = f" on {event.images} images" if event.images else ""
-    return f"{event.submissions} networks{images}" + (f"; {event.note}" if event.note else "")
+    images = f" on {_counted(event.images, 'image')}" if event.images else ""
+    return f"{_counted(event.submissions, 'network')}{images}" + (f"; {event.note}" if event.note else "")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 class WarnBeforeMeasuring:

@@ -265,3 +265,10 @@ def test_reading_large_data_sets_is_shown_before_the_first_event() -> None:
     with LiveProgress(terminal):
         pass
     assert "reading the submissions and the images" in terminal.file.getvalue()
+
+
+def test_one_network_is_counted_in_the_singular() -> None:
+    piped = PipedRun()
+    piped.progress.start([("a", "a")], 1)
+    piped.progress.start([("a", "a"), ("b", "b")], 6)
+    assert [line.split(" s  ")[1] for line in piped.lines] == ["1 network on 1 image", "2 networks on 6 images"]

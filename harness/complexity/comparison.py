@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
 from harness.complexity.observation import Observation, OutOfTimeError
 from harness.complexity.operators import can_hold_macs
 from harness.results.measurement import TOO_LONG
+
+with warnings.catch_warnings():
+    # It scripts a loss when it is imported, of which torch warns, and a caller may turn warnings into errors.
+    warnings.simplefilter("ignore")
+    from fvcore.nn import FlopCountAnalysis
 
 TOLERANCE = 1e-3
 """Largest relative difference of counts that agree."""

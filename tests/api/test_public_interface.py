@@ -56,6 +56,17 @@ def test_importing_it_imports_nothing_heavy() -> None:
     assert not HEAVY & set(in_new_process(code).split())
 
 
+def test_nothing_warns_when_it_is_imported_and_used() -> None:
+    code = (
+        "import torch, warnings, harness; warnings.simplefilter('error')\n"
+        "for name in harness.__all__: getattr(harness, name)\n"
+        "network = torch.nn.Sequential(torch.nn.Conv2d(3, 12, 1), torch.nn.PixelShuffle(2))\n"
+        "harness.evaluate(network, 'embedded', 2), harness.reparameterize(network)\n"
+        "print(harness.complexity(network, (8, 9)).macs)"
+    )
+    assert in_new_process(code) == str(8 * 9 * 3 * 12)
+
+
 @pytest.mark.parametrize("first", ["", "import harness.run.plan, harness.complexity.count;"])
 def test_a_package_can_be_called_whatever_is_imported_first(first: str) -> None:
     code = f"{first}import harness; harness.run(['missing'])"

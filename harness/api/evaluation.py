@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.api.live_networks import checked_count, checked_range, in_eval_mode, place_of
-from harness.data import Dataset, get_degradation, open_dataset
+from harness.data import Dataset, get_degradation, open_dataset, registered
 from harness.data.datasets import Array
+from harness.data.registry import DATASETS
 from harness.errors import DataError, UsageError
 from harness.quality.convention import get_convention
 from harness.quality.evaluate import Quality, average, evaluate_pair
@@ -128,7 +129,7 @@ class _Upscaler:
 def _pairs(dataset: str | Path | Pairs | Dataset, scale: int) -> Iterator[tuple[Array, Array]]:
     if isinstance(dataset, str | Path):
         # The state of its files is part of the key of the cache, so that a folder that changed is read again.
-        dataset = _opened(str(dataset), scale, _state_of(Path(dataset)))
+        dataset = _opened(str(dataset), scale, _state_of(_folder_of(dataset)))
     if not isinstance(dataset, Dataset):
         yield from dataset
         return
@@ -136,6 +137,14 @@ def _pairs(dataset: str | Path | Pairs | Dataset, scale: int) -> Iterator[tuple[
         raise UsageError(f"data set {dataset.name} is for scale {dataset.scale}, not {scale}")
     for index in range(len(dataset)):
         yield dataset.pair(index)
+
+
+def _folder_of(dataset: str | Path) -> Path:
+    """Return the folder of a data set that may change; those of the harness and of packages do not."""
+    folder = Path(dataset)
+    if str(dataset) in DATASETS.names() or folder.is_dir():
+        return folder
+    return registered().get(str(dataset), folder)
 
 
 def _state_of(place: Path) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import harness
+from harness.data import add
 from harness.errors import DataError, UsageError
 from harness.quality import average, evaluate_pair, upscale_bicubic
 from harness.worker.clock import Reading
@@ -283,6 +284,22 @@ def test_a_network_can_be_trained_after_it_was_timed() -> None:
     harness.benchmark(network, (8, 9), budget_s=0.1)
     network(torch.rand(1, 3, 8, 9)).sum().backward()
     assert network.layer.weight.grad is not None
+
+
+def test_a_registered_set_whose_files_changed_is_read_again(
+    tmp_path: Path, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+    for folder, (_, hr) in zip(("one", "other"), pairs, strict=False):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(hr).save(tmp_path / folder / "1.png")
+    add("mine", tmp_path / "one")
+    first = harness.evaluate(Bicubic(), "mine", 2)
+    assert harness.evaluate(Bicubic(), "mine", 2) == first
+    Image.fromarray(pairs[3][1]).save(tmp_path / "one" / "1.png")
+    changed = harness.evaluate(Bicubic(), "mine", 2)
+    add("mine", tmp_path / "other")
+    assert len({first, changed, harness.evaluate(Bicubic(), "mine", 2)}) == 3
 
 
 def test_a_folder_whose_files_changed_is_read_again(tmp_path: Path, pairs: list[Pair]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ _RESET_PEAK = "5"  # proc(5): resets the peak resident set size to the current o
 # mallopt(3); values of the constants in malloc.h
 _M_MMAP_THRESHOLD = -3
 _M_MMAP_MAX = -4
+_USUAL_MMAP_MAX = 1 << 16
+# A worker's environment sets it to 0 (harness.isolation.environment), that of a caller usually does not.
+_OWN_MMAP_MAX = int(os.environ.get("MALLOC_MMAP_MAX_") or _USUAL_MMAP_MAX)
 
 
 def forward_memory(
@@ -113,11 +117,11 @@ def _returning_pages() -> Iterator[None]:
     """Restore glibc's default within the block: large blocks are returned to the system when they are freed."""
     # glibc's threshold begins at 128 KiB and adapts itself. Setting it fixes it, so that all large blocks are mapped.
     _mallopt(_M_MMAP_THRESHOLD, 1 << 18)
-    _mallopt(_M_MMAP_MAX, 1 << 16)
+    _mallopt(_M_MMAP_MAX, _USUAL_MMAP_MAX)
     try:
         yield
     finally:
-        _mallopt(_M_MMAP_MAX, 0)
+        _mallopt(_M_MMAP_MAX, _OWN_MMAP_MAX)
 
 
 def _mallopt(parameter: int, value: int) -> None:

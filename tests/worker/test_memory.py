@@ -41,3 +41,21 @@ def test_the_first_call_on_a_heap_that_has_grown_touches_hardly_a_new_page() -> 
     pages = 200_000_000 // 4096
     assert cold > 0.9 * pages
     assert warm < 0.1 * pages
+
+
+_MEASURE = """
+import torch
+from harness.worker import memory
+
+asked = []
+memory._mallopt = lambda parameter, value: asked.append(value)
+memory.forward_memory(torch.nn.Conv2d(3, 3, 1), lambda frame: frame, (8, 8), 1)
+print(asked[-1])
+"""
+
+
+@pytest.mark.parametrize(("settings", "expected"), [(MEMORY_SETTINGS, 0), ({}, 1 << 16)])
+def test_a_process_gets_its_own_setting_of_the_allocator_back(settings: dict[str, str], expected: int) -> None:
+    own = {"PYTHONPATH": str(Path(harness.__file__).parents[1]), **settings}
+    done = subprocess.run([sys.executable, "-c", _MEASURE], env=own, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == expected

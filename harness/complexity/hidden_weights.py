@@ -12,8 +12,13 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-# Filters for blurring, resizing and transforms repeat their values, by symmetry and for each channel.
+from harness.complexity.parameters import parameters_of
+
+# Filters for blurring, resizing and transforms repeat their values, by symmetry and for each channel. Quantized weights
+# repeat them too, but not in the same number in each output channel.
 _LEAST_DISTINCT = 0.5
+_LEAST_CHANNELS = 4  # of which so many must differ
+_STEPS = 10_000  # to which values are rounded, because those of a filter may differ in their last bits
 
 
 class HiddenWeights:
@@ -29,7 +34,7 @@ class HiddenWeights:
         self._names = {storage_of(buffer): name for name, buffer in model.named_buffers()}
         self._tensors: dict[int, Tensor] = {}
         # What each tensor was made of, by the memory of both; None for what was made of parameters.
-        self._parts: dict[int, frozenset[int] | None] = {storage_of(one): None for one in model.parameters()}
+        self._parts: dict[int, frozenset[int] | None] = {storage_of(one): None for one in parameters_of(model)}
         self._used: set[int] = set()
         for buffer in model.buffers():
             self.enter(buffer)
@@ -85,9 +90,18 @@ def storage_of(tensor: Tensor) -> int:
 
 
 def _is_learned(tensor: Tensor) -> bool:
-    """Return whether a tensor looks like trained weights: most of its values, without their signs, differ."""
+    """Return whether a tensor looks like trained weights: most of its values, or of its channels, differ.
+
+    Signs, and the order of the values of a channel, do not count.
+    """
     if not tensor.is_floating_point() or tensor.numel() < 2:
         return False
-    values = tensor.detach().abs()
-    values = values[values != 0]
-    return bool(torch.unique(values).numel() > _LEAST_DISTINCT * tensor.numel())
+    values = tensor.detach().float().abs()
+    nonzero = values[values != 0]
+    if torch.unique(nonzero).numel() > _LEAST_DISTINCT * tensor.numel():
+        return True
+    channels = (values / values.max() * _STEPS).round().flatten(1) if tensor.ndim > 1 and nonzero.numel() else values
+    if channels.ndim < 2 or len(channels) < _LEAST_CHANNELS:
+        return False
+    different = len(torch.unique(channels.sort(dim=1).values, dim=0))
+    return different > max(_LEAST_CHANNELS - 1, _LEAST_DISTINCT * len(channels))

@@ -29,6 +29,7 @@ from torch.utils._pytree import tree_leaves
 from harness.complexity.hidden_weights import HiddenWeights, storage_of
 from harness.complexity.meta_shapes import call_on_meta
 from harness.complexity.operators import can_hold_macs, cost_of, has_formula
+from harness.complexity.parameters import parameters_of
 from harness.complexity.threads import entered_by_threads
 
 Shape = tuple[int, ...]
@@ -109,7 +110,7 @@ class Origins:
     def __init__(self, model: nn.Module) -> None:
         self.weights = HiddenWeights(model)
         # Tensors stay alive because the allocator may reuse the address of a freed one.
-        self._alive: list[Tensor] = [*model.parameters(), *model.buffers()]
+        self._alive: list[Tensor] = [*parameters_of(model), *model.buffers()]
         self._known = {storage_of(tensor) for tensor in self._alive}
 
     def __contains__(self, tensor: Tensor) -> bool:

@@ -1,9 +1,10 @@
 """Compare counts with closed forms, published values and torch's own counter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 import pytest
 import torch
@@ -217,6 +218,62 @@ def test_weights_that_are_no_parameters_count(in_list: bool) -> None:
     assert complexity.note == f"parameters include 1,080 weights that are none ({named})"
 
 
+class Hiding(nn.Sequential):
+    """A network whose own methods say that it has no parameters."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        return iter(())
+
+    def named_parameters(self, *_: Any, **__: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        return iter(())
+
+
+def layers() -> list[nn.Module]:
+    """Return the layers of a network of 16 * 28 + 16 + 32 + 12 * 145 parameters."""
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 12, 3, padding=1)
+    return [first, nn.PReLU(16), nn.GroupNorm(4, 16), second, nn.PixelShuffle(2)]
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, Hiding])
+def test_parameters_count_whatever_the_network_says(kind: type[nn.Sequential]) -> None:
+    complexity = count(kind(*layers()).eval(), (1, 3, 90, 120))
+    assert complexity.params == 16 * 28 + 16 + 32 + 12 * 145
+    assert complexity.note == ""
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_quantized_weights_that_are_no_parameters_count(bits: int) -> None:
+    made = layers()
+    for convolution in (made[0], made[3]):
+        weight = convolution.weight.detach()
+        step = weight.abs().max() / (2 ** (bits - 1) - 1)
+        del convolution.weight
+        convolution.register_buffer("weight", (weight / step).round() * step)
+    complexity = count(nn.Sequential(*made).eval(), (1, 3, 90, 120))
+    assert complexity.params == 16 * 28 + 16 + 32 + 12 * 145
+    assert "buffers 0.weight, 3.weight" in complexity.note
+
+
+class Transformed(nn.Module):
+    """Fixed filters of many values: a cosine transform and an interpolation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        places, frequencies = torch.arange(8.0), torch.arange(8.0)[:, None]
+        cosines = torch.cos(torch.pi * (2 * places + 1) * frequencies / 16)
+        self.register_buffer("bank", torch.einsum("ux,vy->uvxy", cosines, cosines).reshape(64, 1, 8, 8))
+        one = torch.eye(9).reshape(9, 1, 3, 3)
+        phases = F.interpolate(one, scale_factor=4, mode="bicubic")[:, 0, 4:8, 4:8].reshape(9, 16)
+        self.register_buffer("phases", phases.T.reshape(16, 1, 3, 3).contiguous())
+
+    def forward(self, x: Tensor) -> Tensor:
+        grey = x[:, :1]
+        rough = F.conv2d(grey, self.bank, padding=4)[..., :-1, :-1].mean(1, keepdim=True)
+        fine = F.pixel_shuffle(F.conv2d(grey, self.phases, padding=1), 4)
+        return (F.avg_pool2d(fine, 2) + F.interpolate(rough, scale_factor=2)).expand(-1, 3, -1, -1)
+
+
 def test_weights_that_are_constants_of_a_compiled_graph_count() -> None:
     network = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 12, 3, padding=1), nn.PixelShuffle(2))
     expected = count(network, FULL_HD).params
@@ -237,7 +294,7 @@ class Masked(nn.Module):
         return F.pixel_shuffle(F.conv2d(x, self.weight * self.mask, padding=1), 2)
 
 
-@pytest.mark.parametrize("network", [ResidualNet(), Blurred(), Masked()])
+@pytest.mark.parametrize("network", [ResidualNet(), Blurred(), Masked(), Transformed()])
 def test_what_is_no_weight_does_not_count(network: nn.Module) -> None:
     complexity = count(network, FULL_HD)
     assert complexity.params == sum(parameter.numel() for parameter in network.parameters())

@@ -168,13 +168,16 @@ def _first_that_fits(
             failure = failure or error  # of the factory that is named first
             continue
         if failure is not None:
-            why = f"{factories[0]} cannot be used: {failure.what}"
-            if isinstance(failure, CheckpointError):
-                why = f"the weights do not fit {factories[0]}"
-            notes.append(f"built by {name}, because {why}")
+            notes.append(f"built by {name}, because {_why_not(factories[0], failure)}")
         notes += remarks
         return network
     raise failure or SubmissionError("names no factory", where=str(root))
+
+
+def _why_not(factory: str, failure: SubmissionError) -> str:
+    if isinstance(failure, CheckpointError):
+        return f"the weights do not fit {factory}"
+    return failure.what if factory in failure.what else f"{factory} cannot be used: {failure.what}"
 
 
 def _built(

@@ -38,7 +38,7 @@ class Match:
     scale
         Upscaling factor; None if it is not known.
     problem
-        Why it could not be read; empty if it was.
+        Why it could not be read, and how to change that; empty if it was.
     """
 
     file: str
@@ -52,7 +52,7 @@ def match(root: Path, file: str, classes: Sequence[NetworkClass]) -> Match:
     try:
         state = read_state_dict(root / file)
     except SubmissionError as error:
-        return Match(file, problem=error.what)
+        return Match(file, problem=f"{error.what} ({error.hint})" if error.hint else error.what)
     fitting = _fitting(state, classes)
     inner = {name for one in fitting for name in one.used}
     # A block that has all these names as well is not the network that contains it.

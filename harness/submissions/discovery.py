@@ -142,7 +142,8 @@ def _is_undescribed(children: Sequence[Path], sources: Sequence[Path]) -> bool:
 
 def _is_mere_code(source: Path) -> bool:
     try:
-        return source.is_dir() and not is_submission(archives.submission_folder(source))
+        folder = archives.submission_folder(source) if source.is_dir() else None
+        return folder is not None and not (is_submission(folder) or _is_challenge(folder) or _holds_pairs(folder))
     except (OSError, SubmissionError):
         return False
 

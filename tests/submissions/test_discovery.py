@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -119,13 +120,23 @@ def test_what_is_wrong_in_a_zip_names_the_zip(tmp_path):
 
 
 @pytest.mark.parametrize("mark", ["net.py", ".git/HEAD"])
-def test_a_repository_that_nothing_describes_is_not_taken_for_submissions(tmp_path, mark):
+def test_a_repository_that_nothing_describes_is_not_taken_for_submissions(tmp_path, tmp_path_factory, mark):
     for file in (mark, "basicsr/train.py", "experiments/best.pth", "docs/conf.py"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     with pytest.raises(UsageError, match="nothing says what its networks are") as raised:
         find(tmp_path)
     assert f"`harness init {tmp_path}`" in str(raised.value)
+    (tmp_path / "challenge").mkdir()
+    for file in ("net.py", "net_x2.pth"):  # a model file and its checkpoint
+        (tmp_path / "challenge" / file).touch()
+    assert [one.name for one in find(tmp_path, cache_dir=tmp_path_factory.mktemp("cache"))] == [
+        "basicsr",
+        "docs",
+        "experiments",
+        "net",
+    ]
+    shutil.rmtree(tmp_path / "challenge")
     model(tmp_path, "a")
     assert [one.name for one in find(tmp_path)] == ["a", "basicsr", "docs", "experiments"]
 

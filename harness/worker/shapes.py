@@ -192,7 +192,12 @@ def _check_told(
         names = ", ".join(".".join(slot) for slot in told)
         what = f"the shapes of the checkpoint do not tell {names} of {factory.name} apart"
         raise SubmissionError(what, hint=_hint(factory, {}))
-    _check_indifferent(factory, values, lost, state, {slot: values[slot] for slot in told})
+    known = {slot: values[slot] for slot in told}
+    # A number in place of a text or a flag may build a network that computes something else in the same shapes.
+    if unnamed := [".".join(slot) for slot in lost if kind_of(slot[-1]) is None]:
+        what = f"the shapes of the checkpoint do not tell {', '.join(unnamed)} of {factory.name}"
+        raise SubmissionError(what, hint=_hint(factory, known))
+    _check_indifferent(factory, values, lost, state, known)
 
 
 def _check_indifferent(

@@ -253,17 +253,18 @@ def test_operators_of_another_build_of_torch_are_named(monkeypatch: pytest.Monke
     )
 
 
-def test_a_checkpoint_that_fits_several_sizes_is_not_guessed(wild: Path) -> None:
+@pytest.mark.parametrize(("name", "use"), [("depth", "depth"), ("mode", "(2 if mode == 'bright' else 1)")])
+def test_a_checkpoint_that_fits_several_sizes_is_not_guessed(wild: Path, name: str, use: str) -> None:
     (wild / "models" / "ambiguous.py").write_text(
         "from models.plain import Plain\n\n"
         "class Network(Plain):\n"
-        "    def __init__(self, nf, nb, depth, upscale=2):\n"
+        f"    def __init__(self, nf, nb, {name}, upscale=2):\n"
         "        super().__init__(3, 3, nf, nb, upscale)\n"
-        "        self.depth = depth\n\n"
+        f"        self.factor = {use}\n\n"
         "    def forward(self, x):\n"
-        "        return super().forward(x) * self.depth\n"
+        "        return super().forward(x) * self.factor\n"
     )
-    with pytest.raises(SubmissionError, match=r"do not tell depth of models.ambiguous:Network"):
+    with pytest.raises(SubmissionError, match=f"do not tell {name} of models.ambiguous:Network"):
         load(wild, "models.ambiguous:Network", 2, Path("weights/plain.pth"), declared=Declared(True))
 
 

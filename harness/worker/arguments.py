@@ -139,6 +139,14 @@ def needs_arguments(factory: Callable[..., Any], name: str, call: Call) -> Submi
     )
 
 
+def hint_of_keywords(factory: Callable[..., Any], call: Call) -> str | None:
+    """Return the line to write if a factory looks up more in its ``**kwargs`` than the call gives, else None."""
+    more = tuple((key,) for key in dict.fromkeys(_looked_up(factory)) if (key,) not in call.arguments)
+    if not more:
+        return None
+    return f"it looks up other arguments too: {kwargs_line(Call(call.arguments, more))}"
+
+
 def kwargs_line(call: Call) -> str:
     """Return the line of a manifest that gives all arguments of a call, with ``?`` for those that are not known."""
     tables: dict[str, Any] = {}

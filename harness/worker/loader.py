@@ -19,6 +19,7 @@ from harness.submissions.loaders import LOADERS, PREFIX
 from harness.submissions.manifest import FILE_NAME, Manifest, manifest_file, read_manifest
 from harness.submissions.pairs import PREFIX as PAIRED
 from harness.submissions.pairs import module_of
+from harness.worker.arguments import hint_of_keywords
 from harness.worker.challenge import build_branch
 from harness.worker.challenge.paired import build_pair
 from harness.worker.contract import scale_of
@@ -199,9 +200,10 @@ def _built(
     itself = weights in opened and not declared.has_manifest
     try:
         notes += fill(network, weights, reading, loads_itself=itself)
-    except CheckpointError:
+    except CheckpointError as error:
         other = fill_other_form(network, factory, weights, reading, declared.hook)
         if other is None:
+            error.hint = hint_of_keywords(factory.function, factory.call) or error.hint
             raise
         network, remarks = other
         notes += remarks

@@ -268,6 +268,11 @@ def test_a_checkpoint_that_fits_several_sizes_is_not_guessed(wild: Path, name: s
         load(wild, "models.ambiguous:Network", 2, Path("weights/plain.pth"), declared=Declared(True))
 
 
+def test_keywords_that_a_class_looks_up_are_named_if_the_weights_do_not_fit(wild: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"does not fit .*kwargs = { scale = .scale., width = \? }"):
+        load(wild, "models.scales:Several", 2, Path("weights/sequential.pth"), declared=Declared(True))
+
+
 def test_weights_of_neither_form_are_refused(wild: Path) -> None:
     strange = {**checkpoints()["both.pth"]["params"], "elsewhere.weight": torch.ones(1)}
     torch.save(strange, wild / "weights" / "strange.pth")

@@ -85,7 +85,7 @@ def import_partially(name: str, root: Path, error: Exception) -> ModuleType:
 def _replace(packages: Collection[str], root: Path) -> None:
     """Put partial packages into ``sys.modules``, without anything that was imported from the complete ones."""
     tops = {name.partition(".")[0] for name in packages}
-    for name in [one for one in sys.modules if one.partition(".")[0] in tops]:
+    for name in [one for one in list(sys.modules) if one.partition(".")[0] in tops]:
         sys.modules.pop(name, None)  # another thread may have removed it
     for name in sorted(packages):  # the outer ones first
         package = sys.modules[name] = PartialPackage(name, root.joinpath(*name.split(".")))

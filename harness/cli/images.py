@@ -208,7 +208,8 @@ def datasets(
     if action == "add" and folder is not None:
         from harness.data import add
 
-        return out.print(f"{name}: {add(name, existing(folder))} images in {folder}", markup=False, highlight=False)
+        images = counted(add(name, existing(folder)), "image")
+        return out.print(f"{name}: {images} in {folder}", markup=False, highlight=False)
     if action == "fetch":
         return _fetch(name)
     if action == "verify":

@@ -28,6 +28,7 @@ from harness.cli.options import (
     Wheels,
 )
 from harness.cli.text_console import styled
+from harness.text import counted
 
 _SILENCE_S = 4.5  # after which a stage is shown again; with a tick of the display it stays within 5 s
 _LOG_LINES = 12  # of a submission that failed
@@ -57,10 +58,11 @@ def init(
     from harness.submissions.proposal import write
 
     proposal = write(repository)
-    undecided = f", {proposal.undecided} lines to decide" if proposal.undecided else ""
+    undecided = f", {counted(proposal.undecided, 'line')} to decide" if proposal.undecided else ""
+    models = counted(proposal.models, "model")
     place = shlex.quote(str(repository))
     out.print(
-        f"{repository / SHARED_FILE_NAME}: {proposal.models} models{undecided}. Try them with: harness check {place}",
+        f"{repository / SHARED_FILE_NAME}: {models}{undecided}. Try them with: harness check {place}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -18,6 +18,7 @@ from harness.cli.text_console import styled
 from harness.results import Measurement
 from harness.results.progress import describe_stage, describe_time_left
 from harness.run.progress import ProgressEvent, RunFinished, RunStarted, StageProgress, SubmissionFinished
+from harness.text import counted
 
 _STATUS_STYLE = {"ok": "green", "failed": "red", "disqualified": "red", "unsupported": "yellow"}
 _BEFORE_START = "reading the submissions and the images"
@@ -370,12 +371,8 @@ class LiveProgress:
 
 
 def _describe_start(event: RunStarted) -> str:
-    images = f" on {_counted(event.images, 'image')}" if event.images else ""
-    return f"{_counted(event.submissions, 'network')}{images}" + (f"; {event.note}" if event.note else "")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    images = f" on {counted(event.images, 'image')}" if event.images else ""
+    return f"{counted(event.submissions, 'network')}{images}" + (f"; {event.note}" if event.note else "")
 
 
 class WarnBeforeMeasuring:

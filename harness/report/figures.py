@@ -28,6 +28,7 @@ from harness.report.rows import Row
 from harness.report.rules import NAMES, Metric, Score, bicubic_of, gate_lines, quality
 from harness.results.record import Interval
 from harness.results.schema import Entry, Run
+from harness.text import counted
 
 # The quality axis ends this far below bicubic, or below the best model if that is worse. Lower values are drawn at
 # its lower end.
@@ -78,14 +79,17 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
     lines = [_level_line(axes, level) for level in levels]
     draw_labels(axes, points, [*strip, *line, *lines])
     title = "Quality against runtime"
-    text = (
-        f"{NAMES[metric]} against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
-    )
+    text = _described(f"{NAMES[metric]} against runtime on a logarithmic axis", points)
     curves = "Grey curves join equal scores, the brown line" if score is not None else "The brown line joins"
     dashed = " and ".join(["bicubic"] * bool(bicubic_of(run)) + ["the gates"] * bool(gates))
     caption = f"{curves} the models that none beats in both{f'; dashed: {dashed}' if dashed else ''}."
     caption += _BELOW * any(point.low for point in points)
     return Drawn("psnr-runtime", title, caption, text, figure, targets)
+
+
+def _described(what: str, points: Sequence[object]) -> str:
+    """Return the alternative text of a figure with one mark for each model."""
+    return f"{what} for {counted(len(points), 'model')}; the table has every figure."
 
 
 def _floor(run: Run, rows: Sequence[Row], metric: Metric) -> float:
@@ -122,7 +126,7 @@ def score_runtime(run: Run, rows: Sequence[Row]) -> Drawn | None:
     targets = draw_points(axes, points)
     draw_labels(axes, points, strip)
     what = "Decimal logarithm of the score" if logarithmic else "Score"
-    text = f"{what} against runtime on a logarithmic axis for {len(points)} models; the table has every figure."
+    text = _described(f"{what} against runtime on a logarithmic axis", points)
     caption = "Upright lines are 95 % intervals; the strip at the foot shows the bands of frames per second."
     return Drawn("score-runtime", "Score against runtime", caption, text, figure, targets)
 
@@ -161,7 +165,8 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     # Large marks first, so that small ones lie above them.
     targets = draw_points(axes, sorted(points, key=lambda point: -point.radius))
     draw_labels(axes, points, [_size_key(axes), *(_level_line(axes, level) for level in bicubic_of(run))])
-    text = f"{NAMES[metric]} against multiply-accumulates for {len(points)} models; larger marks have more parameters."
+    models = counted(len(points), "model")
+    text = f"{NAMES[metric]} against multiply-accumulates for {models}; larger marks have more parameters."
     dashed = "; dashed: bicubic" if bicubic_of(run) else ""
     caption = f"The larger a mark, the more parameters; hollow: reconstructed{dashed}."
     if any(point.at_least for point in points):

@@ -34,7 +34,7 @@ class ImportState:
         own = names_in(folder)
         self._modules = {
             name: module
-            for name, module in list(sys.modules.items())
+            for name, module in sys.modules.copy().items()
             if is_protected(name) or (name.split(".")[0] in sys.stdlib_module_names and name.split(".")[0] not in own)
         }
 

@@ -216,7 +216,7 @@ def unload(root: Path) -> None:
     _searched.clear()
     forget_registries()
     own = names_in(root) - sys.stdlib_module_names
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         file = str(getattr(module, "__file__", None) or "")
         from_earlier = name.startswith(PRIVATE_PREFIX) or any(file.startswith(f"{path}/") for path in private)
         if from_earlier or (name.split(".")[0] in own and not is_protected(name)):
@@ -224,7 +224,9 @@ def unload(root: Path) -> None:
 
 
 def _packages() -> list[ModuleType]:
-    return [module for name, module in list(sys.modules.items()) if name.startswith(PRIVATE_PREFIX) and "." not in name]
+    return [
+        module for name, module in sys.modules.copy().items() if name.startswith(PRIVATE_PREFIX) and "." not in name
+    ]
 
 
 def is_protected(name: str) -> bool:

@@ -191,4 +191,4 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     saved(tmp_path / "net_x2.pth", 2)
     result = CliRunner().invoke(app, ["init", str(tmp_path)])
     assert result.exit_code == 0
-    assert "harness.toml: 1 models. Try them with: harness check" in result.output
+    assert "harness.toml: 1 model. Try them with: harness check" in result.output

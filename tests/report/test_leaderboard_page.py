@@ -119,6 +119,18 @@ def test_names_are_text(page):
     assert [tag for tag, _ in page.tags].count("img") == 0
 
 
+def test_a_name_that_may_be_cut_off_is_whole_in_its_title(make_run):
+    folder = make_run("long")
+    results = json.loads((folder / "results.json").read_text())
+    names = [entry["name"] for entry in results["entries"]]
+    results["entries"][0]["name"] = long = 'Efficient <"long"> network, version 12'
+    (folder / "results.json").write_text(json.dumps(results))
+    page = Page(build_report(folder).read_text())
+    titles = {attributes.get("title") for _, attributes in page.tags if attributes.get("class") == "name"}
+    assert long in titles
+    assert not titles & {name for name in names if len(name) < 16}
+
+
 def test_policy_allows_our_script_alone(page):
     policy = next(a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv"))
     assert "default-src 'none'" in policy

@@ -31,10 +31,10 @@ def without_middle(text: str, limit: int) -> str:
     return f"{text[: limit - 1 - kept_at_end].rstrip()}…{text[-kept_at_end:].lstrip()}"
 
 
-def counted(number: int, noun: str) -> str:
+def pluralized(number: int, noun: str) -> str:
     """Return a number with its noun in the singular or the plural.
 
-    >>> counted(1, "image"), counted(2, "image")
+    >>> pluralized(1, "image"), pluralized(2, "image")
     ('1 image', '2 images')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

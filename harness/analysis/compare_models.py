@@ -21,7 +21,7 @@ from harness.statistics.inference import Difference, interval_difference, mean_d
 from harness.statistics.process_spread import spread_of
 from harness.statistics.runtime_summary import relative_times
 from harness.statistics.score_difference import resample_scores, score_differences
-from harness.text import counted
+from harness.text import pluralized
 from harness.tracks import Track, track_of
 from harness.tracks.dataset_means import balanced
 from harness.tracks.scoring import RowFigures, ScoringRules, rank_rows, reference_psnr, score_data
@@ -187,7 +187,7 @@ def compare_quality(one: StoredModel, other: StoredModel, measure: str) -> Figur
         list(balanced({name: table[name][measure] for name in names}, labels).values()) for table in tables
     )
     means = float(np.mean(first)), float(np.mean(second))
-    basis = f"{counted(len(names), 'image')}, paired"
+    basis = f"{pluralized(len(names), 'image')}, paired"
     return _single(measure, _UNITS[measure], means, mean_difference(first, second), basis)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from harness.cli.application import EXIT_SOME_FAILED, command, existing_run, out
 from harness.cli.options import Json
 from harness.cli.settings_file import FILE_NAME, read_settings
-from harness.text import counted
+from harness.text import pluralized
 
 # Names of click's parameter sources, and what the table calls them.
 _ORIGINS = {"COMMANDLINE": "typed", "DEFAULT_MAP": FILE_NAME, "ENVIRONMENT": "environment"}
@@ -26,7 +26,7 @@ def example(
     from harness.submissions.example import write_example
 
     count = write_example(folder)
-    out.print(f"wrote {counted(count, 'network')} and {FILE_NAME}", highlight=False)
+    out.print(f"wrote {pluralized(count, 'network')} and {FILE_NAME}", highlight=False)
     out.print(f"next: cd {shlex.quote(str(folder))} && harness run", highlight=False, soft_wrap=True)
 
 

@@ -22,7 +22,7 @@ from harness.cli.counted import counted
 from harness.cli.text_console import styled
 from harness.errors import UsageError
 from harness.suggestions import choice
-from harness.text import spreadsheet_text
+from harness.text import pluralized, spreadsheet_text
 
 if TYPE_CHECKING:
     from harness.quality import ImageFailure, ImageScore
@@ -208,7 +208,7 @@ def datasets(
     if action == "add" and folder is not None:
         from harness.data import add
 
-        images = counted(add(name, existing(folder)), "image")
+        images = pluralized(add(name, existing(folder)), "image")
         return out.print(f"{name}: {images} in {folder}", markup=False, highlight=False)
     if action == "fetch":
         return _fetch(name)

@@ -28,7 +28,7 @@ from harness.cli.options import (
     Wheels,
 )
 from harness.cli.text_console import styled
-from harness.text import counted
+from harness.text import pluralized
 
 _SILENCE_S = 4.5  # after which a stage is shown again; with a tick of the display it stays within 5 s
 _LOG_LINES = 12  # of a submission that failed
@@ -58,8 +58,8 @@ def init(
     from harness.submissions.proposal import write
 
     proposal = write(repository)
-    undecided = f", {counted(proposal.undecided, 'line')} to decide" if proposal.undecided else ""
-    models = counted(proposal.models, "model")
+    undecided = f", {pluralized(proposal.undecided, 'line')} to decide" if proposal.undecided else ""
+    models = pluralized(proposal.models, "model")
     place = shlex.quote(str(repository))
     out.print(
         f"{repository / SHARED_FILE_NAME}: {models}{undecided}. Try them with: harness check {place}",

@@ -18,7 +18,7 @@ from harness.cli.text_console import styled
 from harness.results import Measurement
 from harness.results.progress import describe_stage, describe_time_left
 from harness.run.progress import ProgressEvent, RunFinished, RunStarted, StageProgress, SubmissionFinished
-from harness.text import counted
+from harness.text import pluralized
 
 _STATUS_STYLE = {"ok": "green", "failed": "red", "disqualified": "red", "unsupported": "yellow"}
 _BEFORE_START = "reading the submissions and the images"
@@ -371,8 +371,8 @@ class LiveProgress:
 
 
 def _describe_start(event: RunStarted) -> str:
-    images = f" on {counted(event.images, 'image')}" if event.images else ""
-    return f"{counted(event.submissions, 'network')}{images}" + (f"; {event.note}" if event.note else "")
+    images = f" on {pluralized(event.images, 'image')}" if event.images else ""
+    return f"{pluralized(event.submissions, 'network')}{images}" + (f"; {event.note}" if event.note else "")
 
 
 class WarnBeforeMeasuring:

@@ -15,7 +15,7 @@ from harness.report.columns import columns_of
 from harness.report.numbers import digits_for
 from harness.results import Entry, Run
 from harness.results.failure_groups import FailureGroup, group_failures
-from harness.text import counted
+from harness.text import pluralized
 
 MAX_UNSCORED = 30
 """Number of rows without a score that the table lists."""
@@ -27,7 +27,7 @@ _COMPARISON_DIGITS = {"ssim_rgb": 5, "ssim_y": 5, "runtime": 2, "score": 2, "sco
 
 def leaderboard_table(run: Run) -> Table:
     """Return the leaderboard as a table for the terminal."""
-    title = f"{run.track.name} on {run.dataset.name} ({counted(run.dataset.images, 'image')}), {run.device.name}"
+    title = f"{run.track.name} on {run.dataset.name} ({pluralized(run.dataset.images, 'image')}), {run.device.name}"
     title += f", ranked on backend {run.protocol.backend}" if run.protocol.further_backends else ""
     known = any(entry.rank_range for entry in run.entries)
     ranges = "; ranks: those that the measurements leave possible (95 %)" if known else ""

@@ -238,9 +238,7 @@ class CheckedExchange:
         Errors carry `stage`, by default the name of the request. For the stage "time", the reply states how long
         other programs may have delayed the request.
         """
-        message = Message(
-            name, request.model_dump(mode="json"), tuple(arrays), is_judged=name == (stage or name) == "time"
-        )
+        message = Message(name, request.model_dump(mode="json"), tuple(arrays), is_judged=(stage or name) == "time")
         try:
             reply = self.exchange.request(message, self.timeout_s + extra_s, max_payload)
         except WorkerError as error:

@@ -304,5 +304,13 @@ class Session(AbstractContextManager["Session"]):
 
 
 def _release(checked: CheckedExchange, stage: str) -> None:
-    """Free the output of the last call before a frame is sent: a finalizer that ran later could work on that frame."""
-    checked.validate(stage, checked.send("release", ReleaseRequest(), [], 0.0, max_payload=0, stage=stage), EmptyReply)
+    """Free the output of the last call before a frame is sent: a finalizer that ran later could work on that frame.
+
+    Errors carry `stage`, for which this is done.
+    """
+    try:
+        checked.ask("release", ReleaseRequest(), EmptyReply)
+    except WorkerError as error:
+        if error.stage == "release":  # others have the stage of what the submission did before
+            error.stage = stage
+        raise

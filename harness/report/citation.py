@@ -6,7 +6,7 @@ import re
 
 from harness.report.numbers import TIMES
 from harness.results.schema import Run
-from harness.text import counted
+from harness.text import pluralized
 
 _SPECIAL = re.compile(r"[\\{}$&#%_^~]")
 
@@ -18,7 +18,7 @@ def run_bibtex(run: Run) -> str:
     own = [entry for entry in run.entries if entry.kind == "submission" and not entry.variant_of]
     scored = sum(entry.status == "ok" for entry in own)
     size = f"{shape[3]}{TIMES}{shape[2]}"
-    title = f"{run.track.title or run.track.name}: {counted(scored, 'network')} at {size} on {run.device.name}"
+    title = f"{run.track.title or run.track.name}: {pluralized(scored, 'network')} at {size} on {run.device.name}"
     note = f"track {run.track.name}, data set {run.dataset.fingerprint[:12]}, protocol {run.protocol.name}"
     # BibTeX keys must not contain blanks, commas or braces.
     key = re.sub(r"[^A-Za-z0-9]+", "-", f"sr-harness-{run.run.id}").strip("-")

@@ -28,7 +28,7 @@ from harness.report.rows import Row
 from harness.report.rules import NAMES, Metric, Score, bicubic_of, gate_lines, quality
 from harness.results.record import Interval
 from harness.results.schema import Entry, Run
-from harness.text import counted
+from harness.text import pluralized
 
 # The quality axis ends this far below bicubic, or below the best model if that is worse. Lower values are drawn at
 # its lower end.
@@ -89,7 +89,7 @@ def psnr_runtime(run: Run, rows: Sequence[Row], score: Score | None, metric: Met
 
 def _described(what: str, points: Sequence[object]) -> str:
     """Return the alternative text of a figure with one mark for each model."""
-    return f"{what} for {counted(len(points), 'model')}; the table has every figure."
+    return f"{what} for {pluralized(len(points), 'model')}; the table has every figure."
 
 
 def _floor(run: Run, rows: Sequence[Row], metric: Metric) -> float:
@@ -165,7 +165,7 @@ def psnr_macs(run: Run, rows: Sequence[Row], metric: Metric) -> Drawn | None:
     # Large marks first, so that small ones lie above them.
     targets = draw_points(axes, sorted(points, key=lambda point: -point.radius))
     draw_labels(axes, points, [_size_key(axes), *(_level_line(axes, level) for level in bicubic_of(run))])
-    models = counted(len(points), "model")
+    models = pluralized(len(points), "model")
     text = f"{NAMES[metric]} against multiply-accumulates for {models}; larger marks have more parameters."
     dashed = "; dashed: bicubic" if bicubic_of(run) else ""
     caption = f"The larger a mark, the more parameters; hollow: reconstructed{dashed}."

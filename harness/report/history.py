@@ -16,7 +16,7 @@ from harness.report.site import page, write_page
 from harness.report.svg import on_page
 from harness.results.comparison import HISTORY_CONDITIONS, GridCell, HistoryGrid, HistoryPoint, ModelHistory
 from harness.results.run_folder import is_file_name
-from harness.text import counted
+from harness.text import pluralized
 
 
 def build_history(history: ModelHistory, target: Path) -> Path:
@@ -94,7 +94,7 @@ def draw_history(moments: Sequence[HistoryPoint], name: str) -> Drawn:
                 panels[2].plot([place, place], moment.runtime_ci, color=PAPER["muted"], lw=0.9)
         panels[2].set_xticks(range(len(moments)), [moment.created[:10] for moment in moments], rotation=45, ha="right")
         figure.subplots_adjust(left=0.12, right=0.98, top=0.98, bottom=0.16)
-    text = f"Score, quality and runtime of {name} in {counted(len(moments), 'run')}."
+    text = f"Score, quality and runtime of {name} in {pluralized(len(moments), 'run')}."
     caption = "Joined where the conditions stayed the same: track, data set, device and protocol."
     return Drawn("history", name, caption, text, figure, {})
 

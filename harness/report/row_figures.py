@@ -15,7 +15,7 @@ from harness.report.palette import PAPER
 from harness.report.rows import Row
 from harness.report.rules import NAMES, metric_of
 from harness.results.run_folder import RunFolder
-from harness.text import counted
+from harness.text import pluralized
 
 MOST_ROWS = 24
 # Inches: width of a figure, height of a line, and height besides the lines.
@@ -52,7 +52,7 @@ def image_spread(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
     axes.axvline(0.0, color=PAPER["base"], lw=0.8, ls=(0, (4, 3)), zorder=1)
     axes.set_xlabel(f"{NAMES[metric_of(folder.run)]} over bicubic, dB")
     caption = f"A dot is an image, the upright line the mean; dashed: bicubic.{_cut(len(known))}"
-    models = counted(len(known[:MOST_ROWS]), "model")
+    models = pluralized(len(known[:MOST_ROWS]), "model")
     text = f"Gain over bicubic on every image for {models}; the table of images has the figures."
     return Drawn("image-spread", "Gain, image by image", caption, text, figure, _targets(row for row, _ in known))
 
@@ -73,7 +73,7 @@ def rank_ranges(rows: Sequence[Row]) -> Drawn | None:
     axes.set_xlabel("rank")
     caption = "The dot is the rank, the bar the ranks that images and timing leave possible (95 %): tied rows overlap."
     caption += cut
-    text = f"Ranks of {counted(len(known), 'model')}, and the ranks that the measurements leave possible."
+    text = f"Ranks of {pluralized(len(known), 'model')}, and the ranks that the measurements leave possible."
     return Drawn("rank-ranges", "How firm the ranks are", caption, text, figure, _targets(row for row, *_ in known))
 
 
@@ -98,7 +98,7 @@ def reparameterized(rows: Sequence[Row]) -> Drawn | None:
     log_axis(axes, "x", min(sizes) / 1.4, max(sizes) * 1.4)
     axes.set_xlabel("parameters, K")
     caption = f"Hollow: as submitted; filled: as timed.{cut}"
-    text = f"Parameters before and after reparameterization of {counted(len(pairs), 'model')}."
+    text = f"Parameters before and after reparameterization of {pluralized(len(pairs), 'model')}."
     return Drawn(
         "reparameterized", "Before and after reparameterization", caption, text, figure, _targets(r for r, *_ in pairs)
     )
@@ -118,7 +118,7 @@ def precision_drop(folder: RunFolder, rows: Sequence[Row]) -> Drawn | None:
         axes.plot([drop], [place], "o", ms=5.6, color=PAPER["mark"], gid=_gid(row))
     # Of RGB on every track, see `Entry.precision_drop_db`.
     axes.set_xlabel(f"PSNR RGB of float32 minus PSNR of {folder.run.protocol.precision}, dB")
-    text = f"Loss of PSNR to the timed precision for {counted(len(drops), 'model')}."
+    text = f"Loss of PSNR to the timed precision for {pluralized(len(drops), 'model')}."
     caption = f"What the precision that was timed costs.{cut}"
     return Drawn("precision-drop", "Loss of precision", caption, text, figure, _targets(row for row, _ in drops))
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from patience import soon
 
-from harness.errors import WorkerError
+from harness.errors import DISQUALIFIED, WorkerError
 from harness.isolation.processes import continue_tree, kill_tree, process_tree
 from harness.isolation.session import Session
 from harness.isolation.stopping import Stopped, stop_and_wait
@@ -109,6 +109,23 @@ def test_a_timing_request_reads_the_processes_twice_and_its_stop_once(
     assert len(read) == 3
     assert (session.cpu_s() or 0) > (before or 0)
     assert len(read) == 3
+
+
+def test_a_worker_that_has_ended_fails_at_the_stage_of_the_request(
+    open_small: Callable[..., Session], frame: np.ndarray
+) -> None:
+    session = open_small()
+    session.load()
+    session.prepare(frame.shape[:2])
+    session.checked.exchange._overtime_s = 1.0
+    stages = []
+    for stage in ("time", "time", "check"):
+        with pytest.raises(WorkerError) as failure:
+            session.time([frame], 0, 1, 1, None, stage=stage)
+        stages.append(failure.value.stage)
+        assert failure.value.kind == DISQUALIFIED
+        assert "kept a processor busy" in failure.value.what
+    assert stages == ["time", "time", "check"]
 
 
 def test_a_long_system_call_is_waited_for_and_counted(start) -> None:

@@ -34,8 +34,10 @@ def checked(zoo: Path, name: str) -> list[Check]:
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_network_that_does_less_in_the_frames_that_are_timed(zoo: Path, name: str) -> None:
-    (check,) = checked(zoo, name)
-    assert any("disqualified" in one.what and "worse" in one.what for one in check.findings if one.level == "error")
+    # Which frames and calls are compared is drawn: one check in a dozen may draw none in which the network does less.
+    attempts = (checked(zoo, name) for _ in range(2))
+    errors = ((one.what for check in checks for one in check.findings if one.level == "error") for checks in attempts)
+    assert any("disqualified" in what and "worse" in what for whats in errors for what in whats)
 
 
 @pytest.mark.slow  # -m "not slow" replaces the selection that leaves out the nightly ones

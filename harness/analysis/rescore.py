@@ -88,7 +88,8 @@ def write_rescored(run_folder: Path, track: Track, *, published: bool = False) -
     disturbances = [] if published else folder.run.disturbances
     kept = folder.run.remarks if published else folder.run.warnings
     # The scores by the run's own rules are not in this table.
-    kept = [one for one in kept if one not in inexact_scores(folder.run.entries)]
+    of_the_run = inexact_scores(folder.run.entries)
+    kept = [one for one in kept if one not in of_the_run]
     inexact = inexact_scores(board.entries)
     update = {
         "run": sources.run_info(),

@@ -27,10 +27,10 @@ class ResumePolicy:
 
     def finished(self, planned: PlannedSubmission) -> Measurement | None:
         """Return the stored measurement of a submission; None if it must be measured."""
-        stored = self._store.measurement(planned.fingerprint)
+        stored = self.stored(planned)
         if stored is None or self._may_end_differently(stored) or self._lacks_images(planned, stored):
             return None
-        return None if self._lacks_datasets(stored) else stored
+        return stored
 
     def stored(self, planned: PlannedSubmission) -> Measurement | None:
         """Return the stored measurement of a submission, also of one that is to be measured again; None without one.

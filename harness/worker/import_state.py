@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from harness.worker.importing import is_protected, names_in, searched_folders
+from harness.worker.importing import names_in, searched_folders
+from harness.worker.obstacles import is_protected
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import SubmissionError
-from harness.worker.obstacles import PRIVATE_PREFIX, obstacle
+from harness.worker.obstacles import PRIVATE_PREFIX, is_protected, obstacle
 from harness.worker.partial_packages import failed_packages, import_partially
 from harness.worker.registries import forget_registries, import_with_registries
 from harness.worker.source_only import forbid_byte_code
@@ -227,11 +227,6 @@ def _packages() -> list[ModuleType]:
     return [
         module for name, module in sys.modules.copy().items() if name.startswith(PRIVATE_PREFIX) and "." not in name
     ]
-
-
-def is_protected(name: str) -> bool:
-    """Return whether a module belongs to what the harness itself is made of, so that no submission may replace it."""
-    return name.split(".", maxsplit=1)[0] in {"harness", "torch", "numpy", "__main__"}
 
 
 def import_failure(error: BaseException, root: Path, name: str) -> SubmissionError:

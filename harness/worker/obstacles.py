@@ -40,6 +40,11 @@ _HINT_TORCHVISION = (
 _HINT_CUDA = "the harness loads and checks networks on the CPU: give its operators an implementation for it"
 
 
+def is_protected(name: str) -> bool:
+    """Return whether a module belongs to what the harness itself is made of, so that no submission may replace it."""
+    return name.split(".", maxsplit=1)[0] in {"harness", "torch", "numpy", "__main__"}
+
+
 def obstacle(error: BaseException, root: Path | None = None) -> SubmissionError | None:
     """Return the error to report if the code cannot run here for a reason that lies outside of it; None otherwise.
 

@@ -19,10 +19,9 @@ from typing import Any
 
 from harness.errors import SubmissionError
 from harness.submissions.challenge.imports import Import, is_of_registry, source_of
+from harness.worker.obstacles import is_protected
 
 _MOST = 8  # registries of one submission
-_PROTECTED = frozenset({"harness", "torch", "numpy"})
-"""Packages that the harness itself is made of."""
 
 _made_up: set[str] = set()
 """Names of the modules that were put into ``sys.modules``."""
@@ -104,7 +103,7 @@ def _registry_wanted(error: ImportError, root: Path) -> str | None:
 
 def _is_needed(package: str) -> bool:
     """Return whether the harness or Python itself is made of a package."""
-    return package in sys.stdlib_module_names or package in _PROTECTED
+    return package in sys.stdlib_module_names or is_protected(package)
 
 
 def _imports_of(file: str, root: Path) -> Sequence[Import]:
